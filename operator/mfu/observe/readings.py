@@ -1,0 +1,153 @@
+"""Readings as arrays: one round of the fleet, and the recent past of one workload. NaN inside arrays is unknown.
+
+Units are fixed here, whatever a source uses: utilisations are fractions 0..1, clocks Hz, power W, memory bytes,
+links bytes/s (PCIe and NVLink each direction, all links of a GPU together), clock events the NVML bit mask.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum, StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+
+class Metric(IntEnum):
+    """Column of a readings array."""
+
+    TENSOR_ACTIVE = 0
+    SM_ACTIVE = 1
+    SM_OCCUPANCY = 2
+    DRAM_ACTIVE = 3
+    GR_ENGINE_ACTIVE = 4
+    FP64_ACTIVE = 5
+    FP32_ACTIVE = 6
+    FP16_ACTIVE = 7
+    INTEGER_ACTIVE = 8
+    HMMA_ACTIVE = 9
+    IMMA_ACTIVE = 10
+    DFMA_ACTIVE = 11
+    SM_CLOCK = 12
+    POWER = 13
+    POWER_LIMIT = 14
+    FB_USED = 15
+    FB_TOTAL = 16
+    PCIE_RX = 17
+    PCIE_TX = 18
+    NVLINK_RX = 19
+    NVLINK_TX = 20
+    GPU_UTIL = 21
+    MEM_UTIL = 22
+    CLOCK_EVENTS = 23
+    XID = 24
+    TEMPERATURE = 25
+    ECC_UNCORRECTED = 26
+    PCIE_LINK_GEN = 27
+    PCIE_LINK_WIDTH = 28
+    ENERGY = 29
+    POWER_VIOLATION_RATIO = 30
+    THERMAL_VIOLATION_RATIO = 31
+
+
+METRICS = len(Metric)
+
+
+class SourceState(StrEnum):
+    """What a source could give at its last round."""
+
+    OK = "OK"
+    PROFILING_MISSING = "ProfilingMissing"
+    STALE = "Stale"
+    UNREACHABLE = "Unreachable"
+    INVALID = "Invalid"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class GPUKey:
+    """Identity of a device in telemetry: UUID of the (parent) GPU and, on MIG, the GPU instance id."""
+
+    uuid: str
+    instance: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GPUIdentity:
+    """Labels that came with a device's readings. `pod` is None when nothing is known to run there."""
+
+    key: GPUKey
+    product_name: str
+    node: str | None = None
+    index: str | None = None
+    mig_profile: str | None = None
+    namespace: str | None = None
+    pod: str | None = None
+    container: str | None = None
+    shared: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class GPURound:
+    """One reading of many devices by one source. `values` is float64 [devices, METRICS], `observed_at` [devices]."""
+
+    source: str
+    state: SourceState
+    devices: tuple[GPUIdentity, ...]
+    observed_at: Floats
+    values: Floats
+    interval_seconds: float
+    """The longer of scrape and collection interval: twice this without news is stale."""
+    message: str = ""
+
+
+class Counter(StrEnum):
+    """Monotonic work counters of one pod. Cached and rejected tokens are already taken out."""
+
+    TRAINED_TOKENS = "TrainedTokens"
+    TRAINED_SAMPLES = "TrainedSamples"
+    STEPS = "Steps"
+    PREFILL_TOKENS = "PrefillTokens"
+    DECODE_TOKENS = "DecodeTokens"
+    DATA_WAIT_SECONDS = "DataWaitSeconds"
+    COMMUNICATION_WAIT_SECONDS = "CommunicationWaitSeconds"
+
+
+class Gauge(StrEnum):
+    """Instantaneous values that serving engines publish."""
+
+    RUNNING_REQUESTS = "RunningRequests"
+    WAITING_REQUESTS = "WaitingRequests"
+    KV_CACHE_USAGE = "KVCacheUsage"
+    PREEMPTIONS = "Preemptions"
+    STEP_SECONDS = "StepSeconds"
+
+
+@dataclass(frozen=True, slots=True)
+class ProgressReading:
+    """What one pod reported at one instant. `scope_total`: the counters already cover the whole workload."""
+
+    namespace: str
+    pod: str
+    source: str
+    observed_at: float
+    counters: Mapping[Counter, float]
+    gauges: Mapping[Gauge, float] = field(default_factory=dict)
+    scope_total: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class WorkloadSeries:
+    """The recent past of one workload's devices: `times` [T] seconds, `values` [T, devices, METRICS], NaN unknown.
+
+    `progress` is ordered by time; counters of one pod are monotonic but for restarts.
+    """
+
+    devices: tuple[GPUIdentity, ...]
+    times: Floats
+    values: Floats
+    interval_seconds: float
+    progress: tuple[ProgressReading, ...] = ()
+    sources: tuple[str, ...] = ()

@@ -1,0 +1,233 @@
+"""Frozen values in and out of the performance model. Seconds, bytes, FLOP/s; MFU, HFU and MBU are fractions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from mfu.hardware.types import Device, Precision
+from mfu.workload.architecture import Architecture
+
+
+class Recompute(StrEnum):
+    NONE = "None"
+    SELECTIVE = "Selective"
+    FULL = "Full"
+
+
+class Sharding(StrEnum):
+    DDP = "DDP"
+    ZERO1 = "ZeRO1"
+    ZERO2 = "ZeRO2"
+    ZERO3 = "ZeRO3"
+    HSDP = "HSDP"
+
+
+class Optimizer(StrEnum):
+    ADAMW = "AdamW"
+    ADAFACTOR = "Adafactor"
+    SGD = "SGD"
+    LION = "Lion"
+
+
+class Method(StrEnum):
+    FULL = "Full"
+    LORA = "LoRA"
+
+
+class Phase(StrEnum):
+    MIXED = "Mixed"
+    PREFILL = "Prefill"
+    DECODE = "Decode"
+
+
+class Scale(StrEnum):
+    """What a mode is judged on."""
+
+    MFU = "MFU"
+    MBU = "MBU"
+
+
+@dataclass(frozen=True, slots=True)
+class Precisions:
+    compute: Precision = Precision.BF16
+    weights: Precision = Precision.BF16
+    kv_cache: Precision = Precision.BF16
+
+
+@dataclass(frozen=True, slots=True)
+class Parallelism:
+    tensor: int = 1
+    pipeline: int = 1
+    context: int = 1
+    data: int = 1
+    expert: int = 1
+    virtual_pipeline: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """One training job as declared. GPUs = tensor · pipeline · context · data."""
+
+    architecture: Architecture
+    precisions: Precisions
+    sequence_length: int
+    global_batch_size: int
+    micro_batch_size: int
+    parallelism: Parallelism
+    sharding: Sharding = Sharding.ZERO1
+    recompute: Recompute = Recompute.NONE
+    optimizer: Optimizer = Optimizer.ADAMW
+    method: Method = Method.FULL
+    total_tokens: float | None = None
+    engine: str | None = None
+    compiled: bool | None = None
+    """torch.compile, CUDA graphs or hand-fused kernels; None takes the engine's habit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inference:
+    """One replica of a serving workload as declared. GPUs = tensor · pipeline (· data for attention-DP engines)."""
+
+    architecture: Architecture
+    precisions: Precisions
+    phase: Phase
+    input_tokens: float
+    output_tokens: float
+    concurrency: float | None
+    parallelism: Parallelism
+    max_batch_tokens: int | None = None
+    input_tokens_p95: float | None = None
+    output_tokens_p95: float | None = None
+    ttft_limit_seconds: float | None = None
+    tpot_limit_seconds: float | None = None
+    engine: str | None = None
+
+
+Setup = Training | Inference
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where it runs. `device` decides peak, memory and NVLink; the rest says how GPUs reach each other."""
+
+    device: Device
+    gpus: int
+    gpus_per_node: int = 8
+    nvlink: bool | None = None
+    """False: GPUs of one node talk over PCIe though the product has NVLink (p2p off, split domain). None: as the product."""
+    inter_node_bytes_per_s: float | None = None
+    """One direction per GPU; None takes the usual fabric of the product's generation."""
+    inter_node: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """One named part of the waterfall: `fraction` of peak lost, `seconds` of the step it takes."""
+
+    name: str
+    fraction: float
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Worst pipeline stage, per GPU. `advice` names the nearest change that fits when it does not."""
+
+    terms: Mapping[str, float]
+    total_bytes: float
+    capacity_bytes: float
+    advice: str | None = None
+
+    @property
+    def fits(self) -> bool:
+        return self.total_bytes <= self.capacity_bytes
+
+    @property
+    def largest_term(self) -> str:
+        return max(self.terms, key=lambda name: self.terms[name])
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What a setup should reach. `mfu` + Σ waterfall fractions = 1 exactly. Rates are per GPU."""
+
+    mfu: float
+    reference_mfu: float
+    hfu: float
+    mbu: float | None
+    scale: Scale
+    low: float
+    high: float
+    """Band of the value that `scale` names."""
+    step_seconds: float
+    """One optimizer step, or one decode step / one prefill of a batch."""
+    tokens_per_s_per_gpu: float
+    """Training: trained tokens. Inference: output tokens, input tokens for phase Prefill."""
+    input_tokens_per_s_per_gpu: float | None
+    flops_per_token: float
+    waterfall: tuple[Loss, ...]
+    memory: Memory
+    bound: str
+    """What sets the pace: Compute, Memory, Communication, Host."""
+    ttft_seconds: float | None = None
+    tpot_seconds: float | None = None
+    concurrency: float | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why no number can be given: the field, what is wrong, and the nearest valid value."""
+
+    field: str
+    problem: str
+    nearest: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.problem}" + (f"; try {self.nearest}" if self.nearest else "")
+
+
+class Tunable(StrEnum):
+    MICRO_BATCH = "MicroBatch"
+    RECOMPUTE = "Recompute"
+    LAYOUT = "Layout"
+    PRECISION = "Precision"
+    CONCURRENCY = "Concurrency"
+    PRODUCT = "Product"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One step from the declared setting towards the attainable one; `gain` is in tokens/s, as a fraction of declared."""
+
+    field: str
+    before: str
+    after: str
+    gain: float
+    gain_points: float
+    """In points of the workload's scale (MFU, or MBU for decode), as a fraction."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attainable:
+    prediction: Prediction
+    setup: Setup
+    changes: tuple[Change, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Correction:
+    """Learned multiplier on predicted speed for one (product, stack, mode); bounded, with its own uncertainty."""
+
+    factor: float = 1.0
+    relative_sd: float = 0.0
+    observations: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Corrections:
+    """Online calibration state, keyed "product/engine/mode"; empty means shipped constants only."""
+
+    by_key: Mapping[str, Correction] = field(default_factory=dict)
