@@ -1,0 +1,72 @@
+"""What all API types share: camelCase names with initialisms kept capital, immutability, and bounded scalars.
+
+Every integer, string and list of the API has a bound: without one the API server's CEL cost estimator refuses the CRD.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final
+
+from pydantic import BaseModel, ConfigDict, Field
+
+_INITIALISMS: Final = {
+    "cv": "CV",
+    "gpu": "GPU",
+    "gpus": "GPUs",
+    "hfu": "HFU",
+    "id": "ID",
+    "kv": "KV",
+    "mbu": "MBU",
+    "mfu": "MFU",
+    "mig": "MIG",
+    "moe": "MoE",
+    "nvlink": "NVLink",
+    "numa": "NUMA",
+    "pcie": "PCIe",
+    "sm": "SM",
+    "slo": "SLO",
+    "uuid": "UUID",
+    "xid": "XID",
+}
+
+
+def api_name(field: str) -> str:
+    """Python field name to API name: `expected_mfu` is `expectedMFU`, `per_gpu_hour` is `perGPUHour`, `mfu` stays `mfu`.
+
+    The first word is lower case whole, as Kubernetes does it (`podIP`, but `clusterIP` and `uid`).
+    """
+    first, *rest = field.rstrip("_").split("_")
+    return first + "".join(_INITIALISMS.get(word, word.capitalize()) for word in rest)
+
+
+class Resource(BaseModel):
+    """Base of every API type. Immutable; read by API name or Python name; unknown fields are ignored when read from a
+    server (it has pruned or a newer version has written them) and refused by `mfu.api.load` for files that people write.
+    """
+
+    model_config = ConfigDict(
+        alias_generator=api_name,
+        validate_by_name=True,
+        validate_by_alias=True,
+        frozen=True,
+        extra="ignore",
+        use_attribute_docstrings=True,
+        ser_json_inf_nan="strings",
+    )
+
+    def to_api(self) -> dict[str, Any]:
+        """Plain JSON value with API names; unknown (None) fields are left out, never written as null."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+INT32_MAX: Final = 2**31 - 1
+
+Generation = Annotated[int, Field(ge=0, le=2**53)]
+Name = Annotated[str, Field(min_length=1, max_length=253)]
+Word = Annotated[str, Field(max_length=64)]
+ShortText = Annotated[str, Field(max_length=256)]
+LongText = Annotated[str, Field(max_length=2048)]
+Timestamp = Annotated[str, Field(max_length=40, json_schema_extra={"format": "date-time"})]
+Decimal = Annotated[str, Field(max_length=24, pattern=r"^-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?$")]
+"""A number as a decimal string: the API has no floats. Fractions are 0–1, never percent."""
+Share = Annotated[int, Field(ge=0, le=100)]

@@ -1,0 +1,104 @@
+"""Standard conditions. All types are positive: `True` is good, `Unknown` is not yet known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from enum import StrEnum
+
+from pydantic import Field
+
+from mfu.api.base import Generation, LongText, Resource, Timestamp
+
+
+class ConditionType(StrEnum):
+    ACCEPTED = "Accepted"
+    """The declaration makes sense, and nobody older claims its pods."""
+    FITS_MEMORY = "FitsMemory"
+    """Predicted memory per GPU is within what the GPU has."""
+    TELEMETRY_AVAILABLE = "TelemetryAvailable"
+    """At least one meter gives fresh readings."""
+    INTENT_CONSISTENT = "IntentConsistent"
+    """Both meters agree with what was declared; while False nothing is decided."""
+    READY = "Ready"
+    """Everything above holds, so that numbers and decisions can be trusted."""
+
+
+class ConditionStatus(StrEnum):
+    TRUE = "True"
+    FALSE = "False"
+    UNKNOWN = "Unknown"
+
+
+class Reason(StrEnum):
+    """Stable machine-readable reasons; the message beside them is for people."""
+
+    ACCEPTED = "Accepted"
+    INVALID_SPEC = "InvalidSpec"
+    UNKNOWN_PRESET = "UnknownPreset"
+    UNKNOWN_PRODUCT = "UnknownProduct"
+    UNSUPPORTED_PRECISION = "UnsupportedPrecision"
+    UNKNOWN_MIG_PROFILE = "UnknownMIGProfile"
+    IMPOSSIBLE_LAYOUT = "ImpossibleLayout"
+    PODS_CLAIMED = "PodsClaimed"
+    PAUSED = "Paused"
+    FITS = "Fits"
+    OUT_OF_MEMORY = "OutOfMemory"
+    NOT_PREDICTED = "NotPredicted"
+    READINGS_FRESH = "ReadingsFresh"
+    NO_PODS = "NoPods"
+    NO_READINGS = "NoReadings"
+    READINGS_STALE = "ReadingsStale"
+    PROFILING_UNAVAILABLE = "ProfilingUnavailable"
+    METERS_AGREE = "MetersAgree"
+    METERS_DISAGREE = "MetersDisagree"
+    ONE_METER = "OneMeter"
+    READY = "Ready"
+    NOT_READY = "NotReady"
+    POLICY_VALID = "PolicyValid"
+    INVALID_POLICY = "InvalidPolicy"
+    OVERLAPS = "Overlaps"
+    INTERNAL_ERROR = "InternalError"
+
+
+class Condition(Resource):
+    """One aspect of the object's state, in the shape of every Kubernetes condition."""
+
+    type: str = Field(max_length=64)
+    """Aspect that the condition is about; positive, so that True is good."""
+    status: ConditionStatus
+    """True, False, or Unknown while there is no evidence."""
+    reason: str = Field(max_length=64, pattern=r"^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$")
+    """CamelCase word for programs."""
+    message: LongText = ""
+    """What is the matter and what to change, for people."""
+    last_transition_time: Timestamp
+    """When `status` last changed (RFC 3339); kept while only the message changes."""
+    observed_generation: Generation | None = None
+    """metadata.generation of the spec that this condition judged."""
+
+    @property
+    def is_true(self) -> bool:
+        return self.status == ConditionStatus.TRUE
+
+
+def find(conditions: Iterable[Condition], type_: str) -> Condition | None:
+    """The condition of that type, None where it was never set."""
+    return next((condition for condition in conditions if condition.type == type_), None)
+
+
+def merge(before: Iterable[Condition], now: Iterable[Condition]) -> tuple[Condition, ...]:
+    """New conditions that keep the transition time of those whose status did not change. Order and types are those of `now`."""
+    known = {condition.type: condition for condition in before}
+    return tuple(_keep_time(known.get(condition.type), condition) for condition in now)
+
+
+def _keep_time(before: Condition | None, now: Condition) -> Condition:
+    if before is None or before.status != now.status:
+        return now
+    return now.model_copy(update={"last_transition_time": before.last_transition_time})
+
+
+def timestamp(moment: datetime) -> str:
+    """API form of an aware moment, whole seconds in UTC: `2026-11-22T06:00:00Z`."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

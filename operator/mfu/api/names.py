@@ -1,0 +1,81 @@
+"""Names that other programs see: group, kinds, labels, annotations, gates. One place, so that no two rooms spell one differently."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+GROUP: Final = "mfu.gpuaas.io"
+VERSION: Final = "v1alpha1"
+API_VERSION: Final = f"{GROUP}/{VERSION}"
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """How one kind is addressed at the API server."""
+
+    kind: str
+    plural: str
+    singular: str
+    namespaced: bool
+    short_names: tuple[str, ...]
+
+    @property
+    def crd_name(self) -> str:
+        return f"{self.plural}.{GROUP}"
+
+    def path(self, namespace: str | None = None, name: str | None = None, subresource: str | None = None) -> str:
+        """URL path: `MODEL_WORKLOAD.path("a", "b", "status")` is …/namespaces/a/modelworkloads/b/status; parts may be left out."""
+        parts = ["/apis", GROUP, VERSION]
+        if namespace is not None:
+            parts += ["namespaces", namespace]
+        parts += [part for part in (self.plural, name, subresource) if part is not None]
+        return "/".join(parts)
+
+
+MODEL_WORKLOAD: Final = Kind("ModelWorkload", "modelworkloads", "modelworkload", True, ("mw",))
+MFU_POLICY: Final = Kind("MFUPolicy", "mfupolicies", "mfupolicy", False, ("mfup",))
+GPU_NODE: Final = Kind("GPUNode", "gpunodes", "gpunode", False, ("gn",))
+FLEET_REPORT: Final = Kind("FleetReport", "fleetreports", "fleetreport", False, ("fleet",))
+KINDS: Final = (MODEL_WORKLOAD, MFU_POLICY, GPU_NODE, FLEET_REPORT)
+
+FLEET_REPORT_NAME: Final = "fleet"
+"""The only FleetReport that there is."""
+
+CATEGORY: Final = "mfu"
+"""`kubectl get mfu` lists all kinds of the group."""
+
+# Labels
+WORKLOAD_LABEL: Final = f"{GROUP}/workload"
+"""On pods: name of the ModelWorkload in the same namespace that they belong to; wins over targetRef and podSelector."""
+
+# Annotations people set
+PAUSED_ANNOTATION: Final = f"{GROUP}/paused"
+"""`"true"` freezes everything about an object: no status, no decision, no action."""
+
+# Annotations the operator writes and never reads back
+DECISION_ANNOTATION_PREFIX: Final = f"{GROUP}/decision-"
+"""Followed by the decision type in lower case, e.g. mfu.gpuaas.io/decision-placement."""
+RECOMMENDED_AFFINITY_ANNOTATION: Final = f"{GROUP}/recommended-affinity"
+"""Ready-to-paste `affinity` block, JSON."""
+RECOMMENDED_REPLICAS_ANNOTATION: Final = f"{GROUP}/recommended-replicas"
+RECOMMENDED_MIG_PROFILE_ANNOTATION: Final = f"{GROUP}/recommended-mig-profile"
+
+# Reserved for the rungs of the ladder that act
+PLACEMENT_GATE: Final = f"{GROUP}/placement"
+"""Scheduling gate on pods that wait for a placement decision; it has a deadline."""
+ADMISSION_CHECK: Final = f"{GROUP}/admission"
+"""Controller name of the Kueue AdmissionCheck."""
+
+# Who writes
+FIELD_MANAGER: Final = "mfu-operator"
+"""Field manager of status; the whole status is applied at once by this manager."""
+ANNOTATION_FIELD_MANAGER: Final = "mfu-operator-annotations"
+"""Separate from FIELD_MANAGER: an apply removes what the same manager applied before and now leaves out."""
+AGENT_FIELD_MANAGER: Final = "mfu-agent"
+LEASE_NAME: Final = "mfu-operator"
+
+
+def decision_annotation(decision_type: str) -> str:
+    """`decision_annotation("Placement") == "mfu.gpuaas.io/decision-placement"`."""
+    return DECISION_ANNOTATION_PREFIX + decision_type.lower()
