@@ -1,1 +1,1 @@
-"""What the GPUs are: products, MIG profiles, links, peaks per precision and measured ceilings. Data files, exact names."""
+"""What the GPUs are: products, MIG profiles, links, peaks per precision and measured ceilings; exact names."""
