@@ -116,7 +116,7 @@ class Placement:
     gpus: int
     gpus_per_node: int = 8
     nvlink: bool | None = None
-    """False: GPUs of one node talk over PCIe though the product has NVLink (p2p off, split domain). None: as the product."""
+    """False: GPUs of one node talk over PCIe though the product has NVLink. None: as the product."""
     inter_node_bytes_per_s: float | None = None
     """One direction per GPU; None takes the usual fabric of the product's generation."""
     inter_node: str | None = None
@@ -200,7 +200,7 @@ class Tunable(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One step from the declared setting towards the attainable one; `gain` is in tokens/s, as a fraction of declared."""
+    """One step from the declared setting towards the attainable one; `gain` is tokens/s as a fraction of declared."""
 
     field: str
     before: str
