@@ -1,0 +1,24 @@
+"""A real Kubernetes control plane as child processes, without containers.
+
+    from e2e.cluster import ControlPlane
+
+    with ControlPlane.start() as cluster:
+        print(cluster.kubectl("get", "nodes"))
+
+`python -m e2e.cluster build` builds the binaries once, `python -m e2e.cluster up` keeps one running.
+"""
+
+from e2e.cluster.binaries import BinaryUnavailable, ensure_binaries
+from e2e.cluster.client import ClusterAccess, ForeignCluster, KubectlFailed
+from e2e.cluster.plane import ControlPlane
+from e2e.cluster.process import StartFailed
+
+__all__ = [
+    "BinaryUnavailable",
+    "ClusterAccess",
+    "ControlPlane",
+    "ForeignCluster",
+    "KubectlFailed",
+    "StartFailed",
+    "ensure_binaries",
+]
