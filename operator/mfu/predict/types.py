@@ -6,40 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from mfu.api.inference import Phase
+from mfu.api.training import Method, Optimizer, Recompute, Sharding
 from mfu.hardware.types import Device, Precision
 from mfu.workload.architecture import Architecture
-
-
-class Recompute(StrEnum):
-    NONE = "None"
-    SELECTIVE = "Selective"
-    FULL = "Full"
-
-
-class Sharding(StrEnum):
-    DDP = "DDP"
-    ZERO1 = "ZeRO1"
-    ZERO2 = "ZeRO2"
-    ZERO3 = "ZeRO3"
-    HSDP = "HSDP"
-
-
-class Optimizer(StrEnum):
-    ADAMW = "AdamW"
-    ADAFACTOR = "Adafactor"
-    SGD = "SGD"
-    LION = "Lion"
-
-
-class Method(StrEnum):
-    FULL = "Full"
-    LORA = "LoRA"
-
-
-class Phase(StrEnum):
-    MIXED = "Mixed"
-    PREFILL = "Prefill"
-    DECODE = "Decode"
 
 
 class Scale(StrEnum):
@@ -47,6 +17,31 @@ class Scale(StrEnum):
 
     MFU = "MFU"
     MBU = "MBU"
+
+
+__all__ = [
+    "Attainable",
+    "Change",
+    "Correction",
+    "Corrections",
+    "Inference",
+    "Loss",
+    "Memory",
+    "Method",
+    "Optimizer",
+    "Parallelism",
+    "Phase",
+    "Placement",
+    "Precisions",
+    "Prediction",
+    "Recompute",
+    "Refusal",
+    "Scale",
+    "Setup",
+    "Sharding",
+    "Training",
+    "Tunable",
+]
 
 
 @dataclass(frozen=True, slots=True)
