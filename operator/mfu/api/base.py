@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 _INITIALISMS: Final = {
     "cv": "CV",
+    "ffn": "FFN",
     "gpu": "GPU",
     "gpus": "GPUs",
     "hfu": "HFU",
@@ -31,17 +32,19 @@ _INITIALISMS: Final = {
 
 
 def api_name(field: str) -> str:
-    """Python field name to API name: `expected_mfu` is `expectedMFU`, `per_gpu_hour` is `perGPUHour`, `mfu` stays `mfu`.
+    """Python field name to API name: `expected_mfu` is `expectedMFU`, `per_gpu_hour` is `perGPUHour`.
 
-    The first word is lower case whole, as Kubernetes does it (`podIP`, but `clusterIP` and `uid`).
+    The first word is lower case whole, as Kubernetes does it (`podIP`, but `uid`): `mfu` stays `mfu`.
     """
     first, *rest = field.rstrip("_").split("_")
     return first + "".join(_INITIALISMS.get(word, word.capitalize()) for word in rest)
 
 
 class Resource(BaseModel):
-    """Base of every API type. Immutable; read by API name or Python name; unknown fields are ignored when read from a
-    server (it has pruned or a newer version has written them) and refused by `mfu.api.load` for files that people write.
+    """Base of every API type. Immutable; read by API name or Python name.
+
+    Unknown fields are ignored in what a server sends (a newer version may have written them) and refused by
+    `mfu.api.files` in what people write.
     """
 
     model_config = ConfigDict(
@@ -70,3 +73,9 @@ Timestamp = Annotated[str, Field(max_length=40, json_schema_extra={"format": "da
 Decimal = Annotated[str, Field(max_length=24, pattern=r"^-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?$")]
 """A number as a decimal string: the API has no floats. Fractions are 0–1, never percent."""
 Share = Annotated[int, Field(ge=0, le=100)]
+
+
+def list_map(*keys: str, bound: int) -> Any:
+    """A list that the API server merges by key and that holds at most `bound` entries."""
+    extra: dict[str, Any] = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": list(keys)}
+    return Field(max_length=bound, json_schema_extra=extra)

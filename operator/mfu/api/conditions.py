@@ -88,7 +88,7 @@ def find(conditions: Iterable[Condition], type_: str) -> Condition | None:
 
 
 def merge(before: Iterable[Condition], now: Iterable[Condition]) -> tuple[Condition, ...]:
-    """New conditions that keep the transition time of those whose status did not change. Order and types are those of `now`."""
+    """`now`, in its order, with the transition time kept where the status did not change."""
     known = {condition.type: condition for condition in before}
     return tuple(_keep_time(known.get(condition.type), condition) for condition in now)
 

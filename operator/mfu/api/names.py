@@ -1,4 +1,4 @@
-"""Names that other programs see: group, kinds, labels, annotations, gates. One place, so that no two rooms spell one differently."""
+"""Names that other programs see: group, kinds, labels, annotations, gates; spelled here and nowhere else."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ class Kind:
         return f"{self.plural}.{GROUP}"
 
     def path(self, namespace: str | None = None, name: str | None = None, subresource: str | None = None) -> str:
-        """URL path: `MODEL_WORKLOAD.path("a", "b", "status")` is …/namespaces/a/modelworkloads/b/status; parts may be left out."""
+        """URL path; parts may be left out: `MODEL_WORKLOAD.path("a", "b", "status")` ends in
+        /namespaces/a/modelworkloads/b/status."""
         parts = ["/apis", GROUP, VERSION]
         if namespace is not None:
             parts += ["namespaces", namespace]

@@ -1,0 +1,138 @@
+"""FleetReport: the fleet on one page. One object named `fleet`, status only, bounded; the whole is in the metrics."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from mfu.api.base import Decimal, Name, Resource, Timestamp, Word, list_map
+from mfu.api.causes import Actor, Cause, Explains
+from mfu.api.conditions import Condition
+from mfu.api.metadata import ObjectMeta
+
+Count = Annotated[int, Field(ge=0, le=2**53)]
+
+
+class Coverage(Resource):
+    """How much of the GPU-time stands behind a figure; the three add up to 1."""
+
+    measured: Decimal | None = None
+    """By reported progress, or known to be idle (fraction)."""
+    estimated: Decimal | None = None
+    """By counters (fraction)."""
+    unknown: Decimal | None = None
+    """Not at all (fraction)."""
+
+
+class Figures(Resource):
+    """Efficiency and cost of a set of GPUs. MFU here is over the dense 16-bit peak (reference MFU)."""
+
+    gpus: Count = 0
+    """GPUs, idle ones included."""
+    allocated_gpus: Count = 0
+    """GPUs that pods hold."""
+    mfu: Decimal | None = None
+    """Model FLOPs over the peak of all GPUs, idle ones included (fraction)."""
+    allocated_mfu: Decimal | None = None
+    """Over the peak of allocated GPUs only (fraction)."""
+    price_weighted_mfu: Decimal | None = None
+    """Weighted by price per GPU-hour (fraction)."""
+    coverage: Coverage | None = None
+    """How much stands behind it."""
+    cost_per_hour: Decimal | None = None
+    """Price per hour."""
+    lost_per_hour: Decimal | None = None
+    """Part of it that pays for lost FLOPs, per hour."""
+
+
+class ProductFigures(Figures):
+    """One GPU product."""
+
+    product: Word
+    """GPU product."""
+
+
+class NodeFigures(Figures):
+    """One node."""
+
+    node: Name
+    """Node."""
+    product: Word = ""
+    """GPU product."""
+
+
+class NamespaceFigures(Figures):
+    """One namespace; GPUs are the allocated ones."""
+
+    namespace: Name
+    """Namespace."""
+
+
+class LossFigures(Resource):
+    """One cause over the whole fleet."""
+
+    cause: Cause
+    """Cause."""
+    explains: Explains
+    """Configuration or Runtime."""
+    actor: Actor | None = None
+    """Who can mend it."""
+    workloads: Count = 0
+    """Workloads that lose to it."""
+    share: Decimal | None = None
+    """Part of the fleet's peak lost to it (fraction)."""
+    lost_per_hour: Decimal | None = None
+    """Price of that, per hour."""
+
+
+class FleetSummary(Resource):
+    """Ready-made strings for the columns of `kubectl get`."""
+
+    gpus: Word = "Unknown"
+    """GPUs and how many are allocated, such as 52/64."""
+    mfu: Word = "Unknown"
+    """Reference MFU of all GPUs, percent."""
+    coverage: Word = "Unknown"
+    """Measured or estimated share of GPU-time, percent."""
+    cause: Word = "Unknown"
+    """Largest cause of loss."""
+    cost_per_hour: Word = "Unknown"
+    """Price per hour."""
+    lost_per_hour: Word = "Unknown"
+    """Part of it that pays for lost FLOPs, per hour."""
+
+
+class FleetStatus(Resource):
+    """Totals, products, and the largest nodes, namespaces and losses."""
+
+    observed_at: Timestamp | None = None
+    """When the newest reading behind it was taken (RFC 3339)."""
+    window: Word = ""
+    """Window of the figures, such as 10m."""
+    currency: Word = ""
+    """Currency symbol or code of all amounts."""
+    summary: FleetSummary | None = None
+    """Strings for the columns."""
+    totals: Figures | None = None
+    """All GPUs of the cluster."""
+    products: Annotated[tuple[ProductFigures, ...], list_map("product", bound=64)] = ()
+    """Per product."""
+    nodes: Annotated[tuple[NodeFigures, ...], list_map("node", bound=20)] = ()
+    """Nodes that lose most, at most 20."""
+    namespaces: Annotated[tuple[NamespaceFigures, ...], list_map("namespace", bound=20)] = ()
+    """Namespaces that lose most, at most 20."""
+    losses: Annotated[tuple[LossFigures, ...], list_map("cause", "explains", bound=40)] = ()
+    """Causes, largest first."""
+    conditions: Annotated[tuple[Condition, ...], list_map("type", bound=8)] = ()
+    """Ready."""
+
+
+class FleetReport(Resource):
+    """The fleet on one page: how much of what was paid for does model FLOPs, and where the rest goes."""
+
+    api_version: Literal["mfu.gpuaas.io/v1alpha1"] = "mfu.gpuaas.io/v1alpha1"
+    kind: Literal["FleetReport"] = "FleetReport"
+    metadata: ObjectMeta = ObjectMeta()
+    status: FleetStatus | None = None
+    """Totals, products, and the largest nodes, namespaces and losses."""

@@ -1,0 +1,164 @@
+"""MFUPolicy: what the cluster admin allows the operator to do, for which namespaces, and at which prices."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from mfu.api.base import Generation, Resource, Share, Timestamp, Word, list_map
+from mfu.api.cel import validations
+from mfu.api.conditions import Condition
+from mfu.api.decisions import DecisionMode, DecisionType
+from mfu.api.metadata import LabelKey, LabelSelector, ObjectMeta
+from mfu.api.policy_rules import POLICY_RULES, SCALING_RULES, SHARING_RULES
+from mfu.api.quantities import PriceQuantity
+
+Minutes = Annotated[int, Field(ge=1, le=525_600)]
+
+
+class Modes(Resource):
+    """How far each kind of decision may go: Observe shows it, Recommend annotates it, Enforce acts on it."""
+
+    admission: DecisionMode = DecisionMode.RECOMMEND
+    """Whether a workload should start as declared."""
+    placement: DecisionMode = DecisionMode.RECOMMEND
+    """Product, NVLink domain or nodes to run on."""
+    mig: DecisionMode = DecisionMode.RECOMMEND
+    """MIG profile to run in."""
+    scaling: DecisionMode = DecisionMode.RECOMMEND
+    """Number of replicas (inference)."""
+    sharing: DecisionMode = DecisionMode.RECOMMEND
+    """Sharing GPUs with other workloads."""
+
+    def of(self, decision: DecisionType) -> DecisionMode:
+        """Mode for one kind of decision."""
+        mode: DecisionMode = getattr(self, decision.lower())
+        return mode
+
+
+class Floors(Resource):
+    """Below these a workload is held (admission) or flagged (running). Relative, so that they suit every model."""
+
+    expected_of_attainable_percent: Share = 50
+    """Least expected MFU as a percentage of attainable MFU, for admission; 0 admits everything."""
+    observed_of_expected_percent: Share = 70
+    """Least observed MFU as a percentage of expected MFU; 0 flags nothing."""
+    idle_minutes: Minutes = 30
+    """Minutes without work after which an allocation counts as idle."""
+
+
+class Price(Resource):
+    """Price of one product."""
+
+    product: Annotated[str, Field(min_length=1, max_length=64)]
+    """GPU product, such as H100-SXM5; `mfu gpus` lists them."""
+    per_gpu_hour: PriceQuantity
+    """Amount per GPU and hour in the policy's currency, such as "2.99"; MIG slices pay their share of the SMs."""
+
+
+class ReclaimAction(StrEnum):
+    ANNOTATE = "Annotate"
+    EVENT = "Event"
+    SUSPEND = "Suspend"
+    EVICT = "Evict"
+
+
+class ReclaimStep(Resource):
+    """One rung of the ladder by which idle GPUs are taken back."""
+
+    after_idle_minutes: Minutes
+    """Idle time, in minutes, after which the rung is reached; rises from rung to rung."""
+    action: ReclaimAction
+    """Annotate, Event, Suspend or Evict, least power first."""
+
+
+class Scaling(Resource):
+    """Bounds on replica changes; a workload's own inference.replicas bounds hold as well."""
+
+    model_config = validations(*SCALING_RULES)
+
+    min_replicas: Annotated[int, Field(ge=0, le=100_000)] = 1
+    """Fewest replicas."""
+    max_replicas: Annotated[int, Field(ge=1, le=100_000)] = 100
+    """Most replicas."""
+    max_step_percent: Annotated[int, Field(ge=1, le=1000)] = 50
+    """Largest change at once, as a percentage of the present replicas (at least one replica)."""
+    cooldown_seconds: Annotated[int, Field(ge=0, le=86_400)] = 300
+    """Seconds between two changes."""
+
+
+class SharingMethod(StrEnum):
+    MIG = "MIG"
+    MPS = "MPS"
+    TIME_SLICING = "TimeSlicing"
+
+
+class Sharing(Resource):
+    """How GPUs may be shared."""
+
+    model_config = validations(*SHARING_RULES)
+
+    methods: Annotated[
+        tuple[SharingMethod, ...], Field(max_length=3, json_schema_extra={"x-kubernetes-list-type": "set"})
+    ] = (SharingMethod.MIG,)
+    """Methods that may be advised: MIG (isolated), MPS or TimeSlicing (neither isolated nor attributable)."""
+    max_workloads_per_gpu: Annotated[int, Field(ge=1, le=48)] = Field(default=7)
+    """Most workloads on one GPU."""
+    across_namespaces: bool = False
+    """Whether workloads of different namespaces may share a GPU."""
+
+
+class PolicySpec(Resource):
+    """What is allowed where, and at which prices."""
+
+    model_config = validations(*POLICY_RULES)
+
+    namespace_selector: LabelSelector = LabelSelector()
+    """Labels of the namespaces that it governs; empty means all."""
+    priority: Annotated[int, Field(ge=-1_000_000, le=1_000_000)] = 0
+    """Of two policies that match a namespace the one with the higher priority governs, then the first by name."""
+    modes: Modes = Modes()
+    """How far each kind of decision may go."""
+    floors: Floors = Floors()
+    """Shares below which a workload is held or flagged."""
+    currency: Annotated[str, Field(min_length=1, max_length=8)] = "$"
+    """Symbol or code that goes before amounts."""
+    prices: Annotated[tuple[Price, ...], list_map("product", bound=128)] = ()
+    """Prices by product; a product without one has an unknown cost, not a free one."""
+    topology_levels: Annotated[tuple[LabelKey, ...], Field(max_length=16)] = ()
+    """Node label keys of the network's levels, widest first, such as a zone, a block, a rack and the host name."""
+    reclaim: Annotated[tuple[ReclaimStep, ...], Field(max_length=8)] = ()
+    """Rungs by which idle GPUs are taken back; empty takes nothing back."""
+    scaling: Scaling = Scaling()
+    """Bounds on replica changes."""
+    sharing: Sharing = Sharing()
+    """How GPUs may be shared."""
+
+
+class PolicyStatus(Resource):
+    """Whether the policy is in force."""
+
+    observed_generation: Generation | None = None
+    """metadata.generation of the spec that this status judges."""
+    matched_namespaces: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = None
+    """Namespaces that it governs after precedence."""
+    summary: Word = ""
+    """In force, Overruled or Invalid: for the column of `kubectl get`."""
+    last_applied_at: Timestamp | None = None
+    """When this generation came into force (RFC 3339)."""
+    conditions: Annotated[tuple[Condition, ...], list_map("type", bound=8)] = ()
+    """Accepted and Ready. A policy that is not accepted changes nothing: the last accepted one stays in force."""
+
+
+class MFUPolicy(Resource):
+    """What the cluster admin allows the operator to do. Without any policy it observes and recommends only."""
+
+    api_version: Literal["mfu.gpuaas.io/v1alpha1"] = "mfu.gpuaas.io/v1alpha1"
+    kind: Literal["MFUPolicy"] = "MFUPolicy"
+    metadata: ObjectMeta = ObjectMeta()
+    spec: PolicySpec = PolicySpec()
+    """What is allowed where, and at which prices."""
+    status: PolicyStatus | None = None
+    """Whether the policy is in force."""

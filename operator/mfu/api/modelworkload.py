@@ -1,0 +1,185 @@
+"""ModelWorkload: what a tenant declares about one training job or one serving deployment."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from mfu.api.base import Name, Resource, Word
+from mfu.api.cel import validations
+from mfu.api.inference import Inference
+from mfu.api.metadata import LabelSelector, ObjectMeta
+from mfu.api.model import Model
+from mfu.api.rules import SPEC_RULES
+from mfu.api.training import Parallelism, Training
+from mfu.api.workload_status import WorkloadStatus
+from mfu.hardware.types import Precision
+
+
+class Mode(StrEnum):
+    TRAINING = "Training"
+    INFERENCE = "Inference"
+
+
+class Tunable(StrEnum):
+    """What advice may change. None of the defaults alters results; Precision and Product may."""
+
+    MICRO_BATCH = "MicroBatch"
+    RECOMPUTE = "Recompute"
+    LAYOUT = "Layout"
+    PRECISION = "Precision"
+    CONCURRENCY = "Concurrency"
+    PRODUCT = "Product"
+
+
+class Objective(StrEnum):
+    THROUGHPUT = "Throughput"
+    COST = "Cost"
+    LATENCY = "Latency"
+
+
+class ProgressUnit(StrEnum):
+    TOKENS = "Tokens"
+    SAMPLES = "Samples"
+    STEPS = "Steps"
+
+
+class ProgressScope(StrEnum):
+    TOTAL = "Total"
+    PER_RANK = "PerRank"
+
+
+class TargetRef(Resource):
+    """The object in the same namespace that owns the workload's pods."""
+
+    api_version: Annotated[str, Field(min_length=1, max_length=128)]
+    """API group and version, such as batch/v1."""
+    kind: Annotated[str, Field(min_length=1, max_length=63)]
+    """Kind, such as Job, Deployment, StatefulSet, JobSet or LeaderWorkerSet."""
+    name: Name
+    """Name of the object."""
+
+
+class Precisions(Resource):
+    """Number formats; MFU is judged against the peak of `compute`."""
+
+    compute: Precision = Precision.BF16
+    """Format of the matrix products."""
+    weights: Precision | None = None
+    """Format in which weights are stored. Absent means as compute (BF16 where training computes in FP8 or FP4)."""
+    kv_cache: Precision | None = None
+    """Format of the key-value cache (inference). Absent means as weights, but never below FP8."""
+
+
+class Accelerators(Resource):
+    """The GPUs that the workload takes."""
+
+    count: Annotated[int, Field(ge=1, le=1_048_576)]
+    """GPUs (or MIG slices): in total for Training, per replica for Inference."""
+    products: Annotated[tuple[Annotated[str, Field(min_length=1, max_length=64)], ...], Field(max_length=16)] = ()
+    """Products it may run on, such as H100-SXM5; `mfu gpus` lists them. Empty means any."""
+    resource_name: Annotated[str, Field(min_length=1, max_length=128)] = "nvidia.com/gpu"
+    """Extended resource that the pods ask for."""
+    mig_profile: Annotated[str, Field(max_length=32, pattern=r"^([1-9]g\.[0-9]{1,3}gb(\+[a-z.]{1,12})?)?$")] = ""
+    """MIG profile such as 3g.40gb; empty for whole GPUs."""
+
+
+class Runtime(Resource):
+    """Software that runs the model; picks the efficiency constants and the metrics adapter."""
+
+    engine: Annotated[str, Field(min_length=1, max_length=64)]
+    """Engine, such as vLLM, SGLang, TGI, TensorRT-LLM, Triton, Dynamo, Megatron, torchtitan, NeMo or PyTorch."""
+    version: Word = ""
+    """Version of the engine."""
+
+
+class Progress(Resource):
+    """Where the workload reports what it has done. Read from its own pods only."""
+
+    metric: Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[a-zA-Z_:][a-zA-Z0-9_:]*$")]
+    """Name of a Prometheus counter, such as train_tokens_total."""
+    port: Annotated[int, Field(ge=1, le=65_535)]
+    """Port on the pod."""
+    path: Annotated[str, Field(min_length=1, max_length=256, pattern=r"^(/[A-Za-z0-9._~-]+)*/?$")] = "/metrics"
+    """HTTP path on the pod."""
+    unit: ProgressUnit = ProgressUnit.TOKENS
+    """What the counter counts: Tokens, Samples (sequences) or Steps."""
+    scope: ProgressScope = ProgressScope.TOTAL
+    """Total: each reporting pod gives the whole workload's count. PerRank: each gives its own share, to be added up."""
+
+
+_DEFAULT_TUNABLE = (Tunable.MICRO_BATCH, Tunable.RECOMPUTE, Tunable.LAYOUT, Tunable.CONCURRENCY)
+
+
+class WorkloadSpec(Resource):
+    """What the model is and how it runs, as its owner declares it."""
+
+    model_config = validations(*SPEC_RULES)
+
+    mode: Mode
+    """Training or Inference; the block of the same name must be there."""
+    target_ref: TargetRef | None = None
+    """Object that owns the pods; instead of podSelector. Pods labelled mfu.gpuaas.io/workload win over both."""
+    pod_selector: LabelSelector | None = None
+    """Labels of the pods; instead of targetRef."""
+    model: Model
+    """Which model it is."""
+    precision: Precisions = Precisions()
+    """Number formats."""
+    accelerators: Accelerators
+    """GPUs that it takes."""
+    training: Training | None = None
+    """Training job; with mode: Training only."""
+    inference: Inference | None = None
+    """Serving workload; with mode: Inference only."""
+    runtime: Runtime | None = None
+    """Software that runs the model."""
+    progress: Progress | None = None
+    """Where it reports progress; without it MFU is estimated from GPU counters."""
+    tunable: Annotated[
+        tuple[Tunable, ...], Field(max_length=6, json_schema_extra={"x-kubernetes-list-type": "set"})
+    ] = _DEFAULT_TUNABLE
+    """What advice may change; `attainable` is the best within it. An empty list means nothing."""
+    objective: Objective = Objective.THROUGHPUT
+    """What advice optimises: Throughput, Cost or Latency."""
+
+    @property
+    def parallelism(self) -> Parallelism:
+        """Layout of whichever mode is declared; one GPU when the block is missing (then not accepted anyway)."""
+        block = self.training or self.inference
+        return Parallelism() if block is None else block.parallelism
+
+    @property
+    def weight_precision(self) -> Precision:
+        """Stored format of weights after the documented default."""
+        if self.precision.weights is not None:
+            return self.precision.weights
+        narrow = self.precision.compute in (Precision.FP8, Precision.FP4, Precision.INT8, Precision.INT4)
+        return Precision.BF16 if self.mode == Mode.TRAINING and narrow else self.precision.compute
+
+    @property
+    def kv_precision(self) -> Precision:
+        """Format of the key-value cache after the documented default."""
+        if self.precision.kv_cache is not None:
+            return self.precision.kv_cache
+        narrow = {Precision.FP4: Precision.FP8, Precision.INT4: Precision.FP8}
+        return narrow.get(self.weight_precision, self.weight_precision)
+
+
+class ModelWorkload(Resource):
+    """One training job or serving deployment, with how fast it should run, how fast it does, and why the two differ."""
+
+    api_version: Literal["mfu.gpuaas.io/v1alpha1"] = "mfu.gpuaas.io/v1alpha1"
+    kind: Literal["ModelWorkload"] = "ModelWorkload"
+    metadata: ObjectMeta = ObjectMeta()
+    spec: WorkloadSpec
+    """What the model is and how it runs, as its owner declares it."""
+    status: WorkloadStatus | None = None
+    """What the operator predicts, observes and recommends."""
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Namespace and name."""
+        return (self.metadata.namespace or "default", self.metadata.name)

@@ -1,0 +1,271 @@
+"""`status` of a ModelWorkload. Numbers are decimal strings, fractions 0–1; what is unknown is absent, never 0."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field
+
+from mfu.api.base import Decimal, Generation, LongText, Resource, ShortText, Timestamp, Word, list_map
+from mfu.api.causes import Actor, Cause, Explains
+from mfu.api.conditions import Condition
+from mfu.api.decisions import Decision
+from mfu.api.quantities import SizeQuantity
+
+Tokens = Annotated[int, Field(ge=0, le=2**53)]
+
+
+class Scale(StrEnum):
+    MFU = "MFU"
+    """Compute-bound work: training, prefill, mixed serving."""
+    MBU = "MBU"
+    """Memory-bandwidth-bound work: decode."""
+
+
+class Basis(StrEnum):
+    DECLARED = "Declared"
+    """The product that the spec names."""
+    ASSIGNED = "Assigned"
+    """The product that the pods run on."""
+
+
+class Meter(StrEnum):
+    PROGRESS = "Progress"
+    COUNTERS = "Counters"
+
+
+class Summary(Resource):
+    """Ready-made strings for the columns of `kubectl get`; "Unknown" where unknown."""
+
+    model: ShortText = "Unknown"
+    """Preset or name of the model."""
+    gpus: Word = "Unknown"
+    """GPUs that it takes, in total."""
+    expected: Word = "Unknown"
+    """Expected share of the peak, percent, on the scale that `scale` names."""
+    observed: Word = "Unknown"
+    """Observed share of the peak, percent."""
+    attainable: Word = "Unknown"
+    """Attainable share of the peak, percent."""
+    gap: Word = "Unknown"
+    """expected − observed, percentage points."""
+    scale: Word = "Unknown"
+    """MFU or MBU: the scale of the percentages here."""
+    cause: Word = "Unknown"
+    """Largest cause of loss; None when nothing is wrong."""
+    cost_per_hour: Word = "Unknown"
+    """Price of the allocated GPUs per hour, in the policy's currency."""
+    lost_per_hour: Word = "Unknown"
+    """Part of it that pays for lost FLOPs, per hour."""
+
+
+class Intent(Resource):
+    """What was understood from spec.model."""
+
+    parameters: Annotated[int, Field(ge=0, le=2**53)] | None = None
+    """Parameters of the model."""
+    active_parameters: Annotated[int, Field(ge=0, le=2**53)] | None = None
+    """Parameters that one token passes (fewer than `parameters` for mixture of experts)."""
+    flops_per_token: Decimal | None = None
+    """Model FLOPs per token: forward and backward for training, forward for inference; no recomputation."""
+
+
+class Memory(Resource):
+    """Predicted memory per GPU."""
+
+    per_gpu: SizeQuantity | None = None
+    """Needed on the fullest GPU."""
+    capacity: SizeQuantity | None = None
+    """What the GPU (or MIG slice) has."""
+    largest_term: Word = ""
+    """Largest term, such as Weights, Gradients, Optimizer, Activations, Logits or KVCache."""
+
+
+class Expected(Resource):
+    """What the workload, exactly as declared, should reach on one product."""
+
+    product: Word
+    """GPU product."""
+    basis: Basis
+    """Declared: a product that the spec names. Assigned: the one that the pods run on."""
+    mfu: Decimal | None = None
+    """Expected MFU: model FLOPs over the dense peak at the declared precision (fraction)."""
+    reference_mfu: Decimal | None = None
+    """Same numerator over the product's dense 16-bit peak (fraction)."""
+    mbu: Decimal | None = None
+    """Expected bytes moved per second over memory bandwidth (fraction)."""
+    tokens_per_second_per_gpu: Decimal | None = None
+    """Tokens per second and GPU."""
+    low: Decimal | None = None
+    """Lower end of the band, on the scale of the workload (fraction)."""
+    high: Decimal | None = None
+    """Upper end of the band (fraction)."""
+    step_seconds: Decimal | None = None
+    """Seconds per optimizer step (training)."""
+    ttft_milliseconds: Decimal | None = None
+    """Time to first token, milliseconds (inference)."""
+    tpot_milliseconds: Decimal | None = None
+    """Time per output token, milliseconds (inference)."""
+
+
+class Change(Resource):
+    """One step from the declared setting to the attainable one."""
+
+    field: ShortText
+    """Field of spec, such as training.microBatchSize."""
+    from_: ShortText = Field(alias="from")
+    """Declared value."""
+    to: ShortText
+    """Better value."""
+    gain: Decimal | None = None
+    """What this step adds on the scale of the workload (fraction)."""
+
+
+class Attainable(Resource):
+    """The best that the same model could reach on the same GPUs within spec.tunable."""
+
+    mfu: Decimal | None = None
+    """Attainable MFU (fraction)."""
+    reference_mfu: Decimal | None = None
+    """Over the dense 16-bit peak (fraction)."""
+    mbu: Decimal | None = None
+    """Attainable bandwidth share (fraction)."""
+    tokens_per_second_per_gpu: Decimal | None = None
+    """Tokens per second and GPU."""
+    changes: Annotated[tuple[Change, ...], Field(max_length=16)] = ()
+    """What to change, in order of gain."""
+
+
+class Observed(Resource):
+    """What was measured in one window by one meter."""
+
+    window: Word
+    """Length of the window, such as 10m."""
+    meter: Meter
+    """Progress (reported tokens or steps) or Counters (tensor-pipe activity, corrected by the declared intent)."""
+    mfu: Decimal | None = None
+    """Observed MFU (fraction)."""
+    reference_mfu: Decimal | None = None
+    """Over the dense 16-bit peak (fraction)."""
+    mbu: Decimal | None = None
+    """Observed bandwidth share (fraction)."""
+    tensor_utilization: Decimal | None = None
+    """Raw tensor-pipe activity, executed FLOPs included (fraction)."""
+    tokens_per_second_per_gpu: Decimal | None = None
+    """Tokens per second and GPU."""
+    low: Decimal | None = None
+    """Lower end of the band (fraction)."""
+    high: Decimal | None = None
+    """Upper end of the band (fraction)."""
+    coverage: Decimal | None = None
+    """Share of the workload's GPU-time in the window that was measured (fraction)."""
+    confidence: Decimal | None = None
+    """Trust in the reading (fraction)."""
+    estimated: bool = False
+    """True where the figure rests on the declared intent rather than on reported progress."""
+    source: ShortText = ""
+    """Where it was read."""
+    observed_at: Timestamp | None = None
+    """When the newest sample was taken (RFC 3339)."""
+
+
+class Loss(Resource):
+    """One named part of what was lost."""
+
+    cause: Cause
+    """Cause."""
+    explains: Explains
+    """Configuration (attainable − expected) or Runtime (expected − observed)."""
+    share: Decimal | None = None
+    """Part of the peak lost to it, on the scale of the workload (fraction)."""
+    counterfactual_mfu: Decimal | None = None
+    """MFU if this alone were mended (fraction)."""
+    action: LongText = ""
+    """What to do about it."""
+    actor: Actor | None = None
+    """Who can: Tenant or Provider."""
+    confidence: Decimal | None = None
+    """Trust in the diagnosis (fraction)."""
+    wasted: bool = True
+    """False where the hardware is at its limit and nothing is wasted, such as decode at full bandwidth."""
+    evidence: LongText = ""
+    """Readings that it rests on."""
+
+
+class History(Resource):
+    """Observed efficiency before and after a change."""
+
+    model_version: ShortText = ""
+    """spec.model.version after the change."""
+    product: Word = ""
+    """GPU product."""
+    gpus: Annotated[int, Field(ge=0, le=1_048_576)] | None = None
+    """GPUs."""
+    before: Decimal | None = None
+    """Reference MFU before (fraction)."""
+    after: Decimal | None = None
+    """Reference MFU after (fraction)."""
+    promised: Decimal | None = None
+    """Gain that our advice promised (fraction)."""
+    changed_at: Timestamp | None = None
+    """When it changed (RFC 3339)."""
+
+
+class Cost(Resource):
+    """Money, by the policy's prices."""
+
+    currency: Word = ""
+    """Currency symbol or code."""
+    per_hour: Decimal | None = None
+    """Allocated GPUs, per hour."""
+    lost_per_hour: Decimal | None = None
+    """Part that pays for lost FLOPs, per hour."""
+    per_million_tokens: Decimal | None = None
+    """Per million tokens at the observed rate, else at the expected one."""
+    per_step: Decimal | None = None
+    """Per optimizer step (training)."""
+
+
+class Allocation(Resource):
+    """What the workload's pods hold."""
+
+    pods: Tokens = 0
+    """Pods that belong to it."""
+    nodes: Tokens = 0
+    """Nodes that they run on."""
+    gpus: Tokens = 0
+    """GPUs or MIG slices that they hold."""
+    product: Word = ""
+    """Product that they run on; several are joined by a comma."""
+
+
+class WorkloadStatus(Resource):
+    """What the operator predicts, observes and recommends."""
+
+    observed_generation: Generation | None = None
+    """metadata.generation of the spec that this status judges."""
+    summary: Summary | None = None
+    """Strings for the columns of `kubectl get`."""
+    allocation: Allocation | None = None
+    """What its pods hold now."""
+    intent: Intent | None = None
+    """What was understood from spec.model."""
+    memory: Memory | None = None
+    """Predicted memory per GPU."""
+    expected: Annotated[tuple[Expected, ...], list_map("product", "basis", bound=16)] = ()
+    """What it should reach, per product."""
+    attainable: Attainable | None = None
+    """The best within spec.tunable on the same GPUs."""
+    observed: Annotated[tuple[Observed, ...], list_map("window", "meter", bound=16)] = ()
+    """What was measured, per window and meter."""
+    losses: Annotated[tuple[Loss, ...], list_map("cause", "explains", bound=32)] = ()
+    """Where the rest went, largest first."""
+    cost: Cost | None = None
+    """Cost of what it holds."""
+    decisions: Annotated[tuple[Decision, ...], list_map("type", bound=8)] = ()
+    """What the operator would do."""
+    history: Annotated[tuple[History, ...], Field(max_length=16)] = ()
+    """Efficiency before and after changes, newest first."""
+    conditions: Annotated[tuple[Condition, ...], list_map("type", bound=16)] = ()
+    """Accepted, FitsMemory, TelemetryAvailable, IntentConsistent and Ready."""
