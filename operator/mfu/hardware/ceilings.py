@@ -24,7 +24,7 @@ Ceilings = Mapping[tuple[str, Precision], Ceiling]
 
 
 def load_ceilings(gpus: Mapping[str, GPU]) -> Ceilings:
-    """Best usable row per (product, precision); a 16-bit format without one takes the other's, on the same tensor path."""
+    """Best usable row per (product, precision); a 16-bit format without one takes the other's (same tensor path)."""
     best: dict[tuple[str, Precision], Ceiling] = {}
     for ceiling in _measured(gpus):
         key = ceiling.gpu_key, ceiling.precision

@@ -53,7 +53,7 @@ def load_exact_names() -> Iterator[tuple[str, str]]:
 
 
 def load_name_patterns() -> Iterator[tuple[str, str]]:
-    """(gpu_key, pattern of the raw NVML name); products of one memory size only, since a pattern cannot tell two apart."""
+    """(gpu_key, pattern of the raw NVML name), for products of one memory size: a pattern cannot tell two apart."""
     for row in rows("gpus.csv"):
         if "|" not in row["memory_gb_marketing"]:
             yield row["gpu_key"], row["nvml_name_regex"]

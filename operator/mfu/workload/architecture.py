@@ -49,6 +49,13 @@ class MoE:
     every: int = 1
     """An MoE layer every `every` layers (after dense_layers), the others dense."""
     router_bias: bool = False
+    shared_gate: bool = False
+    """A scalar gate on the shared experts' output (Qwen1.5-MoE, Qwen2-MoE)."""
+
+    @property
+    def shared_width(self) -> int:
+        """Width of all shared experts together, 0 where there are none."""
+        return self.shared_ffn or self.shared_experts * self.expert_ffn
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,3 +95,37 @@ class Architecture:
     parallel_block: bool = False
     mtp_layers: int = 0
     """Multi-token-prediction layers trained beside the model (DeepSeek-V3)."""
+    attention_sinks: bool = False
+    """One learned sink logit per head and layer (gpt-oss)."""
+    embedding_norm: bool = False
+    """A norm on the embeddings before the first layer (BLOOM, BERT)."""
+    final_norm: bool = True
+    pooler: bool = False
+    """A dense layer on the first token (BERT)."""
+
+    @property
+    def moe_layer_count(self) -> int:
+        """Layers with experts: every `every`-th one after the leading dense layers.
+
+        DeepSeek-V3 (61 layers, 3 dense): 58. Llama-4-Maverick (48 layers, every second one): 24.
+        """
+        return 0 if self.moe is None else (self.layers - self.moe.dense_layers) // self.moe.every
+
+    @property
+    def dense_layer_count(self) -> int:
+        return self.layers - self.moe_layer_count
+
+    @property
+    def full_attention_layers(self) -> int:
+        """Layers that see the whole context. Gemma-3-27B (62 layers, one in six): 10."""
+        if self.window == 0:
+            return self.layers
+        return 0 if self.window_every <= 1 else self.layers // self.window_every
+
+    @property
+    def sliding_layers(self) -> int:
+        return self.layers - self.full_attention_layers
+
+    @property
+    def causal(self) -> bool:
+        return self.family is Family.DECODER

@@ -1,0 +1,135 @@
+"""The matrix products of a model as terms that are linear in context, so that one table serves scalars and arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+from mfu.workload.architecture import MLA, Architecture, Family
+from mfu.workload.parameters import TIMESTEP_FEATURES
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """Forward FLOPs per token: fixed + per_key·context + per_window_key·(windowed context) + per_sequence/length."""
+
+    name: str
+    fixed: float = 0.0
+    per_key: float = 0.0
+    per_window_key: float = 0.0
+    per_sequence: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class AttentionShape:
+    """FLOPs per token of one layer's attention; scores and values are per attended key."""
+
+    qkv: float
+    score_per_key: float
+    value_per_key: float
+    output: float
+
+
+def attention_shape(arch: Architecture, *, absorbed: bool = False) -> AttentionShape:
+    """Projections 2·h·(H + 2K)·d, scores and values 2·H·d a key each, output 2·H·d·h."""
+    if arch.mla is not None:
+        return _latent_attention(arch, arch.mla, absorbed=absorbed)
+    queries, keys = arch.heads * arch.head_dim, arch.kv_heads * arch.head_dim
+    projections = 2.0 * arch.hidden * (queries + 2 * keys)
+    return AttentionShape(projections, 2.0 * queries, 2.0 * queries, 2.0 * queries * arch.hidden)
+
+
+def ffn_flops(arch: Architecture, width: int) -> float:
+    """Three matrices with a gate, two without."""
+    return (6.0 if arch.gated_ffn else 4.0) * arch.hidden * width
+
+
+def moe_terms(arch: Architecture) -> tuple[Term, ...]:
+    """Router, routed and shared experts of one MoE layer."""
+    moe = arch.moe
+    if moe is None:
+        return ()
+    gate = 2.0 * arch.hidden if moe.shared_gate and moe.shared_width else 0.0
+    return (
+        Term("router", 2.0 * arch.hidden * moe.experts),
+        Term("experts", moe.top_k * ffn_flops(arch, moe.expert_ffn)),
+        Term("shared_experts", ffn_flops(arch, moe.shared_width) + gate),
+    )
+
+
+@lru_cache(maxsize=2048)
+def forward_terms(arch: Architecture, *, absorbed: bool = False) -> tuple[Term, ...]:
+    """Every matrix product of the served model; `absorbed` counts latent attention on its compressed cache (decode)."""
+    terms = [
+        *_attention_terms(arch, absorbed=absorbed),
+        Term("ffn", arch.dense_layer_count * ffn_flops(arch, arch.ffn)),
+    ]
+    terms += (replace(term, fixed=arch.moe_layer_count * term.fixed) for term in moe_terms(arch))
+    terms += _edge_terms(arch)
+    return tuple(terms)
+
+
+def mtp_term(arch: Architecture) -> Term:
+    """Multi-token prediction, trained only: a 2h → h projection, one layer and the head for each depth."""
+    shape = attention_shape(arch)
+    block = sum(term.fixed for term in moe_terms(arch)) or ffn_flops(arch, arch.ffn)
+    fixed = shape.qkv + shape.output + block + 4.0 * arch.hidden**2 + 2.0 * arch.hidden * arch.vocab
+    per_key = shape.score_per_key + shape.value_per_key
+    return Term("mtp", fixed=arch.mtp_layers * fixed, per_key=arch.mtp_layers * per_key)
+
+
+def _latent_attention(arch: Architecture, mla: MLA, *, absorbed: bool) -> AttentionShape:
+    """DeepSeek-V2 (arXiv 2405.04434, section 2.1 and appendix C).
+
+    Absorbed, the up-projection of keys is applied to the query and that of values to the result: the same weight
+    products per token, but scores run over rank + rope dimensions and values over the rank.
+    """
+    queries = arch.heads * (mla.nope_head_dim + mla.rope_head_dim)
+    query = arch.hidden * queries
+    if mla.query_rank:
+        query = mla.query_rank * (arch.hidden + queries)
+    down = arch.hidden * (mla.kv_rank + mla.rope_head_dim)
+    up = mla.kv_rank * arch.heads * (mla.nope_head_dim + mla.value_head_dim)
+    score = arch.heads * (mla.kv_rank + mla.rope_head_dim) if absorbed else queries
+    value = arch.heads * (mla.kv_rank if absorbed else mla.value_head_dim)
+    output = arch.heads * mla.value_head_dim * arch.hidden
+    return AttentionShape(2.0 * (query + down + up), 2.0 * score, 2.0 * value, 2.0 * output)
+
+
+def _attention_terms(arch: Architecture, *, absorbed: bool) -> Iterator[Term]:
+    shape = attention_shape(arch, absorbed=absorbed)
+    full, sliding = arch.full_attention_layers, arch.sliding_layers
+    yield Term("qkv", arch.layers * shape.qkv)
+    yield Term("scores", per_key=full * shape.score_per_key, per_window_key=sliding * shape.score_per_key)
+    yield Term("values", per_key=full * shape.value_per_key, per_window_key=sliding * shape.value_per_key)
+    yield Term("output", arch.layers * shape.output)
+
+
+def _edge_terms(arch: Architecture) -> tuple[Term, ...]:
+    if arch.family is Family.VISION:
+        return _vision_edges(arch)
+    if arch.family is Family.DIFFUSION:
+        return _diffusion_edges(arch)
+    head = Term("head", 2.0 * arch.hidden * arch.vocab)
+    if not arch.pooler:
+        return (head,)
+    return head, Term("pooler", per_sequence=2.0 * arch.hidden**2)
+
+
+def _vision_edges(arch: Architecture) -> tuple[Term, ...]:
+    """Every token but the class token comes from a patch; the head reads the class token (arXiv 2010.11929)."""
+    patch = 2.0 * arch.input_features * arch.hidden
+    classes = 2.0 * arch.hidden * arch.vocab
+    return Term("patch_embedding", fixed=patch, per_sequence=-patch), Term("head", per_sequence=classes)
+
+
+def _diffusion_edges(arch: Architecture) -> tuple[Term, ...]:
+    """DiT (arXiv 2212.09748): adaLN-Zero modulation per image, noise and variance out of the last layer."""
+    hidden = arch.hidden
+    return (
+        Term("patch_embedding", 2.0 * arch.input_features * hidden),
+        Term("timestep", per_sequence=2.0 * (TIMESTEP_FEATURES * hidden + hidden**2)),
+        Term("modulation", per_sequence=2.0 * hidden**2 * (6 * arch.layers + 2)),
+        Term("head", 2.0 * hidden * 2 * arch.input_features),
+    )
