@@ -1,0 +1,170 @@
+"""Raw objects → the few fields that the cycle needs. A node of 10 KB becomes a dozen values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final
+
+from mfu.api.files import Invalid, parse_policy, parse_workload
+from mfu.api.names import GROUP, PAUSED_ANNOTATION, WORKLOAD_LABEL
+from mfu.cluster.client import JSON
+from mfu.decide.types import NodeView
+from mfu.engine.snapshot import PodView, PolicyView, WorkloadView
+from mfu.hardware.catalog import load
+from mfu.hardware.types import Device
+
+GPU_RESOURCES: Final = ("nvidia.com/gpu", "amd.com/gpu", "nvidia.com/gpu.shared")
+MIG_PREFIX: Final = "nvidia.com/mig-"
+PRODUCT_LABELS: Final = ("nvidia.com/gpu.product", "amd.com/gpu.product-name", "amd.com/gpu.device-name")
+CLIQUE_LABEL: Final = "nvidia.com/gpu.clique"
+# Labels kept of a node beside these prefixes would only cost memory.
+NODE_LABEL_PREFIXES: Final = (
+    "topology.kubernetes.io/",
+    "kubernetes.io/hostname",
+    "nvidia.com/",
+    "amd.com/",
+    "fabric.topograph.run/",
+    "accelerator.topograph.run/",
+    "network.topology.nvidia.com/",
+    "node.kubernetes.io/instance-type",
+    GROUP,
+)
+
+
+def workload_view(item: JSON) -> WorkloadView:
+    """Never raises: a spec that this version can not read becomes `invalid`, answered on its status."""
+    metadata = item["metadata"]
+    spec, invalid = None, None
+    try:
+        spec = parse_workload(item).spec
+    except Invalid as error:
+        invalid = str(error)
+    annotations = metadata.get("annotations") or {}
+    return WorkloadView(
+        namespace=metadata["namespace"],
+        name=metadata["name"],
+        uid=metadata["uid"],
+        generation=metadata.get("generation", 0),
+        created_at=epoch(metadata.get("creationTimestamp")),
+        spec=spec,
+        invalid=invalid,
+        paused=annotations.get(PAUSED_ANNOTATION) == "true",
+        status=item.get("status") or {},
+        annotations=_ours(annotations),
+    )
+
+
+def policy_view(item: JSON) -> PolicyView:
+    spec, invalid = None, None
+    try:
+        spec = parse_policy(item).spec
+    except Invalid as error:
+        invalid = str(error)
+    metadata = item["metadata"]
+    return PolicyView(
+        name=metadata["name"],
+        uid=metadata["uid"],
+        generation=metadata.get("generation", 0),
+        spec=spec,
+        invalid=invalid,
+        status=item.get("status") or {},
+    )
+
+
+def pod_view(item: JSON) -> PodView | None:
+    """None for pods that neither ask for GPUs nor carry our label."""
+    metadata, spec = item["metadata"], item.get("spec", {})
+    labels = metadata.get("labels") or {}
+    gpus = _requested(spec)
+    if not gpus and WORKLOAD_LABEL not in labels:
+        return None
+    status = item.get("status") or {}
+    terminating = metadata.get("deletionTimestamp") is not None
+    return PodView(
+        namespace=metadata["namespace"],
+        name=metadata["name"],
+        uid=metadata["uid"],
+        created_at=epoch(metadata.get("creationTimestamp")),
+        node=spec.get("nodeName"),
+        phase="Terminating" if terminating else status.get("phase", "Pending"),
+        labels=labels,
+        owners=tuple((owner["kind"], owner["name"]) for owner in metadata.get("ownerReferences") or ()),
+        gpus=gpus,
+        address=status.get("podIP"),
+    )
+
+
+def node_view(item: JSON) -> NodeView | None:
+    """None for nodes without GPUs. `device` is None where the product is not known: then MFU is unknown."""
+    metadata, status = item["metadata"], item.get("status") or {}
+    allocatable = status.get("allocatable") or {}
+    whole = sum(_count(allocatable.get(resource)) for resource in GPU_RESOURCES)
+    mig = {
+        resource.removeprefix(MIG_PREFIX): _count(amount)
+        for resource, amount in allocatable.items()
+        if resource.startswith(MIG_PREFIX)
+    }
+    labels = metadata.get("labels") or {}
+    product = next((labels[name] for name in PRODUCT_LABELS if name in labels), None)
+    if not whole and not mig and product is None:
+        return None
+    resolved = load().resolve(product) if product else None
+    return NodeView(
+        name=metadata["name"],
+        product_label=product,
+        device=resolved if isinstance(resolved, Device) else None,
+        gpus=whole,
+        mig=mig,
+        ready=_ready(status),
+        schedulable=not (item.get("spec") or {}).get("unschedulable", False),
+        domain=labels.get(CLIQUE_LABEL),
+        labels={name: value for name, value in labels.items() if name.startswith(NODE_LABEL_PREFIXES)},
+    )
+
+
+def namespace_labels(item: JSON) -> Mapping[str, str]:
+    return item["metadata"].get("labels") or {}
+
+
+def epoch(timestamp: str | None) -> float:
+    """RFC 3339 → Unix seconds; 0 where there is none."""
+    return datetime.fromisoformat(timestamp).timestamp() if timestamp else 0.0
+
+
+def _ours(annotations: Mapping[str, str]) -> dict[str, str]:
+    return {
+        name: value for name, value in annotations.items() if name.startswith(f"{GROUP}/") and name != PAUSED_ANNOTATION
+    }
+
+
+def _requested(spec: Mapping[str, Any]) -> dict[str, int]:
+    """Devices that the pod holds: the sum over containers, or one init container's if that is more."""
+    total: dict[str, int] = {}
+    for container in spec.get("containers") or ():
+        for resource, amount in _limits(container).items():
+            total[resource] = total.get(resource, 0) + amount
+    for container in spec.get("initContainers") or ():
+        for resource, amount in _limits(container).items():
+            total[resource] = max(total.get(resource, 0), amount)
+    return total
+
+
+def _limits(container: Mapping[str, Any]) -> dict[str, int]:
+    resources = container.get("resources") or {}
+    asked = {**(resources.get("requests") or {}), **(resources.get("limits") or {})}
+    return {
+        resource: _count(amount)
+        for resource, amount in asked.items()
+        if (resource in GPU_RESOURCES or resource.startswith(MIG_PREFIX)) and _count(amount)
+    }
+
+
+def _count(quantity: object) -> int:
+    text = str(quantity or "0")
+    return int(text) if text.isdigit() else 0
+
+
+def _ready(status: Mapping[str, Any]) -> bool:
+    conditions = status.get("conditions") or ()
+    return any(each.get("type") == "Ready" and each.get("status") == "True" for each in conditions)

@@ -1,0 +1,76 @@
+"""Which MFUPolicy governs which namespace, and what it comes to. Without any, safe defaults: observe and recommend."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from mfu.api.mfupolicy import PolicySpec
+from mfu.api.quantities import price
+from mfu.decide.types import DecisionType, EffectivePolicy
+from mfu.hardware.catalog import load
+from mfu.hardware.types import GPU
+
+DEFAULT = EffectivePolicy()
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """One valid policy by name."""
+
+    name: str
+    spec: PolicySpec
+
+
+def problem(spec: PolicySpec) -> str | None:
+    """Why the policy can not be in force, naming field and fix; None when it can.
+
+    The API server has checked what the object itself shows; this needs the catalog.
+    """
+    seen: dict[str, str] = {}
+    for row, entry in enumerate(spec.prices):
+        gpu = load().by_api_name(entry.product)
+        if not isinstance(gpu, GPU):
+            nearest = f"; did you mean {gpu.nearest[0]}?" if gpu.nearest else ""
+            return f"spec.prices[{row}].product: {entry.product} is no known GPU product{nearest}"
+        if gpu.key in seen:
+            return f"spec.prices[{row}].product: {entry.product} is the same GPU as {seen[gpu.key]}; keep one"
+        seen[gpu.key] = entry.product
+    return None
+
+
+def governing(policies: Iterable[Named], namespaces: Mapping[str, Mapping[str, str]]) -> dict[str, Named]:
+    """Policy by namespace: of those whose selector matches, the highest priority, then the first by name."""
+    ranked = sorted(policies, key=lambda each: (-each.spec.priority, each.name))
+    chosen = {}
+    for namespace, labels in namespaces.items():
+        first = next((each for each in ranked if each.spec.namespace_selector.matches(labels)), None)
+        if first is not None:
+            chosen[namespace] = first
+    return chosen
+
+
+def effective(policy: Named | None) -> EffectivePolicy:
+    """The policy as the rules read it: fractions, prices by product name of the catalog."""
+    if policy is None:
+        return DEFAULT
+    spec = policy.spec
+    return EffectivePolicy(
+        name=policy.name,
+        modes={kind: spec.modes.of(kind) for kind in DecisionType},
+        expected_of_attainable=spec.floors.expected_of_attainable_percent / 100,
+        observed_of_expected=spec.floors.observed_of_expected_percent / 100,
+        idle_minutes=float(spec.floors.idle_minutes),
+        currency=spec.currency,
+        prices=dict(_prices(spec)),
+        scaling_min_replicas=spec.scaling.min_replicas,
+        scaling_max_replicas=spec.scaling.max_replicas,
+        topology_levels=tuple(spec.topology_levels),
+    )
+
+
+def _prices(spec: PolicySpec) -> Iterable[tuple[str, float]]:
+    for entry in spec.prices:
+        gpu = load().by_api_name(entry.product)
+        if isinstance(gpu, GPU):
+            yield gpu.api_name, price(entry.per_gpu_hour)

@@ -1,0 +1,106 @@
+"""What decisions are made from and what they look like. Frozen values; a mapping is never changed after it is built."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from mfu.api.decisions import DecisionMode as Mode
+from mfu.api.decisions import DecisionType
+from mfu.api.modelworkload import WorkloadSpec
+from mfu.hardware.types import Device
+from mfu.observe.assessment import Assessment
+from mfu.predict.types import Attainable, Placement, Prediction, Setup
+
+
+__all__ = ["Case", "Decision", "DecisionType", "EffectivePolicy", "Mode", "NodeView", "Outcome"]
+
+
+class Outcome(StrEnum):
+    ADMIT = "Admit"
+    HOLD = "Hold"
+    PLACE = "Place"
+    KEEP = "Keep"
+    MOVE = "Move"
+    SCALE = "Scale"
+    RESHAPE = "Reshape"
+    SHARE = "Share"
+    NONE = "None"
+    """Nothing to say: the evidence is missing, or the question does not arise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """One answer. `reason` is CamelCase for programs, `message` for people, `hint` ready to paste."""
+
+    type: DecisionType
+    outcome: Outcome
+    reason: str
+    message: str
+    mode: Mode = Mode.RECOMMEND
+    hint: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NodeView:
+    """What the scheduler knows of one GPU node. `mig` counts allocatable instances by profile."""
+
+    name: str
+    product_label: str | None
+    device: Device | None
+    gpus: int
+    mig: Mapping[str, int] = field(default_factory=dict)
+    used: Mapping[str, int] = field(default_factory=dict)
+    """Requested by bound pods, by resource name."""
+    ready: bool = True
+    schedulable: bool = True
+    domain: str | None = None
+    """NVLink domain that spans nodes (clique), None where the node is the domain."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+    def free(self, resource: str, allocatable: int) -> int:
+        return max(0, allocatable - self.used.get(resource, 0)) if self.ready and self.schedulable else 0
+
+
+@dataclass(frozen=True, slots=True)
+class EffectivePolicy:
+    """What governs one namespace: the defaults, overlaid by the policy with the highest priority that selects it."""
+
+    name: str | None = None
+    modes: Mapping[DecisionType, Mode] = field(default_factory=dict)
+    expected_of_attainable: float = 0.5
+    """Floor of admission: expected as a share of attainable."""
+    observed_of_expected: float = 0.7
+    """Under this share of expected a workload counts as running badly."""
+    idle_minutes: float = 30.0
+    currency: str = "$"
+    prices: Mapping[str, float] = field(default_factory=dict)
+    """Per GPU-hour by product API name; a MIG slice costs its share of the SMs."""
+    scaling_max_replicas: int | None = None
+    scaling_min_replicas: int | None = None
+    topology_levels: tuple[str, ...] = ()
+
+    def mode_of(self, decision: DecisionType) -> Mode:
+        return self.modes.get(decision, Mode.RECOMMEND)
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """Everything known about one workload at the moment of decision."""
+
+    key: str
+    spec: WorkloadSpec
+    setup: Setup
+    placement: Placement
+    expected: Prediction
+    attainable: Attainable | None
+    assessment: Assessment | None
+    policy: EffectivePolicy
+    nodes: tuple[NodeView, ...]
+    replicas_running: int = 0
+    assigned: bool = False
+    """Pods are bound; False while the placement is only what was declared."""
+    trusted: bool = True
+    """Both meters agree with the intent and telemetry is fresh, or there is nothing running yet."""

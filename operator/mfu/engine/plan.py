@@ -1,0 +1,62 @@
+"""What the cycle wants: statuses, annotations, events and figures, as data. Writing them is somebody else's work."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from mfu.account.rollup import FleetFigures
+from mfu.decide.types import Decision, EffectivePolicy
+from mfu.observe.assessment import Assessment
+from mfu.predict.types import Attainable, Prediction
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One Kubernetes Event, on a transition only."""
+
+    type: str
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class WorkloadPlan:
+    """What one ModelWorkload should say. The intermediate values stay, for metrics and `mfu explain`."""
+
+    namespace: str
+    name: str
+    uid: str
+    status: Mapping[str, Any]
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    events: tuple[Event, ...] = ()
+    expected: Prediction | None = None
+    attainable: Attainable | None = None
+    assessment: Assessment | None = None
+    decisions: tuple[Decision, ...] = ()
+    product: str | None = None
+    gpus: int = 0
+    cost_per_hour: float | None = None
+    lost_per_hour: float | None = None
+    policy: EffectivePolicy = field(default_factory=EffectivePolicy)
+
+    @property
+    def key(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyPlan:
+    name: str
+    uid: str
+    status: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    workloads: tuple[WorkloadPlan, ...] = ()
+    policies: tuple[PolicyPlan, ...] = ()
+    figures: FleetFigures = field(default_factory=FleetFigures)
+    report: Mapping[str, Any] = field(default_factory=dict)
+    """Status of the FleetReport."""
