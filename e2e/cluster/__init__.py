@@ -12,6 +12,7 @@ from e2e.cluster.binaries import BinaryUnavailable, ensure_binaries
 from e2e.cluster.client import ClusterAccess, ForeignCluster, KubectlFailed
 from e2e.cluster.plane import ControlPlane
 from e2e.cluster.process import StartFailed
+from e2e.cluster.waiting import wait_until
 
 __all__ = [
     "BinaryUnavailable",
@@ -21,4 +22,5 @@ __all__ = [
     "KubectlFailed",
     "StartFailed",
     "ensure_binaries",
+    "wait_until",
 ]

@@ -15,7 +15,7 @@ from e2e.cluster.process import StartFailed
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """0 when done, 1 when a binary or the control plane could not be had, 2 for wrong arguments, 130 when interrupted."""
+    """0 when done, 1 when a binary or the control plane could not be had, 2 for wrong arguments, 130 when cut off."""
     parsed = _parser().parse_args(arguments)
     try:
         return _build(with_helm=parsed.helm) if parsed.command == "build" else _up(parsed.dir)

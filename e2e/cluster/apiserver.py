@@ -16,7 +16,7 @@ class ApiServer(ClusterAccess):
     """A kube-apiserver: `start`, `stop`, and the access that `ClusterAccess` gives once it has been started."""
 
     def __init__(self, child: Child, files: Files, *, url: str, kubectl: Path, token: str) -> None:
-        super().__init__(files.root / f"{child.name}.kubeconfig", kubectl=kubectl, cache=files.root / "kubectl-cache")
+        super().__init__(files.kubeconfig_of(child.name), kubectl=kubectl, cache=files.kubectl_cache)
         self.child = child
         self.url = url
         self.ca_file = files.serving_certificate

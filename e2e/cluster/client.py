@@ -13,7 +13,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from e2e.cluster import servers
 from e2e.cluster.binaries import Progress, ensure_binaries
+from e2e.cluster.process import Child
+from e2e.cluster.waiting import wait_until
 
 
 class KubectlFailed(RuntimeError):
@@ -68,19 +71,50 @@ class ClusterAccess:
         """A fresh namespace. Nobody deletes it: without all controllers it would stay Terminating for ever."""
         name = f"{prefix}-{secrets.token_hex(4)}"
         self.kubectl("create", "namespace", name)
+        if self.has_service_account("default"):
+            wait_until(lambda: self.has_service_account(name), what=f"service account in {name}")
         return name
 
 
 class ForeignCluster(ClusterAccess):
     """Somebody else's cluster (kind, a test cluster), reached through MFU_KUBECONFIG; nothing of it is owned here."""
 
+    def __init__(self, kubeconfig: Path, *, kubectl: Path, cache: Path) -> None:
+        super().__init__(kubeconfig, kubectl=kubectl, cache=cache)
+        self._namespaces: list[str] = []
+
     @classmethod
     @contextmanager
     def use(cls, kubeconfig: Path, *, progress: Progress = print) -> Iterator[ForeignCluster]:
-        """The cluster of this kubeconfig, after a look whether it answers."""
+        """The cluster of this kubeconfig, with KWOK playing its annotated nodes, and without our namespaces after."""
         installed = shutil.which("kubectl")
         kubectl = Path(installed) if installed else ensure_binaries(["kubectl"], progress=progress)["kubectl"]
-        with tempfile.TemporaryDirectory(prefix="mfu-kubectl-") as cache:
-            cluster = cls(kubeconfig, kubectl=kubectl, cache=Path(cache))
+        with tempfile.TemporaryDirectory(prefix="mfu-foreign-") as folder:
+            cluster = cls(kubeconfig, kubectl=kubectl, cache=Path(folder))
             cluster.kubectl("get", "--raw", "/readyz")
-            yield cluster
+            kwok = cluster._kwok(Path(folder), progress)
+            try:
+                yield cluster
+            finally:
+                cluster._delete_namespaces()
+                if kwok is not None:
+                    kwok.stop()
+
+    def new_namespace(self, prefix: str = "test") -> str:
+        """A fresh namespace, deleted when the cluster is let go."""
+        self._namespaces.append(super().new_namespace(prefix))
+        return self._namespaces[-1]
+
+    def _delete_namespaces(self) -> None:
+        if self._namespaces:
+            self.kubectl("delete", "namespace", "--ignore-not-found", "--wait=false", *self._namespaces)
+
+    def _kwok(self, folder: Path, progress: Progress) -> Child | None:
+        """A KWOK of our own, unless the cluster has one: two would fight over the same nodes."""
+        found = self.kubectl("get", "deployments", "-A", "-l", "app=kwok-controller", "-o", "name")
+        if found.strip():
+            return None
+        binary = ensure_binaries(["kwok"], progress=progress)["kwok"]
+        kwok = Child("kwok", servers.kwok(binary, kubeconfig=self.kubeconfig), log=folder / "kwok.log", home=folder)
+        kwok.start()
+        return kwok

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -17,9 +16,10 @@ from e2e.cluster.folder import RunFolder
 from e2e.cluster.pins import API_SERVER_ONLY
 from e2e.cluster.ports import free_ports
 from e2e.cluster.process import Child, StartFailed
+from e2e.cluster.waiting import wait_until
 
 _ADMIN = "mfu-e2e-admin"
-_READY_WITHIN_SECONDS = 60.0
+_FIRST, _SECOND = "kube-apiserver", "kube-apiserver-2"
 
 
 class ControlPlane(ClusterAccess):
@@ -30,7 +30,8 @@ class ControlPlane(ClusterAccess):
     """
 
     def __init__(self, files: servers.Files, binaries: Mapping[str, Path], *, service_accounts: bool) -> None:
-        super().__init__(files.kubeconfig, kubectl=binaries["kubectl"], cache=files.root / "kubectl-cache")
+        kubeconfig = files.kubeconfig_of(_FIRST)
+        super().__init__(kubeconfig, kubectl=binaries["kubectl"], cache=files.kubectl_cache)
         self.logs_dir = files.logs
         self.keep_logs = False
         self._files = files
@@ -41,7 +42,7 @@ class ControlPlane(ClusterAccess):
         self._etcd_port, peer_port = free_ports(2)
         command = servers.etcd(binaries["etcd"], files, client_port=self._etcd_port, peer_port=peer_port)
         self._etcd = self._child("etcd", command)
-        self._api_server = self._new_api_server("kube-apiserver")
+        self._api_server = self._new_api_server(_FIRST)
         self._parts: list[Child] = []
 
     @classmethod
@@ -109,7 +110,7 @@ class ControlPlane(ClusterAccess):
     @contextmanager
     def second_apiserver(self) -> Iterator[ApiServer]:
         """Another API server on the same etcd, with its own URL and kubeconfig."""
-        server = self._new_api_server("kube-apiserver-2")
+        server = self._new_api_server(_SECOND)
         try:
             server.start()
             yield server
@@ -130,11 +131,9 @@ class ControlPlane(ClusterAccess):
     def _boot(self, parts: list[str], running: ExitStack) -> None:
         # The stack unwinds in reverse, so etcd ends last: an API server that lost its etcd lingers on its port.
         running.callback(self._etcd.stop)
-        running.callback(self._api_server.stop, grace_seconds=2.0)
+        running.callback(self._api_server.stop, grace_seconds=0.0)
         self._etcd.start()
         self._api_server.start()
-        self.kubeconfig.unlink(missing_ok=True)
-        self.kubeconfig.hardlink_to(self._api_server.kubeconfig)
         for name in parts:
             part = self._child(name, self._part_command(name))
             self._parts.append(part)
@@ -146,12 +145,12 @@ class ControlPlane(ClusterAccess):
 
     def _wait_for_service_accounts(self) -> None:
         """A pod cannot be made before the controller manager has made its namespace's default service account."""
-        deadline = time.monotonic() + _READY_WITHIN_SECONDS
-        while not self.has_service_account("default"):
+
+        def made() -> bool:
             self.raise_if_ended()
-            if time.monotonic() > deadline:
-                raise StartFailed(f"the controller manager made no service account; logs: {self.logs_dir}")
-            time.sleep(0.05)
+            return self.has_service_account("default")
+
+        wait_until(made, what=f"default service account (logs: {self.logs_dir})", within_seconds=60, every_seconds=0.05)
 
     def _part_command(self, name: str) -> servers.Command:
         binary = self._binaries[name]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -48,22 +49,19 @@ def _spawner(_process: int) -> ThreadPoolExecutor:
 
 def end_group(process: subprocess.Popen[bytes], *, grace_seconds: float, first: int = signal.SIGTERM) -> None:
     """End a process and all of its group: `first`, then SIGKILL after the grace. Does nothing when it is gone."""
-    if process.poll() is None:
-        _signal_group(process.pid, first)
-        try:
-            process.wait(grace_seconds)
-        except subprocess.TimeoutExpired:
-            pass
+    if process.poll() is not None:
+        return
+    _signal_group(process.pid, first)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(grace_seconds)
     # Also after a clean end of the leader: a grandchild may have stayed behind in the group.
     _signal_group(process.pid, signal.SIGKILL)
     process.wait()
 
 
 def _signal_group(group: int, number: int) -> None:
-    try:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(group, number)
-    except (ProcessLookupError, PermissionError):
-        return
 
 
 class Child:

@@ -44,8 +44,11 @@ class Files:
         return self.root / "service-accounts.key"
 
     @property
-    def kubeconfig(self) -> Path:
-        return self.root / "kubeconfig"
+    def kubectl_cache(self) -> Path:
+        return self.root / "kubectl-cache"
+
+    def kubeconfig_of(self, api_server: str) -> Path:
+        return self.root / f"{api_server}.kubeconfig"
 
 
 def etcd(binary: Path, files: Files, *, client_port: int, peer_port: int) -> Command:

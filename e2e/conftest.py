@@ -1,0 +1,3 @@
+"""Fixtures of the user stories."""
+
+pytest_plugins = ["e2e.cluster.fixtures"]
