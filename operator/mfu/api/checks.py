@@ -1,0 +1,135 @@
+"""Contradictions that the declaration itself shows: the Python twins of the CEL rules in `rules.py`.
+
+The API server refuses these at once; here they serve files that never meet one, and objects older than a rule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from mfu.api.conditions import Reason
+from mfu.api.inference import TokenDistribution
+from mfu.api.modelworkload import Mode, WorkloadSpec
+from mfu.api.rejection import Rejection
+from mfu.api.training import Parallelism, Training
+
+Check = Callable[[WorkloadSpec], Iterator[Rejection]]
+
+
+def declared(spec: WorkloadSpec) -> Iterator[Rejection]:
+    """Every contradiction within the declaration, in the order of the fields."""
+    for check in _CHECKS:
+        yield from check(spec)
+
+
+def _invalid(field: str, problem: str, fix: str) -> Rejection:
+    return Rejection(Reason.INVALID_SPEC, field, problem, fix)
+
+
+def _impossible(field: str, problem: str, fix: str) -> Rejection:
+    return Rejection(Reason.IMPOSSIBLE_LAYOUT, field, problem, fix)
+
+
+def _mode(spec: WorkloadSpec) -> Iterator[Rejection]:
+    blocks = {Mode.TRAINING: spec.training, Mode.INFERENCE: spec.inference}
+    for mode, block in blocks.items():
+        name = mode.lower()
+        if mode == spec.mode and block is None:
+            yield _invalid(name, f"is missing but mode is {mode}", f"add {name}")
+        if mode != spec.mode and block is not None:
+            yield _invalid(name, f"is set but mode is {spec.mode}", f"remove {name} or set mode to {mode}")
+
+
+def _target(spec: WorkloadSpec) -> Iterator[Rejection]:
+    if spec.target_ref is not None and spec.pod_selector is not None:
+        yield _invalid("targetRef", "and podSelector are both set", "remove one of them")
+    if spec.target_ref is None and spec.pod_selector is None:
+        yield _invalid("targetRef", "and podSelector are both missing", "add one of them")
+    if spec.pod_selector is not None and spec.pod_selector.empty:
+        yield _invalid("podSelector", "is empty and would claim every pod of the namespace", "add matchLabels")
+
+
+def _model(spec: WorkloadSpec) -> Iterator[Rejection]:
+    if (spec.model.preset is None) == (spec.model.architecture is None):
+        state = "missing" if spec.model.preset is None else "set"
+        yield _invalid("model.preset", f"and model.architecture are both {state}", "give exactly one of them")
+
+
+def _mig(spec: WorkloadSpec) -> Iterator[Rejection]:
+    profile, count = spec.accelerators.mig_profile, spec.accelerators.count
+    if profile and count > 1:
+        problem = f"is {count} with migProfile {profile}, and slices have no link between them"
+        yield _impossible("accelerators.count", problem, "set count to 1 (per replica) or remove migProfile")
+
+
+def _count(spec: WorkloadSpec) -> Iterator[Rejection]:
+    for block, meaning in ((spec.training, "in total"), (spec.inference, "per replica")):
+        if block is not None and block.parallelism.gpus != spec.accelerators.count:
+            yield _wrong_count(spec.accelerators.count, block.parallelism, meaning)
+
+
+def _wrong_count(count: int, layout: Parallelism, meaning: str) -> Rejection:
+    degrees = f"tensor {layout.tensor} x pipeline {layout.pipeline} x context {layout.context} x data {layout.data}"
+    model_ranks = layout.tensor * layout.pipeline * layout.context
+    fix = f"set accelerators.count to {layout.gpus}"
+    if count % model_ranks == 0:
+        fix += f" or parallelism.data to {count // model_ranks}"
+    problem = f"is {count} ({meaning}) but parallelism takes {degrees} = {layout.gpus} GPUs"
+    return _impossible("accelerators.count", problem, fix)
+
+
+def _experts(spec: WorkloadSpec) -> Iterator[Rejection]:
+    for name, block in (("training", spec.training), ("inference", spec.inference)):
+        if block is None:
+            continue
+        layout = block.parallelism
+        ranks = layout.tensor * layout.context * layout.data
+        if ranks % layout.expert:
+            problem = f"is {layout.expert} but tensor x context x data is {ranks}"
+            fix = "choose an expert degree that divides it"
+            yield _impossible(f"{name}.parallelism.expert", problem, fix)
+
+
+def _step(spec: WorkloadSpec) -> Iterator[Rejection]:
+    if spec.training is not None:
+        yield from _batch(spec.training)
+        yield from _sequence(spec.training)
+
+
+def _batch(training: Training) -> Iterator[Rejection]:
+    data, micro = training.parallelism.data, training.micro_batch_size
+    per_round, batch = data * micro, training.global_batch_size
+    if batch % per_round:
+        problem = f"is {batch}, not divisible by data {data} x microBatchSize {micro} = {per_round}"
+        fix = f"set globalBatchSize to {(batch // per_round + 1) * per_round}, or change microBatchSize"
+        yield _impossible("training.globalBatchSize", problem, fix)
+
+
+def _sequence(training: Training) -> Iterator[Rejection]:
+    layout = training.parallelism
+    if training.sequence_length % layout.context:
+        problem = f"is {training.sequence_length}, not divisible by parallelism.context {layout.context}"
+        yield _impossible("training.sequenceLength", problem, "choose a context degree that divides the sequence")
+    if layout.virtual_pipeline > 1 and layout.pipeline == 1:
+        problem = f"is {layout.virtual_pipeline} but pipeline is 1"
+        yield _impossible("training.parallelism.virtualPipeline", problem, "set it to 1 or raise pipeline")
+
+
+def _requests(spec: WorkloadSpec) -> Iterator[Rejection]:
+    if spec.inference is None:
+        return
+    yield from _length("inference.inputTokens", spec.inference.input_tokens)
+    yield from _length("inference.outputTokens", spec.inference.output_tokens)
+    replicas = spec.inference.replicas
+    if replicas.min > replicas.max:
+        problem = f"is {replicas.min} but replicas.max is {replicas.max}"
+        yield _invalid("inference.replicas.min", problem, "raise max or lower min")
+
+
+def _length(field: str, tokens: TokenDistribution) -> Iterator[Rejection]:
+    if tokens.high < tokens.mean:
+        yield _invalid(f"{field}.p95", f"is {tokens.p95} but mean is {tokens.mean}", "raise p95 or lower mean")
+
+
+_CHECKS: Final[tuple[Check, ...]] = (_mode, _target, _model, _mig, _count, _experts, _step, _requests)

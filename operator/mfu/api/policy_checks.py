@@ -1,0 +1,65 @@
+"""What makes an MFUPolicy invalid. An invalid policy says so in its status and changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from mfu.api.conditions import Reason
+from mfu.api.metadata import LabelSelector, SelectorOperator
+from mfu.api.mfupolicy import PolicySpec, SharingMethod
+from mfu.api.rejection import Rejection
+from mfu.hardware import catalog
+from mfu.hardware.types import Unmatched
+
+
+def policy_rejections(spec: PolicySpec) -> tuple[Rejection, ...]:
+    """Everything that keeps the policy from coming into force, empty when it is fine."""
+    checks = (_prices(spec), _ladder(spec), _scaling(spec), _sharing(spec), _selector(spec.namespace_selector))
+    return tuple(rejection for check in checks for rejection in check)
+
+
+def _invalid(field: str, problem: str, fix: str) -> Rejection:
+    return Rejection(Reason.INVALID_POLICY, field, problem, fix)
+
+
+def _prices(spec: PolicySpec) -> Iterator[Rejection]:
+    seen: dict[str, str] = {}
+    for price in spec.prices:
+        gpu = catalog.load().by_api_name(price.product)
+        if isinstance(gpu, Unmatched):
+            nearest = ", ".join(gpu.nearest)
+            fix = f"did you mean {nearest}?" if nearest else "see `mfu gpus` for the products there are"
+            yield Rejection(Reason.UNKNOWN_PRODUCT, "prices", f"names unknown product {price.product}", fix)
+        elif gpu.key in seen:
+            problem = f"names {gpu.api_name} twice, as {seen[gpu.key]} and as {price.product}"
+            yield _invalid("prices", problem, "keep one of them")
+        else:
+            seen[gpu.key] = price.product
+
+
+def _ladder(spec: PolicySpec) -> Iterator[Rejection]:
+    minutes = [step.after_idle_minutes for step in spec.reclaim]
+    if minutes != sorted(set(minutes)):
+        yield _invalid("reclaim", f"has idle times {minutes}, which do not rise", "order the rungs, each time once")
+
+
+def _scaling(spec: PolicySpec) -> Iterator[Rejection]:
+    low, high = spec.scaling.min_replicas, spec.scaling.max_replicas
+    if low > high:
+        yield _invalid("scaling.minReplicas", f"is {low} but maxReplicas is {high}", "raise maxReplicas")
+
+
+def _sharing(spec: PolicySpec) -> Iterator[Rejection]:
+    unsafe = [method for method in spec.sharing.methods if method != SharingMethod.MIG]
+    if spec.sharing.across_namespaces and unsafe:
+        problem = f"is true but methods has {', '.join(unsafe)}, which do not isolate"
+        yield _invalid("sharing.acrossNamespaces", problem, "allow only MIG, or share within a namespace")
+
+
+def _selector(selector: LabelSelector) -> Iterator[Rejection]:
+    for one in selector.match_expressions:
+        takes_values = one.operator in (SelectorOperator.IN, SelectorOperator.NOT_IN)
+        if takes_values != bool(one.values):
+            problem = f"has {one.operator} on {one.key} {'without' if takes_values else 'with'} values"
+            fix = "list values" if takes_values else "remove values"
+            yield _invalid("namespaceSelector.matchExpressions", problem, fix)
