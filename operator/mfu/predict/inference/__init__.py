@@ -1,0 +1,26 @@
+"""How fast a model serves: prefill, decode and continuous batching, memory, and the best setting that fits the SLO."""
+
+from __future__ import annotations
+
+from mfu.predict.inference.flops import (
+    bytes_moved_per_token,
+    decode_flops_per_token,
+    model_flops_per_token,
+    prefill_flops_per_token,
+)
+from mfu.predict.inference.prediction import predict_inference
+from mfu.predict.inference.search import attainable_inference
+
+predict = predict_inference
+attainable = attainable_inference
+
+__all__ = [
+    "attainable",
+    "attainable_inference",
+    "bytes_moved_per_token",
+    "decode_flops_per_token",
+    "model_flops_per_token",
+    "predict",
+    "predict_inference",
+    "prefill_flops_per_token",
+]

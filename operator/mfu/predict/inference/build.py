@@ -1,0 +1,140 @@
+"""From the declared setup and placement to the plain numbers of a `Case`, or a refusal that names the field."""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+
+from mfu.hardware.catalog import device_bandwidth, device_memory, device_peak
+from mfu.hardware.catalog import load as load_catalog
+from mfu.hardware.types import BYTES_PER_VALUE, Precision
+from mfu.predict.inference.case import Case, Chip, Format, Layout, Load
+from mfu.predict.inference.constants import Constants
+from mfu.predict.inference.shape import shape_of
+from mfu.predict.types import Inference, Placement, Refusal
+from mfu.workload.architecture import Architecture, Family
+
+DEFAULT_BATCH_TOKENS = 8192
+"""Scheduled tokens of one step where nothing is declared: the default of TensorRT-LLM and of vLLM on large GPUs."""
+DEFAULT_BATCH = 2048
+_NARROW = frozenset({Precision.FP4, Precision.INT4})
+_REFERENCE_CEILING = 0.80
+_DEFAULT_PCIE = 32e9
+
+shape = lru_cache(maxsize=1024)(shape_of)
+
+
+def case_of(setup: Inference, placement: Placement, constants: Constants) -> Case | Refusal:
+    """The case of one setup; every impossible field is refused with its nearest valid value."""
+    refusal = refuse(setup, placement)
+    if refusal is not None:
+        return refusal
+    chip = _chip(setup, placement)
+    if isinstance(chip, Refusal):
+        return chip
+    layout = setup.parallelism
+    return Case(
+        shape=shape(setup.architecture),
+        chip=chip,
+        format=format_of(setup),
+        layout=Layout(float(layout.tensor), float(layout.pipeline), float(layout.data), float(layout.expert)),
+        load=load_of(setup),
+        speed=constants.engine_factor(setup.engine),
+    )
+
+
+def refuse(setup: Inference, placement: Placement) -> Refusal | None:
+    """The first field that makes the setup impossible, None where it can run."""
+    return _refuse_load(setup) or _refuse_layout(setup, placement)
+
+
+def _refuse_load(setup: Inference) -> Refusal | None:
+    if setup.architecture.family is not Family.DECODER:
+        return Refusal("model", f"{setup.architecture.name} does not generate tokens", "a decoder model")
+    for field in ("input_tokens", "output_tokens"):
+        value = getattr(setup, field)
+        if not (math.isfinite(value) and value > 0):
+            return Refusal(field, f"{value} is not a number of tokens", "1")
+    if setup.concurrency is not None and not (math.isfinite(setup.concurrency) and setup.concurrency > 0):
+        return Refusal("concurrency", f"{setup.concurrency} requests cannot be served", "1")
+    if setup.max_batch_tokens is not None and setup.max_batch_tokens < 1:
+        return Refusal("maxBatchTokens", f"{setup.max_batch_tokens} tokens a step", str(DEFAULT_BATCH_TOKENS))
+    return None
+
+
+def _refuse_layout(setup: Inference, placement: Placement) -> Refusal | None:
+    layout, heads = setup.parallelism, setup.architecture.heads
+    for field in ("tensor", "pipeline", "data", "expert"):
+        if getattr(layout, field) < 1:
+            return Refusal(f"parallelism.{field}", f"{getattr(layout, field)} is not a number of GPUs", "1")
+    if heads % layout.tensor:
+        nearest = max(each for each in range(1, layout.tensor) if heads % each == 0)
+        return Refusal("parallelism.tensor", f"{layout.tensor} does not divide {heads} attention heads", str(nearest))
+    if layout.pipeline > setup.architecture.layers:
+        problem = f"{layout.pipeline} stages for {setup.architecture.layers} layers"
+        return Refusal("parallelism.pipeline", problem, str(setup.architecture.layers))
+    needed = layout.tensor * layout.pipeline * layout.data
+    if needed > placement.gpus:
+        return Refusal("accelerators.count", f"the layout needs {needed} GPUs, there are {placement.gpus}", str(needed))
+    return None
+
+
+def format_of(setup: Inference) -> Format:
+    """Bytes per value by matrix group; 4-bit checkpoints of mixtures often leave all but the experts at 16 bit."""
+    weights = BYTES_PER_VALUE[setup.precisions.weights]
+    linear = 2.0 if experts_only(setup) else weights
+    widened = BYTES_PER_VALUE[setup.precisions.compute] > weights
+    return Format(linear, weights, max(weights, 2.0), BYTES_PER_VALUE[setup.precisions.kv_cache], float(widened))
+
+
+def experts_only(setup: Inference) -> bool:
+    """MXFP4 (GPT-OSS: 4-bit weights under wider arithmetic) and FP4 with MLA quantise the experts alone."""
+    architecture: Architecture = setup.architecture
+    if architecture.moe is None or setup.precisions.weights not in _NARROW:
+        return False
+    return architecture.mla is not None or setup.precisions.compute not in _NARROW
+
+
+def load_of(setup: Inference) -> Load:
+    concurrency = math.inf if setup.concurrency is None else float(setup.concurrency)
+    budget = float(setup.max_batch_tokens or DEFAULT_BATCH_TOKENS)
+    return Load(float(setup.input_tokens), float(setup.output_tokens), concurrency, budget, DEFAULT_BATCH, 1.0)
+
+
+def _chip(setup: Inference, placement: Placement) -> Chip | Refusal:
+    device, compute = placement.device, setup.precisions.compute
+    peak = device_peak(device, compute)
+    peak_16bit = device_peak(device, Precision.BF16) or device_peak(device, Precision.FP16)
+    if peak is None or peak_16bit is None:
+        known = ", ".join(sorted(device.gpu.peaks, key=str))
+        return Refusal("precision.compute", f"{device.label} has no known {compute} peak", known or None)
+    link, switched = _link(setup, placement)
+    return Chip(
+        peak_linear=peak_16bit if experts_only(setup) else peak,
+        peak_expert=peak,
+        peak_16bit=peak_16bit,
+        ceiling=_ceiling(device.gpu.key),
+        bandwidth=device_bandwidth(device),
+        memory=device_memory(device),
+        link=link,
+        switched=float(switched),
+        amd=float(device.gpu.vendor == "AMD"),
+    )
+
+
+def _ceiling(key: str) -> float:
+    """Measured best 16-bit matrix rate of the product relative to Hopper and Ampere, 1 where nobody measured it."""
+    measured = load_catalog().ceiling(key, Precision.BF16)
+    return min(1.0, measured.fraction / _REFERENCE_CEILING) if measured else 1.0
+
+
+def _link(setup: Inference, placement: Placement) -> tuple[float, bool]:
+    gpu = placement.device.gpu
+    group = setup.parallelism.tensor * setup.parallelism.data
+    nvlink = gpu.nvlink_bytes_per_s if placement.nvlink is not False else None
+    if nvlink and group <= max(gpu.nvlink_domain_gpus, 1):
+        return nvlink, True
+    pcie = gpu.pcie_bytes_per_s or _DEFAULT_PCIE
+    if group > placement.gpus_per_node or nvlink:
+        return placement.inter_node_bytes_per_s or pcie, False
+    return pcie, False

@@ -1,0 +1,78 @@
+"""Many settings of one workload at once: rows are layouts and precisions, columns are concurrencies."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from mfu.predict.inference.build import case_of
+from mfu.predict.inference.capacity import batch_that_fits
+from mfu.predict.inference.case import Case, stack_cases
+from mfu.predict.inference.constants import Constants, load
+from mfu.predict.inference.serving import continuous, decode, prefill, running
+from mfu.predict.types import Inference, Phase, Placement, Refusal
+
+Floats = npt.NDArray[np.float64]
+_Struct = TypeVar("_Struct")
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """Arrays of shape (settings, concurrencies); rates per GPU, of the tokens that the phase counts."""
+
+    tokens_per_s: Floats
+    ttft_seconds: Floats
+    tpot_seconds: Floats
+    fits: npt.NDArray[np.bool_]
+
+
+def score(
+    setups: Sequence[Inference], placement: Placement, concurrencies: Floats, constants: Constants | None = None
+) -> Scores | None:
+    """Every setup at every concurrency; a setup that cannot run scores no tokens. None where none can run."""
+    constants = constants or load()
+    cases = [case_of(each, placement, constants) for each in setups]
+    runnable = [each for each in cases if not isinstance(each, Refusal)]
+    if not runnable:
+        return None
+    possible = np.array([not isinstance(each, Refusal) for each in cases])
+    filled = [runnable[0] if isinstance(each, Refusal) else each for each in cases]
+    grid = _grid(stack_cases(filled), concurrencies)
+    scores = _scores(grid, setups[0].phase, constants)
+    return replace(scores, fits=scores.fits & possible[:, None])
+
+
+def _scores(case: Case, phase: Phase, constants: Constants) -> Scores:
+    if phase is Phase.PREFILL:
+        budget = np.maximum(1.0, case.load.max_batch_tokens // case.load.input_tokens)
+        served = prefill(case, np.where(np.isfinite(case.load.concurrency), case.load.concurrency, budget), constants)
+        rate = served.input_tokens_per_s
+    elif phase is Phase.DECODE:
+        served = decode(case, running(case, constants), constants)
+        rate = served.output_tokens_per_s
+    else:
+        served = continuous(case, constants)
+        rate = served.output_tokens_per_s
+    shape = np.broadcast_shapes(np.shape(rate), np.shape(case.load.concurrency))
+    fits = batch_that_fits(case, constants) >= 1.0
+    arrays = (rate / case.layout.gpus, served.ttft_seconds, served.tpot_seconds)
+    tokens, ttft, tpot = (np.broadcast_to(np.asarray(each, dtype=float), shape) for each in arrays)
+    return Scores(tokens, ttft, tpot, np.broadcast_to(fits, shape))
+
+
+def _grid(case: Case, concurrencies: Floats) -> Case:
+    """Every field as a column, concurrency as a row."""
+    column = _columns(case)
+    return replace(column, load=replace(column.load, concurrency=concurrencies[None, :]))
+
+
+def _columns(struct: _Struct) -> _Struct:
+    values = {}
+    for each in fields(struct):  # type: ignore[arg-type]
+        value = getattr(struct, each.name)
+        values[each.name] = value[:, None] if isinstance(value, np.ndarray) else _columns(value)
+    return type(struct)(**values)

@@ -1,0 +1,43 @@
+"""Memory of a replica: weights, KV cache, and how many requests fit. Bytes per GPU, vectorised over rows."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mfu.predict.inference.case import Case
+from mfu.predict.inference.constants import Constants
+from mfu.predict.inference.kernels import kv_shards
+from mfu.predict.inference.shape import Number
+
+
+def weight_bytes_per_gpu(case: Case) -> Number:
+    """Worst GPU: its share of every matrix; the embedding sits with the head."""
+    shape, form, layout = case.shape, case.format, case.layout
+    ffn = shape.dense_layers * shape.dense_weights + shape.moe_layers * shape.shared_weights
+    linear = shape.layers * shape.attention_weights / layout.tensor + ffn / layout.tensor
+    experts = shape.moe_layers * shape.experts * shape.expert_weights / layout.stage_gpus
+    vocabulary = (shape.head_weights + shape.embedding_weights) * form.head / layout.tensor
+    return (linear * form.linear + experts * form.expert) / layout.pipeline + vocabulary
+
+
+def kv_bytes_per_token(case: Case) -> Number:
+    """Per GPU, full-attention layers only: sliding layers keep a bounded window."""
+    shape = case.shape
+    return (1 - shape.sliding_share) * _values_per_token(case)
+
+
+def kv_bytes_per_request(case: Case, tokens: Number) -> Number:
+    """Bytes per GPU of one request that is `tokens` long."""
+    slid = case.shape.sliding_share * _values_per_token(case)
+    return kv_bytes_per_token(case) * tokens + slid * np.minimum(tokens, case.shape.window)
+
+
+def _values_per_token(case: Case) -> Number:
+    return case.shape.layers * case.shape.kv_values * case.format.kv / kv_shards(case) / case.layout.pipeline
+
+
+def batch_that_fits(case: Case, constants: Constants) -> Number:
+    """Requests whose cache fits beside the weights, all attention groups together; below 1 nothing runs."""
+    free = (case.chip.memory - weight_bytes_per_gpu(case)) * constants.memory_share - constants.reserve_bytes
+    tokens = case.load.input_tokens + case.load.output_tokens
+    return np.maximum(free, 0.0) / kv_bytes_per_request(case, tokens) * case.layout.groups

@@ -1,0 +1,111 @@
+"""One serving question in plain numbers: shape, chip, precision, layout, load. Floats, or arrays of one a row."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import TypeVar
+
+import numpy as np
+
+from mfu.predict.inference.shape import Number, Shape, stack
+
+UNBOUNDED = float("inf")
+
+
+@dataclass(frozen=True, slots=True)
+class Chip:
+    """Dense peaks at the precision each matrix group computes in; memory and links of one GPU."""
+
+    peak_linear: Number
+    peak_expert: Number
+    peak_16bit: Number
+    ceiling: Number
+    """Best measured 16-bit matrix-product rate over the peak, as a share of what Hopper reaches."""
+    bandwidth: Number
+    memory: Number
+    link: Number
+    """Bytes/s, one direction, between GPUs of one tensor group."""
+    switched: Number
+    """1 over NVLink or Infinity Fabric, 0 over PCIe."""
+    amd: Number
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """Bytes of one stored value."""
+
+    linear: Number
+    expert: Number
+    head: Number
+    kv: Number
+    dequantised: Number
+    """1 where weights are narrower than the arithmetic and are widened in the kernel."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """GPUs of one replica = attention groups · tensor · pipeline; experts spread over all GPUs of a stage."""
+
+    tensor: Number
+    pipeline: Number
+    groups: Number
+    """Attention data parallelism: so many copies of the attention, each with its own requests."""
+    expert: Number
+
+    @property
+    def stage_gpus(self) -> Number:
+        return self.tensor * self.groups
+
+    @property
+    def gpus(self) -> Number:
+        return self.tensor * self.groups * self.pipeline
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Tokens of a request and how many requests are there at once (infinite: as many as fit)."""
+
+    input_tokens: Number
+    output_tokens: Number
+    concurrency: Number
+    max_batch_tokens: Number
+    """Scheduled tokens of one step."""
+    max_batch: Number
+    """Requests the engine schedules at once."""
+    accepted: Number
+    """Tokens gained per decode step, above 1 with speculative decoding."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    shape: Shape
+    chip: Chip
+    format: Format
+    layout: Layout
+    load: Load
+    speed: Number
+    """Efficiency factor of the engine, 1 for the reference engine."""
+
+    @property
+    def rows(self) -> int:
+        return int(np.size(self.load.input_tokens))
+
+
+_Part = TypeVar("_Part", Chip, Format, Layout, Load)
+
+
+def stack_cases(cases: Sequence[Case]) -> Case:
+    """One case of arrays from many of floats, in order."""
+    return Case(
+        shape=stack([each.shape for each in cases]),
+        chip=_stack(Chip, [each.chip for each in cases]),
+        format=_stack(Format, [each.format for each in cases]),
+        layout=_stack(Layout, [each.layout for each in cases]),
+        load=_stack(Load, [each.load for each in cases]),
+        speed=np.array([each.speed for each in cases], dtype=float),
+    )
+
+
+def _stack(kind: type[_Part], values: Sequence[_Part]) -> _Part:
+    return kind(*(np.array([getattr(each, field.name) for each in values], dtype=float) for field in fields(kind)))

@@ -1,0 +1,70 @@
+"""The shipped constants of the serving model, fitted once by tools/fit_inference.py and kept in data/constants.json."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from functools import lru_cache
+from importlib.resources import files
+
+
+@dataclass(frozen=True, slots=True)
+class Constants:
+    """Shares are of the datasheet figure; times in seconds. docs/performance-model-inference.md explains each."""
+
+    matmul_16bit: float
+    matmul_8bit: float
+    matmul_4bit: float
+    weight_stream: float
+    """Share of memory bandwidth that reading weights reaches."""
+    cache_stream: float
+    """The same for reading the KV cache in decode."""
+    prefill_attention: float
+    decode_attention: float
+    dequantise: float
+    """Matrix rate with weights widened in the kernel, over the plain rate."""
+    roofline_power: float
+    activation_passes: float
+    """Times the hidden state of a token crosses memory in one layer."""
+    layer_seconds: float
+    moe_layer_seconds: float
+    reduce_seconds: float
+    """Latency of one all-reduce between two GPUs over NVLink; grows with the logarithm of the group."""
+    pcie_reduce_seconds: float
+    link_share: float
+    pcie_share: float
+    step_seconds: float
+    """Scheduler, sampler and host work of one step."""
+    sequence_seconds: float
+    """The same for each running request."""
+    amd_layer_seconds: float
+    expert_balance: float
+    """Mean over busiest expert-parallel rank."""
+    memory_share: float
+    """Share of what weights leave free that the engine gives to the KV cache."""
+    reserve_bytes: float
+    """CUDA context, graphs and work space that no declared quantity scales."""
+    relative_error: float
+    """Standard deviation of the logarithm of predicted over measured, cross-validated by source."""
+    engines: Mapping[str, float] = field(default_factory=dict)
+
+    def engine_factor(self, engine: str | None) -> float:
+        """Speed relative to the reference engine; 1 for an engine the fit never saw."""
+        return self.engines.get(engine_key(engine), 1.0)
+
+
+def engine_key(engine: str | None) -> str:
+    """`engine_key("TensorRT-LLM") == "tensorrtllm"`; None and blank are ""."""
+    return "".join(each for each in (engine or "").lower() if each.isalnum())
+
+
+def from_dict(values: Mapping[str, object]) -> Constants:
+    names = {each.name for each in fields(Constants)}
+    return Constants(**{name: value for name, value in values.items() if name in names})  # type: ignore[arg-type]
+
+
+@lru_cache(maxsize=1)
+def load() -> Constants:
+    text = (files("mfu.predict.inference") / "data" / "constants.json").read_text(encoding="utf-8")
+    return from_dict(json.loads(text)["constants"])

@@ -1,0 +1,183 @@
+"""Rows of a published inference table as setups. Never reads `id` or `notes`; `source` gives the engine's name only."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from mfu.hardware.aliases import dataset_gpu
+from mfu.hardware.types import GPU, Device, Precision, Unmatched
+from mfu.predict.types import Inference, Parallelism, Phase, Placement, Precisions, Refusal
+from mfu.workload.architecture import MLA, Architecture, AttentionKind, MoE
+
+_ENGINES = (
+    ("tensorrtllm", r"tensorrt-?llm|trt-?llm|gptsession"),
+    ("sglang", r"sglang"),
+    ("vllm", r"vllm"),
+    ("lmdeploy", r"lmdeploy"),
+    ("fastertransformer", r"faster ?transformer"),
+    ("gptfast", r"gpt-fast"),
+)
+_WEIGHTS = (
+    (r"mxfp4", Precision.FP4),
+    (r"fp4", Precision.FP4),
+    (r"int4|w4a16|awq|gptq|4bit|4-bit", Precision.INT4),
+    (r"fp8|e4m3", Precision.FP8),
+    (r"int8|w8|8bit|8-bit", Precision.INT8),
+    (r"fp32|float32", Precision.FP32),
+    (r"fp16|bf16|16", Precision.BF16),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One row: what ran where, which quantity was measured, and its value."""
+
+    setup: Inference
+    placement: Placement
+    metric: str
+    value: float
+    static: bool
+
+
+def question(row: Mapping[str, str]) -> Question | Refusal:
+    """The question a row asks, or why it cannot be asked."""
+    gpu = dataset_gpu(row["gpu"])
+    if isinstance(gpu, Unmatched):
+        return Refusal("gpu", f"{row['gpu']!r} names no known product", ", ".join(gpu.nearest) or None)
+    value = number(row.get("value"))
+    if value is None or value <= 0:
+        return Refusal("value", f"{row.get('value')!r} is not a measured value")
+    try:
+        architecture = architecture_of(row)
+    except (KeyError, ValueError) as error:
+        return Refusal("model", f"the dimensions of {row.get('model')!r} are incomplete: {error}")
+    parallelism = parallelism_of(row, architecture, gpu)
+    inputs, outputs = number(row.get("isl")), number(row.get("osl"))
+    setup = Inference(
+        architecture=architecture,
+        precisions=precisions_of(row, gpu),
+        phase=phase_of(row["metric"]),
+        input_tokens=inputs or outputs or 1024.0,
+        output_tokens=outputs or 128.0,
+        concurrency=number(row.get("concurrency_or_batch")),
+        parallelism=parallelism,
+        engine=engine_of(row["source"]),
+    )
+    gpus = parallelism.tensor * parallelism.pipeline * parallelism.data
+    static = _is_static(row)
+    return Question(setup, Placement(Device(gpu), gpus), row["metric"], value, static)
+
+
+def number(text: str | None) -> float | None:
+    """The number a cell holds; None for blank, "max (unstated)" and everything else that is none."""
+    try:
+        value = float(text or "")
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+def engine_of(source: str) -> str | None:
+    """The serving engine that a source names: `engine_of("… id=dsr1_b200_sglang_fp8_agg") == "sglang"`."""
+    text = source.lower()
+    return next((name for name, pattern in _ENGINES if re.search(pattern, text)), None)
+
+
+def precisions_of(row: Mapping[str, str], gpu: GPU) -> Precisions:
+    """Arithmetic follows the weights where the product has it; MXFP4 keeps 8-bit or wider activations."""
+    text = row["weight_precision"].lower()
+    weights = next((precision for pattern, precision in _WEIGHTS if re.search(pattern, text)), Precision.BF16)
+    cache = row.get("kv_precision", "").lower()
+    return Precisions(_compute(weights, "mx" in text, gpu), weights, _cache(cache, weights))
+
+
+def _compute(weights: Precision, mx: bool, gpu: GPU) -> Precision:
+    if weights is Precision.FP4 and mx:
+        return Precision.FP8 if Precision.FP4 in gpu.peaks else Precision.BF16
+    if weights in (Precision.FP4, Precision.FP8) and weights in gpu.peaks:
+        return weights
+    return Precision.BF16 if Precision.BF16 in gpu.peaks else Precision.FP16
+
+
+def _cache(text: str, weights: Precision) -> Precision:
+    """Unstated: engines keep the cache in 8 bit for 8- and 4-bit checkpoints of NVIDIA, else in 16 bit."""
+    if re.search(r"fp8|int8|e4m3|e5m2", text):
+        return Precision.FP8
+    if re.search(r"16", text):
+        return Precision.BF16
+    return Precision.FP8 if weights in (Precision.FP8, Precision.FP4) else Precision.BF16
+
+
+def phase_of(metric: str) -> Phase:
+    if re.search(r"prefill|first token|input_tok", metric):
+        return Phase.PREFILL
+    return Phase.DECODE if "(decode)" in metric else Phase.MIXED
+
+
+def parallelism_of(row: Mapping[str, str], architecture: Architecture, gpu: GPU) -> Parallelism:
+    """Tensor, pipeline and expert degrees.
+
+    Tables that print attention tensor · expert degree in the tensor column show more GPUs than an NVLink domain
+    holds: divided back. An expert degree above the tensor degree means attention data parallelism.
+    """
+    tensor, pipeline, expert = (max(1, int(number(row.get(key)) or 1)) for key in ("tp", "pp", "ep"))
+    if expert > 1 and tensor > gpu.nvlink_domain_gpus and tensor % expert == 0:
+        tensor //= expert
+    groups = expert // tensor if expert > tensor else 1
+    if architecture.heads % tensor:
+        tensor, groups = 1, tensor * groups
+    return Parallelism(tensor=tensor, pipeline=pipeline, data=groups, expert=expert)
+
+
+def _is_static(row: Mapping[str, str]) -> bool:
+    """Latencies and rates per GPU are published for batches that start together, totals for closed loops."""
+    loop = row["metric"].startswith(("tpot", "output_tok_s_total", "tok_s"))
+    return number(row.get("concurrency_or_batch")) is not None and not loop
+
+
+def architecture_of(row: Mapping[str, str]) -> Architecture:
+    """Dimensions from the columns; what they leave out (experts, MLA) from the preset of that name, else derived."""
+    layers, hidden, heads, kv_heads, head_dim, ffn, vocab = (
+        int(float(row[key])) for key in ("layers", "hidden", "heads", "kv_heads", "head_dim", "ffn", "vocab")
+    )
+    name = row["model"].lower()
+    base = Architecture(row["model"], layers, hidden, heads, kv_heads, head_dim, ffn, vocab)
+    total, active = number(row.get("params_b")), number(row.get("active_params_b"))
+    if "deepseek" in name:
+        return _deepseek(base)
+    if total and active and active < 0.95 * total:
+        return _mixture(base, total * 1e9, active * 1e9)
+    return _dense(base, (total or 0.0) * 1e9)
+
+
+def _deepseek(base: Architecture) -> Architecture:
+    moe = MoE(experts=256, top_k=8, expert_ffn=2048, shared_experts=1, dense_layers=3)
+    mla = MLA(query_rank=1536, kv_rank=512, rope_head_dim=64, nope_head_dim=128, value_head_dim=128)
+    return replace(base, ffn=18432, attention=AttentionKind.MLA, mla=mla, moe=moe)
+
+
+def _mixture(base: Architecture, total: float, active: float) -> Architecture:
+    """Experts and top-k from the two parameter counts, every layer a mixture of `ffn`-wide gated experts."""
+    rest = _attention_weights(base) + 2 * base.vocab * base.hidden
+    expert = 3.0 * base.hidden * base.ffn * base.layers
+    experts = max(2, round((total - rest) / expert))
+    top_k = min(experts, max(1, round((active - rest) / expert)))
+    moe = MoE(experts=experts, top_k=top_k, expert_ffn=base.ffn)
+    if "gpt-oss" in base.name.lower():
+        return replace(base, moe=moe, window=128, window_every=2)
+    return replace(base, moe=moe)
+
+
+def _dense(base: Architecture, total: float) -> Architecture:
+    """Gated or plain FFN, whichever comes nearer to the published count."""
+    rest = total - _attention_weights(base)
+    ffn = base.layers * base.hidden * base.ffn
+    plain = total > 0 and abs(rest - 2 * ffn) < abs(rest - 3 * ffn)
+    return replace(base, gated_ffn=not plain)
+
+
+def _attention_weights(base: Architecture) -> float:
+    return 2.0 * base.layers * base.hidden * base.head_dim * (base.heads + base.kv_heads)

@@ -1,0 +1,214 @@
+"""Time of one engine step: roofline per operator group, collectives, launch and host work. Vectorised over rows.
+
+A step runs `decode` requests for one token each and `prefill` prompt tokens beside them in the same matrix products.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from mfu.predict.inference.case import Case
+from mfu.predict.inference.constants import Constants
+from mfu.predict.inference.shape import Number
+
+_16BIT = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one step of one replica schedules, counted over the replica."""
+
+    decode: Number
+    """Requests that decode one token (or one draft) each."""
+    context: Number
+    """Mean tokens in the cache of a decoding request."""
+    prefill: Number = 0.0
+    """Prompt tokens."""
+    prefill_context: Number = 0.0
+    """Mean tokens that a prompt token attends to."""
+    prompts: Number = 0.0
+    """Prompts that end in this step and sample their first token."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepTime:
+    """Seconds of one step by part, and the bytes it had to read. `total` is the sum of the parts."""
+
+    matrix_compute: Number
+    """Matrix products at the rate they reach when compute-bound."""
+    weight_reads: Number
+    """What reading weights adds to them."""
+    prefill_attention: Number
+    decode_attention: Number
+    activations: Number
+    tensor_communication: Number
+    expert_communication: Number
+    pipeline_communication: Number
+    launch: Number
+    host: Number
+    weight_bytes: Number
+    """Weights read by one GPU, experts that no token chose left out."""
+    cache_bytes: Number
+
+    @property
+    def communication(self) -> Number:
+        return self.tensor_communication + self.expert_communication + self.pipeline_communication
+
+    @property
+    def total(self) -> Number:
+        matrix = self.matrix_compute + self.weight_reads
+        attention = self.prefill_attention + self.decode_attention
+        return matrix + attention + self.activations + self.communication + self.launch + self.host
+
+
+def blend(first: StepTime, second: StepTime, share: Number, scale: Number) -> StepTime:
+    """`scale` · ((1 − share) · first + share · second), part by part."""
+    mixed = {
+        each.name: scale * ((1 - share) * getattr(first, each.name) + share * getattr(second, each.name))
+        for each in fields(StepTime)
+    }
+    return StepTime(**mixed)
+
+
+@dataclass(frozen=True, slots=True)
+class _Matrix:
+    """One group of matrix products: seconds if only arithmetic counted, if only memory did, and the bytes read."""
+
+    compute: Number
+    memory: Number
+    bytes: Number
+
+    def roof(self, constants: Constants) -> Number:
+        """Smooth maximum: compute and memory overlap but for the ridge."""
+        power = constants.roofline_power
+        return (self.compute**power + self.memory**power) ** (1.0 / power)
+
+
+def step_time(case: Case, step: Step, constants: Constants) -> StepTime:
+    """Seconds of one step, pipeline stages one after the other."""
+    shape, layout = case.shape, case.layout
+    written = step.decode * case.load.accepted
+    tokens = (written + step.prefill) / layout.groups
+    groups = (
+        _linear(case, tokens, constants),
+        _experts(case, tokens, constants),
+        _head(case, (written + step.prompts) / layout.groups, constants),
+    )
+    compute = sum(each.compute for each in groups)
+    passes = constants.activation_passes * shape.hidden * _16BIT * shape.layers
+    layer = constants.layer_seconds + case.chip.amd * constants.amd_layer_seconds
+    decode_attention, cache_bytes = _decode_attention(case, step, constants)
+    return StepTime(
+        matrix_compute=compute,
+        weight_reads=sum(each.roof(constants) for each in groups) - compute,
+        prefill_attention=_prefill_attention(case, step, constants),
+        decode_attention=decode_attention,
+        activations=tokens * passes / (case.chip.bandwidth * constants.weight_stream),
+        tensor_communication=_tensor_communication(case, tokens, constants),
+        expert_communication=_expert_communication(case, tokens, constants),
+        pipeline_communication=_pipeline_communication(case, tokens, constants),
+        launch=shape.layers * layer + shape.moe_layers * constants.moe_layer_seconds,
+        host=constants.step_seconds + (step.decode + step.prompts) * constants.sequence_seconds,
+        weight_bytes=sum(each.bytes for each in groups),
+        cache_bytes=cache_bytes,
+    )
+
+
+def _linear(case: Case, tokens: Number, constants: Constants) -> _Matrix:
+    """Attention projections, dense FFN and shared experts: every weight is read once a step."""
+    shape, layout = case.shape, case.layout
+    attention = shape.layers * shape.attention_weights
+    ffn = shape.dense_layers * shape.dense_weights + shape.moe_layers * shape.shared_weights
+    weights = (attention + ffn) / layout.tensor
+    rate = _rate(case, constants, case.format.linear, case.chip.peak_linear)
+    return _matrix(case, constants, 2.0 * tokens * weights / rate, weights * case.format.linear)
+
+
+def _experts(case: Case, tokens: Number, constants: Constants) -> _Matrix:
+    """Experts that at least one token of the step chose: E · (1 − (1 − k/E)^tokens), spread over the stage's GPUs."""
+    shape, layout = case.shape, case.layout
+    experts = np.maximum(shape.experts, 1.0)
+    everywhere = tokens * layout.groups
+    touched = experts * -np.expm1(everywhere * np.log1p(-np.minimum(shape.top_k / experts, 0.999999)))
+    balance = np.where(layout.expert > 1, constants.expert_balance, 1.0)
+    stored = shape.moe_layers * shape.expert_weights / layout.stage_gpus
+    rate = _rate(case, constants, case.format.expert, case.chip.peak_expert)
+    compute = 2.0 * everywhere * shape.top_k * stored / (rate * balance)
+    return _matrix(case, constants, compute, touched * stored * case.format.expert)
+
+
+def _head(case: Case, sampled: Number, constants: Constants) -> _Matrix:
+    """Logits of the tokens that are sampled, in 16 bit."""
+    weights = case.shape.head_weights / case.layout.tensor
+    rate = _rate(case, constants, case.format.head, case.chip.peak_16bit)
+    return _matrix(case, constants, 2.0 * sampled * weights / rate, weights * case.format.head)
+
+
+def _matrix(case: Case, constants: Constants, compute: Number, size: Number) -> _Matrix:
+    return _Matrix(compute, size / (case.chip.bandwidth * constants.weight_stream), size)
+
+
+def _rate(case: Case, constants: Constants, width: Number, peak: Number) -> Number:
+    """Achieved FLOP/s: share of peak by the width of the arithmetic, slower where weights are widened first."""
+    ratio = peak / case.chip.peak_16bit
+    wide = np.where(ratio > 1.5, constants.matmul_8bit, constants.matmul_16bit)
+    share = np.where(ratio > 3.0, constants.matmul_4bit, wide)
+    widened = np.where((case.format.dequantised > 0) & (width < _16BIT), constants.dequantise, 1.0)
+    return peak * share * widened * case.chip.ceiling
+
+
+def _prefill_attention(case: Case, step: Step, constants: Constants) -> Number:
+    shape, layout = case.shape, case.layout
+    full = step.prefill_context
+    slid = np.minimum(full, shape.window)
+    pairs = step.prefill * ((1 - shape.sliding_share) * full + shape.sliding_share * slid)
+    flops = shape.layers * pairs * shape.prefill_pair_flops / layout.stage_gpus
+    return flops / (case.chip.peak_16bit * constants.prefill_attention * case.chip.ceiling)
+
+
+def _decode_attention(case: Case, step: Step, constants: Constants) -> tuple[Number, Number]:
+    """(seconds, bytes of cache read by one GPU)."""
+    shape, layout = case.shape, case.layout
+    slid = np.minimum(step.context, shape.window)
+    context = (1 - shape.sliding_share) * step.context + shape.sliding_share * slid
+    pairs = shape.layers * context * step.decode / layout.groups
+    size = pairs * shape.kv_values * case.format.kv / kv_shards(case)
+    rate = case.chip.peak_16bit * constants.decode_attention * case.chip.ceiling
+    compute = pairs * case.load.accepted * shape.decode_pair_flops / layout.tensor / rate
+    return _Matrix(compute, size / (case.chip.bandwidth * constants.cache_stream), size).roof(constants), size
+
+
+def kv_shards(case: Case) -> Number:
+    """Ways that tensor parallelism splits the cache: up to the KV heads, never a compressed MLA cache."""
+    split = np.minimum(case.layout.tensor, case.shape.kv_heads)
+    return np.where(case.shape.mla > 0, 1.0, split)
+
+
+def _payload_and_latency(case: Case, tokens: Number, constants: Constants) -> tuple[Number, Number]:
+    chip = case.chip
+    share = np.where(chip.switched > 0, constants.link_share, constants.pcie_share)
+    latency = np.where(chip.switched > 0, constants.reduce_seconds, constants.pcie_reduce_seconds)
+    return tokens * case.shape.hidden * _16BIT / (chip.link * share), latency
+
+
+def _tensor_communication(case: Case, tokens: Number, constants: Constants) -> Number:
+    """Two all-reduces a layer: 2 (t − 1)/t of the hidden state over the link, latency by the logarithm of t."""
+    payload, latency = _payload_and_latency(case, tokens, constants)
+    tensor = case.layout.tensor
+    seconds = np.log2(tensor) * latency + 2 * (tensor - 1) / tensor * payload
+    return 2 * case.shape.layers * seconds
+
+
+def _expert_communication(case: Case, tokens: Number, constants: Constants) -> Number:
+    """Dispatch (8 bit) and combine (16 bit) of top-k copies of a token between attention groups."""
+    payload, latency = _payload_and_latency(case, tokens, constants)
+    groups = case.layout.groups
+    seconds = np.log2(groups) * latency + (groups - 1) / groups * payload * case.shape.top_k * 0.75
+    return 2 * case.shape.moe_layers * seconds
+
+
+def _pipeline_communication(case: Case, tokens: Number, constants: Constants) -> Number:
+    payload, latency = _payload_and_latency(case, tokens, constants)
+    return (case.layout.pipeline - 1) * (latency + payload)

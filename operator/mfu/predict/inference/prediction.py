@@ -1,0 +1,115 @@
+"""The prediction of one serving setup: phase by phase, from the vectorised model to the contract's `Prediction`."""
+
+from __future__ import annotations
+
+import math
+
+from mfu.hardware.catalog import device_peak
+from mfu.predict.inference.build import case_of
+from mfu.predict.inference.case import Case
+from mfu.predict.inference.constants import Constants, load
+from mfu.predict.inference.flops import model_flops_per_token
+from mfu.predict.inference.memory import memory_of
+from mfu.predict.inference.serving import Served, continuous, decode, prefill, running
+from mfu.predict.inference.waterfall import bound_of, losses
+from mfu.predict.learnkeys import correction_of
+from mfu.predict.names import Bound
+from mfu.predict.types import Correction, Corrections, Inference, Phase, Placement, Prediction, Refusal, Scale
+
+_BAND_DEVIATIONS = 1.28
+"""Standard deviations on each side: 80 % of a normal error."""
+
+
+def predict_inference(
+    setup: Inference,
+    placement: Placement,
+    corrections: Corrections | None = None,
+    *,
+    constants: Constants | None = None,
+) -> Prediction | Refusal:
+    """How fast one replica runs, whether it fits, and where its time goes; Refusal where it cannot run at all.
+
+    A setup whose weights do not fit still gets its rates, with `memory.fits` False and the change that would fit.
+    """
+    constants = constants or load()
+    case = case_of(setup, placement, constants)
+    if isinstance(case, Refusal):
+        return case
+    return prediction_of(setup, placement, case, constants, correction_of(setup, placement, corrections))
+
+
+def served_of(setup: Inference, case: Case, constants: Constants) -> Served:
+    """Steady state in the phase that the setup declares."""
+    if setup.phase is Phase.PREFILL:
+        return prefill(case, _prompts(case), constants)
+    if setup.phase is Phase.DECODE:
+        return decode(case, running(case, constants), constants)
+    return continuous(case, constants)
+
+
+def prediction_of(
+    setup: Inference, placement: Placement, case: Case, constants: Constants, correction: Correction
+) -> Prediction:
+    served = served_of(setup, case, constants)
+    gpus = float(case.layout.gpus)
+    outputs = float(served.output_tokens_per_s) * correction.factor / gpus
+    inputs = float(served.input_tokens_per_s) * correction.factor / gpus
+    tokens = inputs if setup.phase is Phase.PREFILL else outputs
+    flops = model_flops_per_token(setup)
+    peak = device_peak(placement.device, setup.precisions.compute) or math.nan
+    mfu = tokens * flops / peak
+    mbu = _mbu(case, served) * correction.factor
+    scale = scale_of(served)
+    spread = math.exp(_BAND_DEVIATIONS * math.hypot(constants.relative_error, correction.relative_sd))
+    value = mbu if scale is Scale.MBU else mfu
+    seconds = float(served.step_seconds)
+    return Prediction(
+        mfu=mfu,
+        reference_mfu=tokens * flops / float(case.chip.peak_16bit),
+        hfu=mfu,
+        mbu=mbu,
+        scale=scale,
+        low=value / spread,
+        high=min(value * spread, 1.0),
+        step_seconds=seconds / correction.factor,
+        tokens_per_s_per_gpu=tokens,
+        input_tokens_per_s_per_gpu=inputs or None,
+        flops_per_token=flops,
+        waterfall=losses(case, served, mfu, peak, constants),
+        memory=memory_of(setup, placement, case, constants),
+        bound=bound_of(served),
+        ttft_seconds=float(served.ttft_seconds) / correction.factor or None,
+        tpot_seconds=float(served.tpot_seconds) / correction.factor or None,
+        concurrency=float(served.batch),
+        notes=_notes(setup, case, served),
+    )
+
+
+def scale_of(served: Served) -> Scale:
+    """MBU where most of the step would remain without prompts and waits for memory, MFU otherwise."""
+    step = served.step
+    memory = float(step.weight_reads + step.decode_attention + step.launch + step.host)
+    compute = float(step.matrix_compute + step.prefill_attention)
+    return Scale.MBU if float(served.decode_share) >= 0.5 and memory >= compute else Scale.MFU
+
+
+def _prompts(case: Case) -> float:
+    """Prompts of one prefill batch: what was declared, else as many as the step's token budget holds."""
+    if math.isfinite(float(case.load.concurrency)):
+        return float(case.load.concurrency)
+    return max(1.0, float(case.load.max_batch_tokens) // float(case.load.input_tokens))
+
+
+def _mbu(case: Case, served: Served) -> float:
+    size = served.step.weight_bytes + served.step.cache_bytes
+    return float(size / (served.step_seconds * case.chip.bandwidth))
+
+
+def _notes(setup: Inference, case: Case, served: Served) -> tuple[str, ...]:
+    notes = []
+    declared, runs = setup.concurrency, float(served.batch)
+    if declared is not None and setup.phase is not Phase.PREFILL and runs < declared:
+        notes.append(f"{runs:.0f} of {declared:g} requests run at once: the KV cache or the engine's batch is full")
+    if bound_of(served) is Bound.HOST:
+        notes.append("launch and host work, not the GPU, set the pace")
+    return tuple(notes)

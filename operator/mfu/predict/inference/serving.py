@@ -1,0 +1,95 @@
+"""From the time of a step to what a benchmark or an operator sees: static batches and continuous batching."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mfu.predict.inference.capacity import batch_that_fits
+from mfu.predict.inference.case import Case
+from mfu.predict.inference.constants import Constants
+from mfu.predict.inference.kernels import Step, StepTime, blend, step_time
+from mfu.predict.inference.shape import Number
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """Steady state of one replica. Rates count all its GPUs; `step` is the mean step that a decoding request sees."""
+
+    ttft_seconds: Number
+    tpot_seconds: Number
+    output_tokens_per_s: Number
+    input_tokens_per_s: Number
+    batch: Number
+    """Requests in flight: decoding, or in the prompt batch of a prefill server."""
+    step: StepTime
+    step_seconds: Number
+    """Pace of `step`, the engine's factor and speculation's extra tokens not yet taken out."""
+    decode_share: Number
+    """Part of the step that would remain without prompts."""
+
+
+def prefill(case: Case, requests: Number, constants: Constants) -> Served:
+    """`requests` prompts that arrive together; the first token comes when all are read."""
+    inputs, stages = case.load.input_tokens, case.layout.pipeline
+    work = Step(0.0, 0.0, prefill=requests * inputs, prefill_context=inputs / 2, prompts=requests)
+    step = step_time(case, work, constants)
+    waves = np.maximum(requests, 1.0)
+    seconds = step.total / case.speed
+    first = seconds * (waves + stages - 1) / (waves * stages)
+    rate = requests * inputs / first
+    return Served(first, 0.0 * first, requests / first, rate, requests, step, seconds, 0.0 * first)
+
+
+def decode(case: Case, batch: Number, constants: Constants) -> Served:
+    """`batch` requests in their decode phase, no prompts beside them, at the mean context of their answers."""
+    load, stages = case.load, case.layout.pipeline
+    context = load.input_tokens + load.output_tokens / 2
+    step = step_time(case, Step(batch / stages, context), constants)
+    seconds = step.total / case.speed
+    each = seconds / load.accepted
+    return Served(0.0 * each, each, batch / each, 0.0 * each, batch, step, seconds, 1.0 + 0.0 * each)
+
+
+def static_latency(case: Case, batch: Number, constants: Constants) -> Number:
+    """Seconds to the last token of a batch that starts together; what the cache cannot hold runs in turns."""
+    fits = np.clip(batch_that_fits(case, constants), 1.0, batch)
+    first = prefill(case, fits, constants).ttft_seconds
+    each = decode(case, fits, constants).tpot_seconds
+    request: Number = first + np.maximum(case.load.output_tokens - 1, 0) * each
+    return request * batch / fits
+
+
+def running(case: Case, constants: Constants) -> Number:
+    """Requests that run at once: what was declared, bounded by the cache and the engine; at least one."""
+    load = case.load
+    fits = np.floor(np.maximum(batch_that_fits(case, constants), 1.0))
+    return np.maximum(np.minimum(np.minimum(load.concurrency, load.max_batch), fits), 1.0)
+
+
+def continuous(case: Case, constants: Constants) -> Served:
+    """Steady state of `concurrency` requests that are replaced as they end.
+
+    In the time a request decodes its O tokens, each of the others brings one prompt of I tokens, so a step carries
+    batch · I / O prompt tokens on average, in chunks of at most the step's token budget.
+    """
+    load, stages = case.load, case.layout.pipeline
+    batch = running(case, constants)
+    inputs, context = load.input_tokens, load.input_tokens + load.output_tokens / 2
+    decodes = np.maximum(load.output_tokens - 1, 1) / load.accepted
+    prompt_tokens = batch * inputs / decodes
+    chunk = np.minimum(np.maximum(prompt_tokens, inputs), load.max_batch_tokens)
+    plain = step_time(case, Step(batch / stages, context), constants)
+    work = Step(batch / stages, context, chunk / stages, inputs / 2, chunk / inputs / stages)
+    mixed = step_time(case, work, constants)
+    busy = prompt_tokens / chunk
+    step = blend(plain, mixed, np.minimum(busy, 1.0), np.maximum(busy, 1.0))
+    seconds = step.total / case.speed
+    tpot = seconds / load.accepted
+    first = np.maximum(inputs / chunk, 1.0) * mixed.total / case.speed
+    request = first + tpot * np.maximum(load.output_tokens - 1, 1)
+    queue = np.where(np.isfinite(load.concurrency), np.maximum(load.concurrency / batch - 1.0, 0.0), 0.0) * request
+    rate = batch / request
+    share = plain.total / step.total
+    return Served(first + queue, tpot, rate * load.output_tokens, rate * inputs, batch, step, seconds, share)

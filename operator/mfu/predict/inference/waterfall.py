@@ -1,0 +1,45 @@
+"""Where the time of a step goes, as named shares of peak that add up to 1 with MFU."""
+
+from __future__ import annotations
+
+from mfu.predict.inference.case import Case
+from mfu.predict.inference.constants import Constants
+from mfu.predict.inference.serving import Served
+from mfu.predict.names import Bound, Term
+from mfu.predict.types import Loss
+
+WEIGHT_READS = "weight reads"
+"""Matrix products that wait for weights because the step holds too few tokens."""
+CACHE_READS = "KV-cache reads"
+
+
+def losses(case: Case, served: Served, mfu: float, peak: float, constants: Constants) -> tuple[Loss, ...]:
+    """Every loss of one step; `mfu` + Σ fractions = 1. `peak` is the FLOP/s that MFU is counted against."""
+    step, seconds = served.step, float(served.step_seconds)
+    attention_rate = float(case.chip.peak_16bit * constants.prefill_attention * case.chip.ceiling)
+    spent = {
+        Term.ATTENTION: float(step.prefill_attention) * (1 - min(1.0, attention_rate / peak)),
+        WEIGHT_READS: float(step.weight_reads),
+        CACHE_READS: float(step.decode_attention),
+        Term.MEMORY_BOUND: float(step.activations),
+        Term.TENSOR_COMMUNICATION: float(step.tensor_communication),
+        Term.EXPERT_COMMUNICATION: float(step.expert_communication),
+        Term.PIPELINE_COMMUNICATION: float(step.pipeline_communication),
+        Term.HOST: float(step.launch + step.host),
+        Term.SOFTWARE_STACK: seconds - float(step.total),
+    }
+    named = [Loss(str(name), value / seconds, value) for name, value in spent.items() if value]
+    rest = 1.0 - mfu - sum(each.fraction for each in named)
+    return (Loss(str(Term.KERNEL_CEILING), rest, rest * seconds), *named)
+
+
+def bound_of(served: Served) -> Bound:
+    """What takes most of the step."""
+    step = served.step
+    parts = {
+        Bound.COMPUTE: float(step.matrix_compute + step.prefill_attention),
+        Bound.MEMORY: float(step.weight_reads + step.decode_attention + step.activations),
+        Bound.COMMUNICATION: float(step.communication),
+        Bound.HOST: float(step.launch + step.host),
+    }
+    return max(parts, key=lambda name: parts[name])
