@@ -1,0 +1,181 @@
+"""Struct-of-arrays inputs of the vectorised model: one row a case (model × layout × machine × stack), all float64.
+
+Every field is an array that broadcasts against the others: a plan keeps the model 0-d and varies the layout, a fit
+varies everything. Sizes in bytes, rates per second, widths in values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+_Columns = TypeVar("_Columns", bound="Columns")
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Base of the structs below."""
+
+
+def stack(parts: Sequence[_Columns]) -> _Columns:
+    """Rows of 0-d structs as one struct of 1-d arrays."""
+    kind = type(parts[0])
+    return kind(**{f.name: np.array([getattr(part, f.name) for part in parts], dtype=float) for f in fields(kind)})
+
+
+def take(columns: _Columns, index: NDArray[np.intp]) -> _Columns:
+    """The rows of `index`; 0-d fields stay as they are."""
+    kind = type(columns)
+    picked = {f.name: np.asarray(getattr(columns, f.name)) for f in fields(kind)}
+    return kind(**{name: value[index] if value.ndim else value for name, value in picked.items()})
+
+
+@dataclass(frozen=True, slots=True)
+class Model(Columns):
+    """Widths of one layer and totals of the model, for one sequence length."""
+
+    layers: Array
+    """All transformer layers, multi-token-prediction layers included."""
+    moe_layers: Array
+    hidden: Array
+    qkv: Array
+    """Columns of all projections in front of attention, as one K = hidden product of the same FLOPs."""
+    attention_out: Array
+    """Rows of the output projection: heads · value width."""
+    heads: Array
+    kv_heads: Array
+    head_dim: Array
+    ffn_up: Array
+    """Columns of the up (and gate) projection of a dense layer, averaged over dense layers."""
+    ffn_down: Array
+    expert_up: Array
+    expert_down: Array
+    shared_up: Array
+    shared_down: Array
+    experts: Array
+    top_k: Array
+    vocab: Array
+    """Columns of the head."""
+    attention_flops: Array
+    """Forward FLOPs per token of scores and values over all layers, as the MFU convention counts them."""
+    causal: Array
+    """0.5 where half of the scores are computed, 1 where all are."""
+    model_flops: Array
+    """Forward model FLOPs per token, head included."""
+    backward: Array
+    """Backward over forward FLOPs: 2, or about 1 for LoRA."""
+    layer_params: Array
+    """Parameters of all layers, experts included."""
+    expert_params: Array
+    """Parameters of routed experts, part of layer_params."""
+    embedding_params: Array
+    head_params: Array
+    """0 where tied to the embedding."""
+    trained_fraction: Array
+    sequence: Array
+
+
+@dataclass(frozen=True, slots=True)
+class Layout(Columns):
+    """How the model is cut. `zero` 0–3; `shard` GPUs share one sharded copy (HSDP), else the data-parallel group."""
+
+    tensor: Array
+    pipeline: Array
+    context: Array
+    data: Array
+    expert: Array
+    virtual: Array
+    micro_batch: Array
+    global_batch: Array
+    zero: Array
+    shard: Array
+    recompute: Array
+    """0 none, 1 selective, 2 full."""
+    optimizer_bytes: Array
+    """Optimizer state per trained parameter, master copy included."""
+
+
+@dataclass(frozen=True, slots=True)
+class Machine(Columns):
+    """One GPU and how it reaches the others."""
+
+    peak: Array
+    """Dense, at the compute precision; the denominator of MFU."""
+    peak16: Array
+    """Rate of parts that stay 16 bit under a narrower declared precision; the declared peak where that is wider."""
+    peak16_reference: Array
+    """Dense 16-bit peak: the denominator of reference MFU."""
+    peak_vector: Array
+    """FP32 without tensor cores: elementwise arithmetic never gets faster than this."""
+    ceiling: Array
+    """Measured best matrix product over `peak`, times the clock that lasts under load."""
+    ceiling16: Array
+    attention: Array
+    """Attention kernel rate over the 16-bit peak, backward included."""
+    bandwidth: Array
+    memory: Array
+    sms: Array
+    value_bytes: Array
+    """Bytes of one weight as the matrix product reads it."""
+    low_precision: Array
+    """1 where the linear layers compute in 8 or 4 bit while activations stay 16 bit."""
+    activation_bytes: Array
+    """2, or 4 for FP32 and TF32."""
+    gpus: Array
+    node: Array
+    """GPUs that share NVLink, or PCIe of one host."""
+    link: Array
+    """Bytes/s, one direction, between GPUs of one node."""
+    link_latency: Array
+    network: Array
+    """Bytes/s, one direction per GPU, between nodes."""
+    network_latency: Array
+
+
+@dataclass(frozen=True, slots=True)
+class Stack(Columns):
+    """Habits of the training engine: facts about its code, and its one efficiency factor."""
+
+    efficiency: Array
+    fused_attention: Array
+    """1 FlashAttention or cuDNN, 0 scores written to memory."""
+    sequence_parallel: Array
+    tensor_overlap: Array
+    data_overlap: Array
+    fused: Array
+    """1 compiled or hand-fused elementwise operators, 0 one kernel each."""
+    gradient_bytes: Array
+    """Bytes of one gradient as it is reduced."""
+    balances_head: Array
+    """1 where the head counts as layers when stages are cut."""
+    seconds_per_layer: Array
+    """Host time to launch one layer forward and backward."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    model: Model
+    layout: Layout
+    machine: Machine
+    stack: Stack
+
+
+def take_case(case: Case, index: NDArray[np.intp]) -> Case:
+    """The same rows of all four structs."""
+    return Case(take(case.model, index), take(case.layout, index), take(case.machine, index), take(case.stack, index))
+
+
+def stack_cases(cases: Sequence[Case]) -> Case:
+    """Single-row cases as one case of many rows."""
+    return Case(
+        stack([case.model for case in cases]),
+        stack([case.layout for case in cases]),
+        stack([case.machine for case in cases]),
+        stack([case.stack for case in cases]),
+    )

@@ -1,0 +1,208 @@
+"""The best that the same model can reach on the same GPUs after changes that the workload allows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import numpy as np
+
+from mfu.hardware import catalog
+from mfu.hardware.types import Precision
+from mfu.predict.constants import shipped
+from mfu.predict.layouts import MODES, SHARDINGS, Limits, Ranked, Space, evaluate, table
+from mfu.predict.training.case import case_of
+from mfu.predict.training.predict import predict_training
+from mfu.predict.types import (
+    Attainable,
+    Change,
+    Corrections,
+    Parallelism,
+    Placement,
+    Prediction,
+    Refusal,
+    Sharding,
+    Training,
+    Tunable,
+)
+
+_FASTER = (Precision.FP8,)
+"""Precisions that a workload with tunable precision may move to."""
+_WORTH = 1e-3
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One part of the setting that a change can touch, as people write it."""
+
+    name: str
+    attributes: tuple[str, ...]
+
+    def text(self, setup: Training) -> str:
+        if self.name == "parallelism":
+            return _cut_text(setup.parallelism)
+        if self.name == "precision.compute":
+            return str(setup.precisions.compute.value)
+        return str(getattr(setup, self.attributes[0]))
+
+    def apply(self, to: Training, of: Training) -> Training:
+        return replace(to, **{name: getattr(of, name) for name in self.attributes})
+
+
+FIELDS = (
+    Field("precision.compute", ("precisions",)),
+    Field("recompute", ("recompute",)),
+    Field("microBatchSize", ("micro_batch_size",)),
+    Field("sharding", ("sharding",)),
+    Field("parallelism", ("parallelism",)),
+)
+
+
+def attainable_training(
+    setup: Training, placement: Placement, tunable: frozenset[Tunable], corrections: Corrections | None = None
+) -> Attainable | Refusal:
+    """Best setting within `tunable` by tokens/s, never slower than the declared one, and how to get there."""
+    declared = predict_training(setup, placement, corrections)
+    if isinstance(declared, Refusal):
+        return declared
+    best = best_setup(setup, placement, tunable)
+    reached = predict_training(best, placement, corrections)
+    if isinstance(reached, Refusal) or reached.tokens_per_s_per_gpu <= declared.tokens_per_s_per_gpu * (1 + _WORTH):
+        return Attainable(declared, setup)
+    return Attainable(reached, best, changes(setup, best, placement, corrections))
+
+
+@lru_cache(maxsize=16384)
+def best_setup(setup: Training, placement: Placement, tunable: frozenset[Tunable]) -> Training:
+    """The fastest setting that fits; the declared one where nothing allowed is faster."""
+    found = [
+        candidate
+        for each in _precision_choices(setup, placement, tunable)
+        if (candidate := _fastest(each, placement, tunable)) is not None
+    ]
+    return min(found, key=lambda pair: pair[0])[1] if found else setup
+
+
+def _precision_choices(setup: Training, placement: Placement, tunable: frozenset[Tunable]) -> list[Training]:
+    if Tunable.PRECISION not in tunable:
+        return [setup]
+    faster = [each for each in _FASTER if catalog.device_peak(placement.device, each)]
+    return [setup, *(replace(setup, precisions=replace(setup.precisions, compute=each)) for each in faster)]
+
+
+def _fastest(setup: Training, placement: Placement, tunable: frozenset[Tunable]) -> tuple[float, Training] | None:
+    case = case_of(setup, placement, shipped())
+    if case is None:
+        return None
+    ranked = evaluate(case, table(limits_of(setup, placement), space_of(setup, tunable)), shipped())
+    index = ranked.best()
+    return None if index is None else (float(ranked.step.seconds[index]), setup_at(setup, ranked, index))
+
+
+def limits_of(setup: Training, placement: Placement) -> Limits:
+    """What layouts of this job have to divide."""
+    arch = setup.architecture
+    return Limits(
+        gpus=placement.gpus,
+        gpus_per_node=placement.gpus_per_node,
+        layers=arch.layers,
+        heads=arch.heads,
+        experts=arch.moe.experts if arch.moe else 0,
+        sequence_length=setup.sequence_length,
+        global_batch_size=setup.global_batch_size,
+        optimizer=setup.optimizer,
+    )
+
+
+def space_of(setup: Training, tunable: frozenset[Tunable]) -> Space:
+    """The declared value of everything that `tunable` does not name. Sharding moves with the layout."""
+    free = Tunable.LAYOUT in tunable
+    return Space(
+        cuts=() if free else (setup.parallelism,),
+        micro_batches=() if Tunable.MICRO_BATCH in tunable else (setup.micro_batch_size,),
+        recompute=MODES if Tunable.RECOMPUTE in tunable else (setup.recompute,),
+        shardings=tuple(dict.fromkeys((*_known(setup), *Space().shardings))) if free else _known(setup),
+    )
+
+
+def _known(setup: Training) -> tuple[Sharding, ...]:
+    return (setup.sharding,) if setup.sharding in SHARDINGS else (Sharding.ZERO3,)
+
+
+def setup_at(setup: Training, ranked: Ranked, index: int) -> Training:
+    """The setup that one row of a ranking stands for."""
+    layout = ranked.case.layout
+    at = {name: int(np.asarray(getattr(layout, name))[index]) for name in _ROW}
+    cut = Parallelism(at["tensor"], at["pipeline"], at["context"], at["data"], at["expert"], at["virtual"])
+    return replace(
+        setup,
+        parallelism=cut,
+        micro_batch_size=at["micro_batch"],
+        recompute=MODES[at["recompute"]],
+        sharding=setup.sharding if setup.sharding not in SHARDINGS else SHARDINGS[at["zero"]],
+    )
+
+
+_ROW = ("tensor", "pipeline", "context", "data", "expert", "virtual", "micro_batch", "recompute", "zero")
+
+
+def changes(
+    declared: Training, best: Training, placement: Placement, corrections: Corrections | None
+) -> tuple[Change, ...]:
+    """Steps from declared to best, the one that brings most first; what is only possible together comes together."""
+    current, steps = declared, []
+    open_fields = [each for each in FIELDS if each.text(declared) != each.text(best)]
+    base = _must(predict_training(declared, placement, corrections))
+    before = base
+    while open_fields:
+        options = [(each, _tried(each.apply(current, best), placement, corrections)) for each in open_fields]
+        possible = [(each, found) for each, found in options if found is not None]
+        if not possible:
+            steps.append(
+                _together(
+                    open_fields, current, best, (base, before, _must(predict_training(best, placement, corrections)))
+                )
+            )
+            break
+        chosen, after = max(possible, key=lambda pair: pair[1].tokens_per_s_per_gpu)
+        steps.append(_change(chosen.name, (chosen.text(current), chosen.text(best)), (base, before, after)))
+        current, before = chosen.apply(current, best), after
+        open_fields.remove(chosen)
+    return tuple(steps)
+
+
+def _tried(setup: Training, placement: Placement, corrections: Corrections | None) -> Prediction | None:
+    found = predict_training(setup, placement, corrections)
+    return found if isinstance(found, Prediction) and found.memory.fits else None
+
+
+def _together(
+    fields: list[Field], current: Training, best: Training, predictions: tuple[Prediction, Prediction, Prediction]
+) -> Change:
+    names = " + ".join(each.name for each in fields)
+    texts = ", ".join(each.text(current) for each in fields), ", ".join(each.text(best) for each in fields)
+    return _change(names, texts, predictions)
+
+
+def _change(name: str, texts: tuple[str, str], predictions: tuple[Prediction, Prediction, Prediction]) -> Change:
+    base, before, after = predictions
+    gain = (after.tokens_per_s_per_gpu - before.tokens_per_s_per_gpu) / base.tokens_per_s_per_gpu
+    return Change(name, texts[0], texts[1], gain, after.mfu - before.mfu)
+
+
+def _must(found: Prediction | Refusal) -> Prediction:
+    if isinstance(found, Refusal):
+        raise ValueError(str(found))
+    return found
+
+
+def _cut_text(cut: Parallelism) -> str:
+    parts = {
+        "tensor": cut.tensor,
+        "pipeline": cut.pipeline,
+        "context": cut.context,
+        "data": cut.data,
+        "expert": cut.expert,
+        "virtual": cut.virtual_pipeline,
+    }
+    return " ".join(f"{name} {size}" for name, size in parts.items() if size > 1) or "none"

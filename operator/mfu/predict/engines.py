@@ -1,0 +1,113 @@
+"""Training engines: what their code does (facts, with a source), and at most one efficiency factor each.
+
+Habits are what a reader of the engine's code finds; the factor is the entry of the `engine` table in constants.json.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+
+import numpy as np
+
+from mfu.predict.arrays import Stack
+from mfu.predict.constants import Constants
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """`name` as people write it. Fractions are shares of what can be hidden; bytes are of one reduced gradient."""
+
+    name: str
+    fused_attention: bool = True
+    sequence_parallel: bool = True
+    tensor_overlap: float = 0.0
+    data_overlap: float = 1.0
+    fused: bool = False
+    gradient_bytes: float = 4.0
+    balances_head: bool = False
+
+
+_ALL: Final = (
+    # Megatron-Core with TransformerEngine user buffers, distributed optimizer overlap, fused kernels:
+    # NVIDIA-NeMo/Megatron-Bridge docs/performance-guide.md
+    Engine("Megatron-Bridge", tensor_overlap=1.0, fused=True),
+    Engine("NeMo", tensor_overlap=1.0, fused=True),
+    Engine("MLPerf", tensor_overlap=1.0, fused=True, gradient_bytes=2.0),
+    Engine("Megatron-LM", tensor_overlap=0.0, fused=True),
+    # Megatron-LM of 2021/22 and its DeepSpeed fork: fused softmax over written scores, arXiv 2104.04473 section 4.2
+    Engine("Megatron-LM-2021", fused_attention=False, sequence_parallel=False, data_overlap=0.0, fused=True),
+    Engine("Megatron-LM-2022", fused_attention=False, data_overlap=0.0, fused=True),
+    Engine(
+        "Megatron-DeepSpeed",
+        fused_attention=False,
+        sequence_parallel=False,
+        data_overlap=0.0,
+        fused=True,
+        gradient_bytes=2.0,
+    ),
+    # huggingface/nanotron: asynchronous tensor-parallel linears, gradients reduced after the last backward
+    Engine("nanotron", data_overlap=0.0, balances_head=True),
+    # FSDP of PyTorch in mosaicml/llm-foundry: bf16 reduction, FlashAttention through triton
+    Engine("llm-foundry", sequence_parallel=False, gradient_bytes=2.0),
+    Engine("torchtitan", gradient_bytes=4.0, fused=True),
+    Engine("MaxText", fused=True, gradient_bytes=2.0),
+    Engine("DeepSpeed", sequence_parallel=False, gradient_bytes=2.0),
+    Engine("PyTorch", sequence_parallel=False, gradient_bytes=2.0, fused=False),
+    Engine("Fast-LLM", fused=True),
+    Engine("Primus", tensor_overlap=0.5, fused=True),
+)
+
+UNKNOWN: Final = Engine("Unknown", fused=True)
+"""No engine named: today's usual habits, factor 1."""
+
+ENGINES: Final[Mapping[str, Engine]] = MappingProxyType({engine.name.lower(): engine for engine in _ALL})
+
+_ALIASES: Final = (
+    # first match wins; patterns are matched against what data sets and people write
+    (r"maxtext", "MaxText"),
+    (r"megatron-?bridge|nemo-automodel", "Megatron-Bridge"),
+    (r"mlcommons/training|mlperf", "MLPerf"),
+    (r"bigscience|vtrain|megatron-?deepspeed", "Megatron-DeepSpeed"),
+    (r"narayanan|megatron-lm.*2021", "Megatron-LM-2021"),
+    (r"korthikanti|megatron-lm.*2022", "Megatron-LM-2022"),
+    (r"dgxc-benchmarking|nemo", "NeMo"),
+    (r"nanotron", "nanotron"),
+    (r"llm-foundry|composer", "llm-foundry"),
+    (r"torchtitan", "torchtitan"),
+    (r"fast-llm", "Fast-LLM"),
+    (r"primus", "Primus"),
+    (r"deepspeed", "DeepSpeed"),
+    (r"megatron", "Megatron-LM"),
+    (r"pytorch|\btorch\b", "PyTorch"),
+)
+
+
+def engine(name: str | None) -> Engine:
+    """The engine that a declared name means; UNKNOWN for None and for a name that no pattern matches."""
+    text = (name or "").strip().lower()
+    if text in ENGINES:
+        return ENGINES[text]
+    found = next((target for pattern, target in _ALIASES if re.search(pattern, text)), None) if text else None
+    return ENGINES[found.lower()] if found else UNKNOWN
+
+
+def stack_of(name: str | None, compiled: bool | None, c: Constants) -> Stack:
+    """Habits and factor of one engine as arrays; `compiled` overrides the engine's fusing habit."""
+    habits = engine(name)
+    fused = habits.fused if compiled is None else compiled
+    values = {
+        "efficiency": c.of("engine", habits.name),
+        "fused_attention": habits.fused_attention,
+        "sequence_parallel": habits.sequence_parallel,
+        "tensor_overlap": habits.tensor_overlap,
+        "data_overlap": habits.data_overlap,
+        "fused": fused,
+        "gradient_bytes": habits.gradient_bytes,
+        "balances_head": habits.balances_head,
+        "seconds_per_layer": c.of("layer_launch", "fused" if fused else None),
+    }
+    return Stack(**{key: np.asarray(value, dtype=float) for key, value in values.items()})

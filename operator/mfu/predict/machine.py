@@ -1,0 +1,94 @@
+"""A placement as the numbers of one GPU and its links."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from statistics import median
+from types import MappingProxyType
+
+import numpy as np
+
+from mfu.hardware import catalog
+from mfu.hardware.types import BYTES_PER_VALUE, Device, Precision
+from mfu.predict.arrays import Machine
+from mfu.predict.constants import Constants
+from mfu.predict.types import Placement, Precisions
+
+_SMS_UNKNOWN = 132.0
+_RACK = 8
+"""NVLink domains wider than this span several hosts (NVL72)."""
+
+
+def machine_of(placement: Placement, precisions: Precisions, c: Constants) -> Machine | None:
+    """0-d arrays; None where the device has no known peak at the compute precision."""
+    device, compute = placement.device, precisions.compute
+    peak = catalog.device_peak(device, compute)
+    if peak is None:
+        return None
+    sixteen = catalog.device_peak(device, Precision.BF16) or catalog.device_peak(device, Precision.FP16) or peak
+    vector = catalog.device_peak(device, Precision.FP32) or peak
+    wide = compute in (Precision.FP32, Precision.TF32)
+    sustained = c.of("sustained", device.gpu.architecture)
+    width = BYTES_PER_VALUE[compute]
+    values = {
+        "peak": peak,
+        "peak16": min(sixteen, peak) if wide else sixteen,
+        "peak16_reference": sixteen,
+        "peak_vector": vector,
+        "ceiling": ceiling(device, compute, c) * sustained,
+        "ceiling16": ceiling(device, compute if wide else Precision.BF16, c) * sustained,
+        "attention": c.of("attention", device.gpu.architecture),
+        "bandwidth": catalog.device_bandwidth(device),
+        "memory": catalog.device_memory(device),
+        "sms": _sms(device),
+        "value_bytes": width,
+        "low_precision": width < 2.0,
+        "activation_bytes": max(width, 2.0),
+        **links(placement, c),
+    }
+    return Machine(**{name: np.asarray(value, dtype=float) for name, value in values.items()})
+
+
+def links(placement: Placement, c: Constants) -> dict[str, float]:
+    """How the GPUs reach each other; NVLink where the product has it and the placement does not deny it."""
+    gpu = placement.device.gpu
+    linked = gpu.nvlink_bytes_per_s is not None and gpu.nvlink_domain_gpus > 1 and placement.nvlink is not False
+    domain = gpu.nvlink_domain_gpus if gpu.nvlink_domain_gpus > _RACK else placement.gpus_per_node
+    pcie = (gpu.pcie_bytes_per_s or c["pcie_unknown"]) * c["pcie_share"]
+    network = placement.inter_node_bytes_per_s or c.of("network_bytes_per_s", gpu.architecture)
+    return {
+        "gpus": placement.gpus,
+        "node": domain if linked else placement.gpus_per_node,
+        "link": (gpu.nvlink_bytes_per_s or 0.0) * c["link_share"] if linked else pcie,
+        "link_latency": c["link_latency"],
+        "network": network * c["network_share"],
+        "network_latency": c["network_latency"],
+    }
+
+
+def ceiling(device: Device, precision: Precision, c: Constants) -> float:
+    """Measured matrix-product ceiling of the product, else the median of its architecture, else the shipped default."""
+    found = catalog.load().ceiling(device.gpu.key, precision)
+    if found is not None:
+        return found.fraction
+    by_architecture = _architecture_ceilings().get((device.gpu.architecture, precision))
+    return by_architecture if by_architecture is not None else c.of("ceiling", precision.value)
+
+
+@lru_cache(maxsize=1)
+def _architecture_ceilings() -> Mapping[tuple[str, Precision], float]:
+    table = catalog.load()
+    found: dict[tuple[str, Precision], list[float]] = {}
+    for gpu in table.gpus.values():
+        for precision in Precision:
+            measured = table.ceiling(gpu.key, precision)
+            if measured is not None:
+                found.setdefault((gpu.architecture, precision), []).append(measured.fraction)
+    return MappingProxyType({key: median(values) for key, values in found.items()})
+
+
+def _sms(device: Device) -> float:
+    if device.mig is not None:
+        return float(device.mig.sm_count or _SMS_UNKNOWN * device.mig.sm_fraction)
+    return float(device.gpu.sm_count or _SMS_UNKNOWN)

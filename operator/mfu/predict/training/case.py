@@ -1,0 +1,60 @@
+"""A declared training job and its placement as one case of the arrays."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mfu.predict.arrays import Case, Layout
+from mfu.predict.constants import Constants
+from mfu.predict.engines import stack_of
+from mfu.predict.machine import machine_of
+from mfu.predict.training.model import model_of
+from mfu.predict.types import Optimizer, Placement, Recompute, Sharding, Training
+
+ZERO_STAGE = {
+    Sharding.DDP: 0.0,
+    Sharding.ZERO1: 1.0,
+    Sharding.ZERO2: 2.0,
+    Sharding.ZERO3: 3.0,
+    Sharding.HSDP: 3.0,
+}
+RECOMPUTE_MODE = {Recompute.NONE: 0.0, Recompute.SELECTIVE: 1.0, Recompute.FULL: 2.0}
+OPTIMIZER_BYTES = {
+    Optimizer.ADAMW: 12.0,
+    Optimizer.LION: 8.0,
+    Optimizer.SGD: 8.0,
+    Optimizer.ADAFACTOR: 4.1,
+}
+"""Per trained parameter: fp32 master copy and fp32 moments (Adafactor keeps rows and columns of the second only)."""
+
+
+def case_of(setup: Training, placement: Placement, c: Constants) -> Case | None:
+    """0-d case; None where the device has no known peak at the declared precision."""
+    machine = machine_of(placement, setup.precisions, c)
+    if machine is None:
+        return None
+    model = model_of(setup.architecture, setup.sequence_length, setup.method)
+    return Case(model, layout_of(setup, placement), machine, stack_of(setup.engine, setup.compiled, c))
+
+
+def layout_of(setup: Training, placement: Placement) -> Layout:
+    """The declared cut; HSDP shards inside one NVLink domain and replicates across."""
+    cut = setup.parallelism
+    replicas = cut.data * cut.context
+    node = max(placement.gpus_per_node // (cut.tensor * cut.pipeline), 1)
+    shard = min(replicas, node) if setup.sharding is Sharding.HSDP else replicas
+    values = {
+        "tensor": cut.tensor,
+        "pipeline": cut.pipeline,
+        "context": cut.context,
+        "data": cut.data,
+        "expert": cut.expert,
+        "virtual": cut.virtual_pipeline,
+        "micro_batch": setup.micro_batch_size,
+        "global_batch": setup.global_batch_size,
+        "zero": ZERO_STAGE[setup.sharding],
+        "shard": shard,
+        "recompute": RECOMPUTE_MODE[setup.recompute],
+        "optimizer_bytes": OPTIMIZER_BYTES[setup.optimizer],
+    }
+    return Layout(**{name: np.asarray(value, dtype=float) for name, value in values.items()})

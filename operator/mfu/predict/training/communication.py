@@ -1,0 +1,108 @@
+"""Communication of a training step and the part of it that compute does not hide."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mfu.predict.arrays import Array, Case
+from mfu.predict.collectives import (
+    all_to_all_seconds,
+    group,
+    half_ring_seconds,
+    send_seconds,
+)
+from mfu.predict.constants import Constants
+from mfu.predict.training.compute import Compute, tokens
+from mfu.predict.training.optimizer import local_parameters, shard_sizes
+
+
+@dataclass(frozen=True, slots=True)
+class Exposed:
+    """Seconds per micro-batch, all layers, that the GPU waits."""
+
+    tensor: Array
+    context: Array
+    expert: Array
+    recompute: Array
+
+
+def layer_communication(case: Case, c: Constants, work: Compute) -> Exposed:
+    """Per layer: four half rings forward and four backward for tensor parallelism (an all-reduce is two of them:
+    Korthikanti et al. 2022, section 4.2.2), keys and values once around the context ring, experts out and back."""
+    layout = case.layout
+    one_way = _tensor_one_way(case, c)
+    hidden = 1.0 - case.stack.tensor_overlap * c["tensor_hidden"]
+    tensor = 2.0 * one_way * hidden
+    full = layout.recompute == 2.0
+    experts = _expert_one_way(case, c)
+    ring = _context_exposed(case, c, work)
+    again = np.where(full, one_way * hidden + experts + ring / 3.0, 0.0)
+    return Exposed(tensor, ring, 2.0 * experts, again)
+
+
+def _tensor_one_way(case: Case, c: Constants) -> Array:
+    model, layout, machine = case.model, case.layout, case.machine
+    members = group(machine, layout.tensor, np.ones_like(layout.tensor))
+    size = tokens(case) * model.hidden * machine.activation_bytes
+    return 4.0 * model.layers * half_ring_seconds(machine, c, members, size)
+
+
+def _context_exposed(case: Case, c: Constants, work: Compute) -> Array:
+    model, layout, machine = case.model, case.layout, case.machine
+    members = group(machine, layout.context, layout.tensor)
+    width = 2.0 * model.kv_heads * model.head_dim / layout.tensor
+    size = tokens(case) * layout.context * width * machine.activation_bytes
+    once = model.layers * half_ring_seconds(machine, c, members, size)
+    hidden = c["context_hidden"] * (work.forward.attention + work.backward.attention)
+    return np.maximum(3.0 * once - hidden, c["context_floor"] * once)
+
+
+def _expert_one_way(case: Case, c: Constants) -> Array:
+    model, layout, machine = case.model, case.layout, case.machine
+    members = group(machine, layout.expert, layout.tensor * layout.context)
+    size = tokens(case) / layout.tensor * model.top_k * model.hidden * machine.activation_bytes
+    return 2.0 * model.moe_layers * all_to_all_seconds(machine, c, members, size)
+
+
+def pipeline_seconds(case: Case, c: Constants, batches: Array) -> Array:
+    """Activations to the next stage and gradients back, once a chunk, the part that is not hidden."""
+    model, layout, machine = case.model, case.layout, case.machine
+    size = tokens(case) * model.hidden * machine.activation_bytes / layout.tensor
+    crosses = layout.tensor * layout.context * layout.data >= machine.node
+    once = send_seconds(machine, crosses, size)
+    passes = 2.0 * layout.virtual * batches * c["pipeline_exposed"]
+    return np.where(layout.pipeline > 1.0, passes * once, 0.0)
+
+
+def data_seconds(case: Case, c: Constants, micro_batch_seconds: Array, batches: Array) -> Array:
+    """Gradient reduction and weight gathering that the step waits for.
+
+    ZeRO-1/2 and plain data parallelism: once a step, hidden behind the last backward and the first forward pass.
+    ZeRO-3: weights gathered twice and gradients reduced once a micro-batch, hidden behind its compute.
+    """
+    layout, stack = case.layout, case.stack
+    weights, gradients = _data_rings(case, c)
+    once_a_step = gradients + np.where(layout.zero == 0.0, gradients, weights)
+    window = micro_batch_seconds * stack.data_overlap * c["data_hidden"]
+    exposed = np.maximum(once_a_step - window, once_a_step * c["data_floor"])
+    per_batch = 2.0 * weights + gradients
+    sharded = np.maximum(per_batch - window, per_batch * c["data_floor"]) * batches
+    return np.where(layout.zero == 3.0, sharded, exposed)
+
+
+def _data_rings(case: Case, c: Constants) -> tuple[Array, Array]:
+    """Seconds to (gather weights, reduce gradients) of one GPU's parameters, experts in their own smaller groups."""
+    layout, machine, stack = case.layout, case.machine, case.stack
+    dense, experts = (part * case.model.trained_fraction for part in local_parameters(case))
+    replicas, expert_replicas = shard_sizes(case)
+    size = np.where(layout.zero == 3.0, layout.shard, replicas)
+    inner = group(machine, size, layout.tensor)
+    outer = group(machine, expert_replicas, layout.tensor * layout.expert)
+    weight_bytes = machine.activation_bytes
+    weights = half_ring_seconds(machine, c, inner, dense * weight_bytes)
+    weights = weights + half_ring_seconds(machine, c, outer, experts * weight_bytes) * (experts > 0)
+    gradients = half_ring_seconds(machine, c, inner, dense * stack.gradient_bytes)
+    gradients = gradients + half_ring_seconds(machine, c, outer, experts * stack.gradient_bytes) * (experts > 0)
+    return weights, gradients

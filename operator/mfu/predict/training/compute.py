@@ -1,0 +1,210 @@
+"""Time that the GPU computes for one micro-batch over all layers: products, attention, memory-bound operators.
+
+Formulas, with tokens m = micro_batch · S / context of one GPU:
+
+- product of m×k by k×n: 2mnk / (peak · ceiling) · (1 + depth / k) · (1 + tail · SMs · tile / (m·n)), never under
+  the time that its operands take to cross memory; three per weight (forward, input and weight gradients);
+- attention: counted FLOPs / (16-bit peak · attention rate) · (1 + half_sequence / S) · (1 + half_head / head width);
+  where scores are written to memory, the full square through the matrix units and its traffic;
+- memory-bound operators: bytes of their operands / (bandwidth · share), fewer where the engine fuses them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mfu.predict.arrays import Array, Case, Machine
+from mfu.predict.constants import Constants
+
+TILE = 128.0 * 128.0
+"""Values of the output tile that one SM works on (cuBLAS default shapes; larger tiles only help larger products)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Seconds of some matrix products: at peak, at the measured ceiling, and with their shapes."""
+
+    ideal: Array
+    ceiled: Array
+    shaped: Array
+
+    def __add__(self, other: Split) -> Split:
+        return Split(self.ideal + other.ideal, self.ceiled + other.ceiled, self.shaped + other.shaped)
+
+    def times(self, factor: Array | float) -> Split:
+        return Split(self.ideal * factor, self.ceiled * factor, self.shaped * factor)
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """One direction (forward or backward) of all layers for one micro-batch."""
+
+    linear: Split
+    attention_ideal: Array
+    attention: Array
+    elementwise: Array
+
+    @property
+    def seconds(self) -> Array:
+        return self.linear.shaped + self.attention + self.elementwise
+
+
+@dataclass(frozen=True, slots=True)
+class Compute:
+    forward: Pass
+    backward: Pass
+    head: Split
+    """Head, forward and backward."""
+    loss: Array
+    """Softmax and cross-entropy over the vocabulary, memory-bound."""
+
+
+def tokens(case: Case) -> Array:
+    """Tokens of one micro-batch on one GPU, before tensor parallelism."""
+    return case.layout.micro_batch * case.model.sequence / case.layout.context
+
+
+def product(machine: Machine, c: Constants, shape: tuple[Array, Array, Array], count: Array | float = 1.0) -> Split:
+    """`count` products of m×k by k×n at the compute precision."""
+    m, n, k = shape
+    ideal = 2.0 * count * m * n * k / machine.peak
+    return _shaped(machine, c, (m, n, k), count, (ideal, ideal / machine.ceiling, machine.value_bytes))
+
+
+def head_product(machine: Machine, c: Constants, shape: tuple[Array, Array, Array]) -> Split:
+    """A product that stays 16 bit (the head) while MFU divides by the declared peak."""
+    m, n, k = shape
+    flops = 2.0 * m * n * k
+    slow = np.minimum(machine.peak16 * machine.ceiling16, machine.peak * machine.ceiling)
+    return _shaped(machine, c, shape, 1.0, (flops / machine.peak, flops / slow, machine.activation_bytes))
+
+
+def _shaped(
+    machine: Machine,
+    c: Constants,
+    shape: tuple[Array, Array, Array],
+    count: Array | float,
+    base: tuple[Array, Array, Array],
+) -> Split:
+    m, n, k = shape
+    ideal, ceiled, value_bytes = base
+    tail = 1.0 + c["tail"] * machine.sms * TILE / np.maximum(count * m * n, 1.0)
+    compute = ceiled * (1.0 + c["depth"] / np.maximum(k, 1.0)) * tail
+    moved = count * (value_bytes * (m * k + k * n) + machine.activation_bytes * m * n)
+    return Split(ideal, ceiled, np.maximum(compute, moved / (machine.bandwidth * c["bandwidth_share"])))
+
+
+def _trio(case: Case, c: Constants, shape: tuple[Array, Array, Array], count: Array | float) -> tuple[Split, Split]:
+    m, n, k = shape
+    forward = product(case.machine, c, (m, n, k), count)
+    inputs = product(case.machine, c, (m, k, n), count)
+    weights = product(case.machine, c, (k, n, m), count)
+    return forward, inputs + weights.times(case.model.backward - 1.0)
+
+
+def linear(case: Case, c: Constants) -> tuple[Split, Split]:
+    """Forward and backward products of all layers: projections, dense feed-forward, routed and shared experts."""
+    model, tensor = case.model, case.layout.tensor
+    m = tokens(case)
+    dense = model.layers - model.moe_layers
+    pairs = [
+        _times(_trio(case, c, (m, model.qkv / tensor, model.hidden), 1.0), model.layers),
+        _times(_trio(case, c, (m, model.hidden, model.attention_out / tensor), 1.0), model.layers),
+        _times(_trio(case, c, (m, model.ffn_up / tensor, model.hidden), 1.0), dense),
+        _times(_trio(case, c, (m, model.hidden, model.ffn_down / tensor), 1.0), dense),
+    ]
+    if np.any(model.moe_layers > 0):
+        pairs += _expert_products(case, c, m)
+    forward, backward = pairs[0]
+    for one, two in pairs[1:]:
+        forward, backward = forward + one, backward + two
+    return forward, backward
+
+
+def _expert_products(case: Case, c: Constants, m: Array) -> list[tuple[Split, Split]]:
+    model, layout = case.model, case.layout
+    local = np.maximum(model.experts / layout.expert, 1.0)
+    rows = m * model.top_k * layout.expert / np.maximum(model.experts, 1.0)
+    imbalance = np.where(layout.expert > 1.0, c["expert_imbalance"], 1.0)
+    up, down = model.expert_up / layout.tensor, model.expert_down / layout.tensor
+    shared_up, shared_down = model.shared_up / layout.tensor, model.shared_down / layout.tensor
+    return [
+        _slowed(_times(_trio(case, c, (rows, up, model.hidden), local), model.moe_layers), imbalance),
+        _slowed(_times(_trio(case, c, (rows, model.hidden, down), local), model.moe_layers), imbalance),
+        _times(_trio(case, c, (m, shared_up, model.hidden), 1.0), model.moe_layers),
+        _times(_trio(case, c, (m, model.hidden, shared_down), 1.0), model.moe_layers),
+    ]
+
+
+def _times(pair: tuple[Split, Split], factor: Array) -> tuple[Split, Split]:
+    return pair[0].times(factor), pair[1].times(factor)
+
+
+def _slowed(pair: tuple[Split, Split], factor: Array) -> tuple[Split, Split]:
+    """Waiting for the busiest expert lengthens the time at shape, not the ideal."""
+    first, second = pair
+    return (
+        Split(first.ideal, first.ceiled, first.shaped * factor),
+        Split(second.ideal, second.ceiled, second.shaped * factor),
+    )
+
+
+def attention(case: Case, c: Constants) -> tuple[Array, Array, Array]:
+    """(ideal at declared peak, forward seconds, backward seconds) of scores and values over all layers."""
+    model, machine = case.model, case.machine
+    flops = model.attention_flops * tokens(case) / case.layout.tensor
+    fused = flops / (machine.peak16 * machine.attention)
+    shape = (1.0 + c["half_sequence"] / model.sequence) * (1.0 + c["half_head"] / model.head_dim)
+    fused_forward = fused * shape
+    written_forward, written_backward = _written_attention(case, c, flops)
+    flag = case.stack.fused_attention
+    forward = flag * fused_forward + (1.0 - flag) * written_forward
+    backward = flag * fused_forward * c["attention_backward"] + (1.0 - flag) * written_backward
+    return flops / machine.peak, forward, backward
+
+
+def _written_attention(case: Case, c: Constants, flops: Array) -> tuple[Array, Array]:
+    model, machine = case.model, case.machine
+    products = flops / model.causal / (machine.peak16 * machine.ceiling16) * (1.0 + c["depth"] / model.head_dim)
+    scores = tokens(case) * model.sequence * model.heads / case.layout.tensor * model.layers
+    traffic = c["score_bytes"] * scores / (machine.bandwidth * c["bandwidth_share"])
+    return products + traffic, 2.0 * products + 1.5 * traffic
+
+
+def elementwise(case: Case, c: Constants) -> Array:
+    """Forward seconds of norms, residuals, rotary embedding, activation, casts and expert permutation, all layers."""
+    model, machine, layout, engine = case.model, case.machine, case.layout, case.stack
+    split = 1.0 + (layout.tensor - 1.0) * engine.sequence_parallel
+    feed_forward = model.layers - model.moe_layers
+    ffn = feed_forward * (model.ffn_up + model.ffn_down)
+    experts = model.moe_layers * (
+        model.top_k * (model.expert_up + model.expert_down) + model.shared_up + model.shared_down
+    )
+    wide = c["hidden_traffic"] * model.hidden * model.layers / split
+    permuted = c["permute_traffic"] * model.top_k * model.hidden * model.moe_layers
+    narrow = (2.0 * model.qkv * model.layers + ffn + experts + permuted) / layout.tensor
+    values = wide + c["narrow_traffic"] * narrow
+    unfused = 1.0 - engine.fused * (1.0 - c["fused_traffic"])
+    cast_values = (2.0 * model.hidden / split + (model.attention_out + model.ffn_down) / layout.tensor) * model.layers
+    cast = c["cast_traffic"] * cast_values * machine.low_precision
+    moved = machine.activation_bytes * tokens(case) * (values * unfused + cast)
+    return moved / (machine.bandwidth * c["bandwidth_share"])
+
+
+def compute(case: Case, c: Constants) -> Compute:
+    """All GPU arithmetic of one micro-batch as if one stage held every layer."""
+    model, machine = case.model, case.machine
+    forward_linear, backward_linear = linear(case, c)
+    ideal, forward_attention, backward_attention = attention(case, c)
+    memory_bound = elementwise(case, c)
+    m, vocab = tokens(case), model.vocab / case.layout.tensor
+    head = head_product(machine, c, (m, vocab, model.hidden)).times(1.0 + model.backward)
+    loss = c["logit_traffic"] * 4.0 * m * vocab / (machine.bandwidth * c["bandwidth_share"])
+    return Compute(
+        Pass(forward_linear, ideal, forward_attention, memory_bound),
+        Pass(backward_linear, 2.0 * ideal, backward_attention, c["elementwise_backward"] * memory_bound),
+        head,
+        loss,
+    )

@@ -1,0 +1,174 @@
+"""Prediction of one declared training job."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from types import MappingProxyType
+
+import numpy as np
+
+from mfu.predict.arrays import Case
+from mfu.predict.checks import refuse
+from mfu.predict.constants import Constants, shipped
+from mfu.predict.learnkeys import correction_of
+from mfu.predict.memory import training_memory
+from mfu.predict.names import COMMUNICATION_TERMS, Bound, Term
+from mfu.predict.training.advice import memory_advice
+from mfu.predict.training.case import case_of
+from mfu.predict.training.step import Step, recomputed_share, step
+from mfu.predict.types import (
+    Correction,
+    Corrections,
+    Loss,
+    Memory,
+    Placement,
+    Prediction,
+    Refusal,
+    Scale,
+    Training,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """One case and what the arrays say of it."""
+
+    case: Case
+    step: Step
+    memory: Memory
+
+
+def predict_training(
+    setup: Training, placement: Placement, corrections: Corrections | None = None
+) -> Prediction | Refusal:
+    """What the job should reach, or why no number can be given. A job that does not fit still gets its number."""
+    found = _predicted(setup, placement)
+    if isinstance(found, Refusal):
+        return found
+    return corrected(found, correction_of(setup, placement, corrections))
+
+
+@lru_cache(maxsize=32768)
+def _predicted(setup: Training, placement: Placement) -> Prediction | Refusal:
+    wrong = refuse(setup, placement)
+    if wrong is not None:
+        return wrong
+    evaluated = evaluate(setup, placement, shipped())
+    return _prediction(setup, placement, evaluated)
+
+
+def evaluate(setup: Training, placement: Placement, c: Constants) -> Evaluated:
+    """Arrays of one case; the setup has passed the checks."""
+    case = case_of(setup, placement, c)
+    if case is None:
+        raise ValueError(f"{placement.device.label} has no peak at {setup.precisions.compute}")
+    found = training_memory(case, c)
+    terms = MappingProxyType({name.value: float(value) for name, value in found.terms.items()})
+    total, capacity = float(found.total), float(case.machine.memory)
+    advice = memory_advice(case, c) if total > capacity else None
+    return Evaluated(case, step(case, c), Memory(terms, total, capacity, advice))
+
+
+def _prediction(setup: Training, placement: Placement, evaluated: Evaluated) -> Prediction:
+    case, result = evaluated.case, evaluated.step
+    seconds = float(result.seconds)
+    mfu = float(result.ideal) / seconds
+    tokens = setup.global_batch_size * setup.sequence_length / placement.gpus / seconds
+    band = shipped()["band"]
+    return Prediction(
+        mfu=mfu,
+        reference_mfu=mfu * float(case.machine.peak / case.machine.peak16_reference),
+        hfu=mfu * executed_ratio(case),
+        mbu=None,
+        scale=Scale.MFU,
+        low=mfu * (1.0 - band),
+        high=min(mfu * (1.0 + band), 1.0),
+        step_seconds=seconds,
+        tokens_per_s_per_gpu=tokens,
+        input_tokens_per_s_per_gpu=None,
+        flops_per_token=float(case.model.model_flops * (1.0 + case.model.backward)),
+        waterfall=waterfall(result),
+        memory=evaluated.memory,
+        bound=bound(result).value,
+        notes=notes(result, evaluated.memory),
+    )
+
+
+def executed_ratio(case: Case) -> float:
+    """HFU over MFU: forward work done again over all model FLOPs. Full recomputation of a dense model: nearly 4/3."""
+    return 1.0 + float(recomputed_share(case) / (1.0 + case.model.backward))
+
+
+def waterfall(result: Step) -> tuple[Loss, ...]:
+    """Losses in picture order, zero ones left out; with MFU they sum to 1, rounding put on the largest."""
+    seconds = float(result.seconds)
+    values = [(name, float(np.asarray(result.losses[name]))) for name in Term if name in result.losses]
+    kept = [(name, value) for name, value in values if value != 0.0]
+    losses = [Loss(name.value, value / seconds, value) for name, value in kept]
+    return exact(losses, float(result.ideal) / seconds)
+
+
+def exact(losses: list[Loss], mfu: float) -> tuple[Loss, ...]:
+    """The same losses with the float residue of 1 - mfu - Σ moved onto the largest one."""
+    if not losses:
+        return ()
+    largest = max(range(len(losses)), key=lambda index: losses[index].fraction)
+    rest = sum(loss.fraction for index, loss in enumerate(losses) if index != largest)
+    losses[largest] = replace(losses[largest], fraction=1.0 - mfu - rest)
+    return tuple(losses)
+
+
+def bound(result: Step) -> Bound:
+    """What sets the pace: the largest of arithmetic, memory-bound operators, communication and host."""
+    losses = {name: float(np.asarray(value)) for name, value in result.losses.items()}
+    compute = float(result.ideal) + sum(
+        losses.get(name, 0.0) for name in (Term.KERNEL_CEILING, Term.KERNEL_SHAPE, Term.ATTENTION, Term.RECOMPUTE)
+    )
+    parts = {
+        Bound.COMPUTE: compute,
+        Bound.MEMORY: losses.get(Term.MEMORY_BOUND, 0.0) + losses.get(Term.OPTIMIZER, 0.0),
+        Bound.COMMUNICATION: sum(losses.get(name, 0.0) for name in COMMUNICATION_TERMS),
+        Bound.HOST: losses.get(Term.HOST, 0.0),
+    }
+    host_share = parts[Bound.HOST] / float(result.seconds)
+    return Bound.HOST if host_share > _HOST_PACE else max(parts, key=lambda name: parts[name])
+
+
+_HOST_PACE = 0.05
+"""A host loss above this share means the GPU waits for launches, so the host sets the pace."""
+
+
+def notes(result: Step, memory: Memory) -> tuple[str, ...]:
+    """What a person has to know beside the number."""
+    said = []
+    if float(np.asarray(result.losses.get(Term.HOST, 0.0))) > _HOST_PACE * float(result.seconds):
+        said.append("The host sets the pace: kernels are launched slower than the GPU runs them.")
+    if not memory.fits:
+        said.append(f"Does not fit: {memory.largest_term} is the largest term.")
+    return tuple(said)
+
+
+def corrected(prediction: Prediction, correction: Correction) -> Prediction:
+    """The prediction at the learned speed; the change shows as software stack in the waterfall, the band widens by its
+    uncertainty."""
+    if correction.factor == 1.0 and correction.relative_sd == 0.0:
+        return prediction
+    factor = correction.factor
+    mfu = prediction.mfu * factor
+    seconds = prediction.step_seconds / factor
+    spread = 2.0 * correction.relative_sd if correction.observations else shipped()["band"]
+    losses = {loss.name: loss.seconds for loss in prediction.waterfall}
+    losses[Term.SOFTWARE_STACK.value] = losses.get(Term.SOFTWARE_STACK.value, 0.0) + seconds - prediction.step_seconds
+    fractions = [Loss(name, value / seconds, value) for name, value in losses.items()]
+    return replace(
+        prediction,
+        mfu=mfu,
+        reference_mfu=prediction.reference_mfu * factor,
+        hfu=prediction.hfu * factor,
+        low=mfu * (1.0 - spread),
+        high=min(mfu * (1.0 + spread), 1.0),
+        step_seconds=seconds,
+        tokens_per_s_per_gpu=prediction.tokens_per_s_per_gpu * factor,
+        waterfall=exact(fractions, mfu),
+    )

@@ -1,0 +1,133 @@
+"""One optimizer step as a sum of named seconds, for arrays of cases.
+
+With t the time of one micro-batch on the mean stage, n micro-batches and p stages cut into v chunks:
+step = n·t + (p-1)/v·t + n·(slowest - mean stage) + exposed communication + optimizer, and what the host adds.
+1F1B and its interleaved form: Narayanan et al. 2021 (arXiv 2104.04473), section 2.2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from mfu.predict.arrays import Array, Case
+from mfu.predict.constants import Constants
+from mfu.predict.names import Term
+from mfu.predict.training.communication import Exposed, data_seconds, layer_communication, pipeline_seconds
+from mfu.predict.training.compute import Compute, compute
+from mfu.predict.training.optimizer import optimizer_seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Seconds of the step: `ideal` (model FLOPs at the declared peak) and losses; they add up to `seconds`."""
+
+    ideal: Array
+    losses: Mapping[Term, Array]
+    seconds: Array
+    recomputed: Array
+    """Forward passes done again, as a share of forward model FLOPs: HFU = MFU · (1 + recomputed / 3)."""
+
+    @property
+    def mfu(self) -> Array:
+        return self.ideal / self.seconds
+
+
+def step(case: Case, c: Constants) -> Step:
+    """Evaluate every case; about 2 µs a case on one core."""
+    work = compute(case, c)
+    comm = layer_communication(case, c, work)
+    stages, batches = case.layout.pipeline, micro_batches(case)
+    losses = _micro_batch_losses(case, c, work, comm)
+    mean = sum(losses.values(), _ideal(work)) / stages
+    scale = batches / stages
+    parts = {name: value * scale for name, value in losses.items()}
+    slow = slowest_stage(case, work, mean)
+    parts[Term.VOCABULARY_IMBALANCE] = batches * np.maximum(slow - mean, 0.0)
+    parts[Term.HOST] = batches * np.maximum(_host(case, c) - np.maximum(slow, mean), 0.0)
+    parts[Term.PIPELINE_BUBBLE] = (stages - 1.0) / case.layout.virtual * (mean + parts[Term.HOST] / batches)
+    parts[Term.PIPELINE_COMMUNICATION] = pipeline_seconds(case, c, batches)
+    parts[Term.DATA_COMMUNICATION] = data_seconds(case, c, mean, batches)
+    parts[Term.OPTIMIZER] = optimizer_seconds(case, c)
+    return _finish(case, c, _ideal(work) * scale, parts)
+
+
+def micro_batches(case: Case) -> Array:
+    """Micro-batches that one pipeline works through in a step."""
+    layout = case.layout
+    return np.maximum(layout.global_batch / (layout.data * layout.micro_batch), 1.0)
+
+
+def _ideal(work: Compute) -> Array:
+    linear = work.forward.linear.ideal + work.backward.linear.ideal
+    return linear + work.forward.attention_ideal + work.backward.attention_ideal + work.head.ideal
+
+
+def _micro_batch_losses(case: Case, c: Constants, work: Compute, comm: Exposed) -> dict[Term, Array]:
+    forward, backward, head = work.forward, work.backward, work.head
+    again = recompute_seconds(case, c, work) + comm.recompute
+    return {
+        Term.KERNEL_CEILING: _sum(s.ceiled - s.ideal for s in (forward.linear, backward.linear, head)),
+        Term.KERNEL_SHAPE: _sum(s.shaped - s.ceiled for s in (forward.linear, backward.linear, head)),
+        Term.ATTENTION: _sum(p.attention - p.attention_ideal for p in (forward, backward)),
+        Term.MEMORY_BOUND: forward.elementwise + backward.elementwise + work.loss,
+        Term.RECOMPUTE: again,
+        Term.TENSOR_COMMUNICATION: comm.tensor,
+        Term.CONTEXT_COMMUNICATION: comm.context,
+        Term.EXPERT_COMMUNICATION: comm.expert,
+    }
+
+
+def _sum(values: Iterable[Array]) -> Array:
+    return np.asarray(sum(values), dtype=float)
+
+
+def recompute_seconds(case: Case, c: Constants, work: Compute) -> Array:
+    """Forward work done again in the backward pass: all of it, or attention and what is cheap to repeat."""
+    mode = case.layout.recompute
+    forward = work.forward
+    selective = (1.0 - case.stack.fused_attention) * forward.attention + c["selective_share"] * forward.elementwise
+    return np.where(mode == 2.0, forward.seconds, np.where(mode == 1.0, selective, 0.0))
+
+
+def recomputed_share(case: Case) -> Array:
+    """Recomputed over forward model FLOPs: layers without the head, or the scores that are not stored."""
+    model, mode = case.model, case.layout.recompute
+    layers = 1.0 - 2.0 * model.vocab * model.hidden / model.model_flops
+    scores = (1.0 - case.stack.fused_attention) * model.attention_flops / model.model_flops
+    return np.where(mode == 2.0, layers, np.where(mode == 1.0, scores, 0.0))
+
+
+def slowest_stage(case: Case, work: Compute, mean: Array) -> Array:
+    """Time of one micro-batch on the busiest stage: layers come whole, and the last stage also holds the head."""
+    stages, layers = case.layout.pipeline, case.model.layers
+    head = work.head.shaped + work.loss
+    layer = (mean * stages - head) / layers
+    even = np.ceil(layers / stages) * layer
+    fixed = np.maximum(even, np.ceil(layers / stages) * layer + head)
+    target = mean * stages / stages
+    balanced = np.maximum(np.ceil(target / np.maximum(layer, 1e-12) - 1e-9) * layer, head)
+    divides = np.mod(layers, stages * case.layout.virtual) == 0.0
+    slow = np.where(divides & (case.stack.balances_head < 0.5), fixed, balanced)
+    return np.where(stages > 1.0, slow, mean)
+
+
+def _host(case: Case, c: Constants) -> Array:
+    """Seconds in which the host launches one micro-batch of one stage."""
+    layout = case.layout
+    again = 1.0 + c["launch_recompute"] * (layout.recompute == 2.0)
+    cut = 1.0 + c["launch_tensor"] * (layout.tensor > 1.0) + c["launch_shard"] * (layout.zero == 3.0)
+    seconds: Array = case.stack.seconds_per_layer * case.model.layers / layout.pipeline * again * cut
+    return seconds
+
+
+def _finish(case: Case, c: Constants, ideal: Array, parts: dict[Term, Array]) -> Step:
+    subtotal = ideal + _sum(parts.values())
+    doublings = np.log2(np.maximum(case.machine.gpus / case.machine.node, 1.0))
+    parts[Term.SYNCHRONISATION] = subtotal * c["jitter"] * doublings
+    subtotal = subtotal + parts[Term.SYNCHRONISATION]
+    seconds = subtotal / case.stack.efficiency
+    parts[Term.SOFTWARE_STACK] = seconds - subtotal
+    return Step(ideal, parts, seconds, recomputed_share(case))
