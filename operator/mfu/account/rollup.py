@@ -124,7 +124,7 @@ def _figures(columns: _Columns, index: NDArray[np.int64], groups: int) -> list[F
     priced = known & ~np.isnan(columns.price)
 
     def total(values: Floats, where: NDArray[np.bool_]) -> Floats:
-        return np.bincount(index[where], weights=values[where], minlength=groups)
+        return np.bincount(index[where], weights=values[where], minlength=groups).astype(np.float64)
 
     everything = np.ones(len(columns.gpus), dtype=bool)
     gpus = total(columns.gpus, everything)

@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
-from mfu.api.files import Invalid, parse_policy, parse_workload
+from pydantic import ValidationError
+
+from mfu.api.mfupolicy import MFUPolicy
+from mfu.api.modelworkload import ModelWorkload
 from mfu.api.names import GROUP, PAUSED_ANNOTATION, WORKLOAD_LABEL
 from mfu.cluster.client import JSON
 from mfu.decide.types import NodeView
@@ -37,9 +40,9 @@ def workload_view(item: JSON) -> WorkloadView:
     metadata = item["metadata"]
     spec, invalid = None, None
     try:
-        spec = parse_workload(item).spec
-    except Invalid as error:
-        invalid = str(error)
+        spec = ModelWorkload.model_validate(item).spec
+    except ValidationError as error:
+        invalid = _explained(error)
     annotations = metadata.get("annotations") or {}
     return WorkloadView(
         namespace=metadata["namespace"],
@@ -58,9 +61,9 @@ def workload_view(item: JSON) -> WorkloadView:
 def policy_view(item: JSON) -> PolicyView:
     spec, invalid = None, None
     try:
-        spec = parse_policy(item).spec
-    except Invalid as error:
-        invalid = str(error)
+        spec = MFUPolicy.model_validate(item).spec
+    except ValidationError as error:
+        invalid = _explained(error)
     metadata = item["metadata"]
     return PolicyView(
         name=metadata["name"],
@@ -130,6 +133,11 @@ def namespace_labels(item: JSON) -> Mapping[str, str]:
 def epoch(timestamp: str | None) -> float:
     """RFC 3339 → Unix seconds; 0 where there is none."""
     return datetime.fromisoformat(timestamp).timestamp() if timestamp else 0.0
+
+
+def _explained(error: ValidationError) -> str:
+    """Each problem as "field: what is wrong", in the API's field names."""
+    return "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()[:5])
 
 
 def _ours(annotations: Mapping[str, str]) -> dict[str, str]:

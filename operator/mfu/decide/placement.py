@@ -29,7 +29,7 @@ class _Room:
 
 
 def placement(case: Case) -> Decision:
-    """Running pods keep their place unless their NVLink group is split; waiting ones get the tightest room that fits."""
+    """Running pods stay unless their NVLink group is split; waiting ones get the tightest room that fits."""
     if case.assigned:
         return _judge_present(case)
     wanted = case.spec.accelerators.count

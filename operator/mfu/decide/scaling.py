@@ -46,9 +46,7 @@ def desired_replicas(demand: float, capacity: float, *, low: int, high: int) -> 
 
 def _demand_tokens_per_s(case: Case) -> float | None:
     """What the running replicas deliver together, plus what waits: a queue as long as the batch doubles the demand."""
-    if case.assessment is None or case.assessment.load is None:
-        return None
-    load = case.assessment.load
+    load = case.load
     if load.tokens_per_s is None:
         return None
     running, waiting = load.running_requests, load.waiting_requests

@@ -1,4 +1,4 @@
-"""What decisions are made from and what they look like. Frozen values; a mapping is never changed after it is built."""
+"""What decisions are made from and what they look like. Frozen values; mappings are never changed once built."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ from mfu.hardware.types import Device
 from mfu.observe.assessment import Assessment
 from mfu.predict.types import Attainable, Placement, Prediction, Setup
 
-
-__all__ = ["Case", "Decision", "DecisionType", "EffectivePolicy", "Mode", "NodeView", "Outcome"]
+__all__ = ["Case", "Decision", "DecisionType", "EffectivePolicy", "Load", "Mode", "NodeView", "Outcome"]
 
 
 class Outcome(StrEnum):
@@ -87,6 +86,15 @@ class EffectivePolicy:
 
 
 @dataclass(frozen=True, slots=True)
+class Load:
+    """Serving load as the engines report it. Tokens/s over all replicas; None where it is not reported."""
+
+    tokens_per_s: float | None = None
+    running_requests: float | None = None
+    waiting_requests: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Case:
     """Everything known about one workload at the moment of decision."""
 
@@ -99,6 +107,7 @@ class Case:
     assessment: Assessment | None
     policy: EffectivePolicy
     nodes: tuple[NodeView, ...]
+    load: Load = field(default_factory=Load)
     replicas_running: int = 0
     assigned: bool = False
     """Pods are bound; False while the placement is only what was declared."""

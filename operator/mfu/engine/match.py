@@ -92,8 +92,8 @@ def owners_of(pod: PodView) -> set[tuple[str, str]]:
         if kind == "ReplicaSet" and template_hash:
             owners.add(("Deployment", name.removesuffix(f"-{template_hash}")))
     for kind, label in CHAIN_LABELS.items():
-        if name := pod.labels.get(label):
-            owners.add((kind, name))
+        if chain := pod.labels.get(label):
+            owners.add((kind, chain))
     return owners
 
 

@@ -60,6 +60,10 @@ class GPU:
     gpm: bool
     unverified: frozenset[str] = frozenset()
 
+    def __hash__(self) -> int:
+        # `peaks` is a mapping, and the key is unique in the catalog: predictions are cached by device.
+        return hash(self.key)
+
     def peak_flops_per_s(self, precision: Precision) -> float | None:
         """Dense peak at that precision, None where the product has none or it is not known."""
         return self.peaks.get(precision)

@@ -1,0 +1,138 @@
+"""Where a workload runs, from the nodes of its pods; or where it might, from the products that it declares."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from mfu.api.modelworkload import WorkloadSpec
+from mfu.api.workload_status import Basis
+from mfu.decide.types import NodeView
+from mfu.engine.snapshot import PodView
+from mfu.hardware.catalog import load
+from mfu.hardware.types import GPU, Device, Unmatched
+from mfu.predict.types import Placement
+
+WHOLE_NODE_GPUS = 8
+MOST_CANDIDATES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One device type that the workload runs on (Assigned) or may run on (Declared)."""
+
+    basis: Basis
+    placement: Placement
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What the workload's bound pods hold now."""
+
+    pods: int = 0
+    nodes: tuple[str, ...] = ()
+    gpus: int = 0
+    devices: tuple[Device, ...] = ()
+    """Distinct, slowest first: a synchronous job goes at the pace of its slowest GPU."""
+    unknown_products: tuple[str, ...] = ()
+    gpus_per_node: int = 0
+    shared: bool = False
+
+
+class UnknownProduct(Exception):
+    """A declared product that no catalog entry matches."""
+
+    def __init__(self, field: str, name: str, nearest: Sequence[str]) -> None:
+        hint = f"; did you mean {nearest[0]}?" if nearest else "; `mfu gpus` lists the known ones"
+        super().__init__(f"{field}: {name!r} is no known GPU product{hint}")
+
+
+def held(pods: Sequence[PodView], nodes: Mapping[str, NodeView]) -> Held:
+    """Devices of bound pods by the node labels. MIG pods hold the slice that their resource name says."""
+    bound = [pod for pod in pods if pod.bound]
+    devices: dict[Device, None] = {}
+    unknown: dict[str, None] = {}
+    per_node: Counter[str] = Counter()
+    for pod in bound:
+        node = nodes.get(pod.node or "")
+        for resource, amount in pod.gpus.items():
+            per_node[pod.node or ""] += amount
+            device = device_of(node, resource)
+            if device is None:
+                unknown[(node and node.product_label) or "unlabelled node"] = None
+            else:
+                devices[device] = None
+    ordered = sorted(devices, key=_speed)
+    return Held(
+        pods=len(bound),
+        nodes=tuple(sorted(per_node)),
+        gpus=sum(per_node.values()),
+        devices=tuple(ordered),
+        unknown_products=tuple(unknown),
+        gpus_per_node=max(per_node.values(), default=0),
+        shared=any(device.shared for device in ordered),
+    )
+
+
+def device_of(node: NodeView | None, resource: str) -> Device | None:
+    """What one unit of `resource` is on that node; None where product or profile is unknown."""
+    if node is None or node.device is None:
+        return None
+    profile = resource.removeprefix("nvidia.com/mig-") if resource.startswith("nvidia.com/mig-") else None
+    if profile is None:
+        return node.device
+    shape = load().mig_profile(node.device.gpu.key, profile)
+    return None if shape is None else Device(node.device.gpu, shape, node.device.shared)
+
+
+def candidates(spec: WorkloadSpec, holding: Held, fleet: Sequence[NodeView]) -> tuple[Candidate, ...]:
+    """Assigned first, then every declared product; products of the fleet when none is declared.
+
+    Raises UnknownProduct for a declared name or MIG profile that does not exist.
+    """
+    found: dict[Device, Candidate] = {}
+    if holding.devices:
+        device = holding.devices[0]
+        found[device] = Candidate(Basis.ASSIGNED, _placement(spec, device, holding.gpus_per_node))
+    for device in _declared(spec) or _present(spec, fleet):
+        found.setdefault(device, Candidate(Basis.DECLARED, _placement(spec, device, 0)))
+    return tuple(found.values())[:16]
+
+
+def _declared(spec: WorkloadSpec) -> list[Device]:
+    devices = []
+    for row, name in enumerate(spec.accelerators.products):
+        gpu = load().by_api_name(name)
+        if isinstance(gpu, Unmatched):
+            raise UnknownProduct(f"spec.accelerators.products[{row}]", name, gpu.nearest)
+        devices.append(_sliced(gpu, spec.accelerators.mig_profile))
+    return devices
+
+
+def _present(spec: WorkloadSpec, fleet: Sequence[NodeView]) -> list[Device]:
+    products = {node.device.gpu.key: node.device.gpu for node in fleet if node.device}
+    profile = spec.accelerators.mig_profile
+    fitting = [gpu for gpu in products.values() if not profile or load().mig_profile(gpu.key, profile)]
+    return [_sliced(gpu, profile) for gpu in sorted(fitting, key=lambda gpu: gpu.key)[:MOST_CANDIDATES]]
+
+
+def _sliced(gpu: GPU, profile: str) -> Device:
+    if not profile:
+        return Device(gpu)
+    shape = load().mig_profile(gpu.key, profile)
+    if shape is None:
+        known = [each.name for each in load().mig_profiles(gpu.key)]
+        raise UnknownProduct("spec.accelerators.migProfile", f"{profile} on {gpu.api_name}", known)
+    return Device(gpu, shape)
+
+
+def _placement(spec: WorkloadSpec, device: Device, gpus_per_node: int) -> Placement:
+    count = spec.accelerators.count
+    usual = min(count, max(WHOLE_NODE_GPUS, device.gpu.nvlink_domain_gpus))
+    return Placement(device, gpus=count, gpus_per_node=min(count, gpus_per_node) or usual)
+
+
+def _speed(device: Device) -> tuple[float, str]:
+    peak = device.gpu.reference_peak_flops_per_s or 0.0
+    return peak * (device.mig.sm_fraction if device.mig else 1.0), device.label

@@ -1,0 +1,292 @@
+"""One ModelWorkload through all rooms: accept, predict, observe, decide, account, and say it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from mfu.account import cost as account
+from mfu.account.cost import Cost
+from mfu.api.conditions import ConditionStatus, ConditionType, Reason
+from mfu.api.names import (
+    RECOMMENDED_AFFINITY_ANNOTATION,
+    RECOMMENDED_MIG_PROFILE_ANNOTATION,
+    RECOMMENDED_REPLICAS_ANNOTATION,
+    decision_annotation,
+)
+from mfu.api.workload_status import Basis
+from mfu.decide.rules import decide
+from mfu.decide.types import Case, Decision, EffectivePolicy, NodeView
+from mfu.engine import judgement, status
+from mfu.engine.judgement import Rejection, Verdict
+from mfu.engine.load import load_of
+from mfu.engine.plan import Event, WorkloadPlan
+from mfu.engine.snapshot import PodView, WorkloadView
+from mfu.engine.text import compact_json
+from mfu.engine.where import Candidate, Held, UnknownProduct, candidates, held
+from mfu.observe import assess
+from mfu.observe.assessment import Assessment, TelemetryState
+from mfu.observe.readings import WorkloadSeries
+from mfu.predict import attainable, model_flops_per_token, predict
+from mfu.predict.declared import from_spec
+from mfu.predict.types import Attainable, Corrections, Inference, Prediction, Refusal, Setup, Tunable
+from mfu.workload.parameters import count
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What one workload shares with all others in a cycle."""
+
+    nodes: Mapping[str, NodeView]
+    fleet: tuple[NodeView, ...]
+    corrections: Corrections
+    now: float
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """Everything found out about one workload; None where it could not be."""
+
+    view: WorkloadView
+    policy: EffectivePolicy
+    holding: Held
+    rejection: Rejection | None = None
+    setup: Setup | None = None
+    predictions: tuple[tuple[Candidate, Prediction], ...] = ()
+    best: Attainable | None = None
+    assessment: Assessment | None = None
+    decided: tuple[Decision, ...] = ()
+    spent: Cost = field(default_factory=Cost)
+
+    @property
+    def main(self) -> tuple[Candidate, Prediction] | None:
+        """The assigned product, or the first declared one."""
+        return self.predictions[0] if self.predictions else None
+
+
+def plan_workload(
+    view: WorkloadView,
+    pods: Sequence[PodView],
+    series: WorkloadSeries | None,
+    policy: EffectivePolicy,
+    around: Surroundings,
+    *,
+    conflict: str | None = None,
+) -> WorkloadPlan:
+    """What this workload's status and annotations should say. Paused ones are left exactly as they are."""
+    if view.paused:
+        return WorkloadPlan(view.namespace, view.name, view.uid, view.status, view.annotations, policy=policy)
+    judged = _judge(view, pods, series, policy, around, conflict)
+    return _say(judged, around.now)
+
+
+def _judge(
+    view: WorkloadView,
+    pods: Sequence[PodView],
+    series: WorkloadSeries | None,
+    policy: EffectivePolicy,
+    around: Surroundings,
+    conflict: str | None,
+) -> Judged:
+    holding = held(pods, around.nodes)
+    if view.spec is None:
+        return Judged(view, policy, holding, Rejection(Reason.INVALID_SPEC, view.invalid or "the spec can not be read"))
+    if conflict is not None:
+        return Judged(view, policy, holding, Rejection(Reason.PODS_CLAIMED, conflict))
+    setup = from_spec(view.spec)
+    if isinstance(setup, Refusal):
+        return Judged(view, policy, holding, Rejection(_refusal_reason(setup), str(setup)))
+    try:
+        where = candidates(view.spec, holding, around.fleet)
+    except UnknownProduct as error:
+        return Judged(view, policy, holding, Rejection(Reason.UNKNOWN_PRODUCT, str(error)), setup)
+    answers = [(each, predict(setup, each.placement, around.corrections)) for each in where]
+    predictions = tuple((each, answer) for each, answer in answers if isinstance(answer, Prediction))
+    if answers and not predictions:
+        refusal = next(answer for _, answer in answers if isinstance(answer, Refusal))
+        return Judged(view, policy, holding, Rejection(_refusal_reason(refusal), str(refusal)), setup)
+    return _measured(Judged(view, policy, holding, None, setup, predictions), pods, series, around)
+
+
+def _measured(judged: Judged, pods: Sequence[PodView], series: WorkloadSeries | None, around: Surroundings) -> Judged:
+    spec, setup, main = judged.view.spec, judged.setup, judged.main
+    if spec is None or setup is None or main is None:
+        return judged
+    candidate, prediction = main
+    tunable = frozenset(Tunable(str(each)) for each in spec.tunable)
+    answer = attainable(setup, candidate.placement, tunable, around.corrections)
+    best = None if isinstance(answer, Refusal) else answer
+    running = judged.holding.gpus > 0
+    assessment = None
+    if running:
+        assessment = assess(setup, candidate.placement, prediction, best, series, around.now)
+    spent = _cost(replace(judged, best=best), prediction, assessment)
+    case = Case(
+        key=judged.view.key,
+        spec=spec,
+        setup=setup,
+        placement=candidate.placement,
+        expected=prediction,
+        attainable=best,
+        assessment=assessment,
+        policy=judged.policy,
+        nodes=around.fleet,
+        load=load_of(series),
+        replicas_running=sum(1 for pod in pods if pod.bound),
+        assigned=candidate.basis is Basis.ASSIGNED,
+        trusted=_trusted(assessment),
+    )
+    return replace(judged, best=best, assessment=assessment, decided=decide(case), spent=spent)
+
+
+def _cost(judged: Judged, prediction: Prediction, assessment: Assessment | None) -> Cost:
+    spec, holding = judged.view.spec, judged.holding
+    if spec is None:
+        return Cost()
+    device = holding.devices[0] if holding.devices else None
+    per_hour = account.price_per_hour(judged.policy.prices, device, holding.gpus) if device else None
+    scale = prediction.scale
+    reached = status.observed_on_scale(assessment, scale)
+    promised = status.on_scale(prediction, scale)
+    best = assessment.best() if assessment else None
+    measured = best.tokens_per_s_per_gpu if best else None
+    rate = measured if measured is not None else prediction.tokens_per_s_per_gpu
+    training = judged.setup if not isinstance(judged.setup, Inference) else None
+    slowdown = promised / reached if training and promised and reached else 1.0
+    return Cost(
+        per_hour=per_hour,
+        lost_per_hour=account.lost(per_hour, reached, promised),
+        improvable_per_hour=account.lost(
+            per_hour, promised, status.on_scale(judged.best.prediction if judged.best else None, scale)
+        ),
+        per_million_tokens=account.per_million_tokens(per_hour, rate * holding.gpus),
+        per_step=account.per_step(per_hour, prediction.step_seconds * slowdown) if training else None,
+    )
+
+
+def _trusted(assessment: Assessment | None) -> bool:
+    if assessment is None:
+        return True
+    return assessment.state is TelemetryState.OK and assessment.intent_consistent is not False
+
+
+def _say(judged: Judged, now: float) -> WorkloadPlan:
+    view, before = judged.view, judged.view.status
+    main = judged.main
+    prediction = main[1] if main else None
+    gpus = judged.holding.gpus or (view.spec.accelerators.count if view.spec else 0)
+    verdicts = _verdicts(judged)
+    frozen = judged.rejection is None and not _trusted(judged.assessment) and bool(before.get("decisions"))
+    made = list(before["decisions"]) if frozen else status.decisions(judged.decided, before.get("decisions") or (), now)
+    said: dict[str, Any] = {
+        "observedGeneration": view.generation,
+        "summary": status.summary(
+            model=view.spec.model.display_name if view.spec else status.UNKNOWN,
+            gpus=gpus,
+            prediction=prediction,
+            best=judged.best,
+            assessment=judged.assessment,
+            spent=judged.spent,
+            policy=judged.policy,
+        ),
+        "allocation": status.allocation(judged.holding) if judged.holding.gpus else None,
+        "intent": _intent(judged.setup),
+        "memory": status.memory(prediction.memory) if prediction else None,
+        "expected": [status.expected(*each) for each in judged.predictions] or None,
+        "attainable": status.attainable(judged.best) if judged.best else None,
+        "observed": _observed(judged.assessment),
+        "losses": _losses(judged.assessment),
+        "cost": status.cost(judged.spent, judged.policy),
+        "decisions": made or None,
+        "history": list(before.get("history") or ()) or None,
+        "conditions": status.conditions(
+            judgement.conditions(verdicts, generation=view.generation, now=now), before.get("conditions") or ()
+        ),
+    }
+    return WorkloadPlan(
+        namespace=view.namespace,
+        name=view.name,
+        uid=view.uid,
+        status=status.pruned(said),
+        annotations=dict(view.annotations) if frozen else _annotations(judged.decided),
+        events=_events(verdicts, before),
+        expected=prediction,
+        attainable=judged.best,
+        assessment=judged.assessment,
+        decisions=judged.decided,
+        product=main[0].placement.device.label if main else None,
+        gpus=gpus,
+        cost_per_hour=judged.spent.per_hour,
+        lost_per_hour=judged.spent.lost_per_hour,
+        policy=judged.policy,
+    )
+
+
+def _verdicts(judged: Judged) -> list[Verdict]:
+    main = judged.main
+    memory = main[1].memory if main else None
+    found = [
+        judgement.accepted(judged.rejection),
+        judgement.fits_memory(memory, main[0].placement.device.label if main else ""),
+        judgement.telemetry_available(judged.assessment, running=judged.holding.gpus > 0),
+        judgement.intent_consistent(judged.assessment),
+    ]
+    return [*found, judgement.ready(found)]
+
+
+def _intent(setup: Setup | None) -> dict[str, Any] | None:
+    if setup is None:
+        return None
+    parameters = count(setup.architecture)
+    return {
+        "parameters": int(parameters.total),
+        "activeParameters": int(parameters.active),
+        "flopsPerToken": f"{model_flops_per_token(setup):.4e}",
+    }
+
+
+def _observed(assessment: Assessment | None) -> list[dict[str, Any]] | None:
+    if assessment is None:
+        return None
+    return [status.observed(each) for each in assessment.observations][:16] or None
+
+
+def _losses(assessment: Assessment | None) -> list[dict[str, Any]] | None:
+    """One entry per cause and loss: the API's list is keyed by both."""
+    if assessment is None:
+        return None
+    first = {(each.cause, each.explains): each for each in reversed(assessment.findings)}
+    ranked = [each for each in assessment.findings if first[(each.cause, each.explains)] is each]
+    return [status.loss(each) for each in ranked][: status.MOST_LOSSES] or None
+
+
+def _annotations(decided: Sequence[Decision]) -> dict[str, str]:
+    notes = {decision_annotation(each.type): f"{each.outcome}: {each.message}" for each in decided}
+    for each in decided:
+        hint = each.hint or {}
+        if "nodeAffinity" in hint:
+            notes[RECOMMENDED_AFFINITY_ANNOTATION] = compact_json(hint)
+        if "replicas" in hint:
+            notes[RECOMMENDED_REPLICAS_ANNOTATION] = str(hint["replicas"])
+        if "migProfile" in hint:
+            notes[RECOMMENDED_MIG_PROFILE_ANNOTATION] = str(hint["migProfile"])
+    return notes
+
+
+_TOLD = (ConditionType.ACCEPTED, ConditionType.FITS_MEMORY, ConditionType.INTENT_CONSISTENT)
+
+
+def _events(verdicts: Sequence[Verdict], before: Mapping[str, Any]) -> tuple[Event, ...]:
+    """On a turn to the bad of a condition that somebody can mend; the status tells the rest."""
+    known = {each.get("type"): each.get("status") for each in before.get("conditions") or ()}
+    return tuple(
+        Event("Warning", str(each.reason), each.message)
+        for each in verdicts
+        if each.type in _TOLD and each.status is ConditionStatus.FALSE and known.get(str(each.type)) != "False"
+    )
+
+
+def _refusal_reason(refusal: Refusal) -> Reason:
+    reasons = {"preset": Reason.UNKNOWN_PRESET, "precision": Reason.UNSUPPORTED_PRECISION}
+    return next((reason for word, reason in reasons.items() if word in refusal.field), Reason.IMPOSSIBLE_LAYOUT)
