@@ -1,0 +1,52 @@
+"""What runs on the fleet: pods with their planted truth, and the workloads that they belong to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from mfu.sim.inventory import GPU_RESOURCE
+from mfu.sim.truth import Truth
+
+
+@dataclass(frozen=True, slots=True)
+class SimPod:
+    """One pod that holds devices of one resource on one node. `owner` names the Job or Deployment."""
+
+    namespace: str
+    name: str
+    owner: str
+    truth: Truth
+    count: int
+    resource: str = GPU_RESOURCE
+    node: str | None = None
+    container: str = "main"
+    started: float = 0.0
+
+    @property
+    def key(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+    @property
+    def workload(self) -> str:
+        return f"{self.namespace}/{self.owner}"
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """A workload for tests and benchmarks, placed by the fleet itself: `pods` pods of `gpus` devices each."""
+
+    namespace: str
+    name: str
+    truth: Truth
+    pods: int = 1
+    gpus: int = 8
+    resource: str = GPU_RESOURCE
+    nodes: tuple[str, ...] = field(default=())
+    """Where the pods go, in order; empty: first fit."""
+    started: float = 0.0
+
+    def sim_pods(self) -> Iterator[SimPod]:
+        for number in range(self.pods):
+            node = self.nodes[number % len(self.nodes)] if self.nodes else None
+            yield SimPod(self.namespace, f"{self.name}-{number}", self.name, self.truth, self.gpus, self.resource, node)

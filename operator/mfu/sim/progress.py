@@ -1,0 +1,122 @@
+"""What the workloads report about themselves: training counters, or the counters of a serving engine."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+from mfu.sim.fleet import Fleet
+from mfu.sim.flops import request_flops, training_flops_per_token
+from mfu.sim.pods import SimPod
+from mfu.sim.shapes import peak
+from mfu.sim.truth import Mode, Truth
+
+_RIPPLE_PERIOD_SECONDS: Final = 7.0
+_RIPPLE: Final = 0.004
+"""Rates wander by this share around the planted one: d/dt of _RIPPLE · period/2π · sin(2π t/period)."""
+
+_BATCH_TOKENS_CAP: Final = 8192
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """Tokens per second that follow from a planted MFU: MFU × peak ÷ FLOPs per token of the frozen table."""
+
+    trained: float = 0.0
+    prompt: float = 0.0
+    generated: float = 0.0
+
+
+def rates(truth: Truth, peak_flops_per_s: float) -> Rates:
+    """Rates of devices with that peak together.
+
+    `rates(Truth(0.4, model="llama-3.1-8b", sequence_length=8192), 8 * 989.4e12).trained` is 0.4 · 7.9152e15 ÷ 5.147e10
+    = 61,513 tokens/s.
+    """
+    useful = truth.mfu * peak_flops_per_s
+    if useful == 0:
+        return Rates()
+    if truth.mode is Mode.TRAINING:
+        return Rates(trained=useful / training_flops_per_token(truth))
+    requests = useful / sum(request_flops(truth))
+    prompt = 0.0 if truth.mode is Mode.DECODE else requests * truth.input_tokens
+    generated = requests * (1 if truth.mode is Mode.PREFILL else truth.output_tokens)
+    return Rates(prompt=prompt, generated=generated)
+
+
+def pod_rates(fleet: Fleet, pod: SimPod) -> Rates:
+    """Rates of the devices that the pod holds."""
+    held = fleet.held_by(pod.key)
+    return rates(pod.truth, sum(peak(slot.device, pod.truth.precision) for slot in held)) if held else Rates()
+
+
+def text(fleet: Fleet, key: str, now: float) -> str:
+    """Metrics page of the pod `namespace/name`; KeyError for an unknown pod; empty where it reports nothing."""
+    pod = fleet.pods[key]
+    if pod.truth.mfu == 0 or not pod.truth.metric:
+        return ""
+    elapsed = _wander(max(0.0, now - pod.started))
+    if pod.truth.mode is Mode.TRAINING:
+        return _training_page(fleet, pod, elapsed)
+    return _serving_page(pod, pod_rates(fleet, pod), elapsed)
+
+
+def _wander(seconds: float) -> float:
+    angle = 2 * math.pi * seconds / _RIPPLE_PERIOD_SECONDS
+    return max(0.0, seconds + _RIPPLE * _RIPPLE_PERIOD_SECONDS / (2 * math.pi) * math.sin(angle))
+
+
+def _training_page(fleet: Fleet, pod: SimPod, elapsed: float) -> str:
+    members = fleet.workload_pods(pod.workload)
+    whole = sum(pod_rates(fleet, member).trained for member in members)
+    tokens_per_step = pod.truth.step_tokens or whole
+    steps = math.floor(whole * elapsed / tokens_per_step)
+    trained = steps * tokens_per_step if pod.truth.step_tokens else whole * elapsed
+    share = 1.0 if pod.truth.total else pod_rates(fleet, pod).trained / whole
+    lines = [
+        *_family(pod.truth.metric, "counter", "Tokens trained on.", {"": math.floor(trained * share)}),
+        *_family("train_steps_total", "counter", "Optimizer steps done.", {"": steps}),
+        *_family("train_step_seconds", "gauge", "Time of the last step.", {"": tokens_per_step / whole}),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _serving_page(pod: SimPod, rate: Rates, elapsed: float) -> str:
+    """vLLM's names and labels (V1 engine): counters of tokens, the batch, the queue and latency sums."""
+    truth = pod.truth
+    labels = f'{{model_name="{truth.model}",engine="0"}}'
+    requests = elapsed * (rate.prompt / truth.input_tokens or rate.generated / truth.output_tokens)
+    prompt, generated = math.floor(rate.prompt * elapsed), math.floor(rate.generated * elapsed)
+    iterations = max(1, math.floor((rate.generated / truth.concurrency + rate.prompt / _BATCH_TOKENS_CAP) * elapsed))
+    decode_seconds = truth.concurrency / rate.generated if rate.generated else 0.0
+    counter, gauge = "counter", "gauge"
+    rows = [
+        ("vllm:prompt_tokens_total", counter, "Number of prefill tokens processed.", prompt),
+        ("vllm:generation_tokens_total", counter, "Number of generation tokens processed.", generated),
+        ("vllm:num_preemptions_total", counter, "Cumulative number of preemption from the engine.", 0),
+        ("vllm:num_requests_running", gauge, "Number of requests in model execution batches.", truth.concurrency),
+        ("vllm:num_requests_waiting", gauge, "Number of requests waiting to be processed.", 0),
+        ("vllm:kv_cache_usage_perc", gauge, "KV-cache usage. 1 means 100 percent usage.", 0.45),
+    ]
+    lines = [line for name, kind, note, value in rows for line in _family(name, kind, note, {labels: value})]
+    lines += _histogram("vllm:iteration_tokens_total", labels, prompt + generated, iterations)
+    lines += _histogram("vllm:request_time_per_output_token_seconds", labels, requests * decode_seconds, requests)
+    return "\n".join(lines) + "\n"
+
+
+def _family(name: str, kind: str, note: str, samples: dict[str, float]) -> list[str]:
+    values = [f"{name}{labels} {value!r}" for labels, value in samples.items()]
+    return [f"# HELP {name} {note}", f"# TYPE {name} {kind}", *values]
+
+
+def _histogram(name: str, labels: str, total: float, count: float) -> list[str]:
+    """Sum and count, with the one bucket that a histogram must have."""
+    whole = math.floor(count)
+    bucket = f'{labels[:-1]},le="+Inf"}}'
+    return [
+        f"# TYPE {name} histogram",
+        f"{name}_bucket{bucket} {whole}",
+        f"{name}_sum{labels} {float(total)!r}",
+        f"{name}_count{labels} {whole}",
+    ]
