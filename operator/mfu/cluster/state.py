@@ -1,0 +1,116 @@
+"""The cluster as informers see it, and the Snapshot that is taken from it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from mfu.cluster import projection, resources
+from mfu.cluster.client import JSON, KubeClient
+from mfu.cluster.informer import Informer
+from mfu.decide.types import NodeView
+from mfu.engine.match import assign
+from mfu.engine.snapshot import FleetReadings, PodView, PolicyView, Snapshot, WorkloadView
+from mfu.observe.readings import WorkloadSeries
+from mfu.predict.types import Corrections
+
+
+class Past(Protocol):
+    """The recent past of telemetry, by pod; the store in `telemetry` is one."""
+
+    def latest(self, now: float) -> FleetReadings: ...
+
+    def series(self, pods: Iterable[tuple[str, str]], now: float) -> WorkloadSeries | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Exporter:
+    """One pod that serves metrics of its node's GPUs."""
+
+    node: str
+    address: str
+
+
+class ClusterState:
+    """All informers together. `changed` is called after any change; `snapshot` is cheap enough for each cycle."""
+
+    def __init__(self, client: KubeClient, *, changed: Callable[[], None], exporters: str | None = None) -> None:
+        def watch(resource: resources.Resource, project: Callable[[JSON], Any], **selectors: str) -> Informer[Any]:
+            return Informer(client, resource, project, changed=changed, selectors=selectors)
+
+        self.workloads: Informer[WorkloadView] = watch(resources.MODELWORKLOADS, projection.workload_view)
+        self.policies: Informer[PolicyView] = watch(resources.MFUPOLICIES, projection.policy_view)
+        self.pods: Informer[PodView] = watch(resources.PODS, projection.pod_view)
+        self.nodes: Informer[NodeView] = watch(resources.NODES, projection.node_view)
+        self.namespaces: Informer[Mapping[str, str]] = watch(resources.NAMESPACES, projection.namespace_labels)
+        self.reports: Informer[Mapping[str, Any]] = watch(resources.FLEETREPORTS, lambda item: item.get("status") or {})
+        self.exporters: Informer[Exporter] | None = None
+        if exporters is not None:
+            self.exporters = watch(resources.PODS, _exporter, labelSelector=exporters)
+
+    @property
+    def informers(self) -> tuple[Informer[Any], ...]:
+        found = (self.workloads, self.policies, self.pods, self.nodes, self.namespaces, self.reports)
+        return found if self.exporters is None else (*found, self.exporters)
+
+    @property
+    def synced(self) -> bool:
+        return all(informer.synced.is_set() for informer in self.informers)
+
+    async def wait_synced(self) -> None:
+        await asyncio.gather(*(informer.synced.wait() for informer in self.informers))
+
+    async def run(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            for informer in self.informers:
+                group.create_task(informer.run(), name=f"informer-{informer.resource.plural}")
+
+    def snapshot(self, past: Past, corrections: Corrections, now: float) -> Snapshot:
+        """Everything as it is now; views are immutable, so later events do not reach into it."""
+        workloads = tuple(self.workloads.objects.values())
+        pods = tuple(self.pods.objects.values())
+        assignment = assign(workloads, pods)
+        series = {
+            key: found
+            for key, mine in assignment.pods.items()
+            if (found := past.series(((pod.namespace, pod.name) for pod in mine), now)) is not None
+        }
+        return Snapshot(
+            workloads=workloads,
+            pods=pods,
+            nodes=tuple(self._nodes(pods)),
+            policies=tuple(self.policies.objects.values()),
+            namespaces=dict(self.namespaces.objects),
+            fleet=past.latest(now),
+            series=series,
+            corrections=corrections,
+            report=self.reports.objects.get("fleet", {}),
+        )
+
+    def current(self) -> dict[str, dict[str, Any]]:
+        """What the cluster says now, in the form that the writer compares with."""
+        found: dict[str, dict[str, Any]] = {
+            key: {"status": view.status, "annotations": view.annotations}
+            for key, view in self.workloads.objects.items()
+        }
+        found |= {f"policy/{name}": {"status": view.status} for name, view in self.policies.objects.items()}
+        return found
+
+    def _nodes(self, pods: Iterable[PodView]) -> Iterable[NodeView]:
+        used: dict[str, dict[str, int]] = {}
+        for pod in pods:
+            if pod.node is None or pod.phase in ("Succeeded", "Failed"):
+                continue
+            here = used.setdefault(pod.node, {})
+            for resource, amount in pod.gpus.items():
+                here[resource] = here.get(resource, 0) + amount
+        for name in sorted(self.nodes.objects):
+            node = self.nodes.objects[name]
+            yield replace(node, used=used[name]) if name in used else node
+
+
+def _exporter(item: JSON) -> Exporter | None:
+    node, address = item["spec"].get("nodeName"), (item.get("status") or {}).get("podIP")
+    return Exporter(node, address) if node and address else None
