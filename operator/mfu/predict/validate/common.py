@@ -1,0 +1,158 @@
+"""What every validation shares: scored rows, refused rows, and the report with its breakdown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import fmean, median
+
+from mfu.predict.types import Refusal
+
+Row = Mapping[str, str]
+Keys = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """One predicted row. `error` is predicted over measured, less 1."""
+
+    id: str
+    measured: float
+    predicted: float
+    keys: Keys
+    note: str = ""
+
+    @property
+    def error(self) -> float:
+        return self.predicted / self.measured - 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Rows that share the value of one key."""
+
+    key: str
+    value: str
+    rows: int
+    mape: float
+    bias: float
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Errors are fractions; None where no row was predicted. `extra` holds what only one kind of table has."""
+
+    rows: int
+    scored: tuple[Scored, ...]
+    refused: tuple[Refused, ...]
+    extra: Mapping[str, float | None] = field(default_factory=dict)
+
+    @property
+    def mape(self) -> float | None:
+        return mape(self.scored)
+
+    @property
+    def median_ape(self) -> float | None:
+        return median(abs(row.error) for row in self.scored) if self.scored else None
+
+    @property
+    def bias(self) -> float | None:
+        return fmean(row.error for row in self.scored) if self.scored else None
+
+    def by(self) -> tuple[Group, ...]:
+        """Every value of every key, keys in the order of the first row, values by number of rows."""
+        keys = tuple(dict.fromkeys(key for row in self.scored for key in row.keys))
+        return tuple(group for key in keys for group in _groups(key, self.scored))
+
+    def document(self) -> dict[str, object]:
+        """The JSON form."""
+        return {
+            "rows": self.rows,
+            "predicted": len(self.scored),
+            "refused": [{"id": row.id, "reason": row.reason} for row in self.refused],
+            "mape": self.mape,
+            "median_ape": self.median_ape,
+            "bias": self.bias,
+            "by": [{"key": g.key, "value": g.value, "rows": g.rows, "mape": g.mape, "bias": g.bias} for g in self.by()],
+            **self.extra,
+        }
+
+
+def mape(rows: Sequence[Scored]) -> float | None:
+    """Mean absolute error as a fraction of the measured value, None without rows."""
+    return fmean(abs(row.error) for row in rows) if rows else None
+
+
+def _groups(key: str, rows: Iterable[Scored]) -> list[Group]:
+    members: dict[str, list[Scored]] = {}
+    for row in rows:
+        members.setdefault(row.keys.get(key, ""), []).append(row)
+    ordered = sorted(members.items(), key=lambda item: (-len(item[1]), item[0]))
+    return [
+        Group(key, value, len(found), fmean(abs(row.error) for row in found), fmean(row.error for row in found))
+        for value, found in ordered
+    ]
+
+
+def report(
+    rows: Sequence[Row], score: Callable[[Row], Scored | Refusal], extra: Mapping[str, float | None] | None = None
+) -> Report:
+    """Score every row; a row that cannot be predicted is refused with the reason, never dropped."""
+    scored: list[Scored] = []
+    refused: list[Refused] = []
+    for row in rows:
+        found = score(row)
+        if isinstance(found, Refusal):
+            refused.append(Refused(row.get("id", ""), str(found)))
+        else:
+            scored.append(found)
+    return Report(len(rows), tuple(scored), tuple(refused), extra or {})
+
+
+def number(row: Row, column: str) -> float | None:
+    """A number, None for a blank or missing cell."""
+    text = (row.get(column) or "").strip()
+    try:
+        return float(text) if text else None
+    except ValueError:
+        return None
+
+
+class Missing(Exception):
+    """A column that a prediction needs is blank."""
+
+    def __init__(self, column: str) -> None:
+        super().__init__(column)
+        self.column = column
+
+
+def needed(row: Row, column: str) -> float:
+    """A positive number; raises Missing where the cell is blank or is none."""
+    value = number(row, column)
+    if value is None or value <= 0:
+        raise Missing(column)
+    return value
+
+
+def whole(row: Row, column: str, default: int | None = None) -> int:
+    """A positive integer; the default where the cell is blank, Missing without a default."""
+    value = number(row, column)
+    if value is None:
+        if default is None:
+            raise Missing(column)
+        return default
+    return int(value)
+
+
+def size_of(parameters: float) -> str:
+    """Size class of a model. `size_of(8.03e9) == "3-13B"`."""
+    for limit, label in ((1e9, "<1B"), (3e9, "1-3B"), (13e9, "3-13B"), (50e9, "13-50B"), (150e9, "50-150B")):
+        if parameters < limit:
+            return label
+    return ">150B"

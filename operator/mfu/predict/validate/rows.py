@@ -1,0 +1,118 @@
+"""Cells of published training tables as typed values: GPU, precision, links, architecture."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+from mfu.hardware.aliases import dataset_gpu
+from mfu.hardware.types import Device, Precision, Unmatched
+from mfu.predict.types import Placement, Recompute, Refusal, Sharding
+from mfu.predict.validate.common import Row, number, whole
+from mfu.workload import presets
+from mfu.workload.architecture import Architecture, MoE
+
+PRECISIONS = (
+    (r"nvfp4|mxfp4|fp4", Precision.FP4),
+    (r"fp8|float8|e4m3", Precision.FP8),
+    (r"int8", Precision.INT8),
+    (r"tf32", Precision.TF32),
+    (r"bf16|bfloat16", Precision.BF16),
+    (r"fp16|float16|half", Precision.FP16),
+    (r"fp32|float32", Precision.FP32),
+)
+RECOMPUTE = {
+    "none": Recompute.NONE,
+    "": Recompute.NONE,
+    "full": Recompute.FULL,
+    "selective": Recompute.SELECTIVE,
+}
+_SHARDING = (
+    (r"hsdp", Sharding.HSDP),
+    (r"zero-?3|fsdp", Sharding.ZERO3),
+    (r"zero-?2", Sharding.ZERO2),
+    (r"zero-?1|distributed", Sharding.ZERO1),
+    (r"none|ddp|^0?$", Sharding.DDP),
+)
+_GIGABIT = 1e9 / 8.0
+_LINK = re.compile(r"(?:(\d+)\s*x\s*)?(\d+)\s*Gb(?:ps|/s|it)?\b[^,;]*", re.IGNORECASE)
+
+
+def precision_of(text: str) -> Precision | None:
+    """`precision_of("mxfp8") is Precision.FP8`; None for a word that names no known format."""
+    return next((found for pattern, found in PRECISIONS if re.search(pattern, text.lower())), None)
+
+
+def sharding_of(text: str) -> Sharding:
+    """Blank is plain data parallelism."""
+    return next((found for pattern, found in _SHARDING if re.search(pattern, text.lower())), Sharding.DDP)
+
+
+def placement_of(row: Row, gpus: int) -> Placement | Refusal:
+    """Product by the data sets' alias table, node size and network as far as the row says."""
+    gpu = dataset_gpu(row["gpu"])
+    if isinstance(gpu, Unmatched):
+        return Refusal("gpu", f"{row['gpu']!r} names no known product", ", ".join(gpu.nearest) or None)
+    per_node = whole(row, "gpus_per_node", min(gpu.nvlink_domain_gpus, 8) if gpu.nvlink_domain_gpus > 1 else 8)
+    network = network_bytes_per_s(row.get("interconnect") or "", per_node)
+    return Placement(Device(gpu), gpus, per_node, inter_node_bytes_per_s=network)
+
+
+def network_bytes_per_s(text: str, gpus_per_node: int) -> float | None:
+    """Bytes/s per GPU, one direction. `network_bytes_per_s("NVLink + 4x100Gb Omni-Path per node", 8) == 6.25e9`.
+
+    Counts adapters of the node ("8x200Gb/s") or its total ("1600Gbps/node"); None where the text says neither.
+    """
+    for part in re.split(r"[,;]|\s\+\s", text):
+        if re.search(r"storage|management|ethernet", part, re.IGNORECASE):
+            continue
+        found = re.search(r"(?:(\d+)\s*x\D{0,16}?)?(\d+)\s*Gb(?:ps|/s|/Sec|it|\b)", part, re.IGNORECASE)
+        if found is None or re.search(r"\dG?B/s", part):
+            continue
+        rate = float(found[2]) * _GIGABIT
+        if re.search(r"per gpu", part, re.IGNORECASE):
+            return rate
+        if found[1] or re.search(r"node", part, re.IGNORECASE):
+            return rate * float(found[1] or 1.0) / gpus_per_node
+    return None
+
+
+def architecture_of(row: Row) -> Architecture:
+    """Dimensions of the row, or the preset that has the same ones (which adds head width and latent attention)."""
+    known = _preset_like(*(whole(row, name, 0) for name in ("hidden", "heads", "vocab", "moe_experts")))
+    layers, hidden, heads = whole(row, "layers"), whole(row, "hidden"), whole(row, "heads")
+    if known is not None and known.layers == layers:
+        return known
+    ffn, gated = whole(row, "ffn_hidden"), (row.get("gated_ffn") or "0").strip() == "1"
+    return Architecture(
+        name=row.get("model") or "rows",
+        layers=layers,
+        hidden=hidden,
+        heads=heads,
+        kv_heads=whole(row, "kv_heads", heads),
+        head_dim=known.head_dim if known is not None else max(hidden // heads, 1),
+        ffn=ffn,
+        vocab=whole(row, "vocab"),
+        gated_ffn=gated,
+        tied_embeddings=(row.get("tied_embeddings") or "0").strip() == "1",
+        moe=_moe(row, ffn),
+    )
+
+
+def _moe(row: Row, ffn: int) -> MoE | None:
+    experts = number(row, "moe_experts")
+    if not experts or experts < 2:
+        return None
+    return MoE(int(experts), whole(row, "moe_topk", 2), ffn)
+
+
+@lru_cache(maxsize=4096)
+def _preset_like(hidden: int, heads: int, vocab: int, experts: int) -> Architecture | None:
+    """The preset of these dimensions where its head width is not hidden / heads or its attention is latent."""
+    for name in presets.names():
+        arch = presets.preset(name)
+        same = (arch.hidden, arch.heads, arch.moe.experts if arch.moe else 0) == (hidden, heads, experts)
+        close = abs(arch.vocab - vocab) <= 1024
+        if same and close and (arch.mla is not None or arch.head_dim * arch.heads != arch.hidden):
+            return arch
+    return None

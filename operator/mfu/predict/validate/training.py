@@ -1,0 +1,102 @@
+"""Rows of `training_mfu.csv` against predicted tokens per second and GPU. Reads neither `id` nor `notes`;
+
+`source` gives the name of the training engine and the breakdown, nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mfu.predict.engines import engine
+from mfu.predict.training.predict import predict_training
+from mfu.predict.types import Parallelism, Placement, Precisions, Refusal, Training
+from mfu.predict.validate.common import Missing, Report, Row, Scored, needed, number, report, size_of, whole
+from mfu.predict.validate.rows import RECOMPUTE, architecture_of, placement_of, precision_of, sharding_of
+from mfu.workload.errors import WorkloadError
+from mfu.workload.parameters import count
+
+
+def validate_training(rows: Sequence[Row]) -> Report:
+    """Predict every row; `by` splits by gpu, precision, source, size, engine and tier."""
+    return report(rows, _score)
+
+
+def _score(row: Row) -> Scored | Refusal:
+    found = question(row)
+    if isinstance(found, Refusal):
+        return found
+    setup, placement, measured = found
+    prediction = predict_training(setup, placement)
+    if isinstance(prediction, Refusal):
+        return prediction
+    return Scored(row.get("id", ""), measured, prediction.tokens_per_s_per_gpu, keys_of(row, setup, placement))
+
+
+def keys_of(row: Row, setup: Training, placement: Placement) -> dict[str, str]:
+    """What the breakdown splits by."""
+    return {
+        "gpu": placement.device.gpu.api_name,
+        "precision": (row.get("precision") or "").strip(),
+        "source": source_of(row),
+        "size": size_of(float(count(setup.architecture).total)),
+        "engine": engine(setup.engine).name,
+        "tier": (row.get("tier") or "").strip(),
+    }
+
+
+def source_of(row: Row) -> str:
+    """Publisher and version: the first word of `source`."""
+    return ((row.get("source") or "").split() or [""])[0]
+
+
+def question(row: Row) -> tuple[Training, Placement, float] | Refusal:
+    """The declared job, its placement and the measured tokens per second and GPU; a Refusal names what is missing."""
+    try:
+        return _question(row)
+    except Missing as missing:
+        return Refusal(missing.column, "is blank, and nothing else says it")
+    except WorkloadError as error:
+        return Refusal(error.field, error.problem, error.fix)
+
+
+def _question(row: Row) -> tuple[Training, Placement, float] | Refusal:
+    measured = measured_tokens_per_s(row)
+    gpus = whole(row, "gpus")
+    placement = placement_of(row, gpus)
+    precision = precision_of(row.get("precision") or "")
+    if isinstance(placement, Refusal):
+        return placement
+    if precision is None:
+        return Refusal("precision", f"{row.get('precision')!r} is no known format", "bf16")
+    cut = parallelism_of(row, gpus)
+    setup = Training(
+        architecture=architecture_of(row),
+        precisions=Precisions(precision),
+        sequence_length=int(needed(row, "seq_len")),
+        global_batch_size=whole(row, "global_batch"),
+        micro_batch_size=whole(row, "micro_batch"),
+        parallelism=cut,
+        sharding=sharding_of(row.get("zero_or_fsdp") or ""),
+        recompute=RECOMPUTE.get((row.get("activation_checkpointing") or "").strip().lower(), RECOMPUTE[""]),
+        engine=engine_name(row),
+    )
+    return setup, placement, measured
+
+
+def measured_tokens_per_s(row: Row) -> float:
+    """Tokens per second and GPU: the validation column, else the printed one."""
+    column = "tok_s_gpu_for_validation"
+    return needed(row, column) if number(row, column) else needed(row, "tokens_per_s_per_gpu")
+
+
+def parallelism_of(row: Row, gpus: int) -> Parallelism:
+    """Blank degrees are 1; data parallelism is what is left of the GPUs."""
+    tensor, pipeline, context = (whole(row, name, 1) for name in ("tp", "pp", "cp"))
+    data = max(gpus // (tensor * pipeline * context), 1)
+    return Parallelism(tensor, pipeline, context, data, whole(row, "ep", 1), whole(row, "vpp", 1))
+
+
+def engine_name(row: Row) -> str:
+    """The engine that the source names; MaxText inside a larger collection names itself in the model column."""
+    source = row.get("source") or ""
+    return "MaxText" if "maxtext" in (row.get("model") or "").lower() else engine(source).name
