@@ -1,0 +1,1 @@
+"""Where readings come from: one adapter a source, and the store of their recent past."""

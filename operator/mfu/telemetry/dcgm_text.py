@@ -1,0 +1,147 @@
+"""dcgm-exporter text → raw rows, fast: one pass over the lines, label sets of a target parsed once and remembered."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mfu.observe.readings import Floats, GPUIdentity
+from mfu.telemetry.dcgm_fields import COLUMNS, RAW_COLUMNS
+from mfu.telemetry.dcgm_labels import Trait, identity, traits
+from mfu.telemetry.exposition import parse_labels, parse_value, whole_lines
+
+_MAX_LABEL_SETS = 8192
+_IGNORED = -1
+_MALFORMED = -2
+
+
+@dataclass(frozen=True, slots=True)
+class RawRows:
+    """One target's scrape: `values` [rows, RAW_COLUMNS] as printed, NaN where absent. Rows are (device, pod).
+
+    `devices` is the same object as long as the target's label sets stay the same.
+    """
+
+    devices: tuple[GPUIdentity, ...]
+    values: Floats
+    traits: Trait = Trait.NONE
+    malformed: int = 0
+    conflicting: int = 0
+    truncated: bool = False
+    stamps: Mapping[int, float] = field(default_factory=dict)
+    """Oldest sample timestamp by row, where the text carries any (an exporter's does not, a federation's does)."""
+
+    @property
+    def problems(self) -> int:
+        return self.malformed + self.conflicting + self.truncated
+
+
+@dataclass(slots=True)
+class _Scanned:
+    cells: list[int] = field(default_factory=list)
+    numbers: list[float] = field(default_factory=list)
+    stamps: dict[int, float] = field(default_factory=dict)
+    malformed: int = 0
+
+
+@dataclass(slots=True)
+class DCGMText:
+    """Reader of one target. Keeps the parsed label sets between scrapes, about 0.5 KiB a device."""
+
+    node: str | None = None
+    _sets: dict[bytes, int] = field(default_factory=dict)
+    _rows: dict[GPUIdentity, int] = field(default_factory=dict)
+    _devices: tuple[GPUIdentity, ...] = ()
+    _traits: Trait = Trait.NONE
+
+    def read(self, body: bytes) -> RawRows:
+        """Rows of one body. Lines that cannot be read are counted; a sample given twice with two values is dropped."""
+        lines, truncated = whole_lines(body)
+        scanned = self._scan(lines)
+        if len(self._devices) != len(self._rows):
+            self._devices = tuple(self._rows)
+        values = np.full(len(self._rows) * RAW_COLUMNS, np.nan)
+        index = np.array(scanned.cells, dtype=np.intp)
+        values[index] = scanned.numbers
+        conflicting = _drop_conflicts(values, index, scanned.numbers)
+        table = values.reshape(-1, RAW_COLUMNS)
+        seen = np.zeros(len(table), dtype=bool)
+        seen[index // RAW_COLUMNS] = True
+        rows = RawRows(self._devices, table, self._traits, scanned.malformed, conflicting, truncated, scanned.stamps)
+        if seen.all():
+            return rows
+        self._forget()
+        return _only(rows, seen)
+
+    def _scan(self, lines: list[bytes]) -> _Scanned:
+        columns, sets, found = COLUMNS, self._sets, _Scanned()
+        cells, numbers = found.cells.append, found.numbers.append
+        for line in lines:
+            name, _, rest = line.partition(b"{")
+            column = columns.get(name)
+            if column is None:
+                continue
+            inside, _, tail = rest.rpartition(b"}")
+            row = sets.get(inside)
+            if row is None:
+                row = self._remember(inside)
+            if row < 0:
+                found.malformed += row == _MALFORMED
+                continue
+            try:
+                value = float(tail)
+            except ValueError:
+                value = _slow_value(tail, row, found)
+            if b"_" in tail:
+                found.malformed += 1
+                continue
+            cells(row * RAW_COLUMNS + column)
+            numbers(value)
+        return found
+
+    def _remember(self, inside: bytes) -> int:
+        labels = parse_labels(inside)
+        if labels is None or len(self._sets) >= _MAX_LABEL_SETS:
+            return _MALFORMED
+        self._traits |= traits(labels)
+        device = identity(labels, node=self.node)
+        self._sets[inside] = _IGNORED if device is None else self._rows.setdefault(device, len(self._rows))
+        return self._sets[inside]
+
+    def _forget(self) -> None:
+        self._sets.clear()
+        self._rows.clear()
+        self._devices = ()
+        self._traits = Trait.NONE
+
+
+def _slow_value(tail: bytes, row: int, found: _Scanned) -> float:
+    """A value that carries a timestamp; NaN, and counted, when it is no number at all."""
+    parsed = parse_value(tail)
+    if parsed is None:
+        found.malformed += 1
+        return np.nan
+    value, stamp = parsed
+    if stamp is not None:
+        found.stamps[row] = min(stamp, found.stamps.get(row, stamp))
+    return value
+
+
+def _drop_conflicts(values: Floats, index: NDArray[np.intp], numbers: list[float]) -> int:
+    """A cell that was given twice with different numbers has no value we could trust."""
+    if len(index) == len(set(index.tolist())):
+        return 0
+    given = np.array(numbers)
+    wrong = np.unique(index[(values[index] != given) & ~(np.isnan(values[index]) & np.isnan(given))])
+    values[wrong] = np.nan
+    return len(wrong)
+
+
+def _only(rows: RawRows, keep: NDArray[np.bool_]) -> RawRows:
+    devices = tuple(device for device, kept in zip(rows.devices, keep, strict=True) if kept)
+    moved = np.cumsum(keep) - 1
+    stamps = {int(moved[row]): stamp for row, stamp in rows.stamps.items()}
+    return replace(rows, devices=devices, values=rows.values[keep], stamps=stamps)

@@ -1,0 +1,129 @@
+"""The only door to the network: one bounded GET. Total deadline, body cap, no redirects, no proxies, no cookies."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Final
+
+import aiohttp
+
+from mfu.telemetry.errors import Redirected, TelemetryError, TooLarge, Unreachable
+
+MAX_BODY_BYTES: Final = 16 * 1024 * 1024
+_OK: Final = 200
+_REDIRECTS: Final = range(300, 400)
+_CHUNK: Final = 1 << 18
+_LONGEST_BACKOFF_SECONDS: Final = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of one request and of all together."""
+
+    deadline_seconds: float = 5.0
+    max_body_bytes: int = MAX_BODY_BYTES
+    concurrency: int = 64
+
+
+def session(limits: Limits, *, headers: dict[str, str] | None = None) -> aiohttp.ClientSession:
+    """A session with these bounds; the caller closes it. Compression is declined: a small body could grow."""
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=limits.concurrency, ttl_dns_cache=300),
+        timeout=aiohttp.ClientTimeout(total=limits.deadline_seconds),
+        headers={"Accept-Encoding": "identity", "Accept": "text/plain;version=0.0.4, */*;q=0.1", **(headers or {})},
+        cookie_jar=aiohttp.DummyCookieJar(),
+        auto_decompress=False,
+        trust_env=False,
+    )
+
+
+async def fetch(
+    client: aiohttp.ClientSession, url: str, limits: Limits, *, data: dict[str, str] | None = None
+) -> bytes:
+    """Body of a GET (or of a POST of the form `data`). Raises Unreachable, Redirected or TooLarge, nothing else."""
+    try:
+        request = (
+            client.get(url, allow_redirects=False)
+            if data is None
+            else client.post(url, data=data, allow_redirects=False)
+        )
+        async with request as response:
+            _check(response, url)
+            return await _body(response, url, limits.max_body_bytes)
+    except TelemetryError:
+        raise
+    except TimeoutError:
+        raise Unreachable(url, f"no complete answer in {limits.deadline_seconds:g} s") from None
+    except (aiohttp.ClientError, OSError, ValueError) as error:
+        raise Unreachable(url, f"{type(error).__name__}: {error}"[:300]) from error
+
+
+def _check(response: aiohttp.ClientResponse, url: str) -> None:
+    if response.status in _REDIRECTS:
+        raise Redirected(url, f"answers with a redirect (HTTP {response.status})", "name the final address")
+    if response.status != _OK:
+        raise Unreachable(url, f"HTTP {response.status}")
+    encoding = response.headers.get("Content-Encoding", "identity")
+    if encoding != "identity":
+        raise Unreachable(url, f"sends {encoding} though only plain text was asked for")
+
+
+async def _body(response: aiohttp.ClientResponse, url: str, cap: int) -> bytes:
+    if (response.content_length or 0) > cap:
+        raise TooLarge(url, f"announces {response.content_length} bytes, the cap is {cap}")
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in response.content.iter_any():
+        size += len(chunk)
+        if size > cap:
+            raise TooLarge(url, f"sends more than the cap of {cap} bytes")
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+@dataclass(slots=True)
+class Backoff:
+    """When a failing target may be asked again: 1, 2, 4 … rounds apart, at most a minute, and at once after success."""
+
+    base_seconds: float = 15.0
+    _failures: dict[str, int] = field(default_factory=dict)
+    _not_before: dict[str, float] = field(default_factory=dict)
+
+    def due(self, target: str, now: float) -> bool:
+        return now >= self._not_before.get(target, -1.0)
+
+    def failed(self, target: str, now: float) -> None:
+        count = self._failures.get(target, 0)
+        self._failures[target] = min(count + 1, 16)
+        pause = min(self.base_seconds * 2.0**count, _LONGEST_BACKOFF_SECONDS)
+        self._not_before[target] = now + 0.9 * pause
+
+    def succeeded(self, target: str) -> None:
+        self._failures.pop(target, None)
+        self._not_before.pop(target, None)
+
+    def keep_only(self, targets: frozenset[str]) -> None:
+        """Forget targets that are gone."""
+        for gone in self._failures.keys() - targets:
+            self.succeeded(gone)
+
+
+async def gather_bounded(
+    client: aiohttp.ClientSession, urls: dict[str, str], limits: Limits
+) -> dict[str, bytes | TelemetryError]:
+    """Bodies, or what went wrong, of many addresses by name, at most `concurrency` at a time, in the order given."""
+    results: dict[str, bytes | TelemetryError] = {}
+    queue = iter(urls.items())
+
+    async def work() -> None:
+        for name, url in queue:
+            try:
+                results[name] = await fetch(client, url, limits)
+            except TelemetryError as error:
+                results[name] = error
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(min(limits.concurrency, len(urls))):
+            group.create_task(work())
+    return {name: results[name] for name in urls}

@@ -1,0 +1,112 @@
+"""Rows of many label sets → one row per device and pod: parents folded into MIG slices, duplicates marked as shared."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mfu.observe.readings import Floats, GPUIdentity, Metric
+
+_Indices = NDArray[np.intp]
+_Pairs = tuple[_Indices, _Indices]
+
+_INHERITED: Final = (
+    Metric.SM_CLOCK,
+    Metric.CLOCK_EVENTS,
+    Metric.XID,
+    Metric.TEMPERATURE,
+    Metric.POWER_VIOLATION_RATIO,
+    Metric.THERMAL_VIOLATION_RATIO,
+)
+_INHERITED_COLUMNS: Final = np.array([int(metric) for metric in _INHERITED], dtype=np.intp)
+"""What a MIG slice shares with its GPU. Power, memory and links of the parent are not the slice's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How input rows become output rows; depends on the labels only, so it is reused while they stay the same."""
+
+    devices: tuple[GPUIdentity, ...]
+    base: _Indices
+    fill: tuple[_Pairs, ...]
+    """(output rows, input rows): unknown cells take the value of another row about the same device."""
+    parent: tuple[_Pairs, ...]
+    """(output rows, input rows): unknown cells of the inherited columns take the parent GPU's value."""
+    duplicates: int = 0
+
+    def apply(self, values: Floats) -> Floats:
+        """Input values [rows, METRICS] → output values [devices, METRICS]."""
+        result = values[self.base]
+        for outputs, sources in self.fill:
+            result[outputs] = _first_known(result[outputs], values[sources])
+        for outputs, sources in self.parent:
+            cells = np.ix_(outputs, _INHERITED_COLUMNS)
+            result[cells] = _first_known(result[cells], values[np.ix_(sources, _INHERITED_COLUMNS)])
+        return result
+
+
+def _first_known(first: Floats, second: Floats) -> Floats:
+    return np.where(np.isnan(first), second, first)
+
+
+def plan(devices: Sequence[GPUIdentity]) -> Plan:
+    """Merge plan of these rows.
+
+    Rows of one device without a pod are folded into those with one. A device that several pods name is shared: it
+    keeps a row per pod, all marked, because what each pod did cannot be told. A GPU in MIG slices loses its own row.
+    """
+    by_key: dict[tuple[str, int | None], list[int]] = defaultdict(list)
+    for row, device in enumerate(devices):
+        by_key[(device.key.uuid, device.key.instance)].append(row)
+    sliced = {uuid for uuid, instance in by_key if instance is not None}
+    found: list[tuple[GPUIdentity, int]] = []
+    fill: list[tuple[int, int]] = []
+    parent: list[tuple[int, int]] = []
+    duplicates = 0
+    for (uuid, instance), rows in by_key.items():
+        if instance is None and uuid in sliced:
+            continue
+        owned = _by_pod(devices, rows)
+        attributed = {pod: members for pod, members in owned.items() if pod is not None}
+        unattributed = owned.get(None, [])
+        groups = list(attributed.values()) or [unattributed]
+        for members in groups:
+            output, base = len(found), members[0]
+            duplicates += len(members) - 1
+            found.append((_shared(devices[base], len(attributed) > 1), base))
+            fill += [(output, row) for row in (*members[1:], *(unattributed if attributed else ()))]
+            if instance is not None:
+                parent += [(output, row) for row in by_key.get((uuid, None), ())]
+    base_rows = np.array([row for _, row in found], dtype=np.intp)
+    return Plan(tuple(device for device, _ in found), base_rows, _layers(fill), _layers(parent), duplicates)
+
+
+def _by_pod(devices: Sequence[GPUIdentity], rows: list[int]) -> dict[tuple[str | None, str] | None, list[int]]:
+    owned: dict[tuple[str | None, str] | None, list[int]] = defaultdict(list)
+    for row in rows:
+        device = devices[row]
+        owned[None if device.pod is None else (device.namespace, device.pod)].append(row)
+    return owned
+
+
+def _shared(device: GPUIdentity, shared: bool) -> GPUIdentity:
+    return replace(device, shared=True) if shared else device
+
+
+def _layers(pairs: list[tuple[int, int]]) -> tuple[_Pairs, ...]:
+    """Pairs in order of priority, cut into layers in which every output row appears once."""
+    layers: list[list[tuple[int, int]]] = []
+    depth: dict[int, int] = {}
+    for output, source in pairs:
+        level = depth.get(output, 0)
+        depth[output] = level + 1
+        if level == len(layers):
+            layers.append([])
+        layers[level].append((output, source))
+    arrays = [np.array(layer, dtype=np.intp) for layer in layers]
+    return tuple((array[:, 0], array[:, 1]) for array in arrays)

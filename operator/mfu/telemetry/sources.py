@@ -1,0 +1,154 @@
+"""Sources that the operator reads: each owns its connections and gives one round at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import aiohttp
+
+from mfu.observe.readings import GPURound, ProgressReading, SourceState
+from mfu.telemetry.dcgm import DCGMFleet
+from mfu.telemetry.errors import TelemetryError
+from mfu.telemetry.http import Backoff, Limits, gather_bounded, session
+from mfu.telemetry.progress import Pod
+
+
+class Source(Protocol):
+    """Anything that reads devices.
+
+    `read` returns within its deadline and never raises on what the other side sends: a failure is a round with a state,
+    a message and no devices. `now` is the wall clock that the readings are dated with.
+    """
+
+    async def read(self, now: float) -> GPURound: ...
+
+    async def close(self) -> None: ...
+
+
+class ProgressSource(Protocol):
+    """Anything that reads workloads' own counters; pods that gave nothing are missing and named in `problems`."""
+
+    problems: Mapping[str, str]
+
+    async def read(self, now: float) -> tuple[ProgressReading, ...]: ...
+
+    async def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One exporter. `node` is the Node it runs on, where known."""
+
+    name: str
+    url: str
+    node: str | None = None
+
+
+class Adapter(Protocol):
+    """Bodies of many targets → one round."""
+
+    states: dict[str, SourceState]
+
+    def round(
+        self, bodies: Mapping[str, bytes | None], now: float, *, nodes: Mapping[str, str] | None = None
+    ) -> GPURound: ...
+
+
+@dataclass(slots=True)
+class DirectScrape:
+    """Exporters asked one by one. `targets` is called each round, so that new nodes are read without a restart."""
+
+    targets: Callable[[], Iterable[Target]]
+    adapter: Adapter = field(default_factory=DCGMFleet)
+    limits: Limits = field(default_factory=Limits)
+    backoff: Backoff = field(default_factory=Backoff)
+    problems: dict[str, str] = field(default_factory=dict)
+    """Why a target gave nothing at its last attempt, by target name."""
+    _client: aiohttp.ClientSession | None = None
+
+    async def read(self, now: float) -> GPURound:
+        targets = {target.name: target for target in self.targets()}
+        self.backoff.keep_only(frozenset(targets))
+        self.problems = {name: why for name, why in self.problems.items() if name in targets}
+        due = {name: target.url for name, target in targets.items() if self.backoff.due(name, now)}
+        answers = await gather_bounded(self._session(), due, self.limits)
+        bodies = {name: self._body(name, answers.get(name), now) for name in targets}
+        nodes = {name: target.node for name, target in targets.items() if target.node}
+        return self.adapter.round(bodies, now, nodes=nodes)
+
+    def _body(self, name: str, answer: bytes | TelemetryError | None, now: float) -> bytes | None:
+        if isinstance(answer, bytes):
+            self.backoff.succeeded(name)
+            self.problems.pop(name, None)
+            return answer
+        if answer is not None:
+            self.backoff.failed(name, now)
+            self.problems[name] = str(answer)
+        return None
+
+    def _session(self) -> aiohttp.ClientSession:
+        if self._client is None or self._client.closed:
+            self._client = session(self.limits)
+        return self._client
+
+    async def close(self) -> None:
+        if self._client is not None:
+            await self._client.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A pod's metrics address and how to read its body. `read` may raise TelemetryError."""
+
+    pod: Pod
+    url: str
+    read: Callable[[bytes, Pod, float], ProgressReading]
+
+    @property
+    def name(self) -> str:
+        return f"{self.pod.namespace}/{self.pod.name}"
+
+
+@dataclass(slots=True)
+class ProgressScrape:
+    """Workloads' own endpoints, only ever their own pods. `endpoints` is called each round."""
+
+    endpoints: Callable[[], Iterable[Endpoint]]
+    limits: Limits = field(default_factory=lambda: Limits(deadline_seconds=3.0, max_body_bytes=4 * 1024 * 1024))
+    backoff: Backoff = field(default_factory=Backoff)
+    problems: dict[str, str] = field(default_factory=dict)
+    """Why a pod gave nothing at its last attempt, by "namespace/pod"."""
+    _client: aiohttp.ClientSession | None = None
+
+    async def read(self, now: float) -> tuple[ProgressReading, ...]:
+        endpoints = {endpoint.name: endpoint for endpoint in self.endpoints()}
+        self.backoff.keep_only(frozenset(endpoints))
+        self.problems = {name: why for name, why in self.problems.items() if name in endpoints}
+        due = {name: endpoint.url for name, endpoint in endpoints.items() if self.backoff.due(name, now)}
+        answers = await gather_bounded(self._session(), due, self.limits)
+        readings = (self._reading(endpoints[name], answer, now) for name, answer in answers.items())
+        return tuple(reading for reading in readings if reading is not None)
+
+    def _reading(self, endpoint: Endpoint, answer: bytes | TelemetryError, now: float) -> ProgressReading | None:
+        try:
+            if isinstance(answer, TelemetryError):
+                raise answer
+            reading = endpoint.read(answer, endpoint.pod, now)
+        except TelemetryError as error:
+            self.backoff.failed(endpoint.name, now)
+            self.problems[endpoint.name] = str(error)
+            return None
+        self.backoff.succeeded(endpoint.name)
+        self.problems.pop(endpoint.name, None)
+        return reading
+
+    def _session(self) -> aiohttp.ClientSession:
+        if self._client is None or self._client.closed:
+            self._client = session(self.limits)
+        return self._client
+
+    async def close(self) -> None:
+        if self._client is not None:
+            await self._client.close()
