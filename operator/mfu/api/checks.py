@@ -56,6 +56,22 @@ def _model(spec: WorkloadSpec) -> Iterator[Rejection]:
         yield _invalid("model.preset", f"and model.architecture are both {state}", "give exactly one of them")
 
 
+def _dimensions(spec: WorkloadSpec) -> Iterator[Rejection]:
+    """What the workload room cannot see any more once absent dimensions are filled in."""
+    dims = spec.model.architecture
+    if dims is None:
+        return
+    if dims.head_dim is None and dims.hidden % dims.heads:
+        problem = f"is {dims.hidden}, not divisible by heads {dims.heads}"
+        yield _invalid("model.architecture.hidden", problem, "correct them or set headDim")
+    if dims.window_every > dims.layers:
+        problem = f"is {dims.window_every} but layers is {dims.layers}"
+        yield _invalid("model.architecture.windowEvery", problem, "lower windowEvery")
+    if dims.moe is not None and dims.moe.dense_layers >= dims.layers:
+        problem = f"is {dims.moe.dense_layers} but layers is {dims.layers}"
+        yield _invalid("model.architecture.moe.denseLayers", problem, "lower denseLayers, or remove moe")
+
+
 def _mig(spec: WorkloadSpec) -> Iterator[Rejection]:
     profile, count = spec.accelerators.mig_profile, spec.accelerators.count
     if profile and count > 1:
@@ -132,4 +148,4 @@ def _length(field: str, tokens: TokenDistribution) -> Iterator[Rejection]:
         yield _invalid(f"{field}.p95", f"is {tokens.p95} but mean is {tokens.mean}", "raise p95 or lower mean")
 
 
-_CHECKS: Final[tuple[Check, ...]] = (_mode, _target, _model, _mig, _count, _experts, _step, _requests)
+_CHECKS: Final[tuple[Check, ...]] = (_mode, _target, _model, _dimensions, _mig, _count, _experts, _step, _requests)

@@ -112,6 +112,14 @@ class ArchitectureDimensions(Resource):
     """Attention and feed-forward read the same input (GPT-NeoX, PaLM)."""
     mtp_layers: Annotated[int, Field(ge=0, le=64)] = 0
     """Multi-token-prediction layers trained beside the model (DeepSeek-V3)."""
+    attention_sinks: bool = False
+    """One learned sink logit per head and layer (gpt-oss)."""
+    embedding_norm: bool = False
+    """Normalisation of the embeddings before the first layer (BLOOM, BERT)."""
+    final_norm: bool = True
+    """Normalisation after the last layer."""
+    pooler: bool = False
+    """Dense layer on the first token (BERT)."""
 
 
 class Model(Resource):
