@@ -11,7 +11,7 @@ from mfu.hardware import catalog
 from mfu.hardware.types import Precision
 from mfu.predict.constants import shipped
 from mfu.predict.layouts import MODES, SHARDINGS, Limits, Ranked, Space, evaluate, table
-from mfu.predict.training.case import case_of
+from mfu.predict.training.case import case_of, state_bytes
 from mfu.predict.training.predict import predict_training
 from mfu.predict.types import (
     Attainable,
@@ -110,7 +110,7 @@ def limits_of(setup: Training, placement: Placement) -> Limits:
         experts=arch.moe.experts if arch.moe else 0,
         sequence_length=setup.sequence_length,
         global_batch_size=setup.global_batch_size,
-        optimizer=setup.optimizer,
+        optimizer_bytes=state_bytes(setup),
     )
 
 

@@ -29,6 +29,7 @@ class Engine:
     fused: bool = False
     gradient_bytes: float = 4.0
     balances_head: bool = False
+    master_weights: bool = True
 
 
 _ALL: Final = (
@@ -56,7 +57,8 @@ _ALL: Final = (
     Engine("torchtitan", gradient_bytes=4.0, fused=True),
     Engine("MaxText", fused=True, gradient_bytes=2.0),
     Engine("DeepSpeed", sequence_parallel=False, gradient_bytes=2.0),
-    Engine("PyTorch", sequence_parallel=False, gradient_bytes=2.0, fused=False),
+    # a model cast to bf16 trains with states in bf16: torch.optim.AdamW keeps moments in the type of the parameters
+    Engine("PyTorch", sequence_parallel=False, gradient_bytes=2.0, master_weights=False),
     Engine("Fast-LLM", fused=True),
     Engine("Primus", tensor_overlap=0.5, fused=True),
 )

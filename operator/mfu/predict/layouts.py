@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 from mfu.predict.arrays import Array, Case, Layout, take_case
 from mfu.predict.constants import Constants
 from mfu.predict.memory import training_memory
-from mfu.predict.training.case import OPTIMIZER_BYTES
 from mfu.predict.training.step import Step, step
-from mfu.predict.types import Optimizer, Parallelism, Recompute, Sharding
+from mfu.predict.types import Parallelism, Recompute, Sharding
 
 MODES = (Recompute.NONE, Recompute.SELECTIVE, Recompute.FULL)
 SHARDINGS = (Sharding.DDP, Sharding.ZERO1, Sharding.ZERO2, Sharding.ZERO3)
@@ -46,7 +45,7 @@ class Limits:
     experts: int
     sequence_length: int
     global_batch_size: int
-    optimizer: Optimizer = Optimizer.ADAMW
+    optimizer_bytes: float = 12.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +139,7 @@ def table(limits: Limits, space: Space) -> Layout:
         zero=zeros[z][valid],
         shard=replicas[valid],
         recompute=modes[r][valid],
-        optimizer_bytes=np.asarray(OPTIMIZER_BYTES[limits.optimizer]),
+        optimizer_bytes=np.asarray(limits.optimizer_bytes),
     )
 
 

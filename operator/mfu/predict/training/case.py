@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from mfu.hardware.types import BYTES_PER_VALUE
 from mfu.predict.arrays import Case, Layout
 from mfu.predict.constants import Constants
-from mfu.predict.engines import stack_of
+from mfu.predict.engines import engine, stack_of
 from mfu.predict.machine import machine_of
 from mfu.predict.training.model import model_of
 from mfu.predict.types import Optimizer, Placement, Recompute, Sharding, Training
@@ -55,6 +56,17 @@ def layout_of(setup: Training, placement: Placement) -> Layout:
         "zero": ZERO_STAGE[setup.sharding],
         "shard": shard,
         "recompute": RECOMPUTE_MODE[setup.recompute],
-        "optimizer_bytes": OPTIMIZER_BYTES[setup.optimizer],
+        "optimizer_bytes": state_bytes(setup),
     }
     return Layout(**{name: np.asarray(value, dtype=float) for name, value in values.items()})
+
+
+def state_bytes(setup: Training) -> float:
+    """Optimizer state per trained parameter. AdamW 12; plain PyTorch in bf16 keeps no master copy: 2 · 2 = 4."""
+    full = OPTIMIZER_BYTES[setup.optimizer]
+    if engine(setup.engine).master_weights:
+        return full
+    return (full - _MASTER) * max(BYTES_PER_VALUE[setup.precisions.compute], 2.0) / _MASTER
+
+
+_MASTER = 4.0

@@ -16,7 +16,7 @@ from mfu.predict.memory import training_memory
 from mfu.predict.names import COMMUNICATION_TERMS, Bound, Term
 from mfu.predict.training.advice import memory_advice
 from mfu.predict.training.case import case_of
-from mfu.predict.training.step import Step, recomputed_share, step
+from mfu.predict.training.step import HOST_NOTE, Step, recomputed_share, step
 from mfu.predict.types import (
     Correction,
     Corrections,
@@ -143,7 +143,7 @@ def notes(result: Step, memory: Memory) -> tuple[str, ...]:
     """What a person has to know beside the number."""
     said = []
     if float(np.asarray(result.losses.get(Term.HOST, 0.0))) > _HOST_PACE * float(result.seconds):
-        said.append("The host sets the pace: kernels are launched slower than the GPU runs them.")
+        said.append(HOST_NOTE)
     if not memory.fits:
         said.append(f"Does not fit: {memory.largest_term} is the largest term.")
     return tuple(said)

@@ -19,6 +19,8 @@ from mfu.predict.training.communication import Exposed, data_seconds, layer_comm
 from mfu.predict.training.compute import Compute, compute
 from mfu.predict.training.optimizer import optimizer_seconds
 
+HOST_NOTE = "The host sets the pace: kernels are launched slower than the GPU runs them."
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
@@ -46,7 +48,7 @@ def step(case: Case, c: Constants) -> Step:
     parts = {name: value * scale for name, value in losses.items()}
     slow = slowest_stage(case, work, mean)
     parts[Term.VOCABULARY_IMBALANCE] = batches * np.maximum(slow - mean, 0.0)
-    parts[Term.HOST] = batches * np.maximum(_host(case, c) - np.maximum(slow, mean), 0.0)
+    parts[Term.HOST] = batches * np.maximum(host_seconds(case, c) - np.maximum(slow, mean), 0.0)
     parts[Term.PIPELINE_BUBBLE] = (stages - 1.0) / case.layout.virtual * (mean + parts[Term.HOST] / batches)
     parts[Term.PIPELINE_COMMUNICATION] = pipeline_seconds(case, c, batches)
     parts[Term.DATA_COMMUNICATION] = data_seconds(case, c, mean, batches)
@@ -114,7 +116,7 @@ def slowest_stage(case: Case, work: Compute, mean: Array) -> Array:
     return np.where(stages > 1.0, slow, mean)
 
 
-def _host(case: Case, c: Constants) -> Array:
+def host_seconds(case: Case, c: Constants) -> Array:
     """Seconds in which the host launches one micro-batch of one stage."""
     layout = case.layout
     again = 1.0 + c["launch_recompute"] * (layout.recompute == 2.0)

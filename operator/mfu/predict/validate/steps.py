@@ -1,0 +1,86 @@
+"""Rows of `measured_steps.csv` (single-node steps of GPT models) against the predicted step time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mfu.hardware.types import Precision
+from mfu.predict.engines import engine
+from mfu.predict.training.predict import predict_training
+from mfu.predict.types import Parallelism, Placement, Precisions, Refusal, Training
+from mfu.predict.validate.common import Missing, Report, Row, Scored, needed, report, size_of, whole
+from mfu.predict.validate.rows import RECOMPUTE, placement_of
+from mfu.workload.architecture import Architecture
+from mfu.workload.parameters import count
+
+VOCABULARY = 51200
+"""Not in the table: GPT-2's 50,257 padded as Megatron pads it, to a multiple of 1,024 (vTrain's own assumption)."""
+
+
+def validate_steps(rows: Sequence[Row]) -> Report:
+    """Predict every step time; `by` splits by gpu, precision, source, size, GPUs and tensor parallelism."""
+    return report(rows, _score)
+
+
+def _score(row: Row) -> Scored | Refusal:
+    found = question(row)
+    if isinstance(found, Refusal):
+        return found
+    setup, placement, measured = found
+    prediction = predict_training(setup, placement)
+    if isinstance(prediction, Refusal):
+        return prediction
+    keys = {
+        "gpu": placement.device.gpu.api_name,
+        "precision": setup.precisions.compute.value,
+        "source": ((row.get("source") or "").split() or [""])[0],
+        "size": size_of(float(count(setup.architecture).total)),
+        "gpus": str(placement.gpus),
+        "tensor": str(setup.parallelism.tensor),
+    }
+    note = prediction.notes[0] if prediction.notes else ""
+    return Scored(row.get("id", ""), measured, prediction.step_seconds, keys, note)
+
+
+def question(row: Row) -> tuple[Training, Placement, float] | Refusal:
+    """The job, its placement and the measured seconds."""
+    try:
+        return _question(row)
+    except Missing as missing:
+        return Refusal(missing.column, "is blank, and nothing else says it")
+
+
+def _question(row: Row) -> tuple[Training, Placement, float] | Refusal:
+    placement = placement_of(row, whole(row, "gpus"))
+    if isinstance(placement, Refusal):
+        return placement
+    hidden, heads = whole(row, "hidden"), whole(row, "heads")
+    arch = Architecture(
+        name=row.get("model") or "GPT",
+        layers=whole(row, "layers"),
+        hidden=hidden,
+        heads=heads,
+        kv_heads=heads,
+        head_dim=max(hidden // heads, 1),
+        ffn=4 * hidden,
+        vocab=whole(row, "vocab", VOCABULARY),
+        gated_ffn=False,
+        tied_embeddings=True,
+    )
+    cut = Parallelism(
+        tensor=whole(row, "tp", 1),
+        pipeline=whole(row, "pp", 1),
+        data=whole(row, "dp", 1),
+        virtual_pipeline=whole(row, "interleave", 1),
+    )
+    setup = Training(
+        architecture=arch,
+        precisions=Precisions(Precision.FP16),
+        sequence_length=whole(row, "seq"),
+        global_batch_size=whole(row, "global_batch"),
+        micro_batch_size=whole(row, "micro_batch"),
+        parallelism=cut,
+        recompute=RECOMPUTE.get((row.get("recompute") or "").lower(), RECOMPUTE[""]),
+        engine=engine(row.get("source")).name,
+    )
+    return setup, placement, needed(row, "step_s")
