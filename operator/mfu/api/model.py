@@ -53,6 +53,8 @@ class MoEDimensions(Resource):
     """One MoE layer in every so many layers after the dense ones."""
     router_bias: bool = False
     """Whether the router carries a bias per expert."""
+    shared_gate: bool = False
+    """Whether the shared expert is gated by a learned scalar per token (Qwen2-MoE)."""
 
 
 class ArchitectureDimensions(Resource):
