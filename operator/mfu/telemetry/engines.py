@@ -23,7 +23,8 @@ class Engine:
     """Where one engine keeps what we need. Each tuple lists spellings in order of preference.
 
     `computed`: prompt tokens that were really computed, the best there is. Else `prompt` less `cached`, those that came
-    from a cache. Without either prefill is known only if the caller says that no prefix cache is on. `ranks`: labels whose values repeat the same work.
+    from a cache. With neither, prefill is known only if the caller vouches that no prefix cache is on.
+    `ranks`: labels whose values repeat the same work.
     """
 
     name: str
