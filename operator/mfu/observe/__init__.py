@@ -1,1 +1,1 @@
-"""How fast a workload does run and why not faster: readings → two meters, windows, drift, causes with evidence."""
+"""Readings to meaning: the two MFU meters, windows, drift, and the causes of loss with what a fix would bring."""

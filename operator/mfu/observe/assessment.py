@@ -1,4 +1,4 @@
-"""What observation amounts to: readings of both meters per window, the causes of loss, and how far to trust them."""
+"""What observation hands on: how fast a workload runs, by which meter, why not faster, and how sure all that is."""
 
 from __future__ import annotations
 
@@ -7,24 +7,45 @@ from enum import StrEnum
 
 from mfu.api.causes import Actor, Cause, Explains
 from mfu.api.workload_status import Meter
-from mfu.predict.types import Scale
 
 
-class Telemetry(StrEnum):
-    """State of a workload's telemetry, the reason of its TelemetryAvailable condition."""
+class Window(StrEnum):
+    """Span of time that an observation averages over, ending now."""
 
-    FRESH = "ReadingsFresh"
-    NO_PODS = "NoPods"
-    NONE = "NoReadings"
-    STALE = "ReadingsStale"
-    PROFILING_MISSING = "ProfilingUnavailable"
+    MINUTE = "1m"
+    TEN_MINUTES = "10m"
+    HOUR = "1h"
+    START = "start"
+
+    @property
+    def seconds(self) -> float:
+        """Length; infinite for the window since the start."""
+        return _SECONDS[self]
+
+
+_SECONDS = {Window.MINUTE: 60.0, Window.TEN_MINUTES: 600.0, Window.HOUR: 3600.0, Window.START: float("inf")}
+
+
+class TelemetryState(StrEnum):
+    """What telemetry could say about a workload."""
+
+    OK = "OK"
+    MISSING = "Missing"
+    """No readings of its devices at all."""
+    STALE = "Stale"
+    """Readings stopped: older than two collection intervals."""
+    NO_PROFILING = "ProfilingMissing"
+    """Devices are read, tensor activity is not."""
+    UNKNOWN_PRODUCT = "UnknownProduct"
+    SHARED = "Shared"
+    """Time-sliced or MPS: readings of a device cannot be given to one pod."""
 
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """One meter over one window. Fractions; None is unknown. `observed_at` is Unix seconds of the newest sample."""
+    """One meter over one window. Fractions; `low`..`high` is the band of the value on the workload's scale."""
 
-    window: str
+    window: Window
     meter: Meter
     mfu: float | None
     reference_mfu: float | None
@@ -32,69 +53,71 @@ class Observation:
     low: float | None
     high: float | None
     coverage: float
+    """Share of device-time in the window that was measured."""
     source: str
-    observed_at: float
+    observed_at: float | None
     confidence: float
-    tensor_utilization: float | None = None
-    tokens_per_s_per_gpu: float | None = None
     estimated: bool = False
+    """True where the figure rests on the declared intent (counters)."""
+    tensor_utilisation: float | None = None
+    """Raw tensor-pipe activity × clock ratio, uncorrected: published as itself."""
+    tokens_per_s_per_gpu: float | None = None
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class EvidenceItem:
-    """One reading that a finding rests on."""
+    """One reading or derived figure that a finding rests on."""
 
     name: str
-    value: float
-    unit: str
+    value: float | str
+    unit: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One cause of loss. `share` and `counterfactual` are on the workload's scale (fractions of peak)."""
+    """One named part of the loss. `share` is in points of the workload's scale, as a fraction of peak."""
 
     cause: Cause
-    explains: Explains
     confidence: float
+    explains: Explains
     share: float | None
-    counterfactual: float | None
+    counterfactual_mfu: float | None
     action: str
     actor: Actor
     wasted: bool
-    evidence: tuple[EvidenceItem, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Load:
-    """Serving load as the engine reports it, for scaling. Rates over the 10 min window."""
-
-    tokens_per_s: float | None
-    running_requests: float | None = None
-    waiting_requests: float | None = None
-    kv_cache_usage: float | None = None
+    evidence: tuple[EvidenceItem, ...]
+    speedup: float
+    """Throughput with this alone mended ÷ throughput now: what findings are ranked by."""
+    message: str = ""
+    device: str | None = None
+    """The GPU it happens on, where it is one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Assessment:
-    """Everything observed of one workload. `findings` come largest share first; empty means that nothing is accused.
+    """Everything observed about one workload. Findings are ranked, the main cause first."""
 
-    `best` is the observation to show: progress before counters, the longest window that is full enough.
-    `intent_consistent` is None while only one meter speaks.
-    """
-
-    telemetry: Telemetry
-    message: str
     observations: tuple[Observation, ...] = ()
-    best: Observation | None = None
     findings: tuple[Finding, ...] = ()
     intent_consistent: bool | None = None
-    intent_message: str = ""
-    load: Load | None = None
-    scale: Scale | None = None
+    message: str = ""
+    state: TelemetryState = TelemetryState.MISSING
+    readings: tuple[EvidenceItem, ...] = ()
+    """What other dashboards show for the same GPUs: GPU utilisation, SM busy, memory bandwidth, power."""
 
     @property
     def cause(self) -> Cause:
-        """The main cause of loss: None when nothing is wrong, Unknown when nothing is measured."""
-        if self.best is None:
-            return Cause.UNKNOWN
-        return self.findings[0].cause if self.findings else Cause.NONE
+        """Main cause: `None` when nothing is wrong, `Unknown` when there is no evidence to say so."""
+        if self.findings:
+            return self.findings[0].cause
+        return Cause.NONE if self.state is TelemetryState.OK else Cause.UNKNOWN
+
+    def best(self, window: Window = Window.TEN_MINUTES) -> Observation | None:
+        """The observation of that window to act on: progress where it is known, else counters."""
+        found = [each for each in self.observations if each.window is window and _known(each)]
+        return max(found, key=lambda each: each.confidence, default=None)
+
+
+def _known(observation: Observation) -> bool:
+    return observation.mfu is not None or observation.mbu is not None

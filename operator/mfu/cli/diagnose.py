@@ -1,0 +1,251 @@
+"""`mfu diagnose TRACE.jsonl`: recorded runs in, the cause of each one's loss out."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mfu.api.causes import Cause
+from mfu.hardware.catalog import load
+from mfu.hardware.types import Precision, Unmatched
+from mfu.observe.assess import Hints, assess
+from mfu.observe.assessment import Assessment, Window
+from mfu.observe.evidence import trimmed
+from mfu.observe.readings import METRICS, GPUIdentity, GPUKey, Metric, WorkloadSeries
+from mfu.predict import predict
+from mfu.predict.types import (
+    Inference,
+    Parallelism,
+    Phase,
+    Placement,
+    Precisions,
+    Prediction,
+    Setup,
+    Sharding,
+    Training,
+)
+from mfu.workload.architecture import Architecture
+
+MIB = 1024**2
+PERCENT = 0.01
+GPM_FIELDS: Mapping[str, tuple[Metric, float]] = {
+    "GRAPHICS_UTIL": (Metric.GR_ENGINE_ACTIVE, PERCENT),
+    "SM_UTIL": (Metric.SM_ACTIVE, PERCENT),
+    "SM_OCCUPANCY": (Metric.SM_OCCUPANCY, PERCENT),
+    "INTEGER_UTIL": (Metric.INTEGER_ACTIVE, PERCENT),
+    "ANY_TENSOR_UTIL": (Metric.TENSOR_ACTIVE, PERCENT),
+    "HMMA_TENSOR_UTIL": (Metric.HMMA_ACTIVE, PERCENT),
+    "IMMA_TENSOR_UTIL": (Metric.IMMA_ACTIVE, PERCENT),
+    "DFMA_TENSOR_UTIL": (Metric.DFMA_ACTIVE, PERCENT),
+    "DRAM_BW_UTIL": (Metric.DRAM_ACTIVE, PERCENT),
+    "FP64_UTIL": (Metric.FP64_ACTIVE, PERCENT),
+    "FP32_UTIL": (Metric.FP32_ACTIVE, PERCENT),
+    "FP16_UTIL": (Metric.FP16_ACTIVE, PERCENT),
+    "PCIE_TX_PER_SEC": (Metric.PCIE_TX, MIB),
+    "PCIE_RX_PER_SEC": (Metric.PCIE_RX, MIB),
+    "NVLINK_TOTAL_RX_PER_SEC": (Metric.NVLINK_RX, MIB),
+    "NVLINK_TOTAL_TX_PER_SEC": (Metric.NVLINK_TX, MIB),
+}
+NVML_FIELDS: Mapping[str, tuple[Metric, float]] = {
+    "gpu_util": (Metric.GPU_UTIL, PERCENT),
+    "mem_util": (Metric.MEM_UTIL, PERCENT),
+    "power_w": (Metric.POWER, 1.0),
+    "sm_clock": (Metric.SM_CLOCK, 1e6),
+    "fb_used": (Metric.FB_USED, 1.0),
+    "events": (Metric.CLOCK_EVENTS, 1.0),
+}
+"""The format of the H200 recordings (data/README.md)."""
+
+
+class TraceError(ValueError):
+    """A line of a trace that cannot be read: where, and what to mend."""
+
+
+def add_parser(subparsers: Any) -> None:
+    """Register `mfu diagnose`."""
+    parser = subparsers.add_parser("diagnose", help="name the cause of the loss in each recorded run")
+    parser.add_argument("trace", type=Path, help="JSON lines, one recorded run each")
+    parser.add_argument("-o", "--output", choices=("text", "json"), default="text")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Exit status: 0 diagnosed, 2 where the file cannot be read."""
+    try:
+        results = [diagnosis(row) for row in _rows(args.trace)]
+    except (OSError, TraceError) as error:
+        print(f"mfu diagnose: {error}", file=sys.stderr)
+        return 2
+    if args.output == "json":
+        print(json.dumps(results, indent=1))
+        return 0
+    for result in results:
+        print(_text(result))
+    return 0
+
+
+def diagnosis(row: Mapping[str, Any]) -> dict[str, Any]:
+    """One recorded run judged by its counters and its shape alone."""
+    series, setup, placement = trimmed(series_of(row)), setup_of(row), placement_of(row)
+    expected = None
+    if placement is not None and setup is not None:
+        answer = predict(setup, placement)
+        expected = answer if isinstance(answer, Prediction) else None
+    now = float(series.times[-1]) if series.times.size else 0.0
+    hints = Hints(window=Window.START)
+    found = assess(setup, placement, expected=expected, series=series, now=now, hints=hints)
+    return {"scenario": row.get("scenario", ""), **_summary(found)}
+
+
+def _summary(found: Assessment) -> dict[str, Any]:
+    main = found.findings[0] if found.findings else None
+    counters = found.best(Window.START)
+    cause = found.cause
+    shown = found.readings if main is None else main.evidence
+    return {
+        "cause": _word(cause),
+        "confidence": None if main is None and cause is Cause.UNKNOWN else _confidence(found),
+        "mfu_counters": None if counters is None else _rounded(counters.mfu),
+        "wasted": None if main is None else main.wasted,
+        "evidence": {each.name: {"value": each.value, "unit": each.unit} for each in shown},
+        "counterfactual": None if main is None else _rounded(main.counterfactual_mfu),
+        "action": "" if main is None else main.action,
+        "message": "" if main is None else main.message,
+        "others": [{"cause": _word(each.cause), "confidence": each.confidence} for each in found.findings[1:]],
+    }
+
+
+def _word(cause: Cause) -> str:
+    """The word that traces use, the API's where they have none."""
+    return cause.truth or str(cause)
+
+
+def _confidence(found: Assessment) -> float:
+    return found.findings[0].confidence if found.findings else 0.9
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)
+
+
+def series_of(row: Mapping[str, Any]) -> WorkloadSeries:
+    """The second-by-second readings of a recorded run, ranks aligned by their order."""
+    samples = row.get("series") or []
+    ranks = sorted({int(each.get("gpu", 0)) for each in samples})
+    by_rank = [[each for each in samples if int(each.get("gpu", 0)) == rank] for rank in ranks]
+    length = max((len(each) for each in by_rank), default=0)
+    values = np.full((length, len(ranks), METRICS), np.nan)
+    times = np.full(length, np.nan)
+    for column, mine in enumerate(by_rank):
+        for index, sample in enumerate(mine):
+            times[index] = np.fmin(times[index], float(sample["t"]))
+            _fill(values[index, column], sample)
+    name = str(row.get("gpu", ""))
+    devices = tuple(GPUIdentity(GPUKey(f"recorded-{rank}"), name, index=str(rank)) for rank in ranks)
+    interval = float(np.median(np.diff(times))) if length > 1 else 1.0
+    return WorkloadSeries(devices, times, values, interval, sources=("recorded",))
+
+
+def _fill(target: np.ndarray[Any, Any], sample: Mapping[str, Any]) -> None:
+    gpm = sample.get("gpm") or {}
+    for fields, source in ((GPM_FIELDS, gpm), (NVML_FIELDS, sample)):
+        for name, (metric, scale) in fields.items():
+            value = source.get(name)
+            if value is not None:
+                target[metric] = float(value) * scale
+
+
+def placement_of(row: Mapping[str, Any]) -> Placement | None:
+    """Product and GPU count; None for a product that the catalog does not know."""
+    device = load().resolve(str(row.get("gpu", "")))
+    if isinstance(device, Unmatched):
+        return None
+    gpus = int(row.get("gpus", 1))
+    return Placement(device, gpus, nvlink=_nvlink(row) if gpus > 1 else None)
+
+
+def _nvlink(row: Mapping[str, Any]) -> bool:
+    """Whether any traffic was seen on NVLink: a run with peer-to-peer switched off shows none."""
+    traffic = (each.get("gpm", {}).get("NVLINK_TOTAL_TX_PER_SEC") for each in row.get("series") or [])
+    return any(each for each in traffic)
+
+
+def setup_of(row: Mapping[str, Any]) -> Setup | None:
+    """The declared shape of a recorded run; None where it declares none."""
+    if not {"layers", "hidden", "heads", "ffn", "vocab"} <= row.keys():
+        return None
+    arch = _architecture(row)
+    precision = Precision(str(row.get("precision", "bf16")).upper())
+    precisions = Precisions(precision, precision, precision)
+    if row.get("kind") in ("decode", "prefill"):
+        return _serving(row, arch, precisions)
+    micro, ranks = int(row.get("micro_batch", 1)), int(row.get("data_parallel", 1))
+    return Training(
+        architecture=arch,
+        precisions=precisions,
+        sequence_length=int(row["seq_len"]),
+        global_batch_size=micro * ranks,
+        micro_batch_size=micro,
+        parallelism=Parallelism(data=ranks),
+        sharding=Sharding.DDP,
+    )
+
+
+def _architecture(row: Mapping[str, Any]) -> Architecture:
+    hidden, heads = int(row["hidden"]), int(row["heads"])
+    return Architecture(
+        name=str(row.get("scenario", "recorded")),
+        layers=int(row["layers"]),
+        hidden=hidden,
+        heads=heads,
+        kv_heads=int(row.get("kv_heads", heads)),
+        head_dim=hidden // heads,
+        ffn=int(row["ffn"]),
+        vocab=int(row["vocab"]),
+        gated_ffn=False,
+    )
+
+
+def _serving(row: Mapping[str, Any], arch: Architecture, precisions: Precisions) -> Inference:
+    phase = Phase.DECODE if row["kind"] == "decode" else Phase.PREFILL
+    context = float(row.get("context") or row.get("seq_len") or 1)
+    return Inference(
+        architecture=arch,
+        precisions=precisions,
+        phase=phase,
+        input_tokens=context,
+        output_tokens=1.0,
+        concurrency=float(row.get("batch") or row.get("micro_batch") or 1),
+        parallelism=Parallelism(),
+    )
+
+
+def _rows(path: Path) -> Iterator[Mapping[str, Any]]:
+    with path.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+            except json.JSONDecodeError as error:
+                raise TraceError(
+                    f"{path}:{number}: not JSON ({error.msg}); expected one recorded run a line"
+                ) from error
+            if not isinstance(row, dict):
+                raise TraceError(f"{path}:{number}: expected an object with `series`")
+            yield row
+
+
+def _text(result: Mapping[str, Any]) -> str:
+    mfu, fixed = result["mfu_counters"], result["counterfactual"]
+    shown = "Unknown" if mfu is None else f"{100 * mfu:.1f}%"
+    after = "" if fixed is None else f" → {100 * fixed:.1f}%"
+    evidence = ", ".join(f"{name} {each['value']} {each['unit']}" for name, each in result["evidence"].items())
+    lines = [f"{result['scenario']}: {result['cause']} (confidence {result['confidence']}), MFU {shown}{after}"]
+    lines += [f"  {each}" for each in (result["message"], result["action"], evidence) if each]
+    return "\n".join(lines)

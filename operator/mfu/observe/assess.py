@@ -1,0 +1,199 @@
+"""One workload: both meters over all windows, do they agree, and where the rest went."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from mfu.api.causes import Actor, Cause, Explains
+from mfu.api.workload_status import Meter
+from mfu.hardware.types import Precision
+from mfu.observe.assessment import Assessment, EvidenceItem, Finding, Observation, TelemetryState, Window
+from mfu.observe.crosscheck import cross_check
+from mfu.observe.diagnosis import Case, Predict, diagnose
+from mfu.observe.diagnosis.build import Blame, finding
+from mfu.observe.evidence import Evidence, gather
+from mfu.observe.executed import executed
+from mfu.observe.inferred import Inferred, infer
+from mfu.observe.readings import Metric, WorkloadSeries
+from mfu.observe.windows import Scene, counters_observation, progress_observation
+from mfu.predict import predict
+from mfu.predict.types import Attainable, Placement, Prediction, Scale, Setup
+
+MINIMUM_SAMPLES = 3
+STALE_INTERVALS = 2.0
+UNEXPLAINED = 0.7
+"""Observed below this share of the band's lower end, with no rule speaking up, is a loss of unknown cause."""
+DOUBTED = 0.5
+"""Confidence left to findings that lean on an intent which the meters contradict."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hints:
+    """What the caller knows besides. `gpus`: allocated devices."""
+
+    gpus: int | None = None
+    window: Window = Window.TEN_MINUTES
+    """The window that the diagnosis looks at."""
+    model: Predict = predict
+
+
+def assess(
+    setup: Setup | None,
+    placement: Placement | None,
+    *,
+    expected: Prediction | None = None,
+    attainable: Attainable | None = None,
+    series: WorkloadSeries | None = None,
+    now: float = 0.0,
+    hints: Hints | None = None,
+) -> Assessment:
+    """Observe and diagnose one workload at `now`. What is missing makes results unknown, never zero, never an error."""
+    hints = hints or Hints()
+    state = _state(series, placement, now)
+    if series is None or placement is None or state in _BLIND:
+        return _without_counters(setup, placement, series=series, now=now, state=state)
+    evidence = _evidence(series, placement, hints, now)
+    scene = _scene(setup, placement, infer(evidence, setup), hints, series)
+    observations = _observations(series, scene, now)
+    progress, counters = _pair(observations, hints.window)
+    verdict = cross_check(progress, counters, setup, intent=scene.intent, gpus=scene.gpus)
+    case = Case(
+        evidence=evidence,
+        device=placement.device,
+        series=series,
+        setup=setup,
+        placement=placement,
+        expected=expected,
+        attainable=attainable,
+        mfu=_first_known(progress, counters, "mfu"),
+        mbu=_first_known(progress, counters, "mbu"),
+        since=now - hints.window.seconds,
+        now=now,
+        model=hints.model,
+    )
+    return Assessment(
+        observations=observations,
+        findings=_findings(case, trusted=verdict.consistent is not False),
+        intent_consistent=verdict.consistent,
+        message=verdict.message,
+        state=state,
+        readings=_readings(evidence),
+    )
+
+
+_BLIND = frozenset({TelemetryState.MISSING, TelemetryState.STALE, TelemetryState.SHARED, TelemetryState.NO_PROFILING})
+
+
+def _state(series: WorkloadSeries | None, placement: Placement | None, now: float) -> TelemetryState:
+    if placement is None:
+        return TelemetryState.UNKNOWN_PRODUCT
+    if series is None or not series.times.size or not series.devices:
+        return TelemetryState.MISSING
+    if placement.device.shared or any(each.shared for each in series.devices):
+        return TelemetryState.SHARED
+    fresh = series.values[series.times >= now - STALE_INTERVALS * series.interval_seconds]
+    if not np.isfinite(fresh).any():
+        return TelemetryState.STALE
+    if not np.isfinite(fresh[..., Metric.TENSOR_ACTIVE]).any():
+        return TelemetryState.NO_PROFILING
+    return TelemetryState.OK
+
+
+def _without_counters(
+    setup: Setup | None,
+    placement: Placement | None,
+    *,
+    series: WorkloadSeries | None,
+    now: float,
+    state: TelemetryState,
+) -> Assessment:
+    """Progress may still be known when counters are not."""
+    if series is None or placement is None or setup is None:
+        return Assessment(state=state)
+    scene = Scene(placement.device, _gpus(placement, Hints(), series), setup, placement, None, setup.precisions.compute)
+    known = (progress_observation(series, scene, window, now) for window in Window)
+    return Assessment(observations=tuple(each for each in known if each is not None), state=state)
+
+
+def _evidence(series: WorkloadSeries, placement: Placement, hints: Hints, now: float) -> Evidence:
+    gpu = placement.device.gpu
+    inside = series.times >= now - hints.window.seconds
+    recent = replace(series, times=series.times[inside], values=series.values[inside])
+    return gather(recent, nvlink=gpu.nvlink_bytes_per_s, pcie=gpu.pcie_bytes_per_s)
+
+
+def _scene(setup: Setup | None, placement: Placement, seen: Inferred, hints: Hints, series: WorkloadSeries) -> Scene:
+    precision = Precision.BF16 if setup is None else setup.precisions.compute
+    intent = None
+    if setup is not None:
+        intent = executed(setup, recompute=seen.recompute, fused_attention=seen.fused_attention)
+    return Scene(placement.device, _gpus(placement, hints, series), setup, placement, intent, precision)
+
+
+def _gpus(placement: Placement, hints: Hints, series: WorkloadSeries) -> int:
+    return hints.gpus or max(placement.gpus, len(series.devices))
+
+
+def _observations(series: WorkloadSeries, scene: Scene, now: float) -> tuple[Observation, ...]:
+    found: list[Observation] = []
+    for window in Window:
+        progress = progress_observation(series, scene, window, now)
+        found += [progress] if progress is not None else []
+        found.append(counters_observation(series, scene, window, now))
+    return tuple(found)
+
+
+def _pair(observations: tuple[Observation, ...], window: Window) -> tuple[Observation | None, Observation | None]:
+    both = {each.meter: each for each in observations if each.window is window}
+    return both.get(Meter.PROGRESS), both.get(Meter.COUNTERS)
+
+
+def _first_known(progress: Observation | None, counters: Observation | None, name: str) -> float | None:
+    values = (getattr(each, name) for each in (progress, counters) if each is not None)
+    return next((each for each in values if each is not None), None)
+
+
+def _findings(case: Case, *, trusted: bool) -> tuple[Finding, ...]:
+    if case.evidence.samples < MINIMUM_SAMPLES:
+        return ()
+    findings = diagnose(case) or _unexplained(case)
+    if trusted:
+        return findings
+    return tuple(replace(each, confidence=each.confidence * DOUBTED) for each in findings)
+
+
+def _unexplained(case: Case) -> tuple[Finding, ...]:
+    """Far below the expected band and no rule knows why: said so, rather than guessed."""
+    expected = case.expected
+    if expected is None:
+        return ()
+    seen, aim = (case.mbu, expected.mbu) if expected.scale is Scale.MBU else (case.mfu, expected.mfu)
+    if seen is None or not aim or seen >= UNEXPLAINED * expected.low:
+        return ()
+    blame = Blame(
+        cause=Cause.UNKNOWN,
+        explains=Explains.RUNTIME,
+        actor=Actor.TENANT,
+        confidence=0.4,
+        speedup=aim / max(seen, 1e-6),
+        action="no reading explains the gap: profile one step, and check the declared model and batch",
+        counterfactual_mfu=expected.mfu,
+    )
+    return (finding(case, blame, EvidenceItem("expected", round(aim, 4), "fraction")),)
+
+
+def _readings(evidence: Evidence) -> tuple[EvidenceItem, ...]:
+    """The same GPUs as other dashboards show them."""
+    shown = (
+        ("GPU utilisation", Metric.GPU_UTIL, "fraction"),
+        ("GPU active", Metric.GR_ENGINE_ACTIVE, "fraction"),
+        ("SM active", Metric.SM_ACTIVE, "fraction"),
+        ("tensor active", Metric.TENSOR_ACTIVE, "fraction"),
+        ("memory active", Metric.DRAM_ACTIVE, "fraction"),
+        ("power", Metric.POWER, "W"),
+        ("SM clock", Metric.SM_CLOCK, "Hz"),
+    )
+    values = ((name, evidence.average(metric), unit) for name, metric, unit in shown)
+    return tuple(EvidenceItem(name, round(value, 4), unit) for name, value, unit in values if np.isfinite(value))

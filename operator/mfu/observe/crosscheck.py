@@ -1,0 +1,88 @@
+"""Progress against counters: their ratio tests the declared intent. Beyond the bands nothing should act on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import hypot
+
+from mfu.hardware.types import Precision
+from mfu.observe.assessment import Observation
+from mfu.observe.executed import Executed, executed
+from mfu.predict.types import Inference, Phase, Recompute, Setup, Training
+
+TOLERANCE = 0.10
+"""Agreement that the two meters must miss by more than, besides their bands."""
+CLOSE = 0.12
+MINIMUM_MFU = 0.005
+UNEXPLAINED = "FLOPs per token: the model dimensions, or the unit of progress"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """`consistent` is None where there is nothing to compare. `ratio` is progress over counters."""
+
+    consistent: bool | None
+    ratio: float | None = None
+    message: str = ""
+
+
+def cross_check(
+    progress: Observation | None,
+    counters: Observation | None,
+    setup: Setup | None,
+    *,
+    intent: Executed | None,
+    gpus: int,
+) -> Verdict:
+    """Compare both meters over one window and name what would explain a disagreement.
+
+    Progress 0.30 beside counters 0.60 on a declared FP8 job: ratio 0.5, "runs in 16 bit though FP8 is declared".
+    """
+    if progress is None or counters is None or not progress.mfu or not counters.mfu or _decodes(setup):
+        return Verdict(None)
+    if max(progress.mfu, counters.mfu) < MINIMUM_MFU:
+        return Verdict(None)
+    ratio = progress.mfu / counters.mfu
+    if abs(ratio - 1) <= max(TOLERANCE, hypot(_relative_band(progress), _relative_band(counters))):
+        return Verdict(True, ratio)
+    reason = next(
+        _reasons(ratio, setup, intent, gpus), "FLOPs per token: the model dimensions, or the unit of progress"
+    )
+    return Verdict(False, ratio, f"progress is {ratio:.2f} × what the counters saw: check {reason}")
+
+
+def _reasons(ratio: float, setup: Setup | None, intent: Executed | None, gpus: int) -> Iterator[str]:
+    """Explanations that predict this very ratio, likeliest first."""
+    if isinstance(setup, Training) and setup.recompute is Recompute.NONE and intent is not None:
+        again = executed(setup, recompute=Recompute.FULL).recompute / intent.recompute
+        if _near(ratio * again):
+            yield "recompute: layers seem to run twice though recompute None is declared"
+    if isinstance(setup, Training) and setup.recompute is Recompute.FULL and _near(ratio / executed(setup).recompute):
+        yield "recompute: Full is declared, yet layers seem to run once"
+    declared = None if setup is None else setup.precisions.compute
+    if declared is Precision.FP8 and _near(2 * ratio):
+        yield "precision: it runs in 16 bit though FP8 is declared"
+    if declared in (Precision.BF16, Precision.FP16) and _near(ratio / 2):
+        yield "precision: it runs in FP8 though 16 bit is declared"
+    if gpus > 1 and _near(ratio * gpus):
+        yield "progress scope: one rank's work seems to be counted as the total"
+    if gpus > 1 and _near(ratio / gpus):
+        yield "progress scope: the total seems to be counted once per rank"
+    if isinstance(setup, Training) and _near(ratio * setup.sequence_length):
+        yield "progress unit: sequences seem to be reported as tokens"
+
+
+def _near(value: float) -> bool:
+    return abs(value - 1) <= CLOSE
+
+
+def _relative_band(observation: Observation) -> float:
+    if observation.mfu is None or observation.low is None or observation.high is None or observation.mfu <= 0:
+        return 0.0
+    return (observation.high - observation.low) / (2 * observation.mfu)
+
+
+def _decodes(setup: Setup | None) -> bool:
+    """Tensor activity of decode is mostly padding: it proves nothing about the intent."""
+    return isinstance(setup, Inference) and setup.phase is not Phase.PREFILL

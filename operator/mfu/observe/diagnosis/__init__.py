@@ -1,0 +1,55 @@
+"""Why a workload is slow: an ordered tuple of small rules over evidence, one file a family. First listed wins a tie."""
+
+from __future__ import annotations
+
+from mfu.api.causes import Cause
+from mfu.observe.assessment import Finding
+from mfu.observe.diagnosis.case import Case, Predict, Rule
+from mfu.observe.diagnosis.communication import communication
+from mfu.observe.diagnosis.compute import memory_bound, precision, recompute, small_batch
+from mfu.observe.diagnosis.health import degraded_hardware, power_or_thermal
+from mfu.observe.diagnosis.layout import pipeline_bubble, wrong_layout
+from mfu.observe.diagnosis.serving import bandwidth_bound, kv_cache_pressure, low_concurrency, request_variability
+from mfu.observe.diagnosis.waiting import data_starvation, host_overhead, idle_allocation, straggler
+
+RULES: tuple[Rule, ...] = (
+    idle_allocation,
+    degraded_hardware,
+    power_or_thermal,
+    straggler,
+    communication,
+    data_starvation,
+    precision,
+    memory_bound,
+    small_batch,
+    host_overhead,
+    recompute,
+    pipeline_bubble,
+    wrong_layout,
+    kv_cache_pressure,
+    low_concurrency,
+    request_variability,
+    bandwidth_bound,
+)
+
+EXPLAINED_BY: dict[Cause, frozenset[Cause]] = {
+    Cause.IDLE_ALLOCATION: frozenset(Cause) - {Cause.IDLE_ALLOCATION, Cause.DEGRADED_HARDWARE},
+    Cause.STRAGGLER: frozenset({Cause.DATA_STARVATION, Cause.HOST_OVERHEAD, Cause.POWER_OR_THERMAL}),
+    Cause.COMMUNICATION: frozenset({Cause.SMALL_BATCH, Cause.HOST_OVERHEAD, Cause.WRONG_LAYOUT}),
+    Cause.DATA_STARVATION: frozenset({Cause.HOST_OVERHEAD}),
+    Cause.SMALL_BATCH: frozenset({Cause.HOST_OVERHEAD, Cause.DATA_STARVATION, Cause.MEMORY_BOUND}),
+    Cause.LOW_CONCURRENCY: frozenset({Cause.MEMORY_BOUND}),
+}
+"""Symptoms of a cause that would otherwise be named beside it."""
+
+
+def diagnose(case: Case, rules: tuple[Rule, ...] = RULES) -> tuple[Finding, ...]:
+    """Findings, the one that costs most first; what another finding already explains is left out."""
+    found = [each for each in (rule(case) for rule in rules) if each is not None]
+    causes = {each.cause for each in found}
+    symptoms = {symptom for cause in causes for symptom in EXPLAINED_BY.get(cause, frozenset())}
+    kept = [each for each in found if each.cause not in symptoms]
+    return tuple(sorted(kept, key=lambda each: (not each.wasted, -(each.speedup - 1) * each.confidence)))
+
+
+__all__ = ["EXPLAINED_BY", "RULES", "Case", "Predict", "Rule", "diagnose"]

@@ -1,0 +1,69 @@
+"""Findings from evidence in one line each: share and counter-factual follow from the speed-up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mfu.api.causes import Actor, Cause, Explains
+from mfu.observe.assessment import EvidenceItem, Finding
+from mfu.observe.diagnosis.case import Case
+
+CEILING_MFU = 0.80
+"""No counter-factual above the best measured matrix-product rate of a product."""
+
+
+@dataclass(frozen=True, slots=True)
+class Blame:
+    """The judgement of a rule, before figures are worked out."""
+
+    cause: Cause
+    explains: Explains
+    actor: Actor
+    confidence: float
+    speedup: float
+    action: str
+    wasted: bool = True
+    message: str = ""
+    device: str | None = None
+    counterfactual_mfu: float | None = None
+
+
+def finding(case: Case, blame: Blame, *evidence: EvidenceItem) -> Finding:
+    """`share` = points of peak from now to mended; the counter-factual is observed MFU × speed-up unless given."""
+    mended = blame.counterfactual_mfu
+    if mended is None and case.mfu is not None:
+        mended = min(CEILING_MFU, case.mfu * blame.speedup)
+    share = None if mended is None or case.mfu is None else max(0.0, mended - case.mfu)
+    return Finding(
+        cause=blame.cause,
+        confidence=round(max(0.0, min(1.0, blame.confidence)), 3),
+        explains=blame.explains,
+        share=share,
+        counterfactual_mfu=mended,
+        action=blame.action,
+        actor=blame.actor,
+        wasted=blame.wasted,
+        evidence=evidence,
+        speedup=blame.speedup,
+        message=blame.message,
+        device=blame.device,
+    )
+
+
+def fraction(name: str, value: float) -> EvidenceItem:
+    return EvidenceItem(name, round(float(value), 4), "fraction")
+
+
+def gigabytes_per_s(name: str, value: float) -> EvidenceItem:
+    return EvidenceItem(name, round(float(value) / 1e9, 2), "GB/s")
+
+
+def count(name: str, value: float, unit: str = "") -> EvidenceItem:
+    return EvidenceItem(name, round(float(value), 3), unit)
+
+
+def graded(value: float, start: float, certain: float) -> float:
+    """Confidence between 0.55 at the threshold and 0.95 where the evidence is overwhelming."""
+    if certain == start:
+        return 0.95
+    return 0.55 + 0.4 * min(1.0, max(0.0, (value - start) / (certain - start)))

@@ -1,0 +1,209 @@
+"""Losses inside the step: small batches, unfused kernels, wrong precision, work done twice."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from mfu.api.causes import Actor, Cause, Explains
+from mfu.hardware.catalog import device_memory
+from mfu.hardware.types import Precision
+from mfu.observe.assessment import Finding
+from mfu.observe.diagnosis.build import Blame, count, finding, fraction, graded
+from mfu.observe.diagnosis.case import Case
+from mfu.observe.diagnosis.shape import launch_bound, step_time
+from mfu.observe.executed import executed
+from mfu.observe.inferred import DRAM_OVER_TENSOR, KEPT, kept_activations, memory_terms, starved_for_memory
+from mfu.observe.readings import Metric
+from mfu.predict.types import Prediction, Recompute, Training
+
+WORTH = 1.15
+"""Speed-up from which a better configuration is worth an accusation."""
+MICRO_BATCHES = (2, 4, 8, 16, 32)
+FMA_BUSY = 0.25
+"""FP32-pipe activity above which products run there: element-wise work of 16-bit training shows 2 to 5 %."""
+
+
+def small_batch(case: Case) -> Finding | None:
+    """Too few tokens a step: the host cannot launch fast enough, or the optimizer and thin products dominate."""
+    training, time = case.training, step_time(case)
+    if training is None or time is None or _communicates(case):
+        return None
+    size, better = _best_micro_batch(case, training)
+    speedup = _batch_speedup(case, better, training, size)
+    bound = launch_bound(case) and not case.evidence.idle < 0.06
+    if not bound and (speedup < WORTH or _declared_large(training)):
+        return None
+    tokens = training.micro_batch_size * training.sequence_length / training.parallelism.context
+    blame = Blame(
+        cause=Cause.SMALL_BATCH,
+        explains=Explains.CONFIGURATION,
+        actor=Actor.TENANT,
+        confidence=graded(speedup, WORTH, 2.5),
+        speedup=speedup,
+        action=_batch_action(case, training, size, better),
+        counterfactual_mfu=None if better is None else better.mfu,
+    )
+    return finding(
+        case,
+        blame,
+        count("tokens per GPU and micro-step", tokens, "tokens"),
+        fraction("SM activity while active", case.evidence.busy(Metric.SM_ACTIVE)),
+        fraction("tensor activity", case.evidence.average(Metric.TENSOR_ACTIVE)),
+        fraction("GPU active", 1 - case.evidence.idle),
+    )
+
+
+def _communicates(case: Case) -> bool:
+    """Behind a busy link the batch is not what one sees: communication speaks for both."""
+    return case.evidence.devices > 1 and case.evidence.link_share[1] >= 0.10
+
+
+def _declared_large(training: Training) -> bool:
+    return training.micro_batch_size * training.sequence_length / training.parallelism.context > 4096
+
+
+def _best_micro_batch(case: Case, training: Training) -> tuple[int, Prediction | None]:
+    """The largest listed micro-batch that still fits and still helps, with what the model says of it."""
+    best: tuple[int, Prediction | None] = (training.micro_batch_size, None)
+    for size in MICRO_BATCHES:
+        setup = case.with_micro_batch(size) if size > training.micro_batch_size else None
+        predicted = None if setup is None else case.predicted(setup)
+        if predicted is None or not predicted.memory.fits:
+            continue
+        if best[1] is None or predicted.mfu > 1.02 * best[1].mfu:
+            best = size, predicted
+    return best
+
+
+def _batch_speedup(case: Case, better: Prediction | None, training: Training, size: int) -> float:
+    now = case.expected or case.predicted()
+    if better is not None and now is not None and now.mfu > 0:
+        return max(1.0, better.mfu / now.mfu)
+    time = step_time(case)
+    if time is None:
+        return 1.0
+    return (max(time.host, time.gpu) / max(time.products, 1e-9)) if size else 1.0
+
+
+def _batch_action(case: Case, training: Training, size: int, better: Prediction | None) -> str:
+    if better is None or case.mfu is None:
+        return f"raise micro-batch {training.micro_batch_size} or the sequence length: the GPU is not filled"
+    now = case.expected or case.predicted()
+    more = "" if now is None else f", {(better.memory.total_bytes - now.memory.total_bytes) / 2**30:+.0f} GiB"
+    points = 100 * (better.mfu - case.mfu)
+    return f"raise micro-batch {training.micro_batch_size} → {size}: {points:+.0f} points{more}, fits"
+
+
+def memory_bound(case: Case) -> Finding | None:
+    """Training or prefill whose kernels wait for memory while the tensor cores idle: operators that are not fused."""
+    if case.decoding or not starved_for_memory(case.evidence):
+        return None
+    evidence = case.evidence
+    dram, tensor = evidence.busy(Metric.DRAM_ACTIVE), evidence.busy(Metric.TENSOR_ACTIVE)
+    expected = case.expected or case.predicted()
+    speedup = 1 / max(0.15, 1 - dram) if expected is None or not case.mfu else max(1.0, expected.mfu / case.mfu)
+    blame = Blame(
+        cause=Cause.MEMORY_BOUND,
+        explains=Explains.RUNTIME,
+        actor=Actor.TENANT,
+        confidence=graded(dram / max(tensor, 0.01), DRAM_OVER_TENSOR, 5.0),
+        speedup=max(speedup, 1.2),
+        action="fuse: flash attention instead of a materialised score matrix, torch.compile for element-wise chains",
+    )
+    return finding(
+        case,
+        blame,
+        fraction("memory activity while active", dram),
+        fraction("tensor activity while active", tensor),
+        fraction("SM activity", evidence.average(Metric.SM_ACTIVE)),
+        fraction("SM occupancy", evidence.average(Metric.SM_OCCUPANCY)),
+    )
+
+
+def precision(case: Case) -> Finding | None:
+    """Products off the tensor cores, or on them in a wider format than the product is built for."""
+    evidence = case.evidence
+    fma, tensor = evidence.busy(Metric.FP32_ACTIVE), evidence.busy(Metric.TENSOR_ACTIVE)
+    declared = None if case.setup is None else case.setup.precisions.compute
+    unused = np.isfinite(fma) and fma > FMA_BUSY and not tensor > fma
+    wide = declared in (Precision.FP32, Precision.TF32)
+    if not unused and not wide:
+        return None
+    speedup, mended = _narrower(case, declared)
+    if speedup < WORTH:
+        return None
+    as_declared = declared is None or wide
+    blame = Blame(
+        cause=Cause.PRECISION,
+        explains=Explains.CONFIGURATION if as_declared else Explains.RUNTIME,
+        actor=Actor.TENANT,
+        confidence=0.95 if unused else 0.8,
+        speedup=speedup,
+        action=f"compute in BF16 (autocast): {speedup:.1f} × the tokens per second",
+        counterfactual_mfu=mended,
+        message="" if as_declared else f"{declared} is declared, yet the products run on the FP32 pipe",
+    )
+    return finding(
+        case,
+        blame,
+        fraction("FP32 pipe activity", evidence.average(Metric.FP32_ACTIVE)),
+        fraction("tensor activity", evidence.average(Metric.TENSOR_ACTIVE)),
+    )
+
+
+def _narrower(case: Case, declared: Precision | None) -> tuple[float, float | None]:
+    """Speed-up of BF16 over what runs, and the MFU (of the BF16 peak) that it reaches."""
+    gpu = case.device.gpu
+    wide, narrow = gpu.peaks.get(declared or Precision.FP32), gpu.reference_peak_flops_per_s
+    if not wide or not narrow:
+        return 1.0, None
+    if case.setup is not None:
+        better = case.predicted(replace(case.setup, precisions=replace(case.setup.precisions, compute=Precision.BF16)))
+        now = case.expected or case.predicted()
+        if better is not None and now is not None:
+            return max(1.0, better.tokens_per_s_per_gpu / now.tokens_per_s_per_gpu), better.mfu
+    return 0.7 * narrow / wide, None
+
+
+def recompute(case: Case) -> Finding | None:
+    """Layers run twice though their activations would fit: declared so, or given away by too little memory in use."""
+    training = case.training
+    if training is None:
+        return None
+    kept = kept_activations(case.evidence, training)
+    hidden = training.recompute is Recompute.NONE and kept is not None and kept < KEPT
+    declared = training.recompute is Recompute.FULL
+    if not hidden and not declared:
+        return None
+    needed = _without_recompute_bytes(case, training)
+    capacity = device_memory(case.device)
+    if needed is None or needed > 0.92 * capacity:
+        return None
+    speedup = executed(training, recompute=Recompute.FULL).recompute
+    blame = Blame(
+        cause=Cause.RECOMPUTE,
+        explains=Explains.CONFIGURATION,
+        actor=Actor.TENANT,
+        confidence=0.85 if declared or kept is None else graded(KEPT - kept, 0.0, 0.3),
+        speedup=speedup,
+        action=f"switch recomputation off: {100 * (speedup - 1):+.0f} % speed, {needed / 2**30:.0f} of "
+        f"{capacity / 2**30:.0f} GiB, fits",
+    )
+    shown = () if kept is None else (fraction("activations kept, given away by memory in use", kept),)
+    return finding(
+        case,
+        blame,
+        count("memory in use", case.evidence.average(Metric.FB_USED) / 2**30, "GiB"),
+        count("memory without recomputation", needed / 2**30, "GiB"),
+        *shown,
+    )
+
+
+def _without_recompute_bytes(case: Case, training: Training) -> float | None:
+    predicted = case.predicted(replace(training, recompute=Recompute.NONE))
+    if predicted is not None:
+        return predicted.memory.total_bytes
+    activations, static, logits = memory_terms(training)
+    return 1.1 * (activations + static + logits)

@@ -1,0 +1,136 @@
+"""Hardware that does not give what the product can: throttled, capped, faulty or badly linked."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mfu.api.causes import Actor, Cause, Explains
+from mfu.observe.assessment import EvidenceItem, Finding
+from mfu.observe.diagnosis.build import Blame, count, finding, fraction
+from mfu.observe.diagnosis.case import Case
+from mfu.observe.evidence import mean_or_nan
+from mfu.observe.readings import Floats, Metric
+
+SW_POWER_CAP, HW_SLOWDOWN, SW_THERMAL, HW_THERMAL, HW_POWER_BRAKE = 0x4, 0x8, 0x20, 0x40, 0x80
+THERMAL_BITS = HW_SLOWDOWN | SW_THERMAL | HW_THERMAL | HW_POWER_BRAKE
+SUSTAINED_CLOCK = 0.79
+"""Lowest clock ratio of a healthy H200 at its own power limit under the densest work (matrix products only: 1443 MHz of
+1830): a clock below 0.95 of that is held back by something else."""
+LOW_CLOCK = 0.95 * SUSTAINED_CLOCK
+LOWERED_LIMIT = 0.93
+"""Enforced power limit over the product's: below it somebody has lowered it."""
+FATAL_XIDS = frozenset({31, 43, 45, 48, 61, 62, 63, 64, 74, 79, 92, 94, 95, 109, 119, 120, 136, 137, 138, 140, 143})
+"""Xids after which a GPU is reset or suspect (NVIDIA Xid catalog); 13, 31 from applications are left to the tenant."""
+APPLICATION_XIDS = frozenset({13, 31, 43, 45, 68})
+
+
+def power_or_thermal(case: Case) -> Finding | None:
+    """Clocks held down by heat, by a brake, or by a power limit below the product's own."""
+    evidence, gpu = case.evidence, case.device.gpu
+    clock = evidence.average(Metric.SM_CLOCK)
+    if not np.isfinite(clock) or not gpu.reference_clock_mhz:
+        return None
+    ratio = clock / (gpu.reference_clock_mhz * 1e6)
+    events = bit_share(case.series.values[..., Metric.CLOCK_EVENTS], THERMAL_BITS)
+    limit = evidence.average(Metric.POWER_LIMIT) / (gpu.tdp_watts or np.nan)
+    lowered = np.isfinite(limit) and limit < LOWERED_LIMIT
+    hot = np.isfinite(events) and events > 0.1
+    working = mean_or_nan(evidence.active) > 0.2
+    if not working or not (hot or lowered or ratio < LOW_CLOCK) or ratio >= 1.0:
+        return None
+    usual = max(SUSTAINED_CLOCK, _usual_clock(case))
+    speedup = usual / ratio
+    if speedup < 1.05:
+        return None
+    reason = _reason(hot=hot, limit=limit if lowered else None)
+    blame = Blame(
+        cause=Cause.POWER_OR_THERMAL,
+        explains=Explains.RUNTIME,
+        actor=Actor.PROVIDER,
+        confidence=0.9 if hot or lowered else 0.7,
+        speedup=speedup,
+        action=f"the GPUs are held back by {reason}: check cooling, power limit and locked clocks of these nodes",
+    )
+    return finding(
+        case,
+        blame,
+        count("SM clock", clock / 1e6, "MHz"),
+        fraction("share of the reference clock", ratio),
+        count("power", evidence.average(Metric.POWER), "W"),
+        *_known("time throttled by heat or brake", events),
+    )
+
+
+def _reason(*, hot: bool, limit: float | None) -> str:
+    if hot:
+        return "heat or a power brake"
+    return "a low clock" if limit is None else f"a power limit at {100 * limit:.0f} % of the product's"
+
+
+def _usual_clock(case: Case) -> float:
+    """A board below its limit clocks at the maximum; one at the limit at what the densest work leaves, or more."""
+    gpu = case.device.gpu
+    power = case.evidence.average(Metric.POWER) / (gpu.tdp_watts or np.nan)
+    if np.isfinite(power) and power < 0.8 and gpu.max_clock_mhz and gpu.reference_clock_mhz:
+        tensor = case.evidence.average(Metric.TENSOR_ACTIVE)
+        dense = min(1.0, tensor / 0.65) if np.isfinite(tensor) else 1.0
+        return (1 - dense) * gpu.max_clock_mhz / gpu.reference_clock_mhz + dense * SUSTAINED_CLOCK
+    return SUSTAINED_CLOCK
+
+
+def degraded_hardware(case: Case) -> Finding | None:
+    """Faults that the device itself reports: new Xids, uncorrected memory errors, a PCIe link below its product's."""
+    problems = [*_xids(case), *_ecc(case), *_links(case)]
+    if not problems:
+        return None
+    device, item = problems[0]
+    blame = Blame(
+        cause=Cause.DEGRADED_HARDWARE,
+        explains=Explains.RUNTIME,
+        actor=Actor.PROVIDER,
+        confidence=0.85,
+        speedup=1.25,
+        action=f"drain and check GPU {device}: {item.name} {item.value} {item.unit}".rstrip(),
+        device=device,
+    )
+    return finding(case, blame, *(each for _, each in problems))
+
+
+def _xids(case: Case) -> list[tuple[str, EvidenceItem]]:
+    """The exporter repeats the last Xid for ever: only one that appeared inside the window counts."""
+    first, last = case.evidence.first[:, Metric.XID], case.evidence.last[:, Metric.XID]
+    fresh = np.isfinite(last) & (last != np.where(np.isfinite(first), first, 0.0))
+    serious = [int(each) in FATAL_XIDS - APPLICATION_XIDS if np.isfinite(each) else False for each in last]
+    return [
+        (case.evidence.names[i], count("Xid", last[i])) for i in np.flatnonzero(fresh & np.asarray(serious, dtype=bool))
+    ]
+
+
+def _ecc(case: Case) -> list[tuple[str, EvidenceItem]]:
+    errors = case.evidence.last[:, Metric.ECC_UNCORRECTED] - case.evidence.first[:, Metric.ECC_UNCORRECTED]
+    return [(case.evidence.names[i], count("uncorrected memory errors", errors[i])) for i in np.flatnonzero(errors > 0)]
+
+
+def _links(case: Case) -> list[tuple[str, EvidenceItem]]:
+    """Width below x16, or a rank whose generation is below its peers' while busy (idle links down-train by design)."""
+    width, generation = case.evidence.of(Metric.PCIE_LINK_WIDTH), case.evidence.of(Metric.PCIE_LINK_GEN)
+    narrow = np.isfinite(width) & (width < 15.5)
+    best = np.nanmax(generation) if np.isfinite(generation).any() else np.nan
+    slow = np.isfinite(generation) & (generation < best - 0.5) & (case.evidence.active > 0.5)
+    found = [(case.evidence.names[i], count("PCIe width", width[i], "lanes")) for i in np.flatnonzero(narrow)]
+    return found + [
+        (case.evidence.names[i], count("PCIe generation", generation[i])) for i in np.flatnonzero(slow & ~narrow)
+    ]
+
+
+def bit_share(events: Floats, bits: int) -> float:
+    """Share of samples with any of `bits` set; NaN where no mask was read."""
+    known = np.isfinite(events)
+    if not known.any():
+        return float("nan")
+    masks = np.where(known, events, 0.0).astype(np.int64)
+    return float(((masks & bits) != 0).sum() / known.sum())
+
+
+def _known(name: str, value: float) -> tuple[EvidenceItem, ...]:
+    return (fraction(name, value),) if np.isfinite(value) else ()

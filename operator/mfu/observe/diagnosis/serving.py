@@ -1,0 +1,157 @@
+"""Serving: decode is judged on memory bandwidth; what more concurrency would bring is shown, waste or not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from mfu.api.causes import Actor, Cause, Explains
+from mfu.hardware.catalog import device_memory
+from mfu.observe.assessment import Finding
+from mfu.observe.diagnosis.build import Blame, count, finding, fraction, graded
+from mfu.observe.diagnosis.case import Case
+from mfu.observe.progress import gauge
+from mfu.observe.readings import Gauge, Metric
+from mfu.predict.types import Inference
+from mfu.workload.memory import kv_bytes, weight_bytes
+
+HEALTHY_DRAM = 0.50
+"""Memory activity from which decode is at its limit in practice (about 0.8 of the peak is the most that DRAM gives)."""
+WEIGHT_BOUND = 2 / 3
+"""Share of moved bytes that are weights from which doubling concurrency adds at least half as many tokens again."""
+FULL_CACHE = 0.95
+VARIABLE = 0.5
+"""Coefficient of variation of running requests from which load, not the engine, sets the pace."""
+
+
+def kv_cache_pressure(case: Case) -> Finding | None:
+    """The cache is full and requests wait or are thrown out of it."""
+    usage, waiting = _gauge(case, Gauge.KV_CACHE_USAGE), _gauge(case, Gauge.WAITING_REQUESTS)
+    preempted = _gauge(case, Gauge.PREEMPTIONS)
+    if not usage or float(np.mean(usage)) < FULL_CACHE:
+        return None
+    thrown = bool(preempted) and preempted[-1] > preempted[0]
+    queue = float(np.mean(waiting)) if waiting else 0.0
+    if not thrown and queue < 1:
+        return None
+    running = _gauge(case, Gauge.RUNNING_REQUESTS)
+    mean_running = float(np.mean(running)) if running else 0.0
+    speedup = 1 + min(1.0, queue / mean_running) if mean_running > 0 else 1.2
+    blame = Blame(
+        cause=Cause.KV_CACHE_PRESSURE,
+        explains=Explains.CONFIGURATION,
+        actor=Actor.TENANT,
+        confidence=0.9 if thrown else 0.75,
+        speedup=speedup,
+        action="give the cache more room: FP8 KV cache, more tensor parallelism or replicas, a shorter context limit",
+    )
+    return finding(
+        case,
+        blame,
+        fraction("KV cache in use", float(np.mean(usage))),
+        count("requests waiting", queue, "requests"),
+    )
+
+
+def low_concurrency(case: Case) -> Finding | None:
+    """Decode that moves the weights for too few sequences: more of them cost almost nothing."""
+    inference = case.inference
+    if inference is None or not case.decoding:
+        return None
+    running = _gauge(case, Gauge.RUNNING_REQUESTS)
+    batch = float(np.mean(running)) if running else inference.concurrency
+    if not batch or batch <= 0:
+        return None
+    weights, cache = _bytes(inference)
+    share = weights / (weights + batch * cache)
+    room = _room(case, weights, cache)
+    target = min(room, max(2 * batch, weights / max(cache, 1.0)))
+    speedup = (target / batch) * (weights + batch * cache) / (weights + target * cache) if target > batch else 1.0
+    if share < WEIGHT_BOUND or speedup < 1.3:
+        return None
+    blame = Blame(
+        cause=Cause.LOW_CONCURRENCY,
+        explains=Explains.CONFIGURATION,
+        actor=Actor.TENANT,
+        confidence=graded(share, WEIGHT_BOUND, 0.95),
+        speedup=speedup,
+        action=f"serve {target:.0f} sequences at once instead of {batch:.0f}: {speedup:.1f} × the tokens per second",
+    )
+    return finding(
+        case,
+        blame,
+        count("sequences in a batch", batch, "sequences"),
+        fraction("weights among the bytes moved", share),
+        fraction("memory activity", case.evidence.average(Metric.DRAM_ACTIVE)),
+    )
+
+
+def bandwidth_bound(case: Case) -> Finding | None:
+    """Decode at its memory limit: low MFU by nature, nothing wasted; shown with what more concurrency would bring."""
+    inference = case.inference
+    dram = case.evidence.average(Metric.DRAM_ACTIVE)
+    if inference is None or not case.decoding or not np.isfinite(dram) or dram < HEALTHY_DRAM:
+        return None
+    weights, cache = _bytes(inference)
+    batch = inference.concurrency or 1.0
+    double = 2 * (weights + batch * cache) / (weights + 2 * batch * cache)
+    fits = 2 * batch <= _room(case, weights, cache)
+    more = f"twice the sequences would give {double:.2f} × the tokens" + ("" if fits else ", yet do not fit in memory")
+    blame = Blame(
+        cause=Cause.MEMORY_BOUND,
+        explains=Explains.CONFIGURATION,
+        actor=Actor.TENANT,
+        confidence=graded(dram, HEALTHY_DRAM, 0.7),
+        speedup=double if fits else 1.0,
+        action=f"nothing is wrong: decode runs at the memory's pace; {more}",
+        wasted=False,
+    )
+    return finding(case, blame, fraction("memory activity", dram), count("sequences in a batch", batch, "sequences"))
+
+
+def request_variability(case: Case) -> Finding | None:
+    """Load comes in waves: batches are full at times and empty at others, so the mean is neither."""
+    running = _gauge(case, Gauge.RUNNING_REQUESTS)
+    if len(running) < 6 or float(np.mean(running)) <= 0:
+        return None
+    spread = float(np.std(running) / np.mean(running))
+    if spread < VARIABLE:
+        return None
+    peak = float(np.quantile(running, 0.95))
+    blame = Blame(
+        cause=Cause.REQUEST_VARIABILITY,
+        explains=Explains.RUNTIME,
+        actor=Actor.TENANT,
+        confidence=graded(spread, VARIABLE, 1.0),
+        speedup=max(1.1, min(3.0, peak / float(np.mean(running)))),
+        action="smooth the load: scale replicas with it, move background requests to quiet times, cap the peaks",
+    )
+    return finding(
+        case,
+        blame,
+        count("running requests, mean", float(np.mean(running)), "requests"),
+        count("running requests, 95th percentile", peak, "requests"),
+    )
+
+
+def _bytes(inference: Inference) -> tuple[float, float]:
+    """Bytes a decode step reads: weights once, and the cache of one sequence at its mean context; the whole replica."""
+    arch, kinds = inference.architecture, inference.precisions
+    context = inference.input_tokens + inference.output_tokens / 2
+    return weight_bytes(arch, kinds.weights), kv_bytes(arch, kinds.kv_cache, context)
+
+
+def _room(case: Case, weights: float, cache: float) -> float:
+    """Sequences that fit beside the weights at 90 % of memory."""
+    gpus = case.placement.gpus if case.placement else case.evidence.devices
+    return max(0.0, (0.9 * device_memory(case.device) * gpus - weights) / max(cache, 1.0))
+
+
+def _gauge(case: Case, name: Gauge) -> tuple[float, ...]:
+    return gauge(case.series.progress, name, since=case.since, now=case.now)
+
+
+def as_decode(inference: Inference, concurrency: float) -> Inference:
+    """The same replica at another concurrency."""
+    return replace(inference, concurrency=concurrency)

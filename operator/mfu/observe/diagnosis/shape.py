@@ -1,0 +1,64 @@
+"""What the declared shape says of a step before anything is measured: time on the GPU against time to launch it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mfu.hardware.catalog import device_bandwidth, device_peak
+from mfu.observe.diagnosis.case import Case
+from mfu.predict.types import Training
+from mfu.workload.flops import training_flops_per_token
+from mfu.workload.parameters import count
+
+HOST_SECONDS_PER_LAYER = 1.0e-3
+"""Host time of one eager layer, forward, backward and its share of the optimizer: both launch-bound H200 recordings
+(24 layers in 25.1 and 27.5 ms whatever the batch)."""
+REACHED = 0.55
+"""Share of the peak that a step's products reach on their own when well fed."""
+OPTIMIZER_BYTES_PER_PARAMETER = 20.0
+"""Read and written once a step: weights, gradients and two moments of AdamW."""
+BANDWIDTH_REACHED = 0.8
+
+
+@dataclass(frozen=True, slots=True)
+class StepTime:
+    """Seconds of one step's parts per GPU."""
+
+    products: float
+    optimizer: float
+    host: float
+
+    @property
+    def gpu(self) -> float:
+        return self.products + self.optimizer
+
+
+def step_time(case: Case, setup: Training | None = None) -> StepTime | None:
+    """Roofline of one optimizer step on one GPU, communication left out; None without a training intent."""
+    training = setup or case.training
+    peak = None if training is None else device_peak(case.device, training.precisions.compute)
+    if training is None or peak is None:
+        return None
+    parallel = training.parallelism
+    sequences = training.global_batch_size / parallel.data
+    sharded = parallel.tensor * parallel.pipeline * parallel.context
+    flops = training_flops_per_token(training.architecture, training.sequence_length, method=training.method)
+    products = flops * sequences * training.sequence_length / sharded / (REACHED * peak)
+    parameters = count(training.architecture).total / (parallel.tensor * parallel.pipeline)
+    optimizer = parameters * OPTIMIZER_BYTES_PER_PARAMETER / (BANDWIDTH_REACHED * device_bandwidth(case.device))
+    micro_steps = max(1.0, sequences / training.micro_batch_size)
+    host = HOST_SECONDS_PER_LAYER * training.architecture.layers / parallel.pipeline * micro_steps
+    return StepTime(products, optimizer, host)
+
+
+def host_seconds(case: Case) -> float | None:
+    time = step_time(case)
+    return None if time is None else time.host
+
+
+def launch_bound(case: Case) -> bool:
+    """The declared step is shorter on the GPU than its launches take on a usual host, unless compiled."""
+    time, training = step_time(case), case.training
+    if time is None or training is None or training.compiled:
+        return False
+    return time.gpu < time.host

@@ -1,0 +1,144 @@
+"""What the diagnosis looks at: means and spreads per device, computed once. Fractions, bytes/s, Hz; NaN is unknown."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+
+from mfu.observe.readings import Floats, Metric, WorkloadSeries
+
+LONG_GAP_SPREAD: Final = 0.22
+"""Standard deviation of NVML GPU utilisation (a window of 1/6 to 1 s) above which gaps are longer than that window."""
+NVLINK_YIELD: Final = 0.70
+"""Share of NVLink's rate that a ring all-reduce reaches (NCCL bus bandwidth of 300 to 330 GB/s on 450 GB/s Hopper)."""
+PCIE_YIELD: Final = 0.62
+"""Share of PCIe's rate that traffic through host memory reaches: 40 of 63 GB/s in the recorded `-pcie` runs."""
+EDGE: Final = 0.8
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Evidence:
+    """One window of one workload. `mean` and `sd` are [devices, METRICS]; `samples` rows were measured."""
+
+    mean: Floats
+    sd: Floats
+    first: Floats
+    last: Floats
+    names: tuple[str, ...]
+    samples: int
+    seconds: float
+    nvlink_bytes_per_s: float | None
+    pcie_bytes_per_s: float | None
+
+    @property
+    def devices(self) -> int:
+        return int(self.mean.shape[0])
+
+    def of(self, metric: Metric) -> Floats:
+        """Mean of one metric per device."""
+        return np.asarray(self.mean[:, metric], dtype=np.float64)
+
+    def average(self, metric: Metric) -> float:
+        """Mean over the devices that know it; NaN where none does."""
+        return mean_or_nan(self.of(metric))
+
+    @property
+    def active(self) -> Floats:
+        """Share of time with work on the GPU, per device: graphics engine activity, else NVML utilisation."""
+        engine = self.of(Metric.GR_ENGINE_ACTIVE)
+        return np.where(np.isfinite(engine), engine, self.of(Metric.GPU_UTIL))
+
+    @property
+    def idle(self) -> float:
+        """Mean share of time with nothing on the GPU; NaN unknown."""
+        return 1 - mean_or_nan(self.active)
+
+    def busy(self, metric: Metric) -> float:
+        """A pipe's activity while anything runs at all: its mean over the active share."""
+        active = mean_or_nan(self.active)
+        return self.average(metric) / active if active > 0 else float("nan")
+
+    @property
+    def long_gaps(self) -> bool | None:
+        """True: the GPU waits longer than NVML's window at a time (a batch that is late); False: many short gaps."""
+        spread = mean_or_nan(self.sd[:, Metric.GPU_UTIL])
+        return bool(spread > LONG_GAP_SPREAD) if np.isfinite(spread) else None
+
+    @property
+    def nvlink(self) -> float:
+        """Busier direction of NVLink traffic, bytes/s, mean over devices; NaN unknown."""
+        return mean_or_nan(np.fmax(self.of(Metric.NVLINK_RX), self.of(Metric.NVLINK_TX)))
+
+    @property
+    def pcie(self) -> float:
+        """Busier direction of PCIe traffic, bytes/s, mean over devices; NaN unknown."""
+        return mean_or_nan(np.fmax(self.of(Metric.PCIE_RX), self.of(Metric.PCIE_TX)))
+
+    @property
+    def link_share(self) -> tuple[str, float]:
+        """Fabric that is busiest and the share of time its traffic takes at the rate collectives reach on it."""
+        shares = {
+            "NVLink": _ratio(self.nvlink, self.nvlink_bytes_per_s, NVLINK_YIELD),
+            "PCIe": _ratio(self.pcie, self.pcie_bytes_per_s, PCIE_YIELD),
+        }
+        fabric = max(shares, key=lambda name: shares[name])
+        return fabric, min(1.0, shares[fabric])
+
+
+def trimmed(series: WorkloadSeries) -> WorkloadSeries:
+    """A finished recording without a first or last row that the run only touches."""
+    rows = slice(*_inside(series.values))
+    return replace(series, times=series.times[rows], values=series.values[rows])
+
+
+def gather(series: WorkloadSeries, *, nvlink: float | None, pcie: float | None) -> Evidence:
+    """Means and spreads of a series [T, devices, METRICS]; links are the product's rates in one direction."""
+    values, times = series.values, series.times
+    seconds = float(times[-1] - times[0]) + series.interval_seconds if times.size else 0.0
+    empty = np.full(values.shape[1:], np.nan)
+    return Evidence(
+        mean=_nan_mean(values),
+        sd=_nan_sd(values),
+        first=values[0] if times.size else empty,
+        last=values[-1] if times.size else empty,
+        names=tuple(each.index or each.key.uuid for each in series.devices),
+        samples=int(times.size),
+        seconds=seconds,
+        nvlink_bytes_per_s=nvlink,
+        pcie_bytes_per_s=pcie,
+    )
+
+
+def _inside(values: Floats) -> tuple[int, int]:
+    if values.shape[0] < 4:
+        return 0, values.shape[0]
+    busy = _nan_mean(np.swapaxes(values[:, :, Metric.SM_ACTIVE], 0, 1))
+    typical = np.nanmedian(busy) if np.isfinite(busy).any() else 0.0
+    start = 1 if busy[0] < EDGE * typical else 0
+    end = values.shape[0] - (1 if busy[-1] < EDGE * typical else 0)
+    return start, end
+
+
+def mean_or_nan(values: Floats) -> float:
+    """Mean of the finite values, NaN without any."""
+    finite = values[np.isfinite(values)]
+    return float(finite.mean()) if finite.size else float("nan")
+
+
+def _ratio(traffic: float, limit: float | None, reached: float) -> float:
+    if not np.isfinite(traffic) or not limit:
+        return 0.0
+    return traffic / (limit * reached)
+
+
+def _nan_mean(values: Floats) -> Floats:
+    finite = np.isfinite(values)
+    count = finite.sum(axis=0)
+    total = np.where(finite, values, 0.0).sum(axis=0)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+
+def _nan_sd(values: Floats) -> Floats:
+    return np.asarray(np.sqrt(_nan_mean((values - _nan_mean(values)) ** 2)), dtype=np.float64)

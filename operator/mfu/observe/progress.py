@@ -1,0 +1,88 @@
+"""The progress meter: work that the workload itself reports, as rates. Restarts are survived, gaps are not guessed."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from mfu.observe.readings import Counter, Gauge, ProgressReading
+
+MINIMUM_SPAN_SECONDS = 1.0
+"""Two readings closer than this give no rate worth publishing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """Work per second of a whole workload. `span_seconds` is what the rate rests on."""
+
+    per_second: float
+    span_seconds: float
+    relative_sd: float
+    source: str
+    observed_at: float
+
+
+def rate(readings: Sequence[ProgressReading], counter: Counter, *, since: float, now: float) -> Rate | None:
+    """Increase of one counter per second over [since, now]: pods added up, or one of them where each reports the total.
+
+    A counter that fell is a restart: the new value counts from zero (Prometheus' rule). None under two readings.
+    `[(0 s, 100), (10 s, 600), (20 s, 50)]` → (500 + 50) / 20 s = 27.5.
+    """
+    pods = _by_pod(readings, counter, since, now)
+    totals = [each for each in pods if each.scope_total]
+    chosen = [max(totals, key=lambda each: each.span)] if totals else pods
+    known = [each for each in chosen if each.span >= MINIMUM_SPAN_SECONDS]
+    if not known:
+        return None
+    span = min(each.span for each in known)
+    return Rate(
+        per_second=sum(each.increase / each.span for each in known),
+        span_seconds=span,
+        relative_sd=max(each.relative_sd for each in known),
+        source=known[0].source,
+        observed_at=max(each.last for each in known),
+    )
+
+
+def gauge(readings: Iterable[ProgressReading], name: Gauge, *, since: float, now: float) -> tuple[float, ...]:
+    """Every value of a gauge in the window, oldest first."""
+    inside = (each for each in readings if since <= each.observed_at <= now and name in each.gauges)
+    return tuple(each.gauges[name] for each in inside)
+
+
+@dataclass(frozen=True, slots=True)
+class _Pod:
+    increase: float
+    span: float
+    last: float
+    relative_sd: float
+    source: str
+    scope_total: bool
+
+
+def _by_pod(readings: Sequence[ProgressReading], counter: Counter, since: float, now: float) -> list[_Pod]:
+    points: dict[tuple[str, str], list[ProgressReading]] = defaultdict(list)
+    for reading in readings:
+        if since <= reading.observed_at <= now and counter in reading.counters:
+            points[reading.namespace, reading.pod].append(reading)
+    return [_pod(each, counter) for each in points.values() if len(each) > 1]
+
+
+def _pod(readings: list[ProgressReading], counter: Counter) -> _Pod:
+    values = [each.counters[counter] for each in readings]
+    increase, moves = 0.0, 0
+    for before, after in pairwise(values):
+        step = after - before if after >= before else after
+        increase += step
+        moves += step > 0
+    first, last = readings[0].observed_at, readings[-1].observed_at
+    return _Pod(
+        increase=increase,
+        span=last - first,
+        last=last,
+        relative_sd=1 / (moves + 1),
+        source=readings[-1].source,
+        scope_total=readings[-1].scope_total,
+    )
