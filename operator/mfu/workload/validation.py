@@ -65,7 +65,7 @@ def _experts(arch: Architecture) -> Iterator[InvalidArchitecture]:
         yield InvalidArchitecture(
             "moe.dense_layers", "does not fit the layers", "use 0 to layers, and every of 1 or more"
         )
-    if arch.ffn < 1 and arch.dense_layer_count:
+    if moe.every >= 1 and arch.ffn < 1 and arch.dense_layer_count:
         problem = f"is 0 with {arch.dense_layer_count} dense layers"
         yield InvalidArchitecture("ffn", problem, "give the width of the dense layers")
 
