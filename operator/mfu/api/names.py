@@ -60,7 +60,9 @@ DECISION_ANNOTATION_PREFIX: Final = f"{GROUP}/decision-"
 RECOMMENDED_AFFINITY_ANNOTATION: Final = f"{GROUP}/recommended-affinity"
 """Ready-to-paste `affinity` block, JSON."""
 RECOMMENDED_REPLICAS_ANNOTATION: Final = f"{GROUP}/recommended-replicas"
+"""Replicas that would carry the load, a whole number."""
 RECOMMENDED_MIG_PROFILE_ANNOTATION: Final = f"{GROUP}/recommended-mig-profile"
+"""Smallest MIG profile that would do, such as 1g.10gb."""
 
 # Reserved for the rungs of the ladder that act
 PLACEMENT_GATE: Final = f"{GROUP}/placement"
