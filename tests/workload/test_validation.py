@@ -46,7 +46,9 @@ def test_contradiction_names_its_field(field: str, arch: Architecture) -> None:
 
 
 def test_zero_divisors_are_reported_not_raised() -> None:
-    assert {problem.field for problem in problems(replace(GOOD, ffn=0, moe=MoE(8, 2, 64, every=0)))} == {"moe.dense_layers"}
+    assert {problem.field for problem in problems(replace(GOOD, ffn=0, moe=MoE(8, 2, 64, every=0)))} == {
+        "moe.dense_layers"
+    }
 
 
 def test_a_sound_architecture_passes_unchanged() -> None:

@@ -63,7 +63,7 @@ _family("mi355x", "mi355x")
 _WORKSTATION = ((("rtx", "pro", "6000"), "rtx-pro-6000-bw-server"), (("rtx", "6000", "ada"), "rtx-6000-ada"))
 _GLUED = re.compile(r"(sxm\d?|pcie|nvl\d*)")
 _COUNT_BEFORE = re.compile(r"\b\d+\s*[x×]\s*(?=[a-z])")
-_COUNT_AFTER = re.compile(r"(?<=[a-z0-9])\s*[x×]\s*\d+\b")
+_COUNT_AFTER = re.compile(r"(?:(?<=\d)|\s)[x×]\s*\d+\b")
 _MEMORY = re.compile(r"^(\d+)(?:g|gb|gib)?$")
 
 

@@ -199,6 +199,6 @@ def _profile(row: Row, gpu: GPU, sm_counts: Mapping[_Shape, int]) -> MIGProfile:
 
 def _slice_memory_bytes(row: Row, gpu: GPU) -> float:
     if row["mem_gib_actual"]:
-        return float(row["mem_gib_actual"]) * GIB
+        return min(float(row["mem_gib_actual"]) * GIB, gpu.memory_bytes)
     share = int(row["memory_slices"]) / int(row["memory_slices_total"])
     return min(gigabytes_to_bytes(float(row["mem_gb_nominal"])), gpu.memory_bytes * share)
