@@ -1,4 +1,4 @@
-"""Writes docs/api-reference.md from the types in mfu.api. `--check` writes nothing and fails when it differs."""
+"""Writes docs/api-reference.md from the types in mfu.api: `python -m tools.gen_api_reference [--check]`."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-
-import crdgen
 from mfu.api import causes, conditions, names
+
+from tools import crdgen
 
 Schema = dict[str, Any]
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "api-reference.md"

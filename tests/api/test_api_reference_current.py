@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "tools"))
+from tools import gen_api_reference
 
-import gen_api_reference  # noqa: E402
-from mfu.api.causes import Cause  # noqa: E402
-from mfu.api.conditions import ConditionType  # noqa: E402
+ROOT = Path(__file__).parents[2]
+from mfu.api.causes import Cause
+from mfu.api.conditions import ConditionType
 
 PAGE = (ROOT / "docs" / "api-reference.md").read_text()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,10 +9,9 @@ from typing import Any
 import pytest
 import yaml
 
-ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "tools"))
+from tools import crdgen
 
-import crdgen  # noqa: E402
+ROOT = Path(__file__).parents[2]
 
 FILES = sorted((ROOT / "crds").glob("*.yaml"))
 
