@@ -45,6 +45,7 @@ def labels(node: NodeSpec) -> dict[str, str]:
         "kubernetes.io/hostname": node.name,
         "topology.kubernetes.io/zone": node.zone,
         "cloud.provider.com/topology-block": node.block,
+        "topology.kubernetes.io/rack": node.rack,
         "cloud.provider.com/topology-rack": node.rack,
         SIMULATED_LABEL: "true",
         "nvidia.com/gpu.present": "true",

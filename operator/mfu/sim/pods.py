@@ -49,4 +49,13 @@ class Workload:
     def sim_pods(self) -> Iterator[SimPod]:
         for number in range(self.pods):
             node = self.nodes[number % len(self.nodes)] if self.nodes else None
-            yield SimPod(self.namespace, f"{self.name}-{number}", self.name, self.truth, self.gpus, self.resource, node)
+            yield SimPod(
+                namespace=self.namespace,
+                name=f"{self.name}-{number}",
+                owner=self.name,
+                truth=self.truth,
+                count=self.gpus,
+                resource=self.resource,
+                node=node,
+                started=self.started,
+            )

@@ -156,7 +156,7 @@ async def serve(
     fleet: Fleet, port: int = 0, *, host: str = "127.0.0.1", endpoint: Endpoint | None = None
 ) -> AsyncIterator[str]:
     """The endpoint on that port (0: a free one) for the length of the block; gives its URL."""
-    runner = web.AppRunner((endpoint or Endpoint(fleet)).application(), access_log=None, shutdown_timeout=1.0)
+    runner = web.AppRunner((endpoint or Endpoint(fleet)).application(), access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     try:
         site = web.TCPSite(runner, host, port)

@@ -1,0 +1,107 @@
+"""Pod objects become simulated pods; what is no GPU pod is none."""
+
+import logging
+
+import pytest
+from mfu.sim.fleet import Fleet
+from mfu.sim.inventory import parse_nodes
+from mfu.sim.kube import PodFollower, owner_name, sim_pod
+from mfu.sim.truth import IDLE, Fault, InvalidPlan, Truth
+
+PREFIX = "sim.mfu.gpuaas.io/"
+
+
+def pod(name="t-0", *, gpus=8, annotations=None, phase="Running", node="h100-sxm5-00", **metadata):
+    resources = {"limits": {"nvidia.com/gpu": str(gpus)}} if gpus else {}
+    return {
+        "metadata": {
+            "namespace": "a",
+            "name": name,
+            "creationTimestamp": "2026-11-22T06:00:00Z",
+            "annotations": annotations or {},
+            **metadata,
+        },
+        "spec": {"nodeName": node, "containers": [{"name": "side"}, {"name": "main", "resources": resources}]},
+        "status": {"phase": phase},
+    }
+
+
+def owned_by(kind, name, **labels):
+    return {"ownerReferences": [{"kind": kind, "name": name, "controller": True}], "labels": labels}
+
+
+def test_a_bound_gpu_pod_is_simulated_as_annotated():
+    found = sim_pod(pod(annotations={PREFIX + "mfu": "0.14", PREFIX + "fault": "slow-link"}), {})
+
+    assert found.truth == Truth(0.14, Fault.SLOW_LINK)
+    assert (found.count, found.container, found.node, found.started) == (8, "main", "h100-sxm5-00", 1795327200.0)
+
+
+def test_an_unannotated_pod_is_idle_or_as_planned():
+    planned = Truth(0.3)
+
+    assert sim_pod(pod(), {}).truth is IDLE
+    assert sim_pod(pod(**owned_by("Job", "t")), {"a/t": planned}).truth is planned
+
+
+@pytest.mark.parametrize("other", [pod(gpus=0), pod(phase="Succeeded"), pod(phase="Failed")])
+def test_pods_that_hold_no_gpu_are_none(other):
+    assert sim_pod(other, {}) is None
+
+
+def test_owners_are_jobs_and_deployments():
+    assert owner_name({"name": "p"}) == "p"
+    assert owner_name({"name": "p", **owned_by("Job", "train")}) == "train"
+    assert owner_name({"name": "p", **owned_by("ReplicaSet", "web-7c9d", **{"pod-template-hash": "7c9d"})}) == "web"
+
+
+def test_bad_annotations_are_refused():
+    with pytest.raises(InvalidPlan):
+        sim_pod(pod(annotations={PREFIX + "mfu": "lots"}), {})
+
+
+def follower():
+    fleet = Fleet(parse_nodes("H100-SXM5=1"), (), 0)
+    return fleet, PodFollower(None, fleet)
+
+
+def seen(watcher, *pods):
+    found = (watcher._project(each) for each in pods)
+    watcher.informer.objects = {each.key: each for each in found if each is not None}
+    watcher._reconcile()
+
+
+def test_the_fleet_follows_the_pods():
+    fleet, watcher = follower()
+    seen(watcher, pod("t-0", gpus=4), pod("t-1", gpus=4), pod("u", node="real-node"))
+    assert set(fleet.pods) == {"a/t-0", "a/t-1"}
+    seen(watcher, pod("t-1", gpus=4), pod("t-2", gpus=2))
+
+    assert set(fleet.pods) == {"a/t-1", "a/t-2"}
+    assert [slot.index for slot in fleet.held_by("a/t-1")] == [4, 5, 6, 7]
+
+
+def test_a_changed_annotation_changes_the_truth():
+    fleet, watcher = follower()
+    seen(watcher, pod())
+    seen(watcher, pod(annotations={PREFIX + "mfu": "0.4"}))
+
+    assert fleet.pods["a/t-0"].truth.mfu == 0.4
+
+
+def test_a_pod_that_cannot_be_simulated_is_told_once(caplog):
+    _, watcher = follower()
+    with caplog.at_level(logging.WARNING):
+        seen(watcher, pod(gpus=9))
+        seen(watcher, pod(gpus=9))
+
+    assert len(caplog.records) == 1
+
+
+def test_a_pod_with_nonsense_annotations_is_idle_and_says_so(caplog):
+    fleet, watcher = follower()
+    with caplog.at_level(logging.WARNING):
+        seen(watcher, pod(annotations={PREFIX + "mfu": "lots"}))
+
+    assert fleet.pods["a/t-0"].truth is IDLE
+    assert "mfu" in caplog.text
