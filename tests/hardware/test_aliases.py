@@ -113,9 +113,7 @@ def test_training_rows_have_the_peak_of_the_data_set() -> None:
         found = dataset_gpu(row["gpu"])
         assert isinstance(found, GPU)
         peak = float(row["dense_peak_tflops"]) * 1e12
-        assert found.reference_peak_flops_per_s == pytest.approx(float(row["dense_peak_tflops"]) * 1e12, rel=0.01), row[
-            "id"
-        ]
+        assert found.reference_peak_flops_per_s == pytest.approx(peak, rel=0.01), row["id"]
 
 
 def test_aliases_never_reach_telemetry() -> None:
