@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tools import gen_api_reference
-
-ROOT = Path(__file__).parents[2]
 from mfu.api.causes import Cause
 from mfu.api.conditions import ConditionType
 
+from tools import gen_api_reference
+
+ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "api-reference.md").read_text()
 
 

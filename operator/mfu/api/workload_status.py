@@ -193,6 +193,28 @@ class Loss(Resource):
     """Readings that it rests on."""
 
 
+class Reading(Resource):
+    """One figure as other dashboards show it for the same GPUs, for comparison with MFU."""
+
+    name: Word
+    """What is read, such as GPU utilisation."""
+    value: Decimal
+    """Mean over the workload's devices in the 10 min window."""
+    unit: Word = ""
+    """fraction, W or Hz."""
+
+
+class Part(Resource):
+    """One named part of the peak that the prediction says is lost."""
+
+    name: Word
+    """Name of the part, such as pipeline bubble."""
+    share: Decimal
+    """Share of the peak (fraction); with the expected MFU all parts add up to 1."""
+    seconds: Decimal | None = None
+    """Time that it takes of a step."""
+
+
 class History(Resource):
     """Observed efficiency before and after a change."""
 
@@ -259,6 +281,10 @@ class WorkloadStatus(Resource):
     """The best within spec.tunable on the same GPUs."""
     observed: Annotated[tuple[Observed, ...], list_map("window", "meter", bound=16)] = ()
     """What was measured, per window and meter."""
+    waterfall: Annotated[tuple[Part, ...], list_map("name", bound=32)] = ()
+    """Where the peak goes by prediction, from the peak down to expected."""
+    readings: Annotated[tuple[Reading, ...], list_map("name", bound=16)] = ()
+    """What other dashboards show for the same GPUs."""
     losses: Annotated[tuple[Loss, ...], list_map("cause", "explains", bound=32)] = ()
     """Where the rest went, largest first."""
     cost: Cost | None = None
