@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,15 +17,13 @@ class BadConfig(Exception):
     """The configuration can not be used; the message names file, field and what is wrong."""
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, alias_generator=lambda name: _camel(name), validate_by_name=True
-    )
-
-
 def _camel(name: str) -> str:
     first, *rest = name.split("_")
     return first + "".join(word.capitalize() for word in rest)
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=_camel, validate_by_name=True)
 
 
 class PodDiscovery(_Section):
@@ -128,7 +125,7 @@ def load(path: Path | None) -> Config:
     except OSError as error:
         raise BadConfig(f"{path}: can not be read: {error.strerror}") from error
     except yaml.YAMLError as error:
-        raise BadConfig(f"{path}: is no YAML: {re.sub(r'\\s+', ' ', str(error))}") from error
+        raise BadConfig(f"{path}: is no YAML: {' '.join(str(error).split())}") from error
     return parse(document, str(path))
 
 

@@ -16,7 +16,7 @@ from mfu.engine.plan import WorkloadPlan
 from mfu.engine.snapshot import FleetReadings, PodView
 from mfu.engine.where import device_of
 from mfu.hardware.types import Device
-from mfu.observe import fleet_counters_mfu
+from mfu.observe.counters import fleet_counters_mfu, peak_table
 
 WHOLE = "nvidia.com/gpu"
 
@@ -103,8 +103,8 @@ def _estimates(readings: FleetReadings, nodes: Mapping[str, NodeView]) -> dict[s
     """Reference MFU by pod key from counters alone, for pods that declare nothing. Unknown pods are absent."""
     if not readings.devices:
         return {}
-    devices = [_device_read(each.node, each.mig_profile, nodes) for each in readings.devices]
-    mfu = fleet_counters_mfu(readings.values, devices)
+    devices = tuple(_device_read(each.node, each.mig_profile, nodes) for each in readings.devices)
+    mfu = fleet_counters_mfu(readings.values, peak_table(devices))
     by_pod: dict[str, list[float]] = defaultdict(list)
     for identity, value in zip(readings.devices, mfu.tolist(), strict=True):
         if identity.pod is not None and not identity.shared and not np.isnan(value):

@@ -102,6 +102,20 @@ def loss(finding: Finding) -> JSON:
     )
 
 
+def waterfall(prediction: Prediction) -> list[JSON] | None:
+    parts = [
+        {"name": each.name, "share": f"{each.fraction:.4f}", "seconds": f"{each.seconds:.4g}"}
+        for each in prediction.waterfall
+    ]
+    return parts[:32] or None
+
+
+def readings(assessment: Assessment) -> list[JSON] | None:
+    """Only numbers; words are evidence and stand with their finding."""
+    shown = [each for each in assessment.readings if not isinstance(each.value, str)]
+    return [{"name": each.name, "value": f"{each.value:.6g}", "unit": each.unit} for each in shown][:16] or None
+
+
 def decisions(made: Iterable[Decision], before: Sequence[Mapping[str, Any]], now: float) -> list[JSON]:
     """`evaluatedAt` stays while outcome and reason stay."""
     known = {each.get("type"): each for each in before}

@@ -25,7 +25,7 @@ from mfu.engine.plan import Event, WorkloadPlan
 from mfu.engine.snapshot import PodView, WorkloadView
 from mfu.engine.text import compact_json
 from mfu.engine.where import Candidate, Held, UnknownProduct, candidates, held
-from mfu.observe import assess
+from mfu.observe.assess import Hints, assess
 from mfu.observe.assessment import Assessment, TelemetryState
 from mfu.observe.readings import WorkloadSeries
 from mfu.predict import attainable, model_flops_per_token, predict
@@ -120,7 +120,15 @@ def _measured(judged: Judged, pods: Sequence[PodView], series: WorkloadSeries | 
     running = judged.holding.gpus > 0
     assessment = None
     if running:
-        assessment = assess(setup, candidate.placement, prediction, best, series, around.now)
+        assessment = assess(
+            setup,
+            candidate.placement,
+            expected=prediction,
+            attainable=best,
+            series=series,
+            now=around.now,
+            hints=Hints(gpus=judged.holding.gpus),
+        )
     spent = _cost(replace(judged, best=best), prediction, assessment)
     case = Case(
         key=judged.view.key,
@@ -196,6 +204,8 @@ def _say(judged: Judged, now: float) -> WorkloadPlan:
         "expected": [status.expected(*each) for each in judged.predictions] or None,
         "attainable": status.attainable(judged.best) if judged.best else None,
         "observed": _observed(judged.assessment),
+        "waterfall": status.waterfall(prediction) if prediction else None,
+        "readings": status.readings(judged.assessment) if judged.assessment else None,
         "losses": _losses(judged.assessment),
         "cost": status.cost(judged.spent, judged.policy),
         "decisions": made or None,

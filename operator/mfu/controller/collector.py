@@ -1,0 +1,97 @@
+"""Reads every source at its own pace into the store, and knows whether telemetry has warmed up."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from mfu.controller.metrics import OperatorMetrics
+from mfu.observe.readings import GPURound, ProgressReading, SourceState
+from mfu.telemetry.sources import ProgressSource, Source
+from mfu.telemetry.store import Store
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+WARM_ROUNDS = 2
+"""A rate needs two rounds."""
+
+
+@dataclass(slots=True)
+class Collector:
+    """One task a source. A source that fails is a state in the metrics, never the end of the others."""
+
+    store: Store
+    metrics: OperatorMetrics
+    changed: Callable[[], None]
+    sources: dict[str, tuple[Source, float]] = field(default_factory=dict)
+    """By name: the source and its interval in seconds."""
+    progress: tuple[ProgressSource, float] | None = None
+    rounds: dict[str, int] = field(default_factory=dict)
+    states: dict[str, SourceState] = field(default_factory=dict)
+    messages: dict[str, str] = field(default_factory=dict)
+
+    async def run(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            for name, (source, interval) in self.sources.items():
+                group.create_task(self._devices(name, source, interval), name=f"source-{name}")
+            if self.progress is not None:
+                group.create_task(self._progress(*self.progress), name="source-progress")
+
+    @property
+    def warm(self) -> bool:
+        """Every source has been asked often enough that silence means silence."""
+        names = [*self.sources, *(["progress"] if self.progress else [])]
+        return all(self.rounds.get(name, 0) >= WARM_ROUNDS for name in names)
+
+    async def _devices(self, name: str, source: Source, interval: float) -> None:
+        async for now in _every(interval):
+            with self.metrics.scrape_seconds.labels(name).time():
+                read = await self._guarded(name, source.read(now))
+            if read is not None:
+                self.store.add_round(read)
+                self._note(name, read)
+            self._done(name)
+
+    async def _progress(self, source: ProgressSource, interval: float) -> None:
+        async for now in _every(interval):
+            with self.metrics.scrape_seconds.labels("progress").time():
+                readings: tuple[ProgressReading, ...] = await self._guarded("progress", source.read(now)) or ()
+            self.store.add_progress(readings)
+            if source.problems:
+                self.messages["progress"] = "; ".join(sorted(source.problems.values())[:3])
+            self._done("progress")
+
+    async def _guarded(self, name: str, reading: Awaitable[T]) -> T | None:
+        try:
+            return await reading
+        except Exception:
+            # Adapters promise not to raise; a promise broken by one must not silence the rest.
+            log.exception("source=%s failed", name)
+            return None
+
+    def _note(self, name: str, read: GPURound) -> None:
+        if self.states.get(name) is not read.state or self.messages.get(name, "") != read.message:
+            log.info("source=%s state=%s devices=%d %s", name, read.state, len(read.devices), read.message)
+        self.states[name], self.messages[name] = read.state, read.message
+        for state in SourceState:
+            self.metrics.source_state.labels(name, str(state)).set(float(state is read.state))
+        self.metrics.readings.set(len(read.devices))
+
+    def _done(self, name: str) -> None:
+        self.rounds[name] = self.rounds.get(name, 0) + 1
+        self.changed()
+
+
+async def _every(interval: float) -> AsyncIterator[float]:
+    """Wall-clock times, `interval` apart by the monotonic clock; a late round does not make the next ones bunch up."""
+    loop = asyncio.get_running_loop()
+    due = loop.time()
+    while True:
+        yield time.time()
+        due = max(due + interval, loop.time())
+        await asyncio.sleep(due - loop.time())

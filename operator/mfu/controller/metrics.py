@@ -1,0 +1,197 @@
+"""Prometheus metrics: the last plan's figures, and how the operator itself is doing. All names are in METRICS."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from mfu.account.rollup import Figure
+from mfu.api.conditions import ConditionType
+from mfu.engine.plan import Plan, WorkloadPlan
+from mfu.observe.assessment import Finding
+
+WORKLOAD_LABELS = ("namespace", "workload")
+GROUPS = ("node", "namespace", "product")
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """One metric of the documentation table."""
+
+    name: str
+    help: str
+    labels: tuple[str, ...]
+
+
+WORKLOAD = (
+    Named("mfu_workload_expected_mfu_ratio", "Expected MFU as declared and placed.", WORKLOAD_LABELS),
+    Named("mfu_workload_expected_mbu_ratio", "Expected memory-bandwidth utilisation.", WORKLOAD_LABELS),
+    Named("mfu_workload_attainable_mfu_ratio", "Best MFU within spec.tunable on the same GPUs.", WORKLOAD_LABELS),
+    Named("mfu_workload_gpus", "GPUs (or MIG slices) that it holds, or declares while it holds none.", WORKLOAD_LABELS),
+    Named("mfu_workload_cost_per_hour", "Price of its GPUs per hour, in the policy's currency.", WORKLOAD_LABELS),
+    Named("mfu_workload_lost_per_hour", "Part of that price that pays for lost FLOPs.", WORKLOAD_LABELS),
+)
+OBSERVED = (
+    Named("mfu_workload_observed_mfu_ratio", "Observed MFU.", (*WORKLOAD_LABELS, "window", "meter")),
+    Named("mfu_workload_observed_mbu_ratio", "Observed MBU.", (*WORKLOAD_LABELS, "window", "meter")),
+    Named(
+        "mfu_workload_reference_mfu_ratio",
+        "Observed model FLOPs over the dense 16-bit peak.",
+        (*WORKLOAD_LABELS, "window", "meter"),
+    ),
+    Named("mfu_workload_coverage_ratio", "Share of GPU-time measured.", (*WORKLOAD_LABELS, "window", "meter")),
+)
+CAUSE = Named("mfu_workload_cause", "1 for the main cause of loss.", (*WORKLOAD_LABELS, "cause"))
+LOSS = Named(
+    "mfu_workload_loss_ratio", "Share of peak lost, by cause.", (*WORKLOAD_LABELS, "cause", "explains", "actor")
+)
+CONDITION = Named(
+    "mfu_workload_condition",
+    "1 where the condition is True, 0 where False, absent while Unknown.",
+    (*WORKLOAD_LABELS, "type"),
+)
+FIGURES = (
+    ("mfu_ratio", "Reference MFU of all GPUs, idle ones included.", "mfu"),
+    ("allocated_mfu_ratio", "Reference MFU of allocated GPUs.", "allocated_mfu"),
+    ("price_weighted_mfu_ratio", "Reference MFU weighted by price.", "price_weighted_mfu"),
+    ("gpus", "GPUs; MIG slices count as their share of one.", "gpus"),
+    ("allocated_gpus", "GPUs that pods hold.", "allocated_gpus"),
+    ("measured_ratio", "Share of GPUs measured by progress.", "measured"),
+    ("estimated_ratio", "Share of GPUs estimated by counters.", "estimated"),
+    ("idle_ratio", "Share of GPUs that nobody holds.", "idle"),
+    ("unknown_ratio", "Share of GPUs of which nothing is known.", "unknown"),
+    ("cost_per_hour", "Price per hour, where known.", "cost_per_hour"),
+)
+
+
+class PlanCollector(Collector):
+    """Renders the newest plan; what is unknown is absent, never 0."""
+
+    def __init__(self, plan: Callable[[], Plan | None]) -> None:
+        self._plan = plan
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        plan = self._plan()
+        if plan is None:
+            return
+        yield from _workloads(plan.workloads)
+        yield from _observed(plan.workloads)
+        yield from _causes(plan.workloads)
+        figures = plan.figures
+        if figures.fleet is not None:
+            yield from _figures("fleet", (), [((), figures.fleet)])
+        for group, members in zip(GROUPS, (figures.nodes, figures.namespaces, figures.products), strict=True):
+            yield from _figures(group, (group,), [((name,), each) for name, each in members.items()])
+
+
+def _family(named: Named, samples: Iterable[tuple[Sequence[str], float | None]]) -> GaugeMetricFamily:
+    family = GaugeMetricFamily(named.name, named.help, labels=named.labels)
+    for labels, value in samples:
+        if value is not None:
+            family.add_metric(list(labels), value)
+    return family
+
+
+def _workloads(plans: Sequence[WorkloadPlan]) -> Iterator[GaugeMetricFamily]:
+    def row(plan: WorkloadPlan) -> tuple[float | None, ...]:
+        return (
+            plan.expected.mfu if plan.expected else None,
+            plan.expected.mbu if plan.expected else None,
+            plan.attainable.prediction.mfu if plan.attainable else None,
+            plan.gpus,
+            plan.cost_per_hour,
+            plan.lost_per_hour,
+        )
+
+    values = [((plan.namespace, plan.name), row(plan)) for plan in plans]
+    for column, named in enumerate(WORKLOAD):
+        yield _family(named, ((labels, each[column]) for labels, each in values))
+
+
+def _observed(plans: Sequence[WorkloadPlan]) -> Iterator[GaugeMetricFamily]:
+    rows = [
+        ((plan.namespace, plan.name, str(each.window), str(each.meter)), each)
+        for plan in plans
+        if plan.assessment
+        for each in plan.assessment.observations
+    ]
+    yield _family(OBSERVED[0], ((labels, each.mfu) for labels, each in rows))
+    yield _family(OBSERVED[1], ((labels, each.mbu) for labels, each in rows))
+    yield _family(OBSERVED[2], ((labels, each.reference_mfu) for labels, each in rows))
+    yield _family(OBSERVED[3], ((labels, each.coverage) for labels, each in rows))
+
+
+def _causes(plans: Sequence[WorkloadPlan]) -> Iterator[GaugeMetricFamily]:
+    judged = [plan for plan in plans if plan.assessment is not None]
+    yield _family(CAUSE, (((p.namespace, p.name, str(p.assessment.cause)), 1.0) for p in judged if p.assessment))
+    yield _family(
+        LOSS,
+        (
+            ((p.namespace, p.name, str(each.cause), str(each.explains), str(each.actor)), each.share)
+            for p in judged
+            if p.assessment
+            for each in _once(p)
+        ),
+    )
+    known = {"True": 1.0, "False": 0.0}
+    yield _family(
+        CONDITION,
+        (
+            ((plan.namespace, plan.name, each["type"]), known.get(each["status"]))
+            for plan in plans
+            for each in plan.status.get("conditions") or ()
+            if each["type"] in set(ConditionType)
+        ),
+    )
+
+
+def _once(plan: WorkloadPlan) -> Iterable[Finding]:
+    """One finding per cause, loss and actor: two series with the same labels would spoil the whole scrape."""
+    findings = plan.assessment.findings if plan.assessment else ()
+    return {(each.cause, each.explains, each.actor): each for each in reversed(findings)}.values()
+
+
+def _figures(
+    group: str, labels: tuple[str, ...], members: Sequence[tuple[tuple[str, ...], Figure]]
+) -> Iterator[GaugeMetricFamily]:
+    for suffix, text, attribute in FIGURES:
+        named = Named(f"mfu_{group}_{suffix}", text, labels)
+        yield _family(named, ((key, getattr(each, attribute)) for key, each in members))
+
+
+class OperatorMetrics:
+    """Counters and gauges of the process itself, in a registry of their own."""
+
+    def __init__(self, plan: Callable[[], Plan | None]) -> None:
+        self.registry = CollectorRegistry()
+        self.registry.register(PlanCollector(plan))
+        self.cycle_seconds = Histogram(
+            "mfu_operator_cycle_seconds",
+            "Time of one cycle, by step.",
+            ["step"],
+            registry=self.registry,
+            buckets=(0.005, 0.02, 0.1, 0.5, 1, 2, 5, 10),
+        )
+        self.cycles = Counter("mfu_operator_cycles", "Cycles run, by result.", ["result"], registry=self.registry)
+        self.writes = Gauge("mfu_operator_writes", "Writes since start, by result.", ["result"], registry=self.registry)
+        self.objects = Gauge("mfu_operator_objects", "Objects in each informer.", ["kind"], registry=self.registry)
+        self.relists = Gauge("mfu_operator_relists", "Full lists per informer.", ["kind"], registry=self.registry)
+        self.contact_age = Gauge(
+            "mfu_operator_watch_age_seconds", "Since the last word of each watch.", ["kind"], registry=self.registry
+        )
+        self.source_state = Gauge(
+            "mfu_telemetry_source_state", "1 for the state of each source.", ["source", "state"], registry=self.registry
+        )
+        self.readings = Gauge("mfu_telemetry_devices", "Devices with a fresh reading.", registry=self.registry)
+        self.scrape_seconds = Histogram(
+            "mfu_telemetry_round_seconds",
+            "Time of one round of readings.",
+            ["source"],
+            registry=self.registry,
+            buckets=(0.01, 0.05, 0.2, 1, 3, 10, 30),
+        )
+        self.leader = Gauge("mfu_operator_leader", "1 while this process may write.", registry=self.registry)

@@ -1,0 +1,222 @@
+"""The kopf shell: start-up, shutdown, login, and the watch on what admins write by hand. The work is in the loop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+import uuid
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import kopf
+
+from mfu.api.names import GROUP, VERSION
+from mfu.cluster.client import KubeClient
+from mfu.cluster.connection import SERVICE_ACCOUNT, connect
+from mfu.cluster.lease import Lease
+from mfu.cluster.state import ClusterState
+from mfu.cluster.writer import Writer
+from mfu.controller.collector import Collector
+from mfu.controller.config import Config
+from mfu.controller.loop import Loop, Trigger
+from mfu.controller.metrics import OperatorMetrics
+from mfu.controller.server import serve
+from mfu.controller.targets import exporter_targets, progress_endpoints
+from mfu.telemetry.dcgm import DCGMFleet
+from mfu.telemetry.sources import DirectScrape, ProgressScrape
+from mfu.telemetry.store import Store
+
+log = logging.getLogger(__name__)
+
+WATCH_SILENT_SECONDS: Final = 180.0
+CYCLE_SILENT_SECONDS: Final = 180.0
+
+
+@dataclass(slots=True)
+class Operator:
+    """All parts, built once, run until cancelled. `port` is where it serves once it does."""
+
+    config: Config
+    kubeconfig: Path | None = None
+    port: int | None = None
+    loop: Loop | None = None
+    collector: Collector | None = None
+    lease: Lease | None = None
+    started_at: float | None = None
+    _stack: AsyncExitStack = field(default_factory=AsyncExitStack)
+    _tasks: asyncio.Task[None] | None = None
+
+    async def start(self, stop: asyncio.Event) -> None:
+        """Build, serve probes, and run everything in the background; `stop` is set when a part ends by itself."""
+        self.started_at = asyncio.get_running_loop().time()
+        client = await self._stack.enter_async_context(KubeClient(connect(self.kubeconfig)))
+        self._build(client)
+        if self.loop is None:
+            raise RuntimeError("the loop was not built")
+        server = self.config.server
+        self.port = await self._stack.enter_async_context(
+            serve(
+                self.loop.metrics.registry,
+                host=server.host,
+                port=server.port,
+                healthy=self.unhealthy,
+                ready=self.unready,
+            )
+        )
+        log.info("serving port=%d", self.port)
+        self._tasks = asyncio.create_task(self._run(stop), name="operator")
+
+    async def stop(self) -> None:
+        if self._tasks is not None:
+            self._tasks.cancel()
+            await asyncio.gather(self._tasks, return_exceptions=True)
+        if self.lease is not None:
+            await self.lease.release()
+        await self._stack.aclose()
+
+    def unhealthy(self) -> str | None:
+        """Liveness: only what a restart would mend. An API server or exporter that is away is not our illness."""
+        loop, now = self.loop, asyncio.get_running_loop().time()
+        if loop is None or loop.finished_at is None:
+            return None
+        silent = now - loop.finished_at
+        return f"no cycle for {silent:.0f} s" if silent > CYCLE_SILENT_SECONDS else None
+
+    def unready(self) -> str | None:
+        if self.loop is None:
+            return "starting"
+        if not self.loop.state.synced:
+            return "informers are not synced"
+        if self.loop.finished_at is None:
+            return "waiting for the first cycle (lease, telemetry warm-up)"
+        return None
+
+    def _build(self, client: KubeClient) -> None:
+        settings = self.config.cycle
+        trigger = Trigger(
+            idle=settings.idle_seconds, longest=settings.longest_wait_seconds, resync=settings.resync_seconds
+        )
+        dcgm = self.config.dcgm
+        selector = dcgm.discovery.label_selector if dcgm.enabled and not dcgm.url_template else None
+        state = ClusterState(client, changed=trigger.mark, exporters=selector)
+        store = Store()
+        metrics = OperatorMetrics(lambda: self.loop.plan if self.loop else None)
+        self.collector = Collector(store, metrics, trigger.mark)
+        self._add_sources(state)
+        if self.config.leader_election.enabled:
+            self.lease = Lease(
+                client, namespace=self._namespace(), name=self.config.leader_election.name, identity=_identity()
+            )
+        writer = Writer(client, may_write=lambda: self.lease is None or self.lease.fresh)
+        self.loop = Loop(
+            state, store, writer, metrics, settings, trigger, ready=self._warm, dry_run=self.config.dry_run
+        )
+
+    def _add_sources(self, state: ClusterState) -> None:
+        if self.collector is None:
+            return
+        dcgm, progress = self.config.dcgm, self.config.progress
+        if dcgm.enabled:
+            adapter = DCGMFleet(dcgm.scrape_interval_seconds, dcgm.collection_interval_seconds)
+            targets = exporter_targets(state, dcgm.url_template, dcgm.discovery)
+            self.collector.sources["dcgm"] = (DirectScrape(targets, adapter), dcgm.scrape_interval_seconds)
+        if progress.enabled:
+            source = ProgressScrape(progress_endpoints(state, progress))
+            self.collector.progress = (source, progress.scrape_interval_seconds)
+
+    def _warm(self) -> bool:
+        now = asyncio.get_running_loop().time()
+        waited = now - (self.started_at if self.started_at is not None else now)
+        return self.collector is None or self.collector.warm or waited >= self.config.cycle.warm_up_seconds
+
+    async def _run(self, stop: asyncio.Event) -> None:
+        try:
+            if self.lease is not None:
+                await self.lease.acquire()
+            await self._run_parts()
+        except* Exception as group:
+            for error in group.exceptions:
+                log.error("part ended: %r", error, exc_info=error)
+        finally:
+            stop.set()
+
+    async def _run_parts(self) -> None:
+        if self.loop is None or self.collector is None:
+            return
+        self.loop.metrics.leader.set(1)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.loop.state.run(), name="informers")
+            group.create_task(self._collect(), name="collector")
+            group.create_task(self.loop.run(), name="loop")
+            if self.lease is not None:
+                group.create_task(self.lease.hold(), name="lease")
+
+    async def _collect(self) -> None:
+        if self.loop is None or self.collector is None:
+            return
+        # Targets come from nodes and pods: the first round asks the right ones.
+        await self.loop.state.wait_synced()
+        await self.collector.run()
+
+    def _namespace(self) -> str:
+        configured = self.config.leader_election.namespace or os.environ.get("POD_NAMESPACE")
+        own = SERVICE_ACCOUNT / "namespace"
+        return configured or (own.read_text().strip() if own.exists() else "default")
+
+
+def _identity() -> str:
+    return f"{os.environ.get('POD_NAME') or socket.gethostname()}_{uuid.uuid4().hex[:8]}"
+
+
+def registry_for(operator: Operator, stop: asyncio.Event) -> kopf.OperatorRegistry:
+    """Everything that kopf does for us, in a registry of its own."""
+    registry = kopf.OperatorRegistry()
+
+    @kopf.on.startup(registry=registry)
+    async def start(settings: kopf.OperatorSettings, **_: Any) -> None:
+        configure(settings)
+        await operator.start(stop)
+
+    @kopf.on.cleanup(registry=registry)
+    async def finish(**_: Any) -> None:
+        await operator.stop()
+
+    @kopf.on.login(registry=registry)
+    def login(**kwargs: Any) -> kopf.ConnectionInfo | None:
+        return kopf.login_with_kubeconfig(**kwargs) or kopf.login_with_service_account(**kwargs)
+
+    # Marks and returns; the informers hold the truth, kopf never reports a deletion after a re-list.
+    @kopf.on.event(GROUP, VERSION, "mfupolicies", registry=registry)
+    async def policy_changed(**_: Any) -> None:
+        if operator.loop is not None:
+            operator.loop.trigger.mark()
+
+    return registry
+
+
+def configure(settings: kopf.OperatorSettings) -> None:
+    """No peering (we hold a Lease), no scanning (no rights needed), no events, bounded patience with the network."""
+    settings.peering.standalone = True
+    settings.scanning.disabled = True
+    settings.posting.enabled = False
+    settings.watching.chunk_size = 500
+    settings.watching.server_timeout = 600
+    settings.networking.request_timeout = 30
+    settings.networking.connect_timeout = 5
+    settings.networking.error_backoffs = (0.5, 1, 2, 5, 10, 20, 30)
+    settings.queueing.idle_timeout = 0.5
+    settings.queueing.exit_timeout = 2
+    settings.persistence.finalizer = f"{GROUP}/unused"
+
+
+async def operate(config: Config, kubeconfig: Path | None) -> int:
+    """Run until a signal; 1 when a part ended by itself (a lost lease: the next one starts in seconds)."""
+    operator, broken = Operator(config, kubeconfig), asyncio.Event()
+    if kubeconfig is not None:
+        os.environ["KUBECONFIG"] = str(kubeconfig)
+    await kopf.operator(registry=registry_for(operator, broken), clusterwide=True, standalone=True, stop_flag=broken)
+    return 1 if broken.is_set() else 0

@@ -1,0 +1,90 @@
+"""Whom to read: exporters from the configuration, progress endpoints from what workloads declare on their own pods."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+from mfu.api.inference import Phase
+from mfu.api.modelworkload import Mode, Progress, WorkloadSpec
+from mfu.cluster.state import ClusterState
+from mfu.controller import config
+from mfu.engine.match import assign
+from mfu.engine.snapshot import PodView
+from mfu.observe.readings import Counter, ProgressReading
+from mfu.telemetry.engines import read_engine
+from mfu.telemetry.errors import NotExposition
+from mfu.telemetry.progress import Declared, Pod, declared
+from mfu.telemetry.sources import Endpoint, Target
+
+
+def exporter_targets(
+    state: ClusterState, url_template: str | None, discovery: config.PodDiscovery
+) -> Callable[[], Iterable[Target]]:
+    """One target a GPU node from the template, or one for each exporter pod that is found."""
+
+    def from_template() -> Iterator[Target]:
+        for node in state.nodes.objects:
+            yield Target(node, (url_template or "").format(node=node), node)
+
+    def from_pods() -> Iterator[Target]:
+        exporters = state.exporters.objects if state.exporters else {}
+        for each in exporters.values():
+            host = f"[{each.address}]" if ":" in each.address else each.address
+            yield Target(each.node, f"http://{host}:{discovery.port}{discovery.path}", each.node)
+
+    return from_template if url_template else from_pods
+
+
+def progress_endpoints(state: ClusterState, settings: config.Progress) -> Callable[[], Iterable[Endpoint]]:
+    """Endpoints of running pods whose workload declares where it reports. Address and pod are the cluster's word."""
+
+    def endpoints() -> Iterator[Endpoint]:
+        workloads = tuple(state.workloads.objects.values())
+        assignment = assign(workloads, state.pods.objects.values())
+        for view in workloads:
+            if view.spec is None or view.spec.progress is None:
+                continue
+            read = reader(view.spec, view.spec.progress)
+            for pod in assignment.pods.get(view.key, ()):
+                url = _url(pod, view.spec.progress, settings)
+                if url is not None and pod.bound:
+                    yield Endpoint(Pod(pod.namespace, pod.name), url, read)
+
+    return endpoints
+
+
+def _url(pod: PodView, progress: Progress, settings: config.Progress) -> str | None:
+    if settings.url_template:
+        return settings.url_template.format(namespace=pod.namespace, pod=pod.name)
+    if pod.address is None:
+        return None
+    host = f"[{pod.address}]" if ":" in pod.address else pod.address
+    return f"http://{host}:{progress.port}{progress.path}"
+
+
+def reader(spec: WorkloadSpec, progress: Progress) -> Callable[[bytes, Pod, float], ProgressReading]:
+    """How to read this workload's body: an engine's own counters for serving, beside the one that is declared."""
+    what = Declared(progress.metric, str(progress.unit), str(progress.scope), _counter(spec))
+    if spec.mode is Mode.TRAINING:
+        return lambda body, pod, at: declared(body, pod, at, what)
+    return lambda body, pod, at: _serving(body, pod, at, what)
+
+
+def _serving(body: bytes, pod: Pod, at: float, what: Declared) -> ProgressReading:
+    """The engine's counters win: they leave out cached tokens. The declared one fills what the engine can not tell."""
+    try:
+        engine = read_engine(body, pod, at)
+    except NotExposition:
+        return declared(body, pod, at, what)
+    try:
+        said = declared(body, pod, at, what)
+    except NotExposition:
+        return engine
+    counters = {**said.counters, **engine.counters}
+    return ProgressReading(pod.namespace, pod.name, engine.source, at, counters, {**said.gauges, **engine.gauges})
+
+
+def _counter(spec: WorkloadSpec) -> Counter | None:
+    if spec.mode is Mode.TRAINING or spec.inference is None:
+        return None
+    return Counter.PREFILL_TOKENS if spec.inference.phase is Phase.PREFILL else Counter.DECODE_TOKENS
