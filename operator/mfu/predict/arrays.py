@@ -156,6 +156,10 @@ class Stack(Columns):
     """1 where the head counts as layers when stages are cut."""
     seconds_per_layer: Array
     """Host time to launch one layer forward and backward."""
+    tensor_operations: Array
+    """Times that where the layer is cut by tensor parallelism."""
+    blocking_pipeline: Array
+    """1 where the host waits in every exchange between stages."""
 
 
 @dataclass(frozen=True, slots=True)

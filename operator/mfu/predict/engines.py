@@ -30,6 +30,12 @@ class Engine:
     gradient_bytes: float = 4.0
     balances_head: bool = False
     master_weights: bool = True
+    host_operations: float = 100.0
+    """Operations that the host issues for one layer, forward and backward, without recomputation."""
+    tensor_operations: float = 1.0
+    """Times that many where tensor parallelism adds collectives and their synchronisation."""
+    blocking_pipeline: bool = False
+    """Stages exchange shapes before tensors, and the host waits for both."""
 
 
 _ALL: Final = (
@@ -40,8 +46,15 @@ _ALL: Final = (
     Engine("MLPerf", tensor_overlap=1.0, fused=True, gradient_bytes=2.0),
     Engine("Megatron-LM", tensor_overlap=0.0, fused=True),
     # Megatron-LM of 2021/22 and its DeepSpeed fork: fused softmax over written scores, arXiv 2104.04473 section 4.2
-    Engine("Megatron-LM-2021", fused_attention=False, sequence_parallel=False, data_overlap=0.0, fused=True),
-    Engine("Megatron-LM-2022", fused_attention=False, data_overlap=0.0, fused=True),
+    Engine(
+        "Megatron-LM-2021",
+        fused_attention=False,
+        sequence_parallel=False,
+        data_overlap=0.0,
+        fused=True,
+        host_operations=250,
+    ),
+    Engine("Megatron-LM-2022", fused_attention=False, data_overlap=0.0, fused=True, host_operations=250),
     Engine(
         "Megatron-DeepSpeed",
         fused_attention=False,
@@ -49,9 +62,18 @@ _ALL: Final = (
         data_overlap=0.0,
         fused=True,
         gradient_bytes=2.0,
+        host_operations=250,
     ),
     # huggingface/nanotron: asynchronous tensor-parallel linears, gradients reduced after the last backward
-    Engine("nanotron", data_overlap=0.0, balances_head=True),
+    # before a pipelined send it exchanges the shapes on the host (nanotron/parallel/pipeline_parallel/p2p.py)
+    Engine(
+        "nanotron",
+        data_overlap=0.0,
+        balances_head=True,
+        host_operations=120,
+        tensor_operations=4,
+        blocking_pipeline=True,
+    ),
     # FSDP of PyTorch in mosaicml/llm-foundry: bf16 reduction, FlashAttention through triton
     Engine("llm-foundry", sequence_parallel=False, gradient_bytes=2.0),
     Engine("torchtitan", gradient_bytes=4.0, fused=True),
@@ -97,6 +119,14 @@ def engine(name: str | None) -> Engine:
     return ENGINES[found.lower()] if found else UNKNOWN
 
 
+def _operations(habits: Engine, compiled: bool | None) -> float:
+    """torch.compile leaves about a third of the launches of a transformer block: fused pointwise chains."""
+    return habits.host_operations * (_COMPILED_SHARE if compiled else 1.0)
+
+
+_COMPILED_SHARE: Final = 1.0 / 3.0
+
+
 def stack_of(name: str | None, compiled: bool | None, c: Constants) -> Stack:
     """Habits and factor of one engine as arrays; `compiled` overrides the engine's fusing habit."""
     habits = engine(name)
@@ -110,6 +140,8 @@ def stack_of(name: str | None, compiled: bool | None, c: Constants) -> Stack:
         "fused": fused,
         "gradient_bytes": habits.gradient_bytes,
         "balances_head": habits.balances_head,
-        "seconds_per_layer": c.of("layer_launch", "fused" if fused else None),
+        "seconds_per_layer": _operations(habits, compiled) * c["host_operation"],
+        "tensor_operations": habits.tensor_operations,
+        "blocking_pipeline": habits.blocking_pipeline,
     }
     return Stack(**{key: np.asarray(value, dtype=float) for key, value in values.items()})

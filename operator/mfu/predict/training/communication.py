@@ -73,7 +73,9 @@ def pipeline_seconds(case: Case, c: Constants, batches: Array) -> Array:
     crosses = layout.tensor * layout.context * layout.data >= machine.node
     once = send_seconds(machine, crosses, size)
     passes = 2.0 * layout.virtual * batches * c["pipeline_exposed"]
-    return np.where(layout.pipeline > 1.0, passes * once, 0.0)
+    nodes = machine.gpus / machine.node
+    stall = case.stack.blocking_pipeline * c["pipeline_stall"] * nodes ** c["pipeline_stall_power"] * batches
+    return np.where(layout.pipeline > 1.0, passes * once + stall, 0.0)
 
 
 def data_seconds(case: Case, c: Constants, micro_batch_seconds: Array, batches: Array) -> Array:

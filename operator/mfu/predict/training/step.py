@@ -120,8 +120,12 @@ def host_seconds(case: Case, c: Constants) -> Array:
     """Seconds in which the host launches one micro-batch of one stage."""
     layout = case.layout
     again = 1.0 + c["launch_recompute"] * (layout.recompute == 2.0)
-    cut = 1.0 + c["launch_tensor"] * (layout.tensor > 1.0) + c["launch_shard"] * (layout.zero == 3.0)
-    seconds: Array = case.stack.seconds_per_layer * case.model.layers / layout.pipeline * again * cut
+    stack = case.stack
+    split = layout.tensor > 1.0
+    cut = np.where(split, stack.tensor_operations, 1.0) * (1.0 + c["launch_tensor"] * layout.tensor * split)
+    waits = 1.0 + c["launch_blocking"] * layout.tensor * stack.blocking_pipeline * split * (layout.pipeline > 1.0)
+    sharded = 1.0 + c["launch_shard"] * (layout.zero == 3.0)
+    seconds: Array = stack.seconds_per_layer * case.model.layers / layout.pipeline * again * cut * waits * sharded
     return seconds
 
 
