@@ -35,7 +35,7 @@ _IMAGE_HEAD = (
     "| preset | layers | hidden | heads | tokens an image | parameters (M) | forward GFLOP an image | published (M) "
     "| off by | source |\n|---|---|---|---|---|---|---|---|---|---|\n"
 )
-_IMAGE_TOKENS = {"vit-l-16": 197, "vit-h-14": 257, "dit-xl-2": 256}
+_IMAGE_TOKENS = {"vit-b-16": 197, "vit-l-16": 197, "vit-h-14": 257, "dit-l-2": 256, "dit-xl-2": 256}
 
 
 def render() -> str:

@@ -44,6 +44,8 @@ def test_korthikanti_formula_for_gpt3() -> None:
     ("name", "tokens", "giga_multiply_adds"),
     [
         pytest.param("dit-xl-2", 256, 118.64, id="DiT-XL/2 at 256 pixels: arXiv 2212.09748 table 4"),
+        pytest.param("dit-l-2", 256, 80.71, id="DiT-L/2 at 256 pixels: arXiv 2212.09748 table 4"),
+        pytest.param("vit-b-16", 197, 17.56, id="ViT-B/16 at 224 pixels: torchvision model table"),
         pytest.param("vit-h-14", 257, 167.29, id="ViT-H/14 at 224 pixels: torchvision model table"),
         pytest.param("vit-l-16", 197, 61.55, id="ViT-L/16 at 224 pixels: torchvision model table"),
     ],

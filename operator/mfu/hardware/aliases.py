@@ -21,7 +21,7 @@ def _family(name: str, default: str, **variants: str) -> None:
     _RULES[name] = (*rules, (frozenset(), default))
 
 
-_family("v100", "v100-sxm2-32gb", pcie_16="v100-pcie-16gb", pcie="v100-pcie-32gb", **{"16": "v100-sxm2-16gb"})
+_family("v100", "v100-sxm2-32gb", pcie_16gb="v100-pcie-16gb", pcie="v100-pcie-32gb", **{"16gb": "v100-sxm2-16gb"})
 _family("t4", "t4")
 _family("a10", "a10")
 _family("a10g", "a10g")
@@ -30,9 +30,9 @@ _family("a40", "a40")
 _family(
     "a100",
     "a100-sxm4-80gb",
-    pcie_40="a100-pcie-40gb",
+    pcie_40gb="a100-pcie-40gb",
     pcie="a100-pcie-80gb",
-    **{"40": "a100-sxm4-40gb", "64": "a100-sxm-64gb"},
+    **{"40gb": "a100-sxm4-40gb", "64gb": "a100-sxm-64gb"},
 )
 _family("a800", "a800-sxm4-80gb")
 _family("l4", "l4")
@@ -43,12 +43,12 @@ _family(
     "h100-sxm5-80gb",
     pcie="h100-pcie-80gb",
     nvl="h100-nvl-94gb",
-    **{"94": "h100-nvl-94gb", "64": "h100-sxm5-64gb", "96": "h100-sxm5-96gb"},
+    **{"94gb": "h100-nvl-94gb", "64gb": "h100-sxm5-64gb", "96gb": "h100-sxm5-96gb"},
 )
 _family("h800", "h800-sxm5-80gb")
 _family("h200", "h200-sxm-141gb", nvl="h200-nvl-141gb")
-_family("h20", "h20-96gb", **{"141": "h20-3e-141gb", "3e": "h20-3e-141gb"})
-_family("gh200", "gh200-96gb", **{"141": "gh200-144gb", "144": "gh200-144gb"})
+_family("h20", "h20-96gb", **{"141gb": "h20-3e-141gb", "3e": "h20-3e-141gb"})
+_family("gh200", "gh200-96gb", **{"141gb": "gh200-144gb", "144gb": "gh200-144gb"})
 _family("b100", "b100")
 _family("b200", "b200-sxm")
 _family("gb200", "gb200")
@@ -64,7 +64,9 @@ _WORKSTATION = ((("rtx", "pro", "6000"), "rtx-pro-6000-bw-server"), (("rtx", "60
 _GLUED = re.compile(r"(sxm\d?|pcie|nvl\d*)")
 _COUNT_BEFORE = re.compile(r"\b\d+\s*[x×]\s*(?=[a-z])")
 _COUNT_AFTER = re.compile(r"(?:(?<=\d)|\s)[x×]\s*\d+\b")
-_MEMORY = re.compile(r"^(\d+)(?:g|gb|gib)?$")
+_BARE_MEMORY = re.compile(r"\b([a-z]+\d+)-(\d{2,3})\b(?!-?[a-z])")
+"""A100-40: digits behind a hyphen are gigabytes; elsewhere they may be a count of GPUs."""
+_MEMORY = re.compile(r"^(\d+)(?:g|gb|gib)$")
 
 
 def dataset_gpu(name: str) -> GPU | Unmatched:
@@ -89,6 +91,7 @@ def _pick(family: str, words: frozenset[str]) -> str:
 
 def _words(name: str) -> Iterator[str]:
     text = _COUNT_AFTER.sub(" ", _COUNT_BEFORE.sub(" ", name.lower()))
-    for word in re.findall(r"[a-z0-9]+", _GLUED.sub(r" \1 ", text)):
+    text = _GLUED.sub(r" \1 ", _BARE_MEMORY.sub(r"\1 \2gb", text))
+    for word in re.findall(r"[a-z0-9]+", text):
         memory = _MEMORY.match(word)
-        yield memory[1] if memory else word
+        yield f"{memory[1]}gb" if memory else word

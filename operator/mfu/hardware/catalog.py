@@ -17,7 +17,7 @@ from mfu.hardware.types import GPU, Ceiling, Device, MIGProfile, Precision, Unma
 _NEAREST = 3
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Catalog:
     """All products, their MIG profiles and measured ceilings."""
 
@@ -34,17 +34,7 @@ class Catalog:
         `resolve("NVIDIA-H100-80GB-HBM3-MIG-1g.10gb").label == "H100-SXM5-MIG-1g.10gb"`. Exact names first, then the
         anchored patterns of the data; a MIG profile that the product does not have is Unmatched too.
         """
-        parsed = parse(name)
-        key = self._exact.get(canonical(parsed.product)) or self._key_by_pattern(parsed.product)
-        if key is None:
-            return self._unmatched(name, parsed)
-        gpu = self.gpus[key]
-        if parsed.mig_profile is None:
-            return Device(gpu, None, parsed.shared)
-        profile = self.mig_profile(key, parsed.mig_profile)
-        if profile is None:
-            return Unmatched(name, tuple(f"{gpu.api_name}-MIG-{each.name}" for each in self.mig_profiles(key)))
-        return Device(gpu, profile, parsed.shared)
+        return _resolve(self, name)
 
     def by_api_name(self, name: str) -> GPU | Unmatched:
         """The product of `spec.accelerators.products`: its API name, key or exact telemetry name, any case."""
@@ -69,6 +59,19 @@ class Catalog:
         """Best measured matrix-product rate of the product at that precision, None where nobody published one."""
         return self._ceilings.get((gpu_key, precision))
 
+    def _resolve(self, name: str) -> Device | Unmatched:
+        parsed = parse(name)
+        key = self._exact.get(canonical(parsed.product)) or self._key_by_pattern(parsed.product)
+        if key is None:
+            return self._unmatched(name, parsed)
+        gpu = self.gpus[key]
+        if parsed.mig_profile is None:
+            return Device(gpu, None, parsed.shared)
+        profile = self.mig_profile(key, parsed.mig_profile)
+        if profile is None:
+            return Unmatched(name, tuple(f"{gpu.api_name}-MIG-{each.name}" for each in self.mig_profiles(key)))
+        return Device(gpu, profile, parsed.shared)
+
     def _key_by_pattern(self, product: str) -> str | None:
         bare = without_vendor(product)
         found = {key for pattern, key in self._patterns if pattern.fullmatch(product) or pattern.fullmatch(bare)}
@@ -77,6 +80,12 @@ class Catalog:
     def _unmatched(self, name: str, parsed: TelemetryName) -> Unmatched:
         known = {exact: self.gpus[key].name for exact, key in self._exact.items()}
         return Unmatched(name, _nearest(canonical(parsed.product), known))
+
+
+@lru_cache(maxsize=4096)
+def _resolve(catalog: Catalog, name: str) -> Device | Unmatched:
+    """A fleet of thousands of GPUs has a handful of names: each is taken apart once."""
+    return catalog._resolve(name)
 
 
 @lru_cache(maxsize=1)

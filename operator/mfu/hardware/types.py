@@ -69,6 +69,11 @@ class GPU:
         return self.peaks.get(precision)
 
     @property
+    def observable(self) -> bool:
+        """Whether its telemetry is understood; the others are predicted only."""
+        return self.vendor == "NVIDIA"
+
+    @property
     def reference_peak_flops_per_s(self) -> float | None:
         """Dense 16-bit peak: the denominator of reference MFU and of every node and fleet figure."""
         return self.peaks.get(Precision.BF16) or self.peaks.get(Precision.FP16)
