@@ -1,0 +1,181 @@
+"""The recent past of every device as arrays: a ring of float32 readings a row, and the newest reading in full."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mfu.observe.readings import METRICS, Floats, GPUIdentity, GPURound, Metric
+
+_Rows = NDArray[np.intp]
+RowKey = tuple[str, int | None, str | None, str | None]
+
+LATEST_ONLY: Final = (
+    Metric.POWER_LIMIT,
+    Metric.FB_TOTAL,
+    Metric.TEMPERATURE,
+    Metric.ECC_UNCORRECTED,
+    Metric.PCIE_LINK_GEN,
+    Metric.PCIE_LINK_WIDTH,
+    Metric.ENERGY,
+)
+"""Columns that hardly move within a window: the newest value stands for all of it."""
+HISTORY: Final[_Rows] = np.array([int(metric) for metric in Metric if metric not in LATEST_ONLY], dtype=np.intp)
+_STATIC: Final[_Rows] = np.array([int(metric) for metric in LATEST_ONLY], dtype=np.intp)
+STALE_INTERVALS: Final = 2.0
+_NEVER: Final = -np.inf
+
+
+def row_key(device: GPUIdentity) -> RowKey:
+    """A device while one pod has it: with another pod its history starts afresh."""
+    return (device.key.uuid, device.key.instance, device.namespace, device.pod)
+
+
+class DeviceRing:
+    """Rows of (device, pod), `slots` readings each. Memory is reserved for `capacity` rows and used as rows appear.
+
+    A row costs slots × (25 × 4 + 8) bytes of history and about 0.3 KiB for the newest reading.
+    """
+
+    def __init__(self, *, capacity: int, slots: int, window_seconds: float) -> None:
+        self.capacity, self.slots, self.window_seconds = capacity, slots, window_seconds
+        self.refused = 0
+        self.observed_at: Floats = np.full(capacity, _NEVER)
+        self.interval: Floats = np.zeros(capacity)
+        self.latest: Floats = np.zeros((capacity, METRICS))
+        self.source: NDArray[np.int32] = np.zeros(capacity, dtype=np.int32)
+        self.identities: list[GPUIdentity | None] = [None] * capacity
+        self.rows_of_pod: dict[tuple[str, str], set[int]] = {}
+        self._values: NDArray[np.float32] = np.zeros((capacity, slots, len(HISTORY)), dtype=np.float32)
+        self._times: Floats = np.zeros((capacity, slots))
+        self._head: _Rows = np.zeros(capacity, dtype=np.intp)
+        self._row_of: dict[RowKey, int] = {}
+        self._free: list[int] = list(range(capacity - 1, -1, -1))
+        self._newest = _NEVER
+
+    def __len__(self) -> int:
+        return len(self._row_of)
+
+    def rows(self, devices: Sequence[GPUIdentity]) -> _Rows:
+        """Row of each device, −1 where the ring is full (counted in `refused`)."""
+        return np.array([self._row(device) for device in devices], dtype=np.intp)
+
+    def _row(self, device: GPUIdentity) -> int:
+        key = row_key(device)
+        row = self._row_of.get(key)
+        if row is None:
+            if not self._free:
+                self.refused += 1
+                return -1
+            row = self._row_of[key] = self._free.pop()
+            self._clear(row)
+            if device.pod is not None and device.namespace is not None:
+                self.rows_of_pod.setdefault((device.namespace, device.pod), set()).add(row)
+        self.identities[row] = device
+        return row
+
+    def _clear(self, row: int) -> None:
+        self.observed_at[row] = _NEVER
+        self._times[row] = _NEVER
+        self._head[row] = 0
+
+    def write(self, rows: _Rows, found: GPURound, source: int, *, outranks: NDArray[np.bool_]) -> int:
+        """Add one round. Repeats and late arrivals are passed over; returns how many readings were new.
+
+        `outranks[source]` tells over which sources this one prevails: while another source is fresh on a row, the first
+        to come stays, so that two meters of one device never mix.
+        """
+        times = found.observed_at
+        known = (rows >= 0) & np.isfinite(times)
+        before, gap = self.observed_at[rows], STALE_INTERVALS * self.interval[rows]
+        owner = self.source[rows]
+        mine = (owner == source) | outranks[owner] | (times > before + gap) | (before == _NEVER)
+        jumped = known & mine & (times < before - self.window_seconds)
+        for row in rows[jumped].tolist():
+            self._clear(row)
+        new = known & mine & (times > self.observed_at[rows])
+        self._append(rows[new], found.values[new], times[new])
+        self.interval[rows[new]] = found.interval_seconds
+        self.source[rows[new]] = source
+        if new.any():
+            self._newest = float(times[new].max())
+        return int(new.sum())
+
+    def _append(self, rows: _Rows, values: Floats, times: Floats) -> None:
+        head = self._head[rows]
+        self._values[rows, head] = values[:, HISTORY]
+        self._times[rows, head] = times
+        self._head[rows] = (head + 1) % self.slots
+        self.latest[rows] = values
+        self.observed_at[rows] = times
+
+    def evict(self) -> int:
+        """Free the rows that were silent for a whole window; returns how many."""
+        used = np.fromiter(self._row_of.values(), dtype=np.intp, count=len(self._row_of))
+        gone = set(used[self.observed_at[used] < self._newest - self.window_seconds].tolist())
+        if not gone:
+            return 0
+        self._row_of = {key: row for key, row in self._row_of.items() if row not in gone}
+        for row in gone:
+            self._forget(row)
+        return len(gone)
+
+    def _forget(self, row: int) -> None:
+        device = self.identities[row]
+        self.identities[row] = None
+        self._free.append(row)
+        if device is None or device.pod is None or device.namespace is None:
+            return
+        owner = (device.namespace, device.pod)
+        rows = self.rows_of_pod[owner]
+        rows.discard(row)
+        if not rows:
+            del self.rows_of_pod[owner]
+
+    def used(self) -> _Rows:
+        """All rows in use, in the order in which they appeared."""
+        return np.fromiter(self._row_of.values(), dtype=np.intp, count=len(self._row_of))
+
+    def fresh(self, rows: _Rows, now: float) -> NDArray[np.bool_]:
+        """Is the newest reading of each row at most two intervals old?"""
+        found: NDArray[np.bool_] = self.observed_at[rows] >= now - STALE_INTERVALS * self.interval[rows]
+        return found
+
+    def window(self, rows: _Rows, now: float, seconds: float) -> tuple[Floats, Floats]:
+        """(times [T], values [T, rows, METRICS]) of the readings within `seconds` before `now`; stale rows are NaN.
+
+        Devices are read at different phases; reading k of each, counted back from its own newest, share one time step,
+        and `times` holds their mean.
+        """
+        times = self._times[rows]
+        valid = (times > now - seconds) & (times <= now) & self.fresh(rows, now)[:, None]
+        if not valid.any():
+            return np.empty(0), np.empty((0, len(rows), METRICS))
+        newest = np.where(valid, times, _NEVER).max(axis=1, keepdims=True)
+        step = self._cadence(times, valid, float(self.interval[rows].max()))
+        with np.errstate(invalid="ignore"):
+            ago = np.rint((newest - times) / step)
+        device, slot = np.nonzero(valid)
+        back = ago[device, slot].astype(np.intp)
+        steps = int(back.max()) + 1
+        values = np.full((steps, len(rows), METRICS), np.nan)
+        at = np.full((steps, len(rows)), np.nan)
+        order = np.argsort(times[device, slot], kind="stable")
+        device, slot, position = device[order], slot[order], steps - 1 - back[order]
+        filled = values[position, device]
+        filled[:, HISTORY] = self._values[rows[device], slot]
+        filled[:, _STATIC] = self.latest[rows[device]][:, _STATIC]
+        values[position, device] = filled
+        at[position, device] = times[device, slot]
+        seen = ~np.isnan(at).all(axis=1)
+        return np.nanmean(at[seen], axis=1), values[seen]
+
+    def _cadence(self, times: Floats, valid: NDArray[np.bool_], interval: float) -> float:
+        """Seconds between readings: the median seen, at most the declared interval."""
+        ordered = np.sort(np.where(valid, times, np.nan), axis=1)
+        gaps = np.diff(ordered, axis=1)
+        gaps = gaps[np.isfinite(gaps) & (gaps > 0)]
+        return min(interval, float(np.median(gaps))) if len(gaps) and interval > 0 else (interval or 1.0)
