@@ -18,8 +18,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
-
 from mfu.hardware.types import Precision
 from mfu.predict.arrays import Case, stack_cases, take_case
 from mfu.predict.checks import refuse
@@ -29,6 +27,7 @@ from mfu.predict.training.case import case_of
 from mfu.predict.training.step import step
 from mfu.predict.types import Placement, Refusal, Training
 from mfu.predict.validate import runs, steps, sweep, training
+from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 ROOT = Path(__file__).resolve().parents[1]

@@ -1,0 +1,148 @@
+"""A ModelWorkload's spec as the values that the model computes with."""
+
+from __future__ import annotations
+
+from mfu.api import modelworkload, training
+from mfu.api.acceptance import rejections, to_architecture
+from mfu.api.checks import declared
+from mfu.api.inference import Inference as InferenceBlock
+from mfu.api.modelworkload import Mode, WorkloadSpec
+from mfu.api.quantities import InvalidQuantity, tokens
+from mfu.hardware import catalog
+from mfu.hardware.types import GPU, Device, Unmatched
+from mfu.predict.types import (
+    Inference,
+    Method,
+    Optimizer,
+    Parallelism,
+    Phase,
+    Placement,
+    Precisions,
+    Recompute,
+    Refusal,
+    Setup,
+    Sharding,
+    Training,
+    Tunable,
+)
+from mfu.workload.architecture import Architecture
+from mfu.workload.errors import WorkloadError
+
+WHOLE_NODE = 8
+"""GPUs of the usual server."""
+
+
+def from_spec(spec: WorkloadSpec) -> Setup | Refusal:
+    """The declared job or replica. Refusal names the API field where the spec cannot be understood."""
+    try:
+        arch = to_architecture(spec.model)
+        if spec.mode is Mode.TRAINING and spec.training is not None:
+            return _training(spec, spec.training, arch)
+        if spec.mode is Mode.INFERENCE and spec.inference is not None:
+            return _inference(spec, spec.inference, arch)
+    except WorkloadError as error:
+        return Refusal(error.field, error.problem, error.fix)
+    except InvalidQuantity as error:
+        return Refusal("training.totalTokens", str(error))
+    block = spec.mode.value.lower()
+    return Refusal(block, f"is missing but mode is {spec.mode.value}", f"a {block} block")
+
+
+def refused(spec: WorkloadSpec) -> Refusal | None:
+    """The first thing that keeps the spec from being accepted, apart from which pods it owns."""
+    first = next((each for each in (*declared(spec), *rejections(spec)) if each.field not in _PODS), None)
+    return None if first is None else Refusal(first.field, first.problem, first.fix)
+
+
+_PODS = frozenset({"targetRef", "podSelector"})
+
+
+def placement_for(
+    spec: WorkloadSpec, product: str, *, gpus: int | None = None, gpus_per_node: int | None = None
+) -> Placement | Refusal:
+    """Where the workload would run on that product: whole nodes of eight, or the rack's NVLink domain.
+
+    `placement_for(spec, "H100-SXM5").gpus_per_node == 8` for a job of 64 GPUs.
+    """
+    gpu = catalog.load().by_api_name(product)
+    if isinstance(gpu, Unmatched):
+        return Refusal("accelerators.products", f"{product!r} is no known GPU product", ", ".join(gpu.nearest) or None)
+    device = device_for(spec, gpu)
+    if isinstance(device, Refusal):
+        return device
+    count = gpus or spec.accelerators.count
+    node = gpus_per_node or min(count, max(WHOLE_NODE, gpu.nvlink_domain_gpus))
+    return Placement(device, count, node)
+
+
+def device_for(spec: WorkloadSpec, gpu: GPU) -> Device | Refusal:
+    """The whole GPU, or the MIG slice that the spec asks for."""
+    wanted = spec.accelerators.mig_profile
+    if not wanted:
+        return Device(gpu)
+    table = catalog.load()
+    profile = table.mig_profile(gpu.key, wanted)
+    if profile is not None:
+        return Device(gpu, profile)
+    known = ", ".join(each.name for each in table.mig_profiles(gpu.key))
+    return Refusal("accelerators.migProfile", f"{gpu.api_name} has no {wanted}", known or "an empty profile")
+
+
+def tunable_of(spec: WorkloadSpec) -> frozenset[Tunable]:
+    """What advice may change."""
+    return frozenset(Tunable(each.value) for each in spec.tunable)
+
+
+def _precisions(spec: WorkloadSpec) -> Precisions:
+    return Precisions(spec.precision.compute, spec.weight_precision, spec.kv_precision)
+
+
+def _engine(spec: WorkloadSpec) -> str | None:
+    return None if spec.runtime is None else spec.runtime.engine
+
+
+def _training(spec: modelworkload.WorkloadSpec, block: training.Training, arch: Architecture) -> Training:
+    cut = block.parallelism
+    return Training(
+        architecture=arch,
+        precisions=_precisions(spec),
+        sequence_length=block.sequence_length,
+        global_batch_size=block.global_batch_size,
+        micro_batch_size=block.micro_batch_size,
+        parallelism=Parallelism(
+            cut.tensor, cut.pipeline, cut.context, cut.data, cut.expert, virtual_pipeline=cut.virtual_pipeline
+        ),
+        sharding=Sharding(block.sharding.value),
+        recompute=Recompute(block.recompute.value),
+        optimizer=Optimizer(block.optimizer.value),
+        method=Method(block.method.value),
+        total_tokens=None if block.total_tokens is None else float(tokens(block.total_tokens)),
+        engine=_engine(spec),
+    )
+
+
+def _inference(spec: WorkloadSpec, block: InferenceBlock, arch: Architecture) -> Inference:
+    cut, slo = block.parallelism, block.slo
+    return Inference(
+        architecture=arch,
+        precisions=_precisions(spec),
+        phase=Phase(block.phase.value),
+        input_tokens=float(block.input_tokens.mean),
+        output_tokens=float(block.output_tokens.mean),
+        concurrency=float(block.concurrency),
+        parallelism=Parallelism(cut.tensor, cut.pipeline, cut.context, cut.data, cut.expert),
+        max_batch_tokens=block.max_batch_tokens,
+        input_tokens_p95=_float(block.input_tokens.p95),
+        output_tokens_p95=_float(block.output_tokens.p95),
+        ttft_limit_seconds=_seconds(slo.ttft_milliseconds if slo else None),
+        tpot_limit_seconds=_seconds(slo.tpot_milliseconds if slo else None),
+        engine=_engine(spec),
+    )
+
+
+def _float(value: int | None) -> float | None:
+    return None if value is None else float(value)
+
+
+def _seconds(milliseconds: int | None) -> float | None:
+    return None if milliseconds is None else milliseconds / 1000.0
