@@ -70,15 +70,13 @@ def _wander(seconds: float) -> float:
 def _training_page(fleet: Fleet, pod: SimPod, elapsed: float) -> str:
     members = fleet.workload_pods(pod.workload)
     whole = sum(pod_rates(fleet, member).trained for member in members)
-    tokens_per_step = pod.truth.step_tokens or whole
-    steps = math.floor(whole * elapsed / tokens_per_step)
-    trained = steps * tokens_per_step if pod.truth.step_tokens else whole * elapsed
     share = 1.0 if pod.truth.total else pod_rates(fleet, pod).trained / whole
-    lines = [
-        *_family(pod.truth.metric, "counter", "Tokens trained on.", {"": math.floor(trained * share)}),
-        *_family("train_steps_total", "counter", "Optimizer steps done.", {"": steps}),
-        *_family("train_step_seconds", "gauge", "Time of the last step.", {"": tokens_per_step / whole}),
-    ]
+    per_step = pod.truth.step_tokens
+    trained = math.floor(whole * elapsed / per_step) * per_step if per_step else whole * elapsed
+    lines = _family(pod.truth.metric, "counter", "Tokens trained on.", {"": math.floor(trained * share)})
+    if per_step:
+        lines += _family("train_steps_total", "counter", "Optimizer steps done.", {"": round(trained / per_step)})
+        lines += _family("train_last_step_seconds", "gauge", "Time of the last step.", {"": per_step / whole})
     return "\n".join(lines) + "\n"
 
 
@@ -93,6 +91,7 @@ def _serving_page(pod: SimPod, rate: Rates, elapsed: float) -> str:
     counter, gauge = "counter", "gauge"
     rows = [
         ("vllm:prompt_tokens_total", counter, "Number of prefill tokens processed.", prompt),
+        ("vllm:prompt_tokens_cached_total", counter, "Number of prompt tokens taken from a cache.", 0),
         ("vllm:generation_tokens_total", counter, "Number of generation tokens processed.", generated),
         ("vllm:num_preemptions_total", counter, "Cumulative number of preemption from the engine.", 0),
         ("vllm:num_requests_running", gauge, "Number of requests in model execution batches.", truth.concurrency),
