@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from mfu.controller.metrics import OperatorMetrics
 from mfu.observe.readings import GPURound, ProgressReading, SourceState
-from mfu.telemetry.sources import ProgressSource, Source
+from mfu.telemetry.sources import ProgressScrape, Source
 from mfu.telemetry.store import Store
 
 log = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ class Collector:
     changed: Callable[[], None]
     sources: dict[str, tuple[Source, float]] = field(default_factory=dict)
     """By name: the source and its interval in seconds."""
-    progress: tuple[ProgressSource, float] | None = None
+    progress: tuple[ProgressScrape, float] | None = None
     rounds: dict[str, int] = field(default_factory=dict)
     states: dict[str, SourceState] = field(default_factory=dict)
     messages: dict[str, str] = field(default_factory=dict)
@@ -53,11 +53,11 @@ class Collector:
             with self.metrics.scrape_seconds.labels(name).time():
                 read = await self._guarded(name, source.read(now))
             if read is not None:
-                self.store.add_round(read)
+                self.store.add_round(read, now)
                 self._note(name, read)
             self._done(name)
 
-    async def _progress(self, source: ProgressSource, interval: float) -> None:
+    async def _progress(self, source: ProgressScrape, interval: float) -> None:
         async for now in _every(interval):
             with self.metrics.scrape_seconds.labels("progress").time():
                 readings: tuple[ProgressReading, ...] = await self._guarded("progress", source.read(now)) or ()

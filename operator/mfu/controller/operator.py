@@ -7,7 +7,8 @@ import logging
 import os
 import socket
 import uuid
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -21,7 +22,7 @@ from mfu.cluster.lease import Lease
 from mfu.cluster.state import ClusterState
 from mfu.cluster.writer import Writer
 from mfu.controller.collector import Collector
-from mfu.controller.config import Config
+from mfu.controller.config import Config, LeaderElection
 from mfu.controller.loop import Loop, Trigger
 from mfu.controller.metrics import OperatorMetrics
 from mfu.controller.server import serve
@@ -103,7 +104,10 @@ class Operator:
         dcgm = self.config.dcgm
         selector = dcgm.discovery.label_selector if dcgm.enabled and not dcgm.url_template else None
         state = ClusterState(client, changed=trigger.mark, exporters=selector)
-        store = Store()
+        store = Store(
+            interval_seconds=min(dcgm.scrape_interval_seconds, self.config.progress.scrape_interval_seconds),
+            prefer=("mfu-agent",),
+        )
         metrics = OperatorMetrics(lambda: self.loop.plan if self.loop else None)
         self.collector = Collector(store, metrics, trigger.mark)
         self._add_sources(state)
@@ -166,6 +170,23 @@ class Operator:
         configured = self.config.leader_election.namespace or os.environ.get("POD_NAMESPACE")
         own = SERVICE_ACCOUNT / "namespace"
         return configured or (own.read_text().strip() if own.exists() else "default")
+
+
+@asynccontextmanager
+async def observe(client: KubeClient, config: Config) -> AsyncIterator[Loop]:
+    """Informers and collection without any writing, for the length of the block; for snapshots."""
+    quiet = config.model_copy(update={"leader_election": LeaderElection(enabled=False), "dry_run": True})
+    operator = Operator(quiet)
+    operator._build(client)
+    if operator.loop is None:
+        raise RuntimeError("the loop was not built")
+    tasks = [asyncio.create_task(operator.loop.state.run()), asyncio.create_task(operator._collect())]
+    try:
+        yield operator.loop
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _identity() -> str:

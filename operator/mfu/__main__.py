@@ -1,0 +1,6 @@
+"""`python -m mfu`."""
+
+from mfu.cli.main import run
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,43 @@
+"""What commands that talk to a cluster share: where it is, and clear words when it is not there."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TypeVar
+
+from mfu.cli.errors import UsageError
+from mfu.cluster.client import ApiError, KubeClient, Unreachable
+from mfu.cluster.connection import NoCluster, connect
+
+T = TypeVar("T")
+
+
+def add_cluster(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--kubeconfig", type=Path, help="default: $KUBECONFIG, the pod's account, ~/.kube/config")
+    parser.add_argument("--context", help="context of the kubeconfig")
+
+
+def with_client(args: argparse.Namespace, work: Callable[[KubeClient], Awaitable[T]]) -> T:
+    """Run `work` with a connected client. Raises UsageError with what to mend."""
+
+    async def connected() -> T:
+        async with KubeClient(connect(args.kubeconfig, args.context)) as client:
+            return await work(client)
+
+    try:
+        return asyncio.run(connected())
+    except NoCluster as error:
+        raise UsageError(str(error)) from error
+    except Unreachable as error:
+        raise UsageError(f"the API server does not answer: {error}") from error
+    except ApiError as error:
+        raise UsageError(_advice(error)) from error
+
+
+def _advice(error: ApiError) -> str:
+    if error.status in (401, 403):
+        return f"{error.message}; ask for the mfu-view role (the chart adds it to the built-in view)"
+    return str(error)

@@ -1,0 +1,66 @@
+"""Entry point: one module a command. A command imports what it needs only when it is asked for."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+from mfu import __version__
+from mfu.cli.errors import UsageError
+
+COMMANDS: Final = (
+    ("predict", "expected speed, memory and waterfall of a ModelWorkload on each GPU product"),
+    ("plan", "search GPU type, count and layout for a ModelWorkload"),
+    ("validate", "compare predictions with a file of measured results"),
+    ("diagnose", "name the cause of loss in recorded traces"),
+    ("replay", "evaluate a saved snapshot of a cluster, as the operator would"),
+    ("snapshot", "save what a cluster looks like now, for replay"),
+    ("explain", "waterfall, evidence and actions of one ModelWorkload of a cluster"),
+    ("report", "the fleet on one page"),
+    ("gpus", "GPU products and MIG profiles that are known"),
+    ("presets", "models that are known by name"),
+    ("init", "write a ModelWorkload from a Hugging Face config.json"),
+    ("operator", "run the operator"),
+    ("agent", "run the node agent"),
+    ("sim", "run a simulated fleet"),
+)
+
+
+def parser(chosen: str | None = None) -> argparse.ArgumentParser:
+    """The whole parser; only the chosen command's own arguments are loaded."""
+    top = argparse.ArgumentParser(prog="mfu", description="Model FLOP Utilization of GPU clusters, as decisions.")
+    top.add_argument("--version", action="version", version=f"mfu {__version__}")
+    subparsers = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, text in COMMANDS:
+        if name == chosen:
+            importlib.import_module(f"mfu.cli.{name}").add_parser(subparsers)
+        else:
+            subparsers.add_parser(name, help=text, add_help=False)
+    return top
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run one command; returns the exit code."""
+    known = {name for name, _ in COMMANDS}
+    chosen = next((word for word in arguments if not word.startswith("-")), None)
+    args = parser(chosen if chosen in known else None).parse_args(arguments)
+    module = importlib.import_module(f"mfu.cli.{args.command}")
+    try:
+        return int(module.run(args))
+    except UsageError as error:
+        print(f"mfu {args.command}: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        # The reader (head, less) has seen enough; Python must not complain at exit either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        return 130
+
+
+def run() -> None:
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,54 @@
+"""`mfu replay FILE`: the operator's own cycle on a saved snapshot. No cluster, no clock, no network."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from mfu.cli.errors import UsageError
+from mfu.cli.explanation import explain
+from mfu.cli.output import add_output, print_json, print_table
+from mfu.cli.workloads import COLUMNS, row
+from mfu.engine.evaluate import evaluate
+from mfu.engine.plan import Plan
+from mfu.engine.saved import BadSnapshot, load
+from mfu.engine.snapshot import Snapshot
+
+
+def add_parser(subparsers: Any) -> None:
+    parser = subparsers.add_parser("replay", help="evaluate a saved snapshot", description=__doc__)
+    parser.add_argument("file", type=Path, help="snapshot written by `mfu snapshot`")
+    parser.add_argument("--explain", metavar="NAMESPACE/NAME", help="explain one workload of it")
+    add_output(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    try:
+        snapshot, now = load(args.file.read_text())
+    except OSError as error:
+        raise UsageError(f"{args.file}: {error.strerror}") from error
+    except BadSnapshot as error:
+        raise UsageError(f"{args.file}: {error}") from error
+    plan = evaluate(snapshot, now)
+    if args.explain:
+        return _explain(plan, snapshot, args.explain)
+    if args.output == "json":
+        print_json({"workloads": [_document(each) for each in plan.workloads], "fleet": plan.report})
+        return 0
+    modes = {view.key: str(view.spec.mode) if view.spec else "Unknown" for view in snapshot.workloads}
+    print_table(COLUMNS, [row(each.namespace, each.name, modes[each.key], each.status) for each in plan.workloads])
+    return 0
+
+
+def _explain(plan: Plan, snapshot: Snapshot, key: str) -> int:
+    found = next((each for each in plan.workloads if each.key == key), None)
+    if found is None:
+        known = ", ".join(sorted(each.key for each in plan.workloads)) or "none"
+        raise UsageError(f"--explain {key}: no such workload in the snapshot; it has {known}")
+    explain(found.namespace, found.name, found.status)
+    return 0
+
+
+def _document(plan: Any) -> dict[str, Any]:
+    return {"namespace": plan.namespace, "name": plan.name, "status": plan.status, "annotations": plan.annotations}

@@ -1,0 +1,202 @@
+"""A Snapshot as JSON and back, so that a moment of a cluster can be replayed, shared and tested. NaN becomes null."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from mfu.api.mfupolicy import PolicySpec
+from mfu.api.modelworkload import WorkloadSpec
+from mfu.decide.types import NodeView
+from mfu.engine.snapshot import FleetReadings, PodView, PolicyView, Snapshot, WorkloadView
+from mfu.hardware.catalog import load as load_catalog
+from mfu.hardware.types import Device
+from mfu.observe.readings import (
+    METRICS,
+    Counter,
+    Floats,
+    Gauge,
+    GPUIdentity,
+    GPUKey,
+    Metric,
+    ProgressReading,
+    SourceState,
+    WorkloadSeries,
+)
+from mfu.predict.types import Correction, Corrections
+
+VERSION = 1
+JSON = dict[str, Any]
+
+
+class BadSnapshot(Exception):
+    """The file is no snapshot that this version can read; the message says what is wrong."""
+
+
+def dump(snapshot: Snapshot, now: float) -> str:
+    """Stable text: the same snapshot always gives the same."""
+    document = {
+        "version": VERSION,
+        "now": now,
+        "metrics": [metric.name for metric in Metric],
+        "workloads": [_workload(each) for each in snapshot.workloads],
+        "policies": [_policy(each) for each in snapshot.policies],
+        "pods": [_plain(each) for each in snapshot.pods],
+        "nodes": [_node(each) for each in snapshot.nodes],
+        "namespaces": {name: dict(labels) for name, labels in snapshot.namespaces.items()},
+        "fleet": _fleet(snapshot.fleet),
+        "series": {key: _series(each) for key, each in snapshot.series.items()},
+        "corrections": {
+            key: [each.factor, each.relative_sd, each.observations] for key, each in snapshot.corrections.by_key.items()
+        },
+        "report": dict(snapshot.report),
+    }
+    return json.dumps(document, allow_nan=False, separators=(",", ":")) + "\n"
+
+
+def load(text: str) -> tuple[Snapshot, float]:
+    """Raises BadSnapshot for anything else than what `dump` wrote."""
+    try:
+        document = json.loads(text)
+    except ValueError as error:
+        raise BadSnapshot(f"is no JSON: {error}") from error
+    if not isinstance(document, dict) or document.get("version") != VERSION:
+        raise BadSnapshot(f"is no snapshot of version {VERSION}; save a new one with `mfu snapshot`")
+    try:
+        return _snapshot(document), float(document["now"])
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise BadSnapshot(f"is damaged: {type(error).__name__} {error}") from error
+
+
+def _snapshot(document: JSON) -> Snapshot:
+    columns = [Metric[name] for name in document["metrics"]]
+    corrections = {key: Correction(*each) for key, each in document["corrections"].items()}
+    return Snapshot(
+        workloads=tuple(_to_workload(each) for each in document["workloads"]),
+        pods=tuple(_to_pod(each) for each in document["pods"]),
+        nodes=tuple(_to_node(each) for each in document["nodes"]),
+        policies=tuple(_to_policy(each) for each in document["policies"]),
+        namespaces=document["namespaces"],
+        fleet=_to_fleet(document["fleet"], columns),
+        series={key: _to_series(each, columns) for key, each in document["series"].items()},
+        corrections=Corrections(corrections),
+        report=document["report"],
+    )
+
+
+def _plain(value: Any) -> JSON:
+    return {name: _jsonable(getattr(value, name)) for name in value.__dataclass_fields__}
+
+
+def _jsonable(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): each for key, each in value.items()}
+    return [list(each) if isinstance(each, tuple) else each for each in value] if isinstance(value, tuple) else value
+
+
+def _workload(view: WorkloadView) -> JSON:
+    return _plain(view) | {"spec": view.spec.to_api() if view.spec else None}
+
+
+def _to_workload(document: JSON) -> WorkloadView:
+    spec = document["spec"]
+    return WorkloadView(**{**document, "spec": WorkloadSpec.model_validate(spec) if spec else None})
+
+
+def _policy(view: PolicyView) -> JSON:
+    return _plain(view) | {"spec": view.spec.to_api() if view.spec else None}
+
+
+def _to_policy(document: JSON) -> PolicyView:
+    spec = document["spec"]
+    return PolicyView(**{**document, "spec": PolicySpec.model_validate(spec) if spec is not None else None})
+
+
+def _to_pod(document: JSON) -> PodView:
+    return PodView(**{**document, "owners": tuple((kind, name) for kind, name in document["owners"])})
+
+
+def _node(view: NodeView) -> JSON:
+    # The device follows from the label; a newer catalog may know more.
+    return _plain(view) | {"device": None}
+
+
+def _to_node(document: JSON) -> NodeView:
+    label = document["product_label"]
+    device = load_catalog().resolve(label) if label else None
+    return NodeView(**{**document, "device": device if isinstance(device, Device) else None})
+
+
+def _fleet(readings: FleetReadings) -> JSON:
+    return {
+        "devices": [_identity(each) for each in readings.devices],
+        "values": _numbers(readings.values),
+        "observed_at": _numbers(readings.observed_at),
+        "sources": {name: str(state) for name, state in readings.sources.items()},
+    }
+
+
+def _to_fleet(document: JSON, columns: list[Metric]) -> FleetReadings:
+    return FleetReadings(
+        tuple(_to_identity(each) for each in document["devices"]),
+        _array(document["values"], (len(document["devices"]),), columns),
+        np.array(document["observed_at"], dtype=np.float64),
+        {name: SourceState(state) for name, state in document["sources"].items()},
+    )
+
+
+def _series(series: WorkloadSeries) -> JSON:
+    return {
+        "devices": [_identity(each) for each in series.devices],
+        "times": _numbers(series.times),
+        "values": _numbers(series.values),
+        "interval_seconds": series.interval_seconds,
+        "progress": [_plain(each) for each in series.progress],
+        "sources": list(series.sources),
+    }
+
+
+def _to_series(document: JSON, columns: list[Metric]) -> WorkloadSeries:
+    shape = (len(document["times"]), len(document["devices"]))
+    return WorkloadSeries(
+        devices=tuple(_to_identity(each) for each in document["devices"]),
+        times=np.array(document["times"], dtype=np.float64),
+        values=_array(document["values"], shape, columns),
+        interval_seconds=document["interval_seconds"],
+        progress=tuple(_to_progress(each) for each in document["progress"]),
+        sources=tuple(document["sources"]),
+    )
+
+
+def _to_progress(document: JSON) -> ProgressReading:
+    counters = {Counter(name): value for name, value in document["counters"].items()}
+    gauges = {Gauge(name): value for name, value in document["gauges"].items()}
+    return ProgressReading(**{**document, "counters": counters, "gauges": gauges})
+
+
+def _identity(identity: GPUIdentity) -> JSON:
+    return _plain(identity) | {"key": [identity.key.uuid, identity.key.instance]}
+
+
+def _to_identity(document: JSON) -> GPUIdentity:
+    return GPUIdentity(**{**document, "key": GPUKey(*document["key"])})
+
+
+def _numbers(values: Floats) -> Any:
+    """Nested lists with null for unknown, seven digits: readings carry no more."""
+    if values.ndim == 1:
+        return [None if np.isnan(each) else float(f"{each:.13g}") for each in values.tolist()]
+    if values.ndim == 2:
+        return [[None if each != each else float(f"{each:.7g}") for each in row] for row in values.tolist()]
+    return [_numbers(each) for each in values]
+
+
+def _array(document: Any, shape: tuple[int, ...], columns: list[Metric]) -> Floats:
+    """Columns by name: a snapshot stays readable when a metric is added."""
+    read = np.array(document, dtype=np.float64).reshape((*shape, len(columns)))
+    values = np.full((*shape, METRICS), np.nan)
+    values[..., [int(metric) for metric in columns]] = read
+    return values
