@@ -71,8 +71,9 @@ class Child:
         self.name = name
         self.command = tuple(command)
         self.log = log
-        # A home of its own: kwok for one reads settings from the user's.
-        self._env = {**os.environ, "HOME": str(home)}
+        # A home of its own, because kwok for one reads settings from the user's; and etcd takes every flag from ETCD_….
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("ETCD_")}
+        self._env = {**inherited, "HOME": str(home)}
         self._process: subprocess.Popen[bytes] | None = None
 
     @property

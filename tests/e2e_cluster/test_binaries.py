@@ -78,6 +78,14 @@ def test_a_build_tells_what_it_does_and_is_done_once(machine: Path) -> None:
     assert (_builds(machine), len(said)) == (1, 3)
 
 
+def test_a_long_build_reports_how_far_it_is(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _executable(machine / "bin" / "go", _FAKE_GO.replace("chmod", "sleep 0.3; chmod"))
+    monkeypatch.setattr("e2e.cluster.gobuild.REPORT_EVERY_SECONDS", 0.1)
+    said: list[str] = []
+    ensure_binaries(["etcd"], progress=said.append)
+    assert any("s of about 35 s, 1 packages compiled" in line for line in said)
+
+
 def test_two_builders_at_once_build_once(machine: Path) -> None:
     builders = [threading.Thread(target=ensure_binaries, args=(["etcd"],)) for _ in range(4)]
     for builder in builders:

@@ -1,0 +1,44 @@
+"""`python -m e2e.demo`: stays up until Ctrl-C; without a terminal or with DEMO_ONCE=1 it ends after printing."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from types import FrameType
+
+from e2e.cluster.binaries import BinaryUnavailable
+from e2e.cluster.client import KubectlFailed
+from e2e.cluster.process import StartFailed
+from e2e.demo.screen import Screen
+from e2e.demo.story import play
+
+
+def main() -> int:
+    """0: shown, and nothing differed from the planted truth. 1: something did, or a part failed. 130: cut off."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    once = os.environ.get("DEMO_ONCE", "") not in ("", "0")
+    screen = Screen(interactive=False if once else None)
+    try:
+        return play(screen, lambda: _stay(screen))
+    except (BinaryUnavailable, StartFailed, KubectlFailed, TimeoutError, RuntimeError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _stay(screen: Screen) -> None:
+    screen.say("running; Ctrl-C ends and cleans up")
+    try:
+        signal.pause()
+    except KeyboardInterrupt:
+        screen.say("cleaning up")
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,122 @@
+"""The programs of the demo: commands that end, and the simulator and operator that run beside it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from e2e.cluster.ports import free_ports
+from e2e.cluster.process import Child
+from e2e.demo.cast import NODES
+
+ROOT: Final = Path(__file__).parents[2]
+EXAMPLES: Final = ROOT / "examples"
+_COLLECT_SECONDS: Final = 1.0
+
+
+def mfu_command() -> list[str]:
+    """How to start `mfu` with this interpreter, installed as a script or not."""
+    script = Path(sys.executable).with_name("mfu")
+    return [str(script)] if script.exists() else [sys.executable, "-c", "from mfu.cli.main import run; run()"]
+
+
+def mfu(*arguments: str, kubeconfig: Path | None = None, timeout_seconds: float = 60.0) -> tuple[int, str]:
+    """Run one `mfu` command to its end: exit code and what it printed."""
+    environment = {**os.environ, "COLUMNS": os.environ.get("COLUMNS", "140")}
+    if kubeconfig is not None:
+        environment["KUBECONFIG"] = str(kubeconfig)
+    done = subprocess.run(
+        [*mfu_command(), *arguments],
+        env=environment,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=timeout_seconds,
+        check=False,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+@dataclass(slots=True)
+class Simulator:
+    """`mfu sim` on a cluster. Its truth file lies in a folder that the operator is not told of."""
+
+    folder: Path
+    kubeconfig: Path
+    child: Child | None = None
+
+    def start(self) -> str:
+        """Returns the endpoint's URL when nodes exist and pods are followed; raises StartFailed."""
+        url_file = self.folder / "sim.url"
+        command: list[str | Path] = [
+            *mfu_command(),
+            "sim",
+            *("--nodes", NODES),
+            *("--kubeconfig", self.kubeconfig),
+            *("--port", "0"),
+            *("--interval", str(_COLLECT_SECONDS)),
+            *("--truth-file", self.folder / "truth.json"),
+            *("--url-file", url_file),
+        ]
+        self.child = Child("mfu sim", command, log=self.folder / "sim.log", home=self.folder)
+        self.child.start()
+        self.child.wait_ready(url_file.exists, within_seconds=30.0)
+        return url_file.read_text(encoding="utf-8").strip()
+
+    def stop(self) -> None:
+        if self.child is not None:
+            self.child.stop()
+
+    def truth(self) -> dict[str, Any]:
+        """The planted truth by `namespace/owner`."""
+        path = self.folder / "truth.json"
+        if not path.exists():
+            return {}
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["workloads"]
+        return found
+
+
+@dataclass(slots=True)
+class Operator:
+    """`mfu operator`, told where the simulator's endpoint is as it would be told of exporters."""
+
+    folder: Path
+    kubeconfig: Path
+    child: Child | None = None
+    port: int = 0
+
+    def start(self, endpoint: str) -> None:
+        (self.port,) = free_ports(1)
+        config = self.folder / "operator.yaml"
+        config.write_text(yaml.safe_dump(operator_config(endpoint, self.port)), encoding="utf-8")
+        command: list[str | Path] = [*mfu_command(), "operator", "--kubeconfig", self.kubeconfig, "--config", config]
+        self.child = Child("mfu operator", command, log=self.folder / "operator.log", home=self.folder)
+        self.child.start()
+
+    def stop(self) -> None:
+        if self.child is not None:
+            self.child.stop()
+
+
+def operator_config(endpoint: str, port: int) -> dict[str, Any]:
+    """Short intervals, so that windows fill while somebody watches."""
+    return {
+        "dcgm": {
+            "urlTemplate": f"{endpoint}/nodes/{{node}}/metrics",
+            "scrapeIntervalSeconds": _COLLECT_SECONDS,
+            "collectionIntervalSeconds": _COLLECT_SECONDS,
+        },
+        "progress": {
+            "urlTemplate": f"{endpoint}/pods/{{namespace}}/{{pod}}/metrics",
+            "scrapeIntervalSeconds": _COLLECT_SECONDS,
+        },
+        "cycle": {"idleSeconds": 0.5, "longestWaitSeconds": 2.0, "resyncSeconds": 5.0, "warmUpSeconds": 10.0},
+        "server": {"host": "127.0.0.1", "port": port},
+    }

@@ -1,0 +1,156 @@
+"""The demo as a story: first what needs no cluster, then a cluster, a fleet, the operator, and its answers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Final
+
+import yaml
+
+from e2e.cluster.binaries import ensure_binaries, find
+from e2e.cluster.client import ClusterAccess
+from e2e.cluster.pins import BINARIES, CONTROL_PLANE
+from e2e.cluster.plane import ControlPlane
+from e2e.cluster.waiting import wait_until
+from e2e.demo.cast import CAST, Part, namespaces
+from e2e.demo.programs import EXAMPLES, ROOT, Operator, Simulator, mfu
+from e2e.demo.screen import Screen
+from e2e.demo.verdict import Difference, differences
+
+_TRUTH_WITHIN_SECONDS: Final = 40.0
+_STEADY_POLLS: Final = 3
+_WITHOUT_A_CLUSTER: Final = (
+    ("predict", "-f", "examples/dense-training.yaml"),
+    ("predict", "-f", "examples/serving-decode-heavy.yaml"),
+    ("replay", "examples/snapshot.json"),
+)
+
+
+def play(screen: Screen, stay: Callable[[], None]) -> int:
+    """The whole demo; `stay` is called when everything is shown. 0 only if the operator told the planted truth."""
+    with ExitStack() as stack:
+        pool = stack.enter_context(ThreadPoolExecutor(max_workers=1))
+        binaries = pool.submit(_binaries, screen)
+        _show_without_cluster(screen, binaries)
+        with screen.step("control plane: etcd, kube-apiserver, controller manager, scheduler, KWOK"):
+            binaries.result()
+            plane = stack.enter_context(ControlPlane.start(progress=screen.say))
+        folder = Path(stack.enter_context(TemporaryDirectory(prefix="mfu-demo-")))
+        simulator, operator = _start(screen, plane, folder, stack)
+        found = _wait_for_truth(screen, plane, simulator, operator)
+        _show_answers(screen, plane, found)
+        _show_more(screen, plane, operator, folder)
+        if screen.interactive:
+            stay()
+        return 1 if found else 0
+
+
+def _binaries(screen: Screen) -> None:
+    missing = [name for name in CONTROL_PLANE if find(BINARIES[name], progress=lambda _: None) is None]
+    if missing:
+        ensure_binaries(CONTROL_PLANE, progress=screen.say)
+
+
+def _show_without_cluster(screen: Screen, binaries: Future[None]) -> None:
+    if not binaries.done():
+        screen.say("the control plane's programs are made in the background (once); meanwhile, without a cluster:")
+    screen.section("what needs no cluster")
+    for arguments in _WITHOUT_A_CLUSTER:
+        code, text = mfu(*arguments)
+        screen.output(f"mfu {' '.join(arguments)}", text if code == 0 else f"{text}\n(exit code {code})")
+
+
+def _start(screen: Screen, plane: ControlPlane, folder: Path, stack: ExitStack) -> tuple[Simulator, Operator]:
+    simulator = Simulator(folder, plane.kubeconfig)
+    operator = Operator(folder, plane.kubeconfig)
+    with screen.step("custom resources"):
+        plane.kubectl("apply", "--server-side", "-f", str(ROOT / "crds"))
+        plane.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
+    with screen.step("simulated fleet: 8 nodes × 8 GPUs of two products, one node cut into MIG slices"):
+        stack.callback(simulator.stop)
+        endpoint = simulator.start()
+    with screen.step("operator"):
+        stack.callback(operator.stop)
+        operator.start(endpoint)
+    with screen.step("one policy and six workloads"):
+        _apply_cast(plane)
+        wait_until(lambda: len(simulator.truth()) == len(CAST), what="six workloads placed by the scheduler")
+    return simulator, operator
+
+
+def _apply_cast(plane: ClusterAccess) -> None:
+    plane.apply(*namespaces())
+    for name in sorted({part.namespace for part in CAST}):
+        wait_until(partial(plane.has_service_account, name), what=f"service account in {name}")
+    policy = yaml.safe_load((EXAMPLES / "policy.yaml").read_text(encoding="utf-8"))
+    plane.apply(policy, *(part.manifest() for part in CAST), *(_declaration(part) for part in CAST))
+
+
+def _declaration(part: Part) -> dict[str, Any]:
+    document: dict[str, Any] = yaml.safe_load((EXAMPLES / f"{part.example}.yaml").read_text(encoding="utf-8"))
+    document["metadata"]["namespace"] = part.namespace
+    return document
+
+
+def statuses(plane: ClusterAccess) -> dict[str, Any]:
+    """Status of every ModelWorkload by `namespace/name`."""
+    items = plane.get("modelworkloads", "-A")["items"]
+    return {f"{each['metadata']['namespace']}/{each['metadata']['name']}": each.get("status", {}) for each in items}
+
+
+def _wait_for_truth(screen: Screen, plane: ControlPlane, simulator: Simulator, operator: Operator) -> list[Difference]:
+    """Until nothing differs for a few polls, or time is up; what differs then."""
+    deadline = time.monotonic() + _TRUTH_WITHIN_SECONDS
+    agreed, found = 0, []
+    with screen.step("telemetry, prediction, diagnosis"):
+        while agreed < _STEADY_POLLS and time.monotonic() < deadline:
+            plane.raise_if_ended()
+            _raise_if_ended(simulator, operator)
+            found = differences(statuses(plane), simulator.truth())
+            agreed = 0 if found else agreed + 1
+            time.sleep(1.0)
+    return found
+
+
+def _raise_if_ended(simulator: Simulator, operator: Operator) -> None:
+    for child in (simulator.child, operator.child):
+        if child is not None and child.crashed:
+            raise RuntimeError(f"{child.name} ended by itself:\n{child.log_tail()}")
+
+
+def _show_answers(screen: Screen, plane: ControlPlane, found: list[Difference]) -> None:
+    screen.section("what the operator says")
+    screen.output("kubectl get mw -A", plane.kubectl("get", "mw", "-A"))
+    faulty = next(part for part in CAST if "fault" in part.planted)
+    arguments = ("explain", faulty.example, "-n", faulty.namespace)
+    code, text = mfu(*arguments, kubeconfig=plane.kubeconfig)
+    screen.output(f"mfu {' '.join(arguments)}", text if code == 0 else f"{text}\n(exit code {code})")
+    if found:
+        screen.differences(found)
+        return
+    screen.say("every observed MFU is within 2 points of the planted truth, every cause is the planted one")
+
+
+def _show_more(screen: Screen, plane: ControlPlane, operator: Operator, folder: Path) -> None:
+    kubectl = BINARIES["kubectl"]
+    found = find(kubectl, progress=lambda _: None) or Path("kubectl")
+    screen.notes(
+        f"look further ({screen.elapsed:.0f} s since the start)",
+        [
+            f"export KUBECONFIG={plane.kubeconfig}",
+            f"alias kubectl={found}",
+            "kubectl get mw -A -w",
+            "kubectl describe mw -n team-vision faulty-training",
+            "kubectl get fleetreport fleet -o yaml",
+            "kubectl explain mw.spec.training",
+            "mfu explain serving-decode-heavy -n team-chat",
+            f"curl -s http://127.0.0.1:{operator.port}/metrics | grep ^mfu_",
+            f"logs: {folder}/operator.log {folder}/sim.log {plane.logs_dir}",
+        ],
+    )

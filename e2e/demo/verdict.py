@@ -1,0 +1,57 @@
+"""Did the operator tell the truth? Status against planted truth, as plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+TOLERANCE: Final = 0.02
+NOTHING: Final = "None"
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One thing that status says otherwise than was planted."""
+
+    workload: str
+    what: str
+    planted: str
+    shown: str
+
+
+def differences(statuses: Mapping[str, Mapping[str, Any]], truth: Mapping[str, Mapping[str, Any]]) -> list[Difference]:
+    """Everything that differs, by workload; empty when all numbers and causes match. Keys are `namespace/name`."""
+    found: list[Difference] = []
+    for key, planted in sorted(truth.items()):
+        found.extend(_of_one(key, statuses.get(key, {}), planted))
+    return found
+
+
+def observed_mfu(status: Mapping[str, Any]) -> float | None:
+    """The observation that the columns show: progress where there is any, else counters; None when nothing is known."""
+    known = [each for each in status.get("observed", ()) if "mfu" in each and each.get("window") == "10m"]
+    best = max(known, key=lambda each: (each["meter"] == "Progress", float(each.get("confidence", 0))), default=None)
+    return None if best is None else float(best["mfu"])
+
+
+def _of_one(key: str, status: Mapping[str, Any], planted: Mapping[str, Any]) -> Iterable[Difference]:
+    observed = observed_mfu(status)
+    if observed is None or abs(observed - planted["mfu"]) > TOLERANCE:
+        shown = "unknown" if observed is None else f"{observed:.1%}"
+        yield Difference(key, "observed MFU", f"{planted['mfu']:.1%}", shown)
+    cause = status.get("summary", {}).get("cause", "no status")
+    if planted["cause"] == NOTHING:
+        yield from _accusations(key, status, cause)
+    elif cause != planted["cause"]:
+        yield Difference(key, "main cause", planted["cause"], cause)
+
+
+def _accusations(key: str, status: Mapping[str, Any], cause: str) -> Iterable[Difference]:
+    """A healthy workload may be told what it could gain, but not that it wastes."""
+    accused = [loss["cause"] for loss in status.get("losses", ()) if loss.get("wasted", True)]
+    harmless = {loss["cause"] for loss in status.get("losses", ())} - set(accused)
+    if accused:
+        yield Difference(key, "accused of", NOTHING, ", ".join(accused))
+    elif cause != NOTHING and cause not in harmless:
+        yield Difference(key, "main cause", NOTHING, cause)

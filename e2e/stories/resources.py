@@ -1,0 +1,89 @@
+"""Objects that the stories put on a cluster."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from e2e.cluster import ClusterAccess, wait_until
+
+REPOSITORY = Path(__file__).parents[2]
+GPUS_PER_NODE = 8
+
+
+def install_definitions(cluster: ClusterAccess) -> None:
+    """The custom resource definitions, ready for use."""
+    cluster.kubectl("apply", "--server-side", "-f", str(REPOSITORY / "crds"))
+    cluster.kubectl("wait", "--for=condition=Established", "-f", str(REPOSITORY / "crds"), "--timeout=30s")
+
+
+def example(name: str) -> dict[str, Any]:
+    """A document of `examples/`."""
+    document: dict[str, Any] = yaml.safe_load((REPOSITORY / "examples" / f"{name}.yaml").read_text())
+    return document
+
+
+def training_workload(name: str) -> dict[str, Any]:
+    """A sound ModelWorkload of eight H100 for the Job of the same name."""
+    document = example("dense-training")
+    document["metadata"]["name"] = name
+    document["spec"]["targetRef"]["name"] = name
+    return document
+
+
+def training_job(name: str, *, mfu: float = 0.4) -> dict[str, Any]:
+    """A Job of one pod on eight GPUs; the simulator lets it reach `mfu`."""
+    container = {"name": "train", "image": "none", "resources": {"limits": {"nvidia.com/gpu": str(GPUS_PER_NODE)}}}
+    annotations = {
+        "sim.mfu.gpuaas.io/mode": "Training",
+        "sim.mfu.gpuaas.io/mfu": str(mfu),
+        "sim.mfu.gpuaas.io/model": "llama-3.1-8b",
+        "sim.mfu.gpuaas.io/sequence-length": "8192",
+    }
+    template = {
+        "metadata": {"annotations": annotations},
+        "spec": {"restartPolicy": "Never", "containers": [container]},
+    }
+    return {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name}, "spec": {"template": template}}
+
+
+def status_of(cluster: ClusterAccess, name: str, namespace: str) -> dict[str, Any]:
+    """Status of a ModelWorkload; empty before the operator has written any."""
+    found: dict[str, Any] = cluster.get("modelworkload", name, "-n", namespace).get("status", {})
+    return found
+
+
+def fleet_report(cluster: ClusterAccess) -> dict[str, Any]:
+    """Status of the FleetReport; empty before the operator has written any."""
+    reports = cluster.get("fleetreports")["items"]
+    found: dict[str, Any] = reports[0].get("status", {}) if reports else {}
+    return found
+
+
+def summary_says(cluster: ClusterAccess, name: str, namespace: str, *fields: str) -> bool:
+    """Whether all these fields of the status summary are known."""
+    summary = status_of(cluster, name, namespace).get("summary", {})
+    return all(summary.get(field, "Unknown") != "Unknown" for field in fields)
+
+
+def wait_running(cluster: ClusterAccess, job: str, namespace: str, *, within_seconds: float = 30.0) -> None:
+    """Return once the Job's pod runs on a node."""
+
+    def running() -> bool:
+        pods = cluster.get("pods", "-n", namespace, "-l", f"job-name={job}")["items"]
+        return any(pod["status"].get("phase") == "Running" and pod["spec"].get("nodeName") for pod in pods)
+
+    wait_until(running, what=f"running pod of Job {job}", within_seconds=within_seconds)
+
+
+def resource_versions(cluster: ClusterAccess, *kinds: str) -> dict[str, str]:
+    """resourceVersion of every object of these kinds in all namespaces."""
+    items = cluster.get(",".join(kinds), "-A")["items"]
+    return {
+        f"{item['kind']}/{item['metadata'].get('namespace', '')}/{item['metadata']['name']}": item["metadata"][
+            "resourceVersion"
+        ]
+        for item in items
+    }

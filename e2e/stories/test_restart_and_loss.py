@@ -1,0 +1,148 @@
+"""What is restarted or lost under the operator must not show in what it says afterwards."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+
+import pytest
+
+from e2e.cluster import ClusterAccess, ControlPlane, wait_until
+from e2e.stories.programs import OperatorProcess, SimulatedFleet
+from e2e.stories.resources import (
+    fleet_report,
+    resource_versions,
+    status_of,
+    summary_says,
+    training_job,
+    training_workload,
+    wait_running,
+)
+
+pytestmark = [pytest.mark.e2e, pytest.mark.owns_control_plane]
+
+StartOperator = Callable[[ClusterAccess, SimulatedFleet], OperatorProcess]
+
+
+def test_the_operator_works_on_after_the_api_server_was_restarted(
+    own_plane: ControlPlane, fleet: SimulatedFleet, start_operator: StartOperator
+) -> None:
+    namespace = own_plane.new_namespace("restart")
+    _run_workload(own_plane, "first", namespace)
+    operator = start_operator(own_plane, fleet)
+    _wait_observed(own_plane, "first", namespace)
+    before = operator.child.pid
+
+    own_plane.restart_apiserver(crash=True)
+
+    _run_workload(own_plane, "second", namespace)
+    _wait_observed(own_plane, "second", namespace)
+    assert operator.child.pid == before
+    assert operator.is_ready()
+    own_plane.kubectl("delete", "modelworkload,job", "first", "-n", namespace)
+    wait_until(
+        lambda: fleet_report(own_plane).get("totals", {}).get("allocatedGPUs") == 8,
+        what="fleet report without the deleted Job",
+        within_seconds=30,
+    )
+
+
+def test_nodes_that_vanished_while_the_watch_was_cut_are_gone_from_decisions(
+    own_plane: ControlPlane, fleet: SimulatedFleet, start_operator: StartOperator
+) -> None:
+    namespace = own_plane.new_namespace("vanish")
+    own_plane.apply(training_workload("waiting"), namespace=namespace)
+    operator = start_operator(own_plane, fleet)
+    chosen = wait_until(lambda: _node_decided(own_plane, namespace), what="placement on a node")
+    assert chosen is not None
+    assert fleet_report(own_plane)["totals"]["gpus"] == 32
+
+    with own_plane.second_apiserver() as second:
+        own_plane.stop_apiserver(crash=True)
+        others = [node["metadata"]["name"] for node in second.get("nodes")["items"]]
+        others.remove(chosen)
+        second.kubectl("delete", "node", chosen, others[0])
+        own_plane.start_apiserver()
+
+    wait_until(
+        lambda: fleet_report(own_plane).get("totals", {}).get("gpus") == 16,
+        what="fleet report of the two nodes left",
+        within_seconds=60,
+    )
+    wait_until(
+        lambda: _node_decided(own_plane, namespace) in {*others[1:]}, what="placement on a node left", within_seconds=30
+    )
+    said = json.dumps([own_plane.get("modelworkload", "waiting", "-n", namespace), fleet_report(own_plane)])
+    assert chosen not in said
+    assert others[0] not in said
+    assert operator.metric("mfu_operator_objects", kind="nodes") == 2
+
+
+def test_killed_and_restarted_with_inputs_frozen_it_writes_nothing(
+    own_plane: ControlPlane, fleet: SimulatedFleet, start_operator: StartOperator
+) -> None:
+    namespace = own_plane.new_namespace("frozen")
+    _run_workload(own_plane, "steady", namespace)
+    own_plane.apply(training_workload("waiting"), namespace=namespace)
+    operator = start_operator(own_plane, fleet)
+    _wait_observed(own_plane, "steady", namespace)
+    fleet.break_telemetry("refused")
+    wait_until(
+        lambda: not summary_says(own_plane, "steady", namespace, "observed"), what="unknown MFU", within_seconds=60
+    )
+    before = _settled(own_plane, operator)
+
+    operator.kill()
+    _a_new_job_is_scheduled_and_goes(own_plane, namespace)
+    assert _versions(own_plane) == before
+    operator.start(within_seconds=90)
+    operator.wait_for_cycles(1)
+    time.sleep(60)  # the promise is about a minute of doing nothing
+
+    assert operator.metric("mfu_operator_leader") == 1
+    operator.wait_for_cycles(1)
+    assert _versions(own_plane) == before
+
+
+def _run_workload(plane: ControlPlane, name: str, namespace: str) -> None:
+    plane.apply(training_workload(name), training_job(name), namespace=namespace)
+    wait_running(plane, name, namespace)
+
+
+def _wait_observed(plane: ControlPlane, name: str, namespace: str) -> None:
+    wait_until(
+        lambda: summary_says(plane, name, namespace, "expected", "observed"),
+        what=f"expected and observed MFU of {name}",
+        within_seconds=90,
+    )
+
+
+def _node_decided(plane: ControlPlane, namespace: str) -> str | None:
+    """The node that the placement decision of the waiting workload names, if any."""
+    decisions = status_of(plane, "waiting", namespace).get("decisions", [])
+    text = json.dumps([each for each in decisions if each["type"] == "Placement"])
+    nodes = [node["metadata"]["name"] for node in plane.get("nodes")["items"]]
+    return next((name for name in nodes if name in text), None)
+
+
+def _versions(plane: ControlPlane) -> dict[str, str]:
+    """Everything that the operator may write, and what it decides on."""
+    return resource_versions(
+        plane, "modelworkloads", "mfupolicies", "gpunodes", "fleetreports", "nodes", "pods", "jobs"
+    )
+
+
+def _settled(plane: ControlPlane, operator: OperatorProcess) -> dict[str, str]:
+    """Versions once two further cycles have changed none of them."""
+    while True:
+        seen = _versions(plane)
+        operator.wait_for_cycles(2)
+        if _versions(plane) == seen:
+            return seen
+
+
+def _a_new_job_is_scheduled_and_goes(plane: ControlPlane, namespace: str) -> None:
+    plane.apply(training_job("meanwhile"), namespace=namespace)
+    wait_running(plane, "meanwhile", namespace)
+    plane.kubectl("delete", "job", "meanwhile", "-n", namespace, "--cascade=foreground", "--timeout=30s")
