@@ -130,7 +130,7 @@ MODELS = {
 }
 """Dimensions from each model's published config.json; none of these slides a window."""
 
-TOKENS = (128, 512, 1024, 2000, 2048, 2150, 2300, 4096, 8192, 16384, 32768)
+TOKENS = (128, 512, 1000, 1024, 2000, 2048, 2150, 2300, 4000, 4096, 8192, 16384, 32768)
 
 
 def training_flops(dims: Dims, tokens: int) -> float:

@@ -6,6 +6,7 @@ import csv
 from pathlib import Path
 
 import pytest
+
 from mfu.hardware.aliases import dataset_gpu
 from mfu.hardware.catalog import load
 from mfu.hardware.types import GPU, Unmatched

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from mfu.hardware.catalog import device_bandwidth, device_memory, device_peak, load
 from mfu.hardware.types import GPU, Device, Precision, Unmatched
 from mfu.units import GIB
@@ -251,6 +252,7 @@ def test_link_domains(product: str, gpus: int) -> None:
         ("h100-sxm5-80gb", Precision.FP8, 1402.6 / 1978.9),
         ("h200-sxm-141gb", Precision.BF16, 794.5 / 989.4),
         ("a100-sxm4-80gb", Precision.BF16, 271.2 / 312),
+        pytest.param("a100-pcie-80gb", Precision.BF16, 252.9 / 312, id="a superseded row had 256.4"),
         ("b200-sxm", Precision.FP16, 1745.0 / 2250),
         ("gb200", Precision.FP8, 3615.6 / 5000),
         ("h800-sxm5-80gb", Precision.FP8, 1550 / 1978.9),

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+
 from mfu.workload.architecture import Architecture
 from mfu.workload.flops import (
     AttentionMask,
@@ -118,6 +119,15 @@ def test_multi_token_prediction_adds_to_training_only() -> None:
     assert training_flops_per_token(with_mtp, 4096) > training_flops_per_token(without, 4096)
     assert decode_flops_per_token(with_mtp, 4096) == decode_flops_per_token(without, 4096)
     assert prefill_flops(with_mtp, 4096) == prefill_flops(without, 4096)
+
+
+def test_multi_token_prediction_is_a_projection_a_layer_and_a_head() -> None:
+    """DeepSeek-V3 (arXiv 2412.19437, section 2.2): 2h → h, one MoE layer, the shared head; 10.2 of 260.6 GFLOP a token."""
+    arch = preset("deepseek-v3")
+    projection, head = 2 * 2 * 7168 * 7168, 2 * 7168 * 129280
+    layer = layer_flops(arch, 2048, moe=True).total
+    served = 3 * forward_flops_per_token(arch, 4096).total
+    assert training_flops_per_token(arch, 4096) - served == pytest.approx(3 * (projection + head + layer))
 
 
 def test_lora_is_about_two_thirds() -> None:

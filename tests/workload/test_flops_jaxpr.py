@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import pytest
+
 from mfu.workload.architecture import MLA, Architecture, AttentionKind, Family, MoE
 from mfu.workload.flop_terms import forward_terms
 from mfu.workload.flops import (
@@ -20,9 +21,8 @@ from mfu.workload.flops import (
     training_flops_per_token,
 )
 from mfu.workload.presets import preset
-
 from tools import jax_models
-from tools.jax_flops import KINDS, MODELS, TABLE, count, halved_attention
+from tools.jax_flops import KINDS, MODELS, TABLE, count, halved_attention, rows
 from tools.jax_models import Dims
 
 SEQUENCE = 24
@@ -207,9 +207,14 @@ def test_counter_sees_batches_and_nested_calls() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_frozen_table_is_what_jax_counts(kind: str) -> None:
     """Two lengths of one model a kind are recounted; the rest of the table is compared with our own formulas."""
-    rows = {(row["model"], row["kind"], row["tokens"]): row["flops_per_token"] for row in frozen_rows()}
+    frozen = {(row["model"], row["kind"], row["tokens"]): row["flops_per_token"] for row in frozen_rows()}
     for tokens in (512, 4096):
-        assert rows["llama-3.2-1b", kind, tokens] == KINDS[kind](MODELS["llama-3.2-1b"], tokens)
+        assert frozen["llama-3.2-1b", kind, tokens] == KINDS[kind](MODELS["llama-3.2-1b"], tokens)
+
+
+@pytest.mark.slow
+def test_frozen_table_is_current() -> None:
+    assert frozen_rows() == list(rows(MODELS)), "run: python -m tools.jax_flops"
 
 
 def test_frozen_table_agrees_with_the_presets() -> None:
@@ -224,5 +229,5 @@ def test_frozen_table_agrees_with_the_presets() -> None:
 
 
 def frozen_rows() -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = json.loads(Path(TABLE).read_text(encoding="utf-8"))["rows"]
-    return rows
+    table: list[dict[str, Any]] = json.loads(Path(TABLE).read_text(encoding="utf-8"))["rows"]
+    return table

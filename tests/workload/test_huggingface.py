@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
 from mfu.workload.architecture import Architecture
 from mfu.workload.errors import InvalidArchitecture, UnsupportedConfig
 from mfu.workload.huggingface import from_config, model_types

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from mfu.hardware.types import Precision
 from mfu.workload.memory import kv_bytes, kv_bytes_per_token, weight_bytes, weight_bytes_read
 from mfu.workload.parameters import count

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from mfu.workload.presets import names
-
 from tools.gen_models_doc import DOCUMENT, render
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from mfu.workload.architecture import Architecture
 from mfu.workload.errors import UnknownPreset
 from mfu.workload.parameters import count

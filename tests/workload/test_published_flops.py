@@ -6,6 +6,7 @@ import csv
 from pathlib import Path
 
 import pytest
+
 from mfu.workload.architecture import Architecture
 from mfu.workload.flops import forward_flops_per_token, training_flops_per_token
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+
 from mfu.workload.architecture import MLA, Architecture, AttentionKind, Family, MoE
 from mfu.workload.errors import InvalidArchitecture, WorkloadError
 from mfu.workload.presets import names, preset

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from mfu.workload.architecture import Architecture, MoE
 from mfu.workload.flops import decode_flops_per_token, forward_flops_per_token, prefill_flops, training_flops_per_token
 from mfu.workload.parameters import count
