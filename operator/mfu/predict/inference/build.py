@@ -98,7 +98,7 @@ def experts_only(setup: Inference) -> bool:
 def load_of(setup: Inference) -> Load:
     concurrency = math.inf if setup.concurrency is None else float(setup.concurrency)
     budget = float(setup.max_batch_tokens or DEFAULT_BATCH_TOKENS)
-    return Load(float(setup.input_tokens), float(setup.output_tokens), concurrency, budget, DEFAULT_BATCH, 1.0)
+    return Load(float(setup.input_tokens), float(setup.output_tokens), concurrency, budget, DEFAULT_BATCH)
 
 
 def _chip(setup: Inference, placement: Placement) -> Chip | Refusal:

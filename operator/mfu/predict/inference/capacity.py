@@ -36,8 +36,14 @@ def _values_per_token(case: Case) -> Number:
     return case.shape.layers * case.shape.kv_values * case.format.kv / kv_shards(case) / case.layout.pipeline
 
 
+def workspace_bytes(case: Case, constants: Constants) -> Number:
+    """Buffers of the largest step; attention groups gather each other's tokens, so they hold those of all."""
+    return constants.workspace_copies * case.load.max_batch_tokens * case.layout.groups * case.shape.hidden * 2.0
+
+
 def batch_that_fits(case: Case, constants: Constants) -> Number:
     """Requests whose cache fits beside the weights, all attention groups together; below 1 nothing runs."""
-    free = (case.chip.memory - weight_bytes_per_gpu(case)) * constants.memory_share - constants.reserve_bytes
+    taken = weight_bytes_per_gpu(case) + workspace_bytes(case, constants) + constants.reserve_bytes
+    free = (case.chip.memory - taken) * constants.memory_share
     tokens = case.load.input_tokens + case.load.output_tokens
     return np.maximum(free, 0.0) / kv_bytes_per_request(case, tokens) * case.layout.groups

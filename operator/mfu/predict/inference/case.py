@@ -73,8 +73,10 @@ class Load:
     """Scheduled tokens of one step."""
     max_batch: Number
     """Requests the engine schedules at once."""
-    accepted: Number
-    """Tokens gained per decode step, above 1 with speculative decoding."""
+    drafted: Number = 1.0
+    """Tokens that a decoding request runs through the model in one step: 1 + drafts."""
+    accepted: Number = 1.0
+    """Tokens that it gains by that, between 1 and `drafted`."""
 
 
 @dataclass(frozen=True, slots=True)

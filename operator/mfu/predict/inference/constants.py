@@ -28,21 +28,33 @@ class Constants:
     activation_passes: float
     """Times the hidden state of a token crosses memory in one layer."""
     layer_seconds: float
+    layer_growth: float
+    """Power of the hidden size, over 4096, by which the time of a layer's small kernels grows."""
     moe_layer_seconds: float
     reduce_seconds: float
     """Latency of one all-reduce between two GPUs over NVLink; grows with the logarithm of the group."""
     pcie_reduce_seconds: float
+    exchange_seconds: float
+    """Latency of one dispatch or combine between attention groups."""
     link_share: float
+    link_growth: float
+    """Power by which the rate of collectives grows with the link's."""
     pcie_share: float
     step_seconds: float
     """Scheduler, sampler and host work of one step."""
     sequence_seconds: float
     """The same for each running request."""
     amd_layer_seconds: float
+    stage_seconds: float
+    """Hand-over to the next pipeline stage, host work included."""
+    grouped: float
+    """Rate of grouped expert products over plain ones."""
     expert_balance: float
     """Mean over busiest expert-parallel rank."""
     memory_share: float
     """Share of what weights leave free that the engine gives to the KV cache."""
+    workspace_copies: float
+    """16-bit copies of the largest step's hidden state that the engine holds as work space."""
     reserve_bytes: float
     """CUDA context, graphs and work space that no declared quantity scales."""
     relative_error: float

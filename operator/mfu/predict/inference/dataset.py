@@ -6,11 +6,14 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from mfu.hardware.aliases import dataset_gpu
 from mfu.hardware.types import GPU, Device, Precision, Unmatched
 from mfu.predict.types import Inference, Parallelism, Phase, Placement, Precisions, Refusal
-from mfu.workload.architecture import MLA, Architecture, AttentionKind, MoE
+from mfu.workload.architecture import Architecture, MoE
+from mfu.workload.parameters import count
+from mfu.workload.presets import names, preset
 
 _ENGINES = (
     ("tensorrtllm", r"tensorrt-?llm|trt-?llm|gptsession"),
@@ -124,6 +127,8 @@ def parallelism_of(row: Mapping[str, str], architecture: Architecture, gpu: GPU)
     holds: divided back. An expert degree above the tensor degree means attention data parallelism.
     """
     tensor, pipeline, expert = (max(1, int(number(row.get(key)) or 1)) for key in ("tp", "pp", "ep"))
+    if architecture.moe is not None and not (row.get("ep") or "").strip():
+        return Parallelism(tensor=1, pipeline=pipeline, data=tensor, expert=tensor)
     if expert > 1 and tensor > gpu.nvlink_domain_gpus and tensor % expert == 0:
         tensor //= expert
     groups = expert // tensor if expert > tensor else 1
@@ -139,24 +144,34 @@ def _is_static(row: Mapping[str, str]) -> bool:
 
 
 def architecture_of(row: Mapping[str, str]) -> Architecture:
-    """Dimensions from the columns; what they leave out (experts, MLA) from the preset of that name, else derived."""
+    """The preset with the row's dimensions and parameter count; else the columns, with experts derived from the counts.
+
+    Columns show neither experts nor latent attention, so a preset is preferred; it is found by numbers, not by name.
+    """
     layers, hidden, heads, kv_heads, head_dim, ffn, vocab = (
         int(float(row[key])) for key in ("layers", "hidden", "heads", "kv_heads", "head_dim", "ffn", "vocab")
     )
-    name = row["model"].lower()
-    base = Architecture(row["model"], layers, hidden, heads, kv_heads, head_dim, ffn, vocab)
     total, active = number(row.get("params_b")), number(row.get("active_params_b"))
-    if "deepseek" in name:
-        return _deepseek(base)
+    known = _known(layers, hidden, heads, (total or 0.0) * 1e9)
+    if known is not None:
+        return known
+    base = Architecture(row["model"], layers, hidden, heads, kv_heads, head_dim, ffn, vocab)
     if total and active and active < 0.95 * total:
         return _mixture(base, total * 1e9, active * 1e9)
     return _dense(base, (total or 0.0) * 1e9)
 
 
-def _deepseek(base: Architecture) -> Architecture:
-    moe = MoE(experts=256, top_k=8, expert_ffn=2048, shared_experts=1, dense_layers=3)
-    mla = MLA(query_rank=1536, kv_rank=512, rope_head_dim=64, nope_head_dim=128, value_head_dim=128)
-    return replace(base, ffn=18432, attention=AttentionKind.MLA, mla=mla, moe=moe)
+@lru_cache(maxsize=4096)
+def _known(layers: int, hidden: int, heads: int, total: float) -> Architecture | None:
+    """The preset of those dimensions whose parameter count is nearest, None beyond 3 %."""
+    same = [each for each in _presets() if (each.layers, each.hidden, each.heads) == (layers, hidden, heads)]
+    near = [each for each in same if abs(count(each).total - total) <= 0.03 * total]
+    return min(near, key=lambda each: abs(count(each).total - total), default=None)
+
+
+@lru_cache(maxsize=1)
+def _presets() -> tuple[Architecture, ...]:
+    return tuple(preset(name) for name in names())
 
 
 def _mixture(base: Architecture, total: float, active: float) -> Architecture:
@@ -165,10 +180,7 @@ def _mixture(base: Architecture, total: float, active: float) -> Architecture:
     expert = 3.0 * base.hidden * base.ffn * base.layers
     experts = max(2, round((total - rest) / expert))
     top_k = min(experts, max(1, round((active - rest) / expert)))
-    moe = MoE(experts=experts, top_k=top_k, expert_ffn=base.ffn)
-    if "gpt-oss" in base.name.lower():
-        return replace(base, moe=moe, window=128, window_every=2)
-    return replace(base, moe=moe)
+    return replace(base, moe=MoE(experts=experts, top_k=top_k, expert_ffn=base.ffn))
 
 
 def _dense(base: Architecture, total: float) -> Architecture:

@@ -14,6 +14,8 @@ from mfu.predict.inference.constants import Constants
 from mfu.predict.inference.shape import Number
 
 _16BIT = 2.0
+_REFERENCE_LINK = 450e9
+"""Hopper's NVLink, one direction."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,8 @@ class Step:
     """Mean tokens that a prompt token attends to."""
     prompts: Number = 0.0
     """Prompts that end in this step and sample their first token."""
+    spread: Number = 1.0
+    """Attention groups that share the prompt tokens: a prompt is read by one group while the others wait."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,16 +93,17 @@ class _Matrix:
 def step_time(case: Case, step: Step, constants: Constants) -> StepTime:
     """Seconds of one step, pipeline stages one after the other."""
     shape, layout = case.shape, case.layout
-    written = step.decode * case.load.accepted
-    tokens = (written + step.prefill) / layout.groups
+    written = step.decode * case.load.drafted
+    tokens = written / layout.groups + step.prefill / step.spread
     groups = (
         _linear(case, tokens, constants),
-        _experts(case, tokens, constants),
-        _head(case, (written + step.prompts) / layout.groups, constants),
+        _experts(case, written + step.prefill, constants),
+        _head(case, written / layout.groups + step.prompts / step.spread, constants),
     )
     compute = sum(each.compute for each in groups)
     passes = constants.activation_passes * shape.hidden * _16BIT * shape.layers
-    layer = constants.layer_seconds + case.chip.amd * constants.amd_layer_seconds
+    layer = constants.layer_seconds * (shape.hidden / 4096) ** constants.layer_growth
+    layer = layer + case.chip.amd * constants.amd_layer_seconds
     decode_attention, cache_bytes = _decode_attention(case, step, constants)
     return StepTime(
         matrix_compute=compute,
@@ -110,7 +115,7 @@ def step_time(case: Case, step: Step, constants: Constants) -> StepTime:
         expert_communication=_expert_communication(case, tokens, constants),
         pipeline_communication=_pipeline_communication(case, tokens, constants),
         launch=shape.layers * layer + shape.moe_layers * constants.moe_layer_seconds,
-        host=constants.step_seconds + (step.decode + step.prompts) * constants.sequence_seconds,
+        host=constants.step_seconds * layout.pipeline + (step.decode + step.prompts) * constants.sequence_seconds,
         weight_bytes=sum(each.bytes for each in groups),
         cache_bytes=cache_bytes,
     )
@@ -126,15 +131,14 @@ def _linear(case: Case, tokens: Number, constants: Constants) -> _Matrix:
     return _matrix(case, constants, 2.0 * tokens * weights / rate, weights * case.format.linear)
 
 
-def _experts(case: Case, tokens: Number, constants: Constants) -> _Matrix:
-    """Experts that at least one token of the step chose: E · (1 − (1 − k/E)^tokens), spread over the stage's GPUs."""
+def _experts(case: Case, everywhere: Number, constants: Constants) -> _Matrix:
+    """Experts that at least one token of all groups chose: E · (1 − (1 − k/E)^tokens), spread over the stage's GPUs."""
     shape, layout = case.shape, case.layout
     experts = np.maximum(shape.experts, 1.0)
-    everywhere = tokens * layout.groups
     touched = experts * -np.expm1(everywhere * np.log1p(-np.minimum(shape.top_k / experts, 0.999999)))
     balance = np.where(layout.expert > 1, constants.expert_balance, 1.0)
     stored = shape.moe_layers * shape.expert_weights / layout.stage_gpus
-    rate = _rate(case, constants, case.format.expert, case.chip.peak_expert)
+    rate = _rate(case, constants, case.format.expert, case.chip.peak_expert) * constants.grouped
     compute = 2.0 * everywhere * shape.top_k * stored / (rate * balance)
     return _matrix(case, constants, compute, touched * stored * case.format.expert)
 
@@ -164,7 +168,7 @@ def _prefill_attention(case: Case, step: Step, constants: Constants) -> Number:
     full = step.prefill_context
     slid = np.minimum(full, shape.window)
     pairs = step.prefill * ((1 - shape.sliding_share) * full + shape.sliding_share * slid)
-    flops = shape.layers * pairs * shape.prefill_pair_flops / layout.stage_gpus
+    flops = shape.layers * pairs * shape.prefill_pair_flops / (layout.tensor * step.spread)
     return flops / (case.chip.peak_16bit * constants.prefill_attention * case.chip.ceiling)
 
 
@@ -176,7 +180,7 @@ def _decode_attention(case: Case, step: Step, constants: Constants) -> tuple[Num
     pairs = shape.layers * context * step.decode / layout.groups
     size = pairs * shape.kv_values * case.format.kv / kv_shards(case)
     rate = case.chip.peak_16bit * constants.decode_attention * case.chip.ceiling
-    compute = pairs * case.load.accepted * shape.decode_pair_flops / layout.tensor / rate
+    compute = pairs * case.load.drafted * shape.decode_pair_flops / layout.tensor / rate
     return _Matrix(compute, size / (case.chip.bandwidth * constants.cache_stream), size).roof(constants), size
 
 
@@ -188,7 +192,8 @@ def kv_shards(case: Case) -> Number:
 
 def _payload_and_latency(case: Case, tokens: Number, constants: Constants) -> tuple[Number, Number]:
     chip = case.chip
-    share = np.where(chip.switched > 0, constants.link_share, constants.pcie_share)
+    fast = constants.link_share * (chip.link / _REFERENCE_LINK) ** (constants.link_growth - 1.0)
+    share = np.where(chip.switched > 0, fast, constants.pcie_share)
     latency = np.where(chip.switched > 0, constants.reduce_seconds, constants.pcie_reduce_seconds)
     return tokens * case.shape.hidden * _16BIT / (chip.link * share), latency
 
@@ -202,13 +207,14 @@ def _tensor_communication(case: Case, tokens: Number, constants: Constants) -> N
 
 
 def _expert_communication(case: Case, tokens: Number, constants: Constants) -> Number:
-    """Dispatch (8 bit) and combine (16 bit) of top-k copies of a token between attention groups."""
-    payload, latency = _payload_and_latency(case, tokens, constants)
+    """Dispatch (8 bit) and combine (16 bit) of a token with each other group that holds one of its top-k experts."""
+    payload, _ = _payload_and_latency(case, tokens, constants)
     groups = case.layout.groups
-    seconds = np.log2(groups) * latency + (groups - 1) / groups * payload * case.shape.top_k * 0.75
+    copies = (groups - 1) * -np.expm1(case.shape.top_k * np.log1p(-1 / np.maximum(groups, 1.0001)))
+    seconds = (groups > 1) * constants.exchange_seconds + copies * payload * 0.75
     return 2 * case.shape.moe_layers * seconds
 
 
 def _pipeline_communication(case: Case, tokens: Number, constants: Constants) -> Number:
     payload, latency = _payload_and_latency(case, tokens, constants)
-    return (case.layout.pipeline - 1) * (latency + payload)
+    return (case.layout.pipeline - 1) * (constants.stage_seconds + latency + payload)

@@ -14,9 +14,6 @@ from mfu.predict.names import MemoryTerm
 from mfu.predict.types import Inference, Memory, Placement, Refusal
 from mfu.units import gibibytes
 
-_ACTIVATION_COPIES = 6.0
-"""Live copies of a step's hidden state in 16 bit, the widest FFN product included."""
-
 
 def memory_of(setup: Inference, placement: Placement, case: Case, constants: Constants) -> Memory:
     """Bytes per GPU at the requests that run; `advice` is set where not even one request fits."""
@@ -35,11 +32,10 @@ def fits(case: Case, constants: Constants) -> bool:
 def _terms(case: Case, constants: Constants) -> dict[str, float]:
     tokens = case.load.input_tokens + case.load.output_tokens
     requests = running(case, constants) / case.layout.groups
-    hidden = case.load.max_batch_tokens * case.shape.hidden * 2.0 * _ACTIVATION_COPIES
     return {
         MemoryTerm.WEIGHTS: float(capacity.weight_bytes_per_gpu(case)),
         MemoryTerm.KV_CACHE: float(requests * capacity.kv_bytes_per_request(case, tokens)),
-        MemoryTerm.ACTIVATIONS: float(hidden),
+        MemoryTerm.ACTIVATIONS: float(capacity.workspace_bytes(case, constants)),
         MemoryTerm.FRAMEWORK: constants.reserve_bytes,
     }
 

@@ -33,7 +33,8 @@ class Served:
 def prefill(case: Case, requests: Number, constants: Constants) -> Served:
     """`requests` prompts that arrive together; the first token comes when all are read."""
     inputs, stages = case.load.input_tokens, case.layout.pipeline
-    work = Step(0.0, 0.0, prefill=requests * inputs, prefill_context=inputs / 2, prompts=requests)
+    spread = np.minimum(case.layout.groups, np.maximum(requests, 1.0))
+    work = Step(0.0, 0.0, requests * inputs, inputs / 2, requests, spread)
     step = step_time(case, work, constants)
     waves = np.maximum(requests, 1.0)
     seconds = step.total / case.speed
@@ -46,7 +47,8 @@ def decode(case: Case, batch: Number, constants: Constants) -> Served:
     """`batch` requests in their decode phase, no prompts beside them, at the mean context of their answers."""
     load, stages = case.load, case.layout.pipeline
     context = load.input_tokens + load.output_tokens / 2
-    step = step_time(case, Step(batch / stages, context), constants)
+    per_stage = np.maximum(batch / stages, 1.0)
+    step = step_time(case, Step(per_stage, context), constants)
     seconds = step.total / case.speed
     each = seconds / load.accepted
     return Served(0.0 * each, each, batch / each, 0.0 * each, batch, step, seconds, 1.0 + 0.0 * each)
@@ -54,7 +56,8 @@ def decode(case: Case, batch: Number, constants: Constants) -> Served:
 
 def static_latency(case: Case, batch: Number, constants: Constants) -> Number:
     """Seconds to the last token of a batch that starts together; what the cache cannot hold runs in turns."""
-    fits = np.clip(batch_that_fits(case, constants), 1.0, batch)
+    room = batch_that_fits(case, constants)
+    fits = np.where(room > 0, np.clip(room, 1.0, batch), batch)
     first = prefill(case, fits, constants).ttft_seconds
     each = decode(case, fits, constants).tpot_seconds
     request: Number = first + np.maximum(case.load.output_tokens - 1, 0) * each
@@ -62,9 +65,13 @@ def static_latency(case: Case, batch: Number, constants: Constants) -> Number:
 
 
 def running(case: Case, constants: Constants) -> Number:
-    """Requests that run at once: what was declared, bounded by the cache and the engine; at least one."""
+    """Requests that run at once: what was declared, bounded by the cache and the engine; at least one.
+
+    Where not even the weights fit the cache bounds nothing: `memory.fits` says so, the rates are those of enough memory.
+    """
     load = case.load
-    fits = np.floor(np.maximum(batch_that_fits(case, constants), 1.0))
+    room = batch_that_fits(case, constants)
+    fits = np.where(room > 0, np.maximum(room, 1.0), load.max_batch)
     return np.maximum(np.minimum(np.minimum(load.concurrency, load.max_batch), fits), 1.0)
 
 
@@ -74,14 +81,17 @@ def continuous(case: Case, constants: Constants) -> Served:
     In the time a request decodes its O tokens, each of the others brings one prompt of I tokens, so a step carries
     batch · I / O prompt tokens on average, in chunks of at most the step's token budget.
     """
-    load, stages = case.load, case.layout.pipeline
+    load, stages, groups = case.load, case.layout.pipeline, case.layout.groups
     batch = running(case, constants)
     inputs, context = load.input_tokens, load.input_tokens + load.output_tokens / 2
     decodes = np.maximum(load.output_tokens - 1, 1) / load.accepted
     prompt_tokens = batch * inputs / decodes
-    chunk = np.minimum(np.maximum(prompt_tokens, inputs), load.max_batch_tokens)
-    plain = step_time(case, Step(batch / stages, context), constants)
-    work = Step(batch / stages, context, chunk / stages, inputs / 2, chunk / inputs / stages)
+    chunk = np.minimum(np.maximum(prompt_tokens, inputs), load.max_batch_tokens * groups)
+    spread = np.clip(chunk / inputs, 1.0, groups)
+    chunk = np.minimum(chunk, load.max_batch_tokens * spread)
+    per_stage = np.maximum(batch / stages, 1.0)
+    plain = step_time(case, Step(per_stage, context), constants)
+    work = Step(per_stage, context, chunk / stages, inputs / 2, chunk / inputs / stages, spread)
     mixed = step_time(case, work, constants)
     busy = prompt_tokens / chunk
     step = blend(plain, mixed, np.minimum(busy, 1.0), np.maximum(busy, 1.0))

@@ -85,7 +85,7 @@ def shape_of(architecture: Architecture) -> Shape:
         expert_weights=factor * moe.expert_ffn,
         experts=float(moe.experts),
         top_k=float(moe.top_k),
-        shared_weights=factor * (moe.shared_ffn or moe.shared_experts * moe.expert_ffn),
+        shared_weights=factor * moe.shared_width,
         moe_layers=float(moe_layers),
         head_weights=vocabulary,
         embedding_weights=0.0 if architecture.tied_embeddings else vocabulary,
