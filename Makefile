@@ -1,0 +1,65 @@
+# All targets set up what they need. `make help` lists them.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+STAMP := $(VENV)/.stamp
+RUNPY := PYTHONUNBUFFERED=1 $(PY)
+
+.PHONY: help setup fmt lint unit test e2e demo run manifests verify bench image kind clean
+
+help:  ## List the targets
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F'\t' '{printf "  %-10s %s\n", $$1, $$2}'
+
+setup: $(STAMP)  ## Make the virtual environment from the locked requirements
+
+$(STAMP): requirements-dev.lock pyproject.toml
+	@echo "setting up $(VENV) (about a minute the first time)"
+	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	@$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+fmt: setup  ## Format the code
+	@$(PY) -m ruff check --fix --quiet . && $(PY) -m ruff format --quiet .
+
+lint: setup  ## Lint, types, and the order of the rooms
+	@$(PY) -m ruff check . && $(PY) -m ruff format --check --quiet . && $(PY) -m mypy && $(VENV)/bin/lint-imports --no-cache
+
+unit: setup  ## The unit ring: seconds, no server
+	@$(RUNPY) -m pytest -q -m "not integration and not e2e and not slow" tests
+
+test: setup  ## Everything: lint, unit ring, slow tests, real API server, user stories
+	@$(MAKE) --no-print-directory lint
+	@$(MAKE) --no-print-directory unit
+	@$(RUNPY) -m e2e.cluster build --helm
+	@$(RUNPY) -m pytest -q -m "integration or slow" tests
+	@$(MAKE) --no-print-directory e2e
+
+e2e: setup  ## User stories on the local control plane (or on MFU_KUBECONFIG)
+	@$(RUNPY) -m pytest -q e2e/stories
+
+demo: setup  ## A whole simulated fleet with the operator; Ctrl-C ends it, DEMO_ONCE=1 prints and exits
+	@$(RUNPY) -m e2e.demo
+
+run: setup  ## The operator against your kubeconfig, writing nothing
+	@$(VENV)/bin/mfu operator --dry-run
+
+manifests: setup  ## Regenerate crds/, the chart's copy and the generated references
+	@$(PY) tools/manifests.py
+
+verify: manifests  ## Fail if a generated file was not committed
+	@git diff --exit-code --stat -- crds charts docs
+
+bench: setup  ## Measure speed and memory; rewrites benchmarks/*.md
+	@for each in benchmarks/bench_*.py; do echo "== $$each"; $(RUNPY) $$each || exit 1; done
+
+image: setup  ## Build the container image (needs Docker)
+	@docker build -t mfu:$$($(PY) -c 'import mfu; print(mfu.__version__)') .
+
+kind: setup  ## A kind cluster for the stories (needs Docker and kind)
+	@kind create cluster --name mfu && echo "MFU_KUBECONFIG=$$(mktemp)" && kind get kubeconfig --name mfu
+
+clean:  ## Remove what was built in this checkout
+	@rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .demo .logs
