@@ -24,6 +24,9 @@ compare the count with the figure its authors published, and name where.
 FLOPs are model FLOPs: matrix products at two FLOPs a multiply-add, three forward passes for training, half of causal
 attention, no recomputation, the output head counted and the embedding look-up free. Multi-token prediction is trained
 but not served, so it is in the training FLOPs and not in the parameters.
+
+Not covered: encoder-decoder models, state-space and linear attention, the vision towers of multimodal models. Llama 4's
+chunked attention is counted as full attention, which is exact up to 8192 tokens and too much beyond.
 """
 
 _LANGUAGE_HEAD = (

@@ -122,7 +122,7 @@ def test_multi_token_prediction_adds_to_training_only() -> None:
 
 
 def test_multi_token_prediction_is_a_projection_a_layer_and_a_head() -> None:
-    """DeepSeek-V3 (arXiv 2412.19437, section 2.2): 2h → h, one MoE layer, the shared head; 10.2 of 260.6 GFLOP a token."""
+    """DeepSeek-V3 (arXiv 2412.19437, section 2.2): 2h → h, one MoE layer, the shared head; 10.2 of 260.6 GFLOP."""
     arch = preset("deepseek-v3")
     projection, head = 2 * 2 * 7168 * 7168, 2 * 7168 * 129280
     layer = layer_flops(arch, 2048, moe=True).total
