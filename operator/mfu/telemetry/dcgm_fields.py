@@ -9,8 +9,6 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Final
 
-import numpy as np
-
 from mfu.observe.readings import Metric
 
 
@@ -146,5 +144,3 @@ SAME_UNIT: Final[tuple[tuple[Raw, Metric], ...]] = (
     (Raw.LINK_GEN, Metric.PCIE_LINK_GEN),
     (Raw.LINK_WIDTH, Metric.PCIE_LINK_WIDTH),
 )
-PROFILING_COLUMNS: Final = np.array([int(metric) for _, metric in RATIOS], dtype=np.intp)
-"""Columns of GPURound.values that only the profiling module fills."""

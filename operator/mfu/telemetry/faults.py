@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from mfu.hardware.catalog import load
 from mfu.hardware.types import Unmatched
 from mfu.observe.readings import Floats, GPUIdentity, Metric
-from mfu.telemetry.dcgm_fields import PROFILING_COLUMNS
 
+PROFILING_COLUMNS: Final = np.array([int(metric) for metric in Metric if metric <= Metric.DFMA_ACTIVE], dtype=np.intp)
+"""Columns that only the profiling module (or GPM) fills."""
 _BUSY_POWER: Final = 0.5
 _BUSY_UTILISATION: Final = 0.9
 

@@ -1,6 +1,6 @@
 """Recorded runs, one JSON object a line, as the H200 traces have them: NVML and GPM rows of every GPU, once a second.
 
-A row holds `t` seconds, `gpu` index, `gpm` (NVML GPM metrics by their NVML names: percent; links in MiB/s) and NVML's own
+A row holds `t` seconds, `gpu` index, `gpm` (NVML GPM metrics by their NVML names: percent; links in MiB/s) and NVML's
 `gpu_util`, `mem_util` (percent), `power_w`, `sm_clock` (MHz), `fb_used` (bytes), `events` (clock-event bit mask).
 """
 

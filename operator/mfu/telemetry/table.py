@@ -1,16 +1,14 @@
-"""dcgm-exporter text → raw rows, fast: one pass over the lines, label sets of a target parsed once and remembered."""
+"""Exposition of device metrics → one row per device and pod, fast: label sets are parsed once and remembered."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mfu.observe.readings import Floats, GPUIdentity
-from mfu.telemetry.dcgm_fields import COLUMNS, RAW_COLUMNS
-from mfu.telemetry.dcgm_labels import Trait, identity, traits
 from mfu.telemetry.exposition import parse_labels, parse_value, whole_lines
 
 _MAX_LABEL_SETS = 8192
@@ -19,15 +17,28 @@ _MALFORMED = -2
 
 
 @dataclass(frozen=True, slots=True)
-class RawRows:
-    """One target's scrape: `values` [rows, RAW_COLUMNS] as printed, NaN where absent. Rows are (device, pod).
+class Layout:
+    """How one kind of exporter prints devices."""
+
+    columns: Mapping[bytes, int]
+    """Series name → column; other series are passed over."""
+    width: int
+    identity: Callable[[Mapping[str, str], str | None], GPUIdentity | None]
+    """Labels and the target's node, where known → device and pod; None when the series is about no device."""
+    traits: Callable[[Mapping[str, str]], int] = lambda labels: 0
+    """Bits that labels give away about the exporter's version."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """One target's scrape: `values` [rows, width] as printed, NaN where absent. Rows are (device, pod).
 
     `devices` is the same object as long as the target's label sets stay the same.
     """
 
     devices: tuple[GPUIdentity, ...]
     values: Floats
-    traits: Trait = Trait.NONE
+    traits: int = 0
     malformed: int = 0
     conflicting: int = 0
     truncated: bool = False
@@ -48,36 +59,37 @@ class _Scanned:
 
 
 @dataclass(slots=True)
-class DCGMText:
+class TableText:
     """Reader of one target. Keeps the parsed label sets between scrapes, about 0.5 KiB a device."""
 
+    layout: Layout
     node: str | None = None
     _sets: dict[bytes, int] = field(default_factory=dict)
     _rows: dict[GPUIdentity, int] = field(default_factory=dict)
     _devices: tuple[GPUIdentity, ...] = ()
-    _traits: Trait = Trait.NONE
+    _traits: int = 0
 
-    def read(self, body: bytes) -> RawRows:
+    def read(self, body: bytes) -> Rows:
         """Rows of one body. Lines that cannot be read are counted; a sample given twice with two values is dropped."""
         lines, truncated = whole_lines(body)
-        scanned = self._scan(lines)
+        scanned, width = self._scan(lines), self.layout.width
         if len(self._devices) != len(self._rows):
             self._devices = tuple(self._rows)
-        values = np.full(len(self._rows) * RAW_COLUMNS, np.nan)
+        values = np.full(len(self._rows) * width, np.nan)
         index = np.array(scanned.cells, dtype=np.intp)
         values[index] = scanned.numbers
         conflicting = _drop_conflicts(values, index, scanned.numbers)
-        table = values.reshape(-1, RAW_COLUMNS)
-        seen = np.zeros(len(table), dtype=bool)
-        seen[index // RAW_COLUMNS] = True
-        rows = RawRows(self._devices, table, self._traits, scanned.malformed, conflicting, truncated, scanned.stamps)
+        seen = np.zeros(len(self._rows), dtype=bool)
+        seen[index // width] = True
+        table = values.reshape(-1, width)
+        rows = Rows(self._devices, table, self._traits, scanned.malformed, conflicting, truncated, scanned.stamps)
         if seen.all():
             return rows
         self._forget()
         return _only(rows, seen)
 
     def _scan(self, lines: list[bytes]) -> _Scanned:
-        columns, sets, found = COLUMNS, self._sets, _Scanned()
+        columns, width, sets, found = self.layout.columns, self.layout.width, self._sets, _Scanned()
         cells, numbers = found.cells.append, found.numbers.append
         for line in lines:
             name, _, rest = line.partition(b"{")
@@ -98,7 +110,7 @@ class DCGMText:
             if b"_" in tail:
                 found.malformed += 1
                 continue
-            cells(row * RAW_COLUMNS + column)
+            cells(row * width + column)
             numbers(value)
         return found
 
@@ -106,8 +118,8 @@ class DCGMText:
         labels = parse_labels(inside)
         if labels is None or len(self._sets) >= _MAX_LABEL_SETS:
             return _MALFORMED
-        self._traits |= traits(labels)
-        device = identity(labels, node=self.node)
+        self._traits |= self.layout.traits(labels)
+        device = self.layout.identity(labels, self.node)
         self._sets[inside] = _IGNORED if device is None else self._rows.setdefault(device, len(self._rows))
         return self._sets[inside]
 
@@ -115,7 +127,7 @@ class DCGMText:
         self._sets.clear()
         self._rows.clear()
         self._devices = ()
-        self._traits = Trait.NONE
+        self._traits = 0
 
 
 def _slow_value(tail: bytes, row: int, found: _Scanned) -> float:
@@ -140,7 +152,7 @@ def _drop_conflicts(values: Floats, index: NDArray[np.intp], numbers: list[float
     return len(wrong)
 
 
-def _only(rows: RawRows, keep: NDArray[np.bool_]) -> RawRows:
+def _only(rows: Rows, keep: NDArray[np.bool_]) -> Rows:
     devices = tuple(device for device, kept in zip(rows.devices, keep, strict=True) if kept)
     moved = np.cumsum(keep) - 1
     stamps = {int(moved[row]): stamp for row, stamp in rows.stamps.items()}
