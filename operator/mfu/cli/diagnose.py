@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from mfu.api.causes import Cause
 from mfu.hardware.catalog import load
 from mfu.hardware.types import Precision, Unmatched

@@ -61,6 +61,13 @@ class Evidence:
         return self.average(metric) / active if active > 0 else float("nan")
 
     @property
+    def unfilled(self) -> Floats:
+        """Share of active time with empty SMs, per device: 0.04 in healthy training, 0.69 spinning in collectives."""
+        active = self.active
+        with_work = np.where(active > 0, active, np.nan)
+        return np.asarray(1 - self.of(Metric.SM_ACTIVE) / with_work, dtype=np.float64)
+
+    @property
     def long_gaps(self) -> bool | None:
         """True: the GPU waits longer than NVML's window at a time (a batch that is late); False: many short gaps."""
         spread = mean_or_nan(self.sd[:, Metric.GPU_UTIL])

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from mfu.hardware.types import BYTES_PER_VALUE, Precision
+from mfu.hardware.types import Precision
 from mfu.observe.evidence import Evidence
 from mfu.observe.readings import Metric
-from mfu.predict.types import Recompute, Setup, Training
+from mfu.predict.types import Method, Recompute, Setup, Sharding, Training
 from mfu.workload.parameters import count
 
 DRAM_BUSY = 0.40
@@ -17,10 +18,12 @@ DRAM_BUSY = 0.40
 DRAM_OVER_TENSOR = 2.0
 """Memory activity over tensor activity: 0.3 to 0.4 in healthy training, 5 with unfused attention."""
 FULL_SM = 0.85
+PRODUCT_OCCUPANCY, COPY_OCCUPANCY = 0.15, 0.78
+"""Warps resident in pure matrix products and in pure copies (H200 `matmul-8192-bf16` and `elementwise-copy` runs)."""
+ELEMENT_WISE = 0.55
+"""Share of time in element-wise kernels from which they are the loss: 0.16 healthy, 0.48 in a well fed 125M model."""
 ACTIVATION_BYTES = 34
 """16-bit activations per token, layer and hidden unit, attention fused (Korthikanti et al., arXiv 2205.05198)."""
-LEAST_STATIC_BYTES = {True: 8.0, False: 16.0}
-"""Bytes per parameter of weights, gradients and two moments: all in 16 bit (True), all in 32 bit."""
 LOGIT_BYTES = 6.0
 """16-bit logits and a 32-bit working copy."""
 KEPT = 0.60
@@ -47,18 +50,25 @@ def infer(evidence: Evidence, setup: Setup | None) -> Inferred:
 
 
 def starved_for_memory(evidence: Evidence) -> bool:
-    """SMs full, memory busy, tensor cores idle: the signature of operators that are not fused."""
+    """SMs full, memory busy, tensor cores quiet or SMs full of element-wise warps: operators that are not fused."""
     dram, tensor = evidence.busy(Metric.DRAM_ACTIVE), evidence.busy(Metric.TENSOR_ACTIVE)
     full = evidence.busy(Metric.SM_ACTIVE)
     if not (np.isfinite(dram) and np.isfinite(tensor)) or (np.isfinite(full) and full < FULL_SM):
         return False
-    return dram >= DRAM_BUSY and dram >= DRAM_OVER_TENSOR * tensor
+    return dram >= DRAM_BUSY and (dram >= DRAM_OVER_TENSOR * tensor or element_wise_share(evidence) >= ELEMENT_WISE)
+
+
+def element_wise_share(evidence: Evidence) -> float:
+    """Share of active time in element-wise kernels, by warps resident: products hold few, copies most. 0 unknown."""
+    resident = evidence.busy(Metric.SM_OCCUPANCY)
+    share = (resident - PRODUCT_OCCUPANCY) / (COPY_OCCUPANCY - PRODUCT_OCCUPANCY)
+    return float(np.clip(share, 0.0, 1.0)) if np.isfinite(share) else 0.0
 
 
 def kept_activations(evidence: Evidence, training: Training) -> float | None:
     """Share of the activations that memory in use leaves room for; None where they are too small a part to tell."""
     used = evidence.of(Metric.FB_USED)
-    if not np.isfinite(used).any():
+    if not np.isfinite(used).any() or training.architecture.moe is not None:
         return None
     fullest = float(np.nanmax(used))
     activations, static, logits = memory_terms(training)
@@ -74,9 +84,28 @@ def memory_terms(training: Training) -> tuple[float, float, float]:
     """
     arch, parallel = training.architecture, training.parallelism
     narrow = training.precisions.compute not in (Precision.FP32, Precision.TF32)
-    width = BYTES_PER_VALUE[training.precisions.compute] / 2 if not narrow else 1.0
     tokens = training.micro_batch_size * training.sequence_length / parallel.context
+    width = 1.0 if narrow else 2.0
     activations = ACTIVATION_BYTES * width * tokens * arch.layers * arch.hidden / parallel.tensor
     parameters = count(arch).total / (parallel.tensor * parallel.pipeline)
     logits = tokens * arch.vocab * LOGIT_BYTES / parallel.tensor
-    return activations, parameters * LEAST_STATIC_BYTES[narrow], logits
+    return activations, parameters * _least_static_bytes(training, narrow=narrow), logits
+
+
+def _least_static_bytes(training: Training, *, narrow: bool) -> float:
+    """Per parameter of a rank: weights, gradients and two moments, each as narrow as can be and split as declared."""
+    value, ranks = (2.0 if narrow else 4.0), training.parallelism.data
+    if training.method is Method.LORA:
+        return value
+    weights, gradients, moments = _SPLIT[training.sharding]
+    return value * (1 / (ranks if weights else 1) + 1 / (ranks if gradients else 1) + 2 / (ranks if moments else 1))
+
+
+_SPLIT: Mapping[Sharding, tuple[bool, bool, bool]] = {
+    Sharding.DDP: (False, False, False),
+    Sharding.ZERO1: (False, False, True),
+    Sharding.ZERO2: (False, True, True),
+    Sharding.ZERO3: (True, True, True),
+    Sharding.HSDP: (True, True, True),
+}
+"""Whether weights, gradients and moments are divided among data-parallel ranks."""

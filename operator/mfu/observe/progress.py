@@ -22,6 +22,8 @@ class Rate:
     relative_sd: float
     source: str
     observed_at: float
+    pods: int = 1
+    """Pods that were added up."""
 
 
 def rate(readings: Sequence[ProgressReading], counter: Counter, *, since: float, now: float) -> Rate | None:
@@ -43,6 +45,7 @@ def rate(readings: Sequence[ProgressReading], counter: Counter, *, since: float,
         relative_sd=max(each.relative_sd for each in known),
         source=known[0].source,
         observed_at=max(each.last for each in known),
+        pods=len(known),
     )
 
 

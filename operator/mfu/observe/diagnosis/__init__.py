@@ -9,8 +9,9 @@ from mfu.observe.diagnosis.communication import communication
 from mfu.observe.diagnosis.compute import memory_bound, precision, recompute, small_batch
 from mfu.observe.diagnosis.health import degraded_hardware, power_or_thermal
 from mfu.observe.diagnosis.layout import pipeline_bubble, wrong_layout
+from mfu.observe.diagnosis.ranks import straggler
 from mfu.observe.diagnosis.serving import bandwidth_bound, kv_cache_pressure, low_concurrency, request_variability
-from mfu.observe.diagnosis.waiting import data_starvation, host_overhead, idle_allocation, straggler
+from mfu.observe.diagnosis.waiting import data_starvation, host_overhead, idle_allocation
 
 RULES: tuple[Rule, ...] = (
     idle_allocation,
@@ -34,22 +35,29 @@ RULES: tuple[Rule, ...] = (
 
 EXPLAINED_BY: dict[Cause, frozenset[Cause]] = {
     Cause.IDLE_ALLOCATION: frozenset(Cause) - {Cause.IDLE_ALLOCATION, Cause.DEGRADED_HARDWARE},
-    Cause.STRAGGLER: frozenset({Cause.DATA_STARVATION, Cause.HOST_OVERHEAD, Cause.POWER_OR_THERMAL}),
+    Cause.STRAGGLER: frozenset(
+        {Cause.DATA_STARVATION, Cause.HOST_OVERHEAD, Cause.POWER_OR_THERMAL, Cause.COMMUNICATION}
+    ),
     Cause.COMMUNICATION: frozenset({Cause.SMALL_BATCH, Cause.HOST_OVERHEAD, Cause.WRONG_LAYOUT}),
     Cause.DATA_STARVATION: frozenset({Cause.HOST_OVERHEAD}),
-    Cause.SMALL_BATCH: frozenset({Cause.HOST_OVERHEAD, Cause.DATA_STARVATION, Cause.MEMORY_BOUND}),
-    Cause.LOW_CONCURRENCY: frozenset({Cause.MEMORY_BOUND}),
+    Cause.SMALL_BATCH: frozenset({Cause.HOST_OVERHEAD, Cause.MEMORY_BOUND}),
+    Cause.LOW_CONCURRENCY: frozenset({Cause.MEMORY_BOUND, Cause.HOST_OVERHEAD}),
 }
-"""Symptoms of a cause that would otherwise be named beside it."""
+"""Symptoms of a cause that would otherwise be named beside it, unless they cost clearly more than it."""
+CLEARLY_MORE = 1.5
 
 
 def diagnose(case: Case, rules: tuple[Rule, ...] = RULES) -> tuple[Finding, ...]:
     """Findings, the one that costs most first; what another finding already explains is left out."""
     found = [each for each in (rule(case) for rule in rules) if each is not None]
-    causes = {each.cause for each in found}
-    symptoms = {symptom for cause in causes for symptom in EXPLAINED_BY.get(cause, frozenset())}
-    kept = [each for each in found if each.cause not in symptoms]
+    kept = [each for each in found if not any(_explains(other, each) for other in found)]
     return tuple(sorted(kept, key=lambda each: (not each.wasted, -(each.speedup - 1) * each.confidence)))
+
+
+def _explains(cause: Finding, symptom: Finding) -> bool:
+    if symptom.cause not in EXPLAINED_BY.get(cause.cause, frozenset()):
+        return False
+    return cause.cause is Cause.IDLE_ALLOCATION or symptom.speedup < CLEARLY_MORE * cause.speedup
 
 
 __all__ = ["EXPLAINED_BY", "RULES", "Case", "Predict", "Rule", "diagnose"]

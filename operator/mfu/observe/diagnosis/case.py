@@ -26,6 +26,14 @@ Predict = Callable[[Setup, Placement], Prediction | Refusal]
 """The performance model, or a stand-in for it in tests."""
 
 
+WORTH = 1.15
+"""Speed-up from which a better configuration is worth an accusation."""
+BELOW = 0.95
+"""Share of the band's lower end under which a loss is a runtime loss."""
+MICRO_BATCHES = (2, 4, 8, 16, 32)
+NOTICEABLE = 1.02
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Case:
     """One workload over one window. What is not known is None, and the rules that need it stay silent."""
@@ -70,13 +78,44 @@ class Case:
         answer = self.model(setup, placement)
         return answer if isinstance(answer, Prediction) else None
 
-    def with_micro_batch(self, size: int) -> Training | None:
-        """The same job with another micro-batch; the global batch grows where it was a single micro-batch a rank."""
+    @property
+    def now_expected(self) -> Prediction | None:
+        """What the model says of the workload as it is declared and placed."""
+        return self.expected if self.expected is not None else self.predicted()
+
+    @property
+    def knows_expected(self) -> bool:
+        return self.now_expected is not None
+
+    @property
+    def below_expected(self) -> bool:
+        """Observed clearly under the band of what was expected, on the workload's scale."""
+        expected = self.expected
+        if expected is None:
+            return False
+        seen = self.mbu if expected.scale is Scale.MBU else self.mfu
+        return seen is not None and seen < BELOW * expected.low
+
+    def best_micro_batch(self) -> tuple[int, Prediction | None]:
+        """The largest usual micro-batch that fits and still helps, with what the model says of it."""
         training = self.training
         if training is None:
-            return None
+            return 0, None
+        best: tuple[int, Prediction | None] = (training.micro_batch_size, None)
+        for size in MICRO_BATCHES:
+            predicted = self.predicted(self._with_micro_batch(training, size)) if size > best[0] else None
+            if predicted is None or not predicted.memory.fits:
+                continue
+            if best[1] is None or predicted.mfu > NOTICEABLE * best[1].mfu:
+                best = size, predicted
+        return best
+
+    def _with_micro_batch(self, training: Training, size: int) -> Training:
+        """The global batch grows where it was a single micro-batch a rank, else it is split into fewer."""
         ranks = training.parallelism.data
-        whole = max(training.global_batch_size, size * ranks)
+        whole = training.global_batch_size
+        if whole < size * ranks or whole % (size * ranks):
+            whole = size * ranks * max(1, round(whole / (size * ranks)))
         return replace(training, micro_batch_size=size, global_batch_size=whole)
 
 

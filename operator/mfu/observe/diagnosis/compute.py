@@ -11,86 +11,79 @@ from mfu.hardware.catalog import device_memory
 from mfu.hardware.types import Precision
 from mfu.observe.assessment import Finding
 from mfu.observe.diagnosis.build import Blame, count, finding, fraction, graded
-from mfu.observe.diagnosis.case import Case
+from mfu.observe.diagnosis.case import WORTH, Case
+from mfu.observe.diagnosis.communication import communicates
 from mfu.observe.diagnosis.shape import launch_bound, step_time
+from mfu.observe.diagnosis.waiting import IDLE, thin_kernels
 from mfu.observe.executed import executed
 from mfu.observe.inferred import DRAM_OVER_TENSOR, KEPT, kept_activations, memory_terms, starved_for_memory
 from mfu.observe.readings import Metric
 from mfu.predict.types import Prediction, Recompute, Training
 
-WORTH = 1.15
-"""Speed-up from which a better configuration is worth an accusation."""
-MICRO_BATCHES = (2, 4, 8, 16, 32)
+FEW_TOKENS = 4096
+"""Tokens per GPU and micro-step above which the batch is not small by any standard."""
 FMA_BUSY = 0.25
 """FP32-pipe activity above which products run there: element-wise work of 16-bit training shows 2 to 5 %."""
 
 
 def small_batch(case: Case) -> Finding | None:
     """Too few tokens a step: the host cannot launch fast enough, or the optimizer and thin products dominate."""
-    training, time = case.training, step_time(case)
-    if training is None or time is None or _communicates(case):
+    training = case.training
+    if training is None or communicates(case):
         return None
-    size, better = _best_micro_batch(case, training)
-    speedup = _batch_speedup(case, better, training, size)
-    bound = launch_bound(case) and not case.evidence.idle < 0.06
-    if not bound and (speedup < WORTH or _declared_large(training)):
+    bound = case.evidence.idle >= IDLE and not case.evidence.long_gaps
+    launches = bound and (launch_bound(case) or thin_kernels(case))
+    size, better = case.best_micro_batch()
+    speedup = _batch_speedup(case, better)
+    if not launches and (speedup < WORTH or not _allowed(case) or _tokens(training) > FEW_TOKENS):
         return None
-    tokens = training.micro_batch_size * training.sequence_length / training.parallelism.context
+    faithful = launch_bound(case) or not launches
     blame = Blame(
         cause=Cause.SMALL_BATCH,
-        explains=Explains.CONFIGURATION,
+        explains=Explains.CONFIGURATION if faithful else Explains.RUNTIME,
         actor=Actor.TENANT,
-        confidence=graded(speedup, WORTH, 2.5),
-        speedup=speedup,
+        confidence=graded(speedup, WORTH, 2.5) if faithful else 0.75,
+        speedup=speedup if faithful else max(speedup, _to_expected(case)),
         action=_batch_action(case, training, size, better),
         counterfactual_mfu=None if better is None else better.mfu,
     )
     return finding(
         case,
         blame,
-        count("tokens per GPU and micro-step", tokens, "tokens"),
+        count("tokens per GPU and micro-step", _tokens(training), "tokens"),
         fraction("SM activity while active", case.evidence.busy(Metric.SM_ACTIVE)),
         fraction("tensor activity", case.evidence.average(Metric.TENSOR_ACTIVE)),
         fraction("GPU active", 1 - case.evidence.idle),
     )
 
 
-def _communicates(case: Case) -> bool:
-    """Behind a busy link the batch is not what one sees: communication speaks for both."""
-    return case.evidence.devices > 1 and case.evidence.link_share[1] >= 0.10
+def _tokens(training: Training) -> float:
+    return training.micro_batch_size * training.sequence_length / training.parallelism.context
 
 
-def _declared_large(training: Training) -> bool:
-    return training.micro_batch_size * training.sequence_length / training.parallelism.context > 4096
+def _allowed(case: Case) -> bool:
+    """Where the planner was asked, it must have found a larger micro-batch among the changes that the spec allows."""
+    if case.attainable is None:
+        return True
+    return any("micro" in each.field.lower() for each in case.attainable.changes)
 
 
-def _best_micro_batch(case: Case, training: Training) -> tuple[int, Prediction | None]:
-    """The largest listed micro-batch that still fits and still helps, with what the model says of it."""
-    best: tuple[int, Prediction | None] = (training.micro_batch_size, None)
-    for size in MICRO_BATCHES:
-        setup = case.with_micro_batch(size) if size > training.micro_batch_size else None
-        predicted = None if setup is None else case.predicted(setup)
-        if predicted is None or not predicted.memory.fits:
-            continue
-        if best[1] is None or predicted.mfu > 1.02 * best[1].mfu:
-            best = size, predicted
-    return best
-
-
-def _batch_speedup(case: Case, better: Prediction | None, training: Training, size: int) -> float:
-    now = case.expected or case.predicted()
+def _batch_speedup(case: Case, better: Prediction | None) -> float:
+    now = case.now_expected
     if better is not None and now is not None and now.mfu > 0:
         return max(1.0, better.mfu / now.mfu)
     time = step_time(case)
-    if time is None:
-        return 1.0
-    return (max(time.host, time.gpu) / max(time.products, 1e-9)) if size else 1.0
+    return 1.0 if time is None else max(time.host, time.gpu) / max(time.products, 1e-9)
+
+
+def _to_expected(case: Case) -> float:
+    return case.expected.mfu / case.mfu if case.expected is not None and case.mfu else 1.0
 
 
 def _batch_action(case: Case, training: Training, size: int, better: Prediction | None) -> str:
     if better is None or case.mfu is None:
         return f"raise micro-batch {training.micro_batch_size} or the sequence length: the GPU is not filled"
-    now = case.expected or case.predicted()
+    now = case.now_expected
     more = "" if now is None else f", {(better.memory.total_bytes - now.memory.total_bytes) / 2**30:+.0f} GiB"
     points = 100 * (better.mfu - case.mfu)
     return f"raise micro-batch {training.micro_batch_size} → {size}: {points:+.0f} points{more}, fits"
@@ -102,7 +95,7 @@ def memory_bound(case: Case) -> Finding | None:
         return None
     evidence = case.evidence
     dram, tensor = evidence.busy(Metric.DRAM_ACTIVE), evidence.busy(Metric.TENSOR_ACTIVE)
-    expected = case.expected or case.predicted()
+    expected = case.now_expected
     speedup = 1 / max(0.15, 1 - dram) if expected is None or not case.mfu else max(1.0, expected.mfu / case.mfu)
     blame = Blame(
         cause=Cause.MEMORY_BOUND,
@@ -161,7 +154,7 @@ def _narrower(case: Case, declared: Precision | None) -> tuple[float, float | No
         return 1.0, None
     if case.setup is not None:
         better = case.predicted(replace(case.setup, precisions=replace(case.setup.precisions, compute=Precision.BF16)))
-        now = case.expected or case.predicted()
+        now = case.now_expected
         if better is not None and now is not None:
             return max(1.0, better.tokens_per_s_per_gpu / now.tokens_per_s_per_gpu), better.mfu
     return 0.7 * narrow / wide, None

@@ -5,9 +5,8 @@ from __future__ import annotations
 from mfu.api.causes import Actor, Cause, Explains
 from mfu.observe.assessment import Finding
 from mfu.observe.diagnosis.build import Blame, count, finding, fraction, graded
-from mfu.observe.diagnosis.case import Case
+from mfu.observe.diagnosis.case import WORTH, Case
 
-WORTH = 1.15
 BUBBLE = 0.10
 """Idle share of a pipeline from which its schedule is worth an accusation."""
 LAYOUT_WORDS = ("layout", "parallelism", "tensor", "pipeline", "context", "sharding")

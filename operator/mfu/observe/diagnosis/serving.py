@@ -18,8 +18,8 @@ from mfu.workload.memory import kv_bytes, weight_bytes
 
 HEALTHY_DRAM = 0.50
 """Memory activity from which decode is at its limit in practice (about 0.8 of the peak is the most that DRAM gives)."""
-WEIGHT_BOUND = 2 / 3
-"""Share of moved bytes that are weights from which doubling concurrency adds at least half as many tokens again."""
+WEIGHT_BOUND = 0.60
+"""Share of moved bytes that are weights from which doubling concurrency adds at least 43 % more tokens."""
 FULL_CACHE = 0.95
 VARIABLE = 0.5
 """Coefficient of variation of running requests from which load, not the engine, sets the pace."""

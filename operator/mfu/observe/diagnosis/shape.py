@@ -51,11 +51,6 @@ def step_time(case: Case, setup: Training | None = None) -> StepTime | None:
     return StepTime(products, optimizer, host)
 
 
-def host_seconds(case: Case) -> float | None:
-    time = step_time(case)
-    return None if time is None else time.host
-
-
 def launch_bound(case: Case) -> bool:
     """The declared step is shorter on the GPU than its launches take on a usual host, unless compiled."""
     time, training = step_time(case), case.training
