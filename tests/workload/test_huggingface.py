@@ -7,11 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from mfu.workload.architecture import Architecture
-from mfu.workload.errors import InvalidArchitecture, UnsupportedConfig
+from mfu.workload.errors import InvalidArchitecture, UnsupportedConfig, WorkloadError
 from mfu.workload.huggingface import from_config, model_types
 from mfu.workload.presets import preset
+from mfu.workload.validation import problems
 
 CONFIGS = sorted((Path(__file__).parent / "configs").glob("*.json"))
 
@@ -70,6 +73,29 @@ def test_a_size_that_is_no_whole_number_is_refused(value: object) -> None:
     with pytest.raises(UnsupportedConfig) as caught:
         from_config(load("llama-3.1-8b") | {"hidden_size": value})
     assert caught.value.field == "hidden_size"
+
+
+MANGLED = (None, 0, -1, 1, 7, "x", 1.5, True, [], ["full_attention"], [3, 1], {}, {"a": 1})
+
+
+@settings(max_examples=300, deadline=None, derandomize=True, database=None)
+@given(st.sampled_from([path.stem for path in CONFIGS]), st.data())
+def test_a_mangled_config_is_understood_or_refused(name: str, data: st.DataObject) -> None:
+    """One key dropped or set to nonsense: an architecture that checks out, or an error with field and fix."""
+    config = load(name)
+    key = data.draw(st.sampled_from(sorted(config)))
+    config[key] = data.draw(st.sampled_from(MANGLED))
+    try:
+        arch = from_config(config)
+    except WorkloadError as error:
+        assert error.field and error.fix
+    else:
+        assert list(problems(arch)) == []
+
+
+def test_json_that_is_no_object_is_refused() -> None:
+    with pytest.raises(UnsupportedConfig):
+        from_config(json.loads("[1, 2]"))
 
 
 def test_contradicting_heads_are_refused() -> None:

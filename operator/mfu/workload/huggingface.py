@@ -26,6 +26,8 @@ def from_config(config: Mapping[str, Any]) -> Architecture:
     Raises UnsupportedConfig for a model kind that is not covered or a key that is missing, InvalidArchitecture for
     dimensions that contradict each other.
     """
+    if not isinstance(config, Mapping):
+        raise UnsupportedConfig("config.json", "is not an object", "give the whole config.json of the model")
     values = _text_part(config)
     kind = str(values.get("model_type") or values.get("_class_name") or "")
     builder = _BUILDERS.get(kind)

@@ -17,7 +17,7 @@ Builder = Callable[[Config], Architecture]
 
 def llama(config: Config) -> Architecture:
     """Pre-norm, gated feed-forward, grouped queries, no biases unless the config says so."""
-    heads, hidden = config.integer("num_attention_heads"), config.integer("hidden_size")
+    heads, hidden = config.size("num_attention_heads"), config.size("hidden_size")
     attention_bias = config.flag("attention_bias", default=False)
     return Architecture(
         name=config.text("_name_or_path", default=config.model_type),
@@ -143,7 +143,7 @@ def _experts(config: Config, *, width: int) -> MoE:
 
 def _qwen_moe(config: Config, base: Architecture, *, shared: int) -> Architecture:
     dense = config.sequence("mlp_only_layers")
-    if sorted(dense) != list(range(len(dense))):
+    if set(dense) != set(range(len(dense))):
         raise UnsupportedConfig("mlp_only_layers", f"is {dense}, not the leading layers", "give model.architecture")
     experts = _experts(config, width=config.integer("moe_intermediate_size"))
     every = config.integer("decoder_sparse_step", default=1)

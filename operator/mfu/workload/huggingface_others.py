@@ -40,14 +40,14 @@ def _standard(config: Config, *, bias: bool = True) -> Architecture:
         config,
         layers=config.integer("num_hidden_layers", "n_layer"),
         hidden=config.integer("hidden_size", "n_embed"),
-        heads=config.integer("num_attention_heads", "n_head"),
+        heads=config.size("num_attention_heads", "n_head"),
         bias=bias,
     )
 
 
 def gpt2(config: Config) -> Architecture:
     hidden = config.integer("n_embd")
-    base = _plain(config, layers=config.integer("n_layer"), hidden=hidden, heads=config.integer("n_head"))
+    base = _plain(config, layers=config.integer("n_layer"), hidden=hidden, heads=config.size("n_head"))
     positions = config.integer("n_positions", default=1024)
     return replace(base, ffn=config.integer("n_inner", default=4 * hidden), learned_positions=positions)
 
@@ -95,7 +95,7 @@ def bloom(config: Config) -> Architecture:
 def mpt(config: Config) -> Architecture:
     hidden = config.integer("d_model")
     bias = not config.flag("no_bias", default=True)
-    layers, heads = config.integer("n_layers"), config.integer("n_heads")
+    layers, heads = config.integer("n_layers"), config.size("n_heads")
     base = _plain(config, layers=layers, hidden=hidden, heads=heads, bias=bias)
     attention = Config(config.mapping("attn_config"), config.model_type)
     kv_heads = attention.integer("kv_n_heads", default=heads)
@@ -106,7 +106,7 @@ def mpt(config: Config) -> Architecture:
 def dbrx(config: Config) -> Architecture:
     ffn = Config(config.mapping("ffn_config"), "dbrx ffn_config")
     attention = Config(config.mapping("attn_config"), "dbrx attn_config")
-    layers, heads = config.integer("n_layers"), config.integer("n_heads")
+    layers, heads = config.integer("n_layers"), config.size("n_heads")
     base = _plain(config, layers=layers, hidden=config.integer("d_model"), heads=heads, bias=False)
     return replace(
         base,
@@ -134,7 +134,7 @@ def bert(config: Config) -> Architecture:
 
 
 def vit(config: Config) -> Architecture:
-    patch, channels = config.integer("patch_size"), config.integer("num_channels", default=3)
+    patch, channels = config.size("patch_size"), config.integer("num_channels", default=3)
     classes = len(config.mapping("id2label")) or config.integer("num_labels", default=_UNNAMED_CLASSES)
     values = {"vocab_size": classes} | dict(config.values)
     patches = (config.integer("image_size") // patch) ** 2
@@ -150,8 +150,8 @@ def vit(config: Config) -> Architecture:
 
 def dit(config: Config) -> Architecture:
     """diffusers' DiTTransformer2DModel; attention spans the hidden width, sizes as in the paper."""
-    heads, head_dim = config.integer("num_attention_heads"), config.integer("attention_head_dim")
-    patch, channels = config.integer("patch_size"), config.integer("in_channels")
+    heads, head_dim = config.size("num_attention_heads"), config.size("attention_head_dim")
+    patch, channels = config.size("patch_size"), config.integer("in_channels")
     values = {"vocab_size": config.integer("num_embeds_ada_norm")} | dict(config.values)
     layers = config.integer("num_layers")
     return replace(

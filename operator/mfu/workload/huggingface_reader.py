@@ -27,6 +27,13 @@ class Config:
             raise UnsupportedConfig(keys[0], f"is {value!r}, not a whole number", "correct the config.json")
         return value
 
+    def size(self, *keys: str) -> int:
+        """An integer of at least 1, with no default."""
+        value = self.integer(*keys)
+        if value < 1:
+            raise UnsupportedConfig(keys[0], f"is {value}", "set it to at least 1")
+        return value
+
     def flag(self, *keys: str, default: bool) -> bool:
         """The first of `keys` that is present, as a truth value."""
         value = self._first(keys)
@@ -40,7 +47,7 @@ class Config:
     def sequence(self, key: str) -> list[Any]:
         """A list, empty where the key is absent or null."""
         value = self.values.get(key)
-        return list(value) if value else []
+        return list(value) if isinstance(value, list | tuple) else []
 
     def mapping(self, key: str) -> Mapping[str, Any]:
         """A nested object, empty where the key is absent or null."""
