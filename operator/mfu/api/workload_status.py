@@ -120,6 +120,8 @@ class Change(Resource):
     """Better value."""
     gain: Decimal | None = None
     """What this step adds on the scale of the workload (fraction)."""
+    throughput_gain: Decimal | None = None
+    """Tokens per second that it adds, as a fraction of the declared setting's rate."""
 
 
 class Attainable(Resource):

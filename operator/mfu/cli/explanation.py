@@ -137,8 +137,15 @@ def _attainable(out: Console, status: Status) -> None:
     for number, each in enumerate(changes):
         if number == 0:
             out.print("\nFrom the declared setting to the attainable one")
-        gain = f"+{100 * float(each['gain']):.1f} points" if "gain" in each else ""
-        out.print(f"  {each['field']}: {each['from']} → {each['to']}  {gain}".rstrip())
+        out.print(f"  {each['field']}: {each['from']} → {each['to']}  {_gain(each)}".rstrip())
+
+
+def _gain(change: Mapping[str, Any]) -> str:
+    points = 100 * float(change.get("gain", 0))
+    parts = [f"{points:+.1f} points"] if points else []
+    if "throughputGain" in change:
+        parts.append(f"{100 * float(change['throughputGain']):+.0f} % tokens/s")
+    return ", ".join(parts)
 
 
 def _decisions(out: Console, status: Status) -> None:

@@ -47,7 +47,8 @@ def _floor(case: Case) -> Decision | None:
 def _on_scale(case: Case) -> tuple[float | None, float | None]:
     best = case.attainable.prediction if case.attainable else None
     if case.expected.scale is Scale.MBU:
-        return case.expected.mbu, best.mbu if best else None
+        # More requests at once may trade bandwidth for compute: then the declared setting is the best on this scale.
+        return case.expected.mbu, max(best.mbu or 0.0, case.expected.mbu or 0.0) if best else None
     return case.expected.mfu, best.mfu if best else None
 
 

@@ -166,7 +166,7 @@ def _cost(judged: Judged, prediction: Prediction, assessment: Assessment | None)
         per_hour=per_hour,
         lost_per_hour=account.lost(per_hour, reached, promised),
         improvable_per_hour=account.lost(
-            per_hour, promised, status.on_scale(judged.best.prediction if judged.best else None, scale)
+            per_hour, promised, status.attainable_on_scale(prediction, judged.best)
         ),
         per_million_tokens=account.per_million_tokens(per_hour, rate * holding.gpus),
         per_step=account.per_step(per_hour, prediction.step_seconds * slowdown) if training else None,
