@@ -47,7 +47,7 @@ run: setup  ## The operator against your kubeconfig, writing nothing
 	@$(VENV)/bin/mfu operator --dry-run
 
 manifests: setup  ## Regenerate crds/, the chart's copy and the generated references
-	@$(PY) tools/manifests.py
+	@$(PY) -m tools.manifests
 
 verify: manifests  ## Fail if a generated file was not committed
 	@git diff --exit-code --stat -- crds charts docs
