@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from mfu.sim.fleet import Fleet, NoRoom
 from mfu.sim.inventory import parse_nodes
 from mfu.sim.pods import SimPod, Workload

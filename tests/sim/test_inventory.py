@@ -1,6 +1,7 @@
 """Simulated nodes: products by name, MIG layouts, stable identities."""
 
 import pytest
+
 from mfu.hardware.catalog import load
 from mfu.hardware.types import Device
 from mfu.sim.inventory import UnknownProduct, from_documents, parse_nodes, slots

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from mfu.sim.recordings import COLUMNS, Column, load
 
 TRACES = Path(__file__).parents[3] / "shared" / "data" / "h200" / "traces.jsonl"

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from mfu.hardware.catalog import load as load_catalog
 from mfu.hardware.types import Device, Precision
 from mfu.sim.recordings import Column

@@ -3,6 +3,7 @@
 import argparse
 
 import pytest
+
 from mfu.cli import sim
 
 

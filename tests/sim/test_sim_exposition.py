@@ -4,6 +4,8 @@ import re
 
 import numpy as np
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
 from mfu.sim.exposition import Exporters
 from mfu.sim.fields import Regime, load_fields
 from mfu.sim.fleet import Fleet
@@ -11,7 +13,6 @@ from mfu.sim.inventory import parse_nodes
 from mfu.sim.pods import Workload
 from mfu.sim.recordings import load
 from mfu.sim.truth import Fault, Truth
-from prometheus_client.parser import text_string_to_metric_families
 
 LABEL_ORDER = re.compile(
     r'^DCGM_\w+\{gpu="\d",UUID="GPU-[0-9a-f-]{36}",pci_bus_id="[0-9A-F:.]+",device="nvidia\d",modelName="[^"]+"'

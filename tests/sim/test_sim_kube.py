@@ -3,6 +3,7 @@
 import logging
 
 import pytest
+
 from mfu.sim.fleet import Fleet
 from mfu.sim.inventory import parse_nodes
 from mfu.sim.kube import PodFollower, owner_name, sim_pod

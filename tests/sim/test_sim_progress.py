@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
 from mfu.hardware.types import Precision
 from mfu.sim.fleet import Fleet
 from mfu.sim.flops import flops_per_token, request_flops
@@ -9,7 +11,6 @@ from mfu.sim.inventory import parse_nodes
 from mfu.sim.pods import Workload
 from mfu.sim.progress import rates, text
 from mfu.sim.truth import IDLE, InvalidPlan, Mode, Truth
-from prometheus_client.parser import text_string_to_metric_families
 
 H100_PEAK = 989.4e12
 TRAINING = Truth(0.4, model="llama-3.1-8b", sequence_length=8192)

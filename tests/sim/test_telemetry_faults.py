@@ -1,6 +1,7 @@
 """Broken telemetry: each switch breaks what it says and nothing else."""
 
 import pytest
+
 from mfu.sim.telemetry_faults import (
     ActiveFault,
     InvalidFault,

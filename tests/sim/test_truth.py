@@ -1,6 +1,7 @@
 """Planted values: what annotations mean, and what is refused."""
 
 import pytest
+
 from mfu.api.causes import Cause
 from mfu.hardware.types import Precision
 from mfu.sim.truth import IDLE, PREFIX, Fault, InvalidPlan, Mode, Truth, from_annotations

@@ -4,6 +4,7 @@ import json
 import stat
 
 import pytest
+
 from mfu.sim.fleet import Fleet
 from mfu.sim.inventory import parse_nodes
 from mfu.sim.pods import Workload
