@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from mfu.hardware.types import Precision, Unmatched
 from mfu.observe.assess import Hints, assess
 from mfu.observe.assessment import Assessment, Window
 from mfu.observe.evidence import trimmed
-from mfu.observe.readings import METRICS, GPUIdentity, GPUKey, Metric, WorkloadSeries
+from mfu.observe.readings import Metric, WorkloadSeries
 from mfu.predict import predict
 from mfu.predict.types import (
     Inference,
@@ -30,41 +30,10 @@ from mfu.predict.types import (
     Sharding,
     Training,
 )
+from mfu.telemetry import recorded
+from mfu.telemetry.errors import TelemetryError
+from mfu.telemetry.recorded import Trace
 from mfu.workload.architecture import Architecture
-
-MIB = 1024**2
-PERCENT = 0.01
-GPM_FIELDS: Mapping[str, tuple[Metric, float]] = {
-    "GRAPHICS_UTIL": (Metric.GR_ENGINE_ACTIVE, PERCENT),
-    "SM_UTIL": (Metric.SM_ACTIVE, PERCENT),
-    "SM_OCCUPANCY": (Metric.SM_OCCUPANCY, PERCENT),
-    "INTEGER_UTIL": (Metric.INTEGER_ACTIVE, PERCENT),
-    "ANY_TENSOR_UTIL": (Metric.TENSOR_ACTIVE, PERCENT),
-    "HMMA_TENSOR_UTIL": (Metric.HMMA_ACTIVE, PERCENT),
-    "IMMA_TENSOR_UTIL": (Metric.IMMA_ACTIVE, PERCENT),
-    "DFMA_TENSOR_UTIL": (Metric.DFMA_ACTIVE, PERCENT),
-    "DRAM_BW_UTIL": (Metric.DRAM_ACTIVE, PERCENT),
-    "FP64_UTIL": (Metric.FP64_ACTIVE, PERCENT),
-    "FP32_UTIL": (Metric.FP32_ACTIVE, PERCENT),
-    "FP16_UTIL": (Metric.FP16_ACTIVE, PERCENT),
-    "PCIE_TX_PER_SEC": (Metric.PCIE_TX, MIB),
-    "PCIE_RX_PER_SEC": (Metric.PCIE_RX, MIB),
-    "NVLINK_TOTAL_RX_PER_SEC": (Metric.NVLINK_RX, MIB),
-    "NVLINK_TOTAL_TX_PER_SEC": (Metric.NVLINK_TX, MIB),
-}
-NVML_FIELDS: Mapping[str, tuple[Metric, float]] = {
-    "gpu_util": (Metric.GPU_UTIL, PERCENT),
-    "mem_util": (Metric.MEM_UTIL, PERCENT),
-    "power_w": (Metric.POWER, 1.0),
-    "sm_clock": (Metric.SM_CLOCK, 1e6),
-    "fb_used": (Metric.FB_USED, 1.0),
-    "events": (Metric.CLOCK_EVENTS, 1.0),
-}
-"""The format of the H200 recordings (data/README.md)."""
-
-
-class TraceError(ValueError):
-    """A line of a trace that cannot be read: where, and what to mend."""
 
 
 def add_parser(subparsers: Any) -> None:
@@ -78,8 +47,8 @@ def add_parser(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Exit status: 0 diagnosed, 2 where the file cannot be read."""
     try:
-        results = [diagnosis(row) for row in _rows(args.trace)]
-    except (OSError, TraceError) as error:
+        results = [diagnosis(trace) for trace in recorded.load(args.trace)]
+    except (OSError, TelemetryError) as error:
         print(f"mfu diagnose: {error}", file=sys.stderr)
         return 2
     if args.output == "json":
@@ -90,23 +59,23 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def diagnosis(row: Mapping[str, Any]) -> dict[str, Any]:
-    """One recorded run judged by its counters and its shape alone."""
-    series, setup, placement = trimmed(series_of(row)), setup_of(row), placement_of(row)
+def diagnosis(trace: Trace) -> dict[str, Any]:
+    """One recorded run judged by its counters and its declared shape alone."""
+    series, facts = trimmed(trace.series), trace.facts
+    setup, placement = setup_of(facts), placement_of(facts, series)
     expected = None
     if placement is not None and setup is not None:
         answer = predict(setup, placement)
         expected = answer if isinstance(answer, Prediction) else None
     now = float(series.times[-1]) if series.times.size else 0.0
-    hints = Hints(window=Window.START)
-    found = assess(setup, placement, expected=expected, series=series, now=now, hints=hints)
-    return {"scenario": row.get("scenario", ""), **_summary(found)}
+    found = assess(setup, placement, expected=expected, series=series, now=now, hints=Hints(window=Window.START))
+    return {"scenario": trace.scenario, **_summary(found)}
 
 
 def _summary(found: Assessment) -> dict[str, Any]:
     main = found.findings[0] if found.findings else None
     counters = found.best(Window.START)
-    cause = found.cause
+    cause = found.limit
     shown = found.readings if main is None else main.evidence
     return {
         "cause": _word(cause),
@@ -134,46 +103,18 @@ def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 4)
 
 
-def series_of(row: Mapping[str, Any]) -> WorkloadSeries:
-    """The second-by-second readings of a recorded run, ranks aligned by their order."""
-    samples = row.get("series") or []
-    ranks = sorted({int(each.get("gpu", 0)) for each in samples})
-    by_rank = [[each for each in samples if int(each.get("gpu", 0)) == rank] for rank in ranks]
-    length = max((len(each) for each in by_rank), default=0)
-    values = np.full((length, len(ranks), METRICS), np.nan)
-    times = np.full(length, np.nan)
-    for column, mine in enumerate(by_rank):
-        for index, sample in enumerate(mine):
-            times[index] = np.fmin(times[index], float(sample["t"]))
-            _fill(values[index, column], sample)
-    name = str(row.get("gpu", ""))
-    devices = tuple(GPUIdentity(GPUKey(f"recorded-{rank}"), name, index=str(rank)) for rank in ranks)
-    interval = float(np.median(np.diff(times))) if length > 1 else 1.0
-    return WorkloadSeries(devices, times, values, interval, sources=("recorded",))
-
-
-def _fill(target: np.ndarray[Any, Any], sample: Mapping[str, Any]) -> None:
-    gpm = sample.get("gpm") or {}
-    for fields, source in ((GPM_FIELDS, gpm), (NVML_FIELDS, sample)):
-        for name, (metric, scale) in fields.items():
-            value = source.get(name)
-            if value is not None:
-                target[metric] = float(value) * scale
-
-
-def placement_of(row: Mapping[str, Any]) -> Placement | None:
+def placement_of(row: Mapping[str, Any], series: WorkloadSeries) -> Placement | None:
     """Product and GPU count; None for a product that the catalog does not know."""
     device = load().resolve(str(row.get("gpu", "")))
     if isinstance(device, Unmatched):
         return None
     gpus = int(row.get("gpus", 1))
-    return Placement(device, gpus, nvlink=_nvlink(row) if gpus > 1 else None)
+    return Placement(device, gpus, nvlink=_nvlink(series) if gpus > 1 else None)
 
 
-def _nvlink(row: Mapping[str, Any]) -> bool:
+def _nvlink(series: WorkloadSeries) -> bool:
     """Whether any traffic was seen on NVLink: a run with peer-to-peer switched off shows none."""
-    traffic = (each.get("gpm", {}).get("NVLINK_TOTAL_TX_PER_SEC") for each in row.get("series") or [])
-    return any(each for each in traffic)
+    return bool(np.nansum(series.values[..., Metric.NVLINK_TX]) > 0)
 
 
 def setup_of(row: Mapping[str, Any]) -> Setup | None:
@@ -224,22 +165,6 @@ def _serving(row: Mapping[str, Any], arch: Architecture, precisions: Precisions)
         concurrency=float(row.get("batch") or row.get("micro_batch") or 1),
         parallelism=Parallelism(),
     )
-
-
-def _rows(path: Path) -> Iterator[Mapping[str, Any]]:
-    with path.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, 1):
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise TraceError(
-                    f"{path}:{number}: not JSON ({error.msg}); expected one recorded run a line"
-                ) from error
-            if not isinstance(row, dict):
-                raise TraceError(f"{path}:{number}: expected an object with `series`")
-            yield row
 
 
 def _text(result: Mapping[str, Any]) -> str:

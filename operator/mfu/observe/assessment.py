@@ -108,10 +108,16 @@ class Assessment:
 
     @property
     def cause(self) -> Cause:
-        """Main cause: `None` when nothing is wrong, `Unknown` when there is no evidence to say so."""
-        if self.findings:
-            return self.findings[0].cause
+        """Main cause of waste: `None` when nothing is wrong, `Unknown` when there is no evidence to say so."""
+        wasted = next((each.cause for each in self.findings if each.wasted), None)
+        if wasted is not None:
+            return wasted
         return Cause.NONE if self.state is TelemetryState.OK else Cause.UNKNOWN
+
+    @property
+    def limit(self) -> Cause:
+        """What sets the pace, waste or not: a healthy decode is memory-bound, and nothing is wrong with it."""
+        return self.findings[0].cause if self.findings else self.cause
 
     def best(self, window: Window = Window.TEN_MINUTES) -> Observation | None:
         """The observation of that window to act on: progress where it is known, else counters."""
