@@ -68,6 +68,7 @@ class Fleet:
         self.interval_seconds = interval_seconds
         self.slots: tuple[Slot, ...] = tuple(slot for node in self.nodes.values() for slot in slots(node))
         self.node_slices = _slices(self.slots)
+        self._free_counts = {name: last - first for name, (first, last) in self.node_slices.items()}
         self.pods: dict[str, SimPod] = {}
         self.holder: list[SimPod | None] = [None] * len(self.slots)
         self.version = dict.fromkeys(self.nodes, 0)
@@ -94,10 +95,7 @@ class Fleet:
         self._rows_of(pod.truth, self.slots[chosen[0]].device, several=len(chosen) > 1)
         self.pods[pod.key], self._held[pod.key] = pod, chosen
         self._members.setdefault(pod.workload, {})[pod.key] = pod
-        for index in chosen:
-            self.holder[index] = pod
-            self.memory_share[index] = _memory_share(pod.truth)
-        self.version[self.slots[chosen[0]].node] += 1
+        self._hold(chosen, pod)
         self._reshape(pod.workload)
         return tuple(self.slots[index] for index in chosen)
 
@@ -106,13 +104,8 @@ class Fleet:
         pod = self.pods.pop(key, None)
         if pod is None:
             return
-        freed = self._held.pop(key)
         del self._members[pod.workload][key]
-        for index in freed:
-            self.holder[index] = None
-            self.memory_share[index] = _IDLE_MEMORY_SHARE
-            self._rows[index] = 0
-        self.version[self.slots[freed[0]].node] += 1
+        self._hold(self._held.pop(key), None)
         self._reshape(pod.workload)
 
     def held_by(self, key: str) -> tuple[Slot, ...]:
@@ -160,12 +153,23 @@ class Fleet:
         return np.array([slot.device.gpu.tdp_watts or 0.0 for slot in self.slots])
 
     def _free(self, pod: SimPod) -> tuple[int, ...]:
-        for name in [pod.node] if pod.node is not None else self.nodes:
-            first, last = self.node_slices.get(name, (0, 0))
+        for name in [pod.node] if pod.node is not None else self._free_counts:
+            if self._free_counts.get(name, 0) < pod.count:
+                continue
+            first, last = self.node_slices[name]
             free = [i for i in range(first, last) if self.holder[i] is None and self.slots[i].resource == pod.resource]
             if 0 < pod.count <= len(free):
                 return tuple(free[: pod.count])
         raise NoRoom(f"pod {pod.key} asks for {pod.count} × {pod.resource} on {pod.node or 'any node'}: not free there")
+
+    def _hold(self, indexes: tuple[int, ...], pod: SimPod | None) -> None:
+        for index in indexes:
+            self.holder[index] = pod
+            self.memory_share[index] = _IDLE_MEMORY_SHARE if pod is None else _memory_share(pod.truth)
+            self._rows[index] = 0
+        node = self.slots[indexes[0]].node
+        self._free_counts[node] += len(indexes) if pod is None else -len(indexes)
+        self.version[node] += 1
 
     def _reshape(self, workload: str) -> None:
         """Which recording each device of the workload replays depends on all its pods: one GPU, or several."""
