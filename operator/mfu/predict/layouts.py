@@ -144,10 +144,10 @@ def table(limits: Limits, space: Space) -> Layout:
 
 
 def evaluate(case: Case, layouts: Layout, c: Constants) -> Ranked:
-    """Step time and memory of every layout; layouts that do not fit are kept, and marked."""
+    """Step time and memory of every layout; those that do not fit with some headroom are kept, and marked."""
     rows = replace(case, layout=layouts)
     memory = training_memory(rows, c).total
-    return Ranked(rows, step(rows, c), memory, memory <= case.machine.memory)
+    return Ranked(rows, step(rows, c), memory, memory <= case.machine.memory * c["headroom"])
 
 
 def top(ranked: Ranked, count: int) -> NDArray[np.intp]:

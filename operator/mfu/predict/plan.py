@@ -19,7 +19,7 @@ from mfu.predict.constants import shipped
 from mfu.predict.layouts import Space, evaluate, table, top
 from mfu.predict.training.case import case_of
 from mfu.predict.training.predict import predict_training
-from mfu.predict.types import Corrections, Placement, Prediction, Refusal, Sharding, Training
+from mfu.predict.types import Corrections, Placement, Prediction, Refusal, Setup, Sharding, Training
 
 SECONDS_PER_HOUR = 3600.0
 _SPACE = Space(shardings=(Sharding.DDP, Sharding.ZERO1, Sharding.ZERO3))
@@ -46,7 +46,7 @@ class Choice:
     """The best setting of one option. Hours and cost are of the whole run, None where tokens or price are unknown."""
 
     option: Option
-    setup: Training
+    setup: Setup
     prediction: Prediction
     layouts: int
     hours: float | None
@@ -113,10 +113,11 @@ def _no_cut(setup: Training, option: Option) -> str:
     )
 
 
-def priced(option: Option, setup: Training, prediction: Prediction, price: float | None, *, layouts: int = 1) -> Choice:
+def priced(option: Option, setup: Setup, prediction: Prediction, price: float | None, *, layouts: int = 1) -> Choice:
     """Hours and money of a setting: 1e12 tokens at 1e6 tokens/s on 64 GPUs of $2 an hour are 277.8 h and $35,556."""
     rate = prediction.tokens_per_s_per_gpu * option.placement.gpus
-    hours = None if setup.total_tokens is None else setup.total_tokens / rate / SECONDS_PER_HOUR
+    total = setup.total_tokens if isinstance(setup, Training) else None
+    hours = None if total is None else total / rate / SECONDS_PER_HOUR
     per_hour = None if price is None else price * option.placement.gpus
     return Choice(
         option=option,
@@ -191,7 +192,9 @@ def _shares(prediction: Prediction) -> Mapping[str, float]:
     return {loss.name: loss.fraction for loss in prediction.waterfall}
 
 
-def layout_text(setup: Training) -> str:
+def layout_text(setup: Setup) -> str:
     """`layout_text(...) == "tensor 4 pipeline 2 data 8, micro-batch 1, ZeRO1, recompute None"`."""
     cut = cut_text(setup.parallelism)
+    if not isinstance(setup, Training):
+        return f"{cut}, concurrency {setup.concurrency or 0:.0f}"
     return f"{cut}, micro-batch {setup.micro_batch_size}, {setup.sharding.value}, recompute {setup.recompute.value}"

@@ -1,0 +1,249 @@
+"""`mfu predict -f workload.yaml`: how fast a workload should run on each GPU product, and where the time goes."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from typing import Any
+
+from rich.text import Text
+
+from mfu.api.quantities import tokens
+from mfu.cli.declaration import Declaration, place, prices, products_of, read
+from mfu.cli.errors import UsageError
+from mfu.cli.output import add_output, bar, console, print_json, print_table
+from mfu.predict import attainable, predict
+from mfu.predict.declared import tunable_of
+from mfu.predict.types import Attainable, Change, Placement, Prediction, Refusal, Scale
+from mfu.units import decimal, gibibytes, money, percent, points
+
+COLUMNS = (
+    "PRODUCT",
+    "GPUS",
+    "FITS",
+    "MFU",
+    "MBU",
+    "BAND",
+    "TOKENS/S/GPU",
+    "STEP",
+    "MEMORY",
+    "ATTAINABLE",
+    "BOUND",
+    "COST",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One product: the prediction, and what could be reached."""
+
+    placement: Placement
+    prediction: Prediction
+    best: Attainable | None
+    price: float | None
+
+
+def add_parser(subparsers: Any) -> None:
+    parser = subparsers.add_parser("predict", help="expected speed of a ModelWorkload", description=__doc__)
+    parser.add_argument("-f", "--file", required=True, help="ModelWorkload as YAML or JSON; - reads standard input")
+    parser.add_argument(
+        "--product", action="append", help="GPU product, may repeat; default: those that the file names"
+    )
+    parser.add_argument("--gpus-per-node", type=int, help="GPUs of one server; default: 8, or the rack's NVLink domain")
+    parser.add_argument("--price", action="append", metavar="PRODUCT=$/H", help="dollars per GPU-hour, may repeat")
+    add_output(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    known = prices(args.price)
+    declarations = read(args.file)
+    documents = []
+    for declaration in declarations:
+        rows, refusals = _rows(declaration, args, known)
+        if not rows:
+            raise UsageError(f"{declaration.name}: " + "; ".join(f"{name}: spec.{why}" for name, why in refusals))
+        if args.output == "json":
+            documents.append(_document(declaration, rows, refusals))
+        else:
+            _show(declaration, rows, refusals)
+    if args.output == "json":
+        print_json(documents[0] if len(documents) == 1 else {"workloads": documents})
+    return 0
+
+
+def _rows(
+    declaration: Declaration, args: argparse.Namespace, known: dict[str, float]
+) -> tuple[list[Row], list[tuple[str, Refusal]]]:
+    rows, refusals = [], []
+    for product in products_of(declaration.spec, args.product):
+        placement = place(declaration, product, node=args.gpus_per_node)
+        found = predict(declaration.setup, placement)
+        if isinstance(found, Refusal):
+            refusals.append((product, found))
+            continue
+        best = attainable(declaration.setup, placement, tunable_of(declaration.spec))
+        price = known.get(placement.device.gpu.api_name)
+        rows.append(Row(placement, found, best if isinstance(best, Attainable) else None, price))
+    return rows, refusals
+
+
+def _show(declaration: Declaration, rows: list[Row], refusals: list[tuple[str, Refusal]]) -> None:
+    out = console()
+    model = declaration.spec.model.display_name
+    mode, precision = declaration.spec.mode.value, declaration.setup.precisions.compute.value
+    out.print(Text(f"{declaration.name}", style="bold"), Text(f"{model}, {mode}, {precision}"))
+    print_table(COLUMNS, [_cells(declaration, row) for row in rows], right=frozenset(COLUMNS[3:9]))
+    for product, refusal in refusals:
+        out.print(f"{product}: {refusal}")
+    first = rows[0]
+    _waterfall(first)
+    _advice(first)
+
+
+def _cells(declaration: Declaration, row: Row) -> list[str]:
+    found = row.prediction
+    fits = "yes" if found.memory.fits else f"no: {found.memory.largest_term}"
+    return [
+        row.placement.device.label,
+        str(row.placement.gpus),
+        fits,
+        percent(found.mfu),
+        percent(found.mbu) if found.mbu is not None else "-",
+        f"{percent(found.low)}-{percent(found.high)}",
+        f"{found.tokens_per_s_per_gpu:,.0f}",
+        _duration(found.step_seconds),
+        f"{gibibytes(found.memory.total_bytes)} of {gibibytes(found.memory.capacity_bytes)}",
+        _reach(row),
+        found.bound,
+        _cost(declaration, row),
+    ]
+
+
+def _reach(row: Row) -> str:
+    if row.best is None:
+        return "-"
+    scale = row.prediction.scale
+    value = row.best.prediction.mfu if scale is Scale.MFU else row.best.prediction.mbu
+    return f"{percent(value)} {scale.value}"
+
+
+def _duration(seconds: float) -> str:
+    """`_duration(0.0123) == "12.3 ms"`."""
+    return f"{seconds:.2f} s" if seconds >= 1.0 else f"{1e3 * seconds:.1f} ms"
+
+
+def _cost(declaration: Declaration, row: Row) -> str:
+    if row.price is None:
+        return "-"
+    per_million = row.price / 3600.0 / row.prediction.tokens_per_s_per_gpu * 1e6
+    total = _total_tokens(declaration)
+    whole = "" if total is None else f", run {money(per_million * total / 1e6)}"
+    return f"{money(per_million)} per M tokens{whole}"
+
+
+def _total_tokens(declaration: Declaration) -> float | None:
+    block = declaration.spec.training
+    return None if block is None or block.total_tokens is None else float(tokens(block.total_tokens))
+
+
+def _waterfall(row: Row) -> None:
+    """A picture of one prediction: the bar of each loss hangs from where the one above ended."""
+    found, out = row.prediction, console()
+    out.print(f"\nwhere the peak goes on {row.placement.device.label}")
+    left = 1.0
+    out.print(Text(f"  {'peak':<32} {percent(1.0):>7} ") + Text(bar(1.0, _WIDTH)))
+    for loss in found.waterfall:
+        left -= loss.fraction
+        hang = max(0, round(max(min(left, 1.0), 0.0) * _WIDTH))
+        sign = "-" if loss.fraction >= 0 else "+"
+        style = "red" if loss.fraction >= 0 else "green"
+        label = Text(f"  {loss.name:<32} {sign}{percent(abs(loss.fraction)):>6} ")
+        out.print(label + Text(" " * hang) + Text(bar(abs(loss.fraction), _WIDTH) or "▏", style=style))
+    out.print(Text(f"  {'MFU':<32} {percent(found.mfu):>7} ") + Text(bar(found.mfu, _WIDTH), style="green"))
+
+
+_WIDTH = 50
+
+
+def _advice(row: Row) -> None:
+    out, memory = console(), row.prediction.memory
+    if not memory.fits:
+        change = f"; nearest change that fits: {memory.advice}" if memory.advice else "; no single change makes it fit"
+        out.print(f"\ndoes not fit: {memory.largest_term} is the largest part{change}")
+    for note in row.prediction.notes:
+        out.print(f"note: {note}")
+    if row.best is None or not row.best.changes:
+        return
+    out.print("\nwhat would make it faster on the same GPUs")
+    for step in row.best.changes:
+        gain = f"{100 * step.gain:+.1f}% tokens/s, {points(step.gain_points)} {row.prediction.scale.value}"
+        out.print(f"  {step.field}: {step.before} → {step.after}   {gain}")
+
+
+def _document(declaration: Declaration, rows: list[Row], refusals: list[tuple[str, Refusal]]) -> dict[str, Any]:
+    return {
+        "name": declaration.name,
+        "model": declaration.spec.model.display_name,
+        "mode": declaration.spec.mode.value,
+        "predictions": [_prediction(declaration, row) for row in rows],
+        "refused": [{"product": product, "reason": str(why)} for product, why in refusals],
+    }
+
+
+def _prediction(declaration: Declaration, row: Row) -> dict[str, Any]:
+    found, memory = row.prediction, row.prediction.memory
+    return {
+        "product": row.placement.device.label,
+        "gpus": row.placement.gpus,
+        "fits": memory.fits,
+        "mfu": found.mfu,
+        "referenceMFU": found.reference_mfu,
+        "hfu": found.hfu,
+        "mbu": found.mbu,
+        "scale": found.scale.value,
+        "low": found.low,
+        "high": found.high,
+        "stepSeconds": found.step_seconds,
+        "tokensPerSecondPerGPU": found.tokens_per_s_per_gpu,
+        "inputTokensPerSecondPerGPU": found.input_tokens_per_s_per_gpu,
+        "ttftSeconds": found.ttft_seconds,
+        "tpotSeconds": found.tpot_seconds,
+        "flopsPerToken": found.flops_per_token,
+        "bound": found.bound,
+        "memory": {
+            "totalBytes": memory.total_bytes,
+            "capacityBytes": memory.capacity_bytes,
+            "largestTerm": memory.largest_term,
+            "advice": memory.advice,
+            "terms": dict(memory.terms),
+        },
+        "waterfall": [
+            {"name": each.name, "fraction": each.fraction, "seconds": each.seconds} for each in found.waterfall
+        ],
+        "attainable": _attainable(row.best),
+        "costPerMillionTokens": None
+        if row.price is None
+        else decimal(row.price / 3600.0 / found.tokens_per_s_per_gpu * 1e6, 6),
+        "notes": list(found.notes),
+    }
+
+
+def _attainable(best: Attainable | None) -> dict[str, Any] | None:
+    if best is None:
+        return None
+    return {
+        "mfu": best.prediction.mfu,
+        "mbu": best.prediction.mbu,
+        "tokensPerSecondPerGPU": best.prediction.tokens_per_s_per_gpu,
+        "changes": [_change(step) for step in best.changes],
+    }
+
+
+def _change(step: Change) -> dict[str, Any]:
+    return {
+        "field": step.field,
+        "from": step.before,
+        "to": step.after,
+        "gain": step.gain,
+        "gainPoints": step.gain_points,
+    }

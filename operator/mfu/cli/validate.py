@@ -1,0 +1,88 @@
+"""`mfu validate KIND FILE.csv`: predictions against measured rows, the error by GPU, precision, source and size."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import importlib
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from mfu.cli.errors import UsageError
+from mfu.cli.output import add_output, console, print_json, print_table
+from mfu.predict.validate.common import Report, Row
+from mfu.units import percent
+
+KINDS: Final = {
+    "training": ("mfu.predict.validate.training", "validate_training", ("gpu", "gpus", "source", "precision")),
+    "inference": ("mfu.predict.validate.inference", "validate", ("gpu", "metric", "value", "source")),
+    "steps": ("mfu.predict.validate.steps", "validate_steps", ("gpu", "gpus", "hidden", "step_s")),
+    "sweep": ("mfu.predict.validate.sweep", "validate_sweep", ("gpus", "micro_batch", "tokens_per_s_per_gpu")),
+    "runs": ("mfu.predict.validate.runs", "validate_runs", ("gpu", "kind", "precision", "step_s")),
+}
+"""Kind of table: its module, its function, and columns without which a file is none of that kind."""
+_MOST_GROUPS = 12
+
+
+def add_parser(subparsers: Any) -> None:
+    parser = subparsers.add_parser("validate", help="predictions against measured rows", description=__doc__)
+    parser.add_argument("kind", choices=tuple(KINDS), help="which table the file is")
+    parser.add_argument("file", type=Path, help="CSV file with that table's columns")
+    parser.add_argument("--tier", help="training: only rows of this tier, such as A")
+    add_output(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    module, function, columns = KINDS[args.kind]
+    rows = read(args.file, columns)
+    if args.tier:
+        rows = [row for row in rows if (row.get("tier") or "") == args.tier]
+    validate: Callable[[Sequence[Row]], Report] = getattr(importlib.import_module(module), function)
+    found = validate(rows)
+    if args.output == "json":
+        print_json(found.document())
+        return 0
+    show(args.kind, found)
+    return 0
+
+
+def read(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
+    """Rows of a CSV file. UsageError for a file that is not there or lacks a needed column."""
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            rows = [{key: value or "" for key, value in row.items() if isinstance(key, str)} for row in reader]
+            names = reader.fieldnames or []
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path}: is no text file: {error.reason}") from error
+    missing = [name for name in columns if name not in names]
+    if missing:
+        raise UsageError(f"{path}: has no column {', '.join(missing)}; is it another kind of table?")
+    return rows
+
+
+def show(kind: str, found: Report) -> None:
+    """The report as people read it."""
+    out = console()
+    out.print(f"{kind}: {found.rows} rows, {len(found.scored)} predicted, {len(found.refused)} refused")
+    for reason, count in Counter(row.reason for row in found.refused).most_common(_MOST_GROUPS):
+        out.print(f"  refused {count:5d}  {reason}")
+    if not found.scored:
+        return
+    out.print(f"MAPE {percent(found.mape)}, median {percent(found.median_ape)}, bias {percent(found.bias)}")
+    for name, value in found.extra.items():
+        out.print(f"{name} {'Unknown' if value is None else f'{value:.3f}'}")
+    hosts = sum("host sets the pace" in row.note for row in found.scored)
+    if hosts:
+        out.print(f"in {hosts} rows the host, not the GPU, sets the pace")
+    seen: Counter[str] = Counter()
+    cells = []
+    for group in found.by():
+        seen[group.key] += 1
+        if seen[group.key] <= _MOST_GROUPS:
+            cells.append([group.key, group.value, str(group.rows), percent(group.mape), percent(group.bias)])
+    print_table(("BY", "VALUE", "ROWS", "MAPE", "BIAS"), cells, right=frozenset({"ROWS", "MAPE", "BIAS"}))
