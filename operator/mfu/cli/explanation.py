@@ -40,7 +40,7 @@ def _headline(out: Console, status: Status, summary: Mapping[str, str]) -> None:
     scale = summary.get("scale", UNKNOWN)
     allocation = status.get("allocation") or {}
     where = (
-        f"{allocation['GPUs']} × {allocation['product']} on {allocation['nodes']} nodes" if allocation else "waiting"
+        f"{allocation['gpus']} × {allocation['product']} on {allocation['nodes']} nodes" if allocation else "waiting"
     )
     out.print(f"  runs on      {where}")
     for word in ("expected", "observed", "attainable"):

@@ -157,7 +157,7 @@ def memory(needed: Memory) -> JSON:
 
 def allocation(holding: Held) -> JSON:
     product = ",".join([*(device.label for device in holding.devices), *holding.unknown_products])
-    return {"pods": holding.pods, "nodes": len(holding.nodes), "GPUs": holding.gpus, "product": product[:64]}
+    return {"pods": holding.pods, "nodes": len(holding.nodes), "gpus": holding.gpus, "product": product[:64]}
 
 
 def cost(spent: Cost, policy: EffectivePolicy) -> JSON | None:
