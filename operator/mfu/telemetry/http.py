@@ -39,16 +39,11 @@ def session(limits: Limits, *, headers: dict[str, str] | None = None) -> aiohttp
 
 
 async def fetch(
-    client: aiohttp.ClientSession, url: str, limits: Limits, *, data: dict[str, str] | None = None
+    client: aiohttp.ClientSession, url: str, limits: Limits, *, headers: dict[str, str] | None = None
 ) -> bytes:
-    """Body of a GET (or of a POST of the form `data`). Raises Unreachable, Redirected or TooLarge, nothing else."""
+    """Body of a GET. Raises Unreachable, Redirected or TooLarge, nothing else."""
     try:
-        request = (
-            client.get(url, allow_redirects=False)
-            if data is None
-            else client.post(url, data=data, allow_redirects=False)
-        )
-        async with request as response:
+        async with client.get(url, allow_redirects=False, headers=headers) as response:
             _check(response, url)
             return await _body(response, url, limits.max_body_bytes)
     except TelemetryError:

@@ -1,8 +1,9 @@
-"""Lines that training frameworks print → ProgressReading. Only cumulative counts are taken; rates and TFLOP/s are theirs.
+"""Lines that training frameworks print → ProgressReading. Only cumulative counts are taken, never their own rates.
 
-A framework's own tokens/s or MFU is per device here and per job there, over a peak that may be guessed: steps and samples
-are what they all count alike. Unit traps: Megatron's time is milliseconds per iteration, NeMo's is seconds; torchtitan's
-`tps` is per device (left out); NeMo's global_step starts at 0; Lightning's samples and lengths are of one rank.
+A framework's tokens/s or MFU is per device here and per job there, over a peak that may be guessed: steps and samples
+are what they all count alike. Unit traps: Megatron's time is milliseconds per iteration, NeMo's seconds; torchtitan's
+`tps` is per device (left out); NeMo's global_step starts at 0; Lightning's samples and lengths are of one rank, its
+batches are micro-batches (left out).
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from mfu.observe.readings import Counter, Gauge, ProgressReading
 from mfu.telemetry.progress import Pod
 
 _LONGEST_LINE: Final = 16_384
-_NUMBER: Final = r"([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)"
+_NUMBER: Final = r"([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)(?!,?\d)"
+"""With a thousands separator behind it the number is only a part of one."""
 _ANSI: Final = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -96,7 +98,6 @@ _FORMATS: Final[Mapping[Framework, _Format]] = {
     Framework.LIGHTNING: _Format(
         re.compile(r"device/(?:batches|samples|items)_per_sec"),
         (
-            _pattern(r"""(?<![\w])(?:train[|/])?batches["']?\s*[:=]\s*#""", Counter.STEPS),
             _pattern(r"""(?<![\w])(?:train[|/])?samples["']?\s*[:=]\s*#""", Counter.TRAINED_SAMPLES),
             _pattern(r"""(?<![\w])(?:train[|/])?lengths["']?\s*[:=]\s*#""", Counter.TRAINED_TOKENS),
         ),
@@ -140,7 +141,7 @@ def _value(pattern: _Pattern, text: str) -> float | None:
     match = pattern.expression.search(text)
     if match is None:
         return None
-    value = float(match[1].replace(",", "")) * pattern.factor + pattern.offset
+    value = float(match[1]) * pattern.factor + pattern.offset
     return value if 0 <= value < 1e18 else None
 
 
