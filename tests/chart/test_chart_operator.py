@@ -1,0 +1,118 @@
+"""The chart's Deployment run as its pod would: its arguments, its service account's rights, its probes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from e2e.cluster import ControlPlane, wait_until
+from e2e.cluster.binaries import Progress, ensure_binaries
+from e2e.cluster.ports import free_ports
+from e2e.podrunner import LocalPod, find_pod
+
+pytestmark = [pytest.mark.integration, pytest.mark.owns_control_plane]
+
+ROOT = Path(__file__).parents[2]
+SPACE = "mfu-run"
+NODE: dict[str, Any] = {
+    "apiVersion": "v1",
+    "kind": "Node",
+    "metadata": {
+        "name": "chart-gpu-node",
+        "annotations": {"kwok.x-k8s.io/node": "fake"},
+        "labels": {"nvidia.com/gpu.product": "NVIDIA-H100-80GB-HBM3"},
+    },
+    "status": {"allocatable": {"nvidia.com/gpu": "8", "cpu": "64", "memory": "512Gi", "pods": "110"}},
+}
+
+
+@pytest.fixture(scope="module")
+def port() -> int:
+    (found,) = free_ports(1)
+    return found
+
+
+@pytest.fixture(scope="module")
+def running(control_plane: ControlPlane, cluster_progress: Progress, port: int) -> Iterator[LocalPod]:
+    helm = ensure_binaries(["helm"], progress=cluster_progress)["helm"]
+    environment = {**os.environ, "KUBECONFIG": str(control_plane.kubeconfig)}
+
+    def run(*arguments: str) -> None:
+        subprocess.run([helm, *arguments, "--namespace", SPACE], env=environment, check=True, timeout=120)
+
+    values = {"config": {"server": {"host": "127.0.0.1", "port": port}, "cycle": {"warmUpSeconds": 0}}}
+    flags = [flag for key, value in values.items() for flag in ("--set-json", f"{key}={json.dumps(value)}")]
+    run("install", "run", str(ROOT / "charts" / "mfu-operator"), "--create-namespace", "--take-ownership", *flags)
+    try:
+        pod = find_pod(control_plane, "deployment/run-mfu-operator", namespace=SPACE)
+        with LocalPod.run(control_plane, pod) as container:
+            container.wait_ready()
+            yield container
+    finally:
+        run("uninstall", "run")
+        # The control plane is the session's: leave no policy and no node behind.
+        control_plane.kubectl("delete", "--ignore-not-found", "mfupolicy/default", f"node/{NODE['metadata']['name']}")
+
+
+def example(name: str) -> dict[str, Any]:
+    document: dict[str, Any] = yaml.safe_load((ROOT / "examples" / name).read_text())
+    return document
+
+
+def get(port: int, path: str) -> str:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+        body: bytes = answer.read()
+        return body.decode()
+
+
+def test_examples_get_numbers(control_plane: ControlPlane, running: LocalPod) -> None:
+    space = control_plane.new_namespace("examples")
+    control_plane.apply(example("policy.yaml"))
+    names = [path.stem for path in sorted((ROOT / "examples").glob("*.yaml")) if path.stem.rpartition("-")[0]]
+    for name in names:
+        control_plane.apply(example(f"{name}.yaml"), namespace=space)
+
+    def summaries() -> dict[str, dict[str, str]] | None:
+        items = control_plane.get("mw", "-n", space)["items"]
+        found = {item["metadata"]["name"]: item.get("status", {}).get("summary", {}) for item in items}
+        return found if all("%" in summary.get("expected", "") for summary in found.values()) else None
+
+    found = wait_until(summaries, what="expected MFU of every example", within_seconds=30)
+    assert found is not None
+    assert set(found) == set(names)
+    assert {summary["observed"] for summary in found.values()} == {"Unknown"}
+
+
+def test_every_write_was_allowed(control_plane: ControlPlane, running: LocalPod) -> None:
+    control_plane.apply(NODE)
+    wait_until(lambda: control_plane.get("fleetreports")["items"], what="the fleet report")
+    log = running.log.read_text()
+    assert "403" not in log
+    assert "forbidden" not in log.lower()
+
+
+def test_policy_has_a_status(control_plane: ControlPlane, running: LocalPod) -> None:
+    control_plane.apply(example("policy.yaml"))
+    policy = wait_until(
+        lambda: control_plane.get("mfupolicy", "default").get("status"), what="status of the policy", within_seconds=20
+    )
+    assert policy is not None
+    assert {one["type"]: one["status"] for one in policy["conditions"]}["Accepted"] == "True"
+
+
+def test_lease_is_held_in_the_releases_namespace(control_plane: ControlPlane, running: LocalPod) -> None:
+    assert control_plane.get("lease", "mfu-operator", "-n", SPACE)["spec"]["holderIdentity"]
+
+
+def test_metrics_and_probes_are_served(running: LocalPod, port: int) -> None:
+    assert get(port, "/healthz").strip() == "ok"
+    assert get(port, "/readyz").strip() == "ok"
+    assert "mfu_operator_cycles_total" in get(port, "/metrics")
