@@ -8,23 +8,24 @@ import numpy as np
 
 from mfu.api.causes import Actor, Cause, Explains
 from mfu.api.workload_status import Meter
-from mfu.hardware.types import Precision
 from mfu.observe.assessment import Assessment, EvidenceItem, Finding, Observation, TelemetryState, Window
 from mfu.observe.crosscheck import cross_check
 from mfu.observe.diagnosis import Case, Predict, diagnose
 from mfu.observe.diagnosis.build import Blame, finding
 from mfu.observe.evidence import Evidence, gather
-from mfu.observe.executed import executed
+from mfu.observe.executed import Executed, executed
 from mfu.observe.inferred import Inferred, infer
 from mfu.observe.readings import Metric, WorkloadSeries
 from mfu.observe.windows import Scene, counters_observation, progress_observation
 from mfu.predict import predict
-from mfu.predict.types import Attainable, Placement, Prediction, Scale, Setup
+from mfu.predict.types import Attainable, Placement, Prediction, Recompute, Scale, Setup
 
 MINIMUM_SAMPLES = 3
 STALE_INTERVALS = 2.0
 UNEXPLAINED = 0.7
 """Observed below this share of the band's lower end, with no rule speaking up, is a loss of unknown cause."""
+RUNS_ONCE = 0.93
+"""Progress over counters above which layers cannot have run twice: that would be 0.82 at most."""
 DOUBTED = 0.5
 """Confidence left to findings that lean on an intent which the meters contradict."""
 
@@ -55,7 +56,7 @@ def assess(
     if series is None or placement is None or state in _BLIND:
         return _without_counters(setup, placement, series=series, now=now, state=state)
     evidence = _evidence(series, placement, hints, now)
-    scene = _scene(setup, placement, infer(evidence, setup), hints, series)
+    scene, seen = _scene(setup, placement, evidence, hints, series, now)
     observations = _observations(series, scene, now)
     progress, counters = _pair(observations, hints.window)
     verdict = cross_check(progress, counters, setup, intent=scene.intent, gpus=scene.gpus)
@@ -67,6 +68,7 @@ def assess(
         placement=placement,
         expected=expected,
         attainable=attainable,
+        inferred=seen,
         mfu=_first_known(progress, counters, "mfu"),
         mbu=_first_known(progress, counters, "mbu"),
         since=now - hints.window.seconds,
@@ -124,12 +126,32 @@ def _evidence(series: WorkloadSeries, placement: Placement, hints: Hints, now: f
     return gather(recent, nvlink=gpu.nvlink_bytes_per_s, pcie=gpu.pcie_bytes_per_s)
 
 
-def _scene(setup: Setup | None, placement: Placement, seen: Inferred, hints: Hints, series: WorkloadSeries) -> Scene:
-    precision = Precision.BF16 if setup is None else setup.precisions.compute
-    intent = None
-    if setup is not None:
-        intent = executed(setup, recompute=seen.recompute, fused_attention=seen.fused_attention)
-    return Scene(placement.device, _gpus(placement, hints, series), setup, placement, intent, precision)
+def _scene(
+    setup: Setup | None, placement: Placement, evidence: Evidence, hints: Hints, series: WorkloadSeries, now: float
+) -> tuple[Scene, Inferred]:
+    seen = infer(evidence, setup)
+    scene = Scene(placement.device, _gpus(placement, hints, series), setup, placement, tensor_cores=seen.tensor_cores)
+    if setup is None:
+        return scene, seen
+    as_declared = replace(scene, precision=setup.precisions.compute, intent=_intent(setup, seen, recompute=None))
+    if seen.recompute is None:
+        return as_declared, seen
+    if _runs_once(series, as_declared, hints.window, now):
+        return as_declared, replace(seen, recompute=None)
+    return replace(as_declared, intent=_intent(setup, seen, recompute=seen.recompute)), seen
+
+
+def _intent(setup: Setup, seen: Inferred, *, recompute: Recompute | None) -> Executed:
+    return executed(setup, recompute=recompute, fused_attention=seen.fused_attention)
+
+
+def _runs_once(series: WorkloadSeries, scene: Scene, window: Window, now: float) -> bool:
+    """Reported progress accounts for all that the pipes did, so little memory in use does not mean recomputation."""
+    progress = progress_observation(series, scene, window, now)
+    counters = counters_observation(series, scene, window, now)
+    if progress is None or not progress.mfu or not counters.mfu:
+        return False
+    return progress.mfu > RUNS_ONCE * counters.mfu
 
 
 def _gpus(placement: Placement, hints: Hints, series: WorkloadSeries) -> int:

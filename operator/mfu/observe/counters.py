@@ -26,6 +26,8 @@ CAP_FROM, CAP_FULL = 0.80, 0.95
 """Power over limit where the board starts to be held back, and where it is for good."""
 FMA_TENSOR_FLOOR = 0.004
 """Tensor activity above which attention of an FP32 run is on the tensor pipe and off the FMA pipe."""
+QUIET_TENSOR = 0.10
+"""Tensor activity that is attention alone while all other products are on the FP32 pipe (3.6 % recorded)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +39,12 @@ class CountersMFU:
     relative_sd: float
 
 
-def counters_mfu(values: Floats, device: Device, precision: Precision, intent: Executed | None) -> CountersMFU:
+def counters_mfu(
+    values: Floats, device: Device, precision: Precision, *, intent: Executed | None, tensor_cores: bool = True
+) -> CountersMFU:
     """Counters MFU of readings [..., METRICS] of one product; NaN where a reading is missing.
+
+    `tensor_cores` False: the products were seen on the FP32 pipe though another precision is declared.
 
     H200 at 73.3 % tensor activity, 1522 MHz and 693 W: 0.733·1522/1830 = 0.610 raw, ·0.97·0.96/1.030 = 0.551.
     """
@@ -47,7 +53,12 @@ def counters_mfu(values: Floats, device: Device, precision: Precision, intent: E
     usable = pipe_yield(values, device)
     if precision is Precision.FP32:
         return CountersMFU(_fma(values, device, told) * usable, tensor, told.relative_sd)
-    return CountersMFU(tensor * usable / told.ratio, tensor, told.relative_sd)
+    mfu = np.asarray(tensor * usable / told.ratio, dtype=np.float64)
+    if not tensor_cores:
+        own, wide = device.gpu.peaks.get(precision), device.gpu.peaks.get(Precision.FP32)
+        on_fma = _fma(values, device, told) * usable * (wide / own if own and wide else np.nan)
+        mfu = np.where(values[..., Metric.TENSOR_ACTIVE] < QUIET_TENSOR, on_fma, mfu)
+    return CountersMFU(mfu, tensor, told.relative_sd)
 
 
 def _fma(values: Floats, device: Device, intent: Executed) -> Floats:

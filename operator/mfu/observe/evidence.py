@@ -9,8 +9,6 @@ import numpy as np
 
 from mfu.observe.readings import Floats, Metric, WorkloadSeries
 
-LONG_GAP_SPREAD: Final = 0.22
-"""Standard deviation of NVML GPU utilisation (a window of 1/6 to 1 s) above which gaps are longer than that window."""
 NVLINK_YIELD: Final = 0.70
 """Share of NVLink's rate that a ring all-reduce reaches (NCCL bus bandwidth of 300 to 330 GB/s on 450 GB/s Hopper)."""
 PCIE_YIELD: Final = 0.62
@@ -66,12 +64,6 @@ class Evidence:
         active = self.active
         with_work = np.where(active > 0, active, np.nan)
         return np.asarray(1 - self.of(Metric.SM_ACTIVE) / with_work, dtype=np.float64)
-
-    @property
-    def long_gaps(self) -> bool | None:
-        """True: the GPU waits longer than NVML's window at a time (a batch that is late); False: many short gaps."""
-        spread = mean_or_nan(self.sd[:, Metric.GPU_UTIL])
-        return bool(spread > LONG_GAP_SPREAD) if np.isfinite(spread) else None
 
     @property
     def nvlink(self) -> float:

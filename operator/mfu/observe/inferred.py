@@ -17,6 +17,8 @@ DRAM_BUSY = 0.40
 """Memory activity while active from which kernels wait for memory; healthy fused training shows 25 to 30 %."""
 DRAM_OVER_TENSOR = 2.0
 """Memory activity over tensor activity: 0.3 to 0.4 in healthy training, 5 with unfused attention."""
+FMA_BUSY = 0.25
+"""FP32-pipe activity above which products run there: element-wise work of 16-bit training shows 2 to 5 %."""
 FULL_SM = 0.85
 PRODUCT_OCCUPANCY, COPY_OCCUPANCY = 0.15, 0.78
 """Warps resident in pure matrix products and in pure copies (H200 `matmul-8192-bf16` and `elementwise-copy` runs)."""
@@ -26,7 +28,7 @@ ACTIVATION_BYTES = 34
 """16-bit activations per token, layer and hidden unit, attention fused (Korthikanti et al., arXiv 2205.05198)."""
 LOGIT_BYTES = 6.0
 """16-bit logits and a 32-bit working copy."""
-KEPT = 0.60
+KEPT = 0.70
 """Share of the expected activations below which some of them cannot have been kept."""
 TELLING = 0.15
 """Least share of memory in use that the activations must make up for their absence to be seen."""
@@ -38,15 +40,24 @@ class Inferred:
 
     recompute: Recompute | None = None
     fused_attention: bool = True
+    tensor_cores: bool = True
+    """False where the products run on the FP32 pipe, whatever precision is declared."""
 
 
 def infer(evidence: Evidence, setup: Setup | None) -> Inferred:
     """Recomputation by memory in use, unfused attention by memory traffic; nothing without a training intent."""
+    used = not off_tensor_cores(evidence)
     if not isinstance(setup, Training):
-        return Inferred()
+        return Inferred(tensor_cores=used)
     kept = kept_activations(evidence, setup)
     again = setup.recompute is Recompute.NONE and kept is not None and kept < KEPT
-    return Inferred(Recompute.FULL if again else None, not starved_for_memory(evidence))
+    return Inferred(Recompute.FULL if again else None, not starved_for_memory(evidence), used)
+
+
+def off_tensor_cores(evidence: Evidence) -> bool:
+    """The FP32 pipe does more than element-wise work, and more than the tensor cores."""
+    fma, tensor = evidence.busy(Metric.FP32_ACTIVE), evidence.busy(Metric.TENSOR_ACTIVE)
+    return bool(np.isfinite(fma) and fma > FMA_BUSY and not tensor > fma)
 
 
 def starved_for_memory(evidence: Evidence) -> bool:

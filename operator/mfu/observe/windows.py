@@ -38,6 +38,7 @@ class Scene:
     placement: Placement | None = None
     intent: Executed | None = None
     precision: Precision = Precision.BF16
+    tensor_cores: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,7 @@ def counters_observation(series: WorkloadSeries, scene: Scene, window: Window, n
     """The counters meter: estimated, since what is executed is corrected by the declared intent."""
     inside = _rows(series, window, now)
     values, times = series.values[inside], series.times[inside]
-    measured = counters_mfu(values, scene.device, scene.precision, scene.intent)
+    measured = counters_mfu(values, scene.device, scene.precision, intent=scene.intent, tensor_cores=scene.tensor_cores)
     coverage = _coverage(measured.tensor, times, series, scene, window, now)
     if coverage < MINIMUM_COVERAGE:
         return _unknown(window, Meter.COUNTERS, series, "too little of the window was measured")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from mfu.hardware.types import Device
 from mfu.observe.assessment import Finding
 from mfu.observe.evidence import Evidence
+from mfu.observe.inferred import Inferred
 from mfu.observe.readings import WorkloadSeries
 from mfu.predict.types import (
     Attainable,
@@ -48,6 +49,7 @@ class Case:
     mfu: float | None = None
     """Observed, by the better meter."""
     mbu: float | None = None
+    inferred: Inferred = field(default_factory=Inferred)
     since: float = 0.0
     now: float = 0.0
     model: Predict | None = None

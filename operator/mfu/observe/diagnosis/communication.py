@@ -14,6 +14,7 @@ from mfu.observe.diagnosis.case import WORTH, Case
 from mfu.observe.evidence import NVLINK_YIELD, PCIE_YIELD, mean_or_nan
 from mfu.observe.progress import rate
 from mfu.observe.readings import Counter, Metric
+from mfu.predict.names import COMMUNICATION_TERMS
 from mfu.predict.types import Sharding
 
 LINK_SHARE = 0.10
@@ -86,8 +87,8 @@ def _spinning(case: Case) -> float:
 
 def _remedy(case: Case, fabric: str, lost: float) -> Remedy | None:
     """A faster fabric first, then a link that gives what was expected of it, then fewer exchanges."""
-    found = [each for each in (_faster_fabric(case, fabric, lost), _as_expected(case), _fewer_exchanges(case)) if each]
-    worth = next((each for each in found if each.speedup >= WORTH), None)
+    found = (_faster_fabric(case, fabric, lost), _as_expected(case, lost), _fewer_exchanges(case))
+    worth = next((each for each in found if each is not None and each.speedup >= WORTH), None)
     if worth is not None:
         return worth
     return None if case.knows_expected else _unmodelled(case, fabric, lost)
@@ -133,11 +134,18 @@ def _fewer_exchanges(case: Case) -> Remedy | None:
     return Remedy(better.mfu / now.mfu, action, Explains.CONFIGURATION, Actor.TENANT, better.mfu)
 
 
-def _as_expected(case: Case) -> Remedy | None:
-    if not case.below_expected or case.expected is None or not case.mfu:
+def _as_expected(case: Case, lost: float) -> Remedy | None:
+    """More time on the link than the model gives it: the link is slower than its kind."""
+    expected = case.expected
+    if expected is None or not case.mfu or case.mfu >= expected.mfu:
+        return None
+    planned = sum(each.seconds for each in expected.waterfall if each.name in COMMUNICATION_TERMS)
+    excess = lost - planned / expected.step_seconds
+    if excess < LINK_SHARE:
         return None
     action = "check the links between these GPUs: cables, NICs and switches give less than their nominal rate"
-    return Remedy(case.expected.mfu / case.mfu, action, Explains.RUNTIME, Actor.PROVIDER, case.expected.mfu)
+    mended = min(expected.mfu, case.mfu / (1 - excess))
+    return Remedy(max(mended / case.mfu, WORTH), action, Explains.RUNTIME, Actor.PROVIDER, expected.mfu)
 
 
 def _unmodelled(case: Case, fabric: str, lost: float) -> Remedy:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
-
 from mfu.api.causes import Actor, Cause, Explains
 from mfu.hardware.catalog import device_memory
 from mfu.hardware.types import Precision
@@ -13,17 +11,23 @@ from mfu.observe.assessment import Finding
 from mfu.observe.diagnosis.build import Blame, count, finding, fraction, graded
 from mfu.observe.diagnosis.case import WORTH, Case
 from mfu.observe.diagnosis.communication import communicates
+from mfu.observe.diagnosis.gaps import Gaps, gap_kind
 from mfu.observe.diagnosis.shape import launch_bound, step_time
 from mfu.observe.diagnosis.waiting import IDLE, thin_kernels
 from mfu.observe.executed import executed
-from mfu.observe.inferred import DRAM_OVER_TENSOR, KEPT, kept_activations, memory_terms, starved_for_memory
+from mfu.observe.inferred import (
+    DRAM_OVER_TENSOR,
+    KEPT,
+    kept_activations,
+    memory_terms,
+    off_tensor_cores,
+    starved_for_memory,
+)
 from mfu.observe.readings import Metric
 from mfu.predict.types import Prediction, Recompute, Training
 
 FEW_TOKENS = 4096
 """Tokens per GPU and micro-step above which the batch is not small by any standard."""
-FMA_BUSY = 0.25
-"""FP32-pipe activity above which products run there: element-wise work of 16-bit training shows 2 to 5 %."""
 
 
 def small_batch(case: Case) -> Finding | None:
@@ -31,7 +35,7 @@ def small_batch(case: Case) -> Finding | None:
     training = case.training
     if training is None or communicates(case):
         return None
-    bound = case.evidence.idle >= IDLE and not case.evidence.long_gaps
+    bound = case.evidence.idle >= IDLE and gap_kind(case) is not Gaps.LONG
     launches = bound and (launch_bound(case) or thin_kernels(case))
     size, better = case.best_micro_batch()
     speedup = _batch_speedup(case, better)
@@ -118,13 +122,12 @@ def memory_bound(case: Case) -> Finding | None:
 def precision(case: Case) -> Finding | None:
     """Products off the tensor cores, or on them in a wider format than the product is built for."""
     evidence = case.evidence
-    fma, tensor = evidence.busy(Metric.FP32_ACTIVE), evidence.busy(Metric.TENSOR_ACTIVE)
     declared = None if case.setup is None else case.setup.precisions.compute
-    unused = np.isfinite(fma) and fma > FMA_BUSY and not tensor > fma
+    unused = off_tensor_cores(evidence)
     wide = declared in (Precision.FP32, Precision.TF32)
     if not unused and not wide:
         return None
-    speedup, mended = _narrower(case, declared)
+    speedup, mended = _narrower(case, declared, ran=Precision.FP32 if unused else declared)
     if speedup < WORTH:
         return None
     as_declared = declared is None or wide
@@ -146,12 +149,14 @@ def precision(case: Case) -> Finding | None:
     )
 
 
-def _narrower(case: Case, declared: Precision | None) -> tuple[float, float | None]:
+def _narrower(case: Case, declared: Precision | None, ran: Precision | None) -> tuple[float, float | None]:
     """Speed-up of BF16 over what runs, and the MFU (of the BF16 peak) that it reaches."""
     gpu = case.device.gpu
-    wide, narrow = gpu.peaks.get(declared or Precision.FP32), gpu.reference_peak_flops_per_s
+    wide, narrow = gpu.peaks.get(ran or Precision.FP32), gpu.reference_peak_flops_per_s
     if not wide or not narrow:
         return 1.0, None
+    if declared is not ran:
+        return max(_to_expected(case), 0.7 * narrow / wide), None if case.expected is None else case.expected.mfu
     if case.setup is not None:
         better = case.predicted(replace(case.setup, precisions=replace(case.setup.precisions, compute=Precision.BF16)))
         now = case.now_expected
@@ -166,7 +171,7 @@ def recompute(case: Case) -> Finding | None:
     if training is None:
         return None
     kept = kept_activations(case.evidence, training)
-    hidden = training.recompute is Recompute.NONE and kept is not None and kept < KEPT
+    hidden = case.inferred.recompute is Recompute.FULL
     declared = training.recompute is Recompute.FULL
     if not hidden and not declared:
         return None

@@ -114,7 +114,7 @@ def _ecc(case: Case) -> list[tuple[str, EvidenceItem]]:
 def _links(case: Case) -> list[tuple[str, EvidenceItem]]:
     """Width below x16, or a rank whose generation is below its peers' while busy (idle links down-train by design)."""
     width, generation = case.evidence.of(Metric.PCIE_LINK_WIDTH), case.evidence.of(Metric.PCIE_LINK_GEN)
-    narrow = np.isfinite(width) & (width < 15.5)
+    narrow = np.isfinite(width) & (width > 0) & (width < 15.5)
     best = np.nanmax(generation) if np.isfinite(generation).any() else np.nan
     slow = np.isfinite(generation) & (generation < best - 0.5) & (case.evidence.active > 0.5)
     found = [(case.evidence.names[i], count("PCIe width", width[i], "lanes")) for i in np.flatnonzero(narrow)]

@@ -11,12 +11,12 @@ from mfu.observe.assessment import Finding
 from mfu.observe.diagnosis.build import Blame, count, finding, fraction, graded
 from mfu.observe.diagnosis.case import Case
 from mfu.observe.evidence import Evidence, mean_or_nan
-from mfu.observe.readings import Floats, Metric
+from mfu.observe.readings import Metric
 
 UNEVEN = 0.05
 """Difference between ranks from which one is slower: healthy GPUs of one node differ by up to 5 %."""
 UNEVEN_WAIT = 0.10
-UNEVEN_WORK = 0.10
+UNEVEN_WORK = 0.08
 NOISE = 3.0
 """Standard errors that a difference must exceed."""
 
@@ -101,8 +101,8 @@ def _slow(evidence: Evidence) -> Suspect | None:
 
 
 def _loaded(evidence: Evidence) -> Suspect | None:
-    """More tensor work than its peers, step after step: an uneven split of the batch or of the layers."""
-    work: Floats = evidence.of(Metric.TENSOR_ACTIVE) * evidence.of(Metric.SM_CLOCK)
+    """Longer at work than all its peers, step after step: an uneven split of the batch or of the layers."""
+    work = evidence.of(Metric.TENSOR_ACTIVE)
     if not np.isfinite(work).all() or work.max() <= 0:
         return None
     index = int(np.argmax(work))

@@ -8,7 +8,8 @@ from mfu.api.causes import Actor, Cause, Explains
 from mfu.observe.assessment import Finding
 from mfu.observe.diagnosis.build import Blame, count, finding, fraction, graded
 from mfu.observe.diagnosis.case import Case
-from mfu.observe.diagnosis.shape import launch_bound, step_time
+from mfu.observe.diagnosis.gaps import Gaps, gap_kind
+from mfu.observe.diagnosis.shape import launch_bound
 from mfu.observe.evidence import mean_or_nan
 from mfu.observe.progress import gauge, rate
 from mfu.observe.readings import Counter, Gauge, Metric
@@ -17,8 +18,6 @@ IDLE = 0.06
 """Share of time without work from which a training GPU is said to wait; healthy recordings idle 0.1 to 1.2 %."""
 ALLOCATED_IDLE = 0.03
 """Active share below which nothing is running at all."""
-NVML_WINDOW_SECONDS = 0.25
-"""A gap longer than this shows as 0 or 100 % in NVML's utilisation, a shorter one as something in between."""
 THIN_SM = 0.80
 """SM activity while active below which kernels do not fill the GPU: 0.67 launch-bound, 0.86 to 0.96 healthy."""
 THIN_TENSOR = 0.25
@@ -70,21 +69,13 @@ def data_starvation(case: Case) -> Finding | None:
 
 
 def _starved(case: Case, idle: float) -> bool:
-    """Long gaps prove it; short ones do unless the launches, or kernels too small, account for them."""
-    if not np.isfinite(idle) or idle < IDLE or case.inference is not None:
+    """One gap a step proves it; unseen ones count as such unless launches or kernels too small account for them."""
+    if not np.isfinite(idle) or idle < IDLE or idle > 1 - ALLOCATED_IDLE or case.inference is not None:
         return False
-    if case.evidence.long_gaps:
+    gaps = gap_kind(case)
+    if gaps is Gaps.LONG:
         return True
-    return not launch_bound(case) and not thin_kernels(case) and not _gaps_would_show(case, idle)
-
-
-def _gaps_would_show(case: Case, idle: float) -> bool:
-    """One gap a micro-step would be long enough for NVML to see, yet NVML sees none: so the gaps are many and short."""
-    time, training = step_time(case), case.training
-    if time is None or training is None or case.evidence.long_gaps is not False:
-        return False
-    micro_steps = max(1.0, training.global_batch_size / training.parallelism.data / training.micro_batch_size)
-    return idle / (1 - idle) * time.gpu / micro_steps > NVML_WINDOW_SECONDS
+    return gaps is Gaps.UNCLEAR and not launch_bound(case) and not thin_kernels(case)
 
 
 def thin_kernels(case: Case) -> bool:
@@ -101,7 +92,7 @@ def _reported_wait(case: Case) -> float | None:
 def host_overhead(case: Case) -> Finding | None:
     """Many short gaps between kernels that do fill the GPU: the host launches them more slowly than they finish."""
     idle = case.evidence.idle
-    if not np.isfinite(idle) or idle < IDLE or case.evidence.long_gaps is not False or _short_of_requests(case):
+    if not np.isfinite(idle) or idle < IDLE or gap_kind(case) is not Gaps.SHORT or _short_of_requests(case):
         return None
     blame = Blame(
         cause=Cause.HOST_OVERHEAD,

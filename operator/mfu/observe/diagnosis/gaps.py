@@ -1,0 +1,69 @@
+"""One long gap a step, or many short ones? The spread of NVML's utilisation, with its own window, tells them apart."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from math import sqrt
+
+import numpy as np
+
+from mfu.observe.diagnosis.case import Case
+from mfu.observe.diagnosis.shape import step_time
+from mfu.observe.evidence import mean_or_nan
+from mfu.observe.readings import Metric
+
+NVML_WINDOW_SECONDS = 1 / 6
+"""Shortest sample period of nvmlDeviceGetUtilizationRates (NVML API reference: 1/6 to 1 s by product)."""
+CERTAIN_SPREAD = 0.22
+"""Spread that only gaps longer than the window give."""
+STEADY_SPREAD = 0.06
+"""Spread of a GPU whose gaps are much shorter than the window: 0.03 to 0.04 in the launch-bound recordings."""
+MATCH = 0.5
+"""Share of the spread that one gap a step would give, below which the gaps must be shorter than that."""
+
+
+class Gaps(StrEnum):
+    """How a GPU's idle time is cut."""
+
+    LONG = "Long"
+    """About once a step: a batch, a checkpoint or a rank is late."""
+    SHORT = "Short"
+    """Between kernels: launches are late."""
+    UNCLEAR = "Unclear"
+
+
+def gap_kind(case: Case) -> Gaps:
+    """Judged by the spread of GPU utilisation against what a single gap a micro-step would show."""
+    spread = mean_or_nan(case.evidence.sd[:, Metric.GPU_UTIL])
+    if not np.isfinite(spread):
+        return Gaps.UNCLEAR
+    if spread > CERTAIN_SPREAD:
+        return Gaps.LONG
+    single = single_gap_spread(case)
+    if single is None or single < STEADY_SPREAD / MATCH:
+        return Gaps.UNCLEAR if case.training is not None or spread > STEADY_SPREAD else Gaps.SHORT
+    return Gaps.SHORT if spread < MATCH * single else Gaps.LONG
+
+
+def single_gap_spread(case: Case) -> float | None:
+    """Spread of utilisation if each micro-step had one gap; None without a declared step."""
+    time, training, idle = step_time(case), case.training, case.evidence.idle
+    if time is None or training is None or not 0 < idle < 1:
+        return None
+    micro_steps = max(1.0, training.global_batch_size / training.parallelism.data / training.micro_batch_size)
+    period = time.gpu / (1 - idle) / micro_steps
+    return gap_spread(gap=idle * period, period=period, window=NVML_WINDOW_SECONDS)
+
+
+def gap_spread(*, gap: float, period: float, window: float) -> float:
+    """Standard deviation of the busy share seen in a window at a random moment, one gap a period.
+
+    The overlap of gap g and window w is a trapezium over the period p (w < p): with s = min(g, w), l = max(g, w),
+    E[overlap²] = (s²·(l - s) + 2·s³/3) / p and E[overlap] = g·w/p. g = 0.27, p = 0.54, w = 1/6: 0.38 (0.40 recorded).
+    """
+    if window >= period:
+        return 0.0
+    short, long = min(gap, window), max(gap, window)
+    square = (short**2 * (long - short) + 2 * short**3 / 3) / period
+    variance = square / window**2 - (gap / period) ** 2
+    return sqrt(max(0.0, variance))

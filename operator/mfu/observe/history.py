@@ -1,0 +1,169 @@
+"""Efficiency across model versions, products and sizes: a few entries that survive restarts, and promises checked.
+
+Re-measure closes the loop: while a setting runs, the advice given for it is remembered; once another setting runs, its
+MFU is paired with the one before and with the gain that the advice had promised.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from mfu.observe.drift import Identity
+
+LIMIT = 16
+"""Entries kept, newest first."""
+SETTLED = 5
+"""Observations after which a figure stands."""
+MEMORY = 100
+KEPT = 0.5
+"""Share of the promised gain that must have come for a promise to count as kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """What was recommended while a setting ran: the setting that it leads to, and its relative gain."""
+
+    setting: str
+    gain: float
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One identity's mean reference MFU, with the one before it and what was promised for the change."""
+
+    identity: Identity
+    mfu: float
+    samples: int
+    changed_at: float
+    updated_at: float
+    before: float | None = None
+    promised: float | None = None
+    """Relative gain that advice promised for this change; None where it was nobody's advice."""
+    advice: Advice | None = None
+
+    @property
+    def kept(self) -> bool | None:
+        """Whether the promise came true; None while it is too early, or nothing was promised or known before."""
+        if self.promised is None or self.before is None or self.before <= 0 or self.samples < SETTLED:
+            return None
+        return self.mfu / self.before - 1 >= KEPT * self.promised
+
+
+@dataclass(frozen=True, slots=True)
+class Promises:
+    kept: int
+    broken: int
+
+
+@dataclass(frozen=True, slots=True)
+class Scaling:
+    """Efficiency of a GPU count relative to the smallest one seen with the same model, setting and product."""
+
+    identity: Identity
+    mfu: float
+    efficiency: float
+
+
+def record(
+    history: tuple[Entry, ...], mfu: float, *, identity: Identity, at: float, advice: Advice | None = None
+) -> tuple[Entry, ...]:
+    """One more observation of what runs now; the newest entry first, the oldest forgotten past LIMIT."""
+    if history and history[0].identity == identity:
+        return (_averaged(history[0], mfu, at, advice), *history[1:])
+    previous = history[0] if history else None
+    promised = None
+    if previous is not None and previous.advice is not None and previous.advice.setting == identity.setting:
+        promised = previous.advice.gain
+    entry = Entry(identity, mfu, 1, at, at, previous.mfu if previous else None, promised, advice)
+    return (entry, *history)[:LIMIT]
+
+
+def _averaged(entry: Entry, mfu: float, at: float, advice: Advice | None) -> Entry:
+    weight = min(entry.samples + 1, MEMORY)
+    mean = entry.mfu + (mfu - entry.mfu) / weight
+    return replace(entry, mfu=mean, samples=entry.samples + 1, updated_at=at, advice=advice or entry.advice)
+
+
+def promises(history: tuple[Entry, ...]) -> Promises:
+    """How often advice that was followed kept its promise."""
+    judged = [each.kept for each in history if each.kept is not None]
+    return Promises(kept=sum(judged), broken=len(judged) - sum(judged))
+
+
+def scaling(history: tuple[Entry, ...]) -> tuple[Scaling, ...]:
+    """Scaling efficiency per GPU count of the newest entry's model, version, setting and product; fewest GPUs first.
+
+    0.50 at 8 GPUs and 0.45 at 64: efficiency 1.0 and 0.9.
+    """
+    if not history:
+        return ()
+    now = history[0].identity
+    same = [each for each in history if replace(each.identity, gpus=now.gpus) == now and each.samples >= SETTLED]
+    newest: dict[int, Entry] = {}
+    for each in same:
+        newest.setdefault(each.identity.gpus, each)
+    sizes = sorted(newest)
+    base = newest[sizes[0]].mfu if sizes else 0.0
+    return tuple(
+        Scaling(newest[size].identity, newest[size].mfu, newest[size].mfu / base) for size in sizes if base > 0
+    )
+
+
+def to_json(history: tuple[Entry, ...]) -> list[dict[str, Any]]:
+    """Plain values for status; `from_json` reads them back after a restart."""
+    return [_plain(each) for each in history]
+
+
+def _plain(entry: Entry) -> dict[str, Any]:
+    identity = entry.identity
+    plain: dict[str, Any] = {
+        "model": identity.model,
+        "modelVersion": identity.version,
+        "setting": identity.setting,
+        "product": identity.product,
+        "GPUs": identity.gpus,
+        "before": None if entry.before is None else f"{entry.before:.4f}",
+        "after": f"{entry.mfu:.4f}",
+        "promised": None if entry.promised is None else f"{entry.promised:.4f}",
+        "samples": entry.samples,
+        "changedAt": entry.changed_at,
+        "updatedAt": entry.updated_at,
+    }
+    if entry.advice is not None:
+        plain |= {"advisedSetting": entry.advice.setting, "advisedGain": f"{entry.advice.gain:.4f}"}
+    return {name: value for name, value in plain.items() if value is not None}
+
+
+def from_json(rows: list[Mapping[str, Any]]) -> tuple[Entry, ...]:
+    """Entries of a status; rows that do not read are dropped, since a forged or old status must not stop anything."""
+    return tuple(each for each in (_entry(row) for row in rows[:LIMIT]) if each is not None)
+
+
+def _entry(row: Mapping[str, Any]) -> Entry | None:
+    try:
+        identity = Identity(
+            str(row.get("model", "")),
+            str(row.get("modelVersion", "")),
+            str(row.get("setting", "")),
+            str(row["product"]),
+            int(row["GPUs"]),
+        )
+        advice = Advice(str(row["advisedSetting"]), float(row["advisedGain"])) if "advisedSetting" in row else None
+        return Entry(
+            identity,
+            float(row["after"]),
+            int(row.get("samples", 1)),
+            float(row["changedAt"]),
+            float(row.get("updatedAt", row["changedAt"])),
+            _number(row.get("before")),
+            _number(row.get("promised")),
+            advice,
+        )
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def _number(value: Any) -> float | None:
+    return None if value is None else float(value)
