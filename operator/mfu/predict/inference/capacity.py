@@ -38,7 +38,7 @@ def _values_per_token(case: Case) -> Number:
 
 def workspace_bytes(case: Case, constants: Constants) -> Number:
     """Buffers of the largest step; attention groups gather each other's tokens, so they hold those of all."""
-    return constants.workspace_copies * case.load.max_batch_tokens * case.layout.groups * case.shape.hidden * 2.0
+    return constants.workspace_copies * case.load.max_batch_tokens * case.coupled * case.shape.hidden * 2.0
 
 
 def batch_that_fits(case: Case, constants: Constants) -> Number:

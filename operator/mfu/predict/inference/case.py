@@ -72,7 +72,7 @@ class Load:
     max_batch_tokens: Number
     """Scheduled tokens of one step."""
     max_batch: Number
-    """Requests the engine schedules at once."""
+    """Requests the engine schedules at once in each attention group."""
     drafted: Number = 1.0
     """Tokens that a decoding request runs through the model in one step: 1 + drafts."""
     accepted: Number = 1.0
@@ -92,6 +92,11 @@ class Case:
     @property
     def rows(self) -> int:
         return int(np.size(self.load.input_tokens))
+
+    @property
+    def coupled(self) -> Number:
+        """Attention groups that step together: those of a mixture exchange tokens, those of a dense model do not."""
+        return np.where(self.shape.experts > 0, self.layout.groups, 1.0)
 
 
 _Part = TypeVar("_Part", Chip, Format, Layout, Load)

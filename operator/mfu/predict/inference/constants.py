@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from importlib.resources import files
+from typing import Any
+
+UNSTATED = "unstated"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +66,12 @@ class Constants:
     engines: Mapping[str, float] = field(default_factory=dict)
 
     def engine_factor(self, engine: str | None) -> float:
-        """Speed relative to the reference engine; 1 for an engine the fit never saw."""
-        return self.engines.get(engine_key(engine), 1.0)
+        """Speed relative to the reference engine; an engine that the fit never saw gets the mean of those it did."""
+        name = engine_key(engine) or UNSTATED
+        if name in self.engines:
+            return self.engines[name]
+        known = [math.log(factor) for each, factor in self.engines.items() if each != UNSTATED]
+        return math.exp(sum(known) / len(known)) if known else 1.0
 
 
 def engine_key(engine: str | None) -> str:
@@ -71,12 +79,22 @@ def engine_key(engine: str | None) -> str:
     return "".join(each for each in (engine or "").lower() if each.isalnum())
 
 
-def from_dict(values: Mapping[str, object]) -> Constants:
-    names = {each.name for each in fields(Constants)}
-    return Constants(**{name: value for name, value in values.items() if name in names})  # type: ignore[arg-type]
+def parse(document: Mapping[str, Any]) -> Constants:
+    """Constants from the JSON document: `numbers` by name, each with its value, and `engines` with their factors."""
+    numbers = {
+        each.name: float(document["numbers"][each.name]["value"]) for each in fields(Constants) if each.type == "float"
+    }
+    return Constants(**numbers, engines=dict(document["engines"]["value"]))
+
+
+def document() -> dict[str, Any]:
+    """The JSON document itself: value, prior, unit, meaning and source of each constant."""
+    text = (files("mfu.predict.inference") / "data" / "constants.json").read_text(encoding="utf-8")
+    loaded: dict[str, Any] = json.loads(text)
+    return loaded
 
 
 @lru_cache(maxsize=1)
 def load() -> Constants:
-    text = (files("mfu.predict.inference") / "data" / "constants.json").read_text(encoding="utf-8")
-    return from_dict(json.loads(text)["constants"])
+    """The constants that the product ships."""
+    return parse(document())

@@ -23,6 +23,10 @@ _ENGINES = (
     ("fastertransformer", r"faster ?transformer"),
     ("gptfast", r"gpt-fast"),
 )
+_NODE = 8
+_PROMPT = 1024.0
+_BENCHMARKS = ((8.03e9, 73.0, 778.0), (405.9e9, 684.7, 9428.0), (671e9, 3880.0, 800.0))
+"""(parameters, mean answer, mean prompt) of MLPerf 5.1 data sets where prompt and answer differ; from memory."""
 _WEIGHTS = (
     (r"mxfp4", Precision.FP4),
     (r"fp4", Precision.FP4),
@@ -52,7 +56,9 @@ def question(row: Mapping[str, str]) -> Question | Refusal:
         return Refusal("gpu", f"{row['gpu']!r} names no known product", ", ".join(gpu.nearest) or None)
     value = number(row.get("value"))
     if value is None or value <= 0:
-        return Refusal("value", f"{row.get('value')!r} is not a measured value")
+        return Refusal("value", f"{row.get('value')!r} is not a measured value", "a positive number")
+    if number(row.get("tp")) is None:
+        return Refusal("tp", "is blank: how many GPUs the rate belongs to is not known", "1")
     try:
         architecture = architecture_of(row)
     except (KeyError, ValueError) as error:
@@ -62,8 +68,8 @@ def question(row: Mapping[str, str]) -> Question | Refusal:
     setup = Inference(
         architecture=architecture,
         precisions=precisions_of(row, gpu),
-        phase=phase_of(row["metric"]),
-        input_tokens=inputs or outputs or 1024.0,
+        phase=phase_of(row["metric"], parallelism),
+        input_tokens=inputs or _prompt_of_benchmark(architecture, outputs),
         output_tokens=outputs or 128.0,
         concurrency=number(row.get("concurrency_or_batch")),
         parallelism=parallelism,
@@ -72,6 +78,18 @@ def question(row: Mapping[str, str]) -> Question | Refusal:
     gpus = parallelism.tensor * parallelism.pipeline * parallelism.data
     static = _is_static(row)
     return Question(setup, Placement(Device(gpu), gpus), row["metric"], value, static)
+
+
+def _prompt_of_benchmark(architecture: Architecture, outputs: float | None) -> float:
+    """A blank prompt length: that of the MLPerf data set with this answer length, else as long as the answer."""
+    outputs = outputs or _PROMPT
+    size = count(architecture).total
+    known = [prompt for parameters, answer, prompt in _BENCHMARKS if _near(size, parameters) and _near(outputs, answer)]
+    return known[0] if known else outputs
+
+
+def _near(value: float, reference: float) -> bool:
+    return abs(value - reference) <= 0.1 * reference
 
 
 def number(text: str | None) -> float | None:
@@ -114,10 +132,11 @@ def _cache(text: str, weights: Precision) -> Precision:
     return Precision.FP8 if weights in (Precision.FP8, Precision.FP4) else Precision.BF16
 
 
-def phase_of(metric: str) -> Phase:
+def phase_of(metric: str, parallelism: Parallelism) -> Phase:
+    """More attention groups than a node has GPUs are built with prefill and decode apart: no prompts among decodes."""
     if re.search(r"prefill|first token|input_tok", metric):
         return Phase.PREFILL
-    return Phase.DECODE if "(decode)" in metric else Phase.MIXED
+    return Phase.DECODE if "(decode)" in metric or parallelism.data > _NODE else Phase.MIXED
 
 
 def parallelism_of(row: Mapping[str, str], architecture: Architecture, gpu: GPU) -> Parallelism:

@@ -14,6 +14,8 @@ from mfu.predict.inference.constants import Constants
 from mfu.predict.inference.shape import Number
 
 _16BIT = 2.0
+_DISPATCH_AND_COMBINE = 0.75
+"""Mean of 8-bit and 16-bit tokens over 16-bit ones."""
 _REFERENCE_LINK = 450e9
 """Hopper's NVLink, one direction."""
 
@@ -211,7 +213,7 @@ def _expert_communication(case: Case, tokens: Number, constants: Constants) -> N
     payload, _ = _payload_and_latency(case, tokens, constants)
     groups = case.layout.groups
     copies = (groups - 1) * -np.expm1(case.shape.top_k * np.log1p(-1 / np.maximum(groups, 1.0001)))
-    seconds = (groups > 1) * constants.exchange_seconds + copies * payload * 0.75
+    seconds = (groups > 1) * constants.exchange_seconds + copies * payload * _DISPATCH_AND_COMBINE
     return 2 * case.shape.moe_layers * seconds
 
 

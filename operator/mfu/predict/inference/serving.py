@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mfu.predict.inference.capacity import batch_that_fits
-from mfu.predict.inference.case import Case
+from mfu.predict.inference.case import UNBOUNDED, Case
 from mfu.predict.inference.constants import Constants
 from mfu.predict.inference.kernels import Step, StepTime, blend, step_time
 from mfu.predict.inference.shape import Number
@@ -67,39 +67,42 @@ def static_latency(case: Case, batch: Number, constants: Constants) -> Number:
 def running(case: Case, constants: Constants) -> Number:
     """Requests that run at once: what was declared, bounded by the cache and the engine; at least one.
 
-    Where not even the weights fit the cache bounds nothing: `memory.fits` says so, the rates are those of enough memory.
+    Where not even the weights fit, the cache bounds nothing: `memory.fits` says so, the rates assume enough memory.
     """
     load = case.load
     room = batch_that_fits(case, constants)
-    fits = np.where(room > 0, np.maximum(room, 1.0), load.max_batch)
-    return np.maximum(np.minimum(np.minimum(load.concurrency, load.max_batch), fits), 1.0)
+    fits = np.where(room > 0, np.maximum(room, 1.0), UNBOUNDED)
+    slots = load.max_batch * case.layout.groups
+    return np.maximum(np.minimum(np.minimum(load.concurrency, slots), fits), 1.0)
 
 
 def continuous(case: Case, constants: Constants) -> Served:
     """Steady state of `concurrency` requests that are replaced as they end.
 
     In the time a request decodes its O tokens, each of the others brings one prompt of I tokens, so a step carries
-    batch · I / O prompt tokens on average, in chunks of at most the step's token budget.
+    batch · I / O prompt tokens on average, in chunks of at most the step's token budget. With attention groups, each
+    group brings a chunk with the same chance in each step, and all wait when one does: 1 − (1 − p)^groups of steps.
     """
     load, stages, groups = case.load, case.layout.pipeline, case.layout.groups
     batch = running(case, constants)
     inputs, context = load.input_tokens, load.input_tokens + load.output_tokens / 2
     decodes = np.maximum(load.output_tokens - 1, 1) / load.accepted
     prompt_tokens = batch * inputs / decodes
-    chunk = np.minimum(np.maximum(prompt_tokens, inputs), load.max_batch_tokens * groups)
-    spread = np.clip(chunk / inputs, 1.0, groups)
-    chunk = np.minimum(chunk, load.max_batch_tokens * spread)
+    chunk = np.minimum(np.maximum(prompt_tokens / groups, inputs), load.max_batch_tokens)
+    each = prompt_tokens / (groups * chunk)
+    share = 1.0 - (1.0 - np.minimum(each, 1.0)) ** case.coupled
+    spread = np.minimum(each, 1.0) * groups / share
     per_stage = np.maximum(batch / stages, 1.0)
     plain = step_time(case, Step(per_stage, context), constants)
-    work = Step(per_stage, context, chunk / stages, inputs / 2, chunk / inputs / stages, spread)
+    prompts = chunk * spread / stages
+    work = Step(per_stage, context, prompts, inputs / 2, prompts / inputs, spread)
     mixed = step_time(case, work, constants)
-    busy = prompt_tokens / chunk
-    step = blend(plain, mixed, np.minimum(busy, 1.0), np.maximum(busy, 1.0))
+    step = blend(plain, mixed, share, np.maximum(each, 1.0))
     seconds = step.total / case.speed
     tpot = seconds / load.accepted
     first = np.maximum(inputs / chunk, 1.0) * mixed.total / case.speed
     request = first + tpot * np.maximum(load.output_tokens - 1, 1)
     queue = np.where(np.isfinite(load.concurrency), np.maximum(load.concurrency / batch - 1.0, 0.0), 0.0) * request
     rate = batch / request
-    share = plain.total / step.total
-    return Served(first + queue, tpot, rate * load.output_tokens, rate * inputs, batch, step, seconds, share)
+    remains = plain.total / step.total
+    return Served(first + queue, tpot, rate * load.output_tokens, rate * inputs, batch, step, seconds, remains)
