@@ -96,7 +96,7 @@ class KubeClient:
                 async for line in _lines(response.content):
                     yield _event(json.loads(line), path)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise Unreachable(f"watch {path}: {error!r}") from error
+            raise Unreachable(f"watch {path}: {_words(error)}") from error
 
     async def get(self, resource: Resource, name: str, namespace: str | None = None) -> JSON:
         return await self.request("GET", resource.path(namespace, name))
@@ -154,13 +154,17 @@ class KubeClient:
                     answer: JSON = json.loads(await response.read())
                     return answer
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
-                raise Unreachable(f"{method} {path}: {error!r}") from error
+                raise Unreachable(f"{method} {path}: {_words(error)}") from error
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     def _http(self) -> aiohttp.ClientSession:
         if self._session is None:
             raise RuntimeError("KubeClient is used outside its `async with` block")
         return self._session
+
+
+def _words(error: BaseException) -> str:
+    return str(error) or type(error).__name__
 
 
 async def _lines(stream: aiohttp.StreamReader) -> AsyncIterator[bytes]:

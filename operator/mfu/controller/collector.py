@@ -42,6 +42,13 @@ class Collector:
             if self.progress is not None:
                 group.create_task(self._progress(*self.progress), name="source-progress")
 
+    async def close(self) -> None:
+        """Connections of all sources."""
+        for source, _ in self.sources.values():
+            await source.close()
+        if self.progress is not None:
+            await self.progress[0].close()
+
     @property
     def warm(self) -> bool:
         """Every source has been asked often enough that silence means silence."""

@@ -127,13 +127,12 @@ def _observed(plans: Sequence[WorkloadPlan]) -> Iterator[GaugeMetricFamily]:
 
 def _causes(plans: Sequence[WorkloadPlan]) -> Iterator[GaugeMetricFamily]:
     judged = [plan for plan in plans if plan.assessment is not None]
-    yield _family(CAUSE, (((p.namespace, p.name, str(p.assessment.cause)), 1.0) for p in judged if p.assessment))
+    yield _family(CAUSE, (((p.namespace, p.name, str(p.cause)), 1.0) for p in judged))
     yield _family(
         LOSS,
         (
             ((p.namespace, p.name, str(each.cause), str(each.explains), str(each.actor)), each.share)
             for p in judged
-            if p.assessment
             for each in _once(p)
         ),
     )
@@ -151,8 +150,7 @@ def _causes(plans: Sequence[WorkloadPlan]) -> Iterator[GaugeMetricFamily]:
 
 def _once(plan: WorkloadPlan) -> Iterable[Finding]:
     """One finding per cause, loss and actor: two series with the same labels would spoil the whole scrape."""
-    findings = plan.assessment.findings if plan.assessment else ()
-    return {(each.cause, each.explains, each.actor): each for each in reversed(findings)}.values()
+    return {(each.cause, each.explains, each.actor): each for each in reversed(plan.findings)}.values()
 
 
 def _figures(

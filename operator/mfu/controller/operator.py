@@ -77,6 +77,8 @@ class Operator:
             await asyncio.gather(self._tasks, return_exceptions=True)
         if self.lease is not None:
             await self.lease.release()
+        if self.collector is not None:
+            await self.collector.close()
         await self._stack.aclose()
 
     def unhealthy(self) -> str | None:
@@ -187,6 +189,8 @@ async def observe(client: KubeClient, config: Config) -> AsyncIterator[Loop]:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        if operator.collector is not None:
+            await operator.collector.close()
 
 
 def _identity() -> str:

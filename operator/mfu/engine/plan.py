@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mfu.account.rollup import FleetFigures
+from mfu.api.causes import Cause
 from mfu.decide.types import Decision, EffectivePolicy
-from mfu.observe.assessment import Assessment
+from mfu.observe.assessment import Assessment, Finding
 from mfu.predict.types import Attainable, Prediction
 
 
@@ -34,6 +35,9 @@ class WorkloadPlan:
     expected: Prediction | None = None
     attainable: Attainable | None = None
     assessment: Assessment | None = None
+    findings: tuple[Finding, ...] = ()
+    """Causes of losses that are there, largest first."""
+    cause: Cause = Cause.UNKNOWN
     decisions: tuple[Decision, ...] = ()
     product: str | None = None
     gpus: int = 0

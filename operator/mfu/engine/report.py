@@ -72,7 +72,7 @@ def _losses(plans: Sequence[WorkloadPlan], fleet: Figure) -> list[JSON]:
     workloads: dict[tuple[str, str, str], int] = defaultdict(int)
     for plan in plans:
         promised = on_scale(plan.expected, plan.expected.scale) if plan.expected else None
-        for finding in plan.assessment.findings if plan.assessment else ():
+        for finding in plan.findings:
             if not finding.wasted or finding.share is None:
                 continue
             key = (str(finding.cause), str(finding.explains), str(finding.actor))

@@ -38,17 +38,18 @@ class BadSnapshot(Exception):
 
 def dump(snapshot: Snapshot, now: float) -> str:
     """Stable text: the same snapshot always gives the same."""
+    columns = _known_columns(snapshot)
     document = {
         "version": VERSION,
         "now": now,
-        "metrics": [metric.name for metric in Metric],
+        "metrics": [metric.name for metric in columns],
         "workloads": [_workload(each) for each in snapshot.workloads],
         "policies": [_policy(each) for each in snapshot.policies],
         "pods": [_plain(each) for each in snapshot.pods],
         "nodes": [_node(each) for each in snapshot.nodes],
         "namespaces": {name: dict(labels) for name, labels in snapshot.namespaces.items()},
-        "fleet": _fleet(snapshot.fleet),
-        "series": {key: _series(each) for key, each in snapshot.series.items()},
+        "fleet": _fleet(snapshot.fleet, columns),
+        "series": {key: _series(each, columns) for key, each in snapshot.series.items()},
         "corrections": {
             key: [each.factor, each.relative_sd, each.observations] for key, each in snapshot.corrections.by_key.items()
         },
@@ -130,10 +131,16 @@ def _to_node(document: JSON) -> NodeView:
     return NodeView(**{**document, "device": device if isinstance(device, Device) else None})
 
 
-def _fleet(readings: FleetReadings) -> JSON:
+def _known_columns(snapshot: Snapshot) -> list[Metric]:
+    """Metrics that any device has; the others would be columns of nulls."""
+    arrays = [snapshot.fleet.values, *(series.values for series in snapshot.series.values())]
+    return [metric for metric in Metric if any(np.isfinite(each[..., metric]).any() for each in arrays)]
+
+
+def _fleet(readings: FleetReadings, columns: list[Metric]) -> JSON:
     return {
         "devices": [_identity(each) for each in readings.devices],
-        "values": _numbers(readings.values),
+        "values": _numbers(readings.values[..., columns]),
         "observed_at": _numbers(readings.observed_at),
         "sources": {name: str(state) for name, state in readings.sources.items()},
     }
@@ -148,11 +155,11 @@ def _to_fleet(document: JSON, columns: list[Metric]) -> FleetReadings:
     )
 
 
-def _series(series: WorkloadSeries) -> JSON:
+def _series(series: WorkloadSeries, columns: list[Metric]) -> JSON:
     return {
         "devices": [_identity(each) for each in series.devices],
         "times": _numbers(series.times),
-        "values": _numbers(series.values),
+        "values": _numbers(series.values[..., columns]),
         "interval_seconds": series.interval_seconds,
         "progress": [_plain(each) for each in series.progress],
         "sources": list(series.sources),

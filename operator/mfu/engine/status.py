@@ -203,6 +203,7 @@ def summary(
     prediction: Prediction | None,
     best: Attainable | None,
     assessment: Assessment | None,
+    cause: Cause,
     spent: Cost,
     policy: EffectivePolicy,
 ) -> JSON:
@@ -210,7 +211,6 @@ def summary(
     scale = prediction.scale if prediction else None
     reached, promised = observed_on_scale(assessment, scale), on_scale(prediction, scale)
     gap = None if reached is None or promised is None else promised - reached
-    cause = assessment.cause if assessment else Cause.UNKNOWN
     return {
         "model": model,
         "gpus": str(gpus),

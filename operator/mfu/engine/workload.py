@@ -21,12 +21,13 @@ from mfu.decide.types import Case, Decision, EffectivePolicy, NodeView
 from mfu.engine import judgement, status
 from mfu.engine.judgement import Rejection, Verdict
 from mfu.engine.load import load_of
+from mfu.engine.losses import explained, main_cause
 from mfu.engine.plan import Event, WorkloadPlan
 from mfu.engine.snapshot import PodView, WorkloadView
 from mfu.engine.text import compact_json
 from mfu.engine.where import Candidate, Held, UnknownProduct, candidates, held
 from mfu.observe.assess import Hints, assess
-from mfu.observe.assessment import Assessment, TelemetryState
+from mfu.observe.assessment import Assessment, Finding, TelemetryState
 from mfu.observe.readings import WorkloadSeries
 from mfu.predict import attainable, model_flops_per_token, predict
 from mfu.predict.declared import from_spec
@@ -140,7 +141,7 @@ def _measured(judged: Judged, pods: Sequence[PodView], series: WorkloadSeries | 
         assessment=assessment,
         policy=judged.policy,
         nodes=around.fleet,
-        load=load_of(series),
+        load=load_of(series, setup),
         replicas_running=sum(1 for pod in pods if pod.bound),
         assigned=candidate.basis is Basis.ASSIGNED,
         trusted=_trusted(assessment),
@@ -165,9 +166,7 @@ def _cost(judged: Judged, prediction: Prediction, assessment: Assessment | None)
     return Cost(
         per_hour=per_hour,
         lost_per_hour=account.lost(per_hour, reached, promised),
-        improvable_per_hour=account.lost(
-            per_hour, promised, status.attainable_on_scale(prediction, judged.best)
-        ),
+        improvable_per_hour=account.lost(per_hour, promised, status.attainable_on_scale(prediction, judged.best)),
         per_million_tokens=account.per_million_tokens(per_hour, rate * holding.gpus),
         per_step=account.per_step(per_hour, prediction.step_seconds * slowdown) if training else None,
     )
@@ -185,6 +184,7 @@ def _say(judged: Judged, now: float) -> WorkloadPlan:
     prediction = main[1] if main else None
     gpus = judged.holding.gpus or (view.spec.accelerators.count if view.spec else 0)
     verdicts = _verdicts(judged)
+    findings = explained(judged.assessment, prediction, judged.best)
     frozen = judged.rejection is None and not _trusted(judged.assessment) and bool(before.get("decisions"))
     made = list(before["decisions"]) if frozen else status.decisions(judged.decided, before.get("decisions") or (), now)
     said: dict[str, Any] = {
@@ -195,6 +195,7 @@ def _say(judged: Judged, now: float) -> WorkloadPlan:
             prediction=prediction,
             best=judged.best,
             assessment=judged.assessment,
+            cause=main_cause(judged.assessment, findings),
             spent=judged.spent,
             policy=judged.policy,
         ),
@@ -206,7 +207,7 @@ def _say(judged: Judged, now: float) -> WorkloadPlan:
         "observed": _observed(judged.assessment),
         "waterfall": status.waterfall(prediction) if prediction else None,
         "readings": status.readings(judged.assessment) if judged.assessment else None,
-        "losses": _losses(judged.assessment),
+        "losses": _losses(findings),
         "cost": status.cost(judged.spent, judged.policy),
         "decisions": made or None,
         "history": list(before.get("history") or ()) or None,
@@ -224,6 +225,8 @@ def _say(judged: Judged, now: float) -> WorkloadPlan:
         expected=prediction,
         attainable=judged.best,
         assessment=judged.assessment,
+        findings=findings,
+        cause=main_cause(judged.assessment, findings),
         decisions=judged.decided,
         product=main[0].placement.device.label if main else None,
         gpus=gpus,
@@ -262,12 +265,10 @@ def _observed(assessment: Assessment | None) -> list[dict[str, Any]] | None:
     return [status.observed(each) for each in assessment.observations][:16] or None
 
 
-def _losses(assessment: Assessment | None) -> list[dict[str, Any]] | None:
+def _losses(findings: Sequence[Finding]) -> list[dict[str, Any]] | None:
     """One entry per cause and loss: the API's list is keyed by both."""
-    if assessment is None:
-        return None
-    first = {(each.cause, each.explains): each for each in reversed(assessment.findings)}
-    ranked = [each for each in assessment.findings if first[(each.cause, each.explains)] is each]
+    first = {(each.cause, each.explains): each for each in reversed(findings)}
+    ranked = [each for each in findings if first[(each.cause, each.explains)] is each]
     return [status.loss(each) for each in ranked][: status.MOST_LOSSES] or None
 
 
