@@ -144,6 +144,7 @@ CAST = (
         gpus=4,
         planted={
             "mfu": "0.125",
+            "mbu": "0.47",
             "mode": "Decode",
             "model": "llama-3.1-70b",
             "input-tokens": "1000",
@@ -160,6 +161,7 @@ CAST = (
         gpus=1,
         planted={
             "mfu": "0.12",
+            "mbu": "0.52",
             "mode": "Serving",
             "model": "llama-3.2-1b",
             "input-tokens": "512",

@@ -45,6 +45,8 @@ def play(screen: Screen, stay: Callable[[], None]) -> int:
         simulator, operator = _start(screen, plane, folder, stack)
         found = _wait_for_truth(screen, plane, simulator, operator)
         _show_answers(screen, plane, found)
+        if found and operator.child is not None and not screen.interactive:
+            screen.output("tail operator.log", operator.child.log_tail())
         _show_more(screen, plane, operator, folder)
         if screen.interactive:
             stay()

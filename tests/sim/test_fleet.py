@@ -7,7 +7,7 @@ from mfu.sim.fleet import Fleet, NoRoom
 from mfu.sim.inventory import parse_nodes
 from mfu.sim.pods import SimPod, Workload
 from mfu.sim.recordings import Column
-from mfu.sim.shapes import PERIOD_SECONDS
+from mfu.sim.replay import PERIOD_SECONDS
 from mfu.sim.truth import IDLE, Fault, InvalidPlan, Mode, Truth
 
 HEALTHY = Truth(0.42, model="llama-3.1-8b")

@@ -45,6 +45,8 @@ def test_a_pod_that_plants_nothing_is_idle():
         ({"mfu": "much"}, "mfu"),
         ({"mfu": 1.2}, "mfu"),
         ({"mfu": 0.4, "strength": 0}, "strength"),
+        ({"mfu": 0.4, "load": 0}, "load"),
+        ({"mfu": 0.4, "mbu": 2}, "mbu"),
         ({"mfu": 0.4, "fault": "gremlins"}, "fault"),
         ({"mfu": 0.4, "colour": "red"}, "colour"),
         ({"mfu": 0.4, "total": "perhaps"}, "total"),

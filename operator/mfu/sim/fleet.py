@@ -14,7 +14,8 @@ from mfu.sim.flops import prefill_share
 from mfu.sim.inventory import NodeSpec, Slot, slots
 from mfu.sim.pods import SimPod, Workload
 from mfu.sim.recordings import COLUMNS, NVLINK, PCIE, SHARES, Column, Floats
-from mfu.sim.shapes import PERIOD_SECONDS, STRAGGLING_ROLE, idle_shape, shape_of
+from mfu.sim.replay import PERIOD_SECONDS, idle_shape
+from mfu.sim.shapes import STRAGGLING_ROLE, shape_of
 from mfu.sim.truth import Fault, Mode, Truth
 
 Ints = NDArray[np.int64]

@@ -80,6 +80,10 @@ class Truth:
     input_tokens: int = 1024
     output_tokens: int = 256
     concurrency: int = 64
+    load: float = 1.0
+    """Serving: share of time in which the engine has requests to work on."""
+    mbu: float | None = None
+    """Serving: bandwidth really used, shown as DRAM activity; None keeps what was recorded."""
     flops_per_token: float | None = None
     """Overrides the frozen table (training: per trained token; serving: per output token, its prefill included)."""
     metric: str = TRAINING_METRIC
@@ -94,6 +98,10 @@ class Truth:
             raise InvalidPlan("mfu", f"{self.mfu:g} is not a fraction between 0 and 1")
         if not 0 < self.strength <= 1:
             raise InvalidPlan("strength", f"{self.strength:g} is not above 0 and at most 1")
+        if not 0 < self.load <= 1:
+            raise InvalidPlan("load", f"{self.load:g} is not above 0 and at most 1")
+        if self.mbu is not None and not 0 < self.mbu <= 1:
+            raise InvalidPlan("mbu", f"{self.mbu:g} is not above 0 and at most 1")
         if min(self.sequence_length, self.input_tokens, self.output_tokens, self.concurrency) < 1:
             raise InvalidPlan("sequence-length", "lengths and concurrency are at least 1")
 
@@ -149,6 +157,8 @@ _READERS: Final[Mapping[str, Callable[[str], object]]] = {
     "input-tokens": int,
     "output-tokens": int,
     "concurrency": int,
+    "load": float,
+    "mbu": float,
     "flops-per-token": float,
     "metric": str,
     "total": _boolean,

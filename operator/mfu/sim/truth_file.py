@@ -34,6 +34,7 @@ def _workload(fleet: Fleet, pods: list[SimPod]) -> dict[str, Any]:
     held = [slot for pod in pods for slot in fleet.held_by(pod.key)]
     return {
         "mfu": truth.mfu,
+        "mbu": truth.mbu,
         "cause": truth.cause.value,
         "fault": truth.fault.value,
         "strength": truth.strength,
