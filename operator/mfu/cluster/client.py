@@ -19,8 +19,8 @@ JSON = dict[str, Any]
 FIELD_MANAGER: Final = "mfu-operator"
 CHUNK: Final = 500
 WATCH_SERVER_TIMEOUT_SECONDS: Final = 290
-# A bookmark arrives about once a minute on an idle watch: longer silence means a dead stream.
-WATCH_SILENCE_SECONDS: Final = 75
+# A bookmark arrives on an idle watch every 60 to 75 seconds: longer silence means a dead stream.
+WATCH_SILENCE_SECONDS: Final = 90
 REQUEST_TIMEOUT: Final = aiohttp.ClientTimeout(total=30, connect=5)
 RETRIES_ON_UNAUTHORIZED: Final = 1
 

@@ -8,9 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kubernetes import client as kubernetes_client
-from kubernetes import config as kubernetes_config
-
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 
@@ -55,6 +52,10 @@ def connect(kubeconfig: Path | str | None = None, context: str | None = None) ->
 def _from_kubeconfig(path: Path, context: str | None) -> Connection:
     if not path.exists():
         raise NoCluster(f"kubeconfig {path} does not exist")
+    # Importing the client costs 60 MiB, and a pod with a service account does without it.
+    from kubernetes import client as kubernetes_client
+    from kubernetes import config as kubernetes_config
+
     configuration = kubernetes_client.Configuration()
     try:
         kubernetes_config.load_kube_config(str(path), context=context, client_configuration=configuration)

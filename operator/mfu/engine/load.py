@@ -11,7 +11,10 @@ from mfu.predict.types import Inference, Phase, Setup
 
 
 def load_of(series: WorkloadSeries | None, setup: Setup) -> Load:
-    """Tokens in the unit of the setup's rate: prompt tokens for phase Prefill, output tokens else. Rates between the first and last reading of each pod; a counter that fell back (restart) is left out."""
+    """Tokens in the unit of the setup's rate: prompt tokens for phase Prefill, output tokens else.
+
+    Rates lie between the first and last reading of each pod; a counter that fell back (restart) is left out.
+    """
     if series is None or not series.progress or not isinstance(setup, Inference):
         return Load()
     by_pod: dict[str, list[ProgressReading]] = defaultdict(list)

@@ -13,7 +13,8 @@ ABSOLUTE: Final = 0.005
 """Half a point of a fraction."""
 RELATIVE: Final = 0.02
 
-_NUMBER: Final = re.compile(r"-?\d[\d,]*(?:\.\d+)?(?:[eE][+-]?\d+)?")
+# A number does not start inside a word: digits of a node name are news.
+_NUMBER: Final = re.compile(r"(?<![\w.-])-?\d[\d,]*(?:\.\d+)?(?:[eE][+-]?\d+)?")
 _REFRESHED: Final = frozenset({"observedAt", "generatedAt"})
 # When an answer first came out or last turned is kept by the writer of the status; a new time alone is no news.
 _TIMES: Final = frozenset({"evaluatedAt", "lastTransitionTime"})
