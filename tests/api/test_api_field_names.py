@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
+
 from mfu.api.base import api_name
 
 ROOT = Path(__file__).parents[2]

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
+
 from mfu.api.acceptance import rejections
 from mfu.api.conditions import Reason
 from mfu.api.files import InvalidResource, load

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+from pydantic import ValidationError
+
 from mfu.api.acceptance import rejections, to_architecture
 from mfu.api.decisions import DecisionMode, DecisionType
 from mfu.api.files import InvalidResource, load, parse
@@ -21,7 +23,6 @@ from mfu.api.workload_status import Basis, Change, Expected, Summary, WorkloadSt
 from mfu.hardware.types import Precision
 from mfu.workload.architecture import AttentionKind
 from mfu.workload.errors import InvalidArchitecture, UnknownPreset
-from pydantic import ValidationError
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = sorted((ROOT / "examples").glob("*.yaml"))

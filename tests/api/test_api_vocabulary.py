@@ -8,6 +8,7 @@ from datetime import datetime, timedelta, timezone
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from mfu.api.causes import TRUTH_WORDS, Cause, from_truth
 from mfu.api.cel import text
 from mfu.api.conditions import Condition, ConditionStatus, ConditionType, Reason, find, merge, timestamp

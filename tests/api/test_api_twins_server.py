@@ -1,0 +1,130 @@
+"""CEL and Python give the same verdict on the same random declarations: the rules have no way to drift apart."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from e2e.cluster.client import KubectlFailed
+from e2e.cluster.plane import ControlPlane
+from mfu.api.acceptance import rejections
+from mfu.api.modelworkload import ModelWorkload
+
+pytestmark = pytest.mark.integration
+
+ROOT = Path(__file__).parents[2]
+SEED, DOCUMENTS = 20261122, 240
+DEGREES = (1, 1, 1, 2, 2, 3, 4, 8)
+
+
+def layout(source: random.Random) -> dict[str, int]:
+    names = ("tensor", "pipeline", "context", "data", "expert")
+    return {name: source.choice(DEGREES) for name in names if source.random() < 0.7}
+
+
+def gpus(degrees: dict[str, int]) -> int:
+    count = 1
+    for name in ("tensor", "pipeline", "context", "data"):
+        count *= degrees.get(name, 1)
+    return count
+
+
+def dimensions(source: random.Random) -> dict[str, Any]:
+    heads = source.choice((8, 12, 16, 24))
+    found: dict[str, Any] = {
+        "layers": source.choice((2, 6, 8, 32)),
+        "hidden": heads * 64 + source.choice((0, 0, 0, 4)),
+        "heads": heads,
+        "ffn": source.choice((0, 1024, 1024, 1024)),
+        "vocab": source.choice((0, 32000, 32000, 32000)),
+    }
+    if source.random() < 0.5:
+        found["kvHeads"] = source.choice((1, 2, 4, 5, 8))
+    if source.random() < 0.5:
+        found["moe"] = {
+            "experts": source.choice((4, 8, 6)),
+            "topK": source.choice((1, 2, 7)),
+            "expertFFN": 512,
+            "denseLayers": source.choice((0, 0, 1, 6)),
+            "every": source.choice((1, 1, 2)),
+        }
+    if source.random() < 0.15:
+        found |= {"attention": "MLA"}
+    if source.random() < 0.15:
+        found |= {"mla": {"kvRank": 64, "ropeHeadDim": 32, "nopeHeadDim": 32, "valueHeadDim": 64}}
+    if source.random() < 0.2:
+        found |= {"window": 512, "windowEvery": source.choice((1, 2, 7))}
+    return found
+
+
+def training(source: random.Random) -> tuple[dict[str, Any], int]:
+    degrees = layout(source)
+    count = gpus(degrees)
+    if source.random() < 0.3:
+        degrees["virtualPipeline"] = source.choice((1, 2, 4))
+    micro = source.choice((1, 1, 2, 3))
+    batch = degrees.get("data", 1) * micro * source.choice((1, 4)) + source.choice((0, 0, 0, 1))
+    block = {"sequenceLength": source.choice((2048, 2049)), "globalBatchSize": batch, "microBatchSize": micro}
+    return {**block, "parallelism": degrees}, count
+
+
+def inference(source: random.Random) -> tuple[dict[str, Any], int]:
+    degrees = layout(source)
+    block: dict[str, Any] = {
+        "inputTokens": {"mean": 100, "p95": source.choice((50, 100, 400, 400))},
+        "outputTokens": {"mean": 100},
+        "concurrency": 4,
+        "parallelism": degrees,
+        "replicas": {"min": source.choice((0, 1, 1, 3)), "max": 2},
+    }
+    return block, gpus(degrees)
+
+
+def declaration(source: random.Random, name: str) -> dict[str, Any]:
+    mode = source.choice(("Training", "Inference"))
+    block, count = training(source) if mode == "Training" else inference(source)
+    spec: dict[str, Any] = {
+        "mode": mode,
+        mode.lower(): block,
+        "accelerators": {"count": count if source.random() < 0.9 else count + 1},
+        "model": {"architecture": dimensions(source)},
+    }
+    if source.random() < 0.95:
+        spec["targetRef"] = {"apiVersion": "batch/v1", "kind": "Job", "name": name}
+    if source.random() < 0.1:
+        spec["podSelector"] = source.choice(({}, {"matchLabels": {"app": name}}))
+    if source.random() < 0.1:
+        spec["accelerators"]["migProfile"] = "1g.10gb"
+    return {
+        "apiVersion": "mfu.gpuaas.io/v1alpha1",
+        "kind": "ModelWorkload",
+        "metadata": {"name": name},
+        "spec": spec,
+    }
+
+
+def test_both_refuse_the_same(api_server_only: ControlPlane) -> None:
+    server = api_server_only
+    server.kubectl("apply", "--server-side", "-f", str(ROOT / "crds"))
+    server.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
+    source = random.Random(SEED)
+    documents = [declaration(source, f"random-{number}") for number in range(DOCUMENTS)]
+    ours = {
+        document["metadata"]["name"]: [
+            rejection.message for rejection in rejections(ModelWorkload.model_validate(document).spec)
+        ]
+        for document in documents
+    }
+    with pytest.raises(KubectlFailed) as refused:
+        server.kubectl("create", "--dry-run=server", "-f", "-", stdin="\n---\n".join(map(json.dumps, documents)))
+    theirs = set(re.findall(r'"(random-\d+)" is invalid', refused.value.stderr))
+    differing = {name: said for name, said in ours.items() if bool(said) != (name in theirs)}
+    assert differing == {}
+    accepted = [name for name, said in ours.items() if not said]
+    assert len(accepted) >= 10
+    assert len(theirs) >= 50
