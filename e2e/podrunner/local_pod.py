@@ -73,12 +73,18 @@ class LocalPod:
     @classmethod
     @contextmanager
     def run(
-        cls, cluster: ClusterAccess, pod: Document, *, host_paths: Mapping[str, Path] | None = None
+        cls,
+        cluster: ClusterAccess,
+        pod: Document,
+        *,
+        host_paths: Mapping[str, Path] | None = None,
+        log: Path | None = None,
     ) -> Iterator[LocalPod]:
-        """Start the pod's container for the length of the `with` block."""
+        """Start the pod's container for the length of the `with` block; `log` is where its output shall stay."""
         with tempfile.TemporaryDirectory(prefix="mfu-pod-") as name:
             folder = Path(name)
-            running = cls(plan(cluster, pod, folder=folder, host_paths=host_paths), log=folder / "container.log")
+            made = plan(cluster, pod, folder=folder, host_paths=host_paths)
+            running = cls(made, log=log or folder / "container.log")
             running.start()
             try:
                 yield running

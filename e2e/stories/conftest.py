@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from e2e.cluster import ClusterAccess, ControlPlane
-from e2e.cluster.binaries import Progress
-from e2e.stories.programs import OperatorProcess, SimulatedFleet
+from e2e.cluster.binaries import Progress, ensure_binaries
+from e2e.stories.programs import InstalledOperator, SimulatedFleet
 from e2e.stories.resources import example, install_definitions
 
 
@@ -38,15 +37,15 @@ def fleet(own_plane: ControlPlane, tmp_path: Path) -> Iterator[SimulatedFleet]:
 
 
 @pytest.fixture
-def start_operator(tmp_path: Path) -> Iterator[Callable[[ClusterAccess, SimulatedFleet], OperatorProcess]]:
-    """Starts operators that read this fleet; whatever still runs is stopped at the end."""
+def start_operator(
+    tmp_path: Path, cluster_progress: Progress
+) -> Iterator[Callable[[ClusterAccess, SimulatedFleet], InstalledOperator]]:
+    """Installs an operator that reads this fleet, and stops it at the end."""
+    helm = ensure_binaries(["helm"], progress=cluster_progress)["helm"]
     with ExitStack() as running:
 
-        def start(cluster: ClusterAccess, fleet: SimulatedFleet) -> OperatorProcess:
-            lease = f"mfu-operator-{secrets.token_hex(3)}"
-            operator = OperatorProcess(cluster, tmp_path, fleet.operator_settings(), lease=lease)
-            running.callback(operator.stop)
-            operator.start()
-            return operator
+        def start(cluster: ClusterAccess, fleet: SimulatedFleet) -> InstalledOperator:
+            settings = fleet.operator_settings()
+            return running.enter_context(InstalledOperator.install(cluster, helm, tmp_path, settings))
 
         yield start

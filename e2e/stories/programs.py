@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import subprocess
 import sys
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +18,12 @@ import yaml
 from e2e.cluster import ClusterAccess, wait_until
 from e2e.cluster.ports import free_ports
 from e2e.cluster.process import Child
+from e2e.podrunner import LocalPod, find_pod
 
 MFU = Path(sys.executable).with_name("mfu")
+CHART = Path(__file__).parents[2] / "charts" / "mfu-operator"
+_RELEASE, _NAMESPACE = "mfu", "mfu-system"
+_QUICK = {"idleSeconds": 0.5, "longestWaitSeconds": 2, "resyncSeconds": 10, "warmUpSeconds": 20}
 
 
 class SimulatedFleet:
@@ -71,49 +79,45 @@ class SimulatedFleet:
         }
 
 
-class OperatorProcess:
-    """`mfu operator` as a child process on a free port."""
+class InstalledOperator:
+    """The operator as Helm installs it: the chart's Deployment, its pod run here with its own arguments and rights."""
 
-    def __init__(self, cluster: ClusterAccess, folder: Path, settings: Mapping[str, Any], *, lease: str) -> None:
-        (self.port,) = free_ports(1)
-        config = folder / f"{lease}.yaml"
-        document = {
-            **settings,
-            "cycle": {"idleSeconds": 0.5, "longestWaitSeconds": 2, "resyncSeconds": 10, "warmUpSeconds": 20},
-            "server": {"host": "127.0.0.1", "port": self.port},
-            "leaderElection": {"name": lease},
-        }
-        config.write_text(yaml.safe_dump(document))
-        command: list[str | Path] = [MFU, "operator", f"--kubeconfig={cluster.kubeconfig}", f"--config={config}"]
-        self.child = Child(lease, command, log=folder / f"{lease}.log", home=folder)
+    def __init__(self, pod: LocalPod, *, port: int) -> None:
+        self.pod = pod
+        self._port = port
 
-    def start(self, *, within_seconds: float = 60.0) -> None:
-        """Start it; returns when /readyz answers 200, which is after its first cycle."""
-        self.child.start()
-        self.child.wait_ready(self.is_ready, within_seconds=within_seconds)
-
-    def stop(self) -> None:
-        """SIGTERM and a grace, as a pod's deletion."""
-        self.child.stop(grace_seconds=15)
-
-    def kill(self) -> None:
-        """SIGKILL."""
-        self.child.stop(grace_seconds=0)
-
-    def is_ready(self) -> bool:
-        """Whether /readyz answers 200 now."""
-        try:
-            with self._get("/readyz"):
-                return True
-        except OSError:
-            return False
+    @classmethod
+    @contextmanager
+    def install(
+        cls, cluster: ClusterAccess, helm: Path, folder: Path, settings: Mapping[str, Any]
+    ) -> Iterator[InstalledOperator]:
+        """`helm install` with `settings` as its configuration; ready when the block begins."""
+        (port,) = free_ports(1)
+        values = folder / "values.yaml"
+        config = {**settings, "cycle": _QUICK, "server": {"host": "127.0.0.1", "port": port}}
+        values.write_text(yaml.safe_dump({"config": config}))
+        # The definitions are there already: the stories' objects come before the operator.
+        arguments: list[str | Path] = [
+            "install",
+            _RELEASE,
+            CHART,
+            "--take-ownership",
+            "--create-namespace",
+            f"--namespace={_NAMESPACE}",
+        ]
+        environment = {**os.environ, "KUBECONFIG": str(cluster.kubeconfig)}
+        subprocess.run([helm, *arguments, f"--values={values}"], env=environment, check=True, timeout=120)
+        pod = find_pod(cluster, f"deployment/{_RELEASE}-mfu-operator", namespace=_NAMESPACE)
+        with LocalPod.run(cluster, pod, log=folder / "operator.log") as running:
+            running.wait_ready()
+            yield cls(running, port=port)
 
     def metric(self, name: str, **labels: str) -> float | None:
         """The sum of a metric's samples that carry these labels, or None when there is none."""
         wanted = [f'{key}="{value}"' for key, value in labels.items()]
-        with self._get("/metrics") as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self._port}/metrics", timeout=10) as answer:
             lines = answer.read().decode().splitlines()
-        found = [line for line in lines if line.split("{")[0].split(" ")[0] == name]
+        found = [line for line in lines if re.split("[{ ]", line)[0] == name]
         values = [float(line.rsplit(" ", 1)[1]) for line in found if all(label in line for label in wanted)]
         return sum(values) if values else None
 
@@ -124,6 +128,3 @@ class OperatorProcess:
 
     def _cycles(self) -> float:
         return self.metric("mfu_operator_cycles_total", result="ok") or 0.0
-
-    def _get(self, path: str):  # type: ignore[no-untyped-def]
-        return urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from e2e.cluster import ClusterAccess, ControlPlane, wait_until
-from e2e.stories.programs import OperatorProcess, SimulatedFleet
+from e2e.stories.programs import InstalledOperator, SimulatedFleet
 from e2e.stories.resources import (
     fleet_report,
     resource_versions,
@@ -22,7 +22,7 @@ from e2e.stories.resources import (
 
 pytestmark = [pytest.mark.e2e, pytest.mark.owns_control_plane]
 
-StartOperator = Callable[[ClusterAccess, SimulatedFleet], OperatorProcess]
+StartOperator = Callable[[ClusterAccess, SimulatedFleet], InstalledOperator]
 
 
 def test_the_operator_works_on_after_the_api_server_was_restarted(
@@ -32,14 +32,15 @@ def test_the_operator_works_on_after_the_api_server_was_restarted(
     _run_workload(own_plane, "first", namespace)
     operator = start_operator(own_plane, fleet)
     _wait_observed(own_plane, "first", namespace)
-    before = operator.child.pid
+    before = operator.pod.pid
 
     own_plane.restart_apiserver(crash=True)
 
     _run_workload(own_plane, "second", namespace)
     _wait_observed(own_plane, "second", namespace)
-    assert operator.child.pid == before
-    assert operator.is_ready()
+    assert operator.pod.pid == before
+    assert operator.pod.ready
+    assert operator.pod.failure is None
     own_plane.kubectl("delete", "modelworkload,job", "first", "-n", namespace)
     wait_until(
         lambda: fleet_report(own_plane).get("totals", {}).get("allocatedGPUs") == 8,
@@ -93,10 +94,11 @@ def test_killed_and_restarted_with_inputs_frozen_it_writes_nothing(
     )
     before = _settled(own_plane, operator)
 
-    operator.kill()
+    operator.pod.kill()
     _a_new_job_is_scheduled_and_goes(own_plane, namespace)
     assert _versions(own_plane) == before
-    operator.start(within_seconds=90)
+    operator.pod.start()
+    operator.pod.wait_ready(within_seconds=90)
     operator.wait_for_cycles(1)
     time.sleep(60)  # the promise is about a minute of doing nothing
 
@@ -133,7 +135,7 @@ def _versions(plane: ControlPlane) -> dict[str, str]:
     )
 
 
-def _settled(plane: ControlPlane, operator: OperatorProcess) -> dict[str, str]:
+def _settled(plane: ControlPlane, operator: InstalledOperator) -> dict[str, str]:
     """Versions once two further cycles have changed none of them."""
     while True:
         seen = _versions(plane)
