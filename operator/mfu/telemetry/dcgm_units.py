@@ -58,14 +58,16 @@ class Targets:
 def regimes(values: Floats, targets: Targets) -> NDArray[np.int64]:
     """Regime per row [rows], the same for all rows of a target.
 
-    DCGM 4.7 shows in the driver label's name or in FB_CAPACITY_BYTES, both of which 4.6 lacks. SM_CLOCK_HERTZ and
-    GPU_ENERGY_JOULES_TOTAL exist since 4.6, so beside a 4.6 label they say "not legacy" only.
+    DCGM 4.7 shows in the driver label's name, in FB_CAPACITY_BYTES, and where memory or the SM clock under a legacy
+    name is too large for MiB or MHz. SM_CLOCK_HERTZ and GPU_ENERGY_JOULES_TOTAL exist since 4.6, so beside a 4.6 label
+    they say "not legacy" only. Legacy spellings on 4.7 with old units look like a transition target, and are one.
     """
     hertz, joules = _present(values, targets, Raw.CLOCK_HERTZ), _present(values, targets, Raw.ENERGY_JOULES)
     old = _present(values, targets, Raw.CLOCK) | _present(values, targets, Raw.ENERGY)
     capital = targets.has(Trait.HOSTNAME_CAPITAL)
+    large = targets.any((_capacity(values) > _LARGEST_MIB) | (values[:, Raw.CLOCK] > _LARGEST_MHZ))
     conditions = [
-        _present(values, targets, Raw.FB_CAPACITY_BYTES) | (targets.has(Trait.DRIVER_SYSTEM) & ~capital),
+        _present(values, targets, Raw.FB_CAPACITY_BYTES) | ((targets.has(Trait.DRIVER_SYSTEM) | large) & ~capital),
         capital,
         targets.has(Trait.DRIVER_LEGACY),
         hertz & joules & ~old,
@@ -78,6 +80,12 @@ def regimes(values: Floats, targets: Targets) -> NDArray[np.int64]:
 
 def _present(values: Floats, targets: Targets, raw: Raw) -> NDArray[np.bool_]:
     return targets.any(~np.isnan(values[:, raw]))
+
+
+def _capacity(values: Floats) -> Floats:
+    """The largest amount of memory that the row names, in whatever unit, NaN where it names none."""
+    used, free = values[:, Raw.FB_USED], values[:, Raw.FB_FREE]
+    return np.fmax(np.fmax(values[:, Raw.FB_TOTAL], used + free), np.fmax(used, free))
 
 
 def to_metrics(values: Floats, targets: Targets) -> Floats:
@@ -107,17 +115,19 @@ def _utilisation(values: Floats, names: tuple[Raw, Raw], found: NDArray[np.int64
     """Fraction; NaN where the unit stays open.
 
     NVML's percent is a whole number: above 1 it is percent, between 0 and 1 a fraction, 0 is 0 either way. What is left
-    is exactly 1 (1 % or 100 %), which only the regime can settle; where numbers and regime disagree nothing is known.
+    is exactly 1 (1 % or 100 %), which only the regime can settle: percent on a legacy target, a fraction under the new
+    name on a new one, unknown else. Where numbers and regime disagree nothing is known.
     """
     legacy, renamed = values[:, names[0]], values[:, names[1]]
     value = np.where(np.isnan(renamed), legacy, renamed)
     percent_seen = targets.any(value > 1)
     fraction_seen = targets.any((value > 0) & (value < 1))
-    old = (found == Regime.LEGACY) | (found == Regime.TRANSITION)
     new_name = (found == Regime.NEW) & ~np.isnan(renamed)
-    mixed, contradiction = percent_seen & fraction_seen, old & fraction_seen
-    conditions = [mixed, percent_seen, contradiction, old, fraction_seen | new_name, value == 0]
-    scale: Floats = np.select(conditions, [np.nan, 0.01, np.nan, 0.01, 1.0, 1.0], np.nan)
+    contradiction = fraction_seen & (percent_seen | (found == Regime.LEGACY))
+    renamed_old = (found == Regime.TRANSITION) & ~np.isnan(renamed)
+    percent = (found == Regime.LEGACY) | renamed_old
+    conditions = [contradiction, percent_seen, fraction_seen, percent, new_name, value == 0]
+    scale: Floats = np.select(conditions, [np.nan, 0.01, 1.0, 0.01, 1.0, 1.0], np.nan)
     return value * scale
 
 
@@ -125,11 +135,9 @@ def _memory(values: Floats, found: NDArray[np.int64], targets: Targets) -> tuple
     """(used, total) in bytes. The unit is read off the capacity, which no device leaves in doubt."""
     used, free, reserved = values[:, Raw.FB_USED], values[:, Raw.FB_FREE], values[:, Raw.FB_RESERVED]
     total = np.where(np.isnan(values[:, Raw.FB_TOTAL]), used + free + reserved, values[:, Raw.FB_TOTAL])
-    least = np.fmax(np.fmax(total, used + free), used)
-    large = targets.any(least > _LARGEST_MIB)
-    old = (found == Regime.LEGACY) | (found == Regime.TRANSITION)
-    unsure = ~old & ~large & np.isnan(total) & np.isnan(free) & (used > 0)
-    scale = np.select([large & old, large, unsure], [np.nan, 1.0, np.nan], float(MIB))
+    large = targets.any(_capacity(values) > _LARGEST_MIB)
+    unsure = (found == Regime.NEW) & ~large & np.isnan(total) & np.isnan(free) & (used > 0)
+    scale = np.select([large & (found == Regime.LEGACY), large, unsure], [np.nan, 1.0, np.nan], float(MIB))
     capacity = values[:, Raw.FB_CAPACITY_BYTES]
     return used * scale, np.where(np.isnan(capacity), total * scale, capacity)
 

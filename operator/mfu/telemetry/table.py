@@ -65,6 +65,9 @@ class TableText:
     layout: Layout
     node: str | None = None
     _sets: dict[bytes, int] = field(default_factory=dict)
+    _order: list[tuple[bytes, int, int]] = field(default_factory=list)
+    """Label sets as text up to their brace, with its length and its row, in the order in which they first came."""
+    _place: dict[bytes, int] = field(default_factory=dict)
     _rows: dict[GPUIdentity, int] = field(default_factory=dict)
     _devices: tuple[GPUIdentity, ...] = ()
     _traits: int = 0
@@ -76,9 +79,9 @@ class TableText:
         if len(self._devices) != len(self._rows):
             self._devices = tuple(self._rows)
         values = np.full(len(self._rows) * width, np.nan)
-        index = np.array(scanned.cells, dtype=np.intp)
-        values[index] = scanned.numbers
-        conflicting = _drop_conflicts(values, index, scanned.numbers)
+        index, numbers = np.array(scanned.cells, dtype=np.intp), np.array(scanned.numbers, dtype=np.float64)
+        values[index] = numbers
+        conflicting = _drop_conflicts(values, index, numbers)
         seen = np.zeros(len(self._rows), dtype=bool)
         seen[index // width] = True
         table = values.reshape(-1, width)
@@ -89,17 +92,25 @@ class TableText:
         return _only(rows, seen)
 
     def _scan(self, lines: list[bytes]) -> _Scanned:
-        columns, width, sets, found = self.layout.columns, self.layout.width, self._sets, _Scanned()
+        """One pass. A line is first compared with what the last scrape had at its place: no label is hashed."""
+        columns, width, order, found = self.layout.columns, self.layout.width, self._order, _Scanned()
         cells, numbers = found.cells.append, found.numbers.append
+        head, start, column, place = b"\0", 0, None, 0
         for line in lines:
-            name, _, rest = line.partition(b"{")
-            column = columns.get(name)
+            if not line.startswith(head):
+                start = line.find(b"{") + 1
+                head = line[:start] or b"\0"
+                column, place = columns.get(head[:-1]), 0
             if column is None:
                 continue
-            inside, _, tail = rest.rpartition(b"}")
-            row = sets.get(inside)
-            if row is None:
+            if place < len(order) and line.startswith(order[place][0], start):
+                _, length, row = order[place]
+                tail = line[start + length :]
+                place += 1
+            else:
+                inside, _, tail = line[start:].rpartition(b"}")
                 row = self._remember(inside)
+                place = self._place.get(inside, -1) + 1
             if row < 0:
                 found.malformed += row == _MALFORMED
                 continue
@@ -115,17 +126,23 @@ class TableText:
         return found
 
     def _remember(self, inside: bytes) -> int:
+        known = self._sets.get(inside)
+        if known is not None:
+            return known
         labels = parse_labels(inside)
         if labels is None or len(self._sets) >= _MAX_LABEL_SETS:
             return _MALFORMED
         self._traits |= self.layout.traits(labels)
         device = self.layout.identity(labels, self.node)
-        self._sets[inside] = _IGNORED if device is None else self._rows.setdefault(device, len(self._rows))
-        return self._sets[inside]
+        row = _IGNORED if device is None else self._rows.setdefault(device, len(self._rows))
+        self._sets[inside] = row
+        self._place[inside] = len(self._order)
+        self._order.append((inside + b"}", len(inside) + 1, row))
+        return row
 
     def _forget(self) -> None:
-        self._sets.clear()
-        self._rows.clear()
+        for held in (self._sets, self._order, self._place, self._rows):
+            held.clear()
         self._devices = ()
         self._traits = 0
 
@@ -142,12 +159,13 @@ def _slow_value(tail: bytes, row: int, found: _Scanned) -> float:
     return value
 
 
-def _drop_conflicts(values: Floats, index: NDArray[np.intp], numbers: list[float]) -> int:
-    """A cell that was given twice with different numbers has no value we could trust."""
-    if len(index) == len(set(index.tolist())):
+def _drop_conflicts(values: Floats, index: NDArray[np.intp], numbers: Floats) -> int:
+    """A cell that was given twice with different numbers has no value we could trust. A repeated NaN is no conflict."""
+    kept = values[index]
+    differs = kept != numbers
+    if not differs.any():
         return 0
-    given = np.array(numbers)
-    wrong = np.unique(index[(values[index] != given) & ~(np.isnan(values[index]) & np.isnan(given))])
+    wrong = np.unique(index[differs & ~(np.isnan(kept) & np.isnan(numbers))])
     values[wrong] = np.nan
     return len(wrong)
 
