@@ -40,11 +40,25 @@ def _of_one(key: str, status: Mapping[str, Any], planted: Mapping[str, Any]) -> 
     if observed is None or abs(observed - planted["mfu"]) > TOLERANCE:
         shown = "unknown" if observed is None else f"{observed:.1%}"
         yield Difference(key, "observed MFU", f"{planted['mfu']:.1%}", shown)
-    cause = status.get("summary", {}).get("cause", "no status")
+    summary = status.get("summary", {})
+    scale = summary.get("scale", "MFU").lower()
+    if planted.get(scale) is not None and _off(summary.get("observed"), planted[scale]):
+        yield Difference(
+            key, f"column OBSERVED ({scale.upper()})", f"{planted[scale]:.1%}", summary.get("observed", "unknown")
+        )
+    cause = summary.get("cause", "no status")
     if planted["cause"] == NOTHING:
         yield from _accusations(key, status, cause)
     elif cause != planted["cause"]:
         yield Difference(key, "main cause", planted["cause"], cause)
+
+
+def _off(shown: str | None, planted: float) -> bool:
+    """Whether a percentage of the columns is missing or further from the truth than the tolerance."""
+    try:
+        return abs(float((shown or "").rstrip("%")) / 100 - planted) > TOLERANCE
+    except ValueError:
+        return True
 
 
 def _accusations(key: str, status: Mapping[str, Any], cause: str) -> Iterable[Difference]:

@@ -15,7 +15,8 @@ from mfu.sim.truth import from_annotations
 
 def status(mfu="0.410", cause="None", losses=()):
     observed = [{"window": "10m", "meter": "Progress", "mfu": mfu, "confidence": "0.9"}]
-    return {"observed": observed, "summary": {"cause": cause}, "losses": list(losses)}
+    summary = {"cause": cause, "scale": "MFU", "observed": f"{100 * float(mfu):.1f}%"}
+    return {"observed": observed, "summary": summary, "losses": list(losses)}
 
 
 def whats(shown, planted_mfu=0.42, planted_cause="None"):
@@ -30,13 +31,27 @@ def test_matching_numbers_and_causes_differ_in_nothing():
 
 @pytest.mark.parametrize("mfu", ["0.399", "0.441"])
 def test_more_than_two_points_differ(mfu):
-    assert whats(status(mfu)) == ["observed MFU"]
+    assert whats(status(mfu)) == ["observed MFU", "column OBSERVED (MFU)"]
+
+
+def test_the_column_is_judged_on_its_own_scale():
+    shown = {**status(), "summary": {"cause": "None", "scale": "MBU", "observed": "47.9%"}}
+    planted = {"mfu": 0.42, "mbu": 0.47, "cause": "None"}
+
+    assert differences({"a/t": shown}, {"a/t": planted}) == []
+    assert differences({"a/t": shown}, {"a/t": {**planted, "mbu": None}}) == []
+    (found,) = differences({"a/t": shown}, {"a/t": {**planted, "mbu": 0.40}})
+    assert found.what == "column OBSERVED (MBU)"
 
 
 def test_no_status_differs_in_everything():
     found = differences({}, {"a/t": {"mfu": 0.4, "cause": "Straggler"}})
 
-    assert [(each.what, each.shown) for each in found] == [("observed MFU", "unknown"), ("main cause", "no status")]
+    assert [(each.what, each.shown) for each in found] == [
+        ("observed MFU", "unknown"),
+        ("column OBSERVED (MFU)", "unknown"),
+        ("main cause", "no status"),
+    ]
 
 
 def test_another_cause_differs():
