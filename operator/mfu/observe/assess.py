@@ -16,7 +16,7 @@ from mfu.observe.evidence import Evidence, gather
 from mfu.observe.executed import Executed, executed
 from mfu.observe.inferred import Inferred, infer
 from mfu.observe.readings import Metric, WorkloadSeries
-from mfu.observe.windows import Scene, counters_observation, progress_observation
+from mfu.observe.windows import Scene, counters_observation, counters_observations, progress_observation
 from mfu.predict import predict
 from mfu.predict.types import Attainable, Placement, Prediction, Recompute, Scale, Setup
 
@@ -147,7 +147,7 @@ def _intent(setup: Setup, seen: Inferred, *, recompute: Recompute | None) -> Exe
 
 def _runs_once(series: WorkloadSeries, scene: Scene, window: Window, now: float) -> bool:
     """Reported progress accounts for all that the pipes did, so little memory in use does not mean recomputation."""
-    progress = progress_observation(series, scene, window, now)
+    progress = progress_observation(series, scene, window, now) if series.progress else None
     counters = counters_observation(series, scene, window, now)
     if progress is None or not progress.mfu or not counters.mfu:
         return False
@@ -159,12 +159,8 @@ def _gpus(placement: Placement, hints: Hints, series: WorkloadSeries) -> int:
 
 
 def _observations(series: WorkloadSeries, scene: Scene, now: float) -> tuple[Observation, ...]:
-    found: list[Observation] = []
-    for window in Window:
-        progress = progress_observation(series, scene, window, now)
-        found += [progress] if progress is not None else []
-        found.append(counters_observation(series, scene, window, now))
-    return tuple(found)
+    progress = (progress_observation(series, scene, window, now) for window in Window) if series.progress else ()
+    return (*(each for each in progress if each is not None), *counters_observations(series, scene, now))
 
 
 def _pair(observations: tuple[Observation, ...], window: Window) -> tuple[Observation | None, Observation | None]:

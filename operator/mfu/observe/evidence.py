@@ -24,6 +24,12 @@ class Evidence:
     sd: Floats
     first: Floats
     last: Floats
+    overall: tuple[float, ...]
+    """Mean over devices, per metric."""
+    active: Floats
+    """Share of time with work on the GPU, per device: graphics engine activity, else NVML utilisation."""
+    working: float
+    """Mean of `active`; NaN unknown."""
     names: tuple[str, ...]
     samples: int
     seconds: float
@@ -36,27 +42,20 @@ class Evidence:
 
     def of(self, metric: Metric) -> Floats:
         """Mean of one metric per device."""
-        return np.asarray(self.mean[:, metric], dtype=np.float64)
+        return self.mean[:, metric]
 
     def average(self, metric: Metric) -> float:
         """Mean over the devices that know it; NaN where none does."""
-        return mean_or_nan(self.of(metric))
-
-    @property
-    def active(self) -> Floats:
-        """Share of time with work on the GPU, per device: graphics engine activity, else NVML utilisation."""
-        engine = self.of(Metric.GR_ENGINE_ACTIVE)
-        return np.where(np.isfinite(engine), engine, self.of(Metric.GPU_UTIL))
+        return self.overall[metric]
 
     @property
     def idle(self) -> float:
         """Mean share of time with nothing on the GPU; NaN unknown."""
-        return 1 - mean_or_nan(self.active)
+        return 1 - self.working
 
     def busy(self, metric: Metric) -> float:
         """A pipe's activity while anything runs at all: its mean over the active share."""
-        active = mean_or_nan(self.active)
-        return self.average(metric) / active if active > 0 else float("nan")
+        return self.overall[metric] / self.working if self.working > 0 else float("nan")
 
     @property
     def unfilled(self) -> Floats:
@@ -68,12 +67,12 @@ class Evidence:
     @property
     def nvlink(self) -> float:
         """Busier direction of NVLink traffic, bytes/s, mean over devices; NaN unknown."""
-        return mean_or_nan(np.fmax(self.of(Metric.NVLINK_RX), self.of(Metric.NVLINK_TX)))
+        return float(np.fmax(self.overall[Metric.NVLINK_RX], self.overall[Metric.NVLINK_TX]))
 
     @property
     def pcie(self) -> float:
         """Busier direction of PCIe traffic, bytes/s, mean over devices; NaN unknown."""
-        return mean_or_nan(np.fmax(self.of(Metric.PCIE_RX), self.of(Metric.PCIE_TX)))
+        return float(np.fmax(self.overall[Metric.PCIE_RX], self.overall[Metric.PCIE_TX]))
 
     @property
     def link_share(self) -> tuple[str, float]:
@@ -97,9 +96,15 @@ def gather(series: WorkloadSeries, *, nvlink: float | None, pcie: float | None) 
     values, times = series.values, series.times
     seconds = float(times[-1] - times[0]) + series.interval_seconds if times.size else 0.0
     empty = np.full(values.shape[1:], np.nan)
+    mean = _nan_mean(values)
+    engine = mean[:, Metric.GR_ENGINE_ACTIVE]
+    active = np.where(np.isfinite(engine), engine, mean[:, Metric.GPU_UTIL])
     return Evidence(
-        mean=_nan_mean(values),
-        sd=_nan_sd(values),
+        mean=mean,
+        sd=np.sqrt(_nan_mean((values - mean) ** 2)),
+        overall=tuple(_nan_mean(mean).tolist()),
+        active=active,
+        working=mean_or_nan(active),
         first=values[0] if times.size else empty,
         last=values[-1] if times.size else empty,
         names=tuple(each.index or each.key.uuid for each in series.devices),
@@ -137,7 +142,3 @@ def _nan_mean(values: Floats) -> Floats:
     count = finite.sum(axis=0)
     total = np.where(finite, values, 0.0).sum(axis=0)
     return np.where(count > 0, total / np.maximum(count, 1), np.nan)
-
-
-def _nan_sd(values: Floats) -> Floats:
-    return np.asarray(np.sqrt(_nan_mean((values - _nan_mean(values)) ** 2)), dtype=np.float64)

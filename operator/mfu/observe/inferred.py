@@ -78,10 +78,9 @@ def element_wise_share(evidence: Evidence) -> float:
 
 def kept_activations(evidence: Evidence, training: Training) -> float | None:
     """Share of the activations that memory in use leaves room for; None where they are too small a part to tell."""
-    used = evidence.of(Metric.FB_USED)
-    if not np.isfinite(used).any() or training.architecture.moe is not None:
+    fullest = float(np.fmax.reduce(evidence.of(Metric.FB_USED)))
+    if not np.isfinite(fullest) or training.architecture.moe is not None:
         return None
-    fullest = float(np.nanmax(used))
     activations, static, logits = memory_terms(training)
     if activations < TELLING * fullest:
         return None

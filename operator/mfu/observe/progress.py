@@ -9,6 +9,8 @@ from itertools import pairwise
 
 from mfu.observe.readings import Counter, Gauge, ProgressReading
 
+STANDS_STILL = 2.5
+"""Usual times between two moves after which a counter is taken to stand still."""
 MINIMUM_SPAN_SECONDS = 1.0
 """Two readings closer than this give no rate worth publishing."""
 
@@ -30,7 +32,7 @@ def rate(readings: Sequence[ProgressReading], counter: Counter, *, since: float,
     """Increase of one counter per second over [since, now]: pods added up, or one of them where each reports the total.
 
     A counter that fell is a restart: the new value counts from zero (Prometheus' rule). None under two readings.
-    `[(0 s, 100), (10 s, 600), (20 s, 50)]` → (500 + 50) / 20 s = 27.5.
+    `[(0 s, 100), (10 s, 600), (20 s, 50)]` → 50 in the 10 s between the two moves = 5 per second.
     """
     pods = _by_pod(readings, counter, since, now)
     totals = [each for each in pods if each.scope_total]
@@ -74,18 +76,35 @@ def _by_pod(readings: Sequence[ProgressReading], counter: Counter, since: float,
 
 
 def _pod(readings: list[ProgressReading], counter: Counter) -> _Pod:
-    values = [each.counters[counter] for each in readings]
-    increase, moves = 0.0, 0
-    for before, after in pairwise(values):
-        step = after - before if after >= before else after
-        increase += step
-        moves += step > 0
+    """Rate between the first and the last move, so that a counter that moves once a step is not read short.
+
+    A counter that has stood still for longer than its steps take is standing still: the span then runs to the end.
+    """
+    moves = _moves(readings, counter)
     first, last = readings[0].observed_at, readings[-1].observed_at
+    interval = (last - first) / max(1, len(readings) - 1)
+    increase, span = sum(step for _, step in moves), last - first
+    if len(moves) > 1:
+        period = (moves[-1][0] - moves[0][0]) / (len(moves) - 1)
+        stands = last - moves[-1][0] > STANDS_STILL * max(period, interval)
+        end = last if stands else moves[-1][0]
+        increase, span = increase - moves[0][1], end - moves[0][0]
     return _Pod(
         increase=increase,
-        span=last - first,
+        span=span,
         last=last,
-        relative_sd=1 / (moves + 1),
+        relative_sd=min(1.0, interval / span) if len(moves) > 1 and span > 0 else 1.0,
         source=readings[-1].source,
         scope_total=readings[-1].scope_total,
     )
+
+
+def _moves(readings: list[ProgressReading], counter: Counter) -> list[tuple[float, float]]:
+    """When the counter moved, and by how much."""
+    found = []
+    for before, after in pairwise(readings):
+        old, new = before.counters[counter], after.counters[counter]
+        step = new - old if new >= old else new
+        if step > 0:
+            found.append((after.observed_at, step))
+    return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from math import hypot, sqrt
 
 import numpy as np
@@ -11,10 +11,11 @@ from mfu.api.workload_status import Meter
 from mfu.hardware.catalog import device_bandwidth, device_peak
 from mfu.hardware.types import Device, Precision
 from mfu.observe.assessment import Observation, Window
-from mfu.observe.counters import counters_mfu
+from mfu.observe.counters import CountersMFU, counters_mfu
+from mfu.observe.evidence import mean_or_nan
 from mfu.observe.executed import Executed
 from mfu.observe.progress import Rate, rate
-from mfu.observe.readings import Counter, Floats, Metric, WorkloadSeries
+from mfu.observe.readings import Counter, Metric, WorkloadSeries
 from mfu.predict import bytes_moved_per_token, decode_flops_per_token, model_flops_per_token, prefill_flops_per_token
 from mfu.predict.types import Inference, Phase, Placement, Setup, Training
 
@@ -49,21 +50,44 @@ class _Meaning:
     bytes_per_s: float | None
     tokens_per_s: float
     basis: Rate
-    terms: dict[str, float] = field(default_factory=dict)
+
+
+def counters_observations(series: WorkloadSeries, scene: Scene, now: float) -> tuple[Observation, ...]:
+    """The counters meter over every window; those that hold the whole series share one answer."""
+    measured = counters_mfu(
+        series.values, scene.device, scene.precision, intent=scene.intent, tensor_cores=scene.tensor_cores
+    )
+    found: list[Observation] = []
+    whole: Observation | None = None
+    for window in Window:
+        if whole is not None:
+            found.append(replace(whole, window=window))
+            continue
+        found.append(_counters(series, scene, measured, window, now))
+        if _rows(series, window, now).start == 0 and window.seconds >= now - _first(series):
+            whole = found[-1]
+    return tuple(found)
 
 
 def counters_observation(series: WorkloadSeries, scene: Scene, window: Window, now: float) -> Observation:
     """The counters meter: estimated, since what is executed is corrected by the declared intent."""
+    measured = counters_mfu(
+        series.values, scene.device, scene.precision, intent=scene.intent, tensor_cores=scene.tensor_cores
+    )
+    return _counters(series, scene, measured, window, now)
+
+
+def _counters(series: WorkloadSeries, scene: Scene, measured: CountersMFU, window: Window, now: float) -> Observation:
     inside = _rows(series, window, now)
-    values, times = series.values[inside], series.times[inside]
-    measured = counters_mfu(values, scene.device, scene.precision, intent=scene.intent, tensor_cores=scene.tensor_cores)
-    coverage = _coverage(measured.tensor, times, series, scene, window, now)
+    known = np.isfinite(measured.mfu[inside])
+    samples = int(known.sum())
+    coverage = _coverage(samples, series, scene, window, now)
     if coverage < MINIMUM_COVERAGE:
         return _unknown(window, Meter.COUNTERS, series, "too little of the window was measured")
-    mfu, tensor = _mean(measured.mfu), _mean(measured.tensor)
-    scatter = float(np.nanstd(measured.mfu)) / sqrt(max(1, int(np.isfinite(measured.mfu).sum())))
-    doubt = BAND * hypot(mfu * measured.relative_sd, scatter)
-    mbu = _mean(values[..., Metric.DRAM_ACTIVE])
+    values = measured.mfu[inside][known]
+    mfu, tensor = float(values.mean()), float(measured.tensor[inside][known].mean())
+    doubt = BAND * hypot(mfu * measured.relative_sd, float(values.std()) / sqrt(samples))
+    mbu = mean_or_nan(series.values[inside][..., Metric.DRAM_ACTIVE])
     return Observation(
         window=window,
         meter=Meter.COUNTERS,
@@ -74,7 +98,7 @@ def counters_observation(series: WorkloadSeries, scene: Scene, window: Window, n
         high=mfu + doubt,
         coverage=coverage,
         source=", ".join(series.sources) or "counters",
-        observed_at=float(times[-1]),
+        observed_at=float(series.times[inside][known.any(axis=1)][-1]),
         confidence=_confidence(scene, coverage),
         estimated=True,
         tensor_utilisation=tensor,
@@ -151,15 +175,11 @@ def _rows(series: WorkloadSeries, window: Window, now: float) -> slice:
     return slice(start, int(np.searchsorted(series.times, now, side="right")))
 
 
-def _coverage(
-    measured: Floats, times: Floats, series: WorkloadSeries, scene: Scene, window: Window, now: float
-) -> float:
+def _coverage(samples: int, series: WorkloadSeries, scene: Scene, window: Window, now: float) -> float:
     """Measured device-intervals over those that the window (or the life of the workload, if shorter) holds."""
-    if times.size == 0:
-        return 0.0
     span = min(window.seconds, now - _first(series) + series.interval_seconds)
-    expected = max(1.0, span / series.interval_seconds) * max(scene.gpus, measured.shape[1])
-    return float(min(1.0, np.isfinite(measured).sum() / expected))
+    expected = max(1.0, span / series.interval_seconds) * max(scene.gpus, len(series.devices))
+    return min(1.0, samples / expected)
 
 
 def _confidence(scene: Scene, coverage: float) -> float:
@@ -191,11 +211,6 @@ def _reference(mfu: float, scene: Scene) -> float | None:
     """The same FLOPs over the dense 16-bit peak: FP32 at 0.71 of its own peak is 0.048 of the GPU's."""
     own, reference = scene.device.gpu.peak_flops_per_s(scene.precision), scene.device.gpu.reference_peak_flops_per_s
     return None if not own or not reference else mfu * own / reference
-
-
-def _mean(values: Floats) -> float:
-    finite = values[np.isfinite(values)]
-    return float(finite.mean()) if finite.size else float("nan")
 
 
 def _first(series: WorkloadSeries) -> float:

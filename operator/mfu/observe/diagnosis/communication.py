@@ -17,7 +17,7 @@ from mfu.observe.readings import Counter, Metric
 from mfu.predict.names import COMMUNICATION_TERMS
 from mfu.predict.types import Sharding
 
-LINK_SHARE = 0.10
+LINK_SHARE = 0.08
 """Share of time on the link from which communication is a loss worth naming: the healthy data-parallel recording spends
 2 %, the communication-bound ones 18 and 75 %."""
 SPINNING = 0.25

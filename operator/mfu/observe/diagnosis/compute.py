@@ -18,6 +18,7 @@ from mfu.observe.executed import executed
 from mfu.observe.inferred import (
     DRAM_OVER_TENSOR,
     KEPT,
+    element_wise_share,
     kept_activations,
     memory_terms,
     off_tensor_cores,
@@ -26,6 +27,12 @@ from mfu.observe.inferred import (
 from mfu.observe.readings import Metric
 from mfu.predict.types import Prediction, Recompute, Training
 
+HALF_BELOW, HALF_DRAM, HALF_ELEMENT_WISE = 0.90, 0.30, 0.25
+"""Below the band, memory busier than in fused training, twice its element-wise share: enough together."""
+USABLE = 0.92
+"""Share of memory that a training job can fill before fragmentation stops it."""
+SMALL = 1.25
+"""Speed-up by a larger micro-batch from which a batch that does fill the GPU is still called small."""
 FEW_TOKENS = 4096
 """Tokens per GPU and micro-step above which the batch is not small by any standard."""
 
@@ -39,7 +46,7 @@ def small_batch(case: Case) -> Finding | None:
     launches = bound and (launch_bound(case) or thin_kernels(case))
     size, better = case.best_micro_batch()
     speedup = _batch_speedup(case, better)
-    if not launches and (speedup < WORTH or not _allowed(case) or _tokens(training) > FEW_TOKENS):
+    if not launches and (speedup < SMALL or not _allowed(case) or _tokens(training) > FEW_TOKENS):
         return None
     faithful = launch_bound(case) or not launches
     blame = Blame(
@@ -95,7 +102,7 @@ def _batch_action(case: Case, training: Training, size: int, better: Prediction 
 
 def memory_bound(case: Case) -> Finding | None:
     """Training or prefill whose kernels wait for memory while the tensor cores idle: operators that are not fused."""
-    if case.decoding or not starved_for_memory(case.evidence):
+    if case.decoding or not (starved_for_memory(case.evidence) or _half_starved(case)):
         return None
     evidence = case.evidence
     dram, tensor = evidence.busy(Metric.DRAM_ACTIVE), evidence.busy(Metric.TENSOR_ACTIVE)
@@ -117,6 +124,14 @@ def memory_bound(case: Case) -> Finding | None:
         fraction("SM activity", evidence.average(Metric.SM_ACTIVE)),
         fraction("SM occupancy", evidence.average(Metric.SM_OCCUPANCY)),
     )
+
+
+def _half_starved(case: Case) -> bool:
+    """Element-wise kernels take a good part of the time, and the run is below its band for it."""
+    expected, dram = case.expected, case.evidence.busy(Metric.DRAM_ACTIVE)
+    if expected is None or case.mfu is None or case.mfu >= HALF_BELOW * expected.low:
+        return False
+    return bool(dram >= HALF_DRAM) and element_wise_share(case.evidence) >= HALF_ELEMENT_WISE
 
 
 def precision(case: Case) -> Finding | None:
@@ -175,19 +190,20 @@ def recompute(case: Case) -> Finding | None:
     declared = training.recompute is Recompute.FULL
     if not hidden and not declared:
         return None
-    needed = _without_recompute_bytes(case, training)
-    capacity = device_memory(case.device)
-    if needed is None or needed > 0.92 * capacity:
+    capacity = USABLE * device_memory(case.device)
+    size, needed = _fits_without_recompute(case, training, capacity)
+    if needed is None:
         return None
     speedup = executed(training, recompute=Recompute.FULL).recompute
+    smaller = "" if size == training.micro_batch_size else f" at micro-batch {size}"
     blame = Blame(
         cause=Cause.RECOMPUTE,
         explains=Explains.CONFIGURATION,
         actor=Actor.TENANT,
         confidence=0.85 if declared or kept is None else graded(KEPT - kept, 0.0, 0.3),
         speedup=speedup,
-        action=f"switch recomputation off: {100 * (speedup - 1):+.0f} % speed, {needed / 2**30:.0f} of "
-        f"{capacity / 2**30:.0f} GiB, fits",
+        action=f"switch recomputation off{smaller}: {100 * (speedup - 1):+.0f} % speed, {needed / 2**30:.0f} of "
+        f"{device_memory(case.device) / 2**30:.0f} GiB, fits",
     )
     shown = () if kept is None else (fraction("activations kept, given away by memory in use", kept),)
     return finding(
@@ -199,7 +215,18 @@ def recompute(case: Case) -> Finding | None:
     )
 
 
-def _without_recompute_bytes(case: Case, training: Training) -> float | None:
+def _fits_without_recompute(case: Case, training: Training, capacity: float) -> tuple[int, float | None]:
+    """The declared micro-batch, or the nearest half of it, that leaves room for all activations; None if none does."""
+    size = training.micro_batch_size
+    while size >= 1:
+        needed = _without_recompute_bytes(case, replace(training, micro_batch_size=size))
+        if needed <= capacity:
+            return size, needed
+        size //= 2
+    return 0, None
+
+
+def _without_recompute_bytes(case: Case, training: Training) -> float:
     predicted = case.predicted(replace(training, recompute=Recompute.NONE))
     if predicted is not None:
         return predicted.memory.total_bytes
