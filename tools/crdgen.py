@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
 from mfu.api.base import Resource
 from mfu.api.fleetreport import FleetReport
 from mfu.api.gpunode import GPUNode
@@ -123,6 +124,8 @@ def structural(schema: Schema, defs: Schema) -> Schema:
 
 def _plain(schema: Schema, defs: Schema) -> Schema:
     node = {key: value for key, value in schema.items() if key not in _DROPPED}
+    if "description" in node:
+        node["description"] = " ".join(node["description"].split())
     if "const" in node:
         node["enum"] = [node.pop("const")]
     if "enum" in node:

@@ -58,7 +58,7 @@ class MoEDimensions(Resource):
 
 
 class ArchitectureDimensions(Resource):
-    """Explicit dimensions of a transformer; `mfu` expands a Hugging Face config.json into them."""
+    """Explicit dimensions of a transformer; `mfu init` expands a Hugging Face config.json into them."""
 
     model_config = validations(*ARCHITECTURE_RULES)
 

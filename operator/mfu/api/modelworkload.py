@@ -125,17 +125,17 @@ class WorkloadSpec(Resource):
     pod_selector: LabelSelector | None = None
     """Labels of the pods; instead of targetRef."""
     model: Model
-    """Which model it is."""
+    """Which model it is: the name of a preset, or explicit dimensions."""
     precision: Precisions = Precisions()
-    """Number formats."""
+    """Number formats; MFU is judged against the peak of precision.compute."""
     accelerators: Accelerators
-    """GPUs that it takes."""
+    """GPUs that it takes: in total for Training, per replica for Inference."""
     training: Training | None = None
-    """Training job; with mode: Training only."""
+    """Batch, layout and memory saving of a training job; with mode: Training only."""
     inference: Inference | None = None
-    """Serving workload; with mode: Inference only."""
+    """Requests, concurrency and latency objectives of one replica; with mode: Inference only."""
     runtime: Runtime | None = None
-    """Software that runs the model."""
+    """Software that runs the model, such as vLLM or Megatron, and its version."""
     progress: Progress | None = None
     """Where it reports progress; without it MFU is estimated from GPU counters."""
     tunable: Annotated[
