@@ -12,13 +12,24 @@ from typing import Any, Final
 
 import yaml
 
+from e2e.cluster.binaries import find
+from e2e.cluster.pins import BINARIES, CONTROL_PLANE
 from e2e.cluster.ports import free_ports
-from e2e.cluster.process import Child
+from e2e.cluster.process import Child, StartFailed, end_group, spawn
 from e2e.demo.cast import NODES
 
 ROOT: Final = Path(__file__).parents[2]
 EXAMPLES: Final = ROOT / "examples"
 _COLLECT_SECONDS: Final = 1.0
+
+
+def _silent(_: str) -> None:
+    return
+
+
+def kubectl_path() -> str:
+    """The kubectl to paste into a shell."""
+    return str(find(BINARIES["kubectl"], progress=_silent) or "kubectl")
 
 
 def mfu_command() -> list[str]:
@@ -42,6 +53,29 @@ def mfu(*arguments: str, kubeconfig: Path | None = None, timeout_seconds: float 
         check=False,
     )
     return done.returncode, done.stdout + done.stderr
+
+
+@dataclass(slots=True)
+class Build:
+    """The control plane's programs, built beside the story where they are missing; a process can be ended."""
+
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> bool:
+        """Whether there is anything to build."""
+        if all(find(BINARIES[name], progress=_silent) for name in CONTROL_PLANE):
+            return False
+        self.process = spawn([sys.executable, "-m", "e2e.cluster", "build"], cwd=ROOT)
+        return True
+
+    def wait(self) -> None:
+        """Returns when everything is there; raises StartFailed when it could not be built."""
+        if self.process is not None and self.process.wait() != 0:
+            raise StartFailed("the control plane's programs could not be built; the lines above say why")
+
+    def stop(self) -> None:
+        if self.process is not None:
+            end_group(self.process, grace_seconds=2.0)
 
 
 @dataclass(slots=True)

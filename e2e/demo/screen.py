@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
@@ -57,9 +56,6 @@ class Screen:
         self._console.print(table)
 
     def notes(self, title: str, lines: Sequence[str]) -> None:
-        if self.interactive:
-            self._console.print(Panel(Text("\n".join(lines)), title=title, expand=False))
-            return
         self.section(title)
         for line in lines:
             self.say(f"  {line}")

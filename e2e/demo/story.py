@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -13,13 +12,11 @@ from typing import Any, Final
 
 import yaml
 
-from e2e.cluster.binaries import ensure_binaries, find
 from e2e.cluster.client import ClusterAccess
-from e2e.cluster.pins import BINARIES, CONTROL_PLANE
 from e2e.cluster.plane import ControlPlane
 from e2e.cluster.waiting import wait_until
 from e2e.demo.cast import CAST, Part, namespaces
-from e2e.demo.programs import EXAMPLES, ROOT, Operator, Simulator, mfu
+from e2e.demo.programs import EXAMPLES, ROOT, Build, Operator, Simulator, kubectl_path, mfu, mfu_command
 from e2e.demo.screen import Screen
 from e2e.demo.verdict import Difference, differences
 
@@ -35,11 +32,13 @@ _WITHOUT_A_CLUSTER: Final = (
 def play(screen: Screen, stay: Callable[[], None]) -> int:
     """The whole demo; `stay` is called when everything is shown. 0 only if the operator told the planted truth."""
     with ExitStack() as stack:
-        pool = stack.enter_context(ThreadPoolExecutor(max_workers=1))
-        binaries = pool.submit(_binaries, screen)
-        _show_without_cluster(screen, binaries)
+        build = Build()
+        stack.callback(build.stop)
+        if build.start():
+            screen.say("building the control plane's programs beside this, once; later runs start in seconds")
+        _show_without_cluster(screen)
+        build.wait()
         with screen.step("control plane: etcd, kube-apiserver, controller manager, scheduler, KWOK"):
-            binaries.result()
             plane = stack.enter_context(ControlPlane.start(progress=screen.say))
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="mfu-demo-")))
         simulator, operator = _start(screen, plane, folder, stack)
@@ -53,15 +52,7 @@ def play(screen: Screen, stay: Callable[[], None]) -> int:
         return 1 if found else 0
 
 
-def _binaries(screen: Screen) -> None:
-    missing = [name for name in CONTROL_PLANE if find(BINARIES[name], progress=lambda _: None) is None]
-    if missing:
-        ensure_binaries(CONTROL_PLANE, progress=screen.say)
-
-
-def _show_without_cluster(screen: Screen, binaries: Future[None]) -> None:
-    if not binaries.done():
-        screen.say("the control plane's programs are made in the background (once); meanwhile, without a cluster:")
+def _show_without_cluster(screen: Screen) -> None:
     screen.section("what needs no cluster")
     for arguments in _WITHOUT_A_CLUSTER:
         code, text = mfu(*arguments)
@@ -140,13 +131,11 @@ def _show_answers(screen: Screen, plane: ControlPlane, found: list[Difference]) 
 
 
 def _show_more(screen: Screen, plane: ControlPlane, operator: Operator, folder: Path) -> None:
-    kubectl = BINARIES["kubectl"]
-    found = find(kubectl, progress=lambda _: None) or Path("kubectl")
     screen.notes(
         f"look further ({screen.elapsed:.0f} s since the start)",
         [
             f"export KUBECONFIG={plane.kubeconfig}",
-            f"alias kubectl={found}",
+            f"alias kubectl={kubectl_path()} mfu={mfu_command()[0]}",
             "kubectl get mw -A -w",
             "kubectl describe mw -n team-vision faulty-training",
             "kubectl get fleetreport fleet -o yaml",
