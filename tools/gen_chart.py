@@ -74,12 +74,12 @@ too: `kubectl delete crd {crds}`.
 | Who | May | Why |
 | --- | --- | --- |
 | operator | list, watch `nodes`, `pods`, `namespaces` | GPUs, products, allocation and policy selectors |
-| operator | list, watch `modelworkloads`, `mfupolicies`, `gpunodes`, `fleetreports` | what people declare, and topology |
+| operator | list, watch `modelworkloads`, `mfupolicies`, `gpunodes`, `fleetreports` | declarations, topology |
 | operator | patch `modelworkloads/status`, `mfupolicies/status`, `fleetreports/status` | server-side apply of status |
 | operator | patch `modelworkloads` | annotations that repeat the decisions; RBAC cannot narrow it to annotations |
 | operator | create `fleetreports`, `events.events.k8s.io` | the one report, and Events on transitions |
 | operator | in its Lease's namespace: create `leases`; get, update its own | one writer at a time |
-| agent | get `nodes`; get, create, patch `gpunodes`; patch `gpunodes/status` | its own node only, by an admission policy |
+| agent | get `nodes`; get, create, patch `gpunodes`; patch `gpunodes/status` | its own node only, by admission policy |
 | view | get, list, watch `modelworkloads` | aggregated |
 | edit, admin | create, update, patch, delete `modelworkloads`, never their status | aggregated |
 
