@@ -44,7 +44,7 @@ PRIOR_WEIGHT = 0.5
 class Data:
     """Rows of the fit as one case; `source` is the prefix of the id."""
 
-    rows: list[Mapping[str, str]]
+    rows: Rows
     questions: list[Question]
     case: Case
     measured: Floats

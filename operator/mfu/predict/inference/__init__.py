@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from mfu.predict.inference.arrivals import concurrency_at_rate, predict_at_rate
+from mfu.predict.inference.case import Speculation
 from mfu.predict.inference.flops import (
     bytes_moved_per_token,
     decode_flops_per_token,
@@ -15,12 +17,15 @@ predict = predict_inference
 attainable = attainable_inference
 
 __all__ = [
+    "Speculation",
     "attainable",
     "attainable_inference",
     "bytes_moved_per_token",
+    "concurrency_at_rate",
     "decode_flops_per_token",
     "model_flops_per_token",
     "predict",
+    "predict_at_rate",
     "predict_inference",
     "prefill_flops_per_token",
 ]

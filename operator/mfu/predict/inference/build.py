@@ -8,7 +8,7 @@ from functools import lru_cache
 from mfu.hardware.catalog import device_bandwidth, device_memory, device_peak
 from mfu.hardware.catalog import load as load_catalog
 from mfu.hardware.types import BYTES_PER_VALUE, Precision
-from mfu.predict.inference.case import Case, Chip, Format, Layout, Load
+from mfu.predict.inference.case import Case, Chip, Format, Layout, Load, Speculation
 from mfu.predict.inference.constants import Constants
 from mfu.predict.inference.shape import shape_of
 from mfu.predict.types import Inference, Placement, Refusal
@@ -17,6 +17,7 @@ from mfu.workload.architecture import Architecture, Family
 DEFAULT_BATCH_TOKENS = 8192
 """Scheduled tokens of one step where nothing is declared: the default of TensorRT-LLM and of vLLM on large GPUs."""
 DEFAULT_BATCH = 2048
+_MOST_DRAFTS = 32
 _NARROW = frozenset({Precision.FP4, Precision.INT4})
 _REFERENCE_CEILING = 0.80
 _DEFAULT_PCIE = 32e9
@@ -24,9 +25,11 @@ _DEFAULT_PCIE = 32e9
 shape = lru_cache(maxsize=1024)(shape_of)
 
 
-def case_of(setup: Inference, placement: Placement, constants: Constants) -> Case | Refusal:
+def case_of(
+    setup: Inference, placement: Placement, constants: Constants, speculation: Speculation | None = None
+) -> Case | Refusal:
     """The case of one setup; every impossible field is refused with its nearest valid value."""
-    refusal = refuse(setup, placement)
+    refusal = refuse(setup, placement) or _refuse_speculation(speculation)
     if refusal is not None:
         return refusal
     chip = _chip(setup, placement)
@@ -38,8 +41,8 @@ def case_of(setup: Inference, placement: Placement, constants: Constants) -> Cas
         chip=chip,
         format=format_of(setup),
         layout=Layout(float(layout.tensor), float(layout.pipeline), float(layout.data), float(layout.expert)),
-        load=load_of(setup),
-        speed=constants.engine_factor(setup.engine),
+        load=load_of(setup, speculation),
+        speed=constants.engine_factor(setup.engine) / (1.0 + (speculation.draft_share if speculation else 0.0)),
     )
 
 
@@ -59,6 +62,16 @@ def _refuse_load(setup: Inference) -> Refusal | None:
         return Refusal("concurrency", f"{setup.concurrency} requests cannot be served", "1")
     if setup.max_batch_tokens is not None and setup.max_batch_tokens < 1:
         return Refusal("maxBatchTokens", f"{setup.max_batch_tokens} tokens a step", str(DEFAULT_BATCH_TOKENS))
+    return None
+
+
+def _refuse_speculation(speculation: Speculation | None) -> Refusal | None:
+    if speculation is None:
+        return None
+    if not 0 <= speculation.draft_tokens <= _MOST_DRAFTS:
+        return Refusal("speculation.draftTokens", f"{speculation.draft_tokens} drafts a step", str(_MOST_DRAFTS))
+    if not 0.0 <= speculation.acceptance <= 1.0:
+        return Refusal("speculation.acceptance", f"{speculation.acceptance} is not a probability", "0.7")
     return None
 
 
@@ -95,10 +108,19 @@ def experts_only(setup: Inference) -> bool:
     return architecture.mla is not None or setup.precisions.compute not in _NARROW
 
 
-def load_of(setup: Inference) -> Load:
+def load_of(setup: Inference, speculation: Speculation | None = None) -> Load:
     concurrency = math.inf if setup.concurrency is None else float(setup.concurrency)
     budget = float(setup.max_batch_tokens or DEFAULT_BATCH_TOKENS)
-    return Load(float(setup.input_tokens), float(setup.output_tokens), concurrency, budget, DEFAULT_BATCH)
+    spoken = speculation or Speculation(0, 0.0)
+    return Load(
+        float(setup.input_tokens),
+        float(setup.output_tokens),
+        concurrency,
+        budget,
+        DEFAULT_BATCH,
+        drafted=1.0 + spoken.draft_tokens,
+        accepted=spoken.accepted,
+    )
 
 
 def _chip(setup: Inference, placement: Placement) -> Chip | Refusal:

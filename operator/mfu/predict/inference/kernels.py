@@ -107,6 +107,7 @@ def step_time(case: Case, step: Step, constants: Constants) -> StepTime:
     layer = constants.layer_seconds * (shape.hidden / 4096) ** constants.layer_growth
     layer = layer + case.chip.amd * constants.amd_layer_seconds
     decode_attention, cache_bytes = _decode_attention(case, step, constants)
+    requests = step.decode / layout.groups + step.prompts / step.spread
     return StepTime(
         matrix_compute=compute,
         weight_reads=sum(each.roof(constants) for each in groups) - compute,
@@ -117,7 +118,7 @@ def step_time(case: Case, step: Step, constants: Constants) -> StepTime:
         expert_communication=_expert_communication(case, tokens, constants),
         pipeline_communication=_pipeline_communication(case, tokens, constants),
         launch=shape.layers * layer + shape.moe_layers * constants.moe_layer_seconds,
-        host=constants.step_seconds * layout.pipeline + (step.decode + step.prompts) * constants.sequence_seconds,
+        host=constants.step_seconds * layout.pipeline + requests * constants.sequence_seconds,
         weight_bytes=sum(each.bytes for each in groups),
         cache_bytes=cache_bytes,
     )
@@ -168,7 +169,8 @@ def _rate(case: Case, constants: Constants, width: Number, peak: Number) -> Numb
 def _prefill_attention(case: Case, step: Step, constants: Constants) -> Number:
     shape, layout = case.shape, case.layout
     full = step.prefill_context
-    slid = np.minimum(full, shape.window)
+    reach = np.minimum(2 * full, shape.window)
+    slid = reach * (1 - reach / np.maximum(4 * full, 1.0))
     pairs = step.prefill * ((1 - shape.sliding_share) * full + shape.sliding_share * slid)
     flops = shape.layers * pairs * shape.prefill_pair_flops / (layout.tensor * step.spread)
     return flops / (case.chip.peak_16bit * constants.prefill_attention * case.chip.ceiling)

@@ -6,7 +6,7 @@ import math
 
 from mfu.hardware.catalog import device_peak
 from mfu.predict.inference.build import case_of
-from mfu.predict.inference.case import Case
+from mfu.predict.inference.case import Case, Speculation
 from mfu.predict.inference.constants import Constants, load
 from mfu.predict.inference.flops import model_flops_per_token
 from mfu.predict.inference.memory import memory_of
@@ -26,13 +26,14 @@ def predict_inference(
     corrections: Corrections | None = None,
     *,
     constants: Constants | None = None,
+    speculation: Speculation | None = None,
 ) -> Prediction | Refusal:
     """How fast one replica runs, whether it fits, and where its time goes; Refusal where it cannot run at all.
 
     A setup whose weights do not fit still gets its rates, with `memory.fits` False and the change that would fit.
     """
     constants = constants or load()
-    case = case_of(setup, placement, constants)
+    case = case_of(setup, placement, constants, speculation)
     if isinstance(case, Refusal):
         return case
     return prediction_of(setup, placement, case, constants, correction_of(setup, placement, corrections))

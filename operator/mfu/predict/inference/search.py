@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import lru_cache
 from itertools import product
 
 import numpy as np
@@ -19,6 +20,7 @@ from mfu.predict.learnkeys import correction_of
 from mfu.predict.types import (
     Attainable,
     Change,
+    Correction,
     Corrections,
     Inference,
     Parallelism,
@@ -34,12 +36,6 @@ _CONCURRENCIES = np.unique(np.round(2.0 ** np.arange(0, 12.5, 0.5)))
 _NARROWER = (Precision.FP8, Precision.FP4)
 
 
-@dataclass(frozen=True, slots=True)
-class _Best:
-    setup: Inference
-    rate: float
-
-
 def attainable_inference(
     setup: Inference, placement: Placement, tunable: frozenset[Tunable], corrections: Corrections | None = None
 ) -> Attainable | Refusal:
@@ -47,14 +43,21 @@ def attainable_inference(
 
     Limits on TTFT and TPOT hold for every candidate but the declared setting itself, which always stays one.
     """
-    declared = _predict(setup, placement, corrections)
+    return _attainable(setup, placement, tunable, correction_of(setup, placement, corrections))
+
+
+@lru_cache(maxsize=16384)
+def _attainable(
+    setup: Inference, placement: Placement, tunable: frozenset[Tunable], correction: Correction
+) -> Attainable | Refusal:
+    declared = _predict(setup, placement, correction)
     if isinstance(declared, Refusal):
         return declared
     best = _search(setup, placement, tunable)
-    found = _predict(best, placement, corrections)
+    found = _predict(best, placement, correction)
     if isinstance(found, Refusal) or found.tokens_per_s_per_gpu <= declared.tokens_per_s_per_gpu:
         return Attainable(declared, setup)
-    return Attainable(found, best, _changes(setup, best, placement, corrections))
+    return Attainable(found, best, _changes(setup, best, placement, correction))
 
 
 def _search(setup: Inference, placement: Placement, tunable: frozenset[Tunable]) -> Inference:
@@ -124,15 +127,13 @@ def _precisions(setup: Inference, placement: Placement) -> list[Precisions]:
     return [declared, *narrower]
 
 
-def _changes(
-    setup: Inference, best: Inference, placement: Placement, corrections: Corrections | None
-) -> tuple[Change, ...]:
+def _changes(setup: Inference, best: Inference, placement: Placement, correction: Correction) -> tuple[Change, ...]:
     """One field at a time, the one that brings most first; gains are shares of the declared tokens/s."""
     remaining = {name for name in ("precisions", "parallelism", "concurrency") if _differs(setup, best, name)}
     current, changes = setup, []
-    base = before = _predict(setup, placement, corrections)
+    base = before = _predict(setup, placement, correction)
     while remaining and not isinstance(base, Refusal) and not isinstance(before, Refusal):
-        trials = {name: _predict(_take(current, best, name), placement, corrections) for name in sorted(remaining)}
+        trials = {name: _predict(_take(current, best, name), placement, correction) for name in sorted(remaining)}
         name = max(trials, key=lambda each: _rate(trials[each]))
         after = trials[name]
         if isinstance(after, Refusal):
@@ -183,9 +184,9 @@ def _take(setup: Inference, best: Inference, name: str) -> Inference:
     return replace(setup, concurrency=best.concurrency)
 
 
-def _predict(setup: Inference, placement: Placement, corrections: Corrections | None) -> Prediction | Refusal:
+def _predict(setup: Inference, placement: Placement, correction: Correction) -> Prediction | Refusal:
     constants = load()
     case = case_of(setup, placement, constants)
     if isinstance(case, Refusal):
         return case
-    return prediction_of(setup, placement, case, constants, correction_of(setup, placement, corrections))
+    return prediction_of(setup, placement, case, constants, correction)

@@ -101,7 +101,7 @@ def continuous(case: Case, constants: Constants) -> Served:
     seconds = step.total / case.speed
     tpot = seconds / load.accepted
     first = np.maximum(inputs / chunk, 1.0) * mixed.total / case.speed
-    request = first + tpot * np.maximum(load.output_tokens - 1, 1)
+    request = np.maximum(first, tpot) + tpot * np.maximum(load.output_tokens - 1, 0)
     queue = np.where(np.isfinite(load.concurrency), np.maximum(load.concurrency / batch - 1.0, 0.0), 0.0) * request
     rate = batch / request
     remains = plain.total / step.total

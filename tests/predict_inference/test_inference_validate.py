@@ -1,0 +1,161 @@
+"""Published rows: units, honesty about columns, and the accuracy that the documentation states."""
+
+from __future__ import annotations
+
+import csv
+import json
+import random
+from pathlib import Path
+
+import pytest
+
+from mfu.predict.inference.constants import document, load
+from mfu.predict.inference.dataset import engine_of, question
+from mfu.predict.inference.measured import METRICS
+from mfu.predict.types import Refusal
+from mfu.predict.validate.common import Report
+from mfu.predict.validate.inference import validate
+
+TABLE = Path(__file__).parents[2] / "../shared/data/inference_throughput.csv"
+ROW = {
+    "id": "X-1",
+    "source": "somewhere, TensorRT-LLM perf-overview.md",
+    "model": "Llama-3.1-8B",
+    "params_b": "8.03",
+    "active_params_b": "8.03",
+    "layers": "32",
+    "hidden": "4096",
+    "heads": "32",
+    "kv_heads": "8",
+    "head_dim": "128",
+    "ffn": "14336",
+    "vocab": "128256",
+    "gpu": "H100-SXM-80GB",
+    "tp": "1",
+    "pp": "1",
+    "ep": "1",
+    "weight_precision": "fp8",
+    "kv_precision": "fp8",
+    "isl": "1024",
+    "osl": "128",
+    "concurrency_or_batch": "16",
+    "metric": "e2e_latency_ms",
+    "value": "1000",
+    "notes": "",
+}
+
+
+def one(**changes: str) -> float:
+    report = validate([{**ROW, **changes}])
+    assert len(report.scored) == 1, report.refused
+    return report.scored[0].predicted
+
+
+def test_metrics_agree_with_each_other() -> None:
+    latency = one()
+    assert one(metric="output_tok_s_per_gpu") == pytest.approx(16 * 128 / latency * 1e3)
+    assert one(metric="prefill_latency_ms (first token)") < latency
+    total = one(metric="output_tok_s_total")
+    assert 16 / one(metric="tpot_ms (serving)") * 1e3 > total > 0.5 * 16 / one(metric="tpot_ms (serving)") * 1e3
+    half = {"tp": "2", "metric": "output_tok_s_per_gpu"}
+    assert one(**half) == pytest.approx(16 * 128 / one(tp="2") * 1e3 / 2)
+
+
+def test_prefill_by_node_counts_eight_gpus() -> None:
+    seconds = one(metric="prefill_latency_ms (first token)") / 1e3
+    assert one(metric="input_tok_s_per_node8 (prefill)") == pytest.approx(8 * 16 * 1024 / seconds)
+
+
+def test_predictions_ignore_id_and_notes() -> None:
+    assert one() == one(id="LIB-9", notes="KV-LIMITED; TensorRT-LLM; n_gpus=8")
+
+
+def test_source_is_read_for_the_engine_alone() -> None:
+    assert one() == one(source="another page about TensorRT-LLM, v0.5, H200launch")
+    assert one(source="vLLM") == pytest.approx(one() / load().engine_factor("vLLM"))
+
+
+@pytest.mark.parametrize(
+    "source,engine",
+    [
+        ("TensorRT-LLM docs/source/performance.md", "tensorrtllm"),
+        ("silicon_sample.csv id=dsr1_b200_sglang_fp8_agg", "sglang"),
+        ("amd.com (rocm7.0.0_vllm_0.11.1)", "vllm"),
+        ("NVIDIA/FasterTransformer docs/gpt_guide.md", "fastertransformer"),
+        ("MLPerf v5.1", None),
+    ],
+)
+def test_engines_by_source(source: str, engine: str | None) -> None:
+    assert engine_of(source) == engine
+
+
+@pytest.mark.parametrize(
+    "changes,field",
+    [
+        ({"gpu": "Q7000"}, "gpu"),
+        ({"value": "n/a"}, "value"),
+        ({"tp": ""}, "tp"),
+        ({"layers": ""}, "model"),
+        ({"metric": "joules"}, "metric"),
+        ({"tp": "64", "pp": "64"}, "parallelism.pipeline"),
+    ],
+)
+def test_rows_that_cannot_be_predicted_are_refused(changes: dict[str, str], field: str) -> None:
+    report = validate([{**ROW, **changes}])
+    assert [each.id for each in report.refused] == ["X-1"] and report.refused[0].reason.startswith(field)
+    assert report.document()["predicted"] == 0
+
+
+def test_a_missing_column_refuses_the_row() -> None:
+    bare = {name: value for name, value in ROW.items() if name != "tp"}
+    assert len(validate([bare, ROW]).refused) == 1
+
+
+def test_unknown_models_are_built_from_their_columns() -> None:
+    mixture = {**ROW, "model": "new", "layers": "20", "hidden": "3000", "heads": "30", "ffn": "1000"}
+    asked = question({**mixture, "params_b": "14", "active_params_b": "2.5"})
+    assert not isinstance(asked, Refusal)
+    moe = asked.setup.architecture.moe
+    assert moe is not None and moe.experts > moe.top_k >= 1
+
+
+def test_every_metric_name_is_reached() -> None:
+    starts = [start for start, _ in METRICS]
+    for place, start in enumerate(starts):
+        assert not any(start.startswith(earlier) for earlier in starts[:place]), start
+
+
+def test_the_documented_constants_are_far_fewer_than_rows() -> None:
+    fitted = [name for name, each in document()["numbers"].items() if "prior" in each]
+    assert len(fitted) + len(document()["engines"]["value"]) < 40
+    assert all(each["source"] and each["meaning"] for each in document()["numbers"].values())
+
+
+@pytest.fixture(scope="module")
+def rows() -> list[dict[str, str]]:
+    if not TABLE.exists():
+        pytest.skip("the shared table is not here")
+    with TABLE.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def report(rows: list[dict[str, str]]) -> Report:
+    return validate(rows)
+
+
+def test_table_is_predicted_within_the_stated_error(report: Report) -> None:
+    document = json.loads(json.dumps(report.document()))
+    assert document["predicted"] >= 0.97 * document["rows"]
+    assert document["mape_tensorrt_llm_tables"] <= 0.15
+    assert document["mape_rest"] <= 0.25
+
+
+def test_shuffled_ids_and_notes_change_nothing(rows: list[dict[str, str]], report: Report) -> None:
+    some, mixed = rows[::20], random.Random(7)
+    ids, notes = [each["id"] for each in some], [each["notes"] for each in some]
+    mixed.shuffle(ids)
+    mixed.shuffle(notes)
+    shuffled = [{**row, "id": a, "notes": b} for row, a, b in zip(some, ids, notes, strict=True)]
+    before = [each.predicted for each in validate(some).scored]
+    assert [each.predicted for each in validate(shuffled).scored] == pytest.approx(before, rel=1e-12)
