@@ -89,7 +89,7 @@ def _shown(status: Status) -> Mapping[str, Any] | None:
     rows = [
         each for each in status.get("observed") or () if each["window"] == "10m" and ("mfu" in each or "mbu" in each)
     ]
-    return max(rows, key=lambda each: float(each.get("confidence", 0)), default=None)
+    return max(rows, key=lambda each: (each["meter"] == "Progress", float(each.get("confidence", 0))), default=None)
 
 
 def _meters(out: Console, status: Status) -> None:

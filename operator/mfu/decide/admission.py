@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from mfu.decide.scale import attainable_on_scale, on_scale
 from mfu.decide.types import Case, Decision, DecisionType, Outcome
-from mfu.predict.types import Scale
 from mfu.units import gibibytes, percent
 
 
@@ -45,11 +45,7 @@ def _floor(case: Case) -> Decision | None:
 
 
 def _on_scale(case: Case) -> tuple[float | None, float | None]:
-    best = case.attainable.prediction if case.attainable else None
-    if case.expected.scale is Scale.MBU:
-        # More requests at once may trade bandwidth for compute: then the declared setting is the best on this scale.
-        return case.expected.mbu, max(best.mbu or 0.0, case.expected.mbu or 0.0) if best else None
-    return case.expected.mfu, best.mfu if best else None
+    return on_scale(case.expected), attainable_on_scale(case.expected, case.attainable)
 
 
 def _decision(case: Case, outcome: Outcome, reason: str, message: str) -> Decision:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from mfu.api.causes import Cause, Explains
-from mfu.engine.status import attainable_on_scale, observed_on_scale, on_scale
+from mfu.decide.scale import attainable_on_scale, on_scale
+from mfu.engine.status import observed_on_scale
 from mfu.observe.assessment import Assessment, Finding, TelemetryState
 from mfu.predict.types import Attainable, Prediction
 
@@ -47,5 +48,5 @@ def _short_of_expected(assessment: Assessment, prediction: Prediction) -> bool:
 
 
 def _better_than_expected(prediction: Prediction, best: Attainable | None) -> bool:
-    declared, possible = on_scale(prediction, prediction.scale), attainable_on_scale(prediction, best)
+    declared, possible = on_scale(prediction), attainable_on_scale(prediction, best)
     return declared is None or possible is None or possible - declared >= SMALLEST

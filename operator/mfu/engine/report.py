@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mfu.account.rollup import Figure, FleetFigures
+from mfu.decide.scale import on_scale
 from mfu.engine.plan import WorkloadPlan
-from mfu.engine.status import moment, observed_on_scale, on_scale, pruned
+from mfu.engine.status import moment, observed_on_scale, pruned
 from mfu.units import decimal, money, percent
 
 JSON = dict[str, Any]
@@ -71,7 +72,7 @@ def _losses(plans: Sequence[WorkloadPlan], fleet: Figure) -> list[JSON]:
     money_lost: dict[tuple[str, str, str], float] = defaultdict(float)
     workloads: dict[tuple[str, str, str], int] = defaultdict(int)
     for plan in plans:
-        promised = on_scale(plan.expected, plan.expected.scale) if plan.expected else None
+        promised = on_scale(plan.expected)
         for finding in plan.findings:
             if not finding.wasted or finding.share is None:
                 continue

@@ -20,6 +20,8 @@ _REFRESHED: Final = frozenset({"observedAt", "generatedAt"})
 _TIMES: Final = frozenset({"evaluatedAt", "lastTransitionTime"})
 # Sentences: their words are news, the readings inside them are not.
 _PROSE: Final = frozenset({"message", "evidence", "action"})
+# How much is known wanders with every round that comes in late; a tenth tells.
+_TOLERANCES: Final = {"coverage": 0.1, "confidence": 0.1}
 _PERCENT_TOLERANCE: Final = 100 * ABSOLUTE
 
 
@@ -61,7 +63,7 @@ def _strings_differ(current: str, desired: str, key: str) -> bool:
         return True
     if key in _PROSE:
         return False
-    absolute = _PERCENT_TOLERANCE if "%" in desired or desired.endswith("pt") else ABSOLUTE
+    absolute = _PERCENT_TOLERANCE if "%" in desired or desired.endswith("pt") else _TOLERANCES.get(key, ABSOLUTE)
     pairs = zip(_NUMBER.findall(current), _NUMBER.findall(desired), strict=True)
     return any(_apart(_float(mine), _float(theirs), absolute) for mine, theirs in pairs)
 

@@ -9,6 +9,7 @@ from typing import Any
 from mfu.account.cost import Cost
 from mfu.api.causes import Cause
 from mfu.api.conditions import Condition, merge, timestamp
+from mfu.decide.scale import attainable_on_scale, on_scale
 from mfu.decide.types import Decision, EffectivePolicy
 from mfu.engine.where import Candidate, Held
 from mfu.observe.assessment import Assessment, EvidenceItem, Finding, Observation
@@ -174,21 +175,6 @@ def cost(spent: Cost, policy: EffectivePolicy) -> JSON | None:
     )
 
 
-def on_scale(prediction: Prediction | None, scale: Scale | None) -> float | None:
-    """The value that the workload is judged on."""
-    if prediction is None:
-        return None
-    return prediction.mbu if scale is Scale.MBU else prediction.mfu
-
-
-def attainable_on_scale(prediction: Prediction | None, best: Attainable | None) -> float | None:
-    """Never below expected: serving more requests at once may leave bandwidth for compute, and is still no loss."""
-    if prediction is None or best is None:
-        return None
-    reached, possible = on_scale(prediction, prediction.scale), on_scale(best.prediction, prediction.scale)
-    return possible if reached is None or possible is None else max(reached, possible)
-
-
 def observed_on_scale(assessment: Assessment | None, scale: Scale | None) -> float | None:
     best = assessment.best() if assessment else None
     if best is None:
@@ -209,7 +195,7 @@ def summary(
 ) -> JSON:
     """Strings for the columns of `kubectl get`."""
     scale = prediction.scale if prediction else None
-    reached, promised = observed_on_scale(assessment, scale), on_scale(prediction, scale)
+    reached, promised = observed_on_scale(assessment, scale), on_scale(prediction)
     gap = None if reached is None or promised is None else promised - reached
     return {
         "model": model,

@@ -17,6 +17,7 @@ from mfu.api.names import (
 )
 from mfu.api.workload_status import Basis
 from mfu.decide.rules import decide
+from mfu.decide.scale import attainable_on_scale, on_scale
 from mfu.decide.types import Case, Decision, EffectivePolicy, NodeView
 from mfu.engine import judgement, status
 from mfu.engine.judgement import Rejection, Verdict
@@ -157,7 +158,7 @@ def _cost(judged: Judged, prediction: Prediction, assessment: Assessment | None)
     per_hour = account.price_per_hour(judged.policy.prices, device, holding.gpus) if device else None
     scale = prediction.scale
     reached = status.observed_on_scale(assessment, scale)
-    promised = status.on_scale(prediction, scale)
+    promised = on_scale(prediction)
     best = assessment.best() if assessment else None
     measured = best.tokens_per_s_per_gpu if best else None
     rate = measured if measured is not None else prediction.tokens_per_s_per_gpu
@@ -166,7 +167,7 @@ def _cost(judged: Judged, prediction: Prediction, assessment: Assessment | None)
     return Cost(
         per_hour=per_hour,
         lost_per_hour=account.lost(per_hour, reached, promised),
-        improvable_per_hour=account.lost(per_hour, promised, status.attainable_on_scale(prediction, judged.best)),
+        improvable_per_hour=account.lost(per_hour, promised, attainable_on_scale(prediction, judged.best)),
         per_million_tokens=account.per_million_tokens(per_hour, rate * holding.gpus),
         per_step=account.per_step(per_hour, prediction.step_seconds * slowdown) if training else None,
     )

@@ -122,7 +122,7 @@ class Assessment:
     def best(self, window: Window = Window.TEN_MINUTES) -> Observation | None:
         """The observation of that window to act on: progress where it is known, else counters."""
         found = [each for each in self.observations if each.window is window and _known(each)]
-        return max(found, key=lambda each: each.confidence, default=None)
+        return max(found, key=lambda each: (each.meter is Meter.PROGRESS, each.confidence), default=None)
 
 
 def _known(observation: Observation) -> bool:

@@ -1,0 +1,29 @@
+"""Expected and attainable on one scale, so that they can be compared."""
+
+from __future__ import annotations
+
+from mfu.predict.types import Attainable, Prediction, Scale
+
+
+def on_scale(prediction: Prediction | None) -> float | None:
+    """The value that the workload is judged on: MFU, or MBU for decode."""
+    if prediction is None:
+        return None
+    return prediction.mbu if prediction.scale is Scale.MBU else prediction.mfu
+
+
+def attainable_on_scale(prediction: Prediction | None, best: Attainable | None) -> float | None:
+    """Attainable where expected stands; never below it.
+
+    On MFU it is expected × the gain in tokens/s: the same as attainable MFU while the precision stays, and comparable
+    where it does not (FP8 doubles the peak, so its own MFU may be lower while more gets done). On MBU serving more
+    requests at once may leave bandwidth for compute: then the declared setting is the best on this scale.
+    """
+    declared = on_scale(prediction)
+    if prediction is None or best is None or declared is None:
+        return None
+    if prediction.scale is Scale.MBU:
+        return max(declared, best.prediction.mbu or 0.0)
+    if prediction.tokens_per_s_per_gpu <= 0:
+        return declared
+    return declared * max(1.0, best.prediction.tokens_per_s_per_gpu / prediction.tokens_per_s_per_gpu)

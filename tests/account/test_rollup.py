@@ -1,0 +1,112 @@
+"""Roll-ups: a hand-counted fleet, and what holds for every fleet."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mfu.account.rollup import Knowledge, Row, roll_up
+
+PEAK = 1e15
+
+
+def row(
+    mfu: float | None,
+    knowledge: Knowledge,
+    *,
+    node: str = "n0",
+    namespace: str | None = "team-a",
+    gpus: float = 1,
+    price: float | None = 2.0,
+    peak: float | None = PEAK,
+) -> Row:
+    whole = None if peak is None else peak * gpus
+    return Row(node, namespace, "H100-SXM5", gpus, whole, mfu, knowledge, None if price is None else price * gpus)
+
+
+def test_hand_counted_fleet() -> None:
+    """4 GPUs at 40 % by progress, 2 at 10 % by counters, 1 idle, 1 unknown: (4·0.4 + 2·0.1) / 7 = 25.7 %."""
+    figures = roll_up(
+        [
+            row(0.4, Knowledge.PROGRESS, gpus=4),
+            row(0.1, Knowledge.COUNTERS, gpus=2, namespace="team-b"),
+            row(0.0, Knowledge.IDLE, namespace=None),
+            row(None, Knowledge.UNKNOWN, namespace="team-c"),
+        ]
+    )
+    fleet = figures.fleet
+    assert fleet is not None
+    assert fleet.mfu == pytest.approx(1.8 / 7)
+    assert fleet.allocated_mfu == pytest.approx(1.8 / 6)
+    assert (fleet.gpus, fleet.allocated_gpus) == (8, 7)
+    assert (fleet.measured, fleet.estimated, fleet.idle, fleet.unknown) == (0.5, 0.25, 0.125, 0.125)
+    assert (fleet.cost_per_hour, fleet.idle_cost_per_hour) == (16.0, 2.0)
+    assert set(figures.namespaces) == {"team-a", "team-b", "team-c"}
+    assert figures.namespaces["team-c"].mfu is None
+
+
+def test_money_weighs_by_price() -> None:
+    dear, cheap = row(0.1, Knowledge.PROGRESS, price=9.0), row(0.5, Knowledge.PROGRESS, price=1.0)
+    fleet = roll_up([dear, cheap]).fleet
+    assert fleet is not None
+    assert fleet.mfu == pytest.approx(0.3)
+    assert fleet.price_weighted_mfu == pytest.approx(0.14)
+
+
+def test_an_unknown_product_is_unknown_whatever_was_read() -> None:
+    fleet = roll_up([row(0.4, Knowledge.PROGRESS, peak=None)]).fleet
+    assert fleet is not None
+    assert fleet.mfu is None
+    assert fleet.unknown == 1.0
+
+
+def test_no_gpus_no_figures() -> None:
+    assert roll_up([]).fleet is None
+
+
+rows = st.lists(
+    st.builds(
+        row,
+        st.one_of(st.none(), st.floats(0, 1)),
+        st.sampled_from(Knowledge),
+        node=st.sampled_from(["n0", "n1", "n2"]),
+        gpus=st.integers(1, 8).map(float),
+        price=st.one_of(st.none(), st.floats(0.1, 10)),
+    ),
+    min_size=1,
+    max_size=12,
+)
+
+
+@given(rows)
+def test_shares_add_up_and_mfu_is_a_fraction(fleet: list[Row]) -> None:
+    figures = roll_up(fleet)
+    for each in (figures.fleet, *figures.nodes.values()):
+        assert each is not None
+        assert each.measured + each.estimated + each.idle + each.unknown == pytest.approx(1.0)
+        assert each.mfu is None or 0 <= each.mfu <= 1
+        if each.mfu is not None and each.allocated_mfu is not None:
+            assert each.allocated_mfu >= each.mfu - 1e-12
+
+
+@given(rows, st.randoms())
+def test_order_does_not_matter(fleet: list[Row], random: object) -> None:
+    shuffled = sorted(fleet, key=lambda _: random.random())  # type: ignore[attr-defined]
+    one, other = roll_up(fleet).fleet, roll_up(shuffled).fleet
+    assert one is not None
+    assert other is not None
+    assert one.gpus == pytest.approx(other.gpus)
+    assert (one.mfu is None) == (other.mfu is None)
+    assert one.mfu is None or one.mfu == pytest.approx(other.mfu)
+
+
+@given(rows)
+def test_an_unknown_gpu_moves_no_figure_but_the_coverage(fleet: list[Row]) -> None:
+    before = roll_up(fleet).fleet
+    after = roll_up([*fleet, row(None, Knowledge.UNKNOWN)]).fleet
+    assert before is not None
+    assert after is not None
+    assert (before.mfu is None) == (after.mfu is None)
+    assert before.mfu is None or before.mfu == pytest.approx(after.mfu)
+    assert after.unknown > before.unknown or before.unknown == 1.0

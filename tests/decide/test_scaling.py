@@ -1,0 +1,41 @@
+"""Replicas: worked numbers and bounds that hold for every load."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mfu.decide.scaling import TARGET_UTILISATION, desired_replicas
+
+
+def test_worked_number() -> None:
+    """10,000 tokens/s at 4,000 a replica and 80 %: ⌈3.125⌉ = 4."""
+    assert desired_replicas(10_000, 4_000, low=1, high=8) == 4
+
+
+def test_a_capacity_that_is_not_known_keeps_the_least() -> None:
+    assert desired_replicas(10_000, 0, low=2, high=8) == 2
+
+
+loads = st.floats(0, 1e6)
+capacities = st.floats(1, 1e5)
+bounds = st.tuples(st.integers(0, 10), st.integers(1, 50)).filter(lambda each: each[0] <= each[1])
+
+
+@given(loads, capacities, bounds)
+def test_within_bounds(load: float, capacity: float, bound: tuple[int, int]) -> None:
+    low, high = bound
+    assert low <= desired_replicas(load, capacity, low=low, high=high) <= high
+
+
+@given(loads, loads, capacities)
+def test_more_load_never_asks_for_fewer(one: float, other: float, capacity: float) -> None:
+    few, many = sorted((one, other))
+    assert desired_replicas(few, capacity, low=1, high=99) <= desired_replicas(many, capacity, low=1, high=99)
+
+
+@given(loads, capacities)
+def test_unbounded_replicas_run_at_no_more_than_the_target(load: float, capacity: float) -> None:
+    replicas = desired_replicas(load, capacity, low=1, high=10**9)
+    assert load <= replicas * TARGET_UTILISATION * capacity * (1 + 1e-9)
+    assert replicas == 1 or load > (replicas - 1) * TARGET_UTILISATION * capacity * (1 - 1e-9)
