@@ -61,10 +61,9 @@ _README: Final = """# mfu-operator
 
     helm install mfu charts/mfu-operator --namespace mfu-system --create-namespace --set image.repository=IMAGE
 
-Kubernetes {versions}. The release brings the custom resource definitions, the operator (one pod, one writer by Lease),
-its configuration, and roles: a reader of nodes, pods and namespaces, a writer of status, annotations and Events of its
-own kinds, and one Lease. Nothing in it can stop a workload: it has no right to write to pods, nodes or what owns them.
-Tenants get ModelWorkloads through the built-in view, edit and admin roles.
+Kubernetes {versions}; tested on 1.36. The release brings the custom resource definitions, the operator (one pod, one
+writer by Lease), its configuration, and the rights below. Nothing in it can stop a workload: it has no right to write
+to pods, nodes or what owns them. Tenants get ModelWorkloads through the built-in view, edit and admin roles.
 
 `helm uninstall` leaves the definitions, and with them every ModelWorkload and MFUPolicy (`crds.keep`). To remove them
 too: `kubectl delete crd {crds}`.
