@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from mfu.api import causes, conditions, names
-
 from tools import crdgen
 
 Schema = dict[str, Any]
