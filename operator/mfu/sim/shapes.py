@@ -6,6 +6,8 @@ activity the planted MFU costs; the fault's recording says how everything else m
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -53,12 +55,12 @@ def shape_of(truth: Truth, device: Device, gpus: int, prefill_share: float = 0.0
         return idle_shape()
     if truth.mode is not Mode.TRAINING:
         return serving_shape(truth, device.gpu, prefill_share)
-    base, base_mfu = _base(truth, gpus)
-    executed = truth.mfu * _peak_ratio(truth, device)
-    shape = _with_duty(base, executed / base_mfu, _DUTY.get(truth.fault, 0.0))
+    base = _base(truth, gpus)
+    slowdown = truth.mfu * _peak_ratio(truth, device) / base.mfu
+    shape = _with_duty(base.rows, slowdown, _DUTY.get(truth.fault, 0.0))
     if truth.fault is Fault.THROTTLED_CLOCK:
         shape = throttled(shape, truth.strength)
-    return _fit_clock_and_tensor(shape, base, base_mfu, executed, device.gpu, truth)
+    return _fitted(shape, base.activity * slowdown, device.gpu, _pipes(truth))
 
 
 def peak(device: Device, precision: Precision) -> float:
@@ -73,19 +75,44 @@ def _peak_ratio(truth: Truth, device: Device) -> float:
     return peak(device, truth.precision) / peak(device, truth.executed_precision)
 
 
-def _base(truth: Truth, gpus: int) -> tuple[Floats, float]:
-    """Recorded rows before scaling and the MFU that they stand for."""
-    healthy, healthy_mfu = steady("healthy" if gpus == 1 else "ddp-healthy-nvlink")
+@dataclass(frozen=True, slots=True)
+class _Base:
+    """Recorded rows before scaling, the MFU that was counted for them, and what it cost in pipe activity × clock."""
+
+    rows: Floats
+    mfu: float
+    activity: float
+
+
+def _base(truth: Truth, gpus: int) -> _Base:
+    pipes = _pipes(truth)
+    healthy = _recorded("healthy" if gpus == 1 else "ddp-healthy-nvlink", pipes)
     scenario = _FAULT_SCENARIO.get(truth.fault)
     if scenario is None:
-        return healthy, healthy_mfu
-    if truth.fault is Fault.WRONG_PRECISION:
-        return steady(scenario[0])
-    faulty, faulty_mfu = steady(scenario[0] if gpus == 1 else scenario[1])
-    roles = max(len(healthy), len(faulty))
-    mixed = (1 - truth.strength) * _spread(healthy, roles) + truth.strength * _spread(faulty, roles)
-    mixed[..., Column.EVENTS] = _spread(faulty if truth.strength >= 0.5 else healthy, roles)[..., Column.EVENTS]
-    return mixed, (1 - truth.strength) * healthy_mfu + truth.strength * faulty_mfu
+        return healthy
+    faulty = _recorded(scenario[0] if gpus == 1 else scenario[1], pipes)
+    return faulty if truth.fault is Fault.WRONG_PRECISION else _between(healthy, faulty, truth.strength)
+
+
+def _recorded(scenario: str, pipes: Sequence[Column]) -> _Base:
+    rows, mfu = steady(scenario)
+    return _Base(rows, mfu, _activity(rows, pipes))
+
+
+def _between(healthy: _Base, faulty: _Base, strength: float) -> _Base:
+    """So much of the time faulty, the rest healthy. Activity × clock is mixed as a product: the clocks differ."""
+    roles = max(len(healthy.rows), len(faulty.rows))
+    mixed = (1 - strength) * _spread(healthy.rows, roles) + strength * _spread(faulty.rows, roles)
+    mixed[..., Column.EVENTS] = _spread((faulty if strength >= 0.5 else healthy).rows, roles)[..., Column.EVENTS]
+    return _Base(
+        mixed,
+        (1 - strength) * healthy.mfu + strength * faulty.mfu,
+        (1 - strength) * healthy.activity + strength * faulty.activity,
+    )
+
+
+def _pipes(truth: Truth) -> tuple[Column, ...]:
+    return (Column.FP32,) if truth.executed_precision is Precision.FP32 else (Column.TENSOR, Column.HMMA)
 
 
 def _spread(shape: Floats, roles: int) -> Floats:
@@ -105,19 +132,13 @@ def _with_duty(base: Floats, slowdown: float, exponent: float) -> Floats:
     return shape
 
 
-def _fit_clock_and_tensor(
-    shape: Floats, base: Floats, base_mfu: float, executed: float, gpu: GPU, truth: Truth
-) -> Floats:
-    """Scale the working pipe so that activity × clock costs what the recording says the planted MFU costs."""
+def _fitted(shape: Floats, activity: float, gpu: GPU, pipes: Sequence[Column]) -> Floats:
+    """Scale the working pipe so that its activity × clock is what the recordings say the planted MFU costs."""
     fitted = shape.copy()
     fitted[..., Column.CLOCK] = np.minimum(fitted[..., Column.CLOCK], clock_ceiling(gpu))
-    wanted = _pipe_activity(base, truth) * executed / base_mfu
-    scale = wanted / _pipe_activity(fitted, truth)
-    columns = [Column.FP32] if truth.executed_precision is Precision.FP32 else [Column.TENSOR, Column.HMMA]
-    fitted[..., columns] *= scale
-    return consistent(fitted, columns)
+    fitted[..., list(pipes)] *= activity / _activity(fitted, pipes)
+    return consistent(fitted, pipes)
 
 
-def _pipe_activity(shape: Floats, truth: Truth) -> float:
-    column = Column.FP32 if truth.executed_precision is Precision.FP32 else Column.TENSOR
-    return float(shape[..., column].mean() * shape[..., Column.CLOCK].mean())
+def _activity(shape: Floats, pipes: Sequence[Column]) -> float:
+    return float(shape[..., pipes[0]].mean() * shape[..., Column.CLOCK].mean())
