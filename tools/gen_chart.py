@@ -50,6 +50,9 @@ _KNOWN: Final[Mapping[str, Schema]] = {
     "tolerations": _OBJECTS,
 }
 
+# What the operator checks only when it starts, so that Helm refuses it before.
+_ADDRESS_PATTERNS: Final = {"dcgm": r"^https?://.*\{node\}", "agent": r"^https?://.*\{node\}", "progress": "^https?://"}
+
 _PLAIN: Final = {bool: "boolean", int: "integer", float: "number", str: "string"}
 _LINE: Final = re.compile(r"^(?P<indent> *)(?P<key>[A-Za-z][A-Za-z0-9]*):")
 
@@ -131,6 +134,9 @@ def config_schema() -> Schema:
     """The operator's own configuration schema, with its references inlined."""
     raw = Config.model_json_schema(by_alias=True)
     schema: Schema = _inlined(raw, raw.get("$defs", {}))
+    for section, pattern in _ADDRESS_PATTERNS.items():
+        for option in schema["properties"][section]["properties"]["urlTemplate"]["anyOf"]:
+            option |= {"pattern": pattern} if option["type"] == "string" else {}
     return schema
 
 

@@ -261,6 +261,7 @@ def test_alerts_name_metrics_that_exist(render: Render) -> None:
         ("config.dgcm.enabled=true", "dgcm"),
         ("config.server.port=99999", "65,535"),
         ("config.cycle.idleSeconds=0", "idleSeconds"),
+        ("config.dcgm.urlTemplate=http://exporter:9400/metrics", "urlTemplate"),
         ("image.pullPolicy=Maybe", "IfNotPresent"),
         ("image.digest=latest", "digest"),
         ("crds.install=yes please", "boolean"),
