@@ -9,16 +9,16 @@ import numpy as np
 from mfu.api.causes import Actor, Cause, Explains
 from mfu.api.workload_status import Meter
 from mfu.observe.assessment import Assessment, EvidenceItem, Finding, Observation, TelemetryState, Window
-from mfu.observe.crosscheck import cross_check
+from mfu.observe.crosscheck import Verdict, cross_check, twice
 from mfu.observe.diagnosis import Case, Predict, diagnose
 from mfu.observe.diagnosis.build import Blame, finding
 from mfu.observe.evidence import Evidence, gather
-from mfu.observe.executed import Executed, executed
-from mfu.observe.inferred import Inferred, infer
+from mfu.observe.executed import executed
+from mfu.observe.inferred import Inferred, infer, off_tensor_cores
 from mfu.observe.readings import Metric, WorkloadSeries
 from mfu.observe.windows import Scene, counters_observation, counters_observations, progress_observation
 from mfu.predict import predict
-from mfu.predict.types import Attainable, Placement, Prediction, Recompute, Scale, Setup
+from mfu.predict.types import Attainable, Placement, Prediction, Recompute, Scale, Setup, Training
 
 MINIMUM_SAMPLES = 3
 STALE_INTERVALS = 2.0
@@ -56,10 +56,10 @@ def assess(
     if series is None or placement is None or state in _BLIND:
         return _without_counters(setup, placement, series=series, now=now, state=state)
     evidence = _evidence(series, placement, hints, now)
-    scene, seen = _scene(setup, placement, evidence, hints, series, now)
-    observations = _observations(series, scene, now)
+    declared = _declared(setup, placement, evidence, hints, series)
+    verdict, seen = _recognise(declared, evidence, hints.window, series, now)
+    observations = _observations(series, _corrected(declared, seen), now)
     progress, counters = _pair(observations, hints.window)
-    verdict = cross_check(progress, counters, setup, intent=scene.intent, gpus=scene.gpus)
     case = Case(
         evidence=evidence,
         device=placement.device,
@@ -126,32 +126,41 @@ def _evidence(series: WorkloadSeries, placement: Placement, hints: Hints, now: f
     return gather(recent, nvlink=gpu.nvlink_bytes_per_s, pcie=gpu.pcie_bytes_per_s)
 
 
-def _scene(
-    setup: Setup | None, placement: Placement, evidence: Evidence, hints: Hints, series: WorkloadSeries, now: float
-) -> tuple[Scene, Inferred]:
-    seen = infer(evidence, setup)
-    scene = Scene(placement.device, _gpus(placement, hints, series), setup, placement, tensor_cores=seen.tensor_cores)
+def _declared(
+    setup: Setup | None, placement: Placement, evidence: Evidence, hints: Hints, series: WorkloadSeries
+) -> Scene:
+    """What to compute MFU with, the declaration taken at its word."""
+    limit = evidence.average(Metric.POWER_LIMIT)
+    off = off_tensor_cores(evidence, limit if np.isfinite(limit) else placement.device.gpu.tdp_watts)
+    gpus = _gpus(placement, hints, series)
     if setup is None:
-        return scene, seen
-    as_declared = replace(scene, precision=setup.precisions.compute, intent=_intent(setup, seen, recompute=None))
-    if seen.recompute is None:
-        return as_declared, seen
-    if _runs_once(series, as_declared, hints.window, now):
-        return as_declared, replace(seen, recompute=None)
-    return replace(as_declared, intent=_intent(setup, seen, recompute=seen.recompute)), seen
+        return Scene(placement.device, gpus, placement=placement, tensor_cores=not off)
+    intent = executed(setup, fused_attention=infer(evidence, setup).fused_attention)
+    return Scene(placement.device, gpus, setup, placement, intent, setup.precisions.compute, not off)
 
 
-def _intent(setup: Setup, seen: Inferred, *, recompute: Recompute | None) -> Executed:
-    return executed(setup, recompute=recompute, fused_attention=seen.fused_attention)
-
-
-def _runs_once(series: WorkloadSeries, scene: Scene, window: Window, now: float) -> bool:
-    """Reported progress accounts for all that the pipes did, so little memory in use does not mean recomputation."""
+def _recognise(
+    scene: Scene, evidence: Evidence, window: Window, series: WorkloadSeries, now: float
+) -> tuple[Verdict, Inferred]:
+    """Do both meters agree with the declaration, and what runs instead? Progress outweighs what memory gives away."""
+    seen = replace(infer(evidence, scene.setup), tensor_cores=scene.tensor_cores)
     progress = progress_observation(series, scene, window, now) if series.progress else None
+    if progress is None:
+        return Verdict(None), seen
     counters = counters_observation(series, scene, window, now)
-    if progress is None or not progress.mfu or not counters.mfu:
-        return False
-    return progress.mfu > RUNS_ONCE * counters.mfu
+    verdict = cross_check(progress, counters, scene.setup, intent=scene.intent, gpus=scene.gpus)
+    if verdict.ratio is None or not isinstance(scene.setup, Training) or scene.intent is None:
+        return verdict, seen
+    if twice(verdict.ratio, scene.setup, scene.intent):
+        return verdict, replace(seen, recompute=Recompute.FULL)
+    return verdict, replace(seen, recompute=None) if verdict.ratio > RUNS_ONCE else seen
+
+
+def _corrected(scene: Scene, seen: Inferred) -> Scene:
+    if scene.setup is None or seen.recompute is None:
+        return scene
+    intent = executed(scene.setup, recompute=seen.recompute, fused_attention=seen.fused_attention)
+    return replace(scene, intent=intent)
 
 
 def _gpus(placement: Placement, hints: Hints, series: WorkloadSeries) -> int:
@@ -179,7 +188,12 @@ def _findings(case: Case, *, trusted: bool) -> tuple[Finding, ...]:
     findings = diagnose(case) or _unexplained(case)
     if trusted:
         return findings
-    return tuple(replace(each, confidence=each.confidence * DOUBTED) for each in findings)
+    return tuple(each if each.cause is Cause.RECOMPUTE else _doubted(each) for each in findings)
+
+
+def _doubted(finding: Finding) -> Finding:
+    """Recomputation explains the disagreement itself; anything else leans on a declaration that is suspect."""
+    return replace(finding, confidence=finding.confidence * DOUBTED)
 
 
 def _unexplained(case: Case) -> tuple[Finding, ...]:

@@ -11,8 +11,10 @@ from mfu.observe.assessment import Observation
 from mfu.observe.executed import Executed, executed
 from mfu.predict.types import Inference, Phase, Recompute, Setup, Training
 
-TOLERANCE = 0.10
-"""Agreement that the two meters must miss by more than, besides their bands."""
+TOLERANCE = 0.12
+"""Relative disagreement that is allowed besides the bands; a recomputed model shows 0.16 or more."""
+ABSOLUTE = 0.02
+"""Points of MFU that are allowed anyway."""
 CLOSE = 0.12
 MINIMUM_MFU = 0.005
 UNEXPLAINED = "FLOPs per token: the model dimensions, or the unit of progress"
@@ -44,7 +46,9 @@ def cross_check(
     if max(progress.mfu, counters.mfu) < MINIMUM_MFU:
         return Verdict(None)
     ratio = progress.mfu / counters.mfu
-    if abs(ratio - 1) <= max(TOLERANCE, hypot(_relative_band(progress), _relative_band(counters))):
+    if abs(progress.mfu - counters.mfu) <= ABSOLUTE or abs(ratio - 1) <= max(
+        TOLERANCE, hypot(_relative_band(progress), _relative_band(counters))
+    ):
         return Verdict(True, ratio)
     reason = next(
         _reasons(ratio, setup, intent, gpus), "FLOPs per token: the model dimensions, or the unit of progress"
@@ -54,10 +58,8 @@ def cross_check(
 
 def _reasons(ratio: float, setup: Setup | None, intent: Executed | None, gpus: int) -> Iterator[str]:
     """Explanations that predict this very ratio, likeliest first."""
-    if isinstance(setup, Training) and setup.recompute is Recompute.NONE and intent is not None:
-        again = executed(setup, recompute=Recompute.FULL).recompute / intent.recompute
-        if _near(ratio * again):
-            yield "recompute: layers seem to run twice though recompute None is declared"
+    if isinstance(setup, Training) and intent is not None and twice(ratio, setup, intent):
+        yield f"recompute: layers seem to run twice though recompute {setup.recompute} is declared"
     if isinstance(setup, Training) and setup.recompute is Recompute.FULL and _near(ratio / executed(setup).recompute):
         yield "recompute: Full is declared, yet layers seem to run once"
     declared = None if setup is None else setup.precisions.compute
@@ -71,6 +73,13 @@ def _reasons(ratio: float, setup: Setup | None, intent: Executed | None, gpus: i
         yield "progress scope: the total seems to be counted once per rank"
     if isinstance(setup, Training) and _near(ratio * setup.sequence_length):
         yield "progress unit: sequences seem to be reported as tokens"
+
+
+def twice(ratio: float, setup: Training, intent: Executed) -> bool:
+    """The ratio is what full recomputation would give, and clearly not what was declared."""
+    if setup.recompute is Recompute.FULL or ratio > 1 - TOLERANCE:
+        return False
+    return _near(ratio * executed(setup, recompute=Recompute.FULL).recompute / intent.recompute)
 
 
 def _near(value: float) -> bool:

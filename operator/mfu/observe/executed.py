@@ -77,7 +77,7 @@ def _training(setup: Training, recompute: Recompute, fused: bool) -> Executed:
     attention = 1 + share * (_training_attention(setup, fused) - 1)
     tokens = setup.micro_batch_size * setup.sequence_length / setup.parallelism.context
     again = _recomputed(setup, recompute, share, head)
-    doubt = 0.03 + (0.3 * share) + (0.04 if recompute is Recompute.FULL else 0.0)
+    doubt = 0.03 + 0.3 * share + (0.04 if recompute is Recompute.FULL else 0.0) + (0.0 if fused else 0.08)
     return Executed(
         recompute=1 + again,
         attention=attention,

@@ -19,7 +19,7 @@ DRAM_OVER_TENSOR = 2.0
 """Memory activity over tensor activity: 0.3 to 0.4 in healthy training, 5 with unfused attention."""
 FMA_BUSY = 0.25
 """FP32-pipe activity above which products run there: element-wise work of 16-bit training shows 2 to 5 %."""
-FULL_SM = 0.85
+FULL_SM, FULLY_ACTIVE = 0.85, 0.90
 PRODUCT_OCCUPANCY, COPY_OCCUPANCY = 0.15, 0.78
 """Warps resident in pure matrix products and in pure copies (H200 `matmul-8192-bf16` and `elementwise-copy` runs)."""
 ELEMENT_WISE = 0.55
@@ -28,6 +28,8 @@ ACTIVATION_BYTES = 34
 """16-bit activations per token, layer and hidden unit, attention fused (Korthikanti et al., arXiv 2205.05198)."""
 LOGIT_BYTES = 6.0
 """16-bit logits and a 32-bit working copy."""
+HOT, IDLE_TENSOR, IDLE_DRAM = 0.80, 0.08, 0.20
+"""Power over the limit, tensor and memory activity: with nothing else busy only the FP32 pipe can draw that."""
 KEPT = 0.70
 """Share of the expected activations below which some of them cannot have been kept."""
 TELLING = 0.15
@@ -46,18 +48,24 @@ class Inferred:
 
 def infer(evidence: Evidence, setup: Setup | None) -> Inferred:
     """Recomputation by memory in use, unfused attention by memory traffic; nothing without a training intent."""
-    used = not off_tensor_cores(evidence)
     if not isinstance(setup, Training):
-        return Inferred(tensor_cores=used)
+        return Inferred()
     kept = kept_activations(evidence, setup)
     again = setup.recompute is Recompute.NONE and kept is not None and kept < KEPT
-    return Inferred(Recompute.FULL if again else None, not starved_for_memory(evidence), used)
+    return Inferred(Recompute.FULL if again else None, not starved_for_memory(evidence))
 
 
-def off_tensor_cores(evidence: Evidence) -> bool:
-    """The FP32 pipe does more than element-wise work, and more than the tensor cores."""
+def off_tensor_cores(evidence: Evidence, power_limit_watts: float | None) -> bool:
+    """The FP32 pipe does more than element-wise work, and more than the tensor cores.
+
+    Where the pipe is not read (dcgm-exporter's default set): full power with tensor cores and memory both quiet.
+    """
     fma, tensor = evidence.busy(Metric.FP32_ACTIVE), evidence.busy(Metric.TENSOR_ACTIVE)
-    return bool(np.isfinite(fma) and fma > FMA_BUSY and not tensor > fma)
+    if np.isfinite(fma):
+        return bool(fma > FMA_BUSY and not tensor > fma)
+    busy, dram = evidence.working, evidence.busy(Metric.DRAM_ACTIVE)
+    hot = np.fmax(evidence.of(Metric.POWER), 0.0).mean() > HOT * (power_limit_watts or np.inf)
+    return bool(busy > FULLY_ACTIVE and hot and tensor < IDLE_TENSOR and dram < IDLE_DRAM)
 
 
 def starved_for_memory(evidence: Evidence) -> bool:
@@ -65,6 +73,8 @@ def starved_for_memory(evidence: Evidence) -> bool:
     dram, tensor = evidence.busy(Metric.DRAM_ACTIVE), evidence.busy(Metric.TENSOR_ACTIVE)
     full = evidence.busy(Metric.SM_ACTIVE)
     if not (np.isfinite(dram) and np.isfinite(tensor)) or (np.isfinite(full) and full < FULL_SM):
+        return False
+    if evidence.working < FULLY_ACTIVE:
         return False
     return dram >= DRAM_BUSY and (dram >= DRAM_OVER_TENSOR * tensor or element_wise_share(evidence) >= ELEMENT_WISE)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from mfu.api.causes import Actor, Cause, Explains
 from mfu.observe.assessment import EvidenceItem, Finding
 from mfu.observe.diagnosis.case import Case
@@ -52,6 +54,11 @@ def finding(case: Case, blame: Blame, *evidence: EvidenceItem) -> Finding:
 
 def fraction(name: str, value: float) -> EvidenceItem:
     return EvidenceItem(name, round(float(value), 4), "fraction")
+
+
+def known(name: str, value: float) -> tuple[EvidenceItem, ...]:
+    """The reading if there is one."""
+    return (fraction(name, value),) if np.isfinite(value) else ()
 
 
 def gigabytes_per_s(name: str, value: float) -> EvidenceItem:

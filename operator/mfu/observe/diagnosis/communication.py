@@ -22,6 +22,8 @@ LINK_SHARE = 0.08
 2 %, the communication-bound ones 18 and 75 %."""
 SPINNING = 0.25
 """Share of active time with empty SMs from which ranks spin in collectives: 0.04 healthy, 0.69 over PCIe."""
+SPINNING_BELOW = 0.10
+"""The same where the run is also below its expected band."""
 TRICKLE_BYTES_PER_S = 2e8
 """Less than this is no collective traffic."""
 
@@ -82,7 +84,8 @@ def _spinning(case: Case) -> float:
         return 0.0
     moving = np.fmax(evidence.nvlink, evidence.pcie)
     lost = float(empty.min())
-    return lost if lost >= SPINNING and moving > TRICKLE_BYTES_PER_S else 0.0
+    enough = SPINNING_BELOW if case.below_expected else SPINNING
+    return lost if lost >= enough and moving > TRICKLE_BYTES_PER_S else 0.0
 
 
 def _remedy(case: Case, fabric: str, lost: float) -> Remedy | None:
@@ -141,8 +144,9 @@ def _as_expected(case: Case, lost: float) -> Remedy | None:
         return None
     planned = sum(each.seconds for each in expected.waterfall if each.name in COMMUNICATION_TERMS)
     excess = lost - planned / expected.step_seconds
-    if excess < LINK_SHARE:
+    if excess < LINK_SHARE and not (case.below_expected and _spinning(case)):
         return None
+    excess = max(excess, LINK_SHARE)
     action = "check the links between these GPUs: cables, NICs and switches give less than their nominal rate"
     mended = min(expected.mfu, case.mfu / (1 - excess))
     return Remedy(max(mended / case.mfu, WORTH), action, Explains.RUNTIME, Actor.PROVIDER, expected.mfu)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+
 from mfu.api.causes import Actor, Cause, Explains
 from mfu.hardware.catalog import device_memory
 from mfu.hardware.types import Precision
 from mfu.observe.assessment import Finding
-from mfu.observe.diagnosis.build import Blame, count, finding, fraction, graded
+from mfu.observe.diagnosis.build import Blame, count, finding, fraction, graded, known
 from mfu.observe.diagnosis.case import WORTH, Case
 from mfu.observe.diagnosis.communication import communicates
 from mfu.observe.diagnosis.gaps import Gaps, gap_kind
+from mfu.observe.diagnosis.ranks import even
 from mfu.observe.diagnosis.shape import launch_bound, step_time
 from mfu.observe.diagnosis.waiting import IDLE, thin_kernels
 from mfu.observe.executed import executed
@@ -21,7 +24,6 @@ from mfu.observe.inferred import (
     element_wise_share,
     kept_activations,
     memory_terms,
-    off_tensor_cores,
     starved_for_memory,
 )
 from mfu.observe.readings import Metric
@@ -43,7 +45,7 @@ def small_batch(case: Case) -> Finding | None:
     if training is None or communicates(case):
         return None
     bound = case.evidence.idle >= IDLE and gap_kind(case) is not Gaps.LONG
-    launches = bound and (launch_bound(case) or thin_kernels(case))
+    launches = bound and even(case.evidence) and (launch_bound(case) or thin_kernels(case))
     size, better = case.best_micro_batch()
     speedup = _batch_speedup(case, better)
     if not launches and (speedup < SMALL or not _allowed(case) or _tokens(training) > FEW_TOKENS):
@@ -138,7 +140,7 @@ def precision(case: Case) -> Finding | None:
     """Products off the tensor cores, or on them in a wider format than the product is built for."""
     evidence = case.evidence
     declared = None if case.setup is None else case.setup.precisions.compute
-    unused = off_tensor_cores(evidence)
+    unused = not case.inferred.tensor_cores
     wide = declared in (Precision.FP32, Precision.TF32)
     if not unused and not wide:
         return None
@@ -150,7 +152,7 @@ def precision(case: Case) -> Finding | None:
         cause=Cause.PRECISION,
         explains=Explains.CONFIGURATION if as_declared else Explains.RUNTIME,
         actor=Actor.TENANT,
-        confidence=0.95 if unused else 0.8,
+        confidence=0.8 if not unused else 0.95 if np.isfinite(evidence.average(Metric.FP32_ACTIVE)) else 0.65,
         speedup=speedup,
         action=f"compute in BF16 (autocast): {speedup:.1f} × the tokens per second",
         counterfactual_mfu=mended,
@@ -159,8 +161,9 @@ def precision(case: Case) -> Finding | None:
     return finding(
         case,
         blame,
-        fraction("FP32 pipe activity", evidence.average(Metric.FP32_ACTIVE)),
+        *known("FP32 pipe activity", evidence.average(Metric.FP32_ACTIVE)),
         fraction("tensor activity", evidence.average(Metric.TENSOR_ACTIVE)),
+        fraction("GPU active", evidence.working),
     )
 
 

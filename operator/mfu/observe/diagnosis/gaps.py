@@ -18,8 +18,8 @@ CERTAIN_SPREAD = 0.22
 """Spread that only gaps longer than the window give."""
 STEADY_SPREAD = 0.06
 """Spread of a GPU whose gaps are much shorter than the window: 0.03 to 0.04 in the launch-bound recordings."""
-MATCH = 0.5
-"""Share of the spread that one gap a step would give, below which the gaps must be shorter than that."""
+TELLING_SPREAD = 0.12
+"""Spread that one gap a step must give for its absence to prove that gaps are shorter."""
 
 
 class Gaps(StrEnum):
@@ -33,16 +33,16 @@ class Gaps(StrEnum):
 
 
 def gap_kind(case: Case) -> Gaps:
-    """Judged by the spread of GPU utilisation against what a single gap a micro-step would show."""
+    """By the spread of GPU utilisation; a steady one proves short gaps only where a long one would show."""
     spread = mean_or_nan(case.evidence.sd[:, Metric.GPU_UTIL])
     if not np.isfinite(spread):
         return Gaps.UNCLEAR
     if spread > CERTAIN_SPREAD:
         return Gaps.LONG
+    if spread > STEADY_SPREAD:
+        return Gaps.UNCLEAR
     single = single_gap_spread(case)
-    if single is None or single < STEADY_SPREAD / MATCH:
-        return Gaps.UNCLEAR if case.training is not None or spread > STEADY_SPREAD else Gaps.SHORT
-    return Gaps.SHORT if spread < MATCH * single else Gaps.LONG
+    return Gaps.UNCLEAR if single is not None and single < TELLING_SPREAD else Gaps.SHORT
 
 
 def single_gap_spread(case: Case) -> float | None:

@@ -6,7 +6,7 @@ import numpy as np
 
 from mfu.api.causes import Actor, Cause, Explains
 from mfu.observe.assessment import EvidenceItem, Finding
-from mfu.observe.diagnosis.build import Blame, count, finding, fraction
+from mfu.observe.diagnosis.build import Blame, count, finding, fraction, known
 from mfu.observe.diagnosis.case import Case
 from mfu.observe.evidence import mean_or_nan
 from mfu.observe.readings import Floats, Metric
@@ -57,7 +57,7 @@ def power_or_thermal(case: Case) -> Finding | None:
         count("SM clock", clock / 1e6, "MHz"),
         fraction("share of the reference clock", ratio),
         count("power", evidence.average(Metric.POWER), "W"),
-        *_known("time throttled by heat or brake", events),
+        *known("time throttled by heat or brake", events),
     )
 
 
@@ -130,7 +130,3 @@ def bit_share(events: Floats, bits: int) -> float:
         return float("nan")
     masks = np.where(known, events, 0.0).astype(np.int64)
     return float(((masks & bits) != 0).sum() / known.sum())
-
-
-def _known(name: str, value: float) -> tuple[EvidenceItem, ...]:
-    return (fraction(name, value),) if np.isfinite(value) else ()

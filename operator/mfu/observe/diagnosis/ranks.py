@@ -60,6 +60,11 @@ def straggler(case: Case) -> Finding | None:
     )
 
 
+def even(evidence: Evidence) -> bool:
+    """All ranks are active for about as long: none is late, none waits."""
+    return bool(np.ptp(evidence.active) <= 2 * UNEVEN) if np.isfinite(evidence.active).all() else True
+
+
 def _late(evidence: Evidence) -> Suspect | None:
     """Its GPU has nothing to do while the others hold a collective open: active 52 % beside active 100 %."""
     active = evidence.active

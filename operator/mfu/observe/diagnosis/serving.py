@@ -7,10 +7,12 @@ from dataclasses import replace
 import numpy as np
 
 from mfu.api.causes import Actor, Cause, Explains
-from mfu.hardware.catalog import device_memory
+from mfu.hardware.catalog import device_bandwidth, device_memory, device_peak
+from mfu.hardware.types import BYTES_PER_VALUE
 from mfu.observe.assessment import Finding
 from mfu.observe.diagnosis.build import Blame, count, finding, fraction, graded
 from mfu.observe.diagnosis.case import Case
+from mfu.observe.diagnosis.waiting import short_of_requests
 from mfu.observe.progress import gauge
 from mfu.observe.readings import Gauge, Metric
 from mfu.predict.types import Inference
@@ -20,6 +22,10 @@ HEALTHY_DRAM = 0.50
 """Memory activity from which decode is at its limit in practice (about 0.8 of the peak is the most that DRAM gives)."""
 WEIGHT_BOUND = 0.60
 """Share of moved bytes that are weights from which doubling concurrency adds at least 43 % more tokens."""
+FEW = 0.10
+"""Share of the sequences that would balance compute and memory, below which the tensor cores are all but unused."""
+UNDERLOADED = 0.15
+"""Idle share from which a serving engine without a queue has too little to do."""
 FULL_CACHE = 0.95
 VARIABLE = 0.5
 """Coefficient of variation of running requests from which load, not the engine, sets the pace."""
@@ -57,7 +63,11 @@ def kv_cache_pressure(case: Case) -> Finding | None:
 def low_concurrency(case: Case) -> Finding | None:
     """Decode that moves the weights for too few sequences: more of them cost almost nothing."""
     inference = case.inference
-    if inference is None or not case.decoding:
+    if inference is None:
+        return None
+    if case.evidence.working < 1 - UNDERLOADED and short_of_requests(case):
+        return _underloaded(case)
+    if not case.decoding:
         return None
     running = _gauge(case, Gauge.RUNNING_REQUESTS)
     batch = float(np.mean(running)) if running else inference.concurrency
@@ -68,7 +78,7 @@ def low_concurrency(case: Case) -> Finding | None:
     room = _room(case, weights, cache)
     target = min(room, max(2 * batch, weights / max(cache, 1.0)))
     speedup = (target / batch) * (weights + batch * cache) / (weights + target * cache) if target > batch else 1.0
-    if share < WEIGHT_BOUND or speedup < 1.3:
+    if share < WEIGHT_BOUND or speedup < 1.3 or batch > FEW * _ridge(case, inference):
         return None
     blame = Blame(
         cause=Cause.LOW_CONCURRENCY,
@@ -85,6 +95,27 @@ def low_concurrency(case: Case) -> Finding | None:
         fraction("weights among the bytes moved", share),
         fraction("memory activity", case.evidence.average(Metric.DRAM_ACTIVE)),
     )
+
+
+def _underloaded(case: Case) -> Finding:
+    """The engine waits for requests: nothing is slow, there is too little to do."""
+    working = case.evidence.working
+    speedup = 1 / max(working, 0.05)
+    blame = Blame(
+        cause=Cause.LOW_CONCURRENCY,
+        explains=Explains.RUNTIME,
+        actor=Actor.TENANT,
+        confidence=graded(1 - working, UNDERLOADED, 0.7),
+        speedup=speedup,
+        action=f"send more requests to fewer replicas: this one works {100 * working:.0f} % of the time",
+    )
+    return finding(case, blame, fraction("GPU active", working))
+
+
+def _ridge(case: Case, inference: Inference) -> float:
+    """Sequences at which a decode step's products take as long as reading the weights: H200, BF16: 206."""
+    peak = device_peak(case.device, inference.precisions.compute) or 0.0
+    return peak * BYTES_PER_VALUE[inference.precisions.weights] / 2 / device_bandwidth(case.device)
 
 
 def bandwidth_bound(case: Case) -> Finding | None:

@@ -18,9 +18,9 @@ IDLE = 0.06
 """Share of time without work from which a training GPU is said to wait; healthy recordings idle 0.1 to 1.2 %."""
 ALLOCATED_IDLE = 0.03
 """Active share below which nothing is running at all."""
-THIN_SM = 0.80
+THIN_SM = 0.82
 """SM activity while active below which kernels do not fill the GPU: 0.67 launch-bound, 0.86 to 0.96 healthy."""
-THIN_TENSOR = 0.25
+THIN_TENSOR = 0.40
 
 
 def idle_allocation(case: Case) -> Finding | None:
@@ -79,9 +79,9 @@ def _starved(case: Case, idle: float) -> bool:
 
 
 def thin_kernels(case: Case) -> bool:
-    """Active SMs are few and tensor cores quiet while anything runs: kernels do not fill the GPU."""
+    """Tensor cores quiet and SMs few (where that is read) while anything runs: kernels do not fill the GPU."""
     full, tensor = case.evidence.busy(Metric.SM_ACTIVE), case.evidence.busy(Metric.TENSOR_ACTIVE)
-    return bool(np.isfinite(full) and full < THIN_SM and tensor < THIN_TENSOR)
+    return bool(tensor < THIN_TENSOR and not full >= THIN_SM)
 
 
 def _reported_wait(case: Case) -> float | None:
@@ -92,7 +92,7 @@ def _reported_wait(case: Case) -> float | None:
 def host_overhead(case: Case) -> Finding | None:
     """Many short gaps between kernels that do fill the GPU: the host launches them more slowly than they finish."""
     idle = case.evidence.idle
-    if not np.isfinite(idle) or idle < IDLE or gap_kind(case) is not Gaps.SHORT or _short_of_requests(case):
+    if not np.isfinite(idle) or idle < IDLE or gap_kind(case) is not Gaps.SHORT or short_of_requests(case):
         return None
     blame = Blame(
         cause=Cause.HOST_OVERHEAD,
@@ -110,7 +110,7 @@ def host_overhead(case: Case) -> Finding | None:
     )
 
 
-def _short_of_requests(case: Case) -> bool:
+def short_of_requests(case: Case) -> bool:
     """Serving that idles because nobody asks is not the host's fault."""
     if case.inference is None:
         return False
