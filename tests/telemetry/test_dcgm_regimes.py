@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from mfu.observe.readings import GPUKey, GPURound, Metric, SourceState
 from mfu.telemetry.dcgm import read_once
 

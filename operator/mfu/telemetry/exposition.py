@@ -28,10 +28,10 @@ class Sample:
 
 @dataclass(slots=True)
 class Scan:
-    """What a body held: the wanted samples, and how many lines could not be read."""
+    """What a body held: the wanted samples, and the wanted names of which some line could not be read."""
 
     samples: list[Sample] = field(default_factory=list)
-    malformed: int = 0
+    malformed: set[bytes] = field(default_factory=set)
     truncated: bool = False
 
 
@@ -94,22 +94,17 @@ def _cached_labels(text: bytes) -> Mapping[str, str] | None:
 
 
 def scan(body: bytes, wanted: Container[bytes]) -> Scan:
-    """Samples of the wanted metric names. Lines that cannot be read are counted, never guessed at."""
+    """Samples of the wanted metric names. Lines that cannot be read are reported by name, never guessed at."""
     result = Scan()
     lines, result.truncated = whole_lines(body)
     for line in lines:
         head, brace, rest = line.partition(b"{")
-        if brace:
-            if head.strip() not in wanted:
-                continue
-            sample = _labelled(head.strip(), rest)
-        else:
-            name, _, value = line.strip().partition(b" ")
-            if name not in wanted:
-                continue
-            sample = _plain(name, value)
+        name, _, value = (head.strip(), b"", b"") if brace else line.strip().partition(b" ")
+        if name not in wanted:
+            continue
+        sample = _labelled(name, rest) if brace else _plain(name, value)
         if sample is None:
-            result.malformed += 1
+            result.malformed.add(name)
         else:
             result.samples.append(sample)
     return result

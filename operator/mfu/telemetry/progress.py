@@ -72,6 +72,9 @@ def _report_counters(series: Series) -> dict[Counter, float]:
 
 
 def _why(series: Series, metric: str) -> tuple[str, str]:
-    if series.malformed or series.names():
-        return f"{metric} has no usable value", "serve it as a finite, non-negative counter"
+    if series.names() & {metric, f"{metric}_total"}:
+        return (
+            f"{metric} has no usable value",
+            "serve it as a finite, non-negative counter, each line ended by a newline",
+        )
     return f"{metric} is not served", "check spec.progress.metric, port and path"

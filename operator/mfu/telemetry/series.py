@@ -10,14 +10,16 @@ from mfu.telemetry.blanks import is_blank
 from mfu.telemetry.exposition import Sample, scan
 
 _LabelSet = frozenset[tuple[str, str]]
+_BROKEN: _LabelSet = frozenset({("", "broken")})
 
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """Samples by name. A name is unknown (None) when it is absent or any of its samples is NaN, blank or negative."""
+    """Samples by name. A name is unknown (None) when it is absent or any of its lines is malformed, NaN or negative:
+    a sum over what is left would be a wrong number.
+    """
 
     by_name: dict[str, dict[_LabelSet, float]]
-    malformed: int = 0
 
     def names(self) -> frozenset[str]:
         return frozenset(self.by_name)
@@ -45,7 +47,7 @@ class Series:
 
 
 def _selected(found: dict[_LabelSet, float], where: tuple[str, str] | None) -> list[tuple[_LabelSet, float]]:
-    return [item for item in found.items() if where is None or where in item[0]]
+    return [item for item in found.items() if where is None or where in item[0] or item[0] == _BROKEN]
 
 
 def _sum(samples: list[tuple[_LabelSet, float]], ignoring: Collection[str]) -> float | None:
@@ -63,12 +65,15 @@ def _good(value: float) -> bool:
 
 
 def read(body: bytes, names: Iterable[str]) -> Series:
-    """Scan a body for these names. The same series twice with two values makes it unknown."""
+    """Scan a body for these names. The same series twice with two values makes it unknown, as does a cut body all."""
     scanned = scan(body, frozenset(name.encode() for name in names))
     by_name: dict[str, dict[_LabelSet, float]] = {}
     for sample in scanned.samples:
         _add(by_name.setdefault(sample.name.decode(), {}), sample)
-    return Series(by_name, scanned.malformed)
+    broken = set(by_name) if scanned.truncated else {name.decode() for name in scanned.malformed}
+    for name in broken:
+        by_name.setdefault(name, {})[_BROKEN] = float("nan")
+    return Series(by_name)
 
 
 def _add(found: dict[_LabelSet, float], sample: Sample) -> None:

@@ -108,8 +108,8 @@ class TableText:
                 tail = line[start + length :]
                 place += 1
             else:
-                inside, _, tail = line[start:].rpartition(b"}")
-                row = self._remember(inside)
+                inside, brace, tail = line[start:].rpartition(b"}")
+                row = self._remember(inside) if brace else _MALFORMED
                 place = self._place.get(inside, -1) + 1
             if row < 0:
                 found.malformed += row == _MALFORMED

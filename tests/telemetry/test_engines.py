@@ -1,0 +1,135 @@
+"""Serving engines: prefill and decode apart, cached and rejected tokens not counted, ranks not added up."""
+
+from __future__ import annotations
+
+import pytest
+
+from mfu.observe.readings import Counter, Gauge
+from mfu.telemetry.engines import read_engine
+from mfu.telemetry.errors import NotExposition
+from mfu.telemetry.progress import Pod
+
+POD = Pod("team-b", "svc-0")
+
+VLLM = b"""# TYPE vllm:prompt_tokens_total counter
+vllm:prompt_tokens_total{engine="0",model_name="m"} 1000.0
+vllm:prompt_tokens_total{engine="1",model_name="m"} 500.0
+vllm:prompt_tokens_cached_total{engine="0",model_name="m"} 400.0
+vllm:prompt_tokens_cached_total{engine="1",model_name="m"} 0.0
+vllm:generation_tokens_total{engine="0",model_name="m"} 70.0
+vllm:generation_tokens_total{engine="1",model_name="m"} 30.0
+vllm:spec_decode_num_draft_tokens_total{engine="0",model_name="m"} 999.0
+vllm:spec_decode_num_accepted_tokens_total{engine="0",model_name="m"} 55.0
+vllm:num_requests_running{engine="0",model_name="m"} 7.0
+vllm:num_requests_running{engine="1",model_name="m"} 5.0
+vllm:num_requests_waiting{engine="0",model_name="m"} 2.0
+vllm:kv_cache_usage_perc{engine="0",model_name="m"} 0.5
+vllm:kv_cache_usage_perc{engine="1",model_name="m"} 0.9
+vllm:num_preemptions_total{engine="0",model_name="m"} 3.0
+vllm:iteration_tokens_total_sum{engine="0",model_name="m"} 12345.0
+"""
+
+SGLANG = b"""sglang:prompt_tokens_total{model_name="m",tp_rank="0",pp_rank="0",dp_rank="0"} 800
+sglang:prompt_tokens_total{model_name="m",tp_rank="1",pp_rank="0",dp_rank="0"} 800
+sglang:prompt_tokens_total{model_name="m",tp_rank="0",pp_rank="0",dp_rank="1"} 200
+sglang:cached_tokens_total{model_name="m",tp_rank="0",pp_rank="0",dp_rank="0",cache_source="device"} 100
+sglang:cached_tokens_total{model_name="m",tp_rank="1",pp_rank="0",dp_rank="0",cache_source="device"} 100
+sglang:cached_tokens_total{model_name="m",tp_rank="0",pp_rank="0",dp_rank="0",cache_source="host"} 50
+sglang:generation_tokens_total{model_name="m",tp_rank="0",pp_rank="0",dp_rank="0"} 60
+sglang:generation_tokens_total{model_name="m",tp_rank="1",pp_rank="0",dp_rank="0"} 60
+sglang:num_running_reqs{model_name="m",tp_rank="0"} 4
+sglang:num_running_reqs{model_name="m",tp_rank="1"} 4
+sglang:token_usage{model_name="m",tp_rank="0"} 0.25
+"""
+
+TGI = b"""tgi_request_generated_tokens_sum 640
+tgi_request_generated_tokens_count 10
+tgi_request_input_length_sum 20480
+tgi_batch_current_size 6
+tgi_queue_size 1
+"""
+
+TRTLLM = b"""trtllm_prompt_tokens_total{model_name="m",engine_type="trtllm"} 900
+trtllm_prompt_cached_tokens_total{model_name="m",engine_type="trtllm"} 100
+trtllm_generation_tokens_total{model_name="m",engine_type="trtllm"} 90
+trtllm_num_requests_running{model_name="m",engine_type="trtllm"} 3
+trtllm_kv_cache_utilization{model_name="m",engine_type="trtllm"} 0.1
+"""
+
+TRITON_TRTLLM = b"""nv_inference_pending_request_count{model="m",version="1"} 4
+nv_llm_output_token_len_sum{model="m",response_metric_type="total_output_tokens",version="1"} 512
+nv_llm_input_token_len_sum{model="m",response_metric_type="total_input_tokens",version="1"} 4096
+nv_trt_llm_request_metrics{model="m",request_type="scheduled",version="1"} 8
+nv_trt_llm_request_metrics{model="m",request_type="waiting",version="1"} 2
+nv_trt_llm_request_metrics{model="m",request_type="max",version="1"} 512
+nv_trt_llm_kv_cache_block_metrics{kv_cache_block_type="fraction",model="m",version="1"} 0.3
+nv_trt_llm_kv_cache_block_metrics{kv_cache_block_type="max",model="m",version="1"} 9000
+"""
+
+DYNAMO = b"""dynamo_frontend_output_tokens_total{model="m"} 300
+dynamo_frontend_input_sequence_tokens_sum{model="m"} 5000
+dynamo_frontend_cached_tokens_sum{model="m"} 1000
+dynamo_frontend_inflight_requests{model="m"} 12
+dynamo_frontend_queued_requests{model="m"} 1
+"""
+
+PREFILL, DECODE = Counter.PREFILL_TOKENS, Counter.DECODE_TOKENS
+RUNNING, WAITING, KV = Gauge.RUNNING_REQUESTS, Gauge.WAITING_REQUESTS, Gauge.KV_CACHE_USAGE
+
+
+@pytest.mark.parametrize(
+    ("body", "name", "counters", "gauges"),
+    [
+        (VLLM, "vLLM", {PREFILL: 1100, DECODE: 100}, {RUNNING: 12, WAITING: 2, KV: 0.9, Gauge.PREEMPTIONS: 3}),
+        (SGLANG, "SGLang", {PREFILL: 850, DECODE: 60}, {RUNNING: 4, KV: 0.25}),
+        (TGI, "TGI", {DECODE: 640}, {RUNNING: 6, WAITING: 1}),
+        (TRTLLM, "TensorRT-LLM", {PREFILL: 800, DECODE: 90}, {RUNNING: 3, KV: 0.1}),
+        (TRTLLM.replace(b"trtllm_", b"trtllm:"), "TensorRT-LLM", {PREFILL: 800, DECODE: 90}, {RUNNING: 3, KV: 0.1}),
+        (TRITON_TRTLLM, "Triton TensorRT-LLM backend", {DECODE: 512}, {RUNNING: 8, WAITING: 2, KV: 0.3}),
+        (b"nv_inference_pending_request_count 4\n", "Triton", {}, {WAITING: 4}),
+        (DYNAMO, "Dynamo frontend", {PREFILL: 4000, DECODE: 300}, {RUNNING: 12, WAITING: 1}),
+        (DYNAMO + VLLM, "vLLM", {PREFILL: 1100, DECODE: 100}, {RUNNING: 12, WAITING: 2, KV: 0.9, Gauge.PREEMPTIONS: 3}),
+    ],
+)
+def test_each_engine(body: bytes, name: str, counters: dict[Counter, float], gauges: dict[Gauge, float]) -> None:
+    found = read_engine(body, POD, 5.0)
+    assert (found.source, found.namespace, found.pod, found.observed_at) == (name, "team-b", "svc-0", 5.0)
+    assert found.counters == counters
+    assert found.gauges == gauges
+    assert not found.scope_total
+
+
+def test_tokens_that_were_computed_here_are_the_best_prefill() -> None:
+    by_source = b"""vllm:prompt_tokens_by_source_total{engine="0",source="local_compute"} 600.0
+vllm:prompt_tokens_by_source_total{engine="0",source="local_cache_hit"} 300.0
+vllm:prompt_tokens_by_source_total{engine="0",source="external_kv_transfer"} 600.0
+"""
+    assert read_engine(VLLM + by_source, POD, 0.0).counters[PREFILL] == 600
+
+
+def test_prefill_is_unknown_where_caching_is() -> None:
+    uncached = b"vllm:prompt_tokens_total 1000\nvllm:generation_tokens_total 5\n"
+    assert read_engine(uncached, POD, 0.0).counters == {DECODE: 5}
+    assert read_engine(uncached, POD, 0.0, prefix_caching=False).counters == {PREFILL: 1000, DECODE: 5}
+
+
+def test_older_vllm_counts_prefix_hits() -> None:
+    body = b"vllm:prompt_tokens_total 1000\nvllm:prefix_cache_hits_total 256\nvllm:generation_tokens_total 5\n"
+    assert read_engine(body, POD, 0.0).counters[PREFILL] == 744
+
+
+@pytest.mark.parametrize("value", ["NaN", "-5", "+Inf", "9223372036854775808", "bogus", "1_0"])
+def test_a_broken_counter_is_unknown(value: str) -> None:
+    body = VLLM.replace(b"} 30.0\n", f"}} {value}\n".encode())
+    assert read_engine(body, POD, 0.0).counters == {PREFILL: 1100}
+
+
+def test_a_cut_body_counts_nothing() -> None:
+    assert read_engine(VLLM[: VLLM.index(b"} 30.0") + 3], POD, 0.0).counters == {}
+
+
+def test_a_body_of_no_engine_is_refused() -> None:
+    with pytest.raises(NotExposition) as refused:
+        read_engine(b"up 1\n", POD, 0.0)
+    assert refused.value.source == "team-b/svc-0"
+    assert "spec.progress" in refused.value.fix

@@ -1,0 +1,103 @@
+"""The counter that `spec.progress` declares, and the loop's own reporter behind it."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from mfu import report
+from mfu.observe.readings import Counter, Gauge
+from mfu.telemetry.errors import NotExposition
+from mfu.telemetry.progress import Declared, Pod, declared
+
+POD = Pod("team-a", "llama-0")
+
+
+@pytest.mark.parametrize(
+    ("body", "what", "counter", "value"),
+    [
+        (b"train_tokens_total 1.5e+12\n", Declared("train_tokens_total"), Counter.TRAINED_TOKENS, 1.5e12),
+        (b"# TYPE t counter\nt_total 7\n", Declared("t", "Steps"), Counter.STEPS, 7),
+        (b't{rank="0"} 7\nt{rank="1"} 8\n', Declared("t", "Samples", "PerRank"), Counter.TRAINED_SAMPLES, 15),
+        (b"my:tokens 9 1700000000000\n", Declared("my:tokens"), Counter.TRAINED_TOKENS, 9),
+        (b"out_total 9\n", Declared("out_total", counter=Counter.DECODE_TOKENS), Counter.DECODE_TOKENS, 9),
+        (b'  t{ a = "b" , } 3 \n', Declared("t"), Counter.TRAINED_TOKENS, 3),
+        (b't{a="}"} 3 # {trace="x"} 5\n', Declared("t"), Counter.TRAINED_TOKENS, 3),
+    ],
+)
+def test_declared_counter(body: bytes, what: Declared, counter: Counter, value: float) -> None:
+    found = declared(body, POD, 3.0, what)
+    assert found.counters == {counter: value}
+    assert (found.pod, found.observed_at, found.scope_total) == ("llama-0", 3.0, what.scope == "Total")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"", b"other 1\n", b"t NaN\n", b"t -1\n", b"t 1e999\n", b't{rank="0"} 7\nt{rank="1"} x\n', b"t 12", b"t 1\nt 2\n",
+    ],
+)  # fmt: skip
+def test_an_unusable_counter_is_refused(body: bytes) -> None:
+    with pytest.raises(NotExposition):
+        declared(body, POD, 0.0, Declared("t"))
+
+
+def test_an_unknown_unit_is_named() -> None:
+    with pytest.raises(ValueError, match=r"progress\.unit 'Bytes'"):
+        declared(b"t 1\n", POD, 0.0, Declared("t", "Bytes"))
+
+
+def test_a_reporting_loop_is_read_with_its_waits() -> None:
+    reporter = report.Reporter(port=0, host="127.0.0.1", serve=True)
+    try:
+        reporter.step(tokens=4096, samples=2, data_wait_seconds=0.25)
+        reporter.step(tokens=4096, samples=2, data_wait_seconds=0.5, communication_wait_seconds=0.125)
+        with urllib.request.urlopen(f"http://127.0.0.1:{reporter.port}/metrics", timeout=5) as answer:
+            found = declared(answer.read(), POD, 1.0, Declared("train_tokens_total"))
+    finally:
+        reporter.close()
+    assert found.counters == {
+        Counter.TRAINED_TOKENS: 8192,
+        Counter.TRAINED_SAMPLES: 4,
+        Counter.STEPS: 2,
+        Counter.DATA_WAIT_SECONDS: 0.75,
+        Counter.COMMUNICATION_WAIT_SECONDS: 0.125,
+    }
+    assert 0 <= found.gauges[Gauge.STEP_SECONDS] < 5
+
+
+def test_only_rank_zero_serves(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RANK", "3")
+    reporter = report.Reporter(port=0)
+    reporter.step(tokens=1)
+    assert not hasattr(reporter, "port")
+    reporter.close()
+
+
+def test_a_taken_port_warns_and_never_stops_the_loop() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        with pytest.warns(UserWarning, match="does not serve"):
+            reporter = report.Reporter(port=taken.getsockname()[1], host="127.0.0.1", serve=True)
+        reporter.step(tokens=1)
+    assert "train_tokens_total 1.0" in reporter.text()
+
+
+def test_the_file_runs_alone_without_any_package(tmp_path: Path) -> None:
+    copied = tmp_path / "report.py"
+    copied.write_bytes(Path(report.__file__).read_bytes())
+    loop = tmp_path / "loop.py"
+    loop.write_text(
+        f"import sys\nsys.path.insert(0, {str(tmp_path)!r})\nfrom report import Reporter\n"
+        "r = Reporter(port=0, host='127.0.0.1')\nr.step(tokens=5)\nprint(r.text(), end='')\n"
+        "assert not any(name.split('.')[0] in ('mfu', 'numpy', 'aiohttp') for name in sys.modules)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-S", "-I", str(loop)], capture_output=True, text=True, timeout=30, check=False, env={}
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "train_tokens_total 5.0" in done.stdout
