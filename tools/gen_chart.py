@@ -135,8 +135,8 @@ def config_schema() -> Schema:
     raw = Config.model_json_schema(by_alias=True)
     schema: Schema = _inlined(raw, raw.get("$defs", {}))
     for section, pattern in _ADDRESS_PATTERNS.items():
-        for option in schema["properties"][section]["properties"]["urlTemplate"]["anyOf"]:
-            option |= {"pattern": pattern} if option["type"] == "string" else {}
+        address = {"type": "string", "pattern": pattern}
+        schema["properties"][section]["properties"]["urlTemplate"] = {"anyOf": [address, {"type": "null"}]}
     return schema
 
 
