@@ -2,50 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from e2e.cluster import ClusterAccess, ControlPlane
+from e2e.cluster import ControlPlane
 from e2e.cluster.binaries import Progress, ensure_binaries
 from e2e.stories.programs import InstalledOperator, SimulatedFleet
 from e2e.stories.resources import example, install_definitions
 
 
+class Stage:
+    """A control plane with the definitions and a policy, on which a story plays; it may be broken at will."""
+
+    def __init__(self, plane: ControlPlane, helm: Path, folder: Path, running: ExitStack) -> None:
+        self.plane = plane
+        self._helm = helm
+        self._folder = folder
+        self._running = running
+
+    def fleet(self, nodes: str) -> SimulatedFleet:
+        """Start a simulated fleet, such as `H100-SXM5=4`; it ends with the story."""
+        simulated = SimulatedFleet(self.plane, self._folder, nodes=nodes)
+        self._running.callback(simulated.stop)
+        simulated.start()
+        return simulated
+
+    def operator(self, fleet: SimulatedFleet) -> InstalledOperator:
+        """Install an operator that reads this fleet; it ends with the story."""
+        installed = InstalledOperator.install(self.plane, self._helm, self._folder, fleet.operator_settings())
+        return self._running.enter_context(installed)
+
+
+@pytest.fixture(scope="module")
+def shared_stage(
+    request: pytest.FixtureRequest, cluster_progress: Progress, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Stage]:
+    """One stage for the stories of a file."""
+    yield from _stage(request, cluster_progress, tmp_path_factory.mktemp("stage"))
+
+
 @pytest.fixture
-def own_plane(request: pytest.FixtureRequest, cluster_progress: Progress) -> Iterator[ControlPlane]:
-    """A control plane for this story alone, with the definitions and a policy: it may be broken at will."""
+def stage(request: pytest.FixtureRequest, cluster_progress: Progress, tmp_path: Path) -> Iterator[Stage]:
+    """A stage for one story."""
+    yield from _stage(request, cluster_progress, tmp_path)
+
+
+def _stage(request: pytest.FixtureRequest, progress: Progress, folder: Path) -> Iterator[Stage]:
+    helm = ensure_binaries(["helm"], progress=progress)["helm"]
     failed_before = request.session.testsfailed
-    with ControlPlane.start(progress=cluster_progress) as plane:
+    with ControlPlane.start(progress=progress) as plane, ExitStack() as running:
         install_definitions(plane)
         plane.apply(example("policy"))
-        yield plane
+        yield Stage(plane, helm, folder, running)
         plane.keep_logs = request.session.testsfailed > failed_before
-
-
-@pytest.fixture
-def fleet(own_plane: ControlPlane, tmp_path: Path) -> Iterator[SimulatedFleet]:
-    """Four nodes of eight H100 each."""
-    simulated = SimulatedFleet(own_plane, tmp_path, nodes="H100-SXM5=4")
-    simulated.start()
-    try:
-        yield simulated
-    finally:
-        simulated.stop()
-
-
-@pytest.fixture
-def start_operator(
-    tmp_path: Path, cluster_progress: Progress
-) -> Iterator[Callable[[ClusterAccess, SimulatedFleet], InstalledOperator]]:
-    """Installs an operator that reads this fleet, and stops it at the end."""
-    helm = ensure_binaries(["helm"], progress=cluster_progress)["helm"]
-    with ExitStack() as running:
-
-        def start(cluster: ClusterAccess, fleet: SimulatedFleet) -> InstalledOperator:
-            settings = fleet.operator_settings()
-            return running.enter_context(InstalledOperator.install(cluster, helm, tmp_path, settings))
-
-        yield start

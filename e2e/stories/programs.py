@@ -57,10 +57,16 @@ class SimulatedFleet:
         """End it, its nodes included."""
         self.child.stop(grace_seconds=20)
 
-    def break_telemetry(self, kind: str) -> None:
-        """Switch a telemetry fault on for every exporter and workload (`refused`, `nan`, `error-500`, …)."""
-        body = json.dumps({"kind": kind}).encode()
-        request = urllib.request.Request(f"{self.url}/faults", data=body, method="POST")
+    def break_telemetry(self, kind: str, *, target: str = "") -> None:
+        """Switch a telemetry fault on (`refused`, `nan`, …) for a node, a `namespace/pod`, or everything."""
+        self._faults("POST", json.dumps({"kind": kind, "target": target}).encode())
+
+    def mend_telemetry(self) -> None:
+        """Switch all telemetry faults off."""
+        self._faults("DELETE", None)
+
+    def _faults(self, method: str, body: bytes | None) -> None:
+        request = urllib.request.Request(f"{self.url}/faults", data=body, method=method)
         with urllib.request.urlopen(request, timeout=10):
             return
 

@@ -33,8 +33,8 @@ def training_workload(name: str) -> dict[str, Any]:
     return document
 
 
-def training_job(name: str, *, mfu: float = 0.4) -> dict[str, Any]:
-    """A Job of one pod on eight GPUs; the simulator lets it reach `mfu`."""
+def training_job(name: str, *, mfu: float = 0.4, node: str | None = None) -> dict[str, Any]:
+    """A Job of one pod on eight GPUs (of `node` where one is named); the simulator lets it reach `mfu`."""
     container = {"name": "train", "image": "none", "resources": {"limits": {"nvidia.com/gpu": str(GPUS_PER_NODE)}}}
     annotations = {
         "sim.mfu.gpuaas.io/mode": "Training",
@@ -42,9 +42,10 @@ def training_job(name: str, *, mfu: float = 0.4) -> dict[str, Any]:
         "sim.mfu.gpuaas.io/model": "llama-3.1-8b",
         "sim.mfu.gpuaas.io/sequence-length": "8192",
     }
+    selector = {"kubernetes.io/hostname": node} if node else {}
     template = {
         "metadata": {"annotations": annotations},
-        "spec": {"restartPolicy": "Never", "containers": [container]},
+        "spec": {"restartPolicy": "Never", "containers": [container], "nodeSelector": selector},
     }
     return {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name}, "spec": {"template": template}}
 
@@ -68,14 +69,22 @@ def summary_says(cluster: ClusterAccess, name: str, namespace: str, *fields: str
     return all(summary.get(field, "Unknown") != "Unknown" for field in fields)
 
 
-def wait_running(cluster: ClusterAccess, job: str, namespace: str, *, within_seconds: float = 30.0) -> None:
-    """Return once the Job's pod runs on a node."""
+def wait_running(cluster: ClusterAccess, job: str, namespace: str, *, within_seconds: float = 30.0) -> str:
+    """The name of the Job's pod, once it runs on a node."""
 
-    def running() -> bool:
+    def running() -> str | None:
         pods = cluster.get("pods", "-n", namespace, "-l", f"job-name={job}")["items"]
-        return any(pod["status"].get("phase") == "Running" and pod["spec"].get("nodeName") for pod in pods)
+        bound = [pod for pod in pods if pod["status"].get("phase") == "Running" and pod["spec"].get("nodeName")]
+        return str(bound[0]["metadata"]["name"]) if bound else None
 
-    wait_until(running, what=f"running pod of Job {job}", within_seconds=within_seconds)
+    found = wait_until(running, what=f"running pod of Job {job}", within_seconds=within_seconds)
+    assert found is not None
+    return found
+
+
+def condition(status: dict[str, Any], kind: str) -> dict[str, Any]:
+    """One condition of a status; empty when it is not there."""
+    return next((each for each in status.get("conditions", []) if each["type"] == kind), {})
 
 
 def resource_versions(cluster: ClusterAccess, *kinds: str) -> dict[str, str]:

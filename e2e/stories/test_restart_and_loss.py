@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
 
 import pytest
 
-from e2e.cluster import ClusterAccess, ControlPlane, wait_until
-from e2e.stories.programs import InstalledOperator, SimulatedFleet
+from e2e.cluster import ControlPlane, wait_until
+from e2e.stories.conftest import Stage
+from e2e.stories.programs import InstalledOperator
 from e2e.stories.resources import (
     fleet_report,
     resource_versions,
@@ -22,81 +22,80 @@ from e2e.stories.resources import (
 
 pytestmark = [pytest.mark.e2e, pytest.mark.owns_control_plane]
 
-StartOperator = Callable[[ClusterAccess, SimulatedFleet], InstalledOperator]
-
 
 def test_the_operator_works_on_after_the_api_server_was_restarted(
-    own_plane: ControlPlane, fleet: SimulatedFleet, start_operator: StartOperator
+    stage: Stage,
 ) -> None:
-    namespace = own_plane.new_namespace("restart")
-    _run_workload(own_plane, "first", namespace)
-    operator = start_operator(own_plane, fleet)
-    _wait_observed(own_plane, "first", namespace)
+    plane, fleet = stage.plane, stage.fleet("H100-SXM5=4")
+    namespace = plane.new_namespace("restart")
+    _run_workload(plane, "first", namespace)
+    operator = stage.operator(fleet)
+    _wait_observed(plane, "first", namespace)
     before = operator.pod.pid
 
-    own_plane.restart_apiserver(crash=True)
+    plane.restart_apiserver(crash=True)
 
-    _run_workload(own_plane, "second", namespace)
-    _wait_observed(own_plane, "second", namespace)
+    _run_workload(plane, "second", namespace)
+    _wait_observed(plane, "second", namespace)
     assert operator.pod.pid == before
     assert operator.pod.ready
     assert operator.pod.failure is None
-    own_plane.kubectl("delete", "modelworkload,job", "first", "-n", namespace)
+    plane.kubectl("delete", "modelworkload,job", "first", "-n", namespace)
     wait_until(
-        lambda: fleet_report(own_plane).get("totals", {}).get("allocatedGPUs") == 8,
+        lambda: fleet_report(plane).get("totals", {}).get("allocatedGPUs") == 8,
         what="fleet report without the deleted Job",
         within_seconds=30,
     )
 
 
 def test_nodes_that_vanished_while_the_watch_was_cut_are_gone_from_decisions(
-    own_plane: ControlPlane, fleet: SimulatedFleet, start_operator: StartOperator
+    stage: Stage,
 ) -> None:
-    namespace = own_plane.new_namespace("vanish")
-    own_plane.apply(training_workload("waiting"), namespace=namespace)
-    operator = start_operator(own_plane, fleet)
-    chosen = wait_until(lambda: _node_decided(own_plane, namespace), what="placement on a node")
+    plane, fleet = stage.plane, stage.fleet("H100-SXM5=4")
+    namespace = plane.new_namespace("vanish")
+    plane.apply(training_workload("waiting"), namespace=namespace)
+    operator = stage.operator(fleet)
+    chosen = wait_until(lambda: _node_decided(plane, namespace), what="placement on a node")
     assert chosen is not None
-    assert fleet_report(own_plane)["totals"]["gpus"] == 32
+    assert fleet_report(plane)["totals"]["gpus"] == 32
 
-    with own_plane.second_apiserver() as second:
-        own_plane.stop_apiserver(crash=True)
+    with plane.second_apiserver() as second:
+        plane.stop_apiserver(crash=True)
         others = [node["metadata"]["name"] for node in second.get("nodes")["items"]]
         others.remove(chosen)
         second.kubectl("delete", "node", chosen, others[0])
-        own_plane.start_apiserver()
+        plane.start_apiserver()
 
     wait_until(
-        lambda: fleet_report(own_plane).get("totals", {}).get("gpus") == 16,
+        lambda: fleet_report(plane).get("totals", {}).get("gpus") == 16,
         what="fleet report of the two nodes left",
         within_seconds=60,
     )
     wait_until(
-        lambda: _node_decided(own_plane, namespace) in {*others[1:]}, what="placement on a node left", within_seconds=30
+        lambda: _node_decided(plane, namespace) in {*others[1:]}, what="placement on a node left", within_seconds=30
     )
-    said = json.dumps([own_plane.get("modelworkload", "waiting", "-n", namespace), fleet_report(own_plane)])
+    said = json.dumps([plane.get("modelworkload", "waiting", "-n", namespace), fleet_report(plane)])
     assert chosen not in said
     assert others[0] not in said
     assert operator.metric("mfu_operator_objects", kind="nodes") == 2
 
 
 def test_killed_and_restarted_with_inputs_frozen_it_writes_nothing(
-    own_plane: ControlPlane, fleet: SimulatedFleet, start_operator: StartOperator
+    stage: Stage,
 ) -> None:
-    namespace = own_plane.new_namespace("frozen")
-    _run_workload(own_plane, "steady", namespace)
-    own_plane.apply(training_workload("waiting"), namespace=namespace)
-    operator = start_operator(own_plane, fleet)
-    _wait_observed(own_plane, "steady", namespace)
+    plane, fleet = stage.plane, stage.fleet("H100-SXM5=4")
+    namespace = plane.new_namespace("frozen")
+    _run_workload(plane, "steady", namespace)
+    plane.apply(training_workload("waiting"), namespace=namespace)
+    operator = stage.operator(fleet)
+    _wait_observed(plane, "steady", namespace)
     fleet.break_telemetry("refused")
-    wait_until(
-        lambda: not summary_says(own_plane, "steady", namespace, "observed"), what="unknown MFU", within_seconds=60
-    )
-    before = _settled(own_plane, operator)
+    wait_until(lambda: not summary_says(plane, "steady", namespace, "observed"), what="unknown MFU", within_seconds=60)
+    before = _settled(plane, operator)
 
     operator.pod.kill()
-    _a_new_job_is_scheduled_and_goes(own_plane, namespace)
-    assert _versions(own_plane) == before
+    _a_new_job_is_scheduled_and_goes(plane, namespace)
+    assert _versions(plane) == before
     operator.pod.start()
     operator.pod.wait_ready(within_seconds=90)
     operator.wait_for_cycles(1)
@@ -104,7 +103,7 @@ def test_killed_and_restarted_with_inputs_frozen_it_writes_nothing(
 
     assert operator.metric("mfu_operator_leader") == 1
     operator.wait_for_cycles(1)
-    assert _versions(own_plane) == before
+    assert _versions(plane) == before
 
 
 def _run_workload(plane: ControlPlane, name: str, namespace: str) -> None:
