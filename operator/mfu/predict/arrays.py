@@ -152,6 +152,12 @@ class Stack(Columns):
     """1 compiled or hand-fused elementwise operators, 0 one kernel each."""
     gradient_bytes: Array
     """Bytes of one gradient as it is reduced."""
+    kept_gradient_bytes: Array
+    """Bytes of gradient that a parameter holds at the peak, a second copy in the weights' type included."""
+    weight_gathers: Array
+    """Collectives per layer in which sharded weights are gathered after the update; 0 where they are bucketed."""
+    keeps_gathered: Array
+    """1 where the gathered inputs of both blocks stay in memory under sequence parallelism."""
     balances_head: Array
     """1 where the head counts as layers when stages are cut."""
     seconds_per_layer: Array

@@ -107,7 +107,7 @@ def _fastest(setup: Training, placement: Placement, tunable: frozenset[Tunable])
 
 def _least_changed(ranked: Ranked, best: int, declared: Layout) -> int:
     """Of the layouts within a hair of the best, the one that changes the fewest fields of the declared one."""
-    seconds = ranked.step.seconds
+    seconds = ranked.ranking_seconds
     close = ranked.fits & (seconds <= seconds[best] * (1.0 + _HAIR))
     layout = ranked.case.layout
     changed = np.zeros(len(seconds))

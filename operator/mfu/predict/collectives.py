@@ -34,9 +34,9 @@ def group(machine: Machine, size: Array, stride: Array) -> Group:
     return Group(size, np.minimum(size, room))
 
 
-def bandwidth(machine: Machine, members: Group) -> Array:
+def bandwidth(machine: Machine, c: Constants, members: Group) -> Array:
     """Bytes/s that one GPU sends in a ring over the group: NVLink alone, or the slower of it and the adapters."""
-    across = machine.network * members.local
+    across = machine.network * members.local ** c["rail_power"]
     return np.where(members.nodes > 1.0, np.minimum(machine.link, across), machine.link)
 
 
@@ -46,15 +46,15 @@ def half_ring_seconds(machine: Machine, c: Constants, members: Group, size_bytes
     1 GB over 8 GPUs at 300 GB/s: 7/8 · 1e9 / 300e9 = 2.92 ms and the latency.
     """
     steps = np.maximum(members.size - 1.0, 0.0)
-    moved = size_bytes * steps / np.maximum(members.size, 1.0) / bandwidth(machine, members)
+    moved = size_bytes * steps / np.maximum(members.size, 1.0) / bandwidth(machine, c, members)
     return np.where(members.size > 1.0, moved + latency(machine, c, members), 0.0)
 
 
 def latency(machine: Machine, c: Constants, members: Group) -> Array:
-    """Launch of the collective and its hops: linear inside a node, logarithmic across (NCCL trees)."""
+    """Launch of the collective and the hops of its ring: all-gather and reduce-scatter have no tree in NCCL."""
     inside = machine.link_latency * (1.0 + c["hop_share"] * np.maximum(members.local - 1.0, 0.0))
-    across = machine.network_latency * np.log2(np.maximum(members.nodes, 1.0))
-    return inside + across
+    across = machine.network_latency * (members.size - 1.0)
+    return inside + np.where(members.nodes > 1.0, across, 0.0)
 
 
 def all_to_all_seconds(machine: Machine, c: Constants, members: Group, size_bytes: Array) -> Array:

@@ -28,6 +28,10 @@ class Engine:
     data_overlap: float = 1.0
     fused: bool = False
     gradient_bytes: float = 4.0
+    gradient_copy_bytes: float = 0.0
+    """Held beside the reduced gradient: engines that accumulate in fp32 but let autograd fill a bf16 gradient first."""
+    weight_gathers: float = 0.0
+    keeps_gathered: bool = False
     balances_head: bool = False
     master_weights: bool = True
     host_operations: float = 100.0
@@ -69,6 +73,9 @@ _ALL: Final = (
     Engine(
         "nanotron",
         data_overlap=0.0,
+        gradient_copy_bytes=2.0,
+        weight_gathers=9,
+        keeps_gathered=True,
         balances_head=True,
         host_operations=120,
         tensor_operations=4,
@@ -139,6 +146,9 @@ def stack_of(name: str | None, compiled: bool | None, c: Constants) -> Stack:
         "data_overlap": habits.data_overlap,
         "fused": fused,
         "gradient_bytes": habits.gradient_bytes,
+        "kept_gradient_bytes": habits.gradient_bytes + habits.gradient_copy_bytes,
+        "weight_gathers": habits.weight_gathers,
+        "keeps_gathered": habits.keeps_gathered,
         "balances_head": habits.balances_head,
         "seconds_per_layer": _operations(habits, compiled) * c["host_operation"],
         "tensor_operations": habits.tensor_operations,

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from mfu.predict.arrays import Array, Case, Layout, take_case
 from mfu.predict.constants import Constants
 from mfu.predict.memory import training_memory
+from mfu.predict.training.risk import ranking_seconds
 from mfu.predict.training.step import Step, step
 from mfu.predict.types import Parallelism, Recompute, Sharding
 
@@ -54,6 +55,7 @@ class Ranked:
 
     case: Case
     step: Step
+    ranking_seconds: Array
     memory_bytes: Array
     fits: NDArray[np.bool_]
 
@@ -61,7 +63,7 @@ class Ranked:
         """Index of the fastest layout that fits; ties go to the first."""
         if not bool(np.any(self.fits)):
             return None
-        return int(np.argmin(np.where(self.fits, self.step.seconds, np.inf)))
+        return int(np.argmin(np.where(self.fits, self.ranking_seconds, np.inf)))
 
 
 def cuts(limits: Limits) -> tuple[Parallelism, ...]:
@@ -147,12 +149,13 @@ def evaluate(case: Case, layouts: Layout, c: Constants) -> Ranked:
     """Step time and memory of every layout; those that do not fit with some headroom are kept, and marked."""
     rows = replace(case, layout=layouts)
     memory = training_memory(rows, c).total
-    return Ranked(rows, step(rows, c), memory, memory <= case.machine.memory * c["headroom"])
+    found = step(rows, c)
+    return Ranked(rows, found, ranking_seconds(rows, found, c), memory, memory <= case.machine.memory * c["headroom"])
 
 
 def top(ranked: Ranked, count: int) -> NDArray[np.intp]:
     """Indices of the fastest layouts that fit, best first."""
-    seconds = np.where(ranked.fits, ranked.step.seconds, np.inf)
+    seconds = np.where(ranked.fits, ranked.ranking_seconds, np.inf)
     order = np.argsort(seconds, kind="stable")[:count]
     return order[np.isfinite(seconds[order])]
 

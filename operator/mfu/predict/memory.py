@@ -15,8 +15,10 @@ import numpy as np
 from mfu.predict.arrays import Array, Case
 from mfu.predict.constants import Constants
 from mfu.predict.names import MemoryTerm
+from mfu.predict.training.communication import stalled_share
 from mfu.predict.training.compute import tokens
 from mfu.predict.training.optimizer import shard_sizes
+from mfu.predict.training.stages import head_as_layers, stage_layers
 from mfu.predict.training.step import micro_batches
 
 
@@ -28,46 +30,77 @@ class TrainingMemory:
     total: Array
 
 
+@dataclass(frozen=True, slots=True)
+class StageLoad:
+    """What one stage holds: layers, micro-batches in flight, parameters beside layers, and whether it has the head."""
+
+    layers: Array
+    in_flight: Array
+    beside: Array
+    head: Array
+
+
 def training_memory(case: Case, c: Constants) -> TrainingMemory:
-    """The larger of the first stage (embedding, most micro-batches in flight) and the last (head, logits)."""
-    first, last = _stage(case, c, last=False), _stage(case, c, last=True)
-    worse = _total(last) > _total(first)
-    terms = {name: np.where(worse, last[name], first[name]) for name in first}
-    return TrainingMemory(terms, _total(terms))
+    """The largest of the first stage (most micro-batches in flight), the second (which may hold a layer more) and the
+    last (head, logits)."""
+    terms, total = None, None
+    for load in stage_loads(case):
+        found = _stage(case, c, load)
+        size = _total(found)
+        if terms is None or total is None:
+            terms, total = found, size
+            continue
+        worse = size > total
+        terms = {name: np.where(worse, found[name], terms[name]) for name in terms}
+        total = np.maximum(total, size)
+    if terms is None or total is None:
+        raise ValueError("a pipeline has stages")
+    return TrainingMemory(terms, total)
+
+
+def stage_loads(case: Case) -> tuple[StageLoad, ...]:
+    """First, second and last stage; all the same where there is only one."""
+    model, layout = case.model, case.layout
+    stages, batches = layout.pipeline, micro_batches(case)
+    cut = stage_layers(case, head_as_layers(case))
+    one = stages == 1.0
+    extra = np.where(layout.virtual > 1.0, 1.0 + (stages - 1.0) / (stages * layout.virtual), 1.0)
+    head = np.where(model.head_params > 0, model.head_params, model.embedding_params)
+    both = model.embedding_params + model.head_params
+    first = StageLoad(
+        cut.first,
+        np.minimum(batches, stages * extra),
+        np.where(one, both, model.embedding_params),
+        np.where(one, 1.0, 0.0),
+    )
+    second = np.where(one, 0.0, np.minimum(batches, np.maximum(stages * extra - cut.inner_index, 1.0)))
+    inner = StageLoad(np.where(stages > 2.0, cut.inner, 0.0), second, np.zeros_like(second), np.zeros_like(second))
+    last = StageLoad(cut.last, np.ones_like(second), np.where(one, both, head), np.ones_like(second))
+    return first, inner, last
 
 
 def _total(terms: Mapping[MemoryTerm, Array]) -> Array:
     return np.asarray(sum(terms.values()), dtype=float)
 
 
-def _stage(case: Case, c: Constants, *, last: bool) -> dict[MemoryTerm, Array]:
-    terms = _states(case, last=last)
-    terms[MemoryTerm.ACTIVATIONS] = _activations(case, c, last=last)
-    terms[MemoryTerm.LOGITS] = _logits(case, c, last=last)
+def _stage(case: Case, c: Constants, load: StageLoad) -> dict[MemoryTerm, Array]:
+    terms = _states(case, c, load)
+    terms[MemoryTerm.ACTIVATIONS] = _activations(case, c, load)
+    terms[MemoryTerm.LOGITS] = load.head * tokens(case) * case.model.vocab / case.layout.tensor * c["logit_bytes"]
     terms[MemoryTerm.COMMUNICATION] = _buffers(case, c)
     terms[MemoryTerm.FRAGMENTATION] = c["fragmentation"] * _total(terms)
     terms[MemoryTerm.FRAMEWORK] = np.broadcast_to(c["framework_bytes"], np.shape(terms[MemoryTerm.ACTIVATIONS]))
     return terms
 
 
-def stage_parameters(case: Case, *, last: bool) -> tuple[Array, Array]:
-    """(dense, expert) parameters of one GPU on the first or the last stage, before sharding over data."""
-    model, layout = case.model, case.layout
-    share = np.ceil(model.layers / layout.pipeline) / model.layers
-    one_stage = layout.pipeline == 1.0
-    both = model.embedding_params + model.head_params
-    tied_copy = np.where(model.head_params > 0, model.head_params, model.embedding_params)
-    end = np.where(one_stage, both, tied_copy if last else model.embedding_params)
-    dense = (model.layer_params - model.expert_params) * share + end
-    return dense / layout.tensor, model.expert_params * share / layout.tensor / layout.expert
-
-
-def _states(case: Case, *, last: bool) -> dict[MemoryTerm, Array]:
-    layout, stack = case.layout, case.stack
-    dense, experts = stage_parameters(case, last=last)
+def _states(case: Case, c: Constants, load: StageLoad) -> dict[MemoryTerm, Array]:
+    """Weights, gradients and optimizer states, each divided over the group that its ZeRO stage shards it over."""
+    model, layout, stack = case.model, case.layout, case.stack
+    share = load.layers / model.layers
+    dense = ((model.layer_params - model.expert_params) * share + load.beside) / layout.tensor
+    experts = model.expert_params * share / layout.tensor / layout.expert
     replicas, expert_replicas = shard_sizes(case)
     size = np.where(layout.zero == 3.0, layout.shard, replicas)
-    trained = case.model.trained_fraction
 
     def held(stage: float) -> Array:
         sharded = layout.zero >= stage
@@ -75,8 +108,8 @@ def _states(case: Case, *, last: bool) -> dict[MemoryTerm, Array]:
 
     return {
         MemoryTerm.WEIGHTS: held(3.0) * case.machine.activation_bytes,
-        MemoryTerm.GRADIENTS: held(2.0) * stack.gradient_bytes * trained,
-        MemoryTerm.OPTIMIZER: held(1.0) * layout.optimizer_bytes * trained,
+        MemoryTerm.GRADIENTS: held(2.0) * stack.kept_gradient_bytes * model.trained_fraction,
+        MemoryTerm.OPTIMIZER: held(1.0) * (layout.optimizer_bytes + c["optimizer_scratch"]) * model.trained_fraction,
     }
 
 
@@ -95,7 +128,16 @@ def layer_activation_bytes(case: Case, c: Constants) -> Array:
     experts = (1.0 - dense_share) * (routed + model.shared_up + model.shared_down)
     narrow = (model.qkv + model.attention_out + ffn + experts) / layout.tensor
     scores = (1.0 - stack.fused_attention) * 2.5 * model.heads * model.sequence / layout.tensor
-    return tokens(case) * case.machine.activation_bytes * (wide + c["activation_narrow"] * narrow + scores)
+    loose = 1.0 + (1.0 - stack.fused) * c["activation_unfused"]
+    piling = c["gathered_in_flight"] * (1.0 - 2.0 / layout.pipeline) * (1.0 - stalled_share(case, c))
+    single = np.where(layout.tensor > case.machine.node, c["gathered_across"], c["gathered_single"])
+    share = np.where(layout.pipeline > 1.0, piling, single)
+    gathered = 2.0 * model.hidden * share * stack.keeps_gathered * (layout.tensor > 1.0)
+    return (
+        tokens(case)
+        * case.machine.activation_bytes
+        * (loose * (wide + c["activation_narrow"] * narrow) + gathered + scores)
+    )
 
 
 def _kept(case: Case, c: Constants) -> Array:
@@ -111,20 +153,13 @@ def _kept(case: Case, c: Constants) -> Array:
     return np.where(layout.recompute == 2.0, full, np.where(layout.recompute == 1.0, selective, none))
 
 
-def _activations(case: Case, c: Constants, *, last: bool) -> Array:
-    layout, model = case.layout, case.model
-    stages = layout.pipeline
-    per_stage = np.ceil(model.layers / stages)
-    batches = micro_batches(case)
-    extra = np.where(layout.virtual > 1.0, 1.0 + (stages - 1.0) / (stages * layout.virtual), 1.0)
-    in_flight = np.minimum(batches, 1.0 if last else stages * extra)
+def _activations(case: Case, c: Constants, load: StageLoad) -> Array:
+    layout = case.layout
     working = np.where(layout.recompute == 2.0, layer_activation_bytes(case, c), 0.0)
-    return in_flight * per_stage * _kept(case, c) + working
-
-
-def _logits(case: Case, c: Constants, *, last: bool) -> Array:
-    held = np.where((case.layout.pipeline == 1.0) | last, 1.0, 0.0)
-    return held * tokens(case) * case.model.vocab / case.layout.tensor * c["logit_bytes"]
+    split = 1.0 + (layout.tensor - 1.0) * case.stack.sequence_parallel
+    ends = c["stage_tensors"] * tokens(case) * case.model.hidden * case.machine.activation_bytes / split
+    kept = load.layers * _kept(case, c) + case.stack.blocking_pipeline * np.where(layout.pipeline > 1.0, ends, 0.0)
+    return load.in_flight * kept + working
 
 
 def _buffers(case: Case, c: Constants) -> Array:

@@ -18,6 +18,7 @@ from mfu.predict.names import Term
 from mfu.predict.training.communication import Exposed, data_seconds, layer_communication, pipeline_seconds
 from mfu.predict.training.compute import Compute, compute
 from mfu.predict.training.optimizer import optimizer_seconds
+from mfu.predict.training.stages import stage_layers
 
 HOST_NOTE = "The host sets the pace: kernels are launched slower than the GPU runs them."
 
@@ -106,13 +107,9 @@ def slowest_stage(case: Case, work: Compute, mean: Array) -> Array:
     """Time of one micro-batch on the busiest stage: layers come whole, and the last stage also holds the head."""
     stages, layers = case.layout.pipeline, case.model.layers
     head = work.head.shaped + work.loss
-    layer = (mean * stages - head) / layers
-    even = np.ceil(layers / stages) * layer
-    fixed = np.maximum(even, np.ceil(layers / stages) * layer + head)
-    target = mean * stages / stages
-    balanced = np.maximum(np.ceil(target / np.maximum(layer, 1e-12) - 1e-9) * layer, head)
-    divides = np.mod(layers, stages * case.layout.virtual) == 0.0
-    slow = np.where(divides & (case.stack.balances_head < 0.5), fixed, balanced)
+    layer = np.maximum((mean * stages - head) / layers, 1e-12)
+    cut = stage_layers(case, head / layer)
+    slow = np.maximum(cut.inner * layer, cut.last * layer + head)
     return np.where(stages > 1.0, slow, mean)
 
 

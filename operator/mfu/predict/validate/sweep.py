@@ -13,7 +13,11 @@ import numpy as np
 
 from mfu.hardware.aliases import dataset_gpu
 from mfu.hardware.types import Device, Precision, Unmatched
+from mfu.predict.constants import shipped
+from mfu.predict.training.case import case_of
 from mfu.predict.training.predict import predict_training
+from mfu.predict.training.risk import ranking_seconds
+from mfu.predict.training.step import step
 from mfu.predict.types import Parallelism, Placement, Precisions, Prediction, Refusal, Sharding, Training
 from mfu.predict.validate.common import Missing, Report, Row, Scored, needed, report, size_of, whole
 from mfu.units import GIB
@@ -38,13 +42,14 @@ def validate_sweep(rows: Sequence[Row]) -> Report:
     return Report(base.rows, base.scored, base.refused, {**_memory(good), **_ranking(good)})
 
 
-_Found = tuple[Training, Placement, Prediction]
+_Found = tuple[Training, Placement, Prediction, float]
+"""The job, where it runs, its prediction, and the seconds by which a planner ranks it."""
 
 
 def _score(row: Row, found: _Found | Refusal) -> Scored | Refusal:
     if isinstance(found, Refusal):
         return found
-    setup, placement, prediction = found
+    setup, placement, prediction, _ = found
     keys = {
         "gpu": placement.device.gpu.api_name,
         "precision": setup.precisions.compute.value,
@@ -62,7 +67,10 @@ def _predicted(row: Row) -> _Found | Refusal:
     if isinstance(found, Refusal):
         return found
     prediction = predict_training(*found)
-    return prediction if isinstance(prediction, Refusal) else (*found, prediction)
+    case = case_of(*found, shipped())
+    if isinstance(prediction, Refusal) or case is None:
+        return prediction if isinstance(prediction, Refusal) else Refusal("precision.compute", "has no known peak")
+    return *found, prediction, float(ranking_seconds(case, step(case, shipped()), shipped()))
 
 
 def question(row: Row) -> tuple[Training, Placement] | Refusal:
@@ -109,7 +117,7 @@ def _question(row: Row) -> tuple[Training, Placement] | Refusal:
 def _memory(good: Sequence[tuple[Row, _Found]]) -> dict[str, float | None]:
     """Predicted peak without the CUDA context over the allocator's peak, which is what the table holds."""
     errors = []
-    for row, (_, _, prediction) in good:
+    for row, (_, _, prediction, _) in good:
         try:
             measured = needed(row, "peak_mem_gb") * GIB
         except Missing:
@@ -125,9 +133,9 @@ def allocator_bytes(prediction: Prediction) -> float:
 
 def _ranking(good: Sequence[tuple[Row, _Found]]) -> dict[str, float | None]:
     questions: dict[tuple[str, ...], list[tuple[float, float]]] = {}
-    for row, (_, _, prediction) in good:
+    for row, (_, _, _, seconds) in good:
         key = tuple((row.get(name) or "").strip() for name in ("gpu", "params_b", "gpus", "global_batch", "seq_len"))
-        pair = (prediction.tokens_per_s_per_gpu, needed(row, "tokens_per_s_per_gpu"))
+        pair = (-seconds, needed(row, "tokens_per_s_per_gpu"))
         questions.setdefault(key, []).append(pair)
     asked = [pairs for pairs in questions.values() if len(pairs) >= _LEAST]
     if not asked:
