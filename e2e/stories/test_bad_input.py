@@ -71,6 +71,7 @@ def test_broken_telemetry_becomes_unknown_and_never_a_wrong_number(scene: Scene)
     plane.apply(*jobs, namespace=namespace)
     pods = {fault: wait_running(plane, fault, namespace) for fault in FAULTS}
     _wait_all_observed(plane, namespace)
+    decided = {fault: _decisions(plane, fault, namespace) for fault in FAULTS}
 
     for fault, node in zip(FAULTS, nodes, strict=False):
         scene.fleet.break_telemetry(fault, target=node)
@@ -84,6 +85,7 @@ def test_broken_telemetry_becomes_unknown_and_never_a_wrong_number(scene: Scene)
             wrong |= _wrong_numbers(plane, fault, namespace)
         time.sleep(1)
     unknown = [fault for fault in FAULTS if not summary_says(plane, fault, namespace, "observed")]
+    assert {fault: _decisions(plane, fault, namespace) for fault in FAULTS} == decided
 
     scene.fleet.mend_telemetry()
     _wait_all_observed(plane, namespace)
@@ -175,6 +177,11 @@ def _wait_all_observed(plane: ControlPlane, namespace: str) -> None:
         return [fault for fault in FAULTS if not summary_says(plane, fault, namespace, "expected", "observed")]
 
     wait_until(lambda: not missing(), what="observed MFU of every workload", within_seconds=90, every_seconds=1)
+
+
+def _decisions(plane: ControlPlane, name: str, namespace: str) -> list[tuple[str, str, str]]:
+    decisions = status_of(plane, name, namespace)["decisions"]
+    return sorted((each["type"], each["outcome"], each["reason"]) for each in decisions)
 
 
 def _wrong_numbers(plane: ControlPlane, name: str, namespace: str) -> set[str]:

@@ -106,6 +106,25 @@ def test_killed_and_restarted_with_inputs_frozen_it_writes_nothing(
     assert _versions(plane) == before
 
 
+def test_killed_and_restarted_it_unsays_nothing(stage: Stage) -> None:
+    plane, fleet = stage.plane, stage.fleet("H100-SXM5=4")
+    namespace = plane.new_namespace("live")
+    _run_workload(plane, "steady", namespace)
+    operator = stage.operator(fleet)
+    _wait_observed(plane, "steady", namespace)
+
+    operator.pod.kill()
+    operator.pod.start()
+    forgotten = 0
+    until = time.monotonic() + 40
+    while time.monotonic() < until:
+        forgotten += not summary_says(plane, "steady", namespace, "expected", "observed")
+        time.sleep(0.5)
+
+    assert operator.pod.ready
+    assert forgotten == 0
+
+
 def _run_workload(plane: ControlPlane, name: str, namespace: str) -> None:
     plane.apply(training_workload(name), training_job(name), namespace=namespace)
     wait_running(plane, name, namespace)
