@@ -39,7 +39,7 @@ def case_of(
     return Case(
         shape=shape(setup.architecture),
         chip=chip,
-        format=format_of(setup),
+        format=format_of(setup, placement),
         layout=Layout(float(layout.tensor), float(layout.pipeline), float(layout.data), float(layout.expert)),
         load=load_of(setup, speculation),
         speed=constants.engine_factor(setup.engine) / (1.0 + (speculation.draft_share if speculation else 0.0)),
@@ -92,11 +92,13 @@ def _refuse_layout(setup: Inference, placement: Placement) -> Refusal | None:
     return None
 
 
-def format_of(setup: Inference) -> Format:
+def format_of(setup: Inference, placement: Placement) -> Format:
     """Bytes per value by matrix group; 4-bit checkpoints of mixtures often leave all but the experts at 16 bit."""
     weights = BYTES_PER_VALUE[setup.precisions.weights]
     linear = 2.0 if experts_only(setup) else weights
-    widened = BYTES_PER_VALUE[setup.precisions.compute] > weights
+    mixed = setup.precisions.weights is Precision.FP4 and setup.precisions.compute is Precision.FP8
+    native = mixed and Precision.FP4 in placement.device.gpu.peaks
+    widened = BYTES_PER_VALUE[setup.precisions.compute] > weights and not native
     return Format(linear, weights, max(weights, 2.0), BYTES_PER_VALUE[setup.precisions.kv_cache], float(widened))
 
 

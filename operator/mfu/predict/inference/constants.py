@@ -34,6 +34,8 @@ class Constants:
     layer_seconds: float
     layer_growth: float
     """Power of the hidden size, over 4096, by which the time of a layer's small kernels grows."""
+    layer_speed: float
+    """Power of memory bandwidth, over H100's, by which the time of small kernels shrinks."""
     moe_layer_seconds: float
     reduce_seconds: float
     """Latency of one all-reduce between two GPUs over NVLink; grows with the logarithm of the group."""
@@ -50,7 +52,7 @@ class Constants:
     """The same for each running request."""
     amd_layer_seconds: float
     stage_seconds: float
-    """Hand-over to the next pipeline stage, host work included."""
+    """Lost at each hand-over between pipeline stages in continuous batching, host work included."""
     grouped: float
     """Rate of grouped expert products over plain ones."""
     expert_balance: float

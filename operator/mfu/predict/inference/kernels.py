@@ -5,7 +5,7 @@ A step runs `decode` requests for one token each and `prefill` prompt tokens bes
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
@@ -16,6 +16,8 @@ from mfu.predict.inference.shape import Number
 _16BIT = 2.0
 _DISPATCH_AND_COMBINE = 0.75
 """Mean of 8-bit and 16-bit tokens over 16-bit ones."""
+_REFERENCE_BANDWIDTH = 3.35e12
+"""H100's memory."""
 _REFERENCE_LINK = 450e9
 """Hopper's NVLink, one direction."""
 
@@ -52,6 +54,8 @@ class StepTime:
     tensor_communication: Number
     expert_communication: Number
     pipeline_communication: Number
+    bubble: Number
+    """Stages that wait for the scheduler of the stage before."""
     launch: Number
     host: Number
     weight_bytes: Number
@@ -66,7 +70,12 @@ class StepTime:
     def total(self) -> Number:
         matrix = self.matrix_compute + self.weight_reads
         attention = self.prefill_attention + self.decode_attention
-        return matrix + attention + self.activations + self.communication + self.launch + self.host
+        return matrix + attention + self.activations + self.communication + self.bubble + self.launch + self.host
+
+
+def with_bubble(step: StepTime, stages: Number, constants: Constants) -> StepTime:
+    """The step with what a serving engine's schedulers lose at each hand-over between pipeline stages."""
+    return replace(step, bubble=constants.stage_seconds * (stages - 1.0))
 
 
 def blend(first: StepTime, second: StepTime, share: Number, scale: Number) -> StepTime:
@@ -105,6 +114,7 @@ def step_time(case: Case, step: Step, constants: Constants) -> StepTime:
     compute = sum(each.compute for each in groups)
     passes = constants.activation_passes * shape.hidden * _16BIT * shape.layers
     layer = constants.layer_seconds * (shape.hidden / 4096) ** constants.layer_growth
+    layer = layer * (case.chip.bandwidth / _REFERENCE_BANDWIDTH) ** -constants.layer_speed
     layer = layer + case.chip.amd * constants.amd_layer_seconds
     decode_attention, cache_bytes = _decode_attention(case, step, constants)
     requests = step.decode / layout.groups + step.prompts / step.spread
@@ -117,7 +127,11 @@ def step_time(case: Case, step: Step, constants: Constants) -> StepTime:
         tensor_communication=_tensor_communication(case, tokens, constants),
         expert_communication=_expert_communication(case, tokens, constants),
         pipeline_communication=_pipeline_communication(case, tokens, constants),
-        launch=shape.layers * layer + shape.moe_layers * constants.moe_layer_seconds,
+        bubble=0.0 * tokens,
+        launch=shape.layers * layer
+        + shape.moe_layers
+        * constants.moe_layer_seconds
+        * (case.chip.bandwidth / _REFERENCE_BANDWIDTH) ** -constants.layer_speed,
         host=constants.step_seconds * layout.pipeline + requests * constants.sequence_seconds,
         weight_bytes=sum(each.bytes for each in groups),
         cache_bytes=cache_bytes,
@@ -131,7 +145,8 @@ def _linear(case: Case, tokens: Number, constants: Constants) -> _Matrix:
     ffn = shape.dense_layers * shape.dense_weights + shape.moe_layers * shape.shared_weights
     weights = (attention + ffn) / layout.tensor
     rate = _rate(case, constants, case.format.linear, case.chip.peak_linear)
-    return _matrix(case, constants, 2.0 * tokens * weights / rate, weights * case.format.linear)
+    widening = _widening(case, case.format.linear, constants)
+    return _matrix(case, constants, 2.0 * tokens * weights / rate, weights * case.format.linear, widening)
 
 
 def _experts(case: Case, everywhere: Number, constants: Constants) -> _Matrix:
@@ -143,7 +158,8 @@ def _experts(case: Case, everywhere: Number, constants: Constants) -> _Matrix:
     stored = shape.moe_layers * shape.expert_weights / layout.stage_gpus
     rate = _rate(case, constants, case.format.expert, case.chip.peak_expert) * constants.grouped
     compute = 2.0 * everywhere * shape.top_k * stored / (rate * balance)
-    return _matrix(case, constants, compute, touched * stored * case.format.expert)
+    widening = _widening(case, case.format.expert, constants)
+    return _matrix(case, constants, compute, touched * stored * case.format.expert, widening)
 
 
 def _head(case: Case, sampled: Number, constants: Constants) -> _Matrix:
@@ -153,8 +169,9 @@ def _head(case: Case, sampled: Number, constants: Constants) -> _Matrix:
     return _matrix(case, constants, 2.0 * sampled * weights / rate, weights * case.format.head)
 
 
-def _matrix(case: Case, constants: Constants, compute: Number, size: Number) -> _Matrix:
-    return _Matrix(compute, size / (case.chip.bandwidth * constants.weight_stream), size)
+def _matrix(case: Case, constants: Constants, compute: Number, size: Number, widening: Number = 1.0) -> _Matrix:
+    stream = case.chip.bandwidth * constants.weight_stream * widening
+    return _Matrix(compute, size / stream, size)
 
 
 def _rate(case: Case, constants: Constants, width: Number, peak: Number) -> Number:
@@ -162,8 +179,12 @@ def _rate(case: Case, constants: Constants, width: Number, peak: Number) -> Numb
     ratio = peak / case.chip.peak_16bit
     wide = np.where(ratio > 1.5, constants.matmul_8bit, constants.matmul_16bit)
     share = np.where(ratio > 3.0, constants.matmul_4bit, wide)
-    widened = np.where((case.format.dequantised > 0) & (width < _16BIT), constants.dequantise, 1.0)
-    return peak * share * widened * case.chip.ceiling
+    return peak * share * _widening(case, width, constants) * case.chip.ceiling
+
+
+def _widening(case: Case, width: Number, constants: Constants) -> Number:
+    """Slowdown of products whose narrow weights are widened in the kernel first."""
+    return np.where((case.format.dequantised > 0) & (width < _16BIT), constants.dequantise, 1.0)
 
 
 def _prefill_attention(case: Case, step: Step, constants: Constants) -> Number:
@@ -221,4 +242,4 @@ def _expert_communication(case: Case, tokens: Number, constants: Constants) -> N
 
 def _pipeline_communication(case: Case, tokens: Number, constants: Constants) -> Number:
     payload, latency = _payload_and_latency(case, tokens, constants)
-    return (case.layout.pipeline - 1) * (constants.stage_seconds + latency + payload)
+    return (case.layout.pipeline - 1) * (latency + payload)

@@ -9,7 +9,7 @@ import numpy as np
 from mfu.predict.inference.capacity import batch_that_fits
 from mfu.predict.inference.case import UNBOUNDED, Case
 from mfu.predict.inference.constants import Constants
-from mfu.predict.inference.kernels import Step, StepTime, blend, step_time
+from mfu.predict.inference.kernels import Step, StepTime, blend, step_time, with_bubble
 from mfu.predict.inference.shape import Number
 
 
@@ -97,7 +97,7 @@ def continuous(case: Case, constants: Constants) -> Served:
     prompts = chunk * spread / stages
     work = Step(per_stage, context, prompts, inputs / 2, prompts / inputs, spread)
     mixed = step_time(case, work, constants)
-    step = blend(plain, mixed, share, np.maximum(each, 1.0))
+    step = with_bubble(blend(plain, mixed, share, np.maximum(each, 1.0)), stages, constants)
     seconds = step.total / case.speed
     tpot = seconds / load.accepted
     first = np.maximum(inputs / chunk, 1.0) * mixed.total / case.speed

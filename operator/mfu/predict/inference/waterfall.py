@@ -25,6 +25,7 @@ def losses(case: Case, served: Served, mfu: float, peak: float, constants: Const
         Term.TENSOR_COMMUNICATION: float(step.tensor_communication),
         Term.EXPERT_COMMUNICATION: float(step.expert_communication),
         Term.PIPELINE_COMMUNICATION: float(step.pipeline_communication),
+        Term.PIPELINE_BUBBLE: float(step.bubble),
         Term.HOST: float(step.launch + step.host),
         Term.SOFTWARE_STACK: seconds - float(step.total),
     }
@@ -39,7 +40,7 @@ def bound_of(served: Served) -> Bound:
     parts = {
         Bound.COMPUTE: float(step.matrix_compute + step.prefill_attention),
         Bound.MEMORY: float(step.weight_reads + step.decode_attention + step.activations),
-        Bound.COMMUNICATION: float(step.communication),
+        Bound.COMMUNICATION: float(step.communication + step.bubble),
         Bound.HOST: float(step.launch + step.host),
     }
     return max(parts, key=lambda name: parts[name])
