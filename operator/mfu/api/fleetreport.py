@@ -103,6 +103,19 @@ class FleetSummary(Resource):
     """Part of it that pays for lost FLOPs, per hour."""
 
 
+class Calibration(Resource):
+    """What confident observations taught about one stack; kept here so that it survives a restart."""
+
+    key: Annotated[str, Field(max_length=128)]
+    """Product, engine and mode, such as H100-SXM5/NeMo/Training."""
+    factor: Decimal
+    """Predictions for this stack are multiplied by it; within 0.7 and 1.3."""
+    relative_sd: Decimal
+    """Its own uncertainty (fraction)."""
+    observations: Count = 0
+    """Windows that it was learned from."""
+
+
 class FleetStatus(Resource):
     """Totals, products, and the largest nodes, namespaces and losses."""
 
@@ -124,6 +137,8 @@ class FleetStatus(Resource):
     """Namespaces that lose most, at most 20."""
     losses: Annotated[tuple[LossFigures, ...], list_map("cause", "explains", bound=40)] = ()
     """Causes, largest first."""
+    calibration: Annotated[tuple[Calibration, ...], list_map("key", bound=128)] = ()
+    """Learned corrections of the performance model."""
     conditions: Annotated[tuple[Condition, ...], list_map("type", bound=8)] = ()
     """Ready."""
 

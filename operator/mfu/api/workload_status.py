@@ -217,9 +217,28 @@ class Part(Resource):
     """Time that it takes of a step."""
 
 
-class History(Resource):
-    """Observed efficiency before and after a change."""
+class Drift(Resource):
+    """The last change of efficiency that is more than noise."""
 
+    kind: Word
+    """Configuration (model version or setting changed), Scaling (GPU count) or Infrastructure (neither)."""
+    against: Word
+    """Past (its own) or Expectation."""
+    before: Decimal
+    """Reference MFU before, or the expected one (fraction)."""
+    after: Decimal
+    """Reference MFU after (fraction)."""
+    at: Timestamp
+    """When it began (RFC 3339)."""
+
+
+class History(Resource):
+    """Observed efficiency of one setting, with the one before it and what our advice promised."""
+
+    model: ShortText = ""
+    """Model."""
+    setting: ShortText = ""
+    """Batch, layout, sharding, recomputation and precision in short."""
     model_version: ShortText = ""
     """spec.model.version after the change."""
     product: Word = ""
@@ -231,7 +250,15 @@ class History(Resource):
     after: Decimal | None = None
     """Reference MFU after (fraction)."""
     promised: Decimal | None = None
-    """Gain that our advice promised (fraction)."""
+    """Relative gain that our advice promised for this change (fraction); absent where it was nobody's advice."""
+    kept: bool | None = None
+    """Whether at least half of the promised gain came; absent while it is too early to tell."""
+    samples: Annotated[int, Field(ge=0, le=2**53)] = 0
+    """Observations behind `after`."""
+    advised_setting: ShortText | None = None
+    """Setting that is advised while this one runs."""
+    advised_gain: Decimal | None = None
+    """Relative gain that this advice promises (fraction)."""
     changed_at: Timestamp | None = None
     """When it changed (RFC 3339)."""
 
@@ -293,6 +320,8 @@ class WorkloadStatus(Resource):
     """Cost of what it holds."""
     decisions: Annotated[tuple[Decision, ...], list_map("type", bound=8)] = ()
     """What the operator would do."""
+    drift: Drift | None = None
+    """The last change of efficiency that is more than noise."""
     history: Annotated[tuple[History, ...], Field(max_length=16)] = ()
     """Efficiency before and after changes, newest first."""
     conditions: Annotated[tuple[Condition, ...], list_map("type", bound=16)] = ()

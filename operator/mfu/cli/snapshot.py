@@ -17,6 +17,7 @@ from mfu.cluster.client import KubeClient
 from mfu.controller.config import BadConfig, load
 from mfu.controller.operator import observe
 from mfu.engine.saved import dump
+from mfu.predict.types import Corrections
 
 
 def add_parser(subparsers: Any) -> None:
@@ -47,4 +48,4 @@ async def _take(client: KubeClient, config: Any, seconds: float) -> str:
             await loop.state.wait_synced()
         await asyncio.sleep(seconds)
         now = time.time()
-        return dump(loop.state.snapshot(loop.past, loop.corrections, now), now)
+        return dump(loop.state.snapshot(loop.past, Corrections(), now), now)

@@ -12,6 +12,7 @@ from mfu.cluster.client import JSON, KubeClient
 from mfu.cluster.informer import Informer
 from mfu.decide.types import NodeView
 from mfu.engine.match import assign
+from mfu.engine.memory import WorkloadMemory
 from mfu.engine.snapshot import FleetReadings, PodView, PolicyView, Snapshot, WorkloadView
 from mfu.observe.readings import WorkloadSeries
 from mfu.predict.types import Corrections
@@ -67,7 +68,9 @@ class ClusterState:
             for informer in self.informers:
                 group.create_task(informer.run(), name=f"informer-{informer.resource.plural}")
 
-    def snapshot(self, past: Past, corrections: Corrections, now: float) -> Snapshot:
+    def snapshot(
+        self, past: Past, corrections: Corrections, now: float, memory: Mapping[str, WorkloadMemory] | None = None
+    ) -> Snapshot:
         """Everything as it is now; views are immutable, so later events do not reach into it."""
         workloads = tuple(self.workloads.objects.values())
         pods = tuple(self.pods.objects.values())
@@ -86,6 +89,7 @@ class ClusterState:
             fleet=past.latest(now),
             series=series,
             corrections=corrections,
+            memory=memory or {},
             report=self.reports.objects.get("fleet", {}),
         )
 

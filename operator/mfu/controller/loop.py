@@ -12,7 +12,9 @@ from mfu.cluster.state import ClusterState, Past
 from mfu.cluster.writer import Writer
 from mfu.controller.config import Cycle
 from mfu.controller.metrics import OperatorMetrics
+from mfu.engine.calibration import restored
 from mfu.engine.evaluate import evaluate
+from mfu.engine.memory import WorkloadMemory
 from mfu.engine.plan import Plan
 from mfu.engine.snapshot import Snapshot
 from mfu.predict.types import Corrections
@@ -64,7 +66,9 @@ class Loop:
     dry_run: bool = False
     plan: Plan | None = None
     snapshot: Snapshot | None = None
-    corrections: Corrections = field(default_factory=Corrections)
+    corrections: Corrections | None = None
+    """None until the FleetReport of a former operator has been read."""
+    memory: dict[str, WorkloadMemory] = field(default_factory=dict)
     finished_at: float | None = None
 
     async def run(self) -> None:
@@ -88,13 +92,17 @@ class Loop:
     async def cycle(self, now: float) -> Plan:
         """1 snapshot, 2 evaluate, 3 write the difference, 4 report; each timed."""
         with self.metrics.cycle_seconds.labels("snapshot").time():
-            snapshot = self.state.snapshot(self.past, self.corrections, now)
+            if self.corrections is None:
+                self.corrections = restored(self.state.reports.objects.get("fleet", {}))
+            snapshot = self.state.snapshot(self.past, self.corrections, now, self.memory)
         with self.metrics.cycle_seconds.labels("evaluate").time():
             plan = await asyncio.to_thread(evaluate, snapshot, now)
         if not self.dry_run:
             with self.metrics.cycle_seconds.labels("write").time():
                 await self.writer.apply(plan, self.state.current(), snapshot.report)
         self.plan, self.snapshot = plan, snapshot
+        self.corrections = plan.corrections
+        self.memory = {each.key: each.memory for each in plan.workloads}
         self.finished_at = asyncio.get_running_loop().time()
         self._report(plan)
         return plan

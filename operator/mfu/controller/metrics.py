@@ -13,6 +13,7 @@ from mfu.account.rollup import Figure
 from mfu.api.conditions import ConditionType
 from mfu.engine.plan import Plan, WorkloadPlan
 from mfu.observe.assessment import Finding
+from mfu.observe.history import promises
 
 WORKLOAD_LABELS = ("namespace", "workload")
 GROUPS = ("node", "namespace", "product")
@@ -54,6 +55,9 @@ CONDITION = Named(
     "1 where the condition is True, 0 where False, absent while Unknown.",
     (*WORKLOAD_LABELS, "type"),
 )
+PROMISES = Named(
+    "mfu_advice_promises", "Changes that followed our advice, by whether its promise came true.", ("result",)
+)
 FIGURES = (
     ("mfu_ratio", "Reference MFU of all GPUs, idle ones included.", "mfu"),
     ("allocated_mfu_ratio", "Reference MFU of allocated GPUs.", "allocated_mfu"),
@@ -81,6 +85,7 @@ class PlanCollector(Collector):
         yield from _workloads(plan.workloads)
         yield from _observed(plan.workloads)
         yield from _causes(plan.workloads)
+        yield _promises(plan.workloads)
         figures = plan.figures
         if figures.fleet is not None:
             yield from _figures("fleet", (), [((), figures.fleet)])
@@ -146,6 +151,13 @@ def _causes(plans: Sequence[WorkloadPlan]) -> Iterator[GaugeMetricFamily]:
             if each["type"] in set(ConditionType)
         ),
     )
+
+
+def _promises(plans: Sequence[WorkloadPlan]) -> GaugeMetricFamily:
+    """How often advice that was followed brought at least half of what it promised."""
+    counted = [promises(plan.memory.history) for plan in plans]
+    kept, broken = sum(each.kept for each in counted), sum(each.broken for each in counted)
+    return _family(PROMISES, ((("kept",), float(kept)), (("broken",), float(broken))))
 
 
 def _once(plan: WorkloadPlan) -> Iterable[Finding]:

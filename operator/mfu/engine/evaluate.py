@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from mfu.account.rollup import roll_up
 from mfu.engine import fleet
+from mfu.engine.calibration import calibration_rows
 from mfu.engine.match import assign
 from mfu.engine.plan import Plan
 from mfu.engine.policies import in_force
 from mfu.engine.report import report
 from mfu.engine.snapshot import Snapshot
 from mfu.engine.workload import Surroundings, plan_workload
+from mfu.predict.learn import learn
 
 
 def evaluate(snapshot: Snapshot, now: float) -> Plan:
@@ -30,6 +32,7 @@ def evaluate(snapshot: Snapshot, now: float) -> Plan:
             force.of(view.namespace),
             around,
             conflict=assignment.conflicts.get(view.key),
+            memory=snapshot.memory.get(view.key),
         )
         for view in snapshot.workloads
     )
@@ -37,5 +40,11 @@ def evaluate(snapshot: Snapshot, now: float) -> Plan:
     rows = fleet.rows(around.nodes, assignment, plans, snapshot.fleet, force.by_namespace, force.cluster)
     figures = roll_up(rows)
     products = {node.name: node.device.gpu.api_name for node in snapshot.nodes if node.device}
+    # 4. What was learned.
+    corrections = snapshot.corrections
+    for plan in plans:
+        corrections = learn(corrections, plan.lesson) if plan.lesson else corrections
     told = report(figures, plans, products, force.cluster.currency, now)
-    return Plan(plans, force.plans, figures, told)
+    if told:
+        told["calibration"] = calibration_rows(corrections)
+    return Plan(plans, force.plans, figures, told, corrections)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mfu.api.conditions import Condition, ConditionStatus, ConditionType, Reason
-from mfu.engine.status import moment
+from mfu.engine.text import moment
 from mfu.observe.assessment import Assessment, TelemetryState
 from mfu.predict.types import Memory
 from mfu.units import gibibytes

@@ -9,8 +9,10 @@ from typing import Any
 from mfu.account.rollup import FleetFigures
 from mfu.api.causes import Cause
 from mfu.decide.types import Decision, EffectivePolicy
+from mfu.engine.memory import WorkloadMemory
 from mfu.observe.assessment import Assessment, Finding
-from mfu.predict.types import Attainable, Prediction
+from mfu.predict.learn import Lesson
+from mfu.predict.types import Attainable, Corrections, Prediction
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,10 @@ class WorkloadPlan:
     cost_per_hour: float | None = None
     lost_per_hour: float | None = None
     policy: EffectivePolicy = field(default_factory=EffectivePolicy)
+    memory: WorkloadMemory = field(default_factory=WorkloadMemory)
+    """For the next cycle."""
+    lesson: Lesson | None = None
+    """What this workload teaches the performance model now."""
 
     @property
     def key(self) -> str:
@@ -64,3 +70,5 @@ class Plan:
     figures: FleetFigures = field(default_factory=FleetFigures)
     report: Mapping[str, Any] = field(default_factory=dict)
     """Status of the FleetReport."""
+    corrections: Corrections = field(default_factory=Corrections)
+    """Online calibration after this cycle's lessons."""

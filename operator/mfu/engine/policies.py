@@ -12,7 +12,7 @@ from mfu.decide.types import EffectivePolicy
 from mfu.engine import status
 from mfu.engine.plan import PolicyPlan
 from mfu.engine.snapshot import PolicyView
-from mfu.engine.status import moment
+from mfu.engine.text import moment
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,8 @@ from typing import Any
 from mfu.account.rollup import Figure, FleetFigures
 from mfu.decide.scale import on_scale
 from mfu.engine.plan import WorkloadPlan
-from mfu.engine.status import moment, observed_on_scale, pruned
+from mfu.engine.status import observed_on_scale
+from mfu.engine.text import moment, pruned
 from mfu.units import decimal, money, percent
 
 JSON = dict[str, Any]

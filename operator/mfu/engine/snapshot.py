@@ -11,6 +11,7 @@ import numpy as np
 from mfu.api.mfupolicy import PolicySpec
 from mfu.api.modelworkload import WorkloadSpec
 from mfu.decide.types import NodeView
+from mfu.engine.memory import WorkloadMemory
 from mfu.observe.readings import METRICS, Floats, GPUIdentity, SourceState, WorkloadSeries
 from mfu.predict.types import Corrections
 
@@ -97,5 +98,7 @@ class Snapshot:
     series: Mapping[str, WorkloadSeries] = field(default_factory=dict)
     """The recent past of each workload's own pods, by workload key."""
     corrections: Corrections = field(default_factory=Corrections)
+    memory: Mapping[str, WorkloadMemory] = field(default_factory=dict)
+    """What the last cycle handed on, by workload key; empty after a start."""
     report: Mapping[str, Any] = field(default_factory=dict)
     """Status of the FleetReport as it stands."""

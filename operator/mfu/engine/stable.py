@@ -17,7 +17,7 @@ RELATIVE: Final = 0.02
 _NUMBER: Final = re.compile(r"(?<![\w.-])-?\d[\d,]*(?:\.\d+)?(?:[eE][+-]?\d+)?")
 _REFRESHED: Final = frozenset({"observedAt", "generatedAt"})
 # When an answer first came out or last turned is kept by the writer of the status; a new time alone is no news.
-_TIMES: Final = frozenset({"evaluatedAt", "lastTransitionTime"})
+_TIMES: Final = frozenset({"evaluatedAt", "lastTransitionTime", "samples", "observations"})
 # Sentences: their words are news, the readings inside them are not.
 _PROSE: Final = frozenset({"message", "evidence", "action"})
 # How much is known wanders with every round that comes in late; a tenth tells.

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from mfu.account.cost import Cost
 from mfu.api.causes import Cause
-from mfu.api.conditions import Condition, merge, timestamp
+from mfu.api.conditions import Condition, merge
 from mfu.decide.scale import attainable_on_scale, on_scale
 from mfu.decide.types import Decision, EffectivePolicy
+from mfu.engine.text import moment, pruned
 from mfu.engine.where import Candidate, Held
 from mfu.observe.assessment import Assessment, EvidenceItem, Finding, Observation
 from mfu.predict.types import Attainable, Memory, Prediction, Scale
@@ -20,15 +20,6 @@ JSON = dict[str, Any]
 UNKNOWN = "Unknown"
 MOST_LOSSES = 32
 MOST_CHANGES = 16
-
-
-def pruned(value: JSON) -> JSON:
-    """Without the fields that are unknown; the API never shows null."""
-    return {key: each for key, each in value.items() if each is not None}
-
-
-def moment(seconds: float) -> str:
-    return timestamp(datetime.fromtimestamp(seconds, UTC))
 
 
 def expected(candidate: Candidate, prediction: Prediction) -> JSON:

@@ -20,19 +20,24 @@ from mfu.decide.rules import decide
 from mfu.decide.scale import attainable_on_scale, on_scale
 from mfu.decide.types import Case, Decision, EffectivePolicy, NodeView
 from mfu.engine import judgement, status
+from mfu.engine.calibration import LESSON_SECONDS, lesson_of
 from mfu.engine.judgement import Rejection, Verdict
 from mfu.engine.load import load_of
 from mfu.engine.losses import explained, main_cause
+from mfu.engine.memory import Running, WorkloadMemory, drift_row, history_rows, remember, restored
 from mfu.engine.plan import Event, WorkloadPlan
 from mfu.engine.snapshot import PodView, WorkloadView
-from mfu.engine.text import compact_json
+from mfu.engine.text import compact_json, pruned
 from mfu.engine.where import Candidate, Held, UnknownProduct, candidates, held
 from mfu.observe.assess import Hints, assess
 from mfu.observe.assessment import Assessment, Finding, TelemetryState
+from mfu.observe.drift import Drift
 from mfu.observe.readings import WorkloadSeries
 from mfu.predict import attainable, model_flops_per_token, predict
 from mfu.predict.declared import from_spec
+from mfu.predict.learn import Lesson
 from mfu.predict.types import Attainable, Corrections, Inference, Prediction, Refusal, Setup, Tunable
+from mfu.units import percent
 from mfu.workload.parameters import count
 
 
@@ -75,12 +80,35 @@ def plan_workload(
     around: Surroundings,
     *,
     conflict: str | None = None,
+    memory: WorkloadMemory | None = None,
 ) -> WorkloadPlan:
     """What this workload's status and annotations should say. Paused ones are left exactly as they are."""
     if view.paused:
-        return WorkloadPlan(view.namespace, view.name, view.uid, view.status, view.annotations, policy=policy)
+        kept = memory or WorkloadMemory()
+        return WorkloadPlan(
+            view.namespace, view.name, view.uid, view.status, view.annotations, policy=policy, memory=kept
+        )
+    # After a restart the history comes back from status; everything else is learned anew.
+    recalled = memory or WorkloadMemory(history=restored(view.status.get("history") or ()))
     judged = _judge(view, pods, series, policy, around, conflict)
-    return _say(judged, around.now)
+    return _say(*_remembered(judged, recalled, around))
+
+
+def _remembered(judged: Judged, memory: WorkloadMemory, around: Surroundings) -> tuple[Judged, Outcome]:
+    """Long windows, drift and history, where something trustworthy runs; and what it teaches."""
+    main, setup, assessment = judged.main, judged.setup, judged.assessment
+    if main is None or setup is None or assessment is None or judged.view.spec is None:
+        return judged, Outcome(around.now, memory)
+    placement, expected = main[0].placement, main[1]
+    model = judged.view.spec.model
+    running = Running(setup, placement, model.display_name, model.version, judged.holding.gpus, expected, judged.best)
+    kept, whole, drift = remember(memory, running, assessment, around.now)
+    findings = explained(whole, expected, judged.best)
+    lesson = None
+    if around.now - memory.taught_at >= LESSON_SECONDS:
+        lesson = lesson_of(setup, placement, expected, whole, findings, around.corrections)
+        kept = replace(kept, taught_at=around.now) if lesson else kept
+    return replace(judged, assessment=whole), Outcome(around.now, kept, drift, lesson)
 
 
 def _judge(
@@ -179,8 +207,19 @@ def _trusted(assessment: Assessment | None) -> bool:
     return assessment.state is TelemetryState.OK and assessment.intent_consistent is not False
 
 
-def _say(judged: Judged, now: float) -> WorkloadPlan:
-    view, before = judged.view, judged.view.status
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What memory adds to the judgement."""
+
+    now: float
+    memory: WorkloadMemory
+    drift: Drift | None = None
+    """A change that was found in this cycle."""
+    lesson: Lesson | None = None
+
+
+def _say(judged: Judged, outcome: Outcome) -> WorkloadPlan:
+    view, before, now = judged.view, judged.view.status, outcome.now
     main = judged.main
     prediction = main[1] if main else None
     gpus = judged.holding.gpus or (view.spec.accelerators.count if view.spec else 0)
@@ -211,7 +250,8 @@ def _say(judged: Judged, now: float) -> WorkloadPlan:
         "losses": _losses(findings),
         "cost": status.cost(judged.spent, judged.policy),
         "decisions": made or None,
-        "history": list(before.get("history") or ()) or None,
+        "drift": drift_row(outcome.memory.drift) or before.get("drift"),
+        "history": history_rows(outcome.memory.history),
         "conditions": status.conditions(
             judgement.conditions(verdicts, generation=view.generation, now=now), before.get("conditions") or ()
         ),
@@ -220,9 +260,9 @@ def _say(judged: Judged, now: float) -> WorkloadPlan:
         namespace=view.namespace,
         name=view.name,
         uid=view.uid,
-        status=status.pruned(said),
+        status=pruned(said),
         annotations=dict(view.annotations) if frozen else _annotations(judged.decided),
-        events=_events(verdicts, before),
+        events=(*_events(verdicts, before), *_drift_events(outcome.drift)),
         expected=prediction,
         attainable=judged.best,
         assessment=judged.assessment,
@@ -234,7 +274,21 @@ def _say(judged: Judged, now: float) -> WorkloadPlan:
         cost_per_hour=judged.spent.per_hour,
         lost_per_hour=judged.spent.lost_per_hour,
         policy=judged.policy,
+        memory=outcome.memory,
+        lesson=outcome.lesson,
     )
+
+
+def _drift_events(found: Drift | None) -> tuple[Event, ...]:
+    if found is None:
+        return ()
+    worse = found.after < found.before
+    reason = "EfficiencyDropped" if worse else "EfficiencyRose"
+    message = (
+        f"reference MFU {percent(found.before)} → {percent(found.after)} against its "
+        f"{found.against.lower()}; kind of change: {found.kind}"
+    )
+    return (Event("Warning" if worse else "Normal", reason, message),)
 
 
 def _verdicts(judged: Judged) -> list[Verdict]:
