@@ -4,9 +4,11 @@ import logging
 
 import pytest
 
+from mfu.sim.faults import degraded
 from mfu.sim.fleet import Fleet
 from mfu.sim.inventory import parse_nodes
 from mfu.sim.kube import PodFollower, owner_name, sim_pod
+from mfu.sim.progress import text
 from mfu.sim.truth import IDLE, Fault, InvalidPlan, Truth
 
 PREFIX = "sim.mfu.gpuaas.io/"
@@ -63,7 +65,7 @@ def test_bad_annotations_are_refused():
 
 def follower():
     fleet = Fleet(parse_nodes("H100-SXM5=1"), (), 0)
-    return fleet, PodFollower(None, fleet)
+    return fleet, PodFollower(None, fleet, clock=lambda: 1795327300.0)
 
 
 def seen(watcher, *pods):
@@ -88,6 +90,25 @@ def test_a_changed_annotation_changes_the_truth():
     seen(watcher, pod(annotations={PREFIX + "mfu": "0.4"}))
 
     assert fleet.pods["a/t-0"].truth.mfu == 0.4
+
+
+def test_a_changed_truth_keeps_devices_and_counters():
+    planted = {PREFIX + "mfu": "0.4", PREFIX + "model": "llama-3.1-8b"}
+    fleet, watcher = follower()
+    seen(watcher, pod("t-0", gpus=4, annotations=planted), pod("t-1", gpus=4))
+    before, held = text(fleet, "a/t-0", 1795327300.0), fleet.held_by("a/t-0")
+    seen(watcher, pod("t-0", gpus=4, annotations=planted | {PREFIX + "mfu": "0.2"}), pod("t-1", gpus=4))
+
+    assert fleet.held_by("a/t-0") == held
+    assert text(fleet, "a/t-0", 1795327300.0) == before
+
+
+def test_the_command_lines_faults_are_switched_on():
+    fleet = Fleet(parse_nodes("H100-SXM5=1"), (), 0)
+    watcher = PodFollower(None, fleet, adjust=lambda pod: degraded(pod.truth, Fault.SLOW_LINK))
+    seen(watcher, pod(annotations={PREFIX + "mfu": "0.4"}))
+
+    assert fleet.pods["a/t-0"].truth.fault is Fault.SLOW_LINK
 
 
 def test_a_pod_that_cannot_be_simulated_is_told_once(caplog):

@@ -138,3 +138,28 @@ async def test_reset_counters_count_from_zero(client, clock):
     assert before > 1e6
     assert at_reset == 0
     assert 0 < after < 0.1 * before
+
+
+async def test_a_fault_planted_while_it_runs_slows_the_counters(client, clock):
+    def tokens(text):
+        return float(text.splitlines()[2].split()[1])
+
+    async def rate():
+        before = tokens((await page(client, POD))[1])
+        clock.now += 14
+        return (tokens((await page(client, POD))[1]) - before) / 14
+
+    healthy = await rate()
+    async with client.post("/plant", json={"workload": "a/t", "fault": "slow-link"}) as response:
+        assert await response.json() == {"pods": ["t-0"]}
+    slow = await rate()
+    await client.post("/plant", json={"workload": "a/t", "fault": "none"})
+
+    assert slow / healthy == pytest.approx(0.1452 / 0.4957, rel=0.01)
+    assert await rate() == pytest.approx(healthy, rel=0.01)
+
+
+@pytest.mark.parametrize("body", [{"workload": "a/t"}, {"workload": "a/t", "fault": "gremlins"}, ["x"]])
+async def test_a_wrong_plan_is_refused(client, body):
+    async with client.post("/plant", json=body) as response:
+        assert response.status == 400

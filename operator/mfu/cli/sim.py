@@ -13,15 +13,17 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
 from mfu.cluster.client import ApiError, KubeClient, Unreachable
 from mfu.cluster.connection import NoCluster, connect
+from mfu.sim.faults import degraded, parse_fault_flag
 from mfu.sim.fields import Regime
 from mfu.sim.fleet import Fleet, NoRoom
 from mfu.sim.inventory import NodeSpec, UnknownProduct, from_documents, parse_nodes
 from mfu.sim.kube import PodFollower, create_nodes, delete_nodes
-from mfu.sim.pods import Workload
+from mfu.sim.pods import SimPod, Workload
 from mfu.sim.server import Endpoint, serve
-from mfu.sim.truth import PREFIX, InvalidPlan, Truth, from_annotations
+from mfu.sim.truth import PREFIX, Fault, InvalidPlan, Truth, from_annotations
 from mfu.sim.truth_file import write_truth
 
 _EPILOG = f"""\
@@ -52,6 +54,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--interval", type=float, default=1.0, help="seconds between collections (default 1)")
     parser.add_argument("--regime", choices=[regime.value for regime in Regime], default=Regime.LEGACY.value)
     parser.add_argument("--counters", choices=["default", "full"], default="full", help="exporter's own CSV, or ours")
+    parser.add_argument(
+        *("--fault", "-F"),
+        action="append",
+        default=[],
+        metavar="NAMESPACE/NAME=FAULT[:STRENGTH]",
+        help="switch a fault on in a workload, whatever its annotations plant",
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--truth-file", type=Path, help="where the planted truth goes (mode 0600)")
     parser.add_argument("--url-file", type=Path, help="where the endpoint's URL goes once it serves")
@@ -79,6 +88,13 @@ class _Setup:
     fleet: Fleet
     plan: dict[str, Truth]
     endpoint: Endpoint
+    faults: dict[str, tuple[Fault, float]]
+
+    def adjusted(self, pod: SimPod) -> Truth:
+        """The pod's truth with the faults of the command line in it. Raises InvalidPlan."""
+        if pod.workload not in self.faults or pod.truth.mfu == 0:
+            return pod.truth
+        return degraded(pod.truth, *self.faults[pod.workload])
 
 
 def _setup(args: argparse.Namespace) -> _Setup:
@@ -86,18 +102,26 @@ def _setup(args: argparse.Namespace) -> _Setup:
     nodes = from_documents(document.get("nodes", ())) + parse_nodes(args.nodes, args.gpus_per_node)
     if not nodes:
         raise ValueError("no nodes: give --nodes H100-SXM5=4 or a --plan file with nodes")
-    workloads = [_workload(each) for each in document.get("workloads", ())]
+    faults = {name: (fault, strength) for name, fault, strength in map(parse_fault_flag, args.fault)}
+    workloads = [_workload(each, faults) for each in document.get("workloads", ())]
     placed = workloads if args.no_cluster else []
     fleet = Fleet(nodes, placed, args.seed, interval_seconds=args.interval)
     plan = {f"{each.namespace}/{each.name}": each.truth for each in workloads}
-    endpoint = Endpoint(fleet, regime=Regime(args.regime), counters=args.counters)
-    return _Setup(nodes, fleet, plan, endpoint)
+    endpoint = Endpoint(
+        fleet,
+        regime=Regime(args.regime),
+        counters=args.counters,
+        changed=lambda: _record_truth(fleet, args.truth_file),
+    )
+    return _Setup(nodes, fleet, plan, endpoint, {} if args.no_cluster else faults)
 
 
-def _workload(document: dict[str, Any]) -> Workload:
+def _workload(document: dict[str, Any], faults: dict[str, tuple[Fault, float]]) -> Workload:
     """One workload of a plan file: where and how much, the rest is its truth under the annotations' names."""
     place = {key: document.pop(key) for key in ("namespace", "name", "pods", "gpus", "resource") if key in document}
     truth = from_annotations({PREFIX + key: str(value) for key, value in document.items()})
+    name = f"{place.get('namespace')}/{place.get('name')}"
+    truth = degraded(truth, *faults[name]) if name in faults else truth
     return Workload(truth=truth, started=time.time(), **place)
 
 
@@ -123,7 +147,11 @@ async def _join_cluster(setup: _Setup, args: argparse.Namespace, stack: AsyncExi
     if not args.keep_nodes:
         stack.push_async_callback(_leave, client, setup.nodes)
     follower = PodFollower(
-        client, setup.fleet, plan=setup.plan, changed=lambda: _record_truth(setup.fleet, args.truth_file)
+        client,
+        setup.fleet,
+        plan=setup.plan,
+        adjust=setup.adjusted,
+        changed=lambda: _record_truth(setup.fleet, args.truth_file),
     )
     task = asyncio.create_task(follower.run())
     stack.callback(task.cancel)

@@ -100,6 +100,16 @@ class Fleet:
         self._reshape(pod.workload)
         return tuple(self.slots[index] for index in chosen)
 
+    def swap(self, pod: SimPod) -> None:
+        """Another truth for a pod that runs; its devices stay. KeyError for an unknown pod, InvalidPlan."""
+        held = self._held[pod.key]
+        self._rows_of(pod.truth, self.slots[held[0]].device, several=len(held) > 1)
+        self.pods[pod.key] = self._members[pod.workload][pod.key] = pod
+        for index in held:
+            self.holder[index] = pod
+            self.memory_share[index] = _memory_share(pod.truth)
+        self._reshape(pod.workload)
+
     def remove(self, key: str) -> None:
         """The pod `namespace/name` is gone; an unknown one is nothing to do."""
         pod = self.pods.pop(key, None)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -15,6 +17,7 @@ from mfu.sim.fleet import Fleet, NoRoom
 from mfu.sim.inventory import GPU_RESOURCE, MIG_RESOURCE_PREFIX, NodeSpec
 from mfu.sim.manifests import MANAGER, node_manifest, node_status
 from mfu.sim.pods import SimPod
+from mfu.sim.progress import replant
 from mfu.sim.truth import IDLE, InvalidPlan, Truth, from_annotations
 
 log = logging.getLogger(__name__)
@@ -52,11 +55,19 @@ class PodFollower:
     """Keeps the fleet's pods in step with the cluster's."""
 
     def __init__(
-        self, client: KubeClient, fleet: Fleet, *, plan: Plan | None = None, changed: Callable[[], None] = lambda: None
+        self,
+        client: KubeClient,
+        fleet: Fleet,
+        *,
+        plan: Plan | None = None,
+        adjust: Callable[[SimPod], Truth] = lambda pod: pod.truth,
+        changed: Callable[[], None] = lambda: None,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._fleet = fleet
         self._plan = plan or {}
-        self._changed = changed
+        self._changed, self._clock, self._adjust = changed, clock, adjust
+        self._seen: dict[str, SimPod] = {}
         self._refused: dict[str, str] = {}
         self.informer: Informer[SimPod] = Informer(client, PODS, self._project, changed=self._reconcile)
 
@@ -67,19 +78,33 @@ class PodFollower:
         if pod["spec"].get("nodeName") not in self._fleet.nodes:
             return None
         try:
-            return sim_pod(pod, self._plan)
+            found = sim_pod(pod, self._plan)
+            return None if found is None else replace(found, truth=self._adjust(found))
         except InvalidPlan as error:
             log.warning("pod=%s/%s is simulated idle: %s", pod["metadata"]["namespace"], pod["metadata"]["name"], error)
             return sim_pod({**pod, "metadata": {**pod["metadata"], "annotations": {}}}, {})
 
     def _reconcile(self) -> None:
         wanted = self.informer.objects
-        for key in [key for key, pod in self._fleet.pods.items() if wanted.get(key) != pod]:
+        for key in [key for key in self._fleet.pods if key not in wanted]:
             self._fleet.remove(key)
         for pod in sorted(wanted.values(), key=lambda pod: (pod.started, pod.key)):
-            if pod.key not in self._fleet.pods:
+            before = self._seen.get(pod.key)
+            if pod.key in self._fleet.pods and before is not None:
+                self._update(before, pod)
+            else:
                 self._place(pod)
+        self._seen = dict(wanted)
         self._changed()
+
+    def _update(self, before: SimPod, pod: SimPod) -> None:
+        if before == pod:
+            return
+        if replace(before, truth=pod.truth) == pod:
+            replant(self._fleet, pod.key, pod.truth, self._clock())
+            return
+        self._fleet.remove(pod.key)
+        self._place(pod)
 
     def _place(self, pod: SimPod) -> None:
         try:

@@ -10,6 +10,15 @@ from mfu.sim.truth import Truth
 
 
 @dataclass(frozen=True, slots=True)
+class Work:
+    """Tokens that a pod's counters show."""
+
+    trained: float = 0.0
+    prompt: float = 0.0
+    generated: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class SimPod:
     """One pod that holds devices of one resource on one node. `owner` names the Job or Deployment."""
 
@@ -22,6 +31,8 @@ class SimPod:
     node: str | None = None
     container: str = "main"
     started: float = 0.0
+    done: Work = Work()
+    """What its counters showed at `started`: more than nothing where the truth was changed while it ran."""
 
     @property
     def key(self) -> str:

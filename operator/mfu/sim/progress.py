@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Final
 
 from mfu.sim.fleet import Fleet
 from mfu.sim.flops import request_flops, training_flops_per_token
-from mfu.sim.pods import SimPod
+from mfu.sim.pods import SimPod, Work
 from mfu.sim.shapes import peak
 from mfu.sim.truth import Mode, Truth
 
@@ -19,36 +19,27 @@ _RIPPLE: Final = 0.004
 _BATCH_TOKENS_CAP: Final = 8192
 
 
-@dataclass(frozen=True, slots=True)
-class Rates:
-    """Tokens per second that follow from a planted MFU: MFU × peak ÷ FLOPs per token of the frozen table."""
-
-    trained: float = 0.0
-    prompt: float = 0.0
-    generated: float = 0.0
-
-
-def rates(truth: Truth, peak_flops_per_s: float) -> Rates:
-    """Rates of devices with that peak together.
+def rates(truth: Truth, peak_flops_per_s: float) -> Work:
+    """Tokens per second of devices with that peak together: MFU × peak ÷ FLOPs per token of the frozen table.
 
     `rates(Truth(0.4, model="llama-3.1-8b", sequence_length=8192), 8 * 989.4e12).trained` is 0.4 · 7.9152e15 ÷ 5.147e10
     = 61,513 tokens/s.
     """
     useful = truth.mfu * peak_flops_per_s
     if useful == 0:
-        return Rates()
+        return Work()
     if truth.mode is Mode.TRAINING:
-        return Rates(trained=useful / training_flops_per_token(truth))
+        return Work(trained=useful / training_flops_per_token(truth))
     requests = useful / sum(request_flops(truth))
     prompt = 0.0 if truth.mode is Mode.DECODE else requests * truth.input_tokens
     generated = requests * (1 if truth.mode is Mode.PREFILL else truth.output_tokens)
-    return Rates(prompt=prompt, generated=generated)
+    return Work(prompt=prompt, generated=generated)
 
 
-def pod_rates(fleet: Fleet, pod: SimPod) -> Rates:
+def pod_rates(fleet: Fleet, pod: SimPod) -> Work:
     """Rates of the devices that the pod holds."""
     held = fleet.held_by(pod.key)
-    return rates(pod.truth, sum(peak(slot.device, pod.truth.precision) for slot in held)) if held else Rates()
+    return rates(pod.truth, sum(peak(slot.device, pod.truth.precision) for slot in held)) if held else Work()
 
 
 def text(fleet: Fleet, key: str, now: float) -> str:
@@ -56,10 +47,30 @@ def text(fleet: Fleet, key: str, now: float) -> str:
     pod = fleet.pods[key]
     if pod.truth.mfu == 0 or not pod.truth.metric:
         return ""
-    elapsed = _wander(max(0.0, now - pod.started))
-    if pod.truth.mode is Mode.TRAINING:
-        return _training_page(fleet, pod, elapsed)
-    return _serving_page(pod, pod_rates(fleet, pod), elapsed)
+    page = _training_page if pod.truth.mode is Mode.TRAINING else _serving_page
+    return page(fleet, pod, shown(fleet, pod, now))
+
+
+def shown(fleet: Fleet, pod: SimPod, now: float) -> Work:
+    """Tokens that the pod's counters show at `now`: the whole workload's where it reports those, else its own."""
+    rate, seconds = _reported(fleet, pod), _wander(max(0.0, now - pod.started))
+    return Work(
+        pod.done.trained + rate.trained * seconds,
+        pod.done.prompt + rate.prompt * seconds,
+        pod.done.generated + rate.generated * seconds,
+    )
+
+
+def replant(fleet: Fleet, key: str, truth: Truth, now: float) -> None:
+    """Another truth from now on: counters go on from where they are. KeyError, InvalidPlan."""
+    pod = fleet.pods[key]
+    fleet.swap(replace(pod, truth=truth, started=now, done=shown(fleet, pod, now)))
+
+
+def _reported(fleet: Fleet, pod: SimPod) -> Work:
+    if not (pod.truth.total and pod.truth.mode is Mode.TRAINING):
+        return pod_rates(fleet, pod)
+    return Work(trained=sum(pod_rates(fleet, member).trained for member in fleet.workload_pods(pod.workload)))
 
 
 def _wander(seconds: float) -> float:
@@ -67,26 +78,24 @@ def _wander(seconds: float) -> float:
     return max(0.0, seconds + _RIPPLE * _RIPPLE_PERIOD_SECONDS / (2 * math.pi) * math.sin(angle))
 
 
-def _training_page(fleet: Fleet, pod: SimPod, elapsed: float) -> str:
-    members = fleet.workload_pods(pod.workload)
-    whole = sum(pod_rates(fleet, member).trained for member in members)
-    share = 1.0 if pod.truth.total else pod_rates(fleet, pod).trained / whole
+def _training_page(fleet: Fleet, pod: SimPod, work: Work) -> str:
     per_step = pod.truth.step_tokens
-    trained = math.floor(whole * elapsed / per_step) * per_step if per_step else whole * elapsed
-    lines = _family(pod.truth.metric, "counter", "Tokens trained on.", {"": math.floor(trained * share)})
+    trained = math.floor(work.trained / per_step) * per_step if per_step else math.floor(work.trained)
+    lines = _family(pod.truth.metric, "counter", "Tokens trained on.", {"": trained})
     if per_step:
-        lines += _family("train_steps_total", "counter", "Optimizer steps done.", {"": round(trained / per_step)})
-        lines += _family("train_last_step_seconds", "gauge", "Time of the last step.", {"": per_step / whole})
+        seconds = per_step / _reported(fleet, pod).trained
+        lines += _family("train_steps_total", "counter", "Optimizer steps done.", {"": trained // per_step})
+        lines += _family("train_last_step_seconds", "gauge", "Time of the last step.", {"": seconds})
     return "\n".join(lines) + "\n"
 
 
-def _serving_page(pod: SimPod, rate: Rates, elapsed: float) -> str:
+def _serving_page(fleet: Fleet, pod: SimPod, work: Work) -> str:
     """vLLM's names and labels (V1 engine): counters of tokens, the batch, the queue and latency sums."""
-    truth = pod.truth
+    truth, rate = pod.truth, pod_rates(fleet, pod)
     labels = f'{{model_name="{truth.model}",engine="0"}}'
-    requests = elapsed * (rate.prompt / truth.input_tokens or rate.generated / truth.output_tokens)
-    prompt, generated = math.floor(rate.prompt * elapsed), math.floor(rate.generated * elapsed)
-    iterations = max(1, math.floor((rate.generated / truth.concurrency + rate.prompt / _BATCH_TOKENS_CAP) * elapsed))
+    requests = work.prompt / truth.input_tokens or work.generated / truth.output_tokens
+    prompt, generated = math.floor(work.prompt), math.floor(work.generated)
+    iterations = max(1, math.floor(work.generated / truth.concurrency + work.prompt / _BATCH_TOKENS_CAP))
     decode_seconds = truth.concurrency / rate.generated if rate.generated else 0.0
     counter, gauge = "counter", "gauge"
     rows = [

@@ -13,6 +13,7 @@ from aiohttp import web
 
 from mfu.sim import progress
 from mfu.sim.exposition import Exporters
+from mfu.sim.faults import degraded
 from mfu.sim.fields import Regime
 from mfu.sim.fleet import Fleet
 from mfu.sim.telemetry_faults import (
@@ -25,6 +26,7 @@ from mfu.sim.telemetry_faults import (
     parse_fault,
     since_baseline,
 )
+from mfu.sim.truth import Fault, InvalidPlan, Truth
 
 _TEXT: Final = "text/plain; version=0.0.4; charset=utf-8"
 _ENDLESS_CHUNK: Final = b'DCGM_FI_PROF_PIPE_TENSOR_ACTIVE{gpu="0"} 0.5\n' * 200
@@ -43,11 +45,14 @@ class Endpoint:
         regime: Regime = Regime.LEGACY,
         counters: str = "full",
         clock: Clock = time.time,
+        changed: Callable[[], None] = lambda: None,
     ) -> None:
         self.fleet = fleet
         self.faults: list[ActiveFault] = []
         self._exporters = Exporters(fleet, regime=regime, counters=counters)
         self._clock = clock
+        self._changed = changed
+        self._planned: dict[str, Truth] = {}
         self._frozen: dict[str, str] = {}
         self._baselines: dict[str, dict[str, float]] = {}
 
@@ -62,6 +67,7 @@ class Endpoint:
                 web.get("/faults", self._list_faults),
                 web.post("/faults", self._add_fault),
                 web.delete("/faults", self._clear_faults),
+                web.post("/plant", self._plant),
             ]
         )
         return app
@@ -143,6 +149,21 @@ class Endpoint:
             return web.Response(status=400, text=f"{error}\n")
         self.faults.append(fault)
         return web.json_response(_document(fault), status=201)
+
+    async def _plant(self, request: web.Request) -> web.Response:
+        """`{"workload": "ns/name", "fault": "slow-link", "strength": 0.5}` from now on; `none` undoes it."""
+        try:
+            document = await request.json()
+            workload, fault = str(document["workload"]), Fault(document["fault"])
+            pods = self.fleet.workload_pods(workload)
+            for pod in pods:
+                planned = self._planned.setdefault(pod.key, pod.truth)
+                truth = planned if fault is Fault.NONE else degraded(planned, fault, float(document.get("strength", 1)))
+                progress.replant(self.fleet, pod.key, truth, self._clock())
+        except (InvalidPlan, ValueError, KeyError, TypeError) as error:
+            return web.Response(status=400, text=f"{error}\n")
+        self._changed()
+        return web.json_response({"pods": [pod.name for pod in pods]})
 
     async def _clear_faults(self, request: web.Request) -> web.Response:
         self.faults.clear()
