@@ -27,6 +27,7 @@ _POD_IGNORED = {
     "priority",
     "priorityClassName",
     "restartPolicy",
+    "runtimeClassName",
     "schedulerName",
     "securityContext",
     "tolerations",
