@@ -10,7 +10,18 @@ import numpy as np
 from mfu.api.causes import Cause
 from mfu.hardware.types import Precision
 from mfu.observe.readings import Counter, Gauge, Metric, ProgressReading
-from mfu.predict.types import Parallelism, Precisions, Recompute
+from mfu.predict import attainable, predict
+from mfu.predict.types import (
+    Attainable,
+    Parallelism,
+    Placement,
+    Precisions,
+    Prediction,
+    Recompute,
+    Sharding,
+    Tunable,
+)
+from mfu.workload.presets import preset
 from tests.observe.faults import (
     GIB,
     H100,
@@ -19,6 +30,7 @@ from tests.observe.faults import (
     Rank,
     Run,
     decoding,
+    device,
     gpt,
     idle_phase,
     mixed,
@@ -53,6 +65,7 @@ def every_run() -> Iterator[Run]:
         variable,
         idle,
         bubbling,
+        misplaced,
     ):
         yield from make()
 
@@ -257,6 +270,28 @@ def idle() -> Iterator[Run]:
         row[Metric.FB_USED] = 5 * GIB
         values = timeline((Rank(((1.0, row),)),) * 2, seed=seed)
         yield run(f"idle {active}", Cause.IDLE_ALLOCATION, training(ranks=2), values)
+
+
+def misplaced() -> Iterator[Run]:
+    """Tensor parallelism far wider than the model needs: the time goes to all-reduces that were asked for."""
+    for seed, parallel in enumerate((Parallelism(tensor=8), Parallelism(tensor=8, data=2), Parallelism(tensor=16))):
+        gpus = parallel.tensor * parallel.data
+        setup = replace(
+            training(1, 4096, arch=preset("llama-3.1-8b")),
+            parallelism=parallel,
+            sharding=Sharding.ZERO1,
+            global_batch_size=4 * gpus,
+            engine="Megatron",
+        )
+        placement = Placement(device(H100), gpus)
+        expected, best = predict(setup, placement), attainable(setup, placement, frozenset({Tunable.LAYOUT}))
+        if not isinstance(expected, Prediction) or not isinstance(best, Attainable):
+            raise AssertionError(f"{expected} {best}")
+        work = _row(memory_gib=60.0)
+        busy = min(0.95, expected.mfu / 0.5)
+        rank = Rank(((0.2 * busy, work), (0.2 * (1 - busy), transfer_phase(work, nvlink=250e9))))
+        made = run(f"layout {parallel}", Cause.WRONG_LAYOUT, setup, timeline((rank,) * gpus, seed=seed), product=H100)
+        yield replace(made, attainable=best)
 
 
 def bubbling() -> Iterator[Run]:

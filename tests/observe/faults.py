@@ -7,8 +7,7 @@ the second-to-second deviations of the recordings themselves.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -16,11 +15,10 @@ import numpy as np
 
 from mfu.api.causes import Cause
 from mfu.hardware.catalog import load
-from mfu.hardware.types import Device, Precision, Unmatched
+from mfu.hardware.types import Device, Unmatched
 from mfu.observe.readings import (
     METRICS,
     Floats,
-    Gauge,
     GPUIdentity,
     GPUKey,
     Metric,
@@ -28,12 +26,12 @@ from mfu.observe.readings import (
     WorkloadSeries,
 )
 from mfu.predict.types import (
+    Attainable,
     Inference,
     Parallelism,
     Phase,
     Placement,
     Precisions,
-    Recompute,
     Setup,
     Sharding,
     Training,
@@ -54,13 +52,14 @@ NOISY += (Metric.FP32_ACTIVE, Metric.INTEGER_ACTIVE, Metric.NVLINK_TX, Metric.NV
 
 @dataclass(frozen=True)
 class Run:
-    """One simulated workload and the cause planted in it; `wasteful` False for the healthy."""
+    """One simulated workload and the cause planted in it."""
 
     name: str
     cause: Cause
     setup: Setup | None
     placement: Placement
     series: WorkloadSeries
+    attainable: Attainable | None = None
 
 
 @lru_cache(maxsize=1)
@@ -220,20 +219,7 @@ def series(
     return WorkloadSeries(names, np.arange(1.0, seconds + 1), values, 1.0, progress, ("simulated",))
 
 
-@dataclass(frozen=True)
-class Plan:
-    """A fault at one strength on one product; `build` composes it."""
-
-    name: str
-    cause: Cause
-    build: Callable[[int], Run]
-    tags: tuple[str, ...] = field(default=())
-
-
 def run(name: str, cause: Cause, setup: Setup | None, values: Floats, *, product: str = H200, **place: object) -> Run:
     gpus = values.shape[1]
     placement = replace(Placement(device(product), gpus), **place)  # type: ignore[arg-type]
     return Run(name, cause, setup, placement, series(values, product))
-
-
-__all__ = ["Gauge", "Plan", "Precision", "Recompute", "Run"]

@@ -17,7 +17,7 @@ LEAST_RELATIVE_SD = 0.02
 """Noise assumed at least, relative to the mean: ten-minute MFU of a steady job scatters by 1 to 2 %."""
 LEAST_SHIFT = 0.05
 """Relative change that is worth a word at all."""
-WARM_UP = 5
+WARM_UP = 8
 """Samples before a regime's own mean is a reference."""
 MEMORY = 200
 """Samples that the running mean and variance remember."""
@@ -62,15 +62,31 @@ class Regime:
 
 
 @dataclass(frozen=True, slots=True)
+class RunUp:
+    """Cumulative sum on one side since it last stood at zero, and the samples that made it."""
+
+    total: float = 0.0
+    since: float | None = None
+    samples: int = 0
+    mean: float = 0.0
+
+    def grown(self, step: float, mfu: float, at: float) -> RunUp:
+        """One more sample; back to nothing where the sum falls to zero."""
+        total = self.total + step
+        if total <= 0:
+            return RunUp()
+        count = self.samples + 1
+        return RunUp(total, at if self.since is None else self.since, count, self.mean + (mfu - self.mean) / count)
+
+
+@dataclass(frozen=True, slots=True)
 class DriftState:
     """Everything the detector remembers; a handful of numbers, to be kept in status."""
 
     identity: Identity | None = None
     regime: Regime = field(default_factory=lambda: Regime(0.0))
-    rise: float = 0.0
-    fall: float = 0.0
-    suspected_at: float | None = None
-    """First sample of the run-up that may become an alarm."""
+    rise: RunUp = field(default_factory=RunUp)
+    fall: RunUp = field(default_factory=RunUp)
     shortfall: float = 0.0
     """Cumulative sum of the deviation below expectation."""
     before: Regime | None = None
@@ -137,17 +153,15 @@ def _against_past(state: DriftState, mfu: float, at: float) -> tuple[DriftState,
     if regime.samples < WARM_UP:
         return _learn(state, mfu), None
     deviation = max(-OUTLIER, min(OUTLIER, (mfu - regime.mean) / regime.sd))
-    rise, fall = max(0.0, state.rise + deviation - SLACK), max(0.0, state.fall - deviation - SLACK)
-    started = None if rise == fall == 0 else state.suspected_at if state.suspected_at is not None else at
-    moved = replace(state, rise=rise, fall=fall, suspected_at=started)
-    if max(rise, fall) < ALARM:
-        return _learn(moved, mfu), None
-    fresh = DriftState(state.identity, Regime(started if started is not None else at))
-    relative = abs(mfu / regime.mean - 1) if regime.mean > 0 else 0.0
-    if relative < LEAST_SHIFT:
-        return _learn(fresh, mfu), None
-    drift = Drift(Kind.INFRASTRUCTURE, regime.mean, mfu, fresh.regime.since, "Past")
-    return _learn(fresh, mfu), drift
+    rise = state.rise.grown(deviation - SLACK, mfu, at)
+    fall = state.fall.grown(-deviation - SLACK, mfu, at)
+    loudest = max(rise, fall, key=lambda each: each.total)
+    if loudest.total < ALARM:
+        return _learn(replace(state, rise=rise, fall=fall), mfu), None
+    if loudest.since is None or abs(loudest.mean - regime.mean) < LEAST_SHIFT * regime.mean:
+        return _learn(replace(state, rise=RunUp(), fall=RunUp()), mfu), None
+    drift = Drift(Kind.INFRASTRUCTURE, regime.mean, loudest.mean, loudest.since, "Past")
+    return _learn(DriftState(state.identity, Regime(loudest.since)), mfu), drift
 
 
 def _against_expectation(

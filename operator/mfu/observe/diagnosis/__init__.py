@@ -38,9 +38,11 @@ EXPLAINED_BY: dict[Cause, frozenset[Cause]] = {
     Cause.STRAGGLER: frozenset(
         {Cause.DATA_STARVATION, Cause.HOST_OVERHEAD, Cause.POWER_OR_THERMAL, Cause.COMMUNICATION}
     ),
-    Cause.COMMUNICATION: frozenset({Cause.SMALL_BATCH, Cause.HOST_OVERHEAD, Cause.WRONG_LAYOUT}),
+    Cause.COMMUNICATION: frozenset({Cause.SMALL_BATCH, Cause.HOST_OVERHEAD}),
     Cause.DATA_STARVATION: frozenset({Cause.HOST_OVERHEAD}),
     Cause.SMALL_BATCH: frozenset({Cause.HOST_OVERHEAD, Cause.MEMORY_BOUND}),
+    Cause.PIPELINE_BUBBLE: frozenset({Cause.COMMUNICATION}),
+    Cause.WRONG_LAYOUT: frozenset({Cause.COMMUNICATION, Cause.PIPELINE_BUBBLE, Cause.SMALL_BATCH}),
     Cause.LOW_CONCURRENCY: frozenset({Cause.MEMORY_BOUND, Cause.HOST_OVERHEAD}),
 }
 """Symptoms of a cause that would otherwise be named beside it, unless they cost clearly more than it."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 from mfu.api.causes import Actor, Cause, Explains
 from mfu.observe.assessment import Finding
 from mfu.observe.diagnosis.build import Blame, count, finding, fraction, graded
-from mfu.observe.diagnosis.case import WORTH, Case
+from mfu.observe.diagnosis.case import Case
 
+CLEARLY = 1.25
+"""Speed-up of another layout from which the declared one is called wrong: twice the error of the predictions."""
 BUBBLE = 0.10
 """Idle share of a pipeline from which its schedule is worth an accusation."""
 LAYOUT_WORDS = ("layout", "parallelism", "tensor", "pipeline", "context", "sharding")
@@ -49,14 +51,14 @@ def wrong_layout(case: Case) -> Finding | None:
     gain = 1.0
     for change in changes:
         gain *= 1 + max(0.0, change.gain)
-    if gain < WORTH:
+    if gain < CLEARLY:
         return None
     text = ", ".join(f"{each.field} {each.before} → {each.after}" for each in changes)
     blame = Blame(
         cause=Cause.WRONG_LAYOUT,
         explains=Explains.CONFIGURATION,
         actor=Actor.TENANT,
-        confidence=graded(gain, WORTH, 1.6) - 0.05,
+        confidence=graded(gain, CLEARLY, 1.6) - 0.05,
         speedup=gain,
         action=f"{text}: {100 * (gain - 1):+.0f} % speed",
         counterfactual_mfu=case.attainable.prediction.mfu,

@@ -1,0 +1,69 @@
+"""History survives restarts, stays small, pairs before and after, and counts kept promises."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mfu.observe.drift import Identity
+from mfu.observe.history import LIMIT, SETTLED, Advice, Entry, from_json, promises, record, scaling, to_json
+
+HERE = Identity("llama", "v1", "mb1", "H100-SXM5", 8)
+
+
+def observed(
+    history: tuple[Entry, ...], identity: Identity, mfu: float, advice: Advice | None = None
+) -> tuple[Entry, ...]:
+    for step in range(SETTLED):
+        history = record(history, mfu, identity=identity, at=100.0 * len(history) + step, advice=advice)
+    return history
+
+
+@pytest.mark.parametrize(("after", "kept"), [(0.40, (1, 0)), (0.31, (0, 1))])
+def test_followed_advice_is_measured_against_its_promise(after: float, kept: tuple[int, int]) -> None:
+    better = replace(HERE, setting="mb8")
+    history = observed(observed((), HERE, 0.30, Advice("mb8", 0.40)), better, after)
+    assert (history[0].before, history[0].promised) == (pytest.approx(0.30), 0.40)
+    found = promises(history)
+    assert (found.kept, found.broken) == kept
+
+
+def test_a_change_that_nobody_advised_promises_nothing() -> None:
+    history = observed(observed((), HERE, 0.30, Advice("mb8", 0.40)), replace(HERE, setting="mb4"), 0.5)
+    assert history[0].promised is None
+    assert promises(history).kept == 0
+
+
+def test_a_young_figure_is_not_judged() -> None:
+    history = observed((), HERE, 0.30, Advice("mb8", 0.40))
+    history = record(history, 0.1, identity=replace(HERE, setting="mb8"), at=1e3)
+    assert promises(history).broken == 0
+
+
+def test_history_is_bounded() -> None:
+    history: tuple[Entry, ...] = ()
+    for version in range(3 * LIMIT):
+        history = record(history, 0.3, identity=replace(HERE, version=str(version)), at=float(version))
+    assert len(history) == LIMIT
+    assert history[0].identity.version == str(3 * LIMIT - 1)
+
+
+def test_scaling_efficiency_is_relative_to_the_smallest() -> None:
+    history = observed(observed((), HERE, 0.50), replace(HERE, gpus=64), 0.45)
+    assert [(each.identity.gpus, round(each.efficiency, 3)) for each in scaling(history)] == [(8, 1.0), (64, 0.9)]
+
+
+def test_survives_a_restart() -> None:
+    history = observed(observed((), HERE, 0.30, Advice("mb8", 0.4)), replace(HERE, setting="mb8"), 0.41)
+    again = from_json(to_json(history))
+    assert [each.identity for each in again] == [each.identity for each in history]
+    assert again[0].mfu == pytest.approx(history[0].mfu, abs=1e-4)
+    assert promises(again) == promises(history)
+
+
+@given(st.lists(st.dictionaries(st.text(max_size=8), st.one_of(st.none(), st.text(max_size=5), st.integers()))))
+def test_a_forged_status_is_dropped_not_fatal(rows: list[dict[str, object]]) -> None:
+    assert from_json(rows) == ()

@@ -1,0 +1,73 @@
+"""Rates of reported work: restarts, coarse steps, stand-stills, totals and shares."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mfu.observe.progress import gauge, rate
+from mfu.observe.readings import Counter, Gauge, ProgressReading
+
+TOKENS = Counter.TRAINED_TOKENS
+
+
+def readings(points: list[tuple[float, float]], pod: str = "a", *, total: bool = False) -> list[ProgressReading]:
+    return [ProgressReading("ns", pod, "test", at, {TOKENS: value}, {}, total) for at, value in points]
+
+
+def per_second(found: list[ProgressReading], *, now: float = 1e9, since: float = 0.0) -> float | None:
+    answer = rate(found, TOKENS, since=since, now=now)
+    return None if answer is None else answer.per_second
+
+
+def test_steady_counter() -> None:
+    assert per_second(readings([(t, 50.0 * t) for t in range(10)])) == pytest.approx(50.0)
+
+
+def test_restart_counts_from_zero() -> None:
+    assert per_second(readings([(0, 100), (10, 600), (20, 50)])) == pytest.approx(5.0)
+
+
+def test_a_counter_that_moves_once_a_step_is_not_read_short() -> None:
+    """Steps of 7 s and 700 tokens, read every second: 100 per second wherever the window starts."""
+    for start in range(7):
+        points = [(float(t), 700.0 * ((t + start) // 7)) for t in range(40)]
+        assert per_second(readings(points)) == pytest.approx(100.0)
+
+
+def test_a_hung_job_slows_down() -> None:
+    points = [(float(t), 100.0 * min(t, 10)) for t in range(60)]
+    assert per_second(readings(points)) == pytest.approx(900 / 58, rel=0.02)
+
+
+def test_pods_add_up_and_totals_do_not() -> None:
+    pods = readings([(0, 0), (10, 100)], "a") + readings([(0, 0), (10, 300)], "b")
+    both = [ProgressReading("ns", p, "t", t, {TOKENS: v}, {}, True) for p in "ab" for t, v in ((0, 0.0), (10, 400.0))]
+    assert per_second(pods) == pytest.approx(40.0)
+    assert per_second(both) == pytest.approx(40.0)
+
+
+@pytest.mark.parametrize("points", [[], [(0.0, 5.0)], [(0.0, 5.0), (0.2, 9.0)]])
+def test_too_little_is_unknown(points: list[tuple[float, float]]) -> None:
+    assert per_second(readings(points)) is None
+
+
+def test_outside_the_window_is_not_seen() -> None:
+    points = readings([(0, 0), (10, 1000), (20, 1010), (30, 1020)])
+    assert per_second(points, since=10, now=30) == pytest.approx(1.0)
+
+
+def test_gauges_come_back_in_order() -> None:
+    found = [ProgressReading("n", "p", "s", float(t), {}, {Gauge.RUNNING_REQUESTS: float(t)}) for t in range(5)]
+    assert gauge(found, Gauge.RUNNING_REQUESTS, since=1, now=3) == (1.0, 2.0, 3.0)
+
+
+@given(st.lists(st.tuples(st.floats(0.5, 10), st.floats(0, 1e6)), min_size=1, max_size=20))
+def test_rates_are_never_negative(steps: list[tuple[float, float]]) -> None:
+    at, points = 0.0, []
+    for gap, value in steps:
+        at += gap
+        points.append((at, value))
+    found = per_second(readings(points))
+    assert found is None or found >= 0
