@@ -218,7 +218,7 @@ def _sweep(row: Mapping[str, str]) -> Found | None:
     return (*found, _seconds(*found, float(row["tokens_per_s_per_gpu"])), "sweep")
 
 
-SWEEP_LEAST_MFU = 15.0
+SWEEP_LEAST_MFU = 5.0
 """Slower layouts of the sweep stalled in that cluster's network; they inform the ranking, not the constants."""
 
 

@@ -16,11 +16,14 @@ from mfu.predict.training.step import Step, micro_batches
 def ranking_seconds(case: Case, found: Step, c: Constants) -> Array:
     """Usual step time, longer by the risk: p · ln(1 + stalled / usual) with p the share of jobs that stall.
 
-    layout_sweep.csv: 2 to 16 nodes, pipelined: 12 % of jobs lose 0.5 to 1.2 s a micro-batch; not pipelined: 4 %. A step
-    of 8.4 s in 32 micro-batches: 8.4 · (1 + 32 · 1.1 / 8.4) ** 0.1 = 9.9 s.
+    layout_sweep.csv, 2 to 16 nodes: 12 % of pipelined jobs lose 0.5 to 1.2 s a micro-batch, 4 % of the others; on 64
+    nodes also half of the others, and more of those that reduce whole gradients (ZeRO-0). A step of 8.4 s in 32
+    micro-batches: 8.4 · (1 + 32 · 1.1 / 8.4) ** 0.08 = 9.6 s.
     """
     layout = case.layout
-    across = (case.machine.gpus > case.machine.node) & (layout.pipeline > 1.0)
+    nodes = case.machine.gpus / case.machine.node
+    whole = np.where(layout.zero == 0.0, c["stall_whole_gradients"], 1.0)
+    flat = c["stall_single"] * whole * np.minimum(nodes / c["stall_nodes"], 1.0) ** c["stall_single_power"]
+    share = np.where(layout.pipeline > 1.0, c["stall_probability"], flat) * (nodes > 1.0)
     stalled = micro_batches(case) * c["stall_seconds"]
-    exposed = case.stack.blocking_pipeline * np.where(across, c["stall_probability"], 0.0)
-    return found.seconds * (1.0 + stalled / found.seconds) ** exposed
+    return found.seconds * (1.0 + stalled / found.seconds) ** (case.stack.blocking_pipeline * share)
