@@ -39,7 +39,8 @@ def test_declared_counter(body: bytes, what: Declared, counter: Counter, value: 
 @pytest.mark.parametrize(
     "body",
     [
-        b"", b"other 1\n", b"t NaN\n", b"t -1\n", b"t 1e999\n", b't{rank="0"} 7\nt{rank="1"} x\n', b"t 12", b"t 1\nt 2\n",
+        b"", b"other 1\n", b"t NaN\n", b"t -1\n", b"t 1e999\n", b't{rank="0"} 7\nt{rank="1"} x\n', b"t 12",
+        b"t 1\nt 2\n",
     ],
 )  # fmt: skip
 def test_an_unusable_counter_is_refused(body: bytes) -> None:

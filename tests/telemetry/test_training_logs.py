@@ -15,7 +15,8 @@ POD = Pod("team-a", "llama-0")
 
 MEGATRON = (
     " [2026-11-22 06:00:12] iteration       40/    1000 | consumed samples:        10240 |"
-    " elapsed time per iteration (ms): 1147.6 | throughput per GPU (TFLOP/s/GPU): 412.3 | learning rate: 1.0E-04 | global batch size:   256 |"
+    " elapsed time per iteration (ms): 1147.6 | throughput per GPU (TFLOP/s/GPU): 412.3 |"
+    " learning rate: 1.0E-04 | global batch size:   256 |"
 )
 TITAN = (
     "[rank0]:[titan] 2026-11-22 06:00:10,123 - root - INFO - \x1b[31mstep: 30  \x1b[32mloss:  8.1  \x1b[33m"
@@ -23,7 +24,8 @@ TITAN = (
 )
 NEMO = (
     "Training epoch 0, iteration 49/499 | lr: 7.5e-06 | global_batch_size: 128 | global_step: 49 "
-    "| reduced_train_loss: 11.96 | train_step_timing in s: 12.39 | tokens_per_sec_per_gpu: 1.07e+04 | consumed_samples: 6400"
+    "| reduced_train_loss: 11.96 | train_step_timing in s: 12.39 "
+    "| tokens_per_sec_per_gpu: 1.07e+04 | consumed_samples: 6400"
 )
 LIGHTNING = (
     "{'train|time': 2.5, 'train|batches': 12, 'train|samples': 24, 'train|lengths': 49152,"
@@ -59,8 +61,8 @@ def test_each_framework(
 @pytest.mark.parametrize(
     "line",
     [
-        "", "loss went down", "iteration 5", "step: x loss: y", "(min, max) time across ranks (ms):", "{'eval_loss': 2.0}",
-        "\x00" * 99,
+        "", "loss went down", "iteration 5", "step: x loss: y", "(min, max) time across ranks (ms):",
+        "{'eval_loss': 2.0}", "\x00" * 99,
     ],
 )  # fmt: skip
 def test_other_lines_tell_nothing(framework: Framework, line: str) -> None:

@@ -15,6 +15,7 @@ from mfu.telemetry.exposition import number
 
 _START: Final = b'{"metric":'
 _VALUE: Final = b',"value":['
+_END: Final = b"]}}"
 _HEAD: Final = b'{"status":"success"'
 _VECTOR: Final = b'"resultType":"vector"'
 _NAN: Final = float("nan")
@@ -27,12 +28,12 @@ def vector(body: bytes, source: str) -> Iterator[tuple[bytes, float]]:
     NotExposition where the body is no instant vector.
     """
     head, *chunks = body.split(_START)
-    if not head.startswith(_HEAD) or _VECTOR not in head or not body.rstrip().endswith(b"}"):
+    if not chunks or not head.startswith(_HEAD) or _VECTOR not in head or not body.rstrip().endswith(_END):
         return _slow_vector(_data(body, source), source)
-    return _fast_vector(chunks, body, source)
+    return _fast_vector(chunks, source)
 
 
-def _fast_vector(chunks: list[bytes], body: bytes, source: str) -> Iterator[tuple[bytes, float]]:
+def _fast_vector(chunks: list[bytes], source: str) -> Iterator[tuple[bytes, float]]:
     for chunk in chunks:
         labels, found, rest = chunk.partition(_VALUE)
         if not found:

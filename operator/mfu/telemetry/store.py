@@ -78,6 +78,11 @@ class Store:
             new += held.add(reading)
         return new
 
+    @property
+    def refused_devices(self) -> int:
+        """Devices that found the store full, counted once a round in which labels changed."""
+        return self._ring.refused
+
     def latest(self, now: float) -> FleetReadings:
         """The newest reading of every device, NaN where stale; a device that changed hands appears once."""
         ring, rows = self._ring, self._ring.used()
