@@ -18,16 +18,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
+
 from mfu.hardware.types import Precision
 from mfu.predict.arrays import Case, stack_cases, take_case
 from mfu.predict.checks import refuse
 from mfu.predict.constants import Constants, document, shipped
 from mfu.predict.engines import engine
+from mfu.predict.machine import relative_power
 from mfu.predict.training.case import case_of
 from mfu.predict.training.step import step
 from mfu.predict.types import Placement, Refusal, Training
 from mfu.predict.validate import runs, steps, sweep, training
-from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 ROOT = Path(__file__).resolve().parents[1]
@@ -48,6 +50,7 @@ PARAMETERS = (
     Parameter("sustained.ampere", 0.95, 0.05, 1.0),
     Parameter("sustained.hopper", 0.86, 0.07, 1.0),
     Parameter("sustained.blackwell", 0.85, 0.1, 1.0),
+    Parameter("power_share", 0.33, 0.3, 1.0),
     Parameter("ceiling.FP4", 0.62, 0.2, 0.9),
     Parameter("attention.ampere", 0.55, 0.25),
     Parameter("attention.hopper", 0.45, 0.25),
@@ -97,6 +100,7 @@ class Rows:
     table: NDArray[np.str_]
     four_bit: NDArray[np.bool_]
     linked: NDArray[np.bool_]
+    power: Floats
     log_seconds: Floats
     tokens: Floats
 
@@ -112,6 +116,7 @@ class Rows:
                     "table",
                     "four_bit",
                     "linked",
+                    "power",
                     "log_seconds",
                     "tokens",
                 )
@@ -123,13 +128,22 @@ def neutral(c: Constants) -> Constants:
     """Constants whose per-architecture and per-engine entries are 1."""
     ones = {f"{t}.{k}": 1.0 for t in ("sustained", "attention", "engine") for k in c.tables[t]}
     return c.replace(
-        {**ones, "ceiling.FP4": 1.0, "link_share": 1.0, "pcie_share": 1.0, "network_share": 1.0, "host_operation": 1.0}
+        {
+            **ones,
+            "power_share": 0.0,
+            "ceiling.FP4": 1.0,
+            "link_share": 1.0,
+            "pcie_share": 1.0,
+            "network_share": 1.0,
+            "host_operation": 1.0,
+        }
     )
 
 
 def bind(rows: Rows, c: Constants) -> Case:
     """The same cases under `c`."""
-    sustained = np.array([c.of("sustained", each) for each in rows.architecture])
+    clock = np.array([c.of("sustained", each) for each in rows.architecture])
+    sustained = np.minimum(clock * rows.power ** c["power_share"], 1.0)
     four = np.where(rows.four_bit, c.of("ceiling", "FP4"), 1.0)
     machine = replace(
         rows.case.machine,
@@ -183,6 +197,7 @@ def _rows(found: Sequence[tuple[str, Found]]) -> Rows:
         table=np.array([table for table, *_ in kept]),
         four_bit=np.array([setup.precisions.compute is Precision.FP4 for _, setup, _, _, _ in kept]),
         linked=np.array([_linked(placement) for _, _, placement, _, _ in kept]),
+        power=np.array([relative_power(placement.device) for _, _, placement, _, _ in kept]),
         log_seconds=np.log([seconds for *_, seconds, _ in kept]),
         tokens=np.array([setup.micro_batch_size * setup.sequence_length for _, setup, _, _, _ in kept], dtype=float),
     )

@@ -10,7 +10,7 @@ from types import MappingProxyType
 import numpy as np
 
 from mfu.hardware import catalog
-from mfu.hardware.types import BYTES_PER_VALUE, Device, Precision
+from mfu.hardware.types import BYTES_PER_VALUE, GPU, Device, Precision
 from mfu.predict.arrays import Machine
 from mfu.predict.constants import Constants
 from mfu.predict.types import Placement, Precisions
@@ -29,7 +29,7 @@ def machine_of(placement: Placement, precisions: Precisions, c: Constants) -> Ma
     sixteen = catalog.device_peak(device, Precision.BF16) or catalog.device_peak(device, Precision.FP16) or peak
     vector = catalog.device_peak(device, Precision.FP32) or peak
     wide = compute in (Precision.FP32, Precision.TF32)
-    sustained = c.of("sustained", device.gpu.architecture)
+    sustained = sustained_clock(device, c)
     width = BYTES_PER_VALUE[compute]
     values = {
         "peak": peak,
@@ -48,6 +48,30 @@ def machine_of(placement: Placement, precisions: Precisions, c: Constants) -> Ma
         **links(placement, c),
     }
     return Machine(**{name: np.asarray(value, dtype=float) for name, value in values.items()})
+
+
+def sustained_clock(device: Device, c: Constants) -> float:
+    """Clock that lasts under matrix products over the clock of a short benchmark, lower where a FLOP has less power.
+
+    `sustained` of the reference board times (watts per FLOP/s over that board's) ** power_share:
+    GB300 (1,400 W for 2,500 TFLOP/s) against GB200 (1,200 W): (1400 / 1200) ** 0.5 = 1.08.
+    """
+    return min(c.of("sustained", device.gpu.architecture) * relative_power(device) ** c["power_share"], 1.0)
+
+
+def relative_power(device: Device) -> float:
+    """Board power per 16-bit FLOP/s over that of the architecture's reference board, 1 where either is unknown."""
+    reference = catalog.load().gpus.get(_REFERENCE_BOARD.get(device.gpu.architecture, ""))
+    own, usual = _watts_per_flop(device.gpu), _watts_per_flop(reference) if reference else None
+    return 1.0 if own is None or usual is None else own / usual
+
+
+_REFERENCE_BOARD = {"ampere": "a100-sxm4-80gb", "hopper": "h100-sxm5-80gb", "blackwell": "gb200"}
+
+
+def _watts_per_flop(gpu: GPU) -> float | None:
+    peak = gpu.reference_peak_flops_per_s
+    return None if peak is None or gpu.tdp_watts is None else gpu.tdp_watts / peak
 
 
 def links(placement: Placement, c: Constants) -> dict[str, float]:
