@@ -50,9 +50,7 @@ def cross_check(
         TOLERANCE, hypot(_relative_band(progress), _relative_band(counters))
     ):
         return Verdict(True, ratio)
-    reason = next(
-        _reasons(ratio, setup, intent, gpus), "FLOPs per token: the model dimensions, or the unit of progress"
-    )
+    reason = ", or ".join(_reasons(ratio, setup, intent, gpus)) or UNEXPLAINED
     return Verdict(False, ratio, f"progress is {ratio:.2f} × what the counters saw: check {reason}")
 
 
