@@ -99,6 +99,7 @@ class Rows:
     source: NDArray[np.str_]
     table: NDArray[np.str_]
     four_bit: NDArray[np.bool_]
+    tensor_cores: NDArray[np.bool_]
     linked: NDArray[np.bool_]
     power: Floats
     log_seconds: Floats
@@ -115,6 +116,7 @@ class Rows:
                     "source",
                     "table",
                     "four_bit",
+                    "tensor_cores",
                     "linked",
                     "power",
                     "log_seconds",
@@ -143,7 +145,7 @@ def neutral(c: Constants) -> Constants:
 def bind(rows: Rows, c: Constants) -> Case:
     """The same cases under `c`."""
     clock = np.array([c.of("sustained", each) for each in rows.architecture])
-    sustained = np.minimum(clock * rows.power ** c["power_share"], 1.0)
+    sustained = np.where(rows.tensor_cores, np.minimum(clock * rows.power ** c["power_share"], 1.0), 1.0)
     four = np.where(rows.four_bit, c.of("ceiling", "FP4"), 1.0)
     machine = replace(
         rows.case.machine,
@@ -196,6 +198,7 @@ def _rows(found: Sequence[tuple[str, Found]]) -> Rows:
         source=np.array([source for *_, source in kept]),
         table=np.array([table for table, *_ in kept]),
         four_bit=np.array([setup.precisions.compute is Precision.FP4 for _, setup, _, _, _ in kept]),
+        tensor_cores=np.array([setup.precisions.compute is not Precision.FP32 for _, setup, _, _, _ in kept]),
         linked=np.array([_linked(placement) for _, _, placement, _, _ in kept]),
         power=np.array([relative_power(placement.device) for _, _, placement, _, _ in kept]),
         log_seconds=np.log([seconds for *_, seconds, _ in kept]),

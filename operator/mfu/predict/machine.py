@@ -29,7 +29,7 @@ def machine_of(placement: Placement, precisions: Precisions, c: Constants) -> Ma
     sixteen = catalog.device_peak(device, Precision.BF16) or catalog.device_peak(device, Precision.FP16) or peak
     vector = catalog.device_peak(device, Precision.FP32) or peak
     wide = compute in (Precision.FP32, Precision.TF32)
-    sustained = sustained_clock(device, c)
+    sustained = 1.0 if compute is Precision.FP32 else sustained_clock(device, c)
     width = BYTES_PER_VALUE[compute]
     values = {
         "peak": peak,
@@ -53,7 +53,8 @@ def machine_of(placement: Placement, precisions: Precisions, c: Constants) -> Ma
 def sustained_clock(device: Device, c: Constants) -> float:
     """Clock that lasts under matrix products over the clock of a short benchmark, lower where a FLOP has less power.
 
-    `sustained` of the reference board times (watts per FLOP/s over that board's) ** power_share:
+    `sustained` of the reference board times (watts per FLOP/s over that board's) ** power_share. Tensor cores only:
+    FP32 products keep the highest clock (h200/runs.jsonl: 1,980 MHz in FP32, 1,471 MHz in BF16).
     GB300 (1,400 W for 2,500 TFLOP/s) against GB200 (1,200 W): (1400 / 1200) ** 0.5 = 1.08.
     """
     return min(c.of("sustained", device.gpu.architecture) * relative_power(device) ** c["power_share"], 1.0)
