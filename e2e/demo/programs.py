@@ -110,10 +110,19 @@ class Simulator:
 
     def truth(self) -> dict[str, Any]:
         """The planted truth by `namespace/owner`."""
+        found: dict[str, Any] = self._document().get("workloads", {})
+        return found
+
+    def fleet_truth(self) -> dict[str, Any]:
+        """The planted truth of the whole fleet."""
+        found: dict[str, Any] = self._document()["fleet"]
+        return found
+
+    def _document(self) -> dict[str, Any]:
         path = self.folder / "truth.json"
         if not path.exists():
             return {}
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["workloads"]
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         return found
 
 

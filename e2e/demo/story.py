@@ -18,7 +18,7 @@ from e2e.cluster.waiting import wait_until
 from e2e.demo.cast import CAST, Part, namespaces
 from e2e.demo.programs import EXAMPLES, ROOT, Build, Operator, Simulator, kubectl_path, mfu, mfu_command
 from e2e.demo.screen import Screen
-from e2e.demo.verdict import Difference, differences
+from e2e.demo.verdict import Difference, differences, fleet_differences
 
 _TRUTH_WITHIN_SECONDS: Final = 40.0
 _STEADY_POLLS: Final = 3
@@ -97,6 +97,12 @@ def statuses(plane: ClusterAccess) -> dict[str, Any]:
     return {f"{each['metadata']['namespace']}/{each['metadata']['name']}": each.get("status", {}) for each in items}
 
 
+def _fleet_report(plane: ClusterAccess) -> dict[str, Any]:
+    reports = plane.get("fleetreports")["items"]
+    found: dict[str, Any] = reports[0].get("status", {}) if reports else {}
+    return found
+
+
 def _wait_for_truth(screen: Screen, plane: ControlPlane, simulator: Simulator, operator: Operator) -> list[Difference]:
     """Until nothing differs for a few polls, or time is up; what differs then."""
     deadline = time.monotonic() + _TRUTH_WITHIN_SECONDS
@@ -106,6 +112,7 @@ def _wait_for_truth(screen: Screen, plane: ControlPlane, simulator: Simulator, o
             plane.raise_if_ended()
             _raise_if_ended(simulator, operator)
             found = differences(statuses(plane), simulator.truth())
+            found += fleet_differences(_fleet_report(plane), simulator.fleet_truth())
             agreed = 0 if found else agreed + 1
             time.sleep(1.0)
     return found
@@ -120,6 +127,7 @@ def _raise_if_ended(simulator: Simulator, operator: Operator) -> None:
 def _show_answers(screen: Screen, plane: ControlPlane, found: list[Difference]) -> None:
     screen.section("what the operator says")
     screen.output("kubectl get mw -A", plane.kubectl("get", "mw", "-A"))
+    screen.output("kubectl get fleetreport", plane.kubectl("get", "fleetreport"))
     faulty = next(part for part in CAST if "fault" in part.planted)
     arguments = ("explain", faulty.example, "-n", faulty.namespace)
     code, text = mfu(*arguments, kubeconfig=plane.kubeconfig)
@@ -127,7 +135,9 @@ def _show_answers(screen: Screen, plane: ControlPlane, found: list[Difference]) 
     if found:
         screen.differences(found)
         return
-    screen.say("every observed MFU is within 2 points of the planted truth, every cause is the planted one")
+    screen.say(
+        "every observed MFU, the fleet's too, is within 2 points of the planted truth; every cause is the planted one"
+    )
 
 
 def _show_more(screen: Screen, plane: ControlPlane, operator: Operator, folder: Path) -> None:
@@ -138,7 +148,7 @@ def _show_more(screen: Screen, plane: ControlPlane, operator: Operator, folder: 
             f"alias kubectl={kubectl_path()} mfu={mfu_command()[0]}",
             "kubectl get mw -A -w",
             "kubectl describe mw -n team-vision faulty-training",
-            "kubectl get fleetreport fleet -o yaml",
+            "kubectl get fleetreport fleet -o yaml; mfu report",
             "kubectl explain mw.spec.training",
             "mfu explain serving-decode-heavy -n team-chat",
             f"curl -s http://127.0.0.1:{operator.port}/metrics | grep ^mfu_",

@@ -28,6 +28,14 @@ def differences(statuses: Mapping[str, Mapping[str, Any]], truth: Mapping[str, M
     return found
 
 
+def fleet_differences(report: Mapping[str, Any], truth: Mapping[str, Any]) -> list[Difference]:
+    """The fleet's own figure, idle GPUs included. Empty when it matches; `report` is the FleetReport's status."""
+    shown = report.get("totals", {}).get("mfu")
+    if shown is not None and abs(float(shown) - truth["mfu"]) <= TOLERANCE:
+        return []
+    return [Difference("(fleet)", "MFU of all GPUs", f"{truth['mfu']:.1%}", "unknown" if shown is None else shown)]
+
+
 def observed_mfu(status: Mapping[str, Any]) -> float | None:
     """The observation that the columns show: progress where there is any, else counters; None when nothing is known."""
     known = [each for each in status.get("observed", ()) if "mfu" in each and each.get("window") == "10m"]

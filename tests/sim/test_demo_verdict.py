@@ -5,7 +5,7 @@ import yaml
 
 from e2e.demo.cast import CAST, NODES, PREFIX
 from e2e.demo.programs import EXAMPLES, operator_config
-from e2e.demo.verdict import differences, observed_mfu
+from e2e.demo.verdict import differences, fleet_differences, observed_mfu
 from mfu.controller.config import parse
 from mfu.sim.fleet import Fleet
 from mfu.sim.inventory import parse_nodes
@@ -42,6 +42,12 @@ def test_the_column_is_judged_on_its_own_scale():
     assert differences({"a/t": shown}, {"a/t": {**planted, "mbu": None}}) == []
     (found,) = differences({"a/t": shown}, {"a/t": {**planted, "mbu": 0.40}})
     assert found.what == "column OBSERVED (MBU)"
+
+
+@pytest.mark.parametrize(("totals", "whats"), [({"mfu": "0.2275"}, []), ({"mfu": "0.30"}, ["MFU of all GPUs"])])
+def test_the_fleets_figure_is_judged_too(totals, whats):
+    assert [each.what for each in fleet_differences({"totals": totals}, {"mfu": 0.224})] == whats
+    assert fleet_differences({}, {"mfu": 0.224})[0].shown == "unknown"
 
 
 def test_no_status_differs_in_everything():

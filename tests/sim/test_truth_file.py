@@ -9,7 +9,7 @@ from mfu.sim.fleet import Fleet
 from mfu.sim.inventory import parse_nodes
 from mfu.sim.pods import Workload
 from mfu.sim.truth import Fault, Truth
-from mfu.sim.truth_file import write_truth
+from mfu.sim.truth_file import fleet_mfu, write_truth
 
 
 def test_the_truth_is_written_for_its_owner_only(tmp_path):
@@ -25,3 +25,9 @@ def test_the_truth_is_written_for_its_owner_only(tmp_path):
     assert (written["mfu"], written["cause"], written["product"]) == (0.14, "Communication", "H100-SXM5")
     assert len(written["devices"]) == 16
     assert written["trainedTokensPerSecond"] == pytest.approx(0.14 * 16 * 989.4e12 / 51470401536.0)
+
+
+def test_idle_gpus_count_for_the_fleet():
+    fleet = Fleet(parse_nodes("H100-SXM5=1"), [Workload("a", "t", Truth(0.4, model="llama-3.1-8b"), gpus=1)], 0)
+
+    assert fleet_mfu(fleet) == pytest.approx(0.05)

@@ -10,13 +10,30 @@ from typing import Any
 from mfu.sim.fleet import Fleet
 from mfu.sim.pods import SimPod
 from mfu.sim.progress import pod_rates
+from mfu.sim.shapes import peak
 from mfu.sim.truth import Mode
 
 
 def truth_document(fleet: Fleet) -> dict[str, Any]:
     """Every workload's planted MFU, cause and rates, by `namespace/owner`."""
     workloads = sorted({pod.workload for pod in fleet.pods.values()})
-    return {"workloads": {name: _workload(fleet, fleet.workload_pods(name)) for name in workloads}}
+    return {
+        "fleet": {"mfu": fleet_mfu(fleet), "gpus": sum(node.gpus for node in fleet.nodes.values())},
+        "workloads": {name: _workload(fleet, fleet.workload_pods(name)) for name in workloads},
+    }
+
+
+def fleet_mfu(fleet: Fleet) -> float:
+    """Planted model FLOPs over the dense 16-bit peak of all GPUs, idle ones included.
+
+    One of eight H100 at 0.40: `fleet_mfu` is 0.05.
+    """
+    useful = sum(
+        pod.truth.mfu * peak(slot.device, pod.truth.precision)
+        for pod in fleet.pods.values()
+        for slot in fleet.held_by(pod.key)
+    )
+    return useful / sum(node.gpus * (node.gpu.reference_peak_flops_per_s or 0.0) for node in fleet.nodes.values())
 
 
 def write_truth(fleet: Fleet, path: Path) -> None:
