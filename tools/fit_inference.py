@@ -99,7 +99,7 @@ def read(path: Path) -> Data:
     for row in rows:
         asked = question(row)
         case = asked if isinstance(asked, Refusal) else case_of(asked.setup, asked.placement, load())
-        if not isinstance(asked, Refusal) and not isinstance(case, Refusal):
+        if not isinstance(asked, Refusal) and not isinstance(case, Refusal) and not _starved(asked):
             kept.append(row)
             questions.append(asked)
             cases.append(case)
@@ -119,6 +119,11 @@ def _usable(row: Mapping[str, str]) -> bool:
     if row["id"].startswith(LEFT_OUT) or any(flag in row["notes"] for flag in FLAGS):
         return False
     return not (row["id"].startswith("LIB-") and row["gpu"].startswith("MI300X"))
+
+
+def _starved(asked: Question) -> bool:
+    """Fewer requests than attention groups: the table holds some runs twice, once with the requests of one group."""
+    return asked.setup.concurrency is not None and asked.setup.concurrency < asked.setup.parallelism.data
 
 
 def _weight(source: str) -> float:

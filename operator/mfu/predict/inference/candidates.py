@@ -13,7 +13,7 @@ from mfu.predict.inference.build import case_of
 from mfu.predict.inference.capacity import batch_that_fits
 from mfu.predict.inference.case import Case, stack_cases
 from mfu.predict.inference.constants import Constants, load
-from mfu.predict.inference.serving import continuous, decode, prefill, running
+from mfu.predict.inference.serving import continuous, decode, prefill, prompts_of, running
 from mfu.predict.types import Inference, Phase, Placement, Refusal
 
 Floats = npt.NDArray[np.float64]
@@ -48,8 +48,7 @@ def score(
 
 def _scores(case: Case, phase: Phase, constants: Constants) -> Scores:
     if phase is Phase.PREFILL:
-        budget = np.maximum(1.0, case.load.max_batch_tokens // case.load.input_tokens)
-        served = prefill(case, np.where(np.isfinite(case.load.concurrency), case.load.concurrency, budget), constants)
+        served = prefill(case, prompts_of(case), constants)
         rate = served.input_tokens_per_s
     elif phase is Phase.DECODE:
         served = decode(case, running(case, constants), constants)

@@ -10,7 +10,7 @@ import numpy as np
 from mfu.predict.inference.case import Case, stack_cases
 from mfu.predict.inference.constants import Constants
 from mfu.predict.inference.dataset import Question
-from mfu.predict.inference.serving import continuous, decode, prefill, running, static_latency
+from mfu.predict.inference.serving import continuous, decode, prefill, prompts_of, running, static_latency
 from mfu.predict.inference.shape import Array
 from mfu.predict.types import Phase
 
@@ -75,7 +75,8 @@ def _rates(questions: Sequence[Question], case: Case, constants: Constants) -> R
     alone = np.array([each.setup.phase is Phase.DECODE for each in questions])
     together = np.where(np.isfinite(case.load.concurrency), case.load.concurrency, 1.0)
     latency = static_latency(case, together, constants)
-    prompts = prefill(case, together, constants)
+    reading = np.array([each.setup.phase is Phase.PREFILL for each in questions])
+    prompts = prefill(case, np.where(reading, prompts_of(case), together), constants)
     mixed, apart = continuous(case, constants), decode(case, running(case, constants), constants)
     serving = np.where(alone, apart.output_tokens_per_s, mixed.output_tokens_per_s)
     return Rates(

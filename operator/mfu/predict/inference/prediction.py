@@ -10,7 +10,7 @@ from mfu.predict.inference.case import Case, Speculation
 from mfu.predict.inference.constants import Constants, load
 from mfu.predict.inference.flops import model_flops_per_token
 from mfu.predict.inference.memory import memory_of
-from mfu.predict.inference.serving import Served, continuous, decode, prefill, running
+from mfu.predict.inference.serving import Served, continuous, decode, prefill, prompts_of, running
 from mfu.predict.inference.waterfall import bound_of, losses
 from mfu.predict.learnkeys import correction_of
 from mfu.predict.names import Bound
@@ -42,7 +42,7 @@ def predict_inference(
 def served_of(setup: Inference, case: Case, constants: Constants) -> Served:
     """Steady state in the phase that the setup declares."""
     if setup.phase is Phase.PREFILL:
-        return prefill(case, _prompts(case), constants)
+        return prefill(case, prompts_of(case), constants)
     if setup.phase is Phase.DECODE:
         return decode(case, running(case, constants), constants)
     return continuous(case, constants)
@@ -92,13 +92,6 @@ def scale_of(served: Served) -> Scale:
     memory = float(step.weight_reads + step.decode_attention + step.launch + step.host)
     compute = float(step.matrix_compute + step.prefill_attention)
     return Scale.MBU if float(served.decode_share) >= 0.5 and memory >= compute else Scale.MFU
-
-
-def _prompts(case: Case) -> float:
-    """Prompts of one prefill batch: what was declared, else as many as the step's token budget holds."""
-    if math.isfinite(float(case.load.concurrency)):
-        return float(case.load.concurrency)
-    return max(1.0, float(case.load.max_batch_tokens) // float(case.load.input_tokens))
 
 
 def _mbu(case: Case, served: Served) -> float:

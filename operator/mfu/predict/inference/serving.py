@@ -43,6 +43,13 @@ def prefill(case: Case, requests: Number, constants: Constants) -> Served:
     return Served(first, 0.0 * first, requests / first, rate, requests, step, seconds, 0.0 * first)
 
 
+def prompts_of(case: Case) -> Number:
+    """Prompts of one prefill batch: what was declared, else as many as the step's token budget holds in each group."""
+    load = case.load
+    budget = np.maximum(1.0, load.max_batch_tokens // load.input_tokens) * case.layout.groups
+    return np.where(np.isfinite(load.concurrency), load.concurrency, budget)
+
+
 def decode(case: Case, batch: Number, constants: Constants) -> Served:
     """`batch` requests in their decode phase, no prompts beside them, at the mean context of their answers."""
     load, stages = case.load, case.layout.pipeline
