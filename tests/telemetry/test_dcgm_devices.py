@@ -7,7 +7,7 @@ import math
 import pytest
 
 from mfu.observe.readings import GPUIdentity, GPUKey, Metric
-from mfu.telemetry.dcgm import read_once
+from mfu.telemetry.dcgm import DCGMFleet, read_once
 from mfu.telemetry.dcgm_labels import identity, owner
 from tests.telemetry.expose import UUID, page
 
@@ -104,3 +104,18 @@ def test_escapes_in_labels_are_undone() -> None:
     found = read_once(page({"DEV_GPU_TEMP": 40}, modelName=r"a \"b\" \\ c"), 0.0)
     assert found.devices[0].product_name == r'a "b" \ c'
     assert isinstance(found.devices[0], GPUIdentity)
+
+
+def test_rows_of_one_target_that_disagree_about_a_device_are_unknown() -> None:
+    text = page({"PROF_PIPE_TENSOR_ACTIVE": 0.4, "DEV_GPU_TEMP": 40}, **POD)
+    found = read_once(text + page({"PROF_PIPE_TENSOR_ACTIVE": 0.5, "DEV_GPU_TEMP": 40}, gpu="7"), 0.0)
+    assert math.isnan(found.values[0, Metric.TENSOR_ACTIVE])
+    assert found.values[0, Metric.TEMPERATURE] == 40
+
+
+def test_two_exporters_of_one_device_help_each_other_out() -> None:
+    first = page({"PROF_PIPE_TENSOR_ACTIVE": 0.4}, **POD)
+    second = page({"PROF_PIPE_TENSOR_ACTIVE": 0.5, "DEV_GPU_TEMP": 40}, **POD)
+    found = DCGMFleet().round({"a": first, "b": second}, 0.0)
+    assert len(found.devices) == 1
+    assert found.values[0, [Metric.TENSOR_ACTIVE, Metric.TEMPERATURE]].tolist() == [0.4, 40]

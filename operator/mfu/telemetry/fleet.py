@@ -154,7 +154,7 @@ class Fleet:
             return
         self._parts = parts
         self._rows = tuple(device for part in parts for device in part)
-        self._plan = plan(self._rows)
+        self._plan = plan(self._rows, [number for number, part in enumerate(parts) for _ in part])
         self._tdp = tdps(self._plan.devices)
 
     def _note_profiling(self, values: Floats, stack: Stack) -> None:

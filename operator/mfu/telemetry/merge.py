@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -34,7 +34,10 @@ class Plan:
     devices: tuple[GPUIdentity, ...]
     base: _Indices
     fill: tuple[_Pairs, ...]
-    """(output rows, input rows): unknown cells take the value of another row about the same device."""
+    """(output rows, input rows) of one target: unknown cells take the other row's value; where both are known and
+    differ one of them is stale, and nothing is known."""
+    spare: tuple[_Pairs, ...]
+    """(output rows, input rows) of another target that reads the same device: it helps out, it does not contradict."""
     parent: tuple[_Pairs, ...]
     """(output rows, input rows): unknown cells of the inherited columns take the parent GPU's value."""
     duplicates: int = 0
@@ -43,6 +46,8 @@ class Plan:
         """Input values [rows, METRICS] → output values [devices, METRICS]."""
         result = values[self.base]
         for outputs, sources in self.fill:
+            result[outputs] = _agreed(result[outputs], values[sources])
+        for outputs, sources in self.spare:
             result[outputs] = _first_known(result[outputs], values[sources])
         for outputs, sources in self.parent:
             cells = np.ix_(outputs, _INHERITED_COLUMNS)
@@ -54,8 +59,36 @@ def _first_known(first: Floats, second: Floats) -> Floats:
     return np.where(np.isnan(first), second, first)
 
 
-def plan(devices: Sequence[GPUIdentity]) -> Plan:
-    """Merge plan of these rows.
+def _agreed(first: Floats, second: Floats) -> Floats:
+    return np.where(
+        first != second, np.where(np.isnan(first), second, np.where(np.isnan(second), first, np.nan)), first
+    )
+
+
+@dataclass(slots=True)
+class _Draft:
+    """Output rows found so far, and what fills their gaps."""
+
+    devices: list[GPUIdentity] = field(default_factory=list)
+    base: list[int] = field(default_factory=list)
+    fill: list[tuple[int, int]] = field(default_factory=list)
+    spare: list[tuple[int, int]] = field(default_factory=list)
+    parent: list[tuple[int, int]] = field(default_factory=list)
+    duplicates: int = 0
+
+    def add(self, device: GPUIdentity, rows: list[int], others: list[int], of_row: Sequence[int]) -> None:
+        """One output row from `rows` about the same device and pod, helped out by `others` about the device."""
+        output = len(self.devices)
+        self.devices.append(device)
+        self.base.append(rows[0])
+        self.duplicates += len(rows) - 1
+        for row in (*rows[1:], *others):
+            same_target = not of_row or of_row[row] == of_row[rows[0]]
+            (self.fill if same_target else self.spare).append((output, row))
+
+
+def plan(devices: Sequence[GPUIdentity], of_row: Sequence[int] = ()) -> Plan:
+    """Merge plan of these rows, `of_row` numbering the target of each (none given: all of one).
 
     Rows of one device without a pod are folded into those with one. A device that several pods name is shared: it
     keeps a row per pod, all marked, because what each pod did cannot be told. A GPU in MIG slices loses its own row.
@@ -64,26 +97,19 @@ def plan(devices: Sequence[GPUIdentity]) -> Plan:
     for row, device in enumerate(devices):
         by_key[(device.key.uuid, device.key.instance)].append(row)
     sliced = {uuid for uuid, instance in by_key if instance is not None}
-    found: list[tuple[GPUIdentity, int]] = []
-    fill: list[tuple[int, int]] = []
-    parent: list[tuple[int, int]] = []
-    duplicates = 0
+    draft = _Draft()
     for (uuid, instance), rows in by_key.items():
         if instance is None and uuid in sliced:
             continue
         owned = _by_pod(devices, rows)
-        attributed = {pod: members for pod, members in owned.items() if pod is not None}
-        unattributed = owned.get(None, [])
-        groups = list(attributed.values()) or [unattributed]
-        for members in groups:
-            output, base = len(found), members[0]
-            duplicates += len(members) - 1
-            found.append((_shared(devices[base], len(attributed) > 1), base))
-            fill += [(output, row) for row in (*members[1:], *(unattributed if attributed else ()))]
+        free = owned.pop(None, [])
+        for members in owned.values() or [free]:
+            draft.add(_shared(devices[members[0]], len(owned) > 1), members, free if owned else [], of_row)
             if instance is not None:
-                parent += [(output, row) for row in by_key.get((uuid, None), ())]
-    base_rows = np.array([row for _, row in found], dtype=np.intp)
-    return Plan(tuple(device for device, _ in found), base_rows, _layers(fill), _layers(parent), duplicates)
+                draft.parent += [(len(draft.devices) - 1, row) for row in by_key.get((uuid, None), ())]
+    base = np.array(draft.base, dtype=np.intp)
+    layers = (_layers(draft.fill), _layers(draft.spare), _layers(draft.parent))
+    return Plan(tuple(draft.devices), base, *layers, draft.duplicates)
 
 
 def _by_pod(devices: Sequence[GPUIdentity], rows: list[int]) -> dict[tuple[str | None, str] | None, list[int]]:

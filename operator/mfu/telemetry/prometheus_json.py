@@ -7,7 +7,7 @@ text nor `,"value":[` can occur within a label. An answer laid out otherwise goe
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from mfu.telemetry.errors import NotExposition, Unreachable
@@ -15,35 +15,51 @@ from mfu.telemetry.exposition import number
 
 _START: Final = b'{"metric":'
 _VALUE: Final = b',"value":['
-_END: Final = b"]}}"
-_HEAD: Final = b'{"status":"success"'
-_VECTOR: Final = b'"resultType":"vector"'
+_NEXT: Final = b"]},"
+_LAST: Final = b"]}]}"
 _NAN: Final = float("nan")
 
 
-def vector(body: bytes, source: str) -> Iterator[tuple[bytes, float]]:
+def vector(body: bytes, source: str) -> Iterable[tuple[bytes, float]]:
     """(labels as their JSON object, value) of every series of an instant vector.
 
     Values that are no number are NaN. Raises Unreachable with the server's own message where it reports an error, and
     NotExposition where the body is no instant vector.
     """
+    fast = _fast_vector(body)
+    return _slow_vector(_data(body, source), source) if fast is None else fast
+
+
+def _fast_vector(body: bytes) -> list[tuple[bytes, float]] | None:
+    """The answer where it is laid out as servers write it, None where anything differs."""
     head, *chunks = body.split(_START)
-    if not chunks or not head.startswith(_HEAD) or _VECTOR not in head or not body.rstrip().endswith(_END):
-        return _slow_vector(_data(body, source), source)
-    return _fast_vector(chunks, source)
-
-
-def _fast_vector(chunks: list[bytes], source: str) -> Iterator[tuple[bytes, float]]:
-    for chunk in chunks:
-        labels, found, rest = chunk.partition(_VALUE)
-        if not found:
-            raise NotExposition(source, "an answer holds a series without a value")
-        text = rest.partition(b',"')[2].partition(b'"')[0]
+    if not chunks or not _frames(head, chunks[-1].rpartition(_LAST)[2]):
+        return None
+    found: list[tuple[bytes, float]] = []
+    last = len(chunks) - 1
+    for position, chunk in enumerate(chunks):
+        labels, _, rest = chunk.partition(_VALUE)
+        text, quote, tail = rest.partition(b',"')[2].partition(b'"')
+        if not quote or (tail != _NEXT if position < last else not tail.startswith(_LAST)):
+            return None
         try:
             value = float(text)
         except ValueError:
             value = _NAN
-        yield labels, _NAN if b"_" in text else value
+        found.append((labels, _NAN if b"_" in text else value))
+    return found
+
+
+def _frames(head: bytes, rest: bytes) -> bool:
+    """Is what surrounds the series the frame of a successful vector? Servers add statistics or warnings behind it."""
+    try:
+        before, behind = json.loads(head + b"]}}"), json.loads(b'{"data":0' + rest)
+    except (ValueError, RecursionError):
+        return False
+    if not isinstance(before, dict) or before.get("status") != "success" or not isinstance(before.get("data"), dict):
+        return False
+    vector_like = before["data"].get("resultType") == "vector" and before["data"].get("result") == []
+    return vector_like and behind.get("data") == 0 and "status" not in behind
 
 
 def _slow_vector(data: Mapping[str, Any], source: str) -> Iterator[tuple[bytes, float]]:
