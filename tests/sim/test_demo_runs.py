@@ -1,0 +1,65 @@
+"""The demo as somebody runs it: told the truth, in time, and nothing left behind."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+pytestmark = [pytest.mark.e2e, pytest.mark.integration, pytest.mark.slow]
+
+ROOT = Path(__file__).parents[2]
+WARM_SECONDS = 60.0
+
+
+@pytest.fixture
+def demo(control_plane, tmp_path):
+    """Starts the demo; the control plane's programs are built by then, so that it is a warm one."""
+    environment = {**os.environ, "DEMO_ONCE": "1", "PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path)}
+    process = subprocess.Popen(
+        [sys.executable, "-u", "-m", "e2e.demo"],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    yield process
+    if process.poll() is None:
+        process.kill()
+        process.wait()
+
+
+def listening(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def test_a_warm_demo_tells_the_planted_truth_within_a_minute(demo):
+    begun = time.monotonic()
+    output, _ = demo.communicate(timeout=2 * WARM_SECONDS)
+    port = int(re.search(r"http://127\.0\.0\.1:(\d+)/metrics", output)[1])
+
+    assert demo.returncode == 0, output[-4000:]
+    assert "every cause is the planted one" in output
+    assert time.monotonic() - begun < WARM_SECONDS
+    assert not listening(port)
+
+
+def test_ctrl_c_in_the_middle_cleans_up(demo, tmp_path):
+    for line in demo.stdout:
+        if "simulated fleet" in line:
+            break
+    demo.send_signal(signal.SIGINT)
+    demo.communicate(timeout=20)
+
+    assert demo.returncode == 130
+    assert [each.name for each in tmp_path.iterdir() if each.name.startswith("mfu-demo")] == []
