@@ -34,6 +34,9 @@ A plan file may hold nodes and workloads instead:
 """
 
 
+_SYNC_SECONDS = 30.0
+
+
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add `sim` to the command line."""
     parser = subparsers.add_parser(
@@ -76,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
         return 2
     try:
         asyncio.run(_run(setup, args))
-    except (NoCluster, Unreachable, ApiError) as error:
+    except (NoCluster, Unreachable, ApiError, TimeoutError, OSError) as error:
         print(f"mfu sim: {error}", file=sys.stderr)
         return 1
     return 0
@@ -132,16 +135,20 @@ async def _run(setup: _Setup, args: argparse.Namespace) -> None:
         loop.add_signal_handler(number, stop.set)
     async with AsyncExitStack() as stack:
         url = await stack.enter_async_context(serve(setup.fleet, args.port, host=args.host, endpoint=setup.endpoint))
+        tasks = [asyncio.create_task(stop.wait())]
         if not args.no_cluster:
-            await _join_cluster(setup, args, stack)
+            tasks.append(await _join_cluster(setup, args, stack))
         _record_truth(setup.fleet, args.truth_file)
         if args.url_file:
-            args.url_file.write_text(f"{url}\n", encoding="utf-8")
+            _write_whole(args.url_file, f"{url}\n")
         print(f"simulating {len(setup.nodes)} nodes, {len(setup.fleet.slots)} devices at {url}", flush=True)
-        await stop.wait()
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
 
 
-async def _join_cluster(setup: _Setup, args: argparse.Namespace, stack: AsyncExitStack) -> None:
+async def _join_cluster(setup: _Setup, args: argparse.Namespace, stack: AsyncExitStack) -> asyncio.Task[Any]:
+    """Makes the nodes and follows pods; the task that does never ends but by an error."""
     client = await stack.enter_async_context(KubeClient(connect(args.kubeconfig)))
     await create_nodes(client, setup.nodes)
     if not args.keep_nodes:
@@ -155,7 +162,8 @@ async def _join_cluster(setup: _Setup, args: argparse.Namespace, stack: AsyncExi
     )
     task = asyncio.create_task(follower.run())
     stack.callback(task.cancel)
-    await asyncio.wait_for(follower.informer.synced.wait(), timeout=30)
+    await asyncio.wait_for(follower.informer.synced.wait(), timeout=_SYNC_SECONDS)
+    return task
 
 
 async def _leave(client: KubeClient, nodes: tuple[NodeSpec, ...]) -> None:
@@ -167,3 +175,10 @@ async def _leave(client: KubeClient, nodes: tuple[NodeSpec, ...]) -> None:
 def _record_truth(fleet: Fleet, path: Path | None) -> None:
     if path is not None:
         write_truth(fleet, path)
+
+
+def _write_whole(path: Path, text: str) -> None:
+    # Somebody waits for the file to appear: it must not appear empty.
+    partial = path.with_name(f"{path.name}.partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)
