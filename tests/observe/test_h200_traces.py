@@ -89,7 +89,59 @@ def test_cause_is_the_same_on_an_h100(scenario: str) -> None:
     assert judge(row)["cause"] == row["truth"]
 
 
-HEALTHY_OF = {"starved-steady": "recompute", "ddp-starved-nvlink": "ddp-healthy-nvlink"}
+HALVES = [
+    ("ddp-starved-nvlink", "ddp-healthy-nvlink"),
+    ("ddp-straggler-nvlink", "ddp-healthy-nvlink"),
+    ("starved-steady", "recompute"),
+]
+
+
+@pytest.mark.parametrize(("faulty", "other"), HALVES)
+def test_a_fault_in_half_of_the_time_is_still_named(faulty: str, other: str) -> None:
+    """Every other second from a run without that fault: half the strength."""
+    row = json.loads(json.dumps(ROWS[faulty]))
+    calm = {(each["gpu"], round(each["t"])): each for each in ROWS[other]["series"]}
+    row["series"] = [_calmer(each, calm) if round(each["t"]) % 2 else each for each in row["series"]]
+    assert judge(row)["cause"] == row["truth"]
+
+
+def _calmer(sample: dict[str, Any], calm: dict[tuple[int, int], dict[str, Any]]) -> dict[str, Any]:
+    other = calm.get((sample["gpu"], round(sample["t"])), sample)
+    return other | {"t": sample["t"], "fb_used": sample["fb_used"]}
+
+
+RUNS = TRACES.with_name("runs.jsonl")
+WHOLE_RUNS = ("train", "train-ddp", "prefill")
+
+
+def averages() -> list[dict[str, Any]]:
+    if not RUNS.exists():
+        return []
+    rows = [json.loads(line) for line in RUNS.read_text(encoding="utf-8").splitlines()]
+    return [row for row in rows if row.get("kind") in WHOLE_RUNS and not row["scenario"].startswith("nosync")]
+
+
+@pytest.mark.parametrize("run", averages(), ids=lambda run: run["scenario"])
+def test_whole_run_averages_come_within_two_points(run: dict[str, Any]) -> None:
+    """Other shapes than the traces': 125M, prefill of 7B, two micro-batches; only means over the run are known."""
+    nvml = run.get("nvml", {})
+    sample = {
+        "gpu": 0,
+        "gpm": run["gpm"],
+        "sm_clock": run.get("sm_clock", nvml.get("sm_clock")),
+        "power_w": nvml.get("power"),
+    }
+    row = {
+        "scenario": "blind",
+        "gpu": "NVIDIA H200",
+        "gpus": run.get("gpus", 1),
+        "precision": "bf16",
+        "kind": run["kind"].removesuffix("-ddp"),
+        **{"layers": run["L"], "hidden": run["d"], "heads": run["h"], "ffn": 4 * run["d"], "vocab": run["V"]},
+        **{"micro_batch": run["B"], "batch": run["B"], "seq_len": run["T"], "context": run["T"]},
+        "series": [sample | {"t": float(t)} for t in range(1, 6)],
+    }
+    assert diagnosis(parse(json.dumps(row)))["mfu_counters"] == pytest.approx(run["mfu_bf16_peak"], abs=WITHIN)
 
 
 def _ceiling(name: str) -> float:

@@ -118,15 +118,22 @@ def _nvlink(series: WorkloadSeries) -> bool:
 
 
 def setup_of(row: Mapping[str, Any]) -> Setup | None:
-    """The declared shape of a recorded run; None where it declares none."""
+    """The declared shape of a recorded run; None where it declares none, or one that does not read."""
     if not {"layers", "hidden", "heads", "ffn", "vocab"} <= row.keys():
         return None
+    try:
+        return _setup(row)
+    except (KeyError, TypeError, ValueError, ZeroDivisionError):
+        return None
+
+
+def _setup(row: Mapping[str, Any]) -> Setup:
     arch = _architecture(row)
     precision = Precision(str(row.get("precision", "bf16")).upper())
     precisions = Precisions(precision, precision, precision)
     if row.get("kind") in ("decode", "prefill"):
         return _serving(row, arch, precisions)
-    micro, ranks = int(row.get("micro_batch", 1)), int(row.get("data_parallel", 1))
+    micro, ranks = int(row.get("micro_batch", 1)), int(row.get("data_parallel") or row.get("gpus", 1))
     return Training(
         architecture=arch,
         precisions=precisions,

@@ -9,7 +9,7 @@ import numpy as np
 from mfu.api.causes import Actor, Cause, Explains
 from mfu.hardware.catalog import device_memory
 from mfu.hardware.types import Precision
-from mfu.observe.assessment import Finding
+from mfu.observe.assessment import EvidenceItem, Finding
 from mfu.observe.diagnosis.build import Blame, count, finding, fraction, graded, known
 from mfu.observe.diagnosis.case import WORTH, Case
 from mfu.observe.diagnosis.communication import communicates
@@ -42,10 +42,12 @@ FEW_TOKENS = 4096
 def small_batch(case: Case) -> Finding | None:
     """Too few tokens a step: the host cannot launch fast enough, or the optimizer and thin products dominate."""
     training = case.training
-    if training is None or communicates(case):
+    if case.inference is not None or communicates(case):
         return None
-    bound = case.evidence.idle >= IDLE and gap_kind(case) is not Gaps.LONG
-    launches = bound and even(case.evidence) and (launch_bound(case) or thin_kernels(case))
+    bound = case.evidence.idle >= IDLE and gap_kind(case) is not Gaps.LONG and even(case.evidence)
+    if training is None:
+        return _small_undeclared(case) if bound and thin_kernels(case) else None
+    launches = bound and (launch_bound(case) or thin_kernels(case))
     size, better = case.best_micro_batch()
     speedup = _batch_speedup(case, better)
     if not launches and (speedup < SMALL or not _allowed(case) or _tokens(training) > FEW_TOKENS):
@@ -64,9 +66,29 @@ def small_batch(case: Case) -> Finding | None:
         case,
         blame,
         count("tokens per GPU and micro-step", _tokens(training), "tokens"),
+        *_small_evidence(case),
+    )
+
+
+def _small_undeclared(case: Case) -> Finding:
+    """Nothing is declared, and what runs are kernels too small for the GPU with gaps between them."""
+    idle = case.evidence.idle
+    blame = Blame(
+        cause=Cause.SMALL_BATCH,
+        explains=Explains.RUNTIME,
+        actor=Actor.TENANT,
+        confidence=graded(idle, IDLE, 0.6) - 0.1,
+        speedup=1 / max(1 - idle, 0.1),
+        action="give each step more tokens: kernels do not fill the GPU, and it waits between them",
+    )
+    return finding(case, blame, *_small_evidence(case))
+
+
+def _small_evidence(case: Case) -> tuple[EvidenceItem, ...]:
+    return (
         fraction("SM activity while active", case.evidence.busy(Metric.SM_ACTIVE)),
         fraction("tensor activity", case.evidence.average(Metric.TENSOR_ACTIVE)),
-        fraction("GPU active", 1 - case.evidence.idle),
+        fraction("GPU active", case.evidence.working),
     )
 
 
