@@ -35,9 +35,14 @@ class Exporter:
 
 
 class ClusterState:
-    """All informers together. `changed` is called after any change; `snapshot` is cheap enough for each cycle."""
+    """All informers together. `changed` is called after any change; `snapshot` is cheap enough for each cycle.
 
-    def __init__(self, client: KubeClient, *, changed: Callable[[], None], exporters: str | None = None) -> None:
+    `exporters` gives pod selectors by the source that they belong to.
+    """
+
+    def __init__(
+        self, client: KubeClient, *, changed: Callable[[], None], exporters: Mapping[str, str] | None = None
+    ) -> None:
         def watch(resource: resources.Resource, project: Callable[[JSON], Any], **selectors: str) -> Informer[Any]:
             return Informer(client, resource, project, changed=changed, selectors=selectors)
 
@@ -47,14 +52,15 @@ class ClusterState:
         self.nodes: Informer[NodeView] = watch(resources.NODES, projection.node_view)
         self.namespaces: Informer[Mapping[str, str]] = watch(resources.NAMESPACES, projection.namespace_labels)
         self.reports: Informer[Mapping[str, Any]] = watch(resources.FLEETREPORTS, lambda item: item.get("status") or {})
-        self.exporters: Informer[Exporter] | None = None
-        if exporters is not None:
-            self.exporters = watch(resources.PODS, _exporter, labelSelector=exporters)
+        self.exporters: dict[str, Informer[Exporter]] = {
+            name: watch(resources.PODS, _exporter, labelSelector=selector)
+            for name, selector in (exporters or {}).items()
+        }
 
     @property
     def informers(self) -> tuple[Informer[Any], ...]:
         found = (self.workloads, self.policies, self.pods, self.nodes, self.namespaces, self.reports)
-        return found if self.exporters is None else (*found, self.exporters)
+        return (*found, *self.exporters.values())
 
     @property
     def synced(self) -> bool:

@@ -27,7 +27,9 @@ from mfu.controller.loop import Loop, Trigger
 from mfu.controller.metrics import OperatorMetrics
 from mfu.controller.server import serve
 from mfu.controller.targets import exporter_targets, progress_endpoints
+from mfu.telemetry.agent import AgentFleet
 from mfu.telemetry.dcgm import DCGMFleet
+from mfu.telemetry.prometheus import PrometheusAPI
 from mfu.telemetry.sources import DirectScrape, ProgressScrape
 from mfu.telemetry.store import Store
 
@@ -104,8 +106,7 @@ class Operator:
             idle=settings.idle_seconds, longest=settings.longest_wait_seconds, resync=settings.resync_seconds
         )
         dcgm = self.config.dcgm
-        selector = dcgm.discovery.label_selector if dcgm.enabled and not dcgm.url_template else None
-        state = ClusterState(client, changed=trigger.mark, exporters=selector)
+        state = ClusterState(client, changed=trigger.mark, exporters=discovered(self.config))
         store = Store(
             interval_seconds=min(dcgm.scrape_interval_seconds, self.config.progress.scrape_interval_seconds),
             prefer=("mfu-agent",),
@@ -126,10 +127,20 @@ class Operator:
         if self.collector is None:
             return
         dcgm, progress = self.config.dcgm, self.config.progress
-        if dcgm.enabled:
-            adapter = DCGMFleet(dcgm.scrape_interval_seconds, dcgm.collection_interval_seconds)
-            targets = exporter_targets(state, dcgm.url_template, dcgm.discovery)
-            self.collector.sources["dcgm"] = (DirectScrape(targets, adapter), dcgm.scrape_interval_seconds)
+        agent, prometheus = self.config.agent, self.config.prometheus
+        if dcgm.enabled and prometheus.url is None:
+            exporters = DCGMFleet(dcgm.scrape_interval_seconds, dcgm.collection_interval_seconds)
+            targets = exporter_targets(state, "dcgm", dcgm.url_template, dcgm.discovery)
+            self.collector.sources["dcgm"] = (DirectScrape(targets, exporters), dcgm.scrape_interval_seconds)
+        if agent.enabled:
+            agents = AgentFleet(agent.scrape_interval_seconds)
+            targets = exporter_targets(state, "agent", agent.url_template, agent.discovery)
+            self.collector.sources["agent"] = (DirectScrape(targets, agents), agent.scrape_interval_seconds)
+        if prometheus.url is not None:
+            api = PrometheusAPI(
+                prometheus.url, prometheus.interval_seconds, bearer_token_file=prometheus.bearer_token_file
+            )
+            self.collector.sources["prometheus"] = (api, prometheus.interval_seconds)
         if progress.enabled:
             source = ProgressScrape(progress_endpoints(state, progress))
             self.collector.progress = (source, progress.scrape_interval_seconds)
@@ -191,6 +202,17 @@ async def observe(client: KubeClient, config: Config) -> AsyncIterator[Loop]:
         await asyncio.gather(*tasks, return_exceptions=True)
         if operator.collector is not None:
             await operator.collector.close()
+
+
+def discovered(config: Config) -> dict[str, str]:
+    """Pod selectors by source, for the sources that are found as pods rather than by an address template."""
+    dcgm, agent = config.dcgm, config.agent
+    selectors = {}
+    if dcgm.enabled and not dcgm.url_template and config.prometheus.url is None:
+        selectors["dcgm"] = dcgm.discovery.label_selector
+    if agent.enabled and not agent.url_template:
+        selectors["agent"] = agent.discovery.label_selector
+    return selectors
 
 
 def _identity() -> str:

@@ -18,7 +18,7 @@ from mfu.telemetry.sources import Endpoint, Target
 
 
 def exporter_targets(
-    state: ClusterState, url_template: str | None, discovery: config.PodDiscovery
+    state: ClusterState, name: str, url_template: str | None, discovery: config.PodDiscovery
 ) -> Callable[[], Iterable[Target]]:
     """One target a GPU node from the template, or one for each exporter pod that is found."""
 
@@ -27,8 +27,8 @@ def exporter_targets(
             yield Target(node, (url_template or "").format(node=node), node)
 
     def from_pods() -> Iterator[Target]:
-        exporters = state.exporters.objects if state.exporters else {}
-        for each in exporters.values():
+        exporters = state.exporters.get(name)
+        for each in exporters.objects.values() if exporters else ():
             host = f"[{each.address}]" if ":" in each.address else each.address
             yield Target(each.node, f"http://{host}:{discovery.port}{discovery.path}", each.node)
 
