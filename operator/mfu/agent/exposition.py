@@ -8,7 +8,7 @@ from typing import Final
 
 from mfu.agent.attribution import Pod
 from mfu.agent.inventory import GPU, Instance
-from mfu.observe.readings import Metric
+from mfu.observe.metric import Metric
 from mfu.telemetry.agent_names import COUNTERS, GAUGES, INDEX, INTERVAL, LABELS, OBSERVED_AT, PROFILING, SHARED
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"

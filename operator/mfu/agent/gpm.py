@@ -11,7 +11,7 @@ from typing import Any, Final
 import pynvml
 
 from mfu.agent.nvml import GPULost, NVMLUnavailable, ask, need
-from mfu.observe.readings import Metric
+from mfu.observe.metric import Metric
 from mfu.units import MIB
 
 _PERCENT: Final = 0.01

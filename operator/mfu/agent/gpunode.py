@@ -10,7 +10,7 @@ from typing import Any, Final
 from mfu.agent.health import Health, Verdict, worst
 from mfu.agent.inventory import GPU, Instance
 from mfu.agent.topology import Topology
-from mfu.observe.readings import Metric
+from mfu.observe.metric import Metric
 
 JSON = dict[str, Any]
 _MOST_REASONS: Final = 16

@@ -12,7 +12,7 @@ from typing import Final
 
 from mfu.agent.inventory import GPU
 from mfu.agent.xid import Xid
-from mfu.observe.readings import Metric
+from mfu.observe.metric import Metric
 
 
 class Health(StrEnum):

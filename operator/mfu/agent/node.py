@@ -21,7 +21,7 @@ from mfu.agent.sample import Key, Reading, Sampler
 from mfu.agent.topology import Topology
 from mfu.agent.window import Window
 from mfu.agent.xid import XidWatch
-from mfu.observe.readings import Metric
+from mfu.observe.metric import Metric
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ import pynvml
 from mfu.agent.gpm import Gpm
 from mfu.agent.inventory import GPU, Instance, memory
 from mfu.agent.nvml import GPULost, Missing, ask
-from mfu.observe.readings import Metric
+from mfu.observe.metric import Metric
 
 Values = dict[Metric, float]
 Key = tuple[str, int | None]

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from mfu.observe.readings import Metric
+from mfu.observe.metric import Metric
 
 INSTANTANEOUS: Final = frozenset(
     {
