@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from mfu.predict.inference import Speculation, concurrency_at_rate, predict_inference
 from mfu.predict.inference.build import case_of
 from mfu.predict.inference.capacity import batch_that_fits, kv_bytes_per_request, weight_bytes_per_gpu, workspace_bytes
