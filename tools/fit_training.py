@@ -1,7 +1,7 @@
 """Fit the shipped constants of the training model from published rows, and say how well they hold on unseen sources.
 
-    python tools/fit_training.py ../shared/data             # fit, cross-validate by source, print
-    python tools/fit_training.py ../shared/data --write     # and write operator/mfu/predict/data/constants.json
+    python -m tools.fit_training ../shared/data             # fit, cross-validate by source, print
+    python -m tools.fit_training ../shared/data --write     # and write operator/mfu/predict/data/constants.json
 
 Least squares on log(predicted / measured) with a robust weight, every parameter held by a prior around the value that
 its documented source gives. One row of each published source weighs the less the more rows the source has.
@@ -30,6 +30,7 @@ from mfu.predict.training.case import case_of
 from mfu.predict.training.step import step
 from mfu.predict.types import Placement, Refusal, Training
 from mfu.predict.validate import runs, steps, sweep, training
+from tools import fit_sweep
 
 Floats = NDArray[np.float64]
 ROOT = Path(__file__).resolve().parents[1]
@@ -69,6 +70,9 @@ PARAMETERS = (
     Parameter("logit_traffic", 6.0, 0.4),
     Parameter("selective_share", 0.8, 0.5, 1.5),
     Parameter("expert_imbalance", 1.1, 0.1),
+    Parameter("expert_hidden", 0.3, 0.4, 0.95),
+    Parameter("permute_traffic", 4.0, 0.5),
+    Parameter("launch_expert", 1.5, 0.5),
     Parameter("link_share", 0.75, 0.15, 0.95),
     Parameter("network_share", 0.75, 0.25, 0.95),
     Parameter("link_latency", 12e-6, 0.5),
@@ -219,6 +223,15 @@ def _training(row: Mapping[str, str]) -> Found | None:
     return setup, placement, _seconds(setup, placement, rate), training.source_of(row)
 
 
+def _experts(row: Mapping[str, str]) -> Found | None:
+    """Mixtures of tier B: all but their recomputation mode is known, and tier A has one mixture only."""
+    found = training.question(row) if row["tier"] == "B" and row["moe_experts"] else None
+    if found is None or isinstance(found, Refusal):
+        return None
+    setup, placement, rate = found
+    return setup, placement, _seconds(setup, placement, rate), f"experts of {training.source_of(row)}"
+
+
 def _steps(row: Mapping[str, str]) -> Found | None:
     found = steps.question(row)
     return None if isinstance(found, Refusal) else (*found, "steps")
@@ -246,17 +259,19 @@ def _seconds(setup: Training, placement: Placement, rate: float) -> float:
 
 READERS: Mapping[str, Callable[[Mapping[str, str]], Found | None]] = {
     "training": _training,
+    "experts": _experts,
     "steps": _steps,
     "runs": _runs,
     "sweep": _sweep,
 }
 FILES = {
     "training": "training_mfu.csv",
+    "experts": "training_mfu.csv",
     "steps": "measured_steps.csv",
     "runs": "gpu_runs.csv",
     "sweep": "layout_sweep.csv",
 }
-SHARE = {"training": 1.0, "steps": 0.25, "runs": 0.15, "sweep": 0.12}
+SHARE = {"training": 1.0, "experts": 0.1, "steps": 0.25, "runs": 0.15, "sweep": 0.12}
 """Weight of all rows of a table together, training as 1."""
 
 
@@ -400,8 +415,15 @@ def main(arguments: Sequence[str]) -> int:
         for source, count, error in held:
             print(f"  {source:55s} rows {count:4d}  mape {error:.3f}")
         print(f"  median source {np.median([error for *_, error in held]):.3f}")
+    jobs = fit_sweep.load(options.folder / FILES["sweep"])
+    swept = fit_sweep.fit(jobs)
+    for name, value in swept.items():
+        print(f"  {name:32s} {value:.4g}")
+    if not options.no_cross_validation:
+        memory, first, rank = fit_sweep.held_out(jobs)
+        print(f"sweep, half of the questions left out: memory {memory:.3f} first {first:.3f} spearman {rank:.3f}")
     if options.write:
-        write(fitted)
+        write(Fit((*fitted.names, *swept), np.concatenate([fitted.values, list(swept.values())])))
     return 0
 
 

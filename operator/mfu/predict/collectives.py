@@ -57,11 +57,19 @@ def latency(machine: Machine, c: Constants, members: Group) -> Array:
     return inside + np.where(members.nodes > 1.0, across, 0.0)
 
 
-def all_to_all_seconds(machine: Machine, c: Constants, members: Group, size_bytes: Array) -> Array:
-    """Each GPU sends `size_bytes` evenly to all members; what leaves the node goes over its own adapter."""
+def dispatch_seconds(machine: Machine, c: Constants, members: Group, token_bytes: Array, copies: Array) -> Array:
+    """Each GPU sends `copies` of its tokens to experts spread evenly over the members.
+
+    Inside a node every copy crosses NVLink. Between nodes a token is sent once to each node that holds one of its
+    experts and spread there (DeepEP): of N nodes, N · (1 - (1 - 1/N) ** copies), less the own one. 8 copies over 4 nodes
+    reach 3.6 nodes, so 2.7 of them cross instead of 6.
+    """
     share = 1.0 / np.maximum(members.size, 1.0)
-    local = size_bytes * (members.local - 1.0) * share / machine.link
-    remote = size_bytes * (members.size - members.local) * share / machine.network
+    nodes = members.nodes
+    reached = nodes * (1.0 - (1.0 - 1.0 / nodes) ** copies)
+    spread = (members.size - 1.0) * share * copies
+    local = token_bytes * spread / machine.link
+    remote = token_bytes * reached * (1.0 - 1.0 / nodes) / machine.network
     return np.where(members.size > 1.0, np.maximum(local, remote) + latency(machine, c, members), 0.0)
 
 

@@ -57,7 +57,8 @@ def sustained_clock(device: Device, c: Constants) -> float:
     FP32 products keep the highest clock (h200/runs.jsonl: 1,980 MHz in FP32, 1,471 MHz in BF16).
     GB300 (1,400 W for 2,500 TFLOP/s) against GB200 (1,200 W): (1400 / 1200) ** 0.5 = 1.08.
     """
-    return min(c.of("sustained", device.gpu.architecture) * relative_power(device) ** c["power_share"], 1.0)
+    share: float = c.of("sustained", device.gpu.architecture) * relative_power(device) ** c["power_share"]
+    return min(share, 1.0)
 
 
 def relative_power(device: Device) -> float:

@@ -8,7 +8,7 @@ import numpy as np
 
 from mfu.predict.arrays import Array, Case
 from mfu.predict.collectives import (
-    all_to_all_seconds,
+    dispatch_seconds,
     group,
     half_ring_seconds,
     send_seconds,
@@ -36,7 +36,7 @@ def layer_communication(case: Case, c: Constants, work: Compute) -> Exposed:
     hidden = 1.0 - case.stack.tensor_overlap * c["tensor_hidden"]
     tensor = 2.0 * one_way * hidden
     full = layout.recompute == 2.0
-    experts = _expert_one_way(case, c)
+    experts = _expert_one_way(case, c) * (1.0 - case.stack.tensor_overlap * c["expert_hidden"])
     ring = _context_exposed(case, c, work)
     again = np.where(full, one_way * hidden + experts + ring / 3.0, 0.0)
     return Exposed(tensor, ring, 2.0 * experts, again)
@@ -62,8 +62,8 @@ def _context_exposed(case: Case, c: Constants, work: Compute) -> Array:
 def _expert_one_way(case: Case, c: Constants) -> Array:
     model, layout, machine = case.model, case.layout, case.machine
     members = group(machine, layout.expert, layout.tensor * layout.context)
-    size = tokens(case) / layout.tensor * model.top_k * model.hidden * machine.activation_bytes
-    return 2.0 * model.moe_layers * all_to_all_seconds(machine, c, members, size)
+    size = tokens(case) / layout.tensor * model.hidden * machine.activation_bytes
+    return 2.0 * model.moe_layers * dispatch_seconds(machine, c, members, size, model.top_k)
 
 
 def pipeline_seconds(case: Case, c: Constants, batches: Array) -> Array:

@@ -26,4 +26,5 @@ def ranking_seconds(case: Case, found: Step, c: Constants) -> Array:
     flat = c["stall_single"] * whole * np.minimum(nodes / c["stall_nodes"], 1.0) ** c["stall_single_power"]
     share = np.where(layout.pipeline > 1.0, c["stall_probability"], flat) * (nodes > 1.0)
     stalled = micro_batches(case) * c["stall_seconds"]
-    return found.seconds * (1.0 + stalled / found.seconds) ** (case.stack.blocking_pipeline * share)
+    feared: Array = found.seconds * (1.0 + stalled / found.seconds) ** (case.stack.blocking_pipeline * share)
+    return feared

@@ -122,7 +122,8 @@ def host_seconds(case: Case, c: Constants) -> Array:
     cut = np.where(split, stack.tensor_operations, 1.0) * (1.0 + c["launch_tensor"] * layout.tensor * split)
     waits = 1.0 + c["launch_blocking"] * layout.tensor * stack.blocking_pipeline * split * (layout.pipeline > 1.0)
     sharded = 1.0 + c["launch_shard"] * (layout.zero == 3.0)
-    seconds: Array = stack.seconds_per_layer * case.model.layers / layout.pipeline * again * cut * waits * sharded
+    layers = case.model.layers + c["launch_expert"] * case.model.moe_layers
+    seconds: Array = stack.seconds_per_layer * layers / layout.pipeline * again * cut * waits * sharded
     return seconds
 
 
