@@ -92,7 +92,7 @@ CAST = (
         "Job",
         H100,
         gpus=8,
-        planted={"mfu": "0.53", "model": "llama-3.1-8b", "sequence-length": "8192", "total": "true"},
+        planted={"mfu": "0.53", "model": "llama-3.1-8b", "sequence-length": "8192"},
         source="dgxc-benchmarking v25.02, Llama-3.1-8B on 8 H100, bf16: 10,256 tokens/s/GPU = 53.3 %",
     ),
     Part(
@@ -102,7 +102,7 @@ CAST = (
         H200,
         gpus=8,
         pods=2,
-        planted={"mfu": "0.40", "model": "mixtral-8x7b", "sequence-length": "4096", "total": "true"},
+        planted={"mfu": "0.40", "model": "mixtral-8x7b", "sequence-length": "4096"},
         source="between Megatron-Core's README (Mixtral 8x7B, 64 H100: 47.3 %) and Grok-1 in dgxc-benchmarking (42 %)",
     ),
     Part(
@@ -116,7 +116,6 @@ CAST = (
             "fault": "slow-link",
             "model": "llama-3.1-8b",
             "sequence-length": "4096",
-            "total": "true",
         },
         source="the recording ddp-comm-pcie: 14.5 % with peer-to-peer switched off",
     ),

@@ -14,7 +14,7 @@ def annotations(**values):
 def test_all_settings_are_read():
     truth = from_annotations(
         annotations(mfu=0.14, fault="slow-link", strength=0.5, mode="Serving", model="llama-3.1-8b", precision="FP8")
-        | annotations(sequence_length=2048, input_tokens=100, output_tokens=20, concurrency=7, total="true")
+        | annotations(sequence_length=2048, input_tokens=100, output_tokens=20, concurrency=7, total="false")
         | {"team": "a"}
     )
 
@@ -29,7 +29,7 @@ def test_all_settings_are_read():
         input_tokens=100,
         output_tokens=20,
         concurrency=7,
-        total=True,
+        total=False,
     )
     assert truth.cause is Cause.COMMUNICATION
 

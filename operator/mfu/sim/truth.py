@@ -88,8 +88,8 @@ class Truth:
     """Overrides the frozen table (training: per trained token; serving: per output token, its prefill included)."""
     metric: str = TRAINING_METRIC
     """Name of the training counter; empty: the workload reports nothing."""
-    total: bool = False
-    """Every pod reports the whole workload's tokens instead of its own share."""
+    total: bool = True
+    """Every pod reports the whole workload's tokens (progress scope Total), else its own share (scope Pod)."""
     step_tokens: int = 0
     """The training counter moves once a step of so many tokens; 0: with every token."""
 
