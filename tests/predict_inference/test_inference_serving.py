@@ -70,6 +70,13 @@ def test_waiting_for_a_slot_counts_in_the_first_token(serving: Build, on: On) ->
     assert (over.ttft_seconds or 0) > 10 * (full.ttft_seconds or 1)
 
 
+def test_the_first_token_waits_for_other_prompts(serving: Build, on: On) -> None:
+    waits = [
+        predicted(serving(input_tokens=4096.0, concurrency=each), on()).ttft_seconds or 0 for each in (1.0, 8.0, 64.0)
+    ]
+    assert waits == sorted(waits) and waits[0] > C.request_seconds
+
+
 def test_capacity_of_llama_8b_on_one_h100(serving: Build, on: On) -> None:
     """16.06 GB of weights, 131,072 bytes of cache a token (32 layers · 2 · 8 heads · 128 · 2 bytes)."""
     case = made(serving(), on())

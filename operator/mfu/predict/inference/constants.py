@@ -50,6 +50,8 @@ class Constants:
     """Scheduler, sampler and host work of one step."""
     sequence_seconds: float
     """The same for each running request."""
+    request_seconds: float
+    """HTTP, tokeniser and admission of one request, before its first step."""
     amd_layer_seconds: float
     stage_seconds: float
     """Lost at each hand-over between pipeline stages in continuous batching, host work included."""

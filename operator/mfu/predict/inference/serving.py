@@ -12,6 +12,9 @@ from mfu.predict.inference.constants import Constants
 from mfu.predict.inference.kernels import Step, StepTime, blend, step_time, with_bubble
 from mfu.predict.inference.shape import Number
 
+_MOST_BUSY = 0.95
+"""Beyond it the wait has no steady state; the closed loop of a benchmark bounds it instead."""
+
 
 @dataclass(frozen=True, slots=True)
 class Served:
@@ -109,7 +112,15 @@ def continuous(case: Case, constants: Constants) -> Served:
     tpot = seconds / load.accepted
     first = np.maximum(inputs / chunk, 1.0) * mixed.total / case.speed
     request = np.maximum(first, tpot) + tpot * np.maximum(load.output_tokens - 1, 0)
-    queue = np.where(np.isfinite(load.concurrency), np.maximum(load.concurrency / batch - 1.0, 0.0), 0.0) * request
     rate = batch / request
+    turns = np.where(np.isfinite(load.concurrency), np.maximum(load.concurrency / batch - 1.0, 0.0), 0.0)
+    ttft = constants.request_seconds + seconds / 2 + first + _queue(rate / groups, first) + turns * request
     remains = plain.total / step.total
-    return Served(first + queue, tpot, rate * load.output_tokens, rate * inputs, batch, step, seconds, remains)
+    return Served(ttft, tpot, rate * load.output_tokens, rate * inputs, batch, step, seconds, remains)
+
+
+def _queue(prompts_per_s: Number, seconds: Number) -> Number:
+    """Mean wait of prompts that arrive at random, each read in the same time: ρ / (2 (1 − ρ)) · seconds (M/D/1)."""
+    busy = np.minimum(prompts_per_s * seconds, _MOST_BUSY)
+    wait: Number = busy / (2 * (1 - busy)) * seconds
+    return wait
