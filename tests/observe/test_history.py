@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mfu.observe.drift import Identity
@@ -64,6 +64,7 @@ def test_survives_a_restart() -> None:
     assert promises(again) == promises(history)
 
 
+@settings(max_examples=30)
 @given(st.lists(st.dictionaries(st.text(max_size=8), st.one_of(st.none(), st.text(max_size=5), st.integers()))))
 def test_a_forged_status_is_dropped_not_fatal(rows: list[dict[str, object]]) -> None:
     assert from_json(rows) == ()

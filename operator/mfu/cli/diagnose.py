@@ -96,7 +96,11 @@ def _word(cause: Cause) -> str:
 
 
 def _confidence(found: Assessment) -> float:
-    return found.findings[0].confidence if found.findings else 0.9
+    """Of the main finding; without one, as much as of the counters was there to speak up."""
+    if found.findings:
+        return found.findings[0].confidence
+    best = found.best(Window.START)
+    return 0.0 if best is None else round(0.9 * best.coverage, 3)
 
 
 def _rounded(value: float | None) -> float | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from math import sqrt
 
 import numpy as np
 
@@ -24,6 +23,8 @@ SPINNING = 0.25
 """Share of active time with empty SMs from which ranks spin in collectives: 0.04 healthy, 0.69 over PCIe."""
 SPINNING_BELOW = 0.10
 """The same where the run is also below its expected band."""
+MODEL_WEIGHT = 1 / 3
+"""Weight of the prediction in a counter-factual that readings also give (geometric mean)."""
 TRICKLE_BYTES_PER_S = 2e8
 """Less than this is no collective traffic."""
 
@@ -98,14 +99,16 @@ def _remedy(case: Case, fabric: str, lost: float) -> Remedy | None:
 
 
 def _faster_fabric(case: Case, fabric: str, lost: float) -> Remedy | None:
-    """What readings and model say together (geometric mean): their errors are unrelated."""
+    """What readings and model say together: their errors are unrelated, and the readings saw this very run."""
     if fabric != "PCIe" or case.placement is None or not _one_nvlink_domain(case):
         return None
     speedup = _over_nvlink(case, lost)
     if speedup is None or not case.mfu:
         return None
     better = case.predicted(placement=replace(case.placement, nvlink=True))
-    mended = case.mfu * speedup if better is None else sqrt(case.mfu * speedup * better.mfu)
+    mended = case.mfu * speedup
+    if better is not None:
+        mended = mended ** (1 - MODEL_WEIGHT) * better.mfu**MODEL_WEIGHT
     action = "put the GPUs in one NVLink domain, or switch peer-to-peer on: "
     action += f"{100 * mended:.0f} % MFU expected over NVLink"
     return Remedy(mended / case.mfu, action, Explains.RUNTIME, Actor.PROVIDER, mended)

@@ -9,6 +9,7 @@ from mfu.observe.diagnosis.case import Case
 
 CLEARLY = 1.25
 """Speed-up of another layout from which the declared one is called wrong: twice the error of the predictions."""
+IMPROVABLE = 1.10
 BUBBLE = 0.10
 """Idle share of a pipeline from which its schedule is worth an accusation."""
 LAYOUT_WORDS = ("layout", "parallelism", "tensor", "pipeline", "context", "sharding")
@@ -23,7 +24,7 @@ def pipeline_bubble(case: Case) -> Finding | None:
     micro = max(1.0, training.global_batch_size / (parallel.data * training.micro_batch_size))
     waiting = (parallel.pipeline - 1) / parallel.virtual_pipeline
     bubble = waiting / (micro + waiting)
-    if bubble < BUBBLE:
+    if bubble < BUBBLE or not _improvable(case):
         return None
     blame = Blame(
         cause=Cause.PIPELINE_BUBBLE,
@@ -41,6 +42,13 @@ def pipeline_bubble(case: Case) -> Finding | None:
         count("micro-batches per pipeline", micro),
         count("stages", parallel.pipeline),
     )
+
+
+def _improvable(case: Case) -> bool:
+    """A bubble that no allowed layout avoids is the price of the model's size, not a mistake."""
+    if case.attainable is None or case.expected is None:
+        return True
+    return case.attainable.prediction.tokens_per_s_per_gpu > IMPROVABLE * case.expected.tokens_per_s_per_gpu
 
 
 def wrong_layout(case: Case) -> Finding | None:
