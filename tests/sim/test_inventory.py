@@ -4,6 +4,8 @@ import pytest
 
 from mfu.hardware.catalog import load
 from mfu.hardware.types import Device
+from mfu.sim.exposition import Exporters
+from mfu.sim.fleet import Fleet
 from mfu.sim.inventory import UnknownProduct, from_documents, parse_nodes, slots
 from mfu.sim.manifests import labels, node_manifest, node_status
 
@@ -70,3 +72,12 @@ def test_manifests_are_what_discovery_and_device_plugin_leave():
     assert node_status(whole)["status"]["allocatable"]["nvidia.com/gpu"] == "8"
     assert node_status(mig)["status"]["allocatable"]["nvidia.com/mig-1g.10gb"] == "56"
     assert "nvidia.com/gpu" not in node_status(mig)["status"]["allocatable"]
+
+
+def test_a_node_may_show_a_product_that_nobody_knows():
+    (node,) = from_documents([{"product": "H100-SXM5", "shownAs": "NVIDIA X900 Prototype"}])
+    text = Exporters(Fleet([node])).text(node.name, 10.0)
+
+    assert labels(node)["nvidia.com/gpu.product"] == "NVIDIA-X900-Prototype"
+    assert 'modelName="NVIDIA X900 Prototype"' in text
+    assert "H100" not in text

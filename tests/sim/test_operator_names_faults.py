@@ -5,6 +5,7 @@ Neither side knows the other: shapes are recorded, FLOPs are counted by jax, the
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -18,16 +19,17 @@ from mfu.observe.assessment import Window
 from mfu.predict import attainable, predict
 from mfu.predict.declared import from_spec
 from mfu.predict.types import Placement
-from mfu.sim import progress
-from mfu.sim.exposition import Exporters
 from mfu.sim.fields import Regime
 from mfu.sim.fleet import Fleet
 from mfu.sim.inventory import parse_nodes
 from mfu.sim.pods import Workload
 from mfu.sim.recordings import load as load_recordings
+from mfu.sim.server import Endpoint
+from mfu.sim.telemetry_faults import TRANSPORT, ActiveFault, TelemetryFault
 from mfu.sim.truth import Fault, Mode, Truth
 from mfu.telemetry.dcgm import DCGMFleet
 from mfu.telemetry.engines import read_engine
+from mfu.telemetry.errors import NotExposition
 from mfu.telemetry.progress import Declared, Pod, declared
 from mfu.telemetry.store import Store
 
@@ -55,18 +57,26 @@ def planted(fault: Fault, strength: float) -> Truth:
 
 
 def observed(truth: Truth, example: str = "faulty-training", product: str = "H100-SXM5", **how):
-    """The assessment after SECONDS of scrapes of one pod."""
-    resource = parse((EXAMPLES / f"{example}.yaml").read_text())
-    spec = (resource[0] if isinstance(resource, list | tuple) else resource).spec
+    """The assessment after SECONDS of scrapes of one pod; `broken` are telemetry faults from the middle on."""
+    spec = declared_spec(example)
     gpus = spec.accelerators.count
     fleet = Fleet(parse_nodes(f"{product}=1"), [Workload("a", "t", truth, gpus=gpus)], seed=how.get("seed", 1))
-    exporters = Exporters(fleet, regime=how.get("regime", Regime.LEGACY), counters=how.get("counters", "full"))
+    clock = [1000.0]
+    endpoint = Endpoint(
+        fleet,
+        regime=how.get("regime", Regime.LEGACY),
+        counters=how.get("counters", "full"),
+        clock=lambda: clock[0],
+    )
     adapter, store = DCGMFleet(1.0, 1.0), Store(interval_seconds=1.0)
     for second in range(SECONDS):
-        now = 1000.0 + second
-        bodies = {node: exporters.text(node, now).encode() for node in fleet.nodes}
+        clock[0] = now = 1000.0 + second
+        if second == SECONDS // 2:
+            endpoint.faults.extend(how.get("broken", ()))
+        bodies = {node: endpoint.node_text(node).encode() for node in fleet.nodes}
         store.add_round(adapter.round(bodies, now, nodes={node: node for node in fleet.nodes}), now)
-        store.add_progress([reading(fleet, truth, now)])
+        with suppress(NotExposition):
+            store.add_progress([reading(endpoint.pod_text("a/t-0").encode(), truth, now)])
     setup, placement = from_spec(spec), Placement(Device(load_catalog().by_api_name(product)), gpus)
     return assess(
         setup,
@@ -78,8 +88,13 @@ def observed(truth: Truth, example: str = "faulty-training", product: str = "H10
     )
 
 
-def reading(fleet: Fleet, truth: Truth, now: float):
-    body, pod = progress.text(fleet, "a/t-0", now).encode(), Pod("a", "t-0")
+def declared_spec(example: str):
+    resource = parse((EXAMPLES / f"{example}.yaml").read_text())
+    return (resource[0] if isinstance(resource, list | tuple) else resource).spec
+
+
+def reading(body: bytes, truth: Truth, now: float):
+    pod = Pod("a", "t-0")
     if truth.mode is Mode.TRAINING:
         return declared(body, pod, now, Declared("train_tokens_total"))
     return read_engine(body, pod, now)
@@ -139,3 +154,30 @@ def test_a_healthy_decode_is_accused_of_nothing():
 
     assert mfus(assessment)["Progress"] == pytest.approx(0.125, abs=0.005)
     assert not [each.cause for each in assessment.findings if each.wasted]
+
+
+TEXT_FAULTS = sorted(set(TelemetryFault) - TRANSPORT)
+# A counter that stands still is what a hung job shows too: a low number is then right.
+OF_PROGRESS = sorted(set(TEXT_FAULTS) - {TelemetryFault.STALE})
+
+
+@pytest.mark.parametrize(
+    ("kind", "target"),
+    [*((kind, "h100-sxm5-00") for kind in TEXT_FAULTS), *((kind, "a/t-0") for kind in OF_PROGRESS)],
+)
+def test_broken_telemetry_is_unknown_or_right_never_wrong(kind, target):
+    truth = Truth(HEALTHY, model="llama-3.1-8b", sequence_length=4096)
+    assessment = observed(truth, broken=[ActiveFault(kind, target, since=1010.0)])
+
+    assert all(value == pytest.approx(HEALTHY, abs=0.03) for value in mfus(assessment).values())
+    assert assessment.cause in (Cause.NONE, Cause.UNKNOWN)
+
+
+@pytest.mark.parametrize("metric", ["TENSOR", "SM_CLOCK", "POWER", "DRAM"])
+@pytest.mark.parametrize("kind", [TelemetryFault.NAN, TelemetryFault.BLANK])
+def test_one_broken_family_is_unknown_or_right_never_wrong(kind, metric):
+    truth = Truth(HEALTHY, model="llama-3.1-8b", sequence_length=4096)
+    assessment = observed(truth, broken=[ActiveFault(kind, "h100-sxm5-00", metric)])
+
+    assert all(value == pytest.approx(HEALTHY, abs=0.03) for value in mfus(assessment).values())
+    assert assessment.cause in (Cause.NONE, Cause.UNKNOWN)

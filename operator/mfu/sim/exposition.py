@@ -100,7 +100,7 @@ class Exporters:
             ("UUID", slot.uuid),
             ("pci_bus_id", slot.pci_bus_id),
             ("device", f"nvidia{slot.index}"),
-            ("modelName", slot.device.gpu.name),
+            ("modelName", self._fleet.nodes[slot.node].model_name),
         ]
         if slot.instance is not None and slot.device.mig is not None:
             pairs += [("GPU_I_PROFILE", slot.device.mig.name), ("GPU_I_ID", str(slot.instance))]

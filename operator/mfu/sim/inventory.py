@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from mfu.hardware.catalog import load
@@ -37,11 +37,17 @@ class NodeSpec:
     zone: str = "zone-a"
     block: str = "block-0"
     rack: str = "rack-0"
+    shown_as: str = ""
+    """Name that driver and discovery give the GPU; empty: the product's own. For products that nobody knows."""
+
+    @property
+    def model_name(self) -> str:
+        return self.shown_as or self.gpu.name
 
     @property
     def product_label(self) -> str:
         """`nvidia.com/gpu.product` as GPU feature discovery writes it: blanks become dashes, the rest is dropped."""
-        return re.sub(r"[^A-Za-z0-9._-]", "", self.gpu.name.replace(" ", "-"))
+        return re.sub(r"[^A-Za-z0-9._-]", "", self.model_name.replace(" ", "-"))
 
     @property
     def resource(self) -> str:
@@ -102,7 +108,7 @@ def parse_nodes(text: str, gpus: int = 8) -> tuple[NodeSpec, ...]:
 
 
 def from_documents(documents: Iterable[Mapping[str, Any]]) -> tuple[NodeSpec, ...]:
-    """Nodes of a plan file: `{product, count, gpus, migProfile, zone, block, rack, name}` each."""
+    """Nodes of a plan file: `{product, count, gpus, migProfile, zone, block, rack, name, shownAs}` each."""
     counts: dict[str, int] = {}
     nodes: list[NodeSpec] = []
     for document in documents:
@@ -125,8 +131,14 @@ def _node(product: str, profile: str | None, gpus: int, counts: dict[str, int], 
 
 
 def _named(node: NodeSpec, document: Mapping[str, Any]) -> NodeSpec:
-    chosen = {key: str(document.get(key, getattr(node, key))) for key in ("name", "zone", "block", "rack")}
-    return NodeSpec(chosen["name"], node.gpu, node.gpus, node.mig, chosen["zone"], chosen["block"], chosen["rack"])
+    return replace(
+        node,
+        name=str(document.get("name", node.name)),
+        zone=str(document.get("zone", node.zone)),
+        block=str(document.get("block", node.block)),
+        rack=str(document.get("rack", node.rack)),
+        shown_as=str(document.get("shownAs", "")),
+    )
 
 
 def _mig(gpu: GPU, profile: str | None) -> MIGProfile | None:
