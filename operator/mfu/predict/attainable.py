@@ -172,8 +172,12 @@ def changes(
     base = _must(predict_training(declared, placement, corrections))
     before = base
     while open_fields:
-        options = [(each, _tried(each.apply(current, best), placement, corrections)) for each in open_fields]
-        possible = [(each, found) for each, found in options if found is not None]
+        options = [(each, predict_training(each.apply(current, best), placement, corrections)) for each in open_fields]
+        possible = [
+            (each, found)
+            for each, found in options
+            if isinstance(found, Prediction) and (found.memory.fits or not base.memory.fits)
+        ]
         if not possible:
             steps.append(
                 _together(
@@ -190,11 +194,6 @@ def changes(
         current, before = chosen.apply(current, best), after
         open_fields.remove(chosen)
     return tuple(steps)
-
-
-def _tried(setup: Training, placement: Placement, corrections: Corrections | None) -> Prediction | None:
-    found = predict_training(setup, placement, corrections)
-    return found if isinstance(found, Prediction) and found.memory.fits else None
 
 
 def _together(

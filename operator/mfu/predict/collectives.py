@@ -61,8 +61,8 @@ def dispatch_seconds(machine: Machine, c: Constants, members: Group, token_bytes
     """Each GPU sends `copies` of its tokens to experts spread evenly over the members.
 
     Inside a node every copy crosses NVLink. Between nodes a token is sent once to each node that holds one of its
-    experts and spread there (DeepEP): of N nodes, N · (1 - (1 - 1/N) ** copies), less the own one. 8 copies over 4 nodes
-    reach 3.6 nodes, so 2.7 of them cross instead of 6.
+    experts and spread there (DeepEP): of N nodes, N · (1 - (1 - 1/N) ** copies), less the own one. 8 copies over 4
+    nodes reach 3.6 nodes, so 2.7 of them cross instead of 6.
     """
     share = 1.0 / np.maximum(members.size, 1.0)
     nodes = members.nodes
