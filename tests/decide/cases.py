@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from mfu.api.modelworkload import WorkloadSpec
+from mfu.decide.rooms import rooms_of
 from mfu.decide.types import Case, EffectivePolicy, NodeView
 from mfu.hardware.catalog import load
 from mfu.hardware.types import GPU, Device
@@ -63,7 +64,7 @@ def case(
     best = attainable(setup, where, frozenset(Tunable))
     assert isinstance(expected, Prediction), expected
     assert isinstance(best, Attainable), best
-    made = Case("team-a/w", spec, setup, where, expected, best, None, EffectivePolicy(), nodes)
+    made = Case("team-a/w", spec, setup, where, expected, best, None, EffectivePolicy(), rooms_of(nodes))
     return replace(made, **fields)
 
 

@@ -40,6 +40,8 @@ class Informer(Generic[T]):
         self.synced = asyncio.Event()
         self.relists = 0
         self.events = 0
+        self.version = 0
+        """Counts changes of `objects`: what was derived from them stays right while it stays."""
         self.last_contact: float | None = None
         self._client, self._project, self._changed = client, project, changed
         self._selectors = selectors or {}
@@ -60,13 +62,13 @@ class Informer(Generic[T]):
 
     async def _list(self) -> str:
         items, version = await self._client.list(self.resource, **self._selectors)
-        fresh = {key_of(item): value for item in items if (value := self._project(item)) is not None}
+        fresh = {key_of(item): value for item in items if (value := self._projected(item)) is not None}
         self.relists += 1
         self._touch()
         if fresh != self.objects or not self.synced.is_set():
             self.objects = fresh
             self.synced.set()
-            self._changed()
+            self._note()
         return version
 
     async def _follow(self, version: str) -> None:
@@ -95,7 +97,7 @@ class Informer(Generic[T]):
 
     def _take(self, kind: str, item: JSON) -> None:
         key = key_of(item)
-        value = None if kind == "DELETED" else self._project(item)
+        value = None if kind == "DELETED" else self._projected(item)
         self.events += 1
         if value == self.objects.get(key):
             return
@@ -103,6 +105,18 @@ class Informer(Generic[T]):
             del self.objects[key]
         else:
             self.objects[key] = value
+        self._note()
+
+    def _projected(self, item: JSON) -> T | None:
+        """An object that can not be read is left out: one alone must not end the watch over all."""
+        try:
+            return self._project(item)
+        except Exception:
+            log.exception("informer kind=%s object=%s can not be read", self.resource.kind, key_of(item))
+            return None
+
+    def _note(self) -> None:
+        self.version += 1
         self._changed()
 
     def _touch(self) -> float:

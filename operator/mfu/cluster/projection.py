@@ -13,6 +13,7 @@ from mfu.api.modelworkload import ModelWorkload
 from mfu.api.names import GROUP, PAUSED_ANNOTATION, WORKLOAD_LABEL
 from mfu.cluster.client import JSON
 from mfu.decide.types import NodeView
+from mfu.engine.notes import ANNOTATIONS
 from mfu.engine.snapshot import PodView, PolicyView, WorkloadView
 from mfu.hardware.catalog import load
 from mfu.hardware.types import Device
@@ -35,14 +36,20 @@ NODE_LABEL_PREFIXES: Final = (
 )
 
 
-def workload_view(item: JSON) -> WorkloadView:
-    """Never raises: a spec that this version can not read becomes `invalid`, answered on its status."""
+def workload_view(item: JSON, before: WorkloadView | None = None) -> WorkloadView:
+    """Never raises: a spec that this version can not read becomes `invalid`, answered on its status.
+
+    `before` is the same object as it was: while its generation stays, so does what was read of its spec.
+    """
     metadata = item["metadata"]
     spec, invalid = None, None
-    try:
-        spec = ModelWorkload.model_validate(item).spec
-    except ValidationError as error:
-        invalid = _explained(error)
+    if before is not None and (before.uid, before.generation) == (metadata["uid"], metadata.get("generation", 0)):
+        spec, invalid = before.spec, before.invalid
+    else:
+        try:
+            spec = ModelWorkload.model_validate(item).spec
+        except ValidationError as error:
+            invalid = _explained(error)
     annotations = metadata.get("annotations") or {}
     return WorkloadView(
         namespace=metadata["namespace"],
@@ -141,9 +148,8 @@ def _explained(error: ValidationError) -> str:
 
 
 def _ours(annotations: Mapping[str, str]) -> dict[str, str]:
-    return {
-        name: value for name, value in annotations.items() if name.startswith(f"{GROUP}/") and name != PAUSED_ANNOTATION
-    }
+    """Those that the operator writes; others under our prefix are somebody else's words and none of our business."""
+    return {name: value for name, value in annotations.items() if name in ANNOTATIONS}
 
 
 def _requested(spec: Mapping[str, Any]) -> dict[str, int]:

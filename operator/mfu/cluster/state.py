@@ -7,13 +7,15 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
+from mfu.api.modelworkload import WorkloadSpec
 from mfu.cluster import projection, resources
 from mfu.cluster.client import JSON, KubeClient
-from mfu.cluster.informer import Informer
+from mfu.cluster.informer import Informer, key_of
 from mfu.decide.types import NodeView
 from mfu.engine.match import assign
-from mfu.engine.memory import WorkloadMemory
-from mfu.engine.snapshot import FleetReadings, PodView, PolicyView, Snapshot, WorkloadView
+from mfu.engine.plan import Handover
+from mfu.engine.snapshot import Assignment, FleetReadings, PodView, PolicyView, Snapshot, WorkloadView
+from mfu.engine.turn import turn, waiting
 from mfu.observe.readings import WorkloadSeries
 from mfu.predict.types import Corrections
 
@@ -43,10 +45,13 @@ class ClusterState:
     def __init__(
         self, client: KubeClient, *, changed: Callable[[], None], exporters: Mapping[str, str] | None = None
     ) -> None:
+        self._claims: _Claims | None = None
+        self._used: tuple[tuple[int, int], tuple[NodeView, ...]] | None = None
+
         def watch(resource: resources.Resource, project: Callable[[JSON], Any], **selectors: str) -> Informer[Any]:
             return Informer(client, resource, project, changed=changed, selectors=selectors)
 
-        self.workloads: Informer[WorkloadView] = watch(resources.MODELWORKLOADS, projection.workload_view)
+        self.workloads: Informer[WorkloadView] = watch(resources.MODELWORKLOADS, self._workload)
         self.policies: Informer[PolicyView] = watch(resources.MFUPOLICIES, projection.policy_view)
         self.pods: Informer[PodView] = watch(resources.PODS, projection.pod_view)
         self.nodes: Informer[NodeView] = watch(resources.NODES, projection.node_view)
@@ -74,28 +79,32 @@ class ClusterState:
             for informer in self.informers:
                 group.create_task(informer.run(), name=f"informer-{informer.resource.plural}")
 
-    def snapshot(
-        self, past: Past, corrections: Corrections, now: float, memory: Mapping[str, WorkloadMemory] | None = None
-    ) -> Snapshot:
+    def snapshot(self, past: Past, corrections: Corrections, now: float, before: Handover | None = None) -> Snapshot:
         """Everything as it is now; views are immutable, so later events do not reach into it."""
         workloads = tuple(self.workloads.objects.values())
         pods = tuple(self.pods.objects.values())
-        assignment = assign(workloads, pods)
+        claims, handed = self.claims(), before or Handover()
+        whose = turn(workloads, claims, handed.plans)
+        mine = (
+            (view.key, claims.pods[view.key]) for view in workloads if view.uid in whose and view.key in claims.pods
+        )
         series = {
             key: found
-            for key, mine in assignment.pods.items()
-            if (found := past.series(((pod.namespace, pod.name) for pod in mine), now)) is not None
+            for key, held in mine
+            if (found := past.series(((pod.namespace, pod.name) for pod in held), now)) is not None
         }
         return Snapshot(
             workloads=workloads,
             pods=pods,
-            nodes=tuple(self._nodes(pods)),
+            nodes=self._nodes(),
             policies=tuple(self.policies.objects.values()),
             namespaces=dict(self.namespaces.objects),
             fleet=past.latest(now),
             series=series,
             corrections=corrections,
-            memory=memory or {},
+            before=handed,
+            claims=claims,
+            turn=whose,
             report=self.reports.objects.get("fleet", {}),
         )
 
@@ -108,9 +117,32 @@ class ClusterState:
         found |= {f"policy/{name}": {"status": view.status} for name, view in self.policies.objects.items()}
         return found
 
-    def _nodes(self, pods: Iterable[PodView]) -> Iterable[NodeView]:
+    def claims(self) -> Assignment:
+        """Whose pod is whose; worked out anew only when pods or declarations changed."""
+        specs = {view.uid: view.spec for view in self.workloads.objects.values()}
+        cached = self._claims
+        if cached is not None and cached.pods == self.pods.version and _same(cached.specs, specs):
+            return cached.claims
+        claims = assign(tuple(self.workloads.objects.values()), self.pods.objects.values())
+        self._claims = _Claims(self.pods.version, specs, claims if cached is None else _kept(claims, cached.claims))
+        return self._claims.claims
+
+    def waiting(self, before: Handover, since: float) -> int:
+        """Workloads that have not been judged since then, or have changed."""
+        return waiting(tuple(self.workloads.objects.values()), self.claims(), before.plans, since)
+
+    def _workload(self, item: JSON) -> WorkloadView:
+        return projection.workload_view(item, self.workloads.objects.get(key_of(item)))
+
+    def _nodes(self) -> tuple[NodeView, ...]:
+        versions = (self.pods.version, self.nodes.version)
+        if self._used is None or self._used[0] != versions:
+            self._used = (versions, tuple(self._count_used()))
+        return self._used[1]
+
+    def _count_used(self) -> Iterable[NodeView]:
         used: dict[str, dict[str, int]] = {}
-        for pod in pods:
+        for pod in self.pods.objects.values():
             if pod.node is None or pod.phase in ("Succeeded", "Failed"):
                 continue
             here = used.setdefault(pod.node, {})
@@ -119,6 +151,25 @@ class ClusterState:
         for name in sorted(self.nodes.objects):
             node = self.nodes.objects[name]
             yield replace(node, used=used[name]) if name in used else node
+
+
+@dataclass(frozen=True, slots=True)
+class _Claims:
+    """An assignment and what it was made from."""
+
+    pods: int
+    specs: Mapping[str, WorkloadSpec | None]
+    claims: Assignment
+
+
+def _same(known: Mapping[str, object], found: Mapping[str, object]) -> bool:
+    return len(known) == len(found) and all(known.get(uid, known) is each for uid, each in found.items())
+
+
+def _kept(fresh: Assignment, known: Assignment) -> Assignment:
+    """The former tuple where a workload's pods are the same: what was judged with it is still judged."""
+    pods = {key: known.pods[key] if known.pods.get(key) == mine else mine for key, mine in fresh.pods.items()}
+    return Assignment(pods, fresh.conflicts, fresh.unclaimed)
 
 
 def _exporter(item: JSON) -> Exporter | None:

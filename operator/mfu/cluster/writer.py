@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from typing import Any, Final
 
 from mfu.api.names import ANNOTATION_FIELD_MANAGER, FIELD_MANAGER
 from mfu.cluster.client import JSON, ApiError, KubeClient, Unreachable
+from mfu.cluster.pacing import Attempts, Pace
 from mfu.cluster.resources import EVENTS, FLEETREPORTS, MFUPOLICIES, MODELWORKLOADS, Resource
 from mfu.engine.plan import Event, Plan, WorkloadPlan
 from mfu.engine.stable import differs
@@ -20,13 +22,14 @@ log = logging.getLogger(__name__)
 
 IN_FLIGHT: Final = 10
 WRITES_PER_SECOND: Final = 50.0
-ECHO_SECONDS: Final = 10.0
+WRITES_PER_CYCLE: Final = 500
+"""The rest waits for the next cycle, which knows more by then."""
 REPORT_NAME: Final = "fleet"
 
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """One intended change. `key` identifies the object and the aspect, for counting and for telling repeats."""
+    """One intended change. `key` identifies the object, down to its uid, and the part of it."""
 
     resource: Resource
     body: JSON
@@ -36,7 +39,12 @@ class Write:
     @property
     def key(self) -> str:
         metadata = self.body["metadata"]
-        return f"{self.resource.plural}/{metadata.get('namespace', '')}/{metadata['name']}/{self.subresource or ''}"
+        name = f"{metadata.get('namespace', '')}/{metadata['name']}/{metadata.get('uid', '')}"
+        return f"{self.resource.plural}/{name}/{self.subresource or ''}"
+
+    @property
+    def digest(self) -> str:
+        return hashlib.sha256(json.dumps(self.body, sort_keys=True).encode()).hexdigest()
 
 
 @dataclass(slots=True)
@@ -45,6 +53,8 @@ class WriteCounts:
     failed: int = 0
     suppressed: int = 0
     events: int = 0
+    deferred: int = 0
+    """Left to the next cycle, at the last one."""
 
 
 @dataclass(slots=True)
@@ -53,33 +63,57 @@ class Writer:
 
     client: KubeClient
     may_write: Callable[[], bool] = lambda: True
-    events_namespace: str = "default"
     counts: WriteCounts = field(default_factory=WriteCounts)
-    _recent: dict[str, str] = field(default_factory=dict)
-    _recent_at: dict[str, float] = field(default_factory=dict)
+    per_second: float = WRITES_PER_SECOND
+    per_cycle: int = WRITES_PER_CYCLE
+    _attempts: Attempts = field(default_factory=Attempts)
+    _compared: dict[str, tuple[Any, Any]] = field(default_factory=dict)
+    """By uid: two statuses that were found to say the same, so that they need no second look."""
 
     async def apply(self, plan: Plan, current: Mapping[str, Mapping[str, Any]], report: Mapping[str, Any]) -> None:
         """`current` maps "namespace/name" of workloads and "policy/name" to what the cluster holds now."""
-        writes = [*self._workload_writes(plan, current), *self._policy_writes(plan, current)]
-        writes += self._report_writes(plan, report)
-        gate = asyncio.Semaphore(IN_FLIGHT)
-        pace = _Pace(WRITES_PER_SECOND)
-        await asyncio.gather(*(self._write(each, gate, pace) for each in writes))
-        events = [(each, event) for each in plan.workloads for event in each.events]
-        await asyncio.gather(*(self._emit(each, event, gate, pace) for each, event in events))
+        wanted = [*self._report_writes(plan, report), *self._policy_writes(plan, current)]
+        wanted += self._workload_writes(plan, current)
+        due = self._due(wanted)
+        self.counts.deferred = max(0, len(due) - self.per_cycle)
+        gate, pace = asyncio.Semaphore(IN_FLIGHT), Pace(self.per_second)
+        done = await asyncio.gather(*(self._write(each, gate, pace) for each in due[: self.per_cycle]))
+        failed = {write.body["metadata"].get("uid") for write, good in zip(due, done, strict=False) if not good}
+        told = [(each, event) for each in plan.workloads if each.uid not in failed for event in each.events]
+        await asyncio.gather(*(self._emit(each, event, gate, pace) for each, event in told))
+
+    def _due(self, wanted: list[Write]) -> list[Write]:
+        now = asyncio.get_running_loop().time()
+        due = [each for each in wanted if not self._attempts.held_back(each.key, each.digest, now)]
+        self.counts.suppressed += len(wanted) - len(due)
+        if not wanted:
+            # Nothing differs: whatever failed before was mended, or is gone.
+            self._attempts.keep_only(frozenset())
+        return due
 
     def _workload_writes(self, plan: Plan, current: Mapping[str, Mapping[str, Any]]) -> list[Write]:
         writes = []
         for each in plan.workloads:
-            seen = current.get(each.key, {})
+            seen = current.get(each.key)
+            if seen is None:
+                continue
             metadata = {"namespace": each.namespace, "name": each.name, "uid": each.uid}
-            if differs(seen.get("status", {}), each.status):
+            if self._news(each, seen.get("status", {})):
                 body = _body(MODELWORKLOADS, metadata, status=dict(each.status))
                 writes.append(Write(MODELWORKLOADS, body, "status", FIELD_MANAGER))
-            if dict(seen.get("annotations", {})) != dict(each.annotations):
+            if seen.get("annotations", {}) != each.annotations:
                 body = _body(MODELWORKLOADS, {**metadata, "annotations": dict(each.annotations)})
                 writes.append(Write(MODELWORKLOADS, body, None, ANNOTATION_FIELD_MANAGER))
         return writes
+
+    def _news(self, plan: WorkloadPlan, seen: Any) -> bool:
+        known = self._compared.get(plan.uid)
+        if known is not None and known[0] is seen and known[1] is plan.status:
+            return False
+        if differs(seen, plan.status):
+            return True
+        self._compared[plan.uid] = (seen, plan.status)
+        return False
 
     def _policy_writes(self, plan: Plan, current: Mapping[str, Mapping[str, Any]]) -> list[Write]:
         writes = []
@@ -95,26 +129,23 @@ class Writer:
         body = _body(FLEETREPORTS, {"name": REPORT_NAME}, status=dict(plan.report))
         return [Write(FLEETREPORTS, body, "status", FIELD_MANAGER)]
 
-    async def _write(self, write: Write, gate: asyncio.Semaphore, pace: _Pace) -> None:
-        digest = hashlib.sha256(repr(write.body).encode()).hexdigest()
-        # Our own last write may not have come back through the watch yet: the same again would be a no-op.
-        now = asyncio.get_running_loop().time()
-        if self._recent.get(write.key) == digest and now - self._recent_at[write.key] < ECHO_SECONDS:
-            self.counts.suppressed += 1
-            return
+    async def _write(self, write: Write, gate: asyncio.Semaphore, pace: Pace) -> bool:
+        """Whether it is written."""
+        loop = asyncio.get_running_loop()
         async with gate:
-            await pace.wait()
+            await asyncio.sleep(pace.delay(loop.time()))
             if not self.may_write():
-                return
+                return False
             try:
                 await self._put(write)
             except (ApiError, Unreachable) as error:
                 self.counts.failed += 1
-                self._recent.pop(write.key, None)
-                log.warning("write object=%s error=%s", write.key, error)
-                return
-        self._recent[write.key], self._recent_at[write.key] = digest, now
+                wait = self._attempts.failed(write.key, write.digest, loop.time())
+                log.warning("write object=%s retry_in=%.0fs error=%s", write.key, wait, error)
+                return False
+        self._attempts.succeeded(write.key, write.digest, loop.time())
         self.counts.written += 1
+        return True
 
     async def _put(self, write: Write) -> None:
         try:
@@ -126,9 +157,9 @@ class Writer:
             await self.client.create(FLEETREPORTS, _body(FLEETREPORTS, {"name": REPORT_NAME}))
             await self.client.apply(write.resource, write.body, subresource="status", manager=write.manager)
 
-    async def _emit(self, plan: WorkloadPlan, event: Event, gate: asyncio.Semaphore, pace: _Pace) -> None:
+    async def _emit(self, plan: WorkloadPlan, event: Event, gate: asyncio.Semaphore, pace: Pace) -> None:
         async with gate:
-            await pace.wait()
+            await asyncio.sleep(pace.delay(asyncio.get_running_loop().time()))
             if not self.may_write():
                 return
             try:
@@ -136,20 +167,6 @@ class Writer:
                 self.counts.events += 1
             except (ApiError, Unreachable) as error:
                 log.info("event object=%s reason=%s error=%s", plan.key, event.reason, error)
-
-
-class _Pace:
-    """Spaces calls evenly at no more than `per_second`, with a burst of one second's worth."""
-
-    def __init__(self, per_second: float) -> None:
-        self._step = 1.0 / per_second
-        self._next = 0.0
-
-    async def wait(self) -> None:
-        now = asyncio.get_running_loop().time()
-        self._next = max(self._next, now - 1.0) + self._step
-        if self._next > now:
-            await asyncio.sleep(self._next - now)
 
 
 def _body(resource: Resource, metadata: JSON, **parts: Any) -> JSON:

@@ -14,8 +14,7 @@ from mfu.controller.config import Cycle
 from mfu.controller.metrics import OperatorMetrics
 from mfu.engine.calibration import restored
 from mfu.engine.evaluate import evaluate
-from mfu.engine.memory import WorkloadMemory
-from mfu.engine.plan import Plan
+from mfu.engine.plan import Handover, Plan
 from mfu.engine.snapshot import Snapshot
 from mfu.predict.types import Corrections
 
@@ -68,7 +67,7 @@ class Loop:
     snapshot: Snapshot | None = None
     corrections: Corrections | None = None
     """None until the FleetReport of a former operator has been read."""
-    memory: dict[str, WorkloadMemory] = field(default_factory=dict)
+    before: Handover = field(default_factory=Handover)
     finished_at: float | None = None
 
     async def run(self) -> None:
@@ -94,7 +93,7 @@ class Loop:
         with self.metrics.cycle_seconds.labels("snapshot").time():
             if self.corrections is None:
                 self.corrections = restored(self.state.reports.objects.get("fleet", {}))
-            snapshot = self.state.snapshot(self.past, self.corrections, now, self.memory)
+            snapshot = self.state.snapshot(self.past, self.corrections, now, self.before)
         with self.metrics.cycle_seconds.labels("evaluate").time():
             plan = await asyncio.to_thread(evaluate, snapshot, now)
         if not self.dry_run:
@@ -102,14 +101,25 @@ class Loop:
                 await self.writer.apply(plan, self.state.current(), snapshot.report)
         self.plan, self.snapshot = plan, snapshot
         self.corrections = plan.corrections
-        self.memory = {each.key: each.memory for each in plan.workloads}
+        self.before = plan.handover
         self.finished_at = asyncio.get_running_loop().time()
         self._report(plan)
+        self._go_on(plan, now)
         return plan
+
+    def _go_on(self, plan: Plan, now: float) -> None:
+        """Is there work left that a cycle leaves to the next?"""
+        behind = self.state.waiting(self.before, now - self.settings.resync_seconds)
+        self.metrics.behind.set(behind)
+        if behind or (self.writer.counts.deferred and not self.dry_run):
+            self.trigger.mark()
+        for each in plan.workloads:
+            if each.error and each.judged_at == now:
+                log.error("workload=%s can not be judged: %s", each.key, each.error)
 
     def _report(self, plan: Plan) -> None:
         counts = self.writer.counts
-        for result in ("written", "failed", "suppressed", "events"):
+        for result in ("written", "failed", "suppressed", "events", "deferred"):
             self.metrics.writes.labels(result).set(getattr(counts, result))
         now = asyncio.get_running_loop().time()
         for informer in self.state.informers:

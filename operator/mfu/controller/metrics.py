@@ -189,6 +189,9 @@ class OperatorMetrics:
         self.cycles = Counter("mfu_operator_cycles", "Cycles run, by result.", ["result"], registry=self.registry)
         self.writes = Gauge("mfu_operator_writes", "Writes since start, by result.", ["result"], registry=self.registry)
         self.objects = Gauge("mfu_operator_objects", "Objects in each informer.", ["kind"], registry=self.registry)
+        self.behind = Gauge(
+            "mfu_operator_workloads_behind", "Workloads that wait to be judged anew.", registry=self.registry
+        )
         self.relists = Gauge("mfu_operator_relists", "Full lists per informer.", ["kind"], registry=self.registry)
         self.contact_age = Gauge(
             "mfu_operator_watch_age_seconds", "Since the last word of each watch.", ["kind"], registry=self.registry

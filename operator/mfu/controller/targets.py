@@ -8,7 +8,6 @@ from mfu.api.inference import Phase
 from mfu.api.modelworkload import Mode, Progress, WorkloadSpec
 from mfu.cluster.state import ClusterState
 from mfu.controller import config
-from mfu.engine.match import assign
 from mfu.engine.snapshot import PodView
 from mfu.observe.readings import Counter, ProgressReading
 from mfu.telemetry.engines import read_engine
@@ -39,9 +38,8 @@ def progress_endpoints(state: ClusterState, settings: config.Progress) -> Callab
     """Endpoints of running pods whose workload declares where it reports. Address and pod are the cluster's word."""
 
     def endpoints() -> Iterator[Endpoint]:
-        workloads = tuple(state.workloads.objects.values())
-        assignment = assign(workloads, state.pods.objects.values())
-        for view in workloads:
+        assignment = state.claims()
+        for view in state.workloads.objects.values():
             if view.spec is None or view.spec.progress is None:
                 continue
             read = reader(view.spec, view.spec.progress)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from mfu.api.mfupolicy import PolicySpec
+from mfu.api.policy_checks import policy_rejections
 from mfu.api.quantities import price
 from mfu.decide.types import DecisionType, EffectivePolicy
 from mfu.hardware.catalog import load
@@ -23,20 +24,23 @@ class Named:
 
 
 def problem(spec: PolicySpec) -> str | None:
-    """Why the policy can not be in force, naming field and fix; None when it can.
+    """Why the policy can not be in force, naming field and fix; None when it can."""
+    others = (f"spec.{each.message}" for each in policy_rejections(spec) if each.field != "prices")
+    return "; ".join([*_price_problems(spec), *others]) or None
 
-    The API server has checked what the object itself shows; this needs the catalog.
-    """
+
+def _price_problems(spec: PolicySpec) -> Iterable[str]:
+    """With the row, since a list of prices is long."""
     seen: dict[str, str] = {}
     for row, entry in enumerate(spec.prices):
         gpu = load().by_api_name(entry.product)
         if not isinstance(gpu, GPU):
-            nearest = f"; did you mean {gpu.nearest[0]}?" if gpu.nearest else ""
-            return f"spec.prices[{row}].product: {entry.product} is no known GPU product{nearest}"
-        if gpu.key in seen:
-            return f"spec.prices[{row}].product: {entry.product} is the same GPU as {seen[gpu.key]}; keep one"
-        seen[gpu.key] = entry.product
-    return None
+            nearest = f"did you mean {gpu.nearest[0]}?" if gpu.nearest else "`mfu gpus` lists the known ones"
+            yield f"spec.prices[{row}].product: {entry.product} is no known GPU product; {nearest}"
+        elif gpu.key in seen:
+            yield f"spec.prices[{row}].product: {entry.product} is the same GPU as {seen[gpu.key]}; keep one"
+        else:
+            seen[gpu.key] = entry.product
 
 
 def governing(policies: Iterable[Named], namespaces: Mapping[str, Mapping[str, str]]) -> dict[str, Named]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mfu.api.decisions import DecisionMode as Mode
 from mfu.api.decisions import DecisionType
@@ -13,6 +13,9 @@ from mfu.api.modelworkload import WorkloadSpec
 from mfu.hardware.types import Device
 from mfu.observe.assessment import Assessment
 from mfu.predict.types import Attainable, Placement, Prediction, Setup
+
+if TYPE_CHECKING:
+    from mfu.decide.rooms import Rooms
 
 __all__ = ["Case", "Decision", "DecisionType", "EffectivePolicy", "Load", "Mode", "NodeView", "Outcome"]
 
@@ -106,7 +109,7 @@ class Case:
     attainable: Attainable | None
     assessment: Assessment | None
     policy: EffectivePolicy
-    nodes: tuple[NodeView, ...]
+    rooms: Rooms
     load: Load = field(default_factory=Load)
     replicas_running: int = 0
     assigned: bool = False

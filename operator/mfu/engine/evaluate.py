@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from mfu.account.rollup import roll_up
+from mfu.decide.rooms import rooms_of
 from mfu.engine import fleet
 from mfu.engine.calibration import calibration_rows
 from mfu.engine.match import assign
-from mfu.engine.plan import Plan
-from mfu.engine.policies import in_force
+from mfu.engine.plan import Plan, WorkloadPlan
+from mfu.engine.policies import InForce, in_force
 from mfu.engine.report import report
-from mfu.engine.snapshot import Snapshot
-from mfu.engine.workload import Surroundings, plan_workload
+from mfu.engine.snapshot import Assignment, Snapshot, WorkloadView
+from mfu.engine.where import products_of
+from mfu.engine.workload import Surroundings, broken, plan_workload, unsaid
 from mfu.predict.learn import learn
 
 
@@ -20,24 +24,19 @@ def evaluate(snapshot: Snapshot, now: float) -> Plan:
     The same snapshot and moment give the same plan; applying the plan and evaluating again changes nothing.
     """
     # 1. Who governs, and whose pod is whose.
-    force = in_force(snapshot.policies, snapshot.namespaces, now)
-    assignment = assign(snapshot.workloads, snapshot.pods)
+    force = in_force(snapshot.policies, snapshot.namespaces, now, snapshot.before.accepted)
+    claims = snapshot.claims or assign(snapshot.workloads, snapshot.pods)
     # 2. Each workload through all rooms.
-    around = Surroundings({node.name: node for node in snapshot.nodes}, snapshot.nodes, snapshot.corrections, now)
-    plans = tuple(
-        plan_workload(
-            view,
-            assignment.pods.get(view.key, ()),
-            snapshot.series.get(view.key),
-            force.of(view.namespace),
-            around,
-            conflict=assignment.conflicts.get(view.key),
-            memory=snapshot.memory.get(view.key),
-        )
-        for view in snapshot.workloads
+    around = Surroundings(
+        nodes={node.name: node for node in snapshot.nodes},
+        products=products_of(snapshot.nodes),
+        rooms=rooms_of(snapshot.nodes),
+        corrections=snapshot.corrections,
+        now=now,
     )
+    plans = tuple(_workload(view, snapshot, claims, force, around) for view in snapshot.workloads)
     # 3. Add it up.
-    rows = fleet.rows(around.nodes, assignment, plans, snapshot.fleet, force.by_namespace, force.cluster)
+    rows = fleet.rows(around.nodes, claims, plans, snapshot.fleet, force.by_namespace, force.cluster)
     figures = roll_up(rows)
     products = {node.name: node.device.gpu.api_name for node in snapshot.nodes if node.device}
     # 4. What was learned.
@@ -47,4 +46,33 @@ def evaluate(snapshot: Snapshot, now: float) -> Plan:
     told = report(figures, plans, products, force.cluster.currency, now)
     if told:
         told["calibration"] = calibration_rows(corrections)
-    return Plan(plans, force.plans, figures, told, corrections)
+    return Plan(plans, force.plans, figures, told, corrections, force.accepted)
+
+
+def _workload(
+    view: WorkloadView, snapshot: Snapshot, claims: Assignment, force: InForce, around: Surroundings
+) -> WorkloadPlan:
+    before = snapshot.before.plans.get(view.uid)
+    if snapshot.turn is not None and view.uid not in snapshot.turn:
+        return _as_before(before) if before else unsaid(view)
+    pods, conflict = claims.pods.get(view.key, ()), claims.conflicts.get(view.key)
+    policy = force.of(view.namespace)
+    try:
+        plan = plan_workload(
+            view,
+            pods,
+            snapshot.series.get(view.key),
+            policy,
+            around,
+            conflict=conflict,
+            before=before,
+        )
+    except Exception as error:
+        # A defect that one declaration brings to light must not silence all the others.
+        plan = broken(view, error, policy, around.now)
+    return replace(plan, judged_at=around.now, judged=(view, pods, conflict))
+
+
+def _as_before(plan: WorkloadPlan) -> WorkloadPlan:
+    """Events and lessons are of the moment; everything else is still said."""
+    return replace(plan, events=(), lesson=None) if plan.events or plan.lesson else plan

@@ -11,9 +11,8 @@ from mfu.account.cost import price_per_hour
 from mfu.account.rollup import Knowledge, Row
 from mfu.api.workload_status import Meter
 from mfu.decide.types import EffectivePolicy, NodeView
-from mfu.engine.match import Assignment
 from mfu.engine.plan import WorkloadPlan
-from mfu.engine.snapshot import FleetReadings, PodView
+from mfu.engine.snapshot import Assignment, FleetReadings, PodView
 from mfu.engine.where import device_of
 from mfu.hardware.types import Device
 from mfu.observe.counters import fleet_counters_mfu, peak_table

@@ -89,6 +89,12 @@ def ready(others: list[Verdict]) -> Verdict:
     return Verdict(ConditionType.READY, TRUE, Reason.READY, "predicted, measured and consistent")
 
 
+def internal_error(words: str) -> Verdict:
+    """Judging failed by a defect of ours."""
+    message = f"the operator failed on this workload and leaves it as it is; please report: {words}"
+    return Verdict(ConditionType.READY, FALSE, Reason.INTERNAL_ERROR, message)
+
+
 def conditions(verdicts: list[Verdict], *, generation: int, now: float) -> list[Condition]:
     return [
         Condition(

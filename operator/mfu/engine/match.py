@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 from mfu.api.names import WORKLOAD_LABEL
-from mfu.engine.snapshot import PodView, WorkloadView
+from mfu.engine.views import Assignment, PodView, WorkloadView
 
 # Labels that controllers put on the pods of objects which own them only through a chain of other owners.
 CHAIN_LABELS: Mapping[str, str] = {
@@ -19,16 +18,6 @@ CHAIN_LABELS: Mapping[str, str] = {
     "RayCluster": "ray.io/cluster",
     "InferenceService": "serving.kserve.io/inferenceservice",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Assignment:
-    """`pods` by workload key; `conflicts` says of a younger workload which pod an older one keeps."""
-
-    pods: Mapping[str, tuple[PodView, ...]]
-    conflicts: Mapping[str, str]
-    unclaimed: tuple[PodView, ...]
-    """GPU pods without a ModelWorkload."""
 
 
 def assign(workloads: Sequence[WorkloadView], pods: Iterable[PodView]) -> Assignment:

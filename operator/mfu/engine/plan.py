@@ -8,8 +8,10 @@ from typing import Any
 
 from mfu.account.rollup import FleetFigures
 from mfu.api.causes import Cause
+from mfu.api.mfupolicy import PolicySpec
 from mfu.decide.types import Decision, EffectivePolicy
 from mfu.engine.memory import WorkloadMemory
+from mfu.engine.views import PodView, WorkloadView
 from mfu.observe.assessment import Assessment, Finding
 from mfu.predict.learn import Lesson
 from mfu.predict.types import Attainable, Corrections, Prediction
@@ -50,6 +52,12 @@ class WorkloadPlan:
     """For the next cycle."""
     lesson: Lesson | None = None
     """What this workload teaches the performance model now."""
+    judged_at: float | None = None
+    """When it was judged; None where it never was."""
+    judged: tuple[WorkloadView, tuple[PodView, ...], str | None] | None = None
+    """What was judged: the declaration, its pods and who else claims them."""
+    error: str | None = None
+    """Why judging it failed: a defect of ours, for the log."""
 
     @property
     def key(self) -> str:
@@ -64,6 +72,15 @@ class PolicyPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class Handover:
+    """What one cycle hands to the next, by uid: nothing of it is known after a start."""
+
+    plans: Mapping[str, WorkloadPlan] = field(default_factory=dict)
+    accepted: Mapping[str, PolicySpec] = field(default_factory=dict)
+    """The last valid spec of each policy: it stays in force while the present one is invalid."""
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     workloads: tuple[WorkloadPlan, ...] = ()
     policies: tuple[PolicyPlan, ...] = ()
@@ -72,3 +89,9 @@ class Plan:
     """Status of the FleetReport."""
     corrections: Corrections = field(default_factory=Corrections)
     """Online calibration after this cycle's lessons."""
+    accepted: Mapping[str, PolicySpec] = field(default_factory=dict)
+    """The valid spec in force of each policy, by uid."""
+
+    @property
+    def handover(self) -> Handover:
+        return Handover({each.uid: each for each in self.workloads}, self.accepted)

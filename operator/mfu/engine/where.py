@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from mfu.api.modelworkload import WorkloadSpec
 from mfu.api.workload_status import Basis
 from mfu.decide.types import NodeView
-from mfu.engine.snapshot import PodView
+from mfu.engine.views import PodView
 from mfu.hardware.catalog import load
 from mfu.hardware.types import GPU, Device, Unmatched
 from mfu.predict.types import Placement
@@ -59,9 +59,9 @@ def held(pods: Sequence[PodView], nodes: Mapping[str, NodeView]) -> Held:
         for resource, amount in pod.gpus.items():
             per_node[pod.node or ""] += amount
             device = device_of(node, resource)
-            if device is None:
-                unknown[(node and node.product_label) or "unlabelled node"] = None
-            else:
+            if device is None and node is not None:
+                unknown[_label(node, resource)] = None
+            elif device is not None:
                 devices[device] = None
     ordered = sorted(devices, key=_speed)
     return Held(
@@ -75,6 +75,12 @@ def held(pods: Sequence[PodView], nodes: Mapping[str, NodeView]) -> Held:
     )
 
 
+def _label(node: NodeView, resource: str) -> str:
+    if node.product_label is None:
+        return f"a GPU without product label on node {node.name}"
+    return node.product_label if node.device is None else f"{resource} of {node.product_label}"
+
+
 def device_of(node: NodeView | None, resource: str) -> Device | None:
     """What one unit of `resource` is on that node; None where product or profile is unknown."""
     if node is None or node.device is None:
@@ -86,8 +92,14 @@ def device_of(node: NodeView | None, resource: str) -> Device | None:
     return None if shape is None else Device(node.device.gpu, shape, node.device.shared)
 
 
-def candidates(spec: WorkloadSpec, holding: Held, fleet: Sequence[NodeView]) -> tuple[Candidate, ...]:
-    """Assigned first, then every declared product; products of the fleet when none is declared.
+def products_of(fleet: Iterable[NodeView]) -> tuple[GPU, ...]:
+    """Known products that are there, by key."""
+    known = {node.device.gpu.key: node.device.gpu for node in fleet if node.device}
+    return tuple(known[key] for key in sorted(known))
+
+
+def candidates(spec: WorkloadSpec, holding: Held, present: Sequence[GPU]) -> tuple[Candidate, ...]:
+    """Assigned first, then every declared product; those `present` in the fleet when none is declared.
 
     Raises UnknownProduct for a declared name or MIG profile that does not exist.
     """
@@ -95,7 +107,7 @@ def candidates(spec: WorkloadSpec, holding: Held, fleet: Sequence[NodeView]) -> 
     if holding.devices:
         device = holding.devices[0]
         found[device] = Candidate(Basis.ASSIGNED, _placement(spec, device, holding.gpus_per_node))
-    for device in _declared(spec) or _present(spec, fleet):
+    for device in _declared(spec) or _fitting(spec, present):
         found.setdefault(device, Candidate(Basis.DECLARED, _placement(spec, device, 0)))
     return tuple(found.values())[:16]
 
@@ -110,11 +122,10 @@ def _declared(spec: WorkloadSpec) -> list[Device]:
     return devices
 
 
-def _present(spec: WorkloadSpec, fleet: Sequence[NodeView]) -> list[Device]:
-    products = {node.device.gpu.key: node.device.gpu for node in fleet if node.device}
+def _fitting(spec: WorkloadSpec, present: Sequence[GPU]) -> list[Device]:
     profile = spec.accelerators.mig_profile
-    fitting = [gpu for gpu in products.values() if not profile or load().mig_profile(gpu.key, profile)]
-    return [_sliced(gpu, profile) for gpu in sorted(fitting, key=lambda gpu: gpu.key)[:MOST_CANDIDATES]]
+    fitting = [gpu for gpu in present if not profile or load().mig_profile(gpu.key, profile)]
+    return [_sliced(gpu, profile) for gpu in fitting[:MOST_CANDIDATES]]
 
 
 def _sliced(gpu: GPU, profile: str) -> Device:

@@ -8,27 +8,23 @@ from typing import Any
 
 from mfu.account import cost as account
 from mfu.account.cost import Cost
-from mfu.api.conditions import ConditionStatus, ConditionType, Reason
-from mfu.api.names import (
-    RECOMMENDED_AFFINITY_ANNOTATION,
-    RECOMMENDED_MIG_PROFILE_ANNOTATION,
-    RECOMMENDED_REPLICAS_ANNOTATION,
-    decision_annotation,
-)
+from mfu.api.conditions import Reason
 from mfu.api.workload_status import Basis
+from mfu.decide.rooms import Rooms
 from mfu.decide.rules import decide
 from mfu.decide.scale import attainable_on_scale, on_scale
 from mfu.decide.types import Case, Decision, EffectivePolicy, NodeView
-from mfu.engine import judgement, status
+from mfu.engine import judgement, notes, status
 from mfu.engine.calibration import LESSON_SECONDS, lesson_of
 from mfu.engine.judgement import Rejection, Verdict
 from mfu.engine.load import load_of
 from mfu.engine.losses import explained, main_cause
 from mfu.engine.memory import Running, WorkloadMemory, drift_row, history_rows, remember, restored
-from mfu.engine.plan import Event, WorkloadPlan
-from mfu.engine.snapshot import PodView, WorkloadView
-from mfu.engine.text import compact_json, pruned
+from mfu.engine.plan import WorkloadPlan
+from mfu.engine.text import pruned
+from mfu.engine.views import PodView, WorkloadView
 from mfu.engine.where import Candidate, Held, UnknownProduct, candidates, held
+from mfu.hardware.types import GPU
 from mfu.observe.assess import Hints, assess
 from mfu.observe.assessment import Assessment, Finding, TelemetryState
 from mfu.observe.drift import Drift
@@ -37,7 +33,6 @@ from mfu.predict import attainable, model_flops_per_token, predict
 from mfu.predict.declared import from_spec
 from mfu.predict.learn import Lesson
 from mfu.predict.types import Attainable, Corrections, Inference, Prediction, Refusal, Setup, Tunable
-from mfu.units import percent
 from mfu.workload.parameters import count
 
 
@@ -46,7 +41,8 @@ class Surroundings:
     """What one workload shares with all others in a cycle."""
 
     nodes: Mapping[str, NodeView]
-    fleet: tuple[NodeView, ...]
+    products: tuple[GPU, ...]
+    rooms: Rooms
     corrections: Corrections
     now: float
 
@@ -80,18 +76,36 @@ def plan_workload(
     around: Surroundings,
     *,
     conflict: str | None = None,
-    memory: WorkloadMemory | None = None,
+    before: WorkloadPlan | None = None,
 ) -> WorkloadPlan:
-    """What this workload's status and annotations should say. Paused ones are left exactly as they are."""
+    """What this workload's status and annotations should say. Paused ones are left exactly as they are.
+
+    `before` is what was planned for it last, None after a start: then the history comes back from status.
+    """
     if view.paused:
-        kept = memory or WorkloadMemory()
-        return WorkloadPlan(
-            view.namespace, view.name, view.uid, view.status, view.annotations, policy=policy, memory=kept
-        )
-    # After a restart the history comes back from status; everything else is learned anew.
-    recalled = memory or WorkloadMemory(history=restored(view.status.get("history") or ()))
+        kept = before.memory if before else WorkloadMemory()
+        return replace(unsaid(view), policy=policy, memory=kept)
+    recalled = before.memory if before else WorkloadMemory(history=restored(view.status.get("history") or ()))
     judged = _judge(view, pods, series, policy, around, conflict)
-    return _say(*_remembered(judged, recalled, around))
+    # What was planned last counts as said: a write under way, or one that fails, must not repeat its events.
+    return _say(*_remembered(judged, recalled, around), said=before.status if before else view.status)
+
+
+def unsaid(view: WorkloadView) -> WorkloadPlan:
+    """Nothing new: status and annotations as they stand."""
+    return WorkloadPlan(view.namespace, view.name, view.uid, view.status, view.annotations)
+
+
+def broken(view: WorkloadView, error: Exception, policy: EffectivePolicy, now: float) -> WorkloadPlan:
+    """What to say when judging fails by a defect of ours: the numbers stay, Ready says that they do."""
+    words = f"{type(error).__name__}: {error}"
+    verdict = judgement.internal_error(words)
+    known = [each for each in view.status.get("conditions") or () if each.get("type") != str(verdict.type)]
+    made = status.conditions(
+        judgement.conditions([verdict], generation=view.generation, now=now), view.status.get("conditions") or ()
+    )
+    said = {**view.status, "conditions": [*known, *made]}
+    return replace(unsaid(view), status=said, policy=policy, error=words)
 
 
 def _remembered(judged: Judged, memory: WorkloadMemory, around: Surroundings) -> tuple[Judged, Outcome]:
@@ -127,8 +141,10 @@ def _judge(
     setup = from_spec(view.spec)
     if isinstance(setup, Refusal):
         return Judged(view, policy, holding, Rejection(_refusal_reason(setup), str(setup)))
+    if holding.unknown_products:
+        return Judged(view, policy, holding, _unknown(holding), setup)
     try:
-        where = candidates(view.spec, holding, around.fleet)
+        where = candidates(view.spec, holding, around.products)
     except UnknownProduct as error:
         return Judged(view, policy, holding, Rejection(Reason.UNKNOWN_PRODUCT, str(error)), setup)
     answers = [(each, predict(setup, each.placement, around.corrections)) for each in where]
@@ -137,6 +153,15 @@ def _judge(
         refusal = next(answer for _, answer in answers if isinstance(answer, Refusal))
         return Judged(view, policy, holding, Rejection(_refusal_reason(refusal), str(refusal)), setup)
     return _measured(Judged(view, policy, holding, None, setup, predictions), pods, series, around)
+
+
+def _unknown(holding: Held) -> Rejection:
+    names = ", ".join(holding.unknown_products)
+    message = (
+        f"runs on {names}, which no entry of the GPU catalog matches, so its MFU is unknown: "
+        f"run it on a product that `mfu gpus` lists, or ask for this one to be added"
+    )
+    return Rejection(Reason.UNKNOWN_PRODUCT, message)
 
 
 def _measured(judged: Judged, pods: Sequence[PodView], series: WorkloadSeries | None, around: Surroundings) -> Judged:
@@ -169,7 +194,7 @@ def _measured(judged: Judged, pods: Sequence[PodView], series: WorkloadSeries | 
         attainable=best,
         assessment=assessment,
         policy=judged.policy,
-        nodes=around.fleet,
+        rooms=around.rooms,
         load=load_of(series, setup),
         replicas_running=sum(1 for pod in pods if pod.bound),
         assigned=candidate.basis is Basis.ASSIGNED,
@@ -218,7 +243,7 @@ class Outcome:
     lesson: Lesson | None = None
 
 
-def _say(judged: Judged, outcome: Outcome) -> WorkloadPlan:
+def _say(judged: Judged, outcome: Outcome, *, said: Mapping[str, Any]) -> WorkloadPlan:
     view, before, now = judged.view, judged.view.status, outcome.now
     main = judged.main
     prediction = main[1] if main else None
@@ -226,8 +251,9 @@ def _say(judged: Judged, outcome: Outcome) -> WorkloadPlan:
     verdicts = _verdicts(judged)
     findings = explained(judged.assessment, prediction, judged.best)
     frozen = judged.rejection is None and not _trusted(judged.assessment) and bool(before.get("decisions"))
-    made = list(before["decisions"]) if frozen else status.decisions(judged.decided, before.get("decisions") or (), now)
-    said: dict[str, Any] = {
+    decided = before.get("decisions") or ()
+    made = notes.frozen_decisions(decided, judged.policy) if frozen else status.decisions(judged.decided, decided, now)
+    saying: dict[str, Any] = {
         "observedGeneration": view.generation,
         "summary": status.summary(
             model=view.spec.model.display_name if view.spec else status.UNKNOWN,
@@ -260,9 +286,11 @@ def _say(judged: Judged, outcome: Outcome) -> WorkloadPlan:
         namespace=view.namespace,
         name=view.name,
         uid=view.uid,
-        status=pruned(said),
-        annotations=dict(view.annotations) if frozen else _annotations(judged.decided),
-        events=(*_events(verdicts, before), *_drift_events(outcome.drift)),
+        status=pruned(saying),
+        annotations=(
+            notes.frozen_annotations(view.annotations, judged.policy) if frozen else notes.annotated(judged.decided)
+        ),
+        events=(*notes.events(verdicts, said), *notes.drift_events(outcome.drift)),
         expected=prediction,
         attainable=judged.best,
         assessment=judged.assessment,
@@ -277,18 +305,6 @@ def _say(judged: Judged, outcome: Outcome) -> WorkloadPlan:
         memory=outcome.memory,
         lesson=outcome.lesson,
     )
-
-
-def _drift_events(found: Drift | None) -> tuple[Event, ...]:
-    if found is None:
-        return ()
-    worse = found.after < found.before
-    reason = "EfficiencyDropped" if worse else "EfficiencyRose"
-    message = (
-        f"reference MFU {percent(found.before)} → {percent(found.after)} against its "
-        f"{found.against.lower()}; kind of change: {found.kind}"
-    )
-    return (Event("Warning" if worse else "Normal", reason, message),)
 
 
 def _verdicts(judged: Judged) -> list[Verdict]:
@@ -325,32 +341,6 @@ def _losses(findings: Sequence[Finding]) -> list[dict[str, Any]] | None:
     first = {(each.cause, each.explains): each for each in reversed(findings)}
     ranked = [each for each in findings if first[(each.cause, each.explains)] is each]
     return [status.loss(each) for each in ranked][: status.MOST_LOSSES] or None
-
-
-def _annotations(decided: Sequence[Decision]) -> dict[str, str]:
-    notes = {decision_annotation(each.type): f"{each.outcome}: {each.message}" for each in decided}
-    for each in decided:
-        hint = each.hint or {}
-        if "nodeAffinity" in hint:
-            notes[RECOMMENDED_AFFINITY_ANNOTATION] = compact_json(hint)
-        if "replicas" in hint:
-            notes[RECOMMENDED_REPLICAS_ANNOTATION] = str(hint["replicas"])
-        if "migProfile" in hint:
-            notes[RECOMMENDED_MIG_PROFILE_ANNOTATION] = str(hint["migProfile"])
-    return notes
-
-
-_TOLD = (ConditionType.ACCEPTED, ConditionType.FITS_MEMORY, ConditionType.INTENT_CONSISTENT)
-
-
-def _events(verdicts: Sequence[Verdict], before: Mapping[str, Any]) -> tuple[Event, ...]:
-    """On a turn to the bad of a condition that somebody can mend; the status tells the rest."""
-    known = {each.get("type"): each.get("status") for each in before.get("conditions") or ()}
-    return tuple(
-        Event("Warning", str(each.reason), each.message)
-        for each in verdicts
-        if each.type in _TOLD and each.status is ConditionStatus.FALSE and known.get(str(each.type)) != "False"
-    )
 
 
 def _refusal_reason(refusal: Refusal) -> Reason:

@@ -1,0 +1,80 @@
+"""What people declared and what runs, as the cycle sees it: workloads, pods and policies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from mfu.api.mfupolicy import PolicySpec
+from mfu.api.modelworkload import WorkloadSpec
+
+
+@dataclass(frozen=True, slots=True)
+class WorkloadView:
+    """One ModelWorkload. Either `spec` or `invalid` is set. `status` is what it says now, to be compared with."""
+
+    namespace: str
+    name: str
+    uid: str
+    generation: int
+    created_at: float
+    spec: WorkloadSpec | None
+    invalid: str | None = None
+    paused: bool = False
+    status: Mapping[str, Any] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    """Only the operator's own, to be compared with; never read back into a decision."""
+
+    @property
+    def key(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class PodView:
+    """One pod that asks for GPUs, or that carries our label. `owners` are (kind, name) from the nearest outwards."""
+
+    namespace: str
+    name: str
+    uid: str
+    created_at: float
+    node: str | None
+    phase: str
+    labels: Mapping[str, str] = field(default_factory=dict)
+    owners: tuple[tuple[str, str], ...] = ()
+    gpus: Mapping[str, int] = field(default_factory=dict)
+    """Requested devices by resource name."""
+    address: str | None = None
+
+    @property
+    def key(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+    @property
+    def active(self) -> bool:
+        return self.phase in ("Pending", "Running")
+
+    @property
+    def bound(self) -> bool:
+        return self.node is not None and self.active
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyView:
+    name: str
+    uid: str
+    generation: int
+    spec: PolicySpec | None
+    invalid: str | None = None
+    status: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """`pods` by workload key; `conflicts` says of a younger workload which pod an older one keeps."""
+
+    pods: Mapping[str, tuple[PodView, ...]]
+    conflicts: Mapping[str, str]
+    unclaimed: tuple[PodView, ...]
+    """GPU pods without a ModelWorkload."""
