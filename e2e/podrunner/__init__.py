@@ -12,7 +12,7 @@ arguments and environment. A field that is neither obeyed nor listed as harmless
 """
 
 from e2e.podrunner.fields import UnsupportedField
-from e2e.podrunner.local_pod import LocalPod, PodFailed
+from e2e.podrunner.local_pod import LocalPod, NodeStandIn, PodFailed
 from e2e.podrunner.lookup import find_pod, pod_of_template
 
-__all__ = ["LocalPod", "PodFailed", "UnsupportedField", "find_pod", "pod_of_template"]
+__all__ = ["LocalPod", "NodeStandIn", "PodFailed", "UnsupportedField", "find_pod", "pod_of_template"]

@@ -14,11 +14,17 @@ _TOKEN_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
 
 
 def request_token(cluster: ClusterAccess, pod: Document, *, audience: str | None = None) -> str:
-    """A one-hour token of the pod's service account by TokenRequest; not renewed, as a kubelet would."""
+    """A one-hour token of the pod's service account by TokenRequest; not renewed, as a kubelet would.
+
+    Bound to the pod, as a kubelet's: it names the pod's node, and ends with the pod.
+    """
+    metadata = pod["metadata"]
     account = pod["spec"].get("serviceAccountName", "default")
-    wanted = ("--audience", audience) if audience else ()
-    namespace = pod["metadata"]["namespace"]
-    return cluster.kubectl("create", "token", account, "-n", namespace, "--duration=1h", *wanted).strip()
+    wanted = ["--duration=1h", *([f"--audience={audience}"] if audience else [])]
+    if "uid" in metadata:
+        bound = {"kind": "Pod", "name": metadata["name"], "uid": metadata["uid"]}
+        wanted += [f"--bound-object-{key}={value}" for key, value in bound.items()]
+    return cluster.kubectl("create", "token", account, "-n", metadata["namespace"], *wanted).strip()
 
 
 def mounts_token(cluster: ClusterAccess, pod: Document, container: Document) -> bool:

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from e2e.cluster import ClusterAccess
@@ -39,19 +39,29 @@ class Plan:
     grace_seconds: float
 
 
-def plan(cluster: ClusterAccess, pod: Document, *, folder: Path, host_paths: Mapping[str, Path] | None = None) -> Plan:
+@dataclass(frozen=True, slots=True)
+class NodeStandIn:
+    """What the pod's node would give to it: folders by their path there, variables that its runtime adds."""
+
+    folders: Mapping[str, Path] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+def plan(cluster: ClusterAccess, pod: Document, *, folder: Path, node: NodeStandIn | None = None) -> Plan:
     """Resolve command, environment, files and rights of a pod, writing files below `folder`.
 
     Raises UnsupportedField for what the runner does not do, KubectlFailed for a config map or secret that is missing.
     """
+    node = node or NodeStandIn()
     container = only_container(pod)
-    mounts = mount_all(cluster, pod, container, root=folder / "volumes", host_paths=host_paths or {})
+    mounts = mount_all(cluster, pod, container, root=folder / "volumes", host_paths=node.folders)
     given = environment(cluster, pod, container)
     command = command_line(container, given)
     return Plan(
         command=[command[0], *map(mounts.rewrite, command[1:])],
         environment={
             **_machine(cluster, pod, container, folder),
+            **node.environment,
             **{name: mounts.rewrite(value) for name, value in given.items()},
         },
         container=container,
@@ -77,13 +87,13 @@ class LocalPod:
         cluster: ClusterAccess,
         pod: Document,
         *,
-        host_paths: Mapping[str, Path] | None = None,
+        node: NodeStandIn | None = None,
         log: Path | None = None,
     ) -> Iterator[LocalPod]:
         """Start the pod's container for the length of the `with` block; `log` is where its output shall stay."""
         with tempfile.TemporaryDirectory(prefix="mfu-pod-") as name:
             folder = Path(name)
-            made = plan(cluster, pod, folder=folder, host_paths=host_paths)
+            made = plan(cluster, pod, folder=folder, node=node)
             running = cls(made, log=log or folder / "container.log")
             running.start()
             try:

@@ -8,10 +8,13 @@ from e2e.cluster import ClusterAccess, wait_until
 from e2e.podrunner.fields import Document
 
 
-def find_pod(cluster: ClusterAccess, owner: str, *, namespace: str, within_seconds: float = 20.0) -> Document:
+def find_pod(
+    cluster: ClusterAccess, owner: str, *, namespace: str, bound: bool = False, within_seconds: float = 20.0
+) -> Document:
     """A pod of `owner` (`deployment/NAME` or `daemonset/NAME`) as it stands on the API server, defaults filled in.
 
-    Waits for the controller manager to make it; raises TimeoutError when there is none in time.
+    Waits for the controller manager to make it and, if `bound`, for the scheduler to place it: only then do its
+    token and its downward fields name a node. Raises TimeoutError when there is none in time.
     """
     selector = cluster.get(owner, "-n", namespace)["spec"]["selector"]["matchLabels"]
     labels = ",".join(f"{name}={value}" for name, value in selector.items())
@@ -19,6 +22,8 @@ def find_pod(cluster: ClusterAccess, owner: str, *, namespace: str, within_secon
     def newest() -> dict[str, Any] | None:
         pods: list[dict[str, Any]] = cluster.get("pods", "-n", namespace, "-l", labels)["items"]
         live = [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
+        if bound:
+            live = [pod for pod in live if pod["spec"].get("nodeName")]
         return max(live, key=lambda pod: pod["metadata"]["creationTimestamp"], default=None)
 
     found = wait_until(newest, what=f"pod of {owner} in {namespace}", within_seconds=within_seconds)

@@ -16,13 +16,13 @@ from typing import Any
 import yaml
 
 from e2e.cluster import ClusterAccess, wait_until
-from e2e.cluster.ports import free_ports
 from e2e.cluster.process import Child
 from e2e.podrunner import LocalPod, find_pod
 
 MFU = Path(sys.executable).with_name("mfu")
 CHART = Path(__file__).parents[2] / "charts" / "mfu-operator"
-_RELEASE, _NAMESPACE = "mfu", "mfu-system"
+RELEASE, NAMESPACE = "mfu", "mfu-system"
+SYSTEM_NODE = "system"
 _QUICK = {"idleSeconds": 0.5, "longestWaitSeconds": 2, "resyncSeconds": 10, "warmUpSeconds": 20}
 
 
@@ -85,6 +85,28 @@ class SimulatedFleet:
         }
 
 
+def operator_values(settings: Mapping[str, Any], *, port: int) -> dict[str, Any]:
+    """Values of the chart for an operator with these settings, quick and on loopback."""
+    config = {**settings, "cycle": _QUICK, "server": {"host": "127.0.0.1", "port": port}}
+    return {"config": config, "operator": {"nodeSelector": {"kubernetes.io/hostname": SYSTEM_NODE}}}
+
+
+def helm_install(cluster: ClusterAccess, helm: Path, folder: Path, values: Mapping[str, Any]) -> None:
+    """`helm install` of the checkout's chart. Definitions that are there already become the release's."""
+    file = folder / "values.yaml"
+    file.write_text(yaml.safe_dump(dict(values)))
+    arguments: list[str | Path] = [helm, "install", RELEASE, CHART, "--take-ownership", "--create-namespace"]
+    done = subprocess.run(
+        [*arguments, f"--namespace={NAMESPACE}", f"--values={file}"],
+        env={**os.environ, "KUBECONFIG": str(cluster.kubeconfig)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
 class InstalledOperator:
     """The operator as Helm installs it: the chart's Deployment, its pod run here with its own arguments and rights."""
 
@@ -94,26 +116,9 @@ class InstalledOperator:
 
     @classmethod
     @contextmanager
-    def install(
-        cls, cluster: ClusterAccess, helm: Path, folder: Path, settings: Mapping[str, Any]
-    ) -> Iterator[InstalledOperator]:
-        """`helm install` with `settings` as its configuration; ready when the block begins."""
-        (port,) = free_ports(1)
-        values = folder / "values.yaml"
-        config = {**settings, "cycle": _QUICK, "server": {"host": "127.0.0.1", "port": port}}
-        values.write_text(yaml.safe_dump({"config": config}))
-        # The definitions are there already: the stories' objects come before the operator.
-        arguments: list[str | Path] = [
-            "install",
-            _RELEASE,
-            CHART,
-            "--take-ownership",
-            "--create-namespace",
-            f"--namespace={_NAMESPACE}",
-        ]
-        environment = {**os.environ, "KUBECONFIG": str(cluster.kubeconfig)}
-        subprocess.run([helm, *arguments, f"--values={values}"], env=environment, check=True, timeout=120)
-        pod = find_pod(cluster, f"deployment/{_RELEASE}-mfu-operator", namespace=_NAMESPACE)
+    def run(cls, cluster: ClusterAccess, folder: Path, *, port: int) -> Iterator[InstalledOperator]:
+        """Run the pod of the release that `helm_install` made; ready when the block begins."""
+        pod = find_pod(cluster, f"deployment/{RELEASE}-mfu-operator", namespace=NAMESPACE, bound=True)
         with LocalPod.run(cluster, pod, log=folder / "operator.log") as running:
             running.wait_ready()
             yield cls(running, port=port)

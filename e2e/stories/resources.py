@@ -50,6 +50,17 @@ def training_job(name: str, *, mfu: float = 0.4, node: str | None = None) -> dic
     return {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name}, "spec": {"template": template}}
 
 
+def fake_node(name: str, *, gpus: int = 0, product: str | None = None) -> dict[str, Any]:
+    """A node that KWOK plays, apart from the simulated fleet's."""
+    resources = {"cpu": "64", "memory": "512Gi", "pods": "110"} | ({"nvidia.com/gpu": str(gpus)} if gpus else {})
+    labels = {"kubernetes.io/hostname": name}
+    if product:
+        labels |= {"nvidia.com/gpu.product": product, "nvidia.com/gpu.present": "true"}
+    metadata = {"name": name, "labels": labels, "annotations": {"kwok.x-k8s.io/node": "fake"}}
+    status = {"allocatable": resources, "capacity": resources}
+    return {"apiVersion": "v1", "kind": "Node", "metadata": metadata, "status": status}
+
+
 def status_of(cluster: ClusterAccess, name: str, namespace: str) -> dict[str, Any]:
     """Status of a ModelWorkload; empty before the operator has written any."""
     found: dict[str, Any] = cluster.get("modelworkload", name, "-n", namespace).get("status", {})

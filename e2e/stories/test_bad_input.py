@@ -14,6 +14,7 @@ from e2e.stories.programs import InstalledOperator, SimulatedFleet
 from e2e.stories.resources import (
     condition,
     example,
+    fake_node,
     fleet_report,
     status_of,
     summary_says,
@@ -65,7 +66,7 @@ def scene(shared_stage: Stage) -> Iterator[Scene]:
 
 def test_broken_telemetry_becomes_unknown_and_never_a_wrong_number(scene: Scene) -> None:
     plane, namespace = scene.plane, scene.plane.new_namespace("broken")
-    nodes = sorted(node["metadata"]["name"] for node in plane.get("nodes")["items"])
+    nodes = sorted(node["metadata"]["name"] for node in plane.get("nodes", "-l", "nvidia.com/gpu.present")["items"])
     plane.apply(*(training_workload(fault) for fault in FAULTS), namespace=namespace)
     jobs = [training_job(fault, mfu=TRUE_MFU, node=node) for fault, node in zip(FAULTS, nodes, strict=False)]
     plane.apply(*jobs, namespace=namespace)
@@ -147,11 +148,7 @@ def test_an_invalid_policy_says_so_and_changes_nothing_and_a_valid_change_govern
 
 def test_an_unknown_gpu_means_unknown_mfu(scene: Scene) -> None:
     plane, namespace = scene.plane, scene.plane.new_namespace("unknown")
-    resources = {"cpu": "64", "memory": "512Gi", "pods": "110", "nvidia.com/gpu": "8"}
-    labels = {"kubernetes.io/hostname": "x900", "nvidia.com/gpu.product": "NVIDIA-X900-Prototype"}
-    metadata = {"name": "x900", "labels": labels, "annotations": {"kwok.x-k8s.io/node": "fake"}}
-    status = {"allocatable": resources, "capacity": resources}
-    plane.apply({"apiVersion": "v1", "kind": "Node", "metadata": metadata, "status": status})
+    plane.apply(fake_node("x900", gpus=8, product="NVIDIA-X900-Prototype"))
     workload = training_workload("exotic")
     del workload["spec"]["accelerators"]["products"]
     plane.apply(workload, training_job("exotic", node="x900"), namespace=namespace)

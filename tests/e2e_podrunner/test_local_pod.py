@@ -12,7 +12,7 @@ import pytest
 
 from e2e.cluster import ClusterAccess, wait_until
 from e2e.cluster.ports import free_ports
-from e2e.podrunner import LocalPod, PodFailed, UnsupportedField, find_pod, pod_of_template
+from e2e.podrunner import LocalPod, NodeStandIn, PodFailed, UnsupportedField, find_pod, pod_of_template
 
 pytestmark = pytest.mark.integration
 
@@ -183,6 +183,6 @@ def test_a_folder_of_the_node_needs_a_stand_in(cluster: ClusterAccess, installed
     with pytest.raises(UnsupportedField), LocalPod.run(cluster, pod):
         pytest.fail("ran without the node's folder")
     (tmp_path / "name").write_text("n7")
-    with LocalPod.run(cluster, pod, host_paths={"/var/lib/node": tmp_path}) as running:
+    with LocalPod.run(cluster, pod, node=NodeStandIn(folders={"/var/lib/node": tmp_path})) as running:
         running.wait_ready(within_seconds=20)
         assert sorted(_ask(port, "/ready")["files"].values()) == ["blue", "n7"]
