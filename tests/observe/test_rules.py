@@ -45,6 +45,7 @@ def spoiled(device: int | slice, **changes: float) -> Floats:
         ),
         (spoiled(slice(None), CLOCK_EVENTS=0x40, SM_CLOCK=1200e6), Cause.POWER_OR_THERMAL, Actor.PROVIDER),
         (spoiled(slice(None), POWER_LIMIT=450.0, SM_CLOCK=1150e6, POWER=449.0), Cause.POWER_OR_THERMAL, Actor.PROVIDER),
+        (spoiled(slice(None), SM_CLOCK=1410e6, POWER=480.0), Cause.POWER_OR_THERMAL, Actor.PROVIDER),
         (spoiled(1, PCIE_LINK_WIDTH=8.0), Cause.DEGRADED_HARDWARE, Actor.PROVIDER),
         (spoiled(slice(None), FP32_ACTIVE=0.66, TENSOR_ACTIVE=0.035), Cause.PRECISION, Actor.TENANT),
         (spoiled(slice(None), DRAM_ACTIVE=0.56, TENSOR_ACTIVE=0.1, SM_CLOCK=1980e6), Cause.MEMORY_BOUND, Actor.TENANT),
@@ -54,6 +55,14 @@ def test_a_sign_names_its_cause(values: Floats, cause: Cause, actor: Actor) -> N
     found = judge(values)
     assert (found.cause, found.findings[0].actor) == (cause, actor)
     assert found.findings[0].evidence
+
+
+def test_without_profiling_what_nvml_knows_is_still_said() -> None:
+    nvml = {"TENSOR_ACTIVE": NAN, "SM_ACTIVE": NAN, "GR_ENGINE_ACTIVE": NAN, "DRAM_ACTIVE": NAN}
+    assert judge(spoiled(slice(None), GPU_UTIL=0.0, **nvml)).cause is Cause.IDLE_ALLOCATION
+    narrow = table(**nvml)
+    narrow[:, 1, Metric.PCIE_LINK_WIDTH] = 8.0
+    assert judge(narrow).cause is Cause.DEGRADED_HARDWARE
 
 
 @pytest.mark.parametrize(

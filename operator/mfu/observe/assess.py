@@ -85,7 +85,7 @@ def assess(
     )
 
 
-_BLIND = frozenset({TelemetryState.MISSING, TelemetryState.STALE, TelemetryState.SHARED, TelemetryState.NO_PROFILING})
+_BLIND = frozenset({TelemetryState.MISSING, TelemetryState.STALE, TelemetryState.SHARED})
 
 
 def _state(series: WorkloadSeries | None, placement: Placement | None, now: float) -> TelemetryState:

@@ -163,11 +163,18 @@ def _serving_meaning(
     flops = 0.0 if read is None else read.per_second * prefill_flops_per_token(setup)
     moved = None
     if written is not None:
-        flops += written.per_second * decode_flops_per_token(setup, setup.input_tokens + setup.output_tokens / 2)
+        flops += written.per_second * _flops_per_written(setup, prompts_reported=read is not None)
         per_token = None if scene.placement is None else bytes_moved_per_token(setup, scene.placement)
         moved = None if per_token is None else written.per_second * per_token
     tokens = basis if setup.phase is not Phase.PREFILL or read is None else read
     return _Meaning(flops, moved, tokens.per_second, tokens)
+
+
+def _flops_per_written(setup: Inference, *, prompts_reported: bool) -> float:
+    """An engine that reports output alone did the prompts' work too: their share comes with each output token."""
+    if setup.phase is Phase.MIXED and not prompts_reported:
+        return model_flops_per_token(setup)
+    return decode_flops_per_token(setup, setup.input_tokens + setup.output_tokens / 2)
 
 
 def _rows(series: WorkloadSeries, window: Window, now: float) -> slice:

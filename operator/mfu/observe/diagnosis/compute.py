@@ -48,9 +48,11 @@ def small_batch(case: Case) -> Finding | None:
     if training is None:
         return _small_undeclared(case) if bound and thin_kernels(case) else None
     launches = bound and (launch_bound(case) or thin_kernels(case))
+    if not launches and (_tokens(training) > FEW_TOKENS or not _allowed(case)):
+        return None
     size, better = case.best_micro_batch()
     speedup = _batch_speedup(case, better)
-    if not launches and (speedup < SMALL or not _allowed(case) or _tokens(training) > FEW_TOKENS):
+    if not launches and speedup < SMALL:
         return None
     faithful = launch_bound(case) or not launches
     blame = Blame(

@@ -15,8 +15,12 @@ SW_POWER_CAP, HW_SLOWDOWN, SW_THERMAL, HW_THERMAL, HW_POWER_BRAKE = 0x4, 0x8, 0x
 THERMAL_BITS = HW_SLOWDOWN | SW_THERMAL | HW_THERMAL | HW_POWER_BRAKE
 SUSTAINED_CLOCK = 0.79
 """Lowest clock ratio of a healthy H200 at its own power limit under the densest work (matrix products only: 1443 MHz of
-1830): a clock below 0.95 of that is held back by something else."""
-LOW_CLOCK = 0.95 * SUSTAINED_CLOCK
+1830)."""
+LOW_CLOCK = 0.70
+"""Clock ratio at the power limit that no healthy board needs: hot or leaky ones go down to about 0.72."""
+CLOCK_EXPONENT = 2.5
+LOCKED_CLOCK, SPARE_POWER = 0.90, 0.80
+"""A busy board below this clock with that much power to spare is held by something other than its power limit."""
 LOWERED_LIMIT = 0.93
 """Enforced power limit over the product's: below it somebody has lowered it."""
 FATAL_XIDS = frozenset({31, 43, 45, 48, 61, 62, 63, 64, 74, 79, 92, 94, 95, 109, 119, 120, 136, 137, 138, 140, 143})
@@ -36,10 +40,9 @@ def power_or_thermal(case: Case) -> Finding | None:
     lowered = np.isfinite(limit) and limit < LOWERED_LIMIT
     hot = np.isfinite(events) and events > 0.1
     working = mean_or_nan(evidence.active) > 0.2
-    if not working or not (hot or lowered or ratio < LOW_CLOCK) or ratio >= 1.0:
+    if not working or not (hot or lowered or ratio < LOW_CLOCK or _locked(case, ratio)) or ratio >= 1.0:
         return None
-    usual = max(SUSTAINED_CLOCK, _usual_clock(case))
-    speedup = usual / ratio
+    speedup = _usual_clock(case, ratio) / ratio
     if speedup < 1.05:
         return None
     reason = _reason(hot=hot, limit=limit if lowered else None)
@@ -61,21 +64,24 @@ def power_or_thermal(case: Case) -> Finding | None:
     )
 
 
+def _locked(case: Case, ratio: float) -> bool:
+    power = case.evidence.average(Metric.POWER) / (case.device.gpu.tdp_watts or np.nan)
+    return bool(ratio < LOCKED_CLOCK and power < SPARE_POWER and case.evidence.working > 0.9)
+
+
 def _reason(*, hot: bool, limit: float | None) -> str:
     if hot:
         return "heat or a power brake"
     return "a low clock" if limit is None else f"a power limit at {100 * limit:.0f} % of the product's"
 
 
-def _usual_clock(case: Case) -> float:
-    """A board below its limit clocks at the maximum; one at the limit at what the densest work leaves, or more."""
+def _usual_clock(case: Case, ratio: float) -> float:
+    """What the clock would rise to: the power limit's, dynamic power growing with clock to about 2.5 (V²·f)."""
     gpu = case.device.gpu
     power = case.evidence.average(Metric.POWER) / (gpu.tdp_watts or np.nan)
-    if np.isfinite(power) and power < 0.8 and gpu.max_clock_mhz and gpu.reference_clock_mhz:
-        tensor = case.evidence.average(Metric.TENSOR_ACTIVE)
-        dense = min(1.0, tensor / 0.65) if np.isfinite(tensor) else 1.0
-        return (1 - dense) * gpu.max_clock_mhz / gpu.reference_clock_mhz + dense * SUSTAINED_CLOCK
-    return SUSTAINED_CLOCK
+    highest = (gpu.max_clock_mhz or 0.0) / (gpu.reference_clock_mhz or np.inf)
+    spare = ratio * power ** (-1 / CLOCK_EXPONENT) if np.isfinite(power) and 0 < power < 1 else 0.0
+    return max(SUSTAINED_CLOCK, min(highest, spare))
 
 
 def degraded_hardware(case: Case) -> Finding | None:
