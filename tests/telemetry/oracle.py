@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-_LINE = re.compile(rb"^([a-zA-Z_:][a-zA-Z0-9_:]*)\{(.*)\}[ \t]*(\S+)(?:[ \t]+(\S+))?[ \t\r\f\v]*$", re.DOTALL)
+_LINE = re.compile(rb"^([a-zA-Z_:][a-zA-Z0-9_:]*)\{(.*)\}\s*(\S+)(?:\s+(\S+))?\s*$", re.DOTALL)
 _LABEL = re.compile(
     rb'[ \t\r\f\v]*([a-zA-Z_][a-zA-Z0-9_]*)[ \t\r\f\v]*=[ \t\r\f\v]*"((?:[^"\\]|\\.)*)"[ \t\r\f\v]*(,|$)', re.DOTALL
 )

@@ -33,18 +33,18 @@ def sample(labels: dict[str, str], value: object) -> object:
 @given(st.lists(st.tuples(LABELS, VALUES), max_size=5))
 def test_fast_reader_equals_json(series: list[tuple[dict[str, str], str]]) -> None:
     body = answer([sample(labels, value) for labels, value in series])
-    found = list(vector(body, "p"))
-    assert [labels_of(text) for text, _ in found] == [labels for labels, _ in series]
-    assert np.array_equal([value for _, value in found], [float(text) for _, text in series], equal_nan=True)
+    found = vector(body, "p")
+    assert [labels_of(text) for text in found.labels] == [labels for labels, _ in series]
+    assert np.array_equal(found.values, [float(text) for _, text in series], equal_nan=True)
 
 
 @given(st.lists(st.tuples(LABELS, VALUES), max_size=3))
 def test_pretty_answers_read_the_same(series: list[tuple[dict[str, str], str]]) -> None:
     body = answer([sample(labels, value) for labels, value in series])
     pretty = json.dumps(json.loads(body), indent=2).encode()
-    slow, fast = list(vector(pretty, "p")), list(vector(body, "p"))
-    assert [labels_of(text) for text, _ in slow] == [labels_of(text) for text, _ in fast]
-    assert np.array_equal([value for _, value in slow], [value for _, value in fast], equal_nan=True)
+    slow, fast = vector(pretty, "p"), vector(body, "p")
+    assert [labels_of(text) for text in slow.labels] == [labels_of(text) for text in fast.labels]
+    assert np.array_equal(slow.values, fast.values, equal_nan=True)
 
 
 @pytest.mark.parametrize(
@@ -57,16 +57,16 @@ def test_pretty_answers_read_the_same(series: list[tuple[dict[str, str], str]]) 
 )  # fmt: skip
 def test_odd_answers_are_errors(body: bytes) -> None:
     with pytest.raises(TelemetryError):
-        list(vector(body, "p"))
+        vector(body, "p")
 
 
 def test_the_servers_own_error_is_passed_on() -> None:
     with pytest.raises(Unreachable, match="too many samples"):
-        list(vector(b'{"status":"error","errorType":"execution","error":"too many samples"}', "p"))
+        vector(b'{"status":"error","errorType":"execution","error":"too many samples"}', "p")
 
 
 def test_a_value_that_is_no_number_is_nan() -> None:
-    found = [value for _, value in vector(answer([sample({}, "1_0"), sample({}, "x"), sample({}, "1")]), "p")]
+    found = vector(answer([sample({}, "1_0"), sample({}, "x"), sample({}, "1")]), "p").values
     assert np.array_equal(found, [np.nan, np.nan, 1.0], equal_nan=True)
 
 

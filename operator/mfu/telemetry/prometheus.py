@@ -69,7 +69,7 @@ class PrometheusAPI:
             await self._client.close()
 
     async def _has_rules(self, now: float) -> bool:
-        return any(True for _ in vector(await self._query(f"count({INFO})", now), self.source))
+        return bool(vector(await self._query(f"count({INFO})", now), self.source).values)
 
     async def _read_rules(self, now: float) -> GPURound:
         info = await self._query(INFO, now)

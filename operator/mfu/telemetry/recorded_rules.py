@@ -45,7 +45,7 @@ class _Identities:
     known: dict[bytes, GPUIdentity | None] = field(default_factory=dict)
 
     def read(self, info: bytes, source: str) -> tuple[GPUIdentity, ...]:
-        texts = [text for text, _ in vector(info, source)]
+        texts = vector(info, source).labels
         fresh = {text: labels_of(text) or {} for text in texts if text not in self.known}
         exporters = self.exporters | exporters_own(fresh.values())
         if exporters != self.exporters or len(self.known) > 2 * len(texts) + _SPARE:
@@ -63,6 +63,8 @@ class _Table:
 
     numbers: dict[GPUKey, int] = field(default_factory=dict)
     _texts: dict[bytes, int] = field(default_factory=dict)
+    _order: tuple[list[bytes], NDArray[np.intp]] = field(default_factory=lambda: ([], np.empty(0, dtype=np.intp)))
+    """Labels of the last answer and their rows: servers give every answer in one order."""
 
     def read(self, answers: Mapping[int, bytes], source: str) -> Floats:
         """[keys, METRICS + 1]"""
@@ -76,16 +78,16 @@ class _Table:
     def forget(self) -> None:
         self.numbers.clear()
         self._texts.clear()
+        self._order = [], np.empty(0, dtype=np.intp)
 
     def _column(self, body: bytes, source: str) -> tuple[NDArray[np.intp], Floats]:
-        rows: list[int] = []
-        values: list[float] = []
-        texts = self._texts
-        for text, value in vector(body, source):
-            row = texts.get(text)
-            rows.append(self._number(text) if row is None else row)
-            values.append(value)
-        return np.array(rows, dtype=np.intp), np.array(values, dtype=np.float64)
+        found = vector(body, source)
+        if found.labels == self._order[0]:
+            return self._order[1], np.array(found.values, dtype=np.float64)
+        rows = list(map(self._texts.get, found.labels))
+        numbers = [self._number(found.labels[place]) if row is None else row for place, row in enumerate(rows)]
+        self._order = found.labels, np.array(numbers, dtype=np.intp)
+        return self._order[1], np.array(found.values, dtype=np.float64)
 
     def _number(self, text: bytes) -> int:
         device = key(labels_of(text) or {})
