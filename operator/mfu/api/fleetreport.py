@@ -28,10 +28,10 @@ class Coverage(Resource):
 class Figures(Resource):
     """Efficiency and cost of a set of GPUs. MFU here is over the dense 16-bit peak (reference MFU)."""
 
-    gpus: Count = 0
-    """GPUs, idle ones included."""
-    allocated_gpus: Count = 0
-    """GPUs that pods hold."""
+    gpus: Decimal = "0"
+    """GPUs, idle ones included; a MIG slice counts as its share of one, such as 0.14."""
+    allocated_gpus: Decimal = "0"
+    """GPUs that pods hold, counted the same way."""
     mfu: Decimal | None = None
     """Model FLOPs over the peak of all GPUs, idle ones included (fraction)."""
     allocated_mfu: Decimal | None = None

@@ -57,8 +57,8 @@ def _group(each: Mapping[str, Any], name: str, currency: str) -> tuple[str, ...]
     unknown = (each.get("coverage") or {}).get("unknown")
     return (
         each[name],
-        str(each.get("gpus", 0)),
-        str(each.get("allocatedGPUs", 0)),
+        str(each.get("gpus", "0")),
+        str(each.get("allocatedGPUs", "0")),
         percent(_number(each.get("mfu"))),
         percent(_number(each.get("allocatedMFU"))),
         percent(None if unknown is None else 1 - float(unknown), 0),

@@ -47,8 +47,8 @@ def figure(each: Figure, lost: float | None = None) -> JSON:
     }
     return pruned(
         {
-            "gpus": round(each.gpus),
-            "allocatedGPUs": round(each.allocated_gpus),
+            "gpus": amount(each.gpus),
+            "allocatedGPUs": amount(each.allocated_gpus),
             "mfu": decimal(each.mfu),
             "allocatedMFU": decimal(each.allocated_mfu),
             "priceWeightedMFU": decimal(each.price_weighted_mfu),
@@ -57,6 +57,11 @@ def figure(each: Figure, lost: float | None = None) -> JSON:
             "lostPerHour": decimal(lost, 2),
         }
     )
+
+
+def amount(gpus: float) -> str:
+    """GPUs as people count them, slices as their share: `amount(8.0) == "8"`, `amount(1 / 7) == "0.14"`."""
+    return f"{gpus:.2f}".rstrip("0").rstrip(".")
 
 
 def _worst(groups: Mapping[str, Figure]) -> list[tuple[str, Figure]]:
@@ -108,7 +113,7 @@ def _total_lost(plans: Sequence[WorkloadPlan]) -> float | None:
 def _summary(fleet: Figure, losses: Sequence[JSON], plans: Sequence[WorkloadPlan], currency: str) -> JSON:
     judged = [plan for plan in plans if plan.expected and observed_on_scale(plan.assessment, plan.expected.scale)]
     return {
-        "gpus": f"{round(fleet.allocated_gpus)}/{round(fleet.gpus)}",
+        "gpus": f"{amount(fleet.allocated_gpus)}/{amount(fleet.gpus)}",
         "mfu": percent(fleet.mfu),
         "coverage": percent(1.0 - fleet.unknown, 0),
         "cause": losses[0]["cause"] if losses else ("None" if judged else "Unknown"),
