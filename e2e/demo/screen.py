@@ -13,13 +13,17 @@ from rich.text import Text
 
 from e2e.demo.verdict import Difference
 
+_WIDTH = 140
+
 
 class Screen:
     """Steps with their times; `interactive` is whether a person watches."""
 
     def __init__(self, *, interactive: bool | None = None) -> None:
         self.interactive = sys.stdout.isatty() if interactive is None else interactive
-        self._console = Console(highlight=False, force_terminal=None if self.interactive else False, soft_wrap=True)
+        # Without a terminal rich would guess 80 columns and cut the tables.
+        width = None if self.interactive else _WIDTH
+        self._console = Console(highlight=False, force_terminal=self.interactive, soft_wrap=True, width=width)
         self._started = time.monotonic()
 
     @contextmanager

@@ -83,6 +83,7 @@ class Fleet:
         self._rows: Ints = np.zeros(len(self.slots), dtype=np.int64)
         self._phases: Ints = np.random.default_rng(seed).integers(0, PERIOD_SECONDS, len(self.slots))
         self.memory_share: Floats = np.full(len(self.slots), _IDLE_MEMORY_SHARE)
+        self._tdp_watts: Floats = np.array([slot.device.gpu.tdp_watts or 0.0 for slot in self.slots])
         self._sample: Sample | None = None
         for workload in workloads:
             for pod in workload.sim_pods():
@@ -151,7 +152,7 @@ class Fleet:
             return Sample(at, values, zero, zero, zero)
         elapsed = at - before.at
         events = values[:, Column.EVENTS].astype(np.int64)
-        watts = values[:, Column.POWER] * self._tdp()
+        watts = values[:, Column.POWER] * self._tdp_watts
         return Sample(
             at,
             values,
@@ -159,9 +160,6 @@ class Fleet:
             before.power_capped_seconds + ((events & 0x4) > 0) * elapsed,
             before.thermal_seconds + ((events & 0x60) > 0) * elapsed,
         )
-
-    def _tdp(self) -> Floats:
-        return np.array([slot.device.gpu.tdp_watts or 0.0 for slot in self.slots])
 
     def _free(self, pod: SimPod) -> tuple[int, ...]:
         for name in [pod.node] if pod.node is not None else self._free_counts:
