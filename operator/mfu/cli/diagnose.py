@@ -33,6 +33,7 @@ from mfu.predict.types import (
 from mfu.telemetry import recorded
 from mfu.telemetry.errors import TelemetryError
 from mfu.telemetry.recorded import Trace
+from mfu.units import percent
 from mfu.workload.architecture import Architecture
 
 
@@ -180,9 +181,17 @@ def _serving(row: Mapping[str, Any], arch: Architecture, precisions: Precisions)
 
 def _text(result: Mapping[str, Any]) -> str:
     mfu, fixed = result["mfu_counters"], result["counterfactual"]
-    shown = "Unknown" if mfu is None else f"{100 * mfu:.1f}%"
-    after = "" if fixed is None else f" → {100 * fixed:.1f}%"
-    evidence = ", ".join(f"{name} {each['value']} {each['unit']}" for name, each in result["evidence"].items())
-    lines = [f"{result['scenario']}: {result['cause']} (confidence {result['confidence']}), MFU {shown}{after}"]
+    after = "" if fixed is None else f" → {percent(fixed)}"
+    evidence = ", ".join(f"{name} {_quantity(each)}" for name, each in result["evidence"].items())
+    lines = [f"{result['scenario']}: {result['cause']} (confidence {result['confidence']}), MFU {percent(mfu)}{after}"]
     lines += [f"  {each}" for each in (result["message"], result["action"], evidence) if each]
     return "\n".join(lines)
+
+
+def _quantity(item: Mapping[str, Any]) -> str:
+    value, unit = item["value"], item["unit"]
+    if unit == "fraction":
+        return percent(value)
+    if unit == "Hz":
+        return f"{value / 1e6:.0f} MHz"
+    return f"{value:g} {unit}".rstrip() if isinstance(value, float) else f"{value} {unit}".rstrip()

@@ -14,6 +14,9 @@ NVLINK_YIELD: Final = 0.70
 PCIE_YIELD: Final = 0.62
 """Share of PCIe's rate that traffic through host memory reaches: 40 of 63 GB/s in the recorded `-pcie` runs."""
 EDGE: Final = 0.8
+"""Share of the usual activity below which the first or last second is only touched by the run."""
+NOT_YET: Final = 0.2
+"""Share below which the run has not begun, or is over."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -116,13 +119,22 @@ def gather(series: WorkloadSeries, *, nvlink: float | None, pcie: float | None) 
 
 
 def _inside(values: Floats) -> tuple[int, int]:
+    """First and one past the last row of the run: idle rows before and after it go, and one partial row a side.
+
+    A run that is idle in between as well may begin or end with a pause of its own: nothing is taken from it.
+    """
     if values.shape[0] < 4:
         return 0, values.shape[0]
     busy = _nan_mean(np.swapaxes(values[:, :, Metric.SM_ACTIVE], 0, 1))
-    typical = np.nanmedian(busy) if np.isfinite(busy).any() else 0.0
-    start = 1 if busy[0] < EDGE * typical else 0
-    end = values.shape[0] - (1 if busy[-1] < EDGE * typical else 0)
-    return start, end
+    typical = float(np.nanquantile(busy, 0.75)) if np.isfinite(busy).any() else 0.0
+    paused = busy < NOT_YET * typical
+    running = np.flatnonzero(~paused)
+    start, end = int(running[0]), int(running[-1]) + 1
+    if paused[start:end].any():
+        return 0, values.shape[0]
+    start += bool(busy[start] < EDGE * typical)
+    end -= bool(busy[end - 1] < EDGE * typical)
+    return (start, end) if end > start else (0, values.shape[0])
 
 
 def mean_or_nan(values: Floats) -> float:

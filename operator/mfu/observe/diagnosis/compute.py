@@ -180,7 +180,7 @@ def precision(case: Case) -> Finding | None:
         speedup=speedup,
         action=f"compute in BF16 (autocast): {speedup:.1f} × the tokens per second",
         counterfactual_mfu=mended,
-        message="" if as_declared else f"{declared} is declared, yet the products run on the FP32 pipe",
+        message=_why_wide(declared, as_declared=as_declared),
     )
     return finding(
         case,
@@ -189,6 +189,12 @@ def precision(case: Case) -> Finding | None:
         fraction("tensor activity", evidence.average(Metric.TENSOR_ACTIVE)),
         fraction("GPU active", evidence.working),
     )
+
+
+def _why_wide(declared: Precision | None, *, as_declared: bool) -> str:
+    if not as_declared:
+        return f"{declared} is declared, yet the products run on the FP32 pipe"
+    return "the MFU that BF16 would reach is of its own, higher peak"
 
 
 def _narrower(case: Case, declared: Precision | None, ran: Precision | None) -> tuple[float, float | None]:
