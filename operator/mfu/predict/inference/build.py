@@ -19,7 +19,7 @@ DEFAULT_BATCH_TOKENS = 8192
 DEFAULT_BATCH = 2048
 _MOST_DRAFTS = 32
 _NARROW = frozenset({Precision.FP4, Precision.INT4})
-_REFERENCE_CEILING = 0.80
+_USUAL_CEILING = 0.8
 _DEFAULT_PCIE = 32e9
 
 shape = lru_cache(maxsize=1024)(shape_of)
@@ -147,9 +147,9 @@ def _chip(setup: Inference, placement: Placement) -> Chip | Refusal:
 
 
 def _ceiling(key: str) -> float:
-    """Measured best 16-bit matrix rate of the product relative to Hopper and Ampere, 1 where nobody measured it."""
+    """Best measured 16-bit matrix rate of the product over its peak; the usual one where nobody measured it."""
     measured = load_catalog().ceiling(key, Precision.BF16)
-    return min(1.0, measured.fraction / _REFERENCE_CEILING) if measured else 1.0
+    return min(1.0, measured.fraction) if measured else _USUAL_CEILING
 
 
 def _link(setup: Inference, placement: Placement) -> tuple[float, bool]:

@@ -21,7 +21,7 @@ class Chip:
     peak_expert: Number
     peak_16bit: Number
     ceiling: Number
-    """Best measured 16-bit matrix-product rate over the peak, as a share of what Hopper reaches."""
+    """Best measured 16-bit matrix-product rate over the peak."""
     bandwidth: Number
     memory: Number
     link: Number

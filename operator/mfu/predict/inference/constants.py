@@ -37,6 +37,8 @@ class Constants:
     layer_speed: float
     """Power of memory bandwidth, over H100's, by which the time of small kernels shrinks."""
     moe_layer_seconds: float
+    eager_layer_seconds: float
+    """Added to each layer of a step with prompts, which runs outside CUDA graphs."""
     reduce_seconds: float
     """Latency of one all-reduce between two GPUs over NVLink; grows with the logarithm of the group."""
     pcie_reduce_seconds: float

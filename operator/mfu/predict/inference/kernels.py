@@ -113,9 +113,6 @@ def step_time(case: Case, step: Step, constants: Constants) -> StepTime:
     )
     compute = sum(each.compute for each in groups)
     passes = constants.activation_passes * shape.hidden * _16BIT * shape.layers
-    layer = constants.layer_seconds * (shape.hidden / 4096) ** constants.layer_growth
-    layer = layer * (case.chip.bandwidth / _REFERENCE_BANDWIDTH) ** -constants.layer_speed
-    layer = layer + case.chip.amd * constants.amd_layer_seconds
     decode_attention, cache_bytes = _decode_attention(case, step, constants)
     requests = step.decode / layout.groups + step.prompts / step.spread
     return StepTime(
@@ -128,14 +125,24 @@ def step_time(case: Case, step: Step, constants: Constants) -> StepTime:
         expert_communication=_expert_communication(case, tokens, constants),
         pipeline_communication=_pipeline_communication(case, tokens, constants),
         bubble=0.0 * tokens,
-        launch=shape.layers * layer
-        + shape.moe_layers
-        * constants.moe_layer_seconds
-        * (case.chip.bandwidth / _REFERENCE_BANDWIDTH) ** -constants.layer_speed,
+        launch=_launch(case, step, constants),
         host=constants.step_seconds * layout.pipeline + requests * constants.sequence_seconds,
         weight_bytes=sum(each.bytes for each in groups),
         cache_bytes=cache_bytes,
     )
+
+
+def _launch(case: Case, step: Step, constants: Constants) -> Number:
+    """Small kernels and launches: faster on faster memory, slower outside CUDA graphs, which hold no prompts."""
+    shape = case.shape
+    pace = (case.chip.bandwidth / _REFERENCE_BANDWIDTH) ** -constants.layer_speed
+    layer = constants.layer_seconds * (shape.hidden / 4096) ** constants.layer_growth * pace
+    layer = (
+        layer
+        + case.chip.amd * constants.amd_layer_seconds
+        + np.where(step.prefill > 0, constants.eager_layer_seconds, 0.0)
+    )
+    return shape.layers * layer + shape.moe_layers * constants.moe_layer_seconds * pace
 
 
 def _linear(case: Case, tokens: Number, constants: Constants) -> _Matrix:
