@@ -35,7 +35,6 @@ _SHARDING = (
     (r"none|ddp|^0?$", Sharding.DDP),
 )
 _GIGABIT = 1e9 / 8.0
-_LINK = re.compile(r"(?:(\d+)\s*x\s*)?(\d+)\s*Gb(?:ps|/s|it)?\b[^,;]*", re.IGNORECASE)
 
 
 def precision_of(text: str) -> Precision | None:
@@ -66,7 +65,7 @@ def network_bytes_per_s(text: str, gpus_per_node: int) -> float | None:
     for part in re.split(r"[,;]|\s\+\s", text):
         if re.search(r"storage|management|ethernet", part, re.IGNORECASE):
             continue
-        found = re.search(r"(?:(\d+)\s*x\D{0,16}?)?(\d+)\s*Gb(?:ps|/s|/Sec|it|\b)", part, re.IGNORECASE)
+        found = re.search(r"(?:(\d+)\s*x[^,;]*?)?(\d+)\s*Gb(?:ps|/s|/Sec|it|\b)", part, re.IGNORECASE)
         if found is None or re.search(r"\dG?B/s", part):
             continue
         rate = float(found[2]) * _GIGABIT
