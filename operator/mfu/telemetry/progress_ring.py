@@ -15,18 +15,19 @@ _WIDTH: Final = len(COUNTERS) + len(GAUGES)
 _JITTER: Final = 0.01
 """A derived counter (prompt less cached) may step back a little; more than this is another life of the process."""
 _PLAUSIBLE_RATE: Final = 2.0
+STALE_INTERVALS: Final = 2.0
 
 
 class PodProgress:
     """Readings of one pod: `slots` × (12 + 1) float64, 2.2 KB at 21 slots."""
 
-    __slots__ = ("_head", "_offset", "_raw", "_slots", "_times", "_values", "identity", "newest", "resets")
+    __slots__ = ("_gap", "_head", "_offset", "_raw", "_slots", "_times", "_values", "identity", "newest", "resets")
 
     def __init__(self, first: ProgressReading, slots: int) -> None:
         self.identity = first
         self.newest = -np.inf
         self.resets = 0
-        self._slots, self._head = slots, 0
+        self._slots, self._head, self._gap = slots, 0, 0.0
         self._times: Floats = np.full(slots, -np.inf)
         self._values: Floats = np.full((slots, _WIDTH), np.nan)
         self._raw: Floats = np.full(_COUNTED, np.nan)
@@ -42,8 +43,13 @@ class PodProgress:
         self._values[self._head] = np.concatenate([counters, gauges])
         self._times[self._head] = reading.observed_at
         self._head = (self._head + 1) % self._slots
+        self._gap = reading.observed_at - self.newest if np.isfinite(self.newest) else 0.0
         self.newest, self.identity = reading.observed_at, reading
         return True
+
+    def fresh(self, now: float, interval: float) -> bool:
+        """Is the newest reading at most two intervals old? The last gap counts where it was longer than `interval`."""
+        return now - self.newest <= STALE_INTERVALS * max(interval, self._gap)
 
     def _monotonic(self, raw: Floats, at: float) -> Floats:
         last, offset = self._raw, self._offset

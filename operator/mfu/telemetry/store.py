@@ -35,6 +35,7 @@ class Store:
         *,
         interval_seconds: float = 30.0,
         window_seconds: float = WINDOW_SECONDS,
+        progress_interval_seconds: float | None = None,
         max_devices: int = 49_152,
         max_pods: int = 20_000,
         prefer: Sequence[str] = (),
@@ -44,7 +45,7 @@ class Store:
         self._slots = min(ceil(window_seconds / interval_seconds) + 1, _MOST_SLOTS)
         self._ring = DeviceRing(capacity=max_devices, slots=self._slots, window_seconds=window_seconds)
         self._progress: dict[tuple[str, str], PodProgress] = {}
-        self._progress_interval = interval_seconds
+        self._progress_interval = progress_interval_seconds or interval_seconds
         self._max_pods = max_pods
         self._prefer = {source: rank for rank, source in enumerate(prefer)}
         self._sources: list[str] = []
@@ -167,8 +168,8 @@ class Store:
         return found
 
     def _progress_of(self, keys: list[tuple[str, str]], now: float, seconds: float) -> tuple[ProgressReading, ...]:
-        fresh = now - STALE_INTERVALS * self._progress_interval
-        held = [found for key in keys if (found := self._progress.get(key)) is not None and found.newest >= fresh]
+        interval = self._progress_interval
+        held = [found for key in keys if (found := self._progress.get(key)) is not None and found.fresh(now, interval)]
         sources = {each.identity.source for each in held}
         if sources - {DYNAMO_FRONTEND.name}:
             held = [each for each in held if each.identity.source != DYNAMO_FRONTEND.name]
