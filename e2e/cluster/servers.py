@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-STAGES = Path(__file__).with_name("stages.yaml")
+KWOK_CONFIG = Path(__file__).with_name("kwok.yaml")
 KWOK_NODE_ANNOTATION = "kwok.x-k8s.io/node=fake"
 _ISSUER = "https://kubernetes.default.svc.cluster.local"
 
@@ -127,7 +127,7 @@ def kwok(binary: Path, *, kubeconfig: Path) -> Command:
     return [
         binary,
         f"--kubeconfig={kubeconfig}",
-        f"--config={STAGES}",
+        f"--config={KWOK_CONFIG}",
         "--manage-all-nodes=false",
         f"--manage-nodes-with-annotation-selector={KWOK_NODE_ANNOTATION}",
         "--node-ip=127.0.0.1",
