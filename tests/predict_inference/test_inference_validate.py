@@ -8,6 +8,8 @@ import random
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from mfu.predict.inference.constants import document, load
 from mfu.predict.inference.dataset import engine_of, question
@@ -104,6 +106,20 @@ def test_rows_that_cannot_be_predicted_are_refused(changes: dict[str, str], fiel
     report = validate([{**ROW, **changes}])
     assert [each.id for each in report.refused] == ["X-1"] and report.refused[0].reason.startswith(field)
     assert report.document()["predicted"] == 0
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.dictionaries(
+        st.sampled_from([name for name in ROW if name not in ("id", "notes")]),
+        st.sampled_from(["", "abc", "0", "-1", "nan", "inf", "1e9", "3.5", "1", "max", "1,000", None]),
+        max_size=3,
+    )
+)
+def test_no_cell_breaks_the_report(changes: dict[str, str]) -> None:
+    report = validate([{**ROW, **changes}])
+    assert len(report.scored) + len(report.refused) == 1
+    assert all(each.predicted > 0 for each in report.scored)
 
 
 def test_a_missing_column_refuses_the_row() -> None:

@@ -83,6 +83,9 @@ def _refuse_layout(setup: Inference, placement: Placement) -> Refusal | None:
     if heads % layout.tensor:
         nearest = max(each for each in range(1, layout.tensor) if heads % each == 0)
         return Refusal("parallelism.tensor", f"{layout.tensor} does not divide {heads} attention heads", str(nearest))
+    experts = setup.architecture.moe.experts if setup.architecture.moe else 1
+    if layout.expert > experts:
+        return Refusal("parallelism.expert", f"{layout.expert} ways for {experts} experts", str(experts))
     if layout.pipeline > setup.architecture.layers:
         problem = f"{layout.pipeline} stages for {setup.architecture.layers} layers"
         return Refusal("parallelism.pipeline", problem, str(setup.architecture.layers))

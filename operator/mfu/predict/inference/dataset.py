@@ -24,6 +24,8 @@ _ENGINES = (
     ("gptfast", r"gpt-fast"),
 )
 _NODE = 8
+_LARGEST = 1e7
+_DIMENSIONS = ("layers", "hidden", "heads", "kv_heads", "head_dim", "ffn", "vocab")
 _PROMPT = 1024.0
 _BENCHMARKS = ((8.03e9, 73.0, 778.0), (405.9e9, 684.7, 9428.0), (671e9, 3880.0, 800.0))
 """(parameters, mean answer, mean prompt) of MLPerf 5.1 data sets where prompt and answer differ; from memory."""
@@ -50,7 +52,8 @@ class Question:
 
 
 def question(row: Mapping[str, str]) -> Question | Refusal:
-    """The question a row asks, or why it cannot be asked."""
+    """The question a row asks, or why it cannot be asked. KeyError names a column that is not there."""
+    row = {name: cell or "" for name, cell in row.items()}
     gpu = dataset_gpu(row["gpu"])
     if isinstance(gpu, Unmatched):
         return Refusal("gpu", f"{row['gpu']!r} names no known product", ", ".join(gpu.nearest) or None)
@@ -61,8 +64,8 @@ def question(row: Mapping[str, str]) -> Question | Refusal:
         return Refusal("tp", "is blank: how many GPUs the rate belongs to is not known", "1")
     try:
         architecture = architecture_of(row)
-    except (KeyError, ValueError) as error:
-        return Refusal("model", f"the dimensions of {row.get('model')!r} are incomplete: {error}")
+    except ValueError as error:
+        return Refusal("model", f"{row['model']!r} cannot be built from its dimensions: {error}", "a preset")
     parallelism = parallelism_of(row, architecture, gpu)
     inputs, outputs = number(row.get("isl")), number(row.get("osl"))
     setup = Inference(
@@ -167,17 +170,23 @@ def architecture_of(row: Mapping[str, str]) -> Architecture:
 
     Columns show neither experts nor latent attention, so a preset is preferred; it is found by numbers, not by name.
     """
-    layers, hidden, heads, kv_heads, head_dim, ffn, vocab = (
-        int(float(row[key])) for key in ("layers", "hidden", "heads", "kv_heads", "head_dim", "ffn", "vocab")
-    )
+    layers, hidden, heads, kv_heads, head_dim, ffn, vocab = (_size(row, key) for key in _DIMENSIONS)
     total, active = number(row.get("params_b")), number(row.get("active_params_b"))
     known = _known(layers, hidden, heads, (total or 0.0) * 1e9)
     if known is not None:
         return known
     base = Architecture(row["model"], layers, hidden, heads, kv_heads, head_dim, ffn, vocab)
-    if total and active and active < 0.95 * total:
+    if total and active and 0 < active < 0.95 * total:
         return _mixture(base, total * 1e9, active * 1e9)
     return _dense(base, (total or 0.0) * 1e9)
+
+
+def _size(row: Mapping[str, str], key: str) -> int:
+    """A whole number of at least one; raises ValueError that names the column."""
+    value = number(row[key])
+    if value is None or not 1 <= value <= _LARGEST:
+        raise ValueError(f"{key} is {row[key]!r}")
+    return int(value)
 
 
 @lru_cache(maxsize=4096)

@@ -29,7 +29,7 @@ def validate(rows: Sequence[Row], constants: Constants | None = None) -> Report:
     asked = [_ask(row, constants) for row in rows]
     answered = [(row, each) for row, each in zip(rows, asked, strict=True) if not isinstance(each, Refusal)]
     refused = [
-        Refused(row.get("id", ""), str(each))
+        Refused(row.get("id") or "", str(each))
         for row, each in zip(rows, asked, strict=True)
         if isinstance(each, Refusal)
     ]
@@ -60,16 +60,16 @@ def _scored(answered: Sequence[tuple[Row, tuple[Question, Case]]], constants: Co
     questions = [asked for _, (asked, _) in answered]
     values = predicted_values(questions, [case for _, (_, case) in answered], constants)
     return [
-        Scored(row.get("id", ""), asked.value, float(value), _keys(row, asked))
+        Scored(row.get("id") or "", asked.value, float(value), _keys(row, asked))
         for (row, (asked, _)), value in zip(answered, values, strict=True)
     ]
 
 
 def _keys(row: Row, asked: Question) -> dict[str, str]:
-    source = row.get("source", "")
+    source = row.get("source") or ""
     return {
         "gpu": asked.placement.device.gpu.api_name,
-        "precision": row.get("weight_precision", ""),
+        "precision": row.get("weight_precision") or "",
         "source": source.split(" id=")[0],
         "size": size_of(float(count(asked.setup.architecture).total)),
         "engine": asked.setup.engine or "not stated",
@@ -85,7 +85,7 @@ def _measured_elsewhere(source: str) -> bool:
 
 
 def _trust(row: Row, asked: Question) -> str:
-    if _FLAGS.search(row.get("notes", "")):
+    if _FLAGS.search(row.get("notes") or ""):
         return "flagged"
-    host_bound = _HOST_BOUND.search(row.get("source", "")) and asked.placement.device.gpu.vendor == "AMD"
+    host_bound = _HOST_BOUND.search(row.get("source") or "") and asked.placement.device.gpu.vendor == "AMD"
     return "host-bound" if host_bound else "plain"
