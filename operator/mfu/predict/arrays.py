@@ -156,6 +156,8 @@ class Stack(Columns):
     """Bytes of gradient that a parameter holds at the peak, a second copy in the weights' type included."""
     weight_gathers: Array
     """Collectives per layer in which sharded weights are gathered after the update; 0 where they are bucketed."""
+    keeps_inputs: Array
+    """1 where the inputs of every small kernel stay in memory."""
     keeps_gathered: Array
     """1 where the gathered inputs of both blocks stay in memory under sequence parallelism."""
     balances_head: Array

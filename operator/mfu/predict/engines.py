@@ -31,6 +31,7 @@ class Engine:
     gradient_copy_bytes: float = 0.0
     """Held beside the reduced gradient: engines that accumulate in fp32 but let autograd fill a bf16 gradient first."""
     weight_gathers: float = 0.0
+    keeps_inputs: bool = False
     keeps_gathered: bool = False
     balances_head: bool = False
     master_weights: bool = True
@@ -44,9 +45,9 @@ class Engine:
 
 _ALL: Final = (
     # Megatron-Core with TransformerEngine user buffers, distributed optimizer overlap, fused kernels:
-    # NVIDIA-NeMo/Megatron-Bridge docs/performance-guide.md
-    Engine("Megatron-Bridge", tensor_overlap=1.0, fused=True),
-    Engine("NeMo", tensor_overlap=1.0, fused=True),
+    # NVIDIA-NeMo/Megatron-Bridge docs/performance-guide.md; performance recipes set grad_reduce_in_fp32 = False
+    Engine("Megatron-Bridge", tensor_overlap=1.0, fused=True, gradient_bytes=2.0),
+    Engine("NeMo", tensor_overlap=1.0, fused=True, gradient_bytes=2.0),
     Engine("MLPerf", tensor_overlap=1.0, fused=True, gradient_bytes=2.0),
     Engine("Megatron-LM", tensor_overlap=0.0, fused=True),
     # Megatron-LM of 2021/22 and its DeepSpeed fork: fused softmax over written scores, arXiv 2104.04473 section 4.2
@@ -75,6 +76,7 @@ _ALL: Final = (
         data_overlap=0.0,
         gradient_copy_bytes=2.0,
         weight_gathers=9,
+        keeps_inputs=True,
         keeps_gathered=True,
         balances_head=True,
         host_operations=120,
@@ -148,6 +150,7 @@ def stack_of(name: str | None, compiled: bool | None, c: Constants) -> Stack:
         "gradient_bytes": habits.gradient_bytes,
         "kept_gradient_bytes": habits.gradient_bytes + habits.gradient_copy_bytes,
         "weight_gathers": habits.weight_gathers,
+        "keeps_inputs": habits.keeps_inputs,
         "keeps_gathered": habits.keeps_gathered,
         "balances_head": habits.balances_head,
         "seconds_per_layer": _operations(habits, compiled) * c["host_operation"],

@@ -117,18 +117,19 @@ def layer_activation_bytes(case: Case, c: Constants) -> Array:
     """Bytes that one layer keeps for backward, per micro-batch and GPU, without recomputation.
 
     Llama-3.1-8B, 8192 tokens, no parallelism: 4 hidden-wide tensors, q k v, attention output, gate, up and product,
-    all bf16: 8192 · 2 · (4·4096 + 6144 + 4096 + 3·14336) = 1.14 GB.
+    all bf16: 8192 · 2 · (4·4096 + 6144 + 4096 + 3·14336) = 1.14 GB. Inputs of 8-bit products are kept in 8 bit.
     """
     model, layout, stack = case.model, case.layout, case.stack
     split = 1.0 + (layout.tensor - 1.0) * stack.sequence_parallel
     dense_share = 1.0 - model.moe_layers / model.layers
     wide = c["activation_hidden"] * model.hidden / split
-    ffn = dense_share * (model.ffn_up + model.ffn_down)
-    routed = model.top_k * (model.expert_up + model.expert_down + 2.0 * model.hidden)
-    experts = (1.0 - dense_share) * (routed + model.shared_up + model.shared_down)
+    narrow_input = 1.0 - 0.5 * case.machine.low_precision
+    ffn = dense_share * (model.ffn_up + narrow_input * model.ffn_down)
+    routed = model.top_k * (model.expert_up + narrow_input * (model.expert_down + model.hidden) + model.hidden)
+    experts = (1.0 - dense_share) * (routed + model.shared_up + narrow_input * model.shared_down)
     narrow = (model.qkv + model.attention_out + ffn + experts) / layout.tensor
     scores = (1.0 - stack.fused_attention) * 2.5 * model.heads * model.sequence / layout.tensor
-    loose = 1.0 + (1.0 - stack.fused) * c["activation_unfused"]
+    loose = 1.0 + stack.keeps_inputs * c["activation_unfused"]
     piling = c["gathered_in_flight"] * (1.0 - 2.0 / layout.pipeline) * (1.0 - stalled_share(case, c))
     single = np.where(layout.tensor > case.machine.node, c["gathered_across"], c["gathered_single"])
     share = np.where(layout.pipeline > 1.0, piling, single)
