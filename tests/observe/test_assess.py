@@ -134,6 +134,14 @@ def test_progress_alone_is_enough_for_an_observation() -> None:
     assert of(judge(series), Meter.PROGRESS).mfu == pytest.approx(0.41, abs=0.005)
 
 
+def test_progress_that_stands_still_while_nothing_else_speaks_is_unknown() -> None:
+    moving, last = reports(0.41, job())[:61], reports(0.41, job())[60]
+    frozen = tuple(replace(each, counters=last.counters) for each in reports(0.41, job())[61:])
+    live = recent(table(), progress=(*moving, *frozen))
+    assert judge(replace(live, times=live.times - 300.0)).observations == ()
+    assert of(judge(live), Meter.PROGRESS).mfu == pytest.approx(0.205, abs=0.01)
+
+
 def test_an_unknown_product_is_unknown() -> None:
     found = assess(job(), None, series=recent(table()), now=NOW)
     assert (found.state, found.observations) == (TelemetryState.UNKNOWN_PRODUCT, ())

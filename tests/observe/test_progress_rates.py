@@ -25,8 +25,14 @@ def test_steady_counter() -> None:
     assert per_second(readings([(t, 50.0 * t) for t in range(10)])) == pytest.approx(50.0)
 
 
-def test_restart_counts_from_zero() -> None:
-    assert per_second(readings([(0, 100), (10, 600), (20, 50)])) == pytest.approx(5.0)
+def test_a_restart_leaves_its_interval_out() -> None:
+    assert per_second(readings([(0, 100), (10, 600), (20, 50), (30, 550)])) == pytest.approx(50.0)
+
+
+@pytest.mark.parametrize("reset", range(1, 12))
+def test_a_reset_anywhere_leaves_the_rate_right(reset: int) -> None:
+    points = [(float(t), 40.0 * t if t < reset else 40.0 * (t - reset) + 7.0) for t in range(12)]
+    assert per_second(readings(points)) == pytest.approx(40.0)
 
 
 def test_a_counter_that_moves_once_a_step_is_not_read_short() -> None:
@@ -39,6 +45,8 @@ def test_a_counter_that_moves_once_a_step_is_not_read_short() -> None:
 def test_a_hung_job_slows_down() -> None:
     points = [(float(t), 100.0 * min(t, 10)) for t in range(60)]
     assert per_second(readings(points)) == pytest.approx(900 / 58, rel=0.02)
+    found = rate(readings(points), TOKENS, since=0, now=1e9)
+    assert found is not None and found.standing
 
 
 def test_pods_add_up_and_totals_do_not() -> None:

@@ -115,7 +115,7 @@ def _without_counters(
     if series is None or placement is None or setup is None:
         return Assessment(state=state)
     scene = Scene(placement.device, _gpus(placement, Hints(), series), setup, placement, None, setup.precisions.compute)
-    known = (progress_observation(series, scene, window, now) for window in Window)
+    known = (progress_observation(series, scene, window, now, alone=True) for window in Window)
     return Assessment(observations=tuple(each for each in known if each is not None), state=state)
 
 

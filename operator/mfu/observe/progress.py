@@ -9,6 +9,8 @@ from itertools import pairwise
 
 from mfu.observe.readings import Counter, Gauge, ProgressReading
 
+STILL_READINGS = 4
+"""Readings without any move after which a counter is taken to stand still."""
 STANDS_STILL = 2.5
 """Usual times between two moves after which a counter is taken to stand still."""
 MINIMUM_SPAN_SECONDS = 1.0
@@ -26,13 +28,15 @@ class Rate:
     observed_at: float
     pods: int = 1
     """Pods that were added up."""
+    standing: bool = False
+    """No move for several of its usual steps: a hung job, or a page that is frozen."""
 
 
 def rate(readings: Sequence[ProgressReading], counter: Counter, *, since: float, now: float) -> Rate | None:
     """Increase of one counter per second over [since, now]: pods added up, or one of them where each reports the total.
 
-    A counter that fell is a restart: the new value counts from zero (Prometheus' rule). None under two readings.
-    `[(0 s, 100), (10 s, 600), (20 s, 50)]` → 50 in the 10 s between the two moves = 5 per second.
+    A counter that fell is a restart: the interval of the fall is left out. None under two readings.
+    `[(0 s, 100), (10 s, 600), (20 s, 50), (30 s, 550)]` → (500 + 500) in 20 s = 50 per second.
     """
     pods = _by_pod(readings, counter, since, now)
     totals = [each for each in pods if each.scope_total]
@@ -48,6 +52,7 @@ def rate(readings: Sequence[ProgressReading], counter: Counter, *, since: float,
         source=known[0].source,
         observed_at=max(each.last for each in known),
         pods=len(known),
+        standing=all(each.standing for each in known),
     )
 
 
@@ -65,6 +70,7 @@ class _Pod:
     relative_sd: float
     source: str
     scope_total: bool
+    standing: bool
 
 
 def _by_pod(readings: Sequence[ProgressReading], counter: Counter, since: float, now: float) -> list[_Pod]:
@@ -80,31 +86,50 @@ def _pod(readings: list[ProgressReading], counter: Counter) -> _Pod:
 
     A counter that has stood still for longer than its steps take is standing still: the span then runs to the end.
     """
-    moves = _moves(readings, counter)
-    first, last = readings[0].observed_at, readings[-1].observed_at
-    interval = (last - first) / max(1, len(readings) - 1)
-    increase, span = sum(step for _, step in moves), last - first
-    if len(moves) > 1:
-        period = (moves[-1][0] - moves[0][0]) / (len(moves) - 1)
-        stands = last - moves[-1][0] > STANDS_STILL * max(period, interval)
-        end = last if stands else moves[-1][0]
-        increase, span = increase - moves[0][1], end - moves[0][0]
+    lives = [_life(each, counter) for each in _between_restarts(readings, counter)]
+    known = [each for each in lives if each.span > 0] or lives
+    span, last = sum(each.span for each in known), readings[-1].observed_at
+    interval = (last - readings[0].observed_at) / max(1, len(readings) - 1)
+    moved = any(each.increase > 0 for each in known)
     return _Pod(
-        increase=increase,
+        increase=sum(each.increase for each in known),
         span=span,
         last=last,
-        relative_sd=min(1.0, interval / span) if len(moves) > 1 and span > 0 else 1.0,
+        relative_sd=min(1.0, interval / span) if moved and span > 0 else 1.0,
         source=readings[-1].source,
         scope_total=readings[-1].scope_total,
+        standing=lives[-1].standing,
     )
 
 
-def _moves(readings: list[ProgressReading], counter: Counter) -> list[tuple[float, float]]:
-    """When the counter moved, and by how much."""
-    found = []
+@dataclass(frozen=True, slots=True)
+class _Life:
+    """Work of one process between two restarts."""
+
+    increase: float
+    span: float
+    standing: bool
+
+
+def _between_restarts(readings: list[ProgressReading], counter: Counter) -> list[list[ProgressReading]]:
+    """A counter that fell began anew. What it did across the fall is unknown, so that interval is left out."""
+    lives = [readings[:1]]
     for before, after in pairwise(readings):
-        old, new = before.counters[counter], after.counters[counter]
-        step = new - old if new >= old else new
-        if step > 0:
-            found.append((after.observed_at, step))
-    return found
+        if after.counters[counter] < before.counters[counter]:
+            lives.append([])
+        lives[-1].append(after)
+    return lives
+
+
+def _life(readings: list[ProgressReading], counter: Counter) -> _Life:
+    at = [each.observed_at for each in readings]
+    values = [each.counters[counter] for each in readings]
+    moves = [index for index in range(1, len(values)) if values[index] > values[index - 1]]
+    interval = (at[-1] - at[0]) / max(1, len(at) - 1)
+    if len(moves) < 2:
+        return _Life(values[-1] - values[0], at[-1] - at[0], not moves and len(at) >= STILL_READINGS)
+    first, final = moves[0], moves[-1]
+    period = (at[final] - at[first]) / (len(moves) - 1)
+    standing = at[-1] - at[final] > STANDS_STILL * max(period, interval)
+    end = at[-1] if standing else at[final]
+    return _Life(values[-1] - values[first], end - at[first], standing)

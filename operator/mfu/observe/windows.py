@@ -106,12 +106,17 @@ def _counters(series: WorkloadSeries, scene: Scene, measured: CountersMFU, windo
     )
 
 
-def progress_observation(series: WorkloadSeries, scene: Scene, window: Window, now: float) -> Observation | None:
-    """The progress meter; None where the workload reports nothing or its FLOPs per token are not known."""
+def progress_observation(
+    series: WorkloadSeries, scene: Scene, window: Window, now: float, *, alone: bool = False
+) -> Observation | None:
+    """The progress meter; None where the workload reports nothing or its FLOPs per token are not known.
+
+    `alone`: no counters speak. A count that stands still may then as well be a frozen page: unknown.
+    """
     since = max(now - window.seconds, _first(series))
     meaning = None if scene.setup is None else _meaning(series, scene.setup, scene, since=since, now=now)
     peak = device_peak(scene.device, scene.precision)
-    if meaning is None or not peak or scene.gpus < 1:
+    if meaning is None or not peak or scene.gpus < 1 or (alone and meaning.basis.standing):
         return None
     mfu = meaning.flops_per_s / (scene.gpus * peak)
     mbu = None if meaning.bytes_per_s is None else meaning.bytes_per_s / (scene.gpus * device_bandwidth(scene.device))

@@ -11,7 +11,7 @@ from mfu.hardware.catalog import device_bandwidth, device_memory, device_peak
 from mfu.hardware.types import BYTES_PER_VALUE
 from mfu.observe.assessment import Finding
 from mfu.observe.diagnosis.build import Blame, count, finding, fraction, graded
-from mfu.observe.diagnosis.case import Case
+from mfu.observe.diagnosis.case import WORTH, Case
 from mfu.observe.diagnosis.waiting import short_of_requests
 from mfu.observe.progress import gauge
 from mfu.observe.readings import Gauge, Metric
@@ -86,6 +86,7 @@ def low_concurrency(case: Case) -> Finding | None:
         actor=Actor.TENANT,
         confidence=graded(share, WEIGHT_BOUND, 0.95),
         speedup=speedup,
+        wasted=_allowed(case),
         action=f"serve {target:.0f} sequences at once instead of {batch:.0f}: {speedup:.1f} × the tokens per second",
     )
     return finding(
@@ -95,6 +96,14 @@ def low_concurrency(case: Case) -> Finding | None:
         fraction("weights among the bytes moved", share),
         fraction("memory activity", case.evidence.average(Metric.DRAM_ACTIVE)),
     )
+
+
+def _allowed(case: Case) -> bool:
+    """Where the planner was asked, more concurrency must be among the changes that spec and latency limits allow."""
+    if case.attainable is None or case.expected is None:
+        return True
+    gain = case.attainable.prediction.tokens_per_s_per_gpu / max(case.expected.tokens_per_s_per_gpu, 1e-9)
+    return gain >= WORTH and any("concurrency" in each.field.lower() for each in case.attainable.changes)
 
 
 def _underloaded(case: Case) -> Finding:
