@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from mfu.api.causes import Cause
 from mfu.observe.assessment import Finding
+from mfu.observe.diagnosis.batch import small_batch
 from mfu.observe.diagnosis.case import Case, Predict, Rule
 from mfu.observe.diagnosis.communication import communication
-from mfu.observe.diagnosis.compute import memory_bound, precision, recompute, small_batch
 from mfu.observe.diagnosis.health import degraded_hardware, power_or_thermal
+from mfu.observe.diagnosis.kernels import memory_bound, precision
 from mfu.observe.diagnosis.layout import pipeline_bubble, wrong_layout
 from mfu.observe.diagnosis.ranks import straggler
+from mfu.observe.diagnosis.recompute import recompute
 from mfu.observe.diagnosis.serving import bandwidth_bound, kv_cache_pressure, low_concurrency, request_variability
 from mfu.observe.diagnosis.waiting import data_starvation, host_overhead, idle_allocation
 

@@ -98,6 +98,15 @@ class Case:
         seen = self.mbu if expected.scale is Scale.MBU else self.mfu
         return seen is not None and seen < BELOW * expected.low
 
+    @property
+    def to_expected(self) -> float:
+        """Speed-up that reaching what was expected would be; 1 where either is unknown."""
+        return self.expected.mfu / self.mfu if self.expected is not None and self.mfu else 1.0
+
+    def allows(self, field: str) -> bool:
+        """Where the planner was asked, that field must be among the changes it found within what the spec allows."""
+        return self.attainable is None or any(field in each.field.lower() for each in self.attainable.changes)
+
     def best_micro_batch(self) -> tuple[int, Prediction | None]:
         """The largest usual micro-batch that fits and still helps, with what the model says of it."""
         training = self.training

@@ -67,8 +67,10 @@ def low_concurrency(case: Case) -> Finding | None:
         return None
     if case.evidence.working < 1 - UNDERLOADED and short_of_requests(case):
         return _underloaded(case)
-    if not case.decoding:
-        return None
+    return _lonely(case, inference) if case.decoding else None
+
+
+def _lonely(case: Case, inference: Inference) -> Finding | None:
     running = _gauge(case, Gauge.RUNNING_REQUESTS)
     batch = float(np.mean(running)) if running else inference.concurrency
     if not batch or batch <= 0:
@@ -103,7 +105,7 @@ def _allowed(case: Case) -> bool:
     if case.attainable is None or case.expected is None:
         return True
     gain = case.attainable.prediction.tokens_per_s_per_gpu / max(case.expected.tokens_per_s_per_gpu, 1e-9)
-    return gain >= WORTH and any("concurrency" in each.field.lower() for each in case.attainable.changes)
+    return gain >= WORTH and case.allows("concurrency")
 
 
 def _underloaded(case: Case) -> Finding:

@@ -1,0 +1,107 @@
+"""What runs on the GPU is the wrong kind of kernel: not fused, off the tensor cores, or wider than it needs to be."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from mfu.api.causes import Actor, Cause, Explains
+from mfu.hardware.types import Precision
+from mfu.observe.assessment import Finding
+from mfu.observe.diagnosis.build import Blame, finding, fraction, graded, known
+from mfu.observe.diagnosis.case import WORTH, Case
+from mfu.observe.inferred import DRAM_OVER_TENSOR, element_wise_share, starved_for_memory
+from mfu.observe.readings import Metric
+
+HALF_BELOW, HALF_DRAM, HALF_ELEMENT_WISE = 0.90, 0.30, 0.25
+"""Below the band, memory busier than in fused training, twice its element-wise share: enough together."""
+USUAL_GAIN = 0.7
+"""Share of the ratio of peaks that a narrower format brings: memory and launches do not shrink as products do."""
+
+
+def memory_bound(case: Case) -> Finding | None:
+    """Training or prefill whose kernels wait for memory while the tensor cores idle: operators that are not fused."""
+    if case.decoding or not (starved_for_memory(case.evidence) or _half_starved(case)):
+        return None
+    evidence = case.evidence
+    dram, tensor = evidence.busy(Metric.DRAM_ACTIVE), evidence.busy(Metric.TENSOR_ACTIVE)
+    expected = case.now_expected
+    speedup = 1 / max(0.15, 1 - dram) if expected is None or not case.mfu else max(1.0, expected.mfu / case.mfu)
+    blame = Blame(
+        cause=Cause.MEMORY_BOUND,
+        explains=Explains.RUNTIME,
+        actor=Actor.TENANT,
+        confidence=graded(dram / max(tensor, 0.01), DRAM_OVER_TENSOR, 5.0),
+        speedup=max(speedup, 1.2),
+        action="fuse: flash attention instead of a materialised score matrix, torch.compile for element-wise chains",
+    )
+    return finding(
+        case,
+        blame,
+        fraction("memory activity while active", dram),
+        fraction("tensor activity while active", tensor),
+        fraction("SM activity", evidence.average(Metric.SM_ACTIVE)),
+        fraction("SM occupancy", evidence.average(Metric.SM_OCCUPANCY)),
+    )
+
+
+def _half_starved(case: Case) -> bool:
+    """Element-wise kernels take a good part of the time, and the run is below its band for it."""
+    expected, dram = case.expected, case.evidence.busy(Metric.DRAM_ACTIVE)
+    if expected is None or case.mfu is None or case.mfu >= HALF_BELOW * expected.low:
+        return False
+    return bool(dram >= HALF_DRAM) and element_wise_share(case.evidence) >= HALF_ELEMENT_WISE
+
+
+def precision(case: Case) -> Finding | None:
+    """Products off the tensor cores, or on them in a wider format than the product is built for."""
+    evidence = case.evidence
+    declared = None if case.setup is None else case.setup.precisions.compute
+    unused = not case.inferred.tensor_cores
+    wide = declared in (Precision.FP32, Precision.TF32)
+    if not unused and not wide:
+        return None
+    speedup, mended = _narrower(case, declared, ran=Precision.FP32 if unused else declared)
+    if speedup < WORTH:
+        return None
+    as_declared = declared is None or wide
+    blame = Blame(
+        cause=Cause.PRECISION,
+        explains=Explains.CONFIGURATION if as_declared else Explains.RUNTIME,
+        actor=Actor.TENANT,
+        confidence=0.8 if not unused else 0.95 if np.isfinite(evidence.average(Metric.FP32_ACTIVE)) else 0.65,
+        speedup=speedup,
+        action=f"compute in BF16 (autocast): {speedup:.1f} × the tokens per second",
+        counterfactual_mfu=mended,
+        message=_why_wide(declared, as_declared=as_declared),
+    )
+    return finding(
+        case,
+        blame,
+        *known("FP32 pipe activity", evidence.average(Metric.FP32_ACTIVE)),
+        fraction("tensor activity", evidence.average(Metric.TENSOR_ACTIVE)),
+        fraction("GPU active", evidence.working),
+    )
+
+
+def _why_wide(declared: Precision | None, *, as_declared: bool) -> str:
+    if not as_declared:
+        return f"{declared} is declared, yet the products run on the FP32 pipe"
+    return "the MFU that BF16 would reach is of its own, higher peak"
+
+
+def _narrower(case: Case, declared: Precision | None, ran: Precision | None) -> tuple[float, float | None]:
+    """Speed-up of BF16 over what runs, and the MFU (of the BF16 peak) that it reaches."""
+    gpu = case.device.gpu
+    wide, narrow = gpu.peaks.get(ran or Precision.FP32), gpu.reference_peak_flops_per_s
+    if not wide or not narrow:
+        return 1.0, None
+    if declared is not ran:
+        return max(case.to_expected, USUAL_GAIN * narrow / wide), None if case.expected is None else case.expected.mfu
+    if case.setup is not None:
+        better = case.predicted(replace(case.setup, precisions=replace(case.setup.precisions, compute=Precision.BF16)))
+        now = case.now_expected
+        if better is not None and now is not None:
+            return max(1.0, better.tokens_per_s_per_gpu / now.tokens_per_s_per_gpu), better.mfu
+    return USUAL_GAIN * narrow / wide, None
