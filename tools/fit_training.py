@@ -56,6 +56,7 @@ PARAMETERS = (
     Parameter("attention.ampere", 0.55, 0.25),
     Parameter("attention.hopper", 0.45, 0.25),
     Parameter("attention.blackwell", 0.32, 0.3),
+    Parameter("older_attention", 0.6, 0.2, 1.0),
     Parameter("depth", 128.0, 0.7),
     Parameter("tail", 0.5, 0.5),
     Parameter("half_sequence", 300.0, 0.7),
@@ -297,7 +298,7 @@ class Fit:
         return shipped().replace(dict(zip(self.names, self.values, strict=True)))
 
 
-def fit(rows: Rows, *, rounds: int = 12, start: Fit | None = None) -> Fit:
+def fit(rows: Rows, *, rounds: int = 30, start: Fit | None = None) -> Fit:
     """Damped Gauss-Newton on robustly weighted log errors and the priors."""
     parameters = (*PARAMETERS, *(Parameter(f"engine.{name}", 1.0, ENGINE_SPREAD) for name in np.unique(rows.engine)))
     names = tuple(each.name for each in parameters)

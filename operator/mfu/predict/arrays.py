@@ -118,6 +118,8 @@ class Machine(Columns):
     ceiling16: Array
     attention: Array
     """Attention kernel rate over the 16-bit peak, backward included."""
+    asynchronous: Array
+    """1 for Hopper and later, whose attention kernels have to be written anew to reach their rate."""
     bandwidth: Array
     memory: Array
     sms: Array
@@ -145,6 +147,8 @@ class Stack(Columns):
     efficiency: Array
     fused_attention: Array
     """1 FlashAttention or cuDNN, 0 scores written to memory."""
+    native_attention: Array
+    """1 where attention uses the kernels written for Hopper and Blackwell (FlashAttention-3, cuDNN)."""
     sequence_parallel: Array
     tensor_overlap: Array
     data_overlap: Array

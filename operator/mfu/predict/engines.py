@@ -23,6 +23,8 @@ class Engine:
 
     name: str
     fused_attention: bool = True
+    native_attention: bool = True
+    """FlashAttention-3 or cuDNN on Hopper and Blackwell, not FlashAttention-2 or Triton (arXiv 2407.08608, figure 1)."""
     sequence_parallel: bool = True
     tensor_overlap: float = 0.0
     data_overlap: float = 1.0
@@ -73,6 +75,7 @@ _ALL: Final = (
     # before a pipelined send it exchanges the shapes on the host (nanotron/parallel/pipeline_parallel/p2p.py)
     Engine(
         "nanotron",
+        native_attention=False,
         data_overlap=0.0,
         gradient_copy_bytes=2.0,
         weight_gathers=9,
@@ -84,7 +87,7 @@ _ALL: Final = (
         blocking_pipeline=True,
     ),
     # FSDP of PyTorch in mosaicml/llm-foundry: bf16 reduction, FlashAttention through triton
-    Engine("llm-foundry", sequence_parallel=False, gradient_bytes=2.0),
+    Engine("llm-foundry", native_attention=False, sequence_parallel=False, gradient_bytes=2.0),
     Engine("torchtitan", gradient_bytes=4.0, fused=True),
     Engine("MaxText", fused=True, gradient_bytes=2.0),
     Engine("DeepSpeed", sequence_parallel=False, gradient_bytes=2.0),
@@ -143,6 +146,7 @@ def stack_of(name: str | None, compiled: bool | None, c: Constants) -> Stack:
     values = {
         "efficiency": c.of("engine", habits.name),
         "fused_attention": habits.fused_attention,
+        "native_attention": habits.native_attention,
         "sequence_parallel": habits.sequence_parallel,
         "tensor_overlap": habits.tensor_overlap,
         "data_overlap": habits.data_overlap,

@@ -4,7 +4,8 @@ Formulas, with tokens m = micro_batch · S / context of one GPU:
 
 - product of m×k by k×n: 2mnk / (peak · ceiling) · (1 + depth / k) · (1 + tail · SMs · tile / (m·n)), never under
   the time that its operands take to cross memory; three per weight (forward, input and weight gradients);
-- attention: counted FLOPs / (16-bit peak · attention rate) · (1 + half_sequence / S) · (1 + half_head / head width);
+- attention: counted FLOPs / (16-bit peak · attention rate) · (1 + half_sequence / S) · (1 + half_head / head width),
+  slower by `older_attention` where Hopper and Blackwell run kernels written for Ampere;
   where scores are written to memory, the full square through the matrix units and its traffic;
 - memory-bound operators: bytes of their operands / (bandwidth · share), fewer where the engine fuses them.
 """
@@ -155,7 +156,8 @@ def attention(case: Case, c: Constants) -> tuple[Array, Array, Array]:
     """(ideal at declared peak, forward seconds, backward seconds) of scores and values over all layers."""
     model, machine = case.model, case.machine
     flops = model.attention_flops * tokens(case) / case.layout.tensor
-    fused = flops / (machine.peak16 * machine.attention)
+    older = machine.asynchronous * (1.0 - case.stack.native_attention) * (1.0 - c["older_attention"])
+    fused = flops / (machine.peak16 * machine.attention * (1.0 - older))
     shape = (1.0 + c["half_sequence"] / model.sequence) * (1.0 + c["half_head"] / model.head_dim)
     fused_forward = fused * shape
     written_forward, written_backward = _written_attention(case, c, flops)
