@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from mfu.observe.readings import Metric
+from mfu.observe.metric import Metric
 
 LABELS: Final = ("uuid", "gpu_instance", "node", "product", "mig_profile", "namespace", "pod", "container")
 """Labels of every device series, in this order. `gpu_instance` and `mig_profile` are "" on a whole GPU, the pod's

@@ -1,4 +1,4 @@
-"""The recent progress of every pod as arrays. Counters are made monotonic: a restart neither loses nor invents work."""
+"""The recent progress of every pod as arrays. Counters fall only where a process began anew."""
 
 from __future__ import annotations
 
@@ -14,14 +14,13 @@ _COUNTED: Final = len(COUNTERS)
 _WIDTH: Final = len(COUNTERS) + len(GAUGES)
 _JITTER: Final = 0.01
 """A derived counter (prompt less cached) may step back a little; more than this is another life of the process."""
-_PLAUSIBLE_RATE: Final = 2.0
 STALE_INTERVALS: Final = 2.0
 
 
 class PodProgress:
     """Readings of one pod: `slots` × (12 + 1) float64, 2.2 KB at 21 slots."""
 
-    __slots__ = ("_gap", "_head", "_offset", "_raw", "_slots", "_times", "_values", "identity", "newest", "resets")
+    __slots__ = ("_gap", "_head", "_raw", "_slots", "_times", "_values", "identity", "newest", "resets")
 
     def __init__(self, first: ProgressReading, slots: int) -> None:
         self.identity = first
@@ -31,14 +30,13 @@ class PodProgress:
         self._times: Floats = np.full(slots, -np.inf)
         self._values: Floats = np.full((slots, _WIDTH), np.nan)
         self._raw: Floats = np.full(_COUNTED, np.nan)
-        self._offset: Floats = np.zeros(_COUNTED)
 
     def add(self, reading: ProgressReading) -> bool:
         """Add a reading unless it repeats or precedes the newest one."""
         if not np.isfinite(reading.observed_at) or reading.observed_at <= self.newest:
             return False
         raw = np.array([reading.counters.get(counter, np.nan) for counter in COUNTERS])
-        counters = self._monotonic(raw, reading.observed_at)
+        counters = self._steady(raw)
         gauges = [reading.gauges.get(gauge, np.nan) for gauge in GAUGES]
         self._values[self._head] = np.concatenate([counters, gauges])
         self._times[self._head] = reading.observed_at
@@ -51,31 +49,16 @@ class PodProgress:
         """Is the newest reading at most two intervals old? The last gap counts where it was longer than `interval`."""
         return now - self.newest <= STALE_INTERVALS * max(interval, self._gap)
 
-    def _monotonic(self, raw: Floats, at: float) -> Floats:
-        last, offset = self._raw, self._offset
-        total = raw + offset
-        before = last + offset
+    def _steady(self, raw: Floats) -> Floats:
+        """The counters with jitter taken out. A real fall stays: what was done across a restart is not known here."""
+        last = self._raw
         back = raw < last
         if back.any():
             little = back & (last - raw <= _JITTER * last)
-            restarted = back & ~little
-            grown = np.where(raw <= _PLAUSIBLE_RATE * self._rates() * (at - self.newest), raw, 0.0)
-            offset[restarted] = (before + grown - raw)[restarted]
-            total = np.where(little, before, raw + offset)
             raw = np.where(little, last, raw)
-            self.resets += bool(restarted.any())
+            self.resets += bool((back & ~little).any())
         self._raw = np.where(np.isnan(raw), last, raw)
-        return total
-
-    def _rates(self) -> Floats:
-        """Mean rate of each counter over the ring, 0 where it is not known: what a restarted process may have done."""
-        held = np.flatnonzero(np.isfinite(self._times))
-        if len(held) < 2:
-            return np.zeros(_COUNTED)
-        first, last = held[np.argmin(self._times[held])], held[np.argmax(self._times[held])]
-        grown = self._values[last, :_COUNTED] - self._values[first, :_COUNTED]
-        rates: Floats = np.nan_to_num(grown / (self._times[last] - self._times[first]), nan=0.0)
-        return rates
+        return raw
 
     def readings(self, since: float, until: float) -> list[ProgressReading]:
         """Readings with since < time ≤ until, oldest first."""
