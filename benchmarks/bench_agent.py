@@ -152,16 +152,27 @@ def table(rows: list[dict[str, Any]], date: str) -> str:
     head = (
         "| GPUs | machine | seconds | processor (share of a core) | resident MiB | peak MiB | pods by PodResources |\n"
     )
-    lines = [
-        f"| {row['gpus']} × {row['gpu'] if 'gpu' in row else row['what']} | {row['machine']} | {row['seconds']} | "
-        f"{100 * row['cpu_share']:.2f} % | {row['rss_mib']} | {row['peak_rss_mib']} | {'yes' if row['pods_known'] else 'no'} |\n"
-        for row in rows
-    ]
+    lines = [_line(row) for row in rows]
     text = (
         "# The node agent's cost\n\nOne sample a second, a scrape every 15 s, GPUNode written, everything switched on "
     )
     text += f"(`python benchmarks/bench_agent.py`, {date}). Limits: 1 % of one core, 60 MiB.\n\n"
     return text + head + "|---|---|---|---|---|---|---|\n" + "".join(lines)
+
+
+def _line(row: dict[str, Any]) -> str:
+    what, pods = row.get("gpu", row["what"]), "yes" if row["pods_known"] else "no"
+    share = f"{100 * row['cpu_share']:.2f} %"
+    cells = (
+        f"{row['gpus']} × {what}",
+        row["machine"],
+        row["seconds"],
+        share,
+        row["rss_mib"],
+        row["peak_rss_mib"],
+        pods,
+    )
+    return "| " + " | ".join(str(cell) for cell in cells) + " |\n"
 
 
 def main() -> int:

@@ -1,4 +1,4 @@
-"""The trained transformer and its counted FLOPs. Standard library only: the loop, the recorder and the tests share it."""
+"""The trained transformer and its counted FLOPs, for the loop, the recorder and the tests: standard library only."""
 
 from __future__ import annotations
 

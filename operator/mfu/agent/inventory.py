@@ -15,6 +15,7 @@ from mfu.hardware.types import Unmatched
 from mfu.units import MIB
 
 HOPPER: Final = 9
+_NODE_WORDS: Final = 16
 _PROFILE: Final = re.compile(r"\bMIG\s+((?:\d+c\.)?\d+g\.\d+gb(?:\+\S+)?)")
 
 
@@ -79,7 +80,6 @@ def _described(index: int, handle: Any) -> GPU:
     name = str(need(pynvml.nvmlDeviceGetName, handle))
     mode = ask(pynvml.nvmlDeviceGetMigMode, handle)
     mig = bool(mode and mode[0])
-    numa = ask(pynvml.nvmlDeviceGetNumaNodeId, handle)
     limit = ask(pynvml.nvmlDeviceGetPowerManagementDefaultLimit, handle)
     total, _ = memory(handle)
     product = product_of(name)
@@ -93,7 +93,7 @@ def _described(index: int, handle: Any) -> GPU:
         gpm=supports_gpm(handle),
         mig_mode=mig,
         instances=_instances(handle, product) if mig else (),
-        numa_node=numa if numa is not None and numa >= 0 else None,
+        numa_node=_numa_node(handle),
         max_pcie_generation=ask(pynvml.nvmlDeviceGetMaxPcieLinkGeneration, handle),
         max_pcie_width=ask(pynvml.nvmlDeviceGetMaxPcieLinkWidth, handle),
         default_power_limit_watts=None if limit is None else round(limit / 1000),
@@ -134,6 +134,15 @@ def _bus_id(handle: Any) -> str:
     if info is None:
         return ""
     return f"{info.domain:04x}:{info.bus:02x}:{info.device:02x}.0"
+
+
+def _numa_node(handle: Any) -> int | None:
+    """The one that it hangs on (nvmlDeviceGetNumaNodeId is for GPUs that are NUMA nodes themselves, as on Grace)."""
+    words = ask(pynvml.nvmlDeviceGetMemoryAffinity, handle, _NODE_WORDS, pynvml.NVML_AFFINITY_SCOPE_NODE)
+    if words is None:
+        return None
+    mask = sum(int(word) << (64 * place) for place, word in enumerate(words))
+    return mask.bit_length() - 1 if mask.bit_count() == 1 else None
 
 
 def _instances(handle: Any, product: str) -> tuple[Instance, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -17,7 +18,7 @@ from mfu.agent.gpunode import Found
 from mfu.agent.health import Health, Record, Rows, Verdict
 from mfu.agent.inventory import GPU, scan
 from mfu.agent.nvml import GPULost, NVMLUnavailable, ask, close_library, open_library
-from mfu.agent.sample import Key, Reading, Sampler
+from mfu.agent.sample import Key, Reading, Sampler, energy_joules
 from mfu.agent.topology import Topology
 from mfu.agent.window import Window
 from mfu.agent.xid import XidWatch
@@ -27,6 +28,7 @@ log = logging.getLogger(__name__)
 
 RESCAN_SECONDS: Final = 10.0
 RETRY_SECONDS: Final = 5.0
+ENERGY_SECONDS: Final = 1.0
 
 
 @dataclass(slots=True)
@@ -46,6 +48,8 @@ class Node:
     _records: dict[str, Record] = field(default_factory=dict)
     _latest: dict[Key, Reading] = field(default_factory=dict)
     _windows: dict[Key, Window] = field(default_factory=dict)
+    _energy: dict[Key, float] = field(default_factory=dict)
+    _energy_at: float = 0.0
     _scanned_at: float | None = None
     _opened_at: float | None = None
 
@@ -157,18 +161,34 @@ class Node:
     def lines(self, pods: Mapping[Key, tuple[Pod, ...]], now: float) -> list[Line]:
         """Every device as it is printed: means over the window, and a lost one as it was last."""
         with self._lock:
+            self._read_energy(now)
             gpus = {gpu.uuid: gpu for gpu in self.gpus}
             return [
                 Line(
                     gpu=gpus.get(uuid, reading.gpu),
                     instance=reading.instance,
                     observed_at=reading.observed_at,
-                    values=self._windows[(uuid, number)].mean(),
+                    values=self._windows[(uuid, number)].mean() | self._energy_of((uuid, number)),
                     pods=pods.get((uuid, number), ()),
                     healthy=self._healthy(gpus.get(uuid, reading.gpu), now),
                 )
                 for (uuid, number), reading in self._latest.items()
             ]
+
+    def _read_energy(self, now: float) -> None:
+        """As fresh as the other readings: a counter that stands still tells readers that the device was not read."""
+        if self._sampler is None or abs(now - self._energy_at) < ENERGY_SECONDS:
+            return
+        self._energy_at = now
+        for gpu in self.gpus:
+            # The next pass finds out what is lost and says so.
+            with suppress(GPULost, NVMLUnavailable):
+                joules = None if gpu.lost else energy_joules(gpu)
+                if joules is not None:
+                    self._energy[(gpu.uuid, None)] = joules
+
+    def _energy_of(self, key: Key) -> dict[Metric, float]:
+        return {Metric.ENERGY: self._energy[key]} if key in self._energy else {}
 
     def _healthy(self, gpu: GPU, now: float) -> bool | None:
         health = self._verdict(gpu, now).health

@@ -65,7 +65,8 @@ void fake_reset(int n) {
     for (int m = 0; m < METRICS; m++) { g->metric[m] = m <= 60 || m == 61 ? 0.0 : NAN; for (int s = 0; s < SLICES; s++) g->slice_metric[s][m] = g->metric[m]; }
   }
 }
-void fake_driver(int up) { driver = up; if (!up) initialised = 0; }
+/* What was allocated goes with the driver: nothing can be given back to one that is away. */
+void fake_driver(int up) { driver = up; if (!up) { initialised = 0; samples_live = 0; } }
 void fake_version(const char *text) { snprintf(version, sizeof version, "%s", text); }
 void fake_name(int i, const char *text) { snprintf(gpus[i].name, sizeof gpus[i].name, "%s", text); }
 void fake_lose(int i, int lost) { gpus[i].lost = lost; }
@@ -143,7 +144,7 @@ int nvmlDeviceGetMaxPcieLinkGeneration(void *h, unsigned *out) { GPU_ONLY(h); PU
 int nvmlDeviceGetMaxPcieLinkWidth(void *h, unsigned *out) { GPU_ONLY(h); PUT(max_width); }
 int nvmlDeviceGetTotalEccErrors(void *h, unsigned type, unsigned counter, uint64_t *out) { GPU_ONLY(h); (void)counter; if (type != 1) return UNSUPPORTED; PUT(ecc); }
 int nvmlDeviceGetRemappedRows(void *h, unsigned *c, unsigned *u, unsigned *p, unsigned *f) { GPU_ONLY(h); *c = *u = 0; *p = g->rows_pending; *f = g->rows_failed; return OK; }
-int nvmlDeviceGetNumaNodeId(void *h, int *out) { GPU_ONLY(h); PUT(numa); }
+int nvmlDeviceGetMemoryAffinity(void *h, unsigned n, uint64_t *words, unsigned scope) { GPU_ONLY(h); (void)scope; memset(words, 0, 8 * n); words[0] = 1ull << g->numa; return OK; }
 int nvmlDeviceGetCudaComputeCapability(void *h, int *major, int *minor) { GPU_ONLY(h); *major = g->major; *minor = 0; return OK; }
 
 typedef struct { unsigned field, scope; int64_t timestamp, latency; unsigned type; int result; union { double d; unsigned ui; uint64_t ull; } value; } Field;
