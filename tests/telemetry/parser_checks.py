@@ -105,6 +105,18 @@ def _dcgm_numbers(body: bytes) -> None:
             assert found.values[row, column] in candidates
 
 
+def _dcgm_memory(body: bytes) -> None:
+    """A reader that has seen other bodies reads this one as a new reader does."""
+    kept = TableText(dcgm.DCGM.layout)
+    changed = _SHORT.replace(b" 1755\n", b" 1756\n").replace(b" 652.318000\n", b" 1.5\n")
+    for each in (_SHORT, body, changed, body, body.replace(b"5", b"6"), _SHORT, changed):
+        found, want = kept.read(each), TableText(dcgm.DCGM.layout).read(each)
+        assert set(found.devices) == set(want.devices)
+        assert (found.traits, found.problems, len(found.stamps)) == (want.traits, want.problems, len(want.stamps))
+        rows = [want.devices.index(device) for device in found.devices]
+        assert np.array_equal(found.values, want.values[rows], equal_nan=True)
+
+
 def _same(text: str, uuid: str) -> bool:
     return text == uuid or "\\" in text
 
@@ -176,6 +188,7 @@ def _logs(body: bytes) -> None:
 CHECKS: dict[str, Callable[[bytes], None]] = {
     "agent": _agent,
     "dcgm": _dcgm,
+    "dcgm memory": _dcgm_memory,
     "dcgm numbers": _dcgm_numbers,
     "declared": _declared,
     "engines": _engines,

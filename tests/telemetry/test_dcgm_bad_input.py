@@ -185,3 +185,23 @@ def test_a_pod_that_moved_takes_its_row_along() -> None:
     for pod in ("a-0", "b-0", "a-0"):
         found = fleet.round({"t": page({"PROF_PIPE_TENSOR_ACTIVE": 0.4}, namespace="n", pod=pod)}, 0.0)
         assert [device.pod for device in found.devices] == [pod]
+
+
+def test_an_exporter_that_was_upgraded_in_place_is_read_in_its_new_units() -> None:
+    fleet = DCGMFleet()
+    old = page({"DEV_GPU_UTIL_RATIO": 1}, Hostname="n", DCGM_FI_DRIVER_VERSION="580")
+    new = page({"DEV_GPU_UTIL_RATIO": 1}, Hostname=None, hostname="n", DCGM_FI_SYSTEM_DRIVER_VERSION="580")
+    assert fleet.round({"a": old}, 0.0).values[0, Metric.GPU_UTIL] == 0.01
+    assert fleet.round({"a": new}, 15.0).values[0, Metric.GPU_UTIL] == 1.0
+
+
+def test_a_body_of_known_shape_is_read_as_any_other() -> None:
+    fleet = DCGMFleet()
+    for value in ("0.1", "0.25", "NaN", "0.3_1", "x", "0.5 1700000000000", "0.75"):
+        text = page({"PROF_PIPE_TENSOR_ACTIVE": value, "DEV_GPU_TEMP": 40, "NOT_READ": value})
+        want = read_once(text, 0.0)
+        found = fleet.round({"target": text}, 0.0)
+        assert np.array_equal(
+            found.values[:, [0, Metric.TEMPERATURE]], want.values[:, [0, Metric.TEMPERATURE]], equal_nan=True
+        )
+        assert found.message == want.message

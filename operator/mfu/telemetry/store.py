@@ -66,7 +66,7 @@ class Store:
         return self._ring.write(rows, found, source, outranks=self._outranked(found.source))
 
     def add_progress(self, readings: Iterable[ProgressReading]) -> int:
-        """Add what pods reported; returns how many readings were new. A counter falls only where its process began anew."""
+        """Add what pods reported; returns how many were new. A counter falls only where its process began anew."""
         new = 0
         for reading in readings:
             key = (reading.namespace, reading.pod)

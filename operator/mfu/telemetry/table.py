@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mfu.observe.readings import Floats, GPUIdentity
+from mfu.telemetry.body_shape import Shape
 from mfu.telemetry.exposition import parse_labels, parse_value, whole_lines
 
 _MAX_LABEL_SETS = 8192
@@ -54,6 +55,7 @@ class Rows:
 class _Scanned:
     cells: list[int] = field(default_factory=list)
     numbers: list[float] = field(default_factory=list)
+    lines: list[int] = field(default_factory=list)
     stamps: dict[int, float] = field(default_factory=dict)
     malformed: int = 0
 
@@ -71,32 +73,52 @@ class TableText:
     _rows: dict[GPUIdentity, int] = field(default_factory=dict)
     _devices: tuple[GPUIdentity, ...] = ()
     _traits: int = 0
+    _shape: Shape | None = None
 
     def read(self, body: bytes) -> Rows:
         """Rows of one body. Lines that cannot be read are counted; a sample given twice with two values is dropped."""
         lines, truncated = whole_lines(body)
-        scanned, width = self._scan(lines), self.layout.width
-        if len(self._devices) != len(self._rows):
-            self._devices = tuple(self._rows)
-        values = np.full(len(self._rows) * width, np.nan)
+        known = None if self._shape is None or truncated else self._shape.read(lines)
+        if known is not None and self._shape is not None:
+            values = np.full(len(self._rows) * self.layout.width, np.nan)
+            values[self._shape.cells] = known
+            return Rows(self._devices, values.reshape(-1, self.layout.width), self._traits)
+        return self._read_slowly(lines, truncated)
+
+    def _read_slowly(self, lines: list[bytes], truncated: bool) -> Rows:
+        before = len(self._sets)
+        scanned = self._scan(lines)
+        if before and (len(self._sets) != before or not self._seen(scanned).all()):
+            # Labels changed: what the old ones gave away about the exporter's version may hold no longer.
+            self._forget()
+            scanned = self._scan(lines)
+        self._devices = tuple(self._rows)
+        values = np.full(len(self._rows) * self.layout.width, np.nan)
         index, numbers = np.array(scanned.cells, dtype=np.intp), np.array(scanned.numbers, dtype=np.float64)
         values[index] = numbers
         conflicting = _drop_conflicts(values, index, numbers)
-        seen = np.zeros(len(self._rows), dtype=bool)
-        seen[index // width] = True
-        table = values.reshape(-1, width)
+        table = values.reshape(-1, self.layout.width)
         rows = Rows(self._devices, table, self._traits, scanned.malformed, conflicting, truncated, scanned.stamps)
-        if seen.all():
-            return rows
-        self._forget()
-        return _only(rows, seen)
+        seen = self._seen(scanned)
+        if not seen.all():
+            self._forget()
+            return _only(rows, seen)
+        clean = not rows.problems and not rows.stamps
+        self._shape = Shape.of(lines, scanned.lines, index) if clean else None
+        return rows
+
+    def _seen(self, scanned: _Scanned) -> NDArray[np.bool_]:
+        """Per row: did the scan find a number for it?"""
+        seen = np.zeros(len(self._rows), dtype=bool)
+        seen[np.array(scanned.cells, dtype=np.intp) // self.layout.width] = True
+        return seen
 
     def _scan(self, lines: list[bytes]) -> _Scanned:
         """One pass. A line is first compared with what the last scrape had at its place: no label is hashed."""
         columns, width, order, found = self.layout.columns, self.layout.width, self._order, _Scanned()
-        cells, numbers = found.cells.append, found.numbers.append
+        cells, numbers, places = found.cells.append, found.numbers.append, found.lines.append
         head, start, column, place = b"\0", 0, None, 0
-        for line in lines:
+        for at, line in enumerate(lines):
             if not line.startswith(head):
                 start = line.find(b"{") + 1
                 head = line[:start] or b"\0"
@@ -115,14 +137,15 @@ class TableText:
                 found.malformed += row == _MALFORMED
                 continue
             try:
-                value = float(tail)
+                value: float | None = float(tail)
             except ValueError:
                 value = _slow_value(tail, row, found)
-            if b"_" in tail:
+            if value is None or b"_" in tail:
                 found.malformed += 1
                 continue
             cells(row * width + column)
             numbers(value)
+            places(at)
         return found
 
     def _remember(self, inside: bytes) -> int:
@@ -145,14 +168,14 @@ class TableText:
             held.clear()
         self._devices = ()
         self._traits = 0
+        self._shape = None
 
 
-def _slow_value(tail: bytes, row: int, found: _Scanned) -> float:
-    """A value that carries a timestamp; NaN, and counted, when it is no number at all."""
+def _slow_value(tail: bytes, row: int, found: _Scanned) -> float | None:
+    """A value that carries a timestamp; None when it is no number at all."""
     parsed = parse_value(tail)
     if parsed is None:
-        found.malformed += 1
-        return np.nan
+        return None
     value, stamp = parsed
     if stamp is not None:
         found.stamps[row] = min(stamp, found.stamps.get(row, stamp))
