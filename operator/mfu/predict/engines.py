@@ -24,7 +24,7 @@ class Engine:
     name: str
     fused_attention: bool = True
     native_attention: bool = True
-    """FlashAttention-3 or cuDNN on Hopper and Blackwell, not FlashAttention-2 or Triton (arXiv 2407.08608, figure 1)."""
+    """FlashAttention-3 or cuDNN on Hopper and Blackwell, not FlashAttention-2 or Triton (arXiv 2407.08608)."""
     sequence_parallel: bool = True
     tensor_overlap: float = 0.0
     data_overlap: float = 1.0

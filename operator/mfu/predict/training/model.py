@@ -20,7 +20,7 @@ from mfu.workload.flops import (
 from mfu.workload.parameters import Parameters, count
 
 
-@lru_cache(maxsize=16384)
+@lru_cache(maxsize=2048)
 def model_of(arch: Architecture, sequence_length: int, method: Method = Method.FULL) -> Model:
     """0-d arrays; `qkv` also carries what no other width holds (router, modulation, prediction layers), so that the
     products add up to the model FLOPs of the workload room."""

@@ -49,7 +49,7 @@ def predict_training(
     return corrected(found, correction_of(setup, placement, corrections))
 
 
-@lru_cache(maxsize=32768)
+@lru_cache(maxsize=16384)
 def _predicted(setup: Training, placement: Placement) -> Prediction | Refusal:
     wrong = refuse(setup, placement)
     if wrong is not None:
