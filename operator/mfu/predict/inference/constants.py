@@ -44,6 +44,8 @@ class Constants:
     pcie_reduce_seconds: float
     exchange_seconds: float
     """Latency of one dispatch or combine between attention groups."""
+    group_coupling: float
+    """Power of the attention groups that bring prompts at different steps; 0 where the scheduler aligns them."""
     link_share: float
     link_growth: float
     """Power by which the rate of collectives grows with the link's."""

@@ -32,7 +32,7 @@ from mfu.predict.types import (
     Tunable,
 )
 
-_CONCURRENCIES = np.unique(np.round(2.0 ** np.arange(0, 12.5, 0.5)))
+_CONCURRENCIES = np.unique(np.concatenate([2.0 ** np.arange(0, 13), 3 * 2.0 ** np.arange(0, 12)]))
 _NARROWER = (Precision.FP8, Precision.FP4)
 
 

@@ -100,7 +100,7 @@ def continuous(case: Case, constants: Constants) -> Served:
     prompt_tokens = batch * inputs / decodes
     chunk = np.minimum(np.maximum(prompt_tokens / groups, inputs), load.max_batch_tokens)
     each = prompt_tokens / (groups * chunk)
-    share = 1.0 - (1.0 - np.minimum(each, 1.0)) ** case.coupled
+    share = 1.0 - (1.0 - np.minimum(each, 1.0)) ** case.coupled**constants.group_coupling
     spread = np.minimum(each, 1.0) * groups / share
     per_stage = np.maximum(batch / stages, 1.0)
     plain = step_time(case, Step(per_stage, context), constants)
