@@ -80,9 +80,8 @@ def _tokens(training: Training) -> float:
 
 
 def _batch_speedup(case: Case, better: Prediction | None) -> float:
-    now = case.now_expected
-    if better is not None and now is not None and now.mfu > 0:
-        return max(1.0, better.mfu / now.mfu)
+    if better is not None:
+        return case.gain(better)
     time = step_time(case)
     return 1.0 if time is None else max(time.host, time.gpu) / max(time.products, 1e-9)
 

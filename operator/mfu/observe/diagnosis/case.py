@@ -103,6 +103,12 @@ class Case:
         """Speed-up that reaching what was expected would be; 1 where either is unknown."""
         return self.expected.mfu / self.mfu if self.expected is not None and self.mfu else 1.0
 
+    def gain(self, better: Prediction) -> float:
+        """Speed-up that a predicted setting promises, over what is predicted or seen now, whichever is faster."""
+        now = self.now_expected
+        known = [each for each in (None if now is None else now.mfu, self.mfu) if each]
+        return max(1.0, better.mfu / max(known)) if known else 1.0
+
     def allows(self, field: str) -> bool:
         """Where the planner was asked, that field must be among the changes it found within what the spec allows."""
         return self.attainable is None or any(field in each.field.lower() for each in self.attainable.changes)

@@ -47,7 +47,7 @@ def communication(case: Case) -> Finding | None:
     fabric, on_link = case.evidence.link_share
     lost = max(on_link, _spinning(case), _reported_wait(case) or 0.0)
     remedy = _remedy(case, fabric, lost) if lost >= LINK_SHARE else None
-    if remedy is None or remedy.speedup < 1 / (1 - LINK_SHARE / 2):
+    if remedy is None:
         return None
     traffic = case.evidence.nvlink if fabric == "NVLink" else case.evidence.pcie
     rate_text = f" at {traffic / 1e9:.0f} GB/s" if np.isfinite(traffic) else ""
@@ -92,7 +92,7 @@ def _spinning(case: Case) -> float:
 def _remedy(case: Case, fabric: str, lost: float) -> Remedy | None:
     """A faster fabric first, then a link that gives what was expected of it, then fewer exchanges."""
     found = (_faster_fabric(case, fabric, lost), _as_expected(case, lost), _fewer_exchanges(case))
-    worth = next((each for each in found if each is not None and each.speedup >= WORTH), None)
+    worth = next((each for each in found if each is not None and each.speedup >= 1 / (1 - LINK_SHARE)), None)
     if worth is not None:
         return worth
     return None if case.knows_expected else _unmodelled(case, fabric, lost)
@@ -108,10 +108,10 @@ def _faster_fabric(case: Case, fabric: str, lost: float) -> Remedy | None:
     better = case.predicted(placement=replace(case.placement, nvlink=True))
     mended = case.mfu * speedup
     if better is not None:
-        mended = mended ** (1 - MODEL_WEIGHT) * better.mfu**MODEL_WEIGHT
+        mended = max(case.mfu, mended ** (1 - MODEL_WEIGHT) * better.mfu**MODEL_WEIGHT)
     action = "put the GPUs in one NVLink domain, or switch peer-to-peer on: "
     action += f"{100 * mended:.0f} % MFU expected over NVLink"
-    return Remedy(mended / case.mfu, action, Explains.RUNTIME, Actor.PROVIDER, mended)
+    return Remedy(max(speedup, mended / case.mfu), action, Explains.RUNTIME, Actor.PROVIDER, mended)
 
 
 def _over_nvlink(case: Case, lost: float) -> float | None:
@@ -128,16 +128,16 @@ def _over_nvlink(case: Case, lost: float) -> float | None:
 
 def _fewer_exchanges(case: Case) -> Remedy | None:
     """A larger micro-batch of the data-parallel ranks: one exchange carries more work."""
-    training, now = case.training, case.now_expected
-    if training is None or training.parallelism.data < 2 or now is None:
+    training = case.training
+    if training is None or training.parallelism.data < 2:
         return None
     size, better = case.best_micro_batch()
-    if better is None or better.mfu < WORTH * now.mfu:
+    if better is None or case.gain(better) < WORTH:
         return None
     action = (
         f"exchange gradients less often: micro-batch {training.micro_batch_size} → {size}, or gradient accumulation"
     )
-    return Remedy(better.mfu / now.mfu, action, Explains.CONFIGURATION, Actor.TENANT, better.mfu)
+    return Remedy(case.gain(better), action, Explains.CONFIGURATION, Actor.TENANT, better.mfu)
 
 
 def _as_expected(case: Case, lost: float) -> Remedy | None:

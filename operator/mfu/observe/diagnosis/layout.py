@@ -59,6 +59,7 @@ def wrong_layout(case: Case) -> Finding | None:
     gain = 1.0
     for change in changes:
         gain *= 1 + max(0.0, change.gain)
+    gain = min(gain, case.gain(case.attainable.prediction))
     if gain < CLEARLY:
         return None
     text = ", ".join(f"{each.field} {each.before} → {each.after}" for each in changes)
