@@ -98,12 +98,20 @@ def condition(status: dict[str, Any], kind: str) -> dict[str, Any]:
     return next((each for each in status.get("conditions", []) if each["type"] == kind), {})
 
 
-def resource_versions(cluster: ClusterAccess, *kinds: str) -> dict[str, str]:
-    """resourceVersion of every object of these kinds in all namespaces."""
+def objects(cluster: ClusterAccess, *kinds: str) -> dict[str, Any]:
+    """Every object of these kinds in all namespaces, whole, by kind, namespace and name."""
     items = cluster.get(",".join(kinds), "-A")["items"]
     return {
-        f"{item['kind']}/{item['metadata'].get('namespace', '')}/{item['metadata']['name']}": item["metadata"][
-            "resourceVersion"
-        ]
-        for item in items
+        f"{item['kind']}/{item['metadata'].get('namespace', '')}/{item['metadata']['name']}": item for item in items
     }
+
+
+def changes(before: Any, after: Any, path: str = "") -> list[str]:
+    """Where two JSON values differ, one line a place."""
+    if isinstance(before, dict) and isinstance(after, dict):
+        keys = sorted(before.keys() | after.keys())
+        return [line for key in keys for line in changes(before.get(key), after.get(key), f"{path}.{key}")]
+    if isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
+        pairs = enumerate(zip(before, after, strict=True))
+        return [line for index, (old, new) in pairs for line in changes(old, new, f"{path}[{index}]")]
+    return [] if before == after else [f"{path}: {before!r} -> {after!r}"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from typing import Any
 
 import pytest
 
@@ -11,8 +12,9 @@ from e2e.cluster import ControlPlane, wait_until
 from e2e.stories.conftest import Stage
 from e2e.stories.programs import InstalledOperator
 from e2e.stories.resources import (
+    changes,
     fleet_report,
-    resource_versions,
+    objects,
     status_of,
     summary_says,
     training_job,
@@ -78,7 +80,7 @@ def test_nodes_that_vanished_while_the_watch_was_cut_are_gone_from_decisions(
     said = json.dumps([plane.get("modelworkload", "waiting", "-n", namespace), fleet_report(plane)])
     assert chosen not in said
     assert others[0] not in said
-    assert operator.metric("mfu_operator_objects", kind="nodes") == 3  # two, and the one without GPUs
+    assert operator.metric("mfu_operator_objects", kind="nodes") == 2
 
 
 def test_killed_and_restarted_with_inputs_frozen_it_writes_nothing(
@@ -96,7 +98,7 @@ def test_killed_and_restarted_with_inputs_frozen_it_writes_nothing(
 
     operator.pod.kill()
     _a_new_job_is_scheduled_and_goes(plane, namespace)
-    assert _versions(plane) == before
+    assert not changes(before, _objects(plane))
     operator.pod.start()
     operator.pod.wait_ready(within_seconds=90)
     operator.wait_for_cycles(1)
@@ -104,7 +106,7 @@ def test_killed_and_restarted_with_inputs_frozen_it_writes_nothing(
 
     assert operator.metric("mfu_operator_leader") == 1
     operator.wait_for_cycles(1)
-    assert _versions(plane) == before
+    assert not changes(before, _objects(plane))
 
 
 def test_killed_and_restarted_it_unsays_nothing(stage: Stage) -> None:
@@ -147,19 +149,17 @@ def _node_decided(plane: ControlPlane, namespace: str) -> str | None:
     return next((name for name in nodes if name in text), None)
 
 
-def _versions(plane: ControlPlane) -> dict[str, str]:
-    """Everything that the operator may write, and what it decides on."""
-    return resource_versions(
-        plane, "modelworkloads", "mfupolicies", "gpunodes", "fleetreports", "nodes", "pods", "jobs"
-    )
+def _objects(plane: ControlPlane) -> dict[str, Any]:
+    """Everything that the operator may write, and what it decides on; the resourceVersion of each is in it."""
+    return objects(plane, "modelworkloads", "mfupolicies", "gpunodes", "fleetreports", "nodes", "pods", "jobs")
 
 
-def _settled(plane: ControlPlane, operator: InstalledOperator) -> dict[str, str]:
-    """Versions once two further cycles have changed none of them."""
+def _settled(plane: ControlPlane, operator: InstalledOperator) -> dict[str, Any]:
+    """All objects once two further cycles have changed none of them."""
     while True:
-        seen = _versions(plane)
+        seen = _objects(plane)
         operator.wait_for_cycles(2)
-        if _versions(plane) == seen:
+        if _objects(plane) == seen:
             return seen
 
 
