@@ -1,4 +1,4 @@
-"""What a telemetry round of 40,000 GPUs costs: `python benchmarks/bench_telemetry.py [--write]`.
+"""What a telemetry round of 40,000 GPUs costs: `python benchmarks/bench_telemetry.py [--dry-run]`.
 
 Core-seconds are CPU time of the reading process, network included; the endpoints run in another process. Each figure is
 also given as a ratio to a fixed loop of pure Python, run before it on the same core, so that machines can be compared.
@@ -286,15 +286,15 @@ def machine() -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--write", action="store_true", help="write the table to benchmarks/telemetry.md")
+    parser.add_argument("--dry-run", action="store_true", help="leave benchmarks/telemetry.md alone")
     args = parser.parse_args()
     figures = run()
     text = (
         f"{table(figures)}\n\n{ROUNDS} rounds each on {machine()}. Reference: a pure Python loop of 2,000,000 steps.\n"
     )
     print(text)
-    if args.write:
-        REPORT.write_text(f"# Telemetry\n\nMade by `python benchmarks/bench_telemetry.py --write`.\n\n{text}")
+    if not args.dry_run:
+        REPORT.write_text(f"# Telemetry\n\nMade by `python benchmarks/bench_telemetry.py`.\n\n{text}")
     return 0 if all(each.within for each in figures) else 1
 
 

@@ -32,7 +32,7 @@ def cells(body: bytes, names: frozenset[bytes]) -> Cells:
 def _labels(text: bytes) -> dict[str, str] | None:
     labels: dict[str, str] = {}
     position = 0
-    while position < len(text):
+    while text[position:].strip():
         match = _LABEL.match(text, position)
         if match is None:
             return None

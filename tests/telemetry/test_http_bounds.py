@@ -155,3 +155,16 @@ async def test_progress_of_pods_that_answer(server: TestServer) -> None:
         ("good", 7.0, {Counter.TRAINED_TOKENS: 5})
     ]
     assert set(source.problems) == {"n/engine", "n/bad"}
+
+
+async def test_a_round_ends_in_time_and_what_it_left_out_comes_first(server: TestServer) -> None:
+    limits = Limits(deadline_seconds=5.0, round_seconds=0.2, concurrency=1)
+    targets = [Target("slow", str(server.make_url("/slow"))), Target("good", str(server.make_url("/dcgm")))]
+    source = DirectScrape(lambda: targets, limits=limits)
+    first = await source.read(0.0)
+    targets[0] = Target("slow", str(server.make_url("/dcgm")))
+    second = await source.read(15.0)
+    await source.close()
+    assert (first.state, first.devices) == (SourceState.UNREACHABLE, ())
+    assert second.state is SourceState.OK
+    assert source.problems == {}

@@ -57,6 +57,19 @@ class Adapter(Protocol):
 
 
 @dataclass(slots=True)
+class LeftOut:
+    """Targets that the last round did not reach in time: they come first in the next."""
+
+    names: frozenset[str] = frozenset()
+
+    def first(self, due: dict[str, str]) -> dict[str, str]:
+        return dict(sorted(due.items(), key=lambda item: item[0] not in self.names)) if self.names else due
+
+    def note(self, due: Mapping[str, str], answers: Mapping[str, object]) -> None:
+        self.names = frozenset(due.keys() - answers.keys())
+
+
+@dataclass(slots=True)
 class DirectScrape:
     """Exporters asked one by one. `targets` is called each round, so that new nodes are read without a restart."""
 
@@ -66,6 +79,7 @@ class DirectScrape:
     backoff: Backoff = field(default_factory=Backoff)
     problems: dict[str, str] = field(default_factory=dict)
     """Why a target gave nothing at its last attempt, by target name."""
+    _left_out: LeftOut = field(default_factory=LeftOut)
     _client: aiohttp.ClientSession | None = None
 
     async def read(self, now: float) -> GPURound:
@@ -73,7 +87,8 @@ class DirectScrape:
         self.backoff.keep_only(frozenset(targets))
         self.problems = {name: why for name, why in self.problems.items() if name in targets}
         due = {name: target.url for name, target in targets.items() if self.backoff.due(name, now)}
-        answers = await gather_bounded(self._session(), due, self.limits)
+        answers = await gather_bounded(self._session(), self._left_out.first(due), self.limits)
+        self._left_out.note(due, answers)
         bodies = {name: self._body(name, answers.get(name), now) for name in targets}
         nodes = {name: target.node for name, target in targets.items() if target.node}
         return self.adapter.round(bodies, now, nodes=nodes)
@@ -120,6 +135,7 @@ class ProgressScrape:
     backoff: Backoff = field(default_factory=Backoff)
     problems: dict[str, str] = field(default_factory=dict)
     """Why a pod gave nothing at its last attempt, by "namespace/pod"."""
+    _left_out: LeftOut = field(default_factory=LeftOut)
     _client: aiohttp.ClientSession | None = None
 
     async def read(self, now: float) -> tuple[ProgressReading, ...]:
@@ -127,7 +143,8 @@ class ProgressScrape:
         self.backoff.keep_only(frozenset(endpoints))
         self.problems = {name: why for name, why in self.problems.items() if name in endpoints}
         due = {name: endpoint.url for name, endpoint in endpoints.items() if self.backoff.due(name, now)}
-        answers = await gather_bounded(self._session(), due, self.limits)
+        answers = await gather_bounded(self._session(), self._left_out.first(due), self.limits)
+        self._left_out.note(due, answers)
         readings = (self._reading(endpoints[name], answer, now) for name, answer in answers.items())
         return tuple(reading for reading in readings if reading is not None)
 
