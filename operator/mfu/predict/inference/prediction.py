@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 from mfu.hardware.catalog import device_peak
 from mfu.predict.inference.build import case_of
@@ -32,11 +33,21 @@ def predict_inference(
 
     A setup whose weights do not fit still gets its rates, with `memory.fits` False and the change that would fit.
     """
-    constants = constants or load()
+    correction = correction_of(setup, placement, corrections)
+    if constants is None:
+        return predicted(setup, placement, correction, speculation)
     case = case_of(setup, placement, constants, speculation)
-    if isinstance(case, Refusal):
-        return case
-    return prediction_of(setup, placement, case, constants, correction_of(setup, placement, corrections))
+    return case if isinstance(case, Refusal) else prediction_of(setup, placement, case, constants, correction)
+
+
+@lru_cache(maxsize=32768)
+def predicted(
+    setup: Inference, placement: Placement, correction: Correction, speculation: Speculation | None = None
+) -> Prediction | Refusal:
+    """The prediction by the shipped constants, kept by what it depends on: a cycle asks for the same ones again."""
+    constants = load()
+    case = case_of(setup, placement, constants, speculation)
+    return case if isinstance(case, Refusal) else prediction_of(setup, placement, case, constants, correction)
 
 
 def served_of(setup: Inference, case: Case, constants: Constants) -> Served:
@@ -63,7 +74,7 @@ def prediction_of(
     scale = scale_of(served)
     spread = math.exp(_BAND_DEVIATIONS * math.hypot(constants.relative_error, correction.relative_sd))
     value = mbu if scale is Scale.MBU else mfu
-    seconds = float(served.step_seconds)
+    seconds = float(served.step_seconds) / correction.factor
     return Prediction(
         mfu=mfu,
         reference_mfu=tokens * flops / float(case.chip.peak_16bit),
@@ -72,11 +83,11 @@ def prediction_of(
         scale=scale,
         low=value / spread,
         high=min(value * spread, 1.0),
-        step_seconds=seconds / correction.factor,
+        step_seconds=seconds,
         tokens_per_s_per_gpu=tokens,
         input_tokens_per_s_per_gpu=inputs or None,
         flops_per_token=flops,
-        waterfall=losses(case, served, mfu, peak, constants),
+        waterfall=losses(case, served, constants, mfu=mfu, peak=peak, seconds=seconds),
         memory=memory_of(setup, placement, case, constants),
         bound=bound_of(served),
         ttft_seconds=float(served.ttft_seconds) / correction.factor or None,

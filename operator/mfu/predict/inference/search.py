@@ -12,10 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mfu.hardware.types import BYTES_PER_VALUE, Precision
-from mfu.predict.inference.build import case_of
 from mfu.predict.inference.candidates import Floats, Scores, score
-from mfu.predict.inference.constants import load
-from mfu.predict.inference.prediction import prediction_of
+from mfu.predict.inference.prediction import predicted
 from mfu.predict.learnkeys import correction_of
 from mfu.predict.types import (
     Attainable,
@@ -50,11 +48,11 @@ def attainable_inference(
 def _attainable(
     setup: Inference, placement: Placement, tunable: frozenset[Tunable], correction: Correction
 ) -> Attainable | Refusal:
-    declared = _predict(setup, placement, correction)
+    declared = predicted(setup, placement, correction)
     if isinstance(declared, Refusal):
         return declared
     best = _search(setup, placement, tunable)
-    found = _predict(best, placement, correction)
+    found = predicted(best, placement, correction)
     if isinstance(found, Refusal) or found.tokens_per_s_per_gpu <= declared.tokens_per_s_per_gpu:
         return Attainable(declared, setup)
     return Attainable(found, best, _changes(setup, best, placement, correction))
@@ -131,9 +129,9 @@ def _changes(setup: Inference, best: Inference, placement: Placement, correction
     """One field at a time, the one that brings most first; gains are shares of the declared tokens/s."""
     remaining = {name for name in ("precisions", "parallelism", "concurrency") if _differs(setup, best, name)}
     current, changes = setup, []
-    base = before = _predict(setup, placement, correction)
+    base = before = predicted(setup, placement, correction)
     while remaining and not isinstance(base, Refusal) and not isinstance(before, Refusal):
-        trials = {name: _predict(_take(current, best, name), placement, correction) for name in sorted(remaining)}
+        trials = {name: predicted(_take(current, best, name), placement, correction) for name in sorted(remaining)}
         name = max(trials, key=lambda each: _rate(trials[each]))
         after = trials[name]
         if isinstance(after, Refusal):
@@ -182,11 +180,3 @@ def _take(setup: Inference, best: Inference, name: str) -> Inference:
     if name == "parallelism":
         return replace(setup, parallelism=best.parallelism)
     return replace(setup, concurrency=best.concurrency)
-
-
-def _predict(setup: Inference, placement: Placement, correction: Correction) -> Prediction | Refusal:
-    constants = load()
-    case = case_of(setup, placement, constants)
-    if isinstance(case, Refusal):
-        return case
-    return prediction_of(setup, placement, case, constants, correction)

@@ -11,11 +11,14 @@ from mfu.predict.types import Loss
 WEIGHT_READS = "weight reads"
 """Matrix products that wait for weights because the step holds too few tokens."""
 CACHE_READS = "KV-cache reads"
+"""Decode attention, less its own arithmetic where that is more than the matrix products leave unexplained."""
 
 
-def losses(case: Case, served: Served, mfu: float, peak: float, constants: Constants) -> tuple[Loss, ...]:
-    """Every loss of one step; `mfu` + Σ fractions = 1. `peak` is the FLOP/s that MFU is counted against."""
-    step, seconds = served.step, float(served.step_seconds)
+def losses(
+    case: Case, served: Served, constants: Constants, *, mfu: float, peak: float, seconds: float
+) -> tuple[Loss, ...]:
+    """Every loss of one step of `seconds`; `mfu` + Σ fractions = 1. `peak` is what MFU is counted against, in FLOP/s."""
+    step = served.step
     attention_rate = float(case.chip.peak_16bit * constants.prefill_attention * case.chip.ceiling)
     spent = {
         Term.ATTENTION: float(step.prefill_attention) * (1 - min(1.0, attention_rate / peak)),
@@ -29,9 +32,11 @@ def losses(case: Case, served: Served, mfu: float, peak: float, constants: Const
         Term.HOST: float(step.launch + step.host),
         Term.SOFTWARE_STACK: seconds - float(step.total),
     }
+    rest = (1.0 - mfu) * seconds - sum(spent.values())
+    spent[CACHE_READS] += min(rest, 0.0)
     named = [Loss(str(name), value / seconds, value) for name, value in spent.items() if value]
-    rest = 1.0 - mfu - sum(each.fraction for each in named)
-    return (Loss(str(Term.KERNEL_CEILING), rest, rest * seconds), *named)
+    ceiling = 1.0 - mfu - sum(each.fraction for each in named)
+    return (Loss(str(Term.KERNEL_CEILING), ceiling, ceiling * seconds), *named)
 
 
 def bound_of(served: Served) -> Bound:
