@@ -184,6 +184,10 @@ def test_small_batch_counts_its_gain_in_points_and_memory() -> None:
     assert "GiB, fits" in found.findings[0].action
 
 
+def test_batches_that_come_in_over_pcie_are_no_collective() -> None:
+    assert judge(table(PCIE_RX=25e9, PCIE_TX=0.2e9)).cause is Cause.NONE
+
+
 def test_slow_fabric_is_the_provider_s_and_names_the_collective() -> None:
     changes = {"SM_ACTIVE": 0.31, "TENSOR_ACTIVE": 0.142, "DRAM_ACTIVE": 0.116, "SM_CLOCK": 1980e6, "POWER": 365.0}
     values = table(PCIE_TX=30e9, PCIE_RX=26e9, FB_USED=21e9, **changes)

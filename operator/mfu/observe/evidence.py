@@ -78,11 +78,16 @@ class Evidence:
         return float(np.fmax(self.overall[Metric.PCIE_RX], self.overall[Metric.PCIE_TX]))
 
     @property
+    def pcie_both_ways(self) -> float:
+        """Quieter direction: collectives send as much as they receive, batches only come in."""
+        return float(np.minimum(self.overall[Metric.PCIE_RX], self.overall[Metric.PCIE_TX]))
+
+    @property
     def link_share(self) -> tuple[str, float]:
         """Fabric that is busiest and the share of time its traffic takes at the rate collectives reach on it."""
         shares = {
             "NVLink": _ratio(self.nvlink, self.nvlink_bytes_per_s, NVLINK_YIELD),
-            "PCIe": _ratio(self.pcie, self.pcie_bytes_per_s, PCIE_YIELD),
+            "PCIe": _ratio(self.pcie_both_ways, self.pcie_bytes_per_s, PCIE_YIELD),
         }
         fabric = max(shares, key=lambda name: shares[name])
         return fabric, min(1.0, shares[fabric])
