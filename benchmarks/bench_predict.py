@@ -111,7 +111,7 @@ def many_workloads() -> float:
     """10,000 workloads of 50 kinds, as a cluster has them: each kind is searched once."""
     setup, placement = job()
     best_setup.cache_clear()
-    kinds = [replace(setup, global_batch_size=1024, total_tokens=float(kind)) for kind in range(50)]
+    kinds = [replace(setup, global_batch_size=1024 + 128 * kind) for kind in range(50)]
     return timed(lambda: [attainable(kinds[index % len(kinds)], placement, SAFE) for index in range(WORKLOADS)])
 
 

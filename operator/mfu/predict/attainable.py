@@ -13,7 +13,7 @@ from mfu.predict.arrays import Layout
 from mfu.predict.constants import shipped
 from mfu.predict.layouts import MODES, SHARDINGS, Limits, Ranked, Space, evaluate, table
 from mfu.predict.training.case import case_of, state_bytes
-from mfu.predict.training.predict import predict_training
+from mfu.predict.training.predict import predict_training, what_matters
 from mfu.predict.types import (
     Attainable,
     Change,
@@ -68,7 +68,7 @@ def attainable_training(
     declared = predict_training(setup, placement, corrections)
     if isinstance(declared, Refusal):
         return declared
-    best = best_setup(setup, placement, tunable)
+    best = replace(best_setup(what_matters(setup), placement, tunable), total_tokens=setup.total_tokens)
     reached = predict_training(best, placement, corrections)
     if isinstance(reached, Refusal) or reached.tokens_per_s_per_gpu <= declared.tokens_per_s_per_gpu * (1 + _WORTH):
         return Attainable(declared, setup)

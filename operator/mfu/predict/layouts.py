@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,6 +67,7 @@ class Ranked:
         return int(np.argmin(np.where(self.fits, self.ranking_seconds, np.inf)))
 
 
+@lru_cache(maxsize=1024)
 def cuts(limits: Limits) -> tuple[Parallelism, ...]:
     """All parallelisms: tensor within a node (twice a node at most), pipeline over whole layers, context for long
     sequences, experts over the ranks that hold the same layers."""
@@ -107,7 +109,10 @@ def _virtuals(limits: Limits, pipeline: int) -> list[int]:
 
 
 def _powers(experts: int) -> list[int]:
-    return [each for each in range(1, experts + 1) if experts % each == 0] if experts else [1]
+    """Powers of two that divide the experts: groups of other sizes fit no node."""
+    if not experts:
+        return [1]
+    return [each for each in (1, *(2**power for power in range(1, 9))) if experts % each == 0]
 
 
 def _divisors_of(number: int, among: tuple[int, ...]) -> list[int]:

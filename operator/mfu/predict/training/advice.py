@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from mfu.predict.arrays import Case
+from mfu.predict.arrays import Case, stack
 from mfu.predict.constants import Constants
 from mfu.predict.memory import training_memory
 
@@ -16,10 +16,14 @@ _STEPS = 7
 def memory_advice(case: Case, c: Constants) -> str | None:
     """First of these that fits: smaller micro-batch, selective then full recomputation, sharded weights, wider tensor
     or pipeline cut; None where none alone is enough."""
-    for text, changed in _candidates(case):
-        if float(training_memory(changed, c).total) <= float(case.machine.memory):
-            return text
-    return None
+    found = _candidates(case)
+    rows = replace(
+        case,
+        layout=stack([changed.layout for _, changed in found]),
+        machine=replace(case.machine, gpus=np.array([float(changed.machine.gpus) for _, changed in found])),
+    )
+    fits = training_memory(rows, c).total <= case.machine.memory
+    return found[int(np.argmax(fits))][0] if bool(np.any(fits)) else None
 
 
 def _candidates(case: Case) -> list[tuple[str, Case]]:

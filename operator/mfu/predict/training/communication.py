@@ -106,7 +106,10 @@ def data_seconds(case: Case, c: Constants, micro_batch_seconds: Array, batches: 
 
 
 def _data_rings(case: Case, c: Constants) -> tuple[Array, Array]:
-    """Seconds to (gather weights, reduce gradients) of one GPU's parameters, experts in their own smaller groups."""
+    """Seconds to (gather weights, reduce gradients) of one GPU's parameters, experts in their own smaller groups.
+
+    HSDP reduces each shard of the gradients once more, among the groups that hold copies of it.
+    """
     layout, machine, stack = case.layout, case.machine, case.stack
     dense, experts = (part * case.model.trained_fraction for part in local_parameters(case))
     replicas, expert_replicas = shard_sizes(case)
@@ -117,5 +120,9 @@ def _data_rings(case: Case, c: Constants) -> tuple[Array, Array]:
     weights = half_ring_seconds(machine, c, inner, dense * weight_bytes)
     weights = weights + half_ring_seconds(machine, c, outer, experts * weight_bytes) * (experts > 0)
     gradients = half_ring_seconds(machine, c, inner, dense * stack.gradient_bytes)
+    copies = np.where(layout.zero == 3.0, replicas / np.maximum(size, 1.0), 1.0)
+    between = group(machine, copies, layout.tensor * size)
+    part = dense * stack.gradient_bytes / np.maximum(size, 1.0)
+    gradients = gradients + 2.0 * half_ring_seconds(machine, c, between, part)
     gradients = gradients + half_ring_seconds(machine, c, outer, experts * stack.gradient_bytes) * (experts > 0)
     return weights, gradients

@@ -43,10 +43,15 @@ def predict_training(
     setup: Training, placement: Placement, corrections: Corrections | None = None
 ) -> Prediction | Refusal:
     """What the job should reach, or why no number can be given. A job that does not fit still gets its number."""
-    found = _predicted(setup, placement)
+    found = _predicted(what_matters(setup), placement)
     if isinstance(found, Refusal):
         return found
     return corrected(found, correction_of(setup, placement, corrections))
+
+
+def what_matters(setup: Training) -> Training:
+    """The setup without what its speed does not depend on, so that like jobs share one cached answer."""
+    return setup if setup.total_tokens is None else replace(setup, total_tokens=None)
 
 
 @lru_cache(maxsize=16384)
