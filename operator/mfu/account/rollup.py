@@ -69,52 +69,93 @@ class FleetFigures:
 Floats = NDArray[np.float64]
 
 
+Indices = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Groups:
+    """Which group each row belongs to: an index into `names`, -1 for none (idle GPUs have no namespace)."""
+
+    names: tuple[str, ...]
+    index: Indices
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows as columns. NaN is unknown; `price` is per hour for all of a row's GPUs, as `peak` is."""
+
+    gpus: Floats
+    peak: Floats
+    price: Floats
+    nodes: Groups
+    namespaces: Groups
+    products: Groups
+
+    def __len__(self) -> int:
+        return len(self.gpus)
+
+
 @dataclass(frozen=True, slots=True)
 class _Columns:
     gpus: Floats
     peak: Floats
     work: Floats
     price: Floats
-    knowledge: NDArray[np.int64]
+    knowledge: Indices
 
 
 def roll_up(rows: Sequence[Row]) -> FleetFigures:
     """All groups at once; linear in the rows. An empty fleet has no figures."""
-    if not rows:
-        return FleetFigures()
-    columns = _columns(rows)
-    whole = _figures(columns, np.zeros(len(rows), dtype=np.int64), 1)[0]
-    return FleetFigures(
-        fleet=whole,
-        nodes=_by(columns, [row.node for row in rows]),
-        namespaces=_by(columns, [row.namespace for row in rows]),
-        products=_by(columns, [row.product for row in rows]),
+    mfu = np.array([_or_nan(row.reference_mfu) for row in rows], dtype=float)
+    knowledge = np.array([row.knowledge for row in rows], dtype=np.int64)
+    return roll_up_table(table_of(rows), mfu, knowledge)
+
+
+def table_of(rows: Sequence[Row]) -> Table:
+    return Table(
+        gpus=np.array([row.gpus for row in rows], dtype=float),
+        peak=np.array([_or_nan(row.peak_flops_per_s) for row in rows], dtype=float),
+        price=np.array([_or_nan(row.price_per_hour) for row in rows], dtype=float),
+        nodes=grouped([row.node for row in rows]),
+        namespaces=grouped([row.namespace for row in rows]),
+        products=grouped([row.product for row in rows]),
     )
 
 
-def _columns(rows: Sequence[Row]) -> _Columns:
-    peak = np.array([np.nan if row.peak_flops_per_s is None else row.peak_flops_per_s for row in rows])
-    mfu = np.array([np.nan if row.reference_mfu is None else row.reference_mfu for row in rows])
-    knowledge = np.array([row.knowledge for row in rows], dtype=np.int64)
-    idle = knowledge == Knowledge.IDLE
-    work = np.where(idle, 0.0, peak * mfu)
+def grouped(labels: Sequence[str | None]) -> Groups:
+    """Groups in the order of their names."""
+    names = tuple(sorted({label for label in labels if label is not None}))
+    number = {name: index for index, name in enumerate(names)}
+    return Groups(names, np.array([-1 if label is None else number[label] for label in labels], dtype=np.int64))
+
+
+def roll_up_table(table: Table, mfu: Floats, knowledge: Indices) -> FleetFigures:
+    """`mfu` is each row's reference MFU, NaN where unknown."""
+    if not len(table):
+        return FleetFigures()
+    work = np.where(knowledge == Knowledge.IDLE, 0.0, table.peak * mfu)
     # A product without a known peak, or a reading that came to nothing, is unknown whatever its state claims.
-    unknown = np.isnan(work) | np.isnan(peak)
-    knowledge = np.where(unknown, Knowledge.UNKNOWN, knowledge)
-    price = np.array([np.nan if row.price_per_hour is None else row.price_per_hour for row in rows])
-    return _Columns(np.array([row.gpus for row in rows], dtype=float), peak, work, price, knowledge)
+    unknown = np.isnan(work) | np.isnan(table.peak)
+    columns = _Columns(table.gpus, table.peak, work, table.price, np.where(unknown, Knowledge.UNKNOWN, knowledge))
+    whole = Groups(("fleet",), np.zeros(len(table), dtype=np.int64))
+    return FleetFigures(
+        fleet=_by(columns, whole)["fleet"],
+        nodes=_by(columns, table.nodes),
+        namespaces=_by(columns, table.namespaces),
+        products=_by(columns, table.products),
+    )
 
 
-def _by(columns: _Columns, labels: Sequence[str | None]) -> dict[str, Figure]:
-    """Groups by label; rows without one (idle GPUs have no namespace) are left out."""
-    keep = np.array([label is not None for label in labels])
-    if not keep.any():
-        return {}
-    names, index = np.unique(np.array([label for label in labels if label is not None]), return_inverse=True)
+def _by(columns: _Columns, groups: Groups) -> dict[str, Figure]:
+    keep = groups.index >= 0
     part = _Columns(
         columns.gpus[keep], columns.peak[keep], columns.work[keep], columns.price[keep], columns.knowledge[keep]
     )
-    return dict(zip(map(str, names), _figures(part, index, len(names)), strict=True))
+    return dict(zip(groups.names, _figures(part, groups.index[keep], len(groups.names)), strict=True))
+
+
+def _or_nan(value: float | None) -> float:
+    return np.nan if value is None else value
 
 
 def _figures(columns: _Columns, index: NDArray[np.int64], groups: int) -> list[Figure]:
@@ -136,22 +177,24 @@ def _figures(columns: _Columns, index: NDArray[np.int64], groups: int) -> list[F
     cost = total(columns.price, ~np.isnan(columns.price))
     has_price = np.bincount(index[~np.isnan(columns.price)], minlength=groups) > 0
     idle_cost = total(columns.price, idle & ~np.isnan(columns.price))
-    return [
-        Figure(
-            gpus=float(gpus[i]),
-            allocated_gpus=float(gpus[i] * (1 - share[Knowledge.IDLE][i])),
-            mfu=mfu[i],
-            allocated_mfu=allocated[i],
-            price_weighted_mfu=weighted[i],
-            measured=float(share[Knowledge.PROGRESS][i]),
-            estimated=float(share[Knowledge.COUNTERS][i]),
-            idle=float(share[Knowledge.IDLE][i]),
-            unknown=float(share[Knowledge.UNKNOWN][i]),
-            cost_per_hour=float(cost[i]) if has_price[i] else None,
-            idle_cost_per_hour=float(idle_cost[i]) if has_price[i] else None,
+    return list(
+        map(
+            Figure,
+            gpus.tolist(),
+            (gpus * (1 - share[Knowledge.IDLE])).tolist(),
+            mfu,
+            allocated,
+            weighted,
+            *(share[kind].tolist() for kind in (Knowledge.PROGRESS, Knowledge.COUNTERS, Knowledge.IDLE)),
+            share[Knowledge.UNKNOWN].tolist(),
+            _where(cost, has_price),
+            _where(idle_cost, has_price),
         )
-        for i in range(groups)
-    ]
+    )
+
+
+def _where(values: Floats, known: NDArray[np.bool_]) -> list[float | None]:
+    return [value if there else None for value, there in zip(values.tolist(), known.tolist(), strict=True)]
 
 
 def _ratio(numerator: Floats, denominator: Floats) -> list[float | None]:

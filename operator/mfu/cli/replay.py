@@ -11,6 +11,7 @@ from mfu.cli.explanation import explain
 from mfu.cli.output import add_output, print_json, print_table
 from mfu.cli.workloads import COLUMNS, row
 from mfu.engine.evaluate import evaluate
+from mfu.engine.packed import plain
 from mfu.engine.plan import Plan
 from mfu.engine.saved import BadSnapshot, load
 from mfu.engine.snapshot import Snapshot
@@ -37,7 +38,8 @@ def run(args: argparse.Namespace) -> int:
         print_json({"workloads": [_document(each) for each in plan.workloads], "fleet": plan.report})
         return 0
     modes = {view.key: str(view.spec.mode) if view.spec else "Unknown" for view in snapshot.workloads}
-    print_table(COLUMNS, [row(each.namespace, each.name, modes[each.key], each.status) for each in plan.workloads])
+    rows = [row(each.namespace, each.name, modes[each.key], plain(each.status)) for each in plan.workloads]
+    print_table(COLUMNS, rows)
     return 0
 
 
@@ -46,9 +48,10 @@ def _explain(plan: Plan, snapshot: Snapshot, key: str) -> int:
     if found is None:
         known = ", ".join(sorted(each.key for each in plan.workloads)) or "none"
         raise UsageError(f"--explain {key}: no such workload in the snapshot; it has {known}")
-    explain(found.namespace, found.name, found.status)
+    explain(found.namespace, found.name, plain(found.status))
     return 0
 
 
 def _document(plan: Any) -> dict[str, Any]:
-    return {"namespace": plan.namespace, "name": plan.name, "status": plan.status, "annotations": plan.annotations}
+    status = plain(plan.status)
+    return {"namespace": plan.namespace, "name": plan.name, "status": status, "annotations": plan.annotations}

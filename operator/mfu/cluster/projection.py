@@ -14,6 +14,7 @@ from mfu.api.names import GROUP, PAUSED_ANNOTATION, WORKLOAD_LABEL
 from mfu.cluster.client import JSON
 from mfu.decide.types import NodeView
 from mfu.engine.notes import ANNOTATIONS
+from mfu.engine.packed import Packed
 from mfu.engine.snapshot import PodView, PolicyView, WorkloadView
 from mfu.hardware.catalog import load
 from mfu.hardware.types import Device
@@ -60,7 +61,7 @@ def workload_view(item: JSON, before: WorkloadView | None = None) -> WorkloadVie
         spec=spec,
         invalid=invalid,
         paused=annotations.get(PAUSED_ANNOTATION) == "true",
-        status=item.get("status") or {},
+        status=Packed(item.get("status") or {}),
         annotations=_ours(annotations),
     )
 

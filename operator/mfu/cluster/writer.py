@@ -15,6 +15,7 @@ from mfu.api.names import ANNOTATION_FIELD_MANAGER, FIELD_MANAGER
 from mfu.cluster.client import JSON, ApiError, KubeClient, Unreachable
 from mfu.cluster.pacing import Attempts, Pace
 from mfu.cluster.resources import EVENTS, FLEETREPORTS, MFUPOLICIES, MODELWORKLOADS, Resource
+from mfu.engine.packed import plain
 from mfu.engine.plan import Event, Plan, WorkloadPlan
 from mfu.engine.stable import differs
 
@@ -67,20 +68,21 @@ class Writer:
     per_second: float = WRITES_PER_SECOND
     per_cycle: int = WRITES_PER_CYCLE
     _attempts: Attempts = field(default_factory=Attempts)
-    _compared: dict[str, tuple[Any, Any]] = field(default_factory=dict)
-    """By uid: two statuses that were found to say the same, so that they need no second look."""
 
     async def apply(self, plan: Plan, current: Mapping[str, Mapping[str, Any]], report: Mapping[str, Any]) -> None:
         """`current` maps "namespace/name" of workloads and "policy/name" to what the cluster holds now."""
-        wanted = [*self._report_writes(plan, report), *self._policy_writes(plan, current)]
-        wanted += self._workload_writes(plan, current)
-        due = self._due(wanted)
+        due = self._due(self.wanted(plan, current, report))
         self.counts.deferred = max(0, len(due) - self.per_cycle)
         gate, pace = asyncio.Semaphore(IN_FLIGHT), Pace(self.per_second)
         done = await asyncio.gather(*(self._write(each, gate, pace) for each in due[: self.per_cycle]))
         failed = {write.body["metadata"].get("uid") for write, good in zip(due, done, strict=False) if not good}
         told = [(each, event) for each in plan.workloads if each.uid not in failed for event in each.events]
         await asyncio.gather(*(self._emit(each, event, gate, pace) for each, event in told))
+
+    def wanted(self, plan: Plan, current: Mapping[str, Mapping[str, Any]], report: Mapping[str, Any]) -> list[Write]:
+        """Everything that differs, whether or not its time has come."""
+        few = [*self._report_writes(plan, report), *self._policy_writes(plan, current)]
+        return few + self._workload_writes(plan, current)
 
     def _due(self, wanted: list[Write]) -> list[Write]:
         now = asyncio.get_running_loop().time()
@@ -98,22 +100,13 @@ class Writer:
             if seen is None:
                 continue
             metadata = {"namespace": each.namespace, "name": each.name, "uid": each.uid}
-            if self._news(each, seen.get("status", {})):
-                body = _body(MODELWORKLOADS, metadata, status=dict(each.status))
+            if _news(seen.get("status", {}), each.status):
+                body = _body(MODELWORKLOADS, metadata, status=plain(each.status))
                 writes.append(Write(MODELWORKLOADS, body, "status", FIELD_MANAGER))
             if seen.get("annotations", {}) != each.annotations:
                 body = _body(MODELWORKLOADS, {**metadata, "annotations": dict(each.annotations)})
                 writes.append(Write(MODELWORKLOADS, body, None, ANNOTATION_FIELD_MANAGER))
         return writes
-
-    def _news(self, plan: WorkloadPlan, seen: Any) -> bool:
-        known = self._compared.get(plan.uid)
-        if known is not None and known[0] is seen and known[1] is plan.status:
-            return False
-        if differs(seen, plan.status):
-            return True
-        self._compared[plan.uid] = (seen, plan.status)
-        return False
 
     def _policy_writes(self, plan: Plan, current: Mapping[str, Mapping[str, Any]]) -> list[Write]:
         writes = []
@@ -167,6 +160,10 @@ class Writer:
                 self.counts.events += 1
             except (ApiError, Unreachable) as error:
                 log.info("event object=%s reason=%s error=%s", plan.key, event.reason, error)
+
+
+def _news(seen: Mapping[str, Any], said: Mapping[str, Any]) -> bool:
+    return seen != said and differs(plain(seen), plain(said))
 
 
 def _body(resource: Resource, metadata: JSON, **parts: Any) -> JSON:

@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Final
 
 from mfu.cluster.state import ClusterState, Past
 from mfu.cluster.writer import Writer
@@ -19,6 +20,9 @@ from mfu.engine.snapshot import Snapshot
 from mfu.predict.types import Corrections
 
 log = logging.getLogger(__name__)
+
+ROUND_SECONDS: Final = 120.0
+"""A fleet too large for one cycle is judged whole within this time, as far as the core allows."""
 
 
 class Trigger:
@@ -96,12 +100,12 @@ class Loop:
             snapshot = self.state.snapshot(self.past, self.corrections, now, self.before)
         with self.metrics.cycle_seconds.labels("evaluate").time():
             plan = await asyncio.to_thread(evaluate, snapshot, now)
+        # Before writing: a write that fails badly must not make the next cycle tell its events again.
+        self.plan, self.snapshot = plan, snapshot
+        self.corrections, self.before = plan.corrections, plan.handover
         if not self.dry_run:
             with self.metrics.cycle_seconds.labels("write").time():
                 await self.writer.apply(plan, self.state.current(), snapshot.report)
-        self.plan, self.snapshot = plan, snapshot
-        self.corrections = plan.corrections
-        self.before = plan.handover
         self.finished_at = asyncio.get_running_loop().time()
         self._report(plan)
         self._go_on(plan, now)
@@ -109,7 +113,7 @@ class Loop:
 
     def _go_on(self, plan: Plan, now: float) -> None:
         """Is there work left that a cycle leaves to the next?"""
-        behind = self.state.waiting(self.before, now - self.settings.resync_seconds)
+        behind = self.state.waiting(self.before, now - ROUND_SECONDS)
         self.metrics.behind.set(behind)
         if behind or (self.writer.counts.deferred and not self.dry_run):
             self.trigger.mark()

@@ -72,6 +72,9 @@ FIGURES = (
 )
 
 
+_TYPES = frozenset(str(kind) for kind in ConditionType)
+
+
 class PlanCollector(Collector):
     """Renders the newest plan; what is unknown is absent, never 0."""
 
@@ -145,10 +148,10 @@ def _causes(plans: Sequence[WorkloadPlan]) -> Iterator[GaugeMetricFamily]:
     yield _family(
         CONDITION,
         (
-            ((plan.namespace, plan.name, each["type"]), known.get(each["status"]))
+            ((plan.namespace, plan.name, kind), known.get(state))
             for plan in plans
-            for each in plan.status.get("conditions") or ()
-            if each["type"] in set(ConditionType)
+            for kind, state in plan.conditions
+            if kind in _TYPES
         ),
     )
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from mfu.account.rollup import roll_up
 from mfu.decide.rooms import rooms_of
 from mfu.engine import fleet
 from mfu.engine.calibration import calibration_rows
+from mfu.engine.ground import Grounds
 from mfu.engine.match import assign
+from mfu.engine.packed import Packed, packed, plain
 from mfu.engine.plan import Plan, WorkloadPlan
 from mfu.engine.policies import InForce, in_force
 from mfu.engine.report import report
 from mfu.engine.snapshot import Assignment, Snapshot, WorkloadView
+from mfu.engine.stable import differs
 from mfu.engine.where import products_of
 from mfu.engine.workload import Surroundings, broken, plan_workload, unsaid
 from mfu.predict.learn import learn
@@ -36,8 +38,8 @@ def evaluate(snapshot: Snapshot, now: float) -> Plan:
     )
     plans = tuple(_workload(view, snapshot, claims, force, around) for view in snapshot.workloads)
     # 3. Add it up.
-    rows = fleet.rows(around.nodes, claims, plans, snapshot.fleet, force.by_namespace, force.cluster)
-    figures = roll_up(rows)
+    ground = fleet.ground(Grounds(claims, snapshot.nodes, force.by_namespace, force.cluster), snapshot.before)
+    figures = fleet.figures(ground, plans, snapshot.fleet, around.nodes)
     products = {node.name: node.device.gpu.api_name for node in snapshot.nodes if node.device}
     # 4. What was learned.
     corrections = snapshot.corrections
@@ -46,7 +48,7 @@ def evaluate(snapshot: Snapshot, now: float) -> Plan:
     told = report(figures, plans, products, force.cluster.currency, now)
     if told:
         told["calibration"] = calibration_rows(corrections)
-    return Plan(plans, force.plans, figures, told, corrections, force.accepted)
+    return Plan(plans, force.plans, figures, told, corrections, force.accepted, ground)
 
 
 def _workload(
@@ -70,7 +72,14 @@ def _workload(
     except Exception as error:
         # A defect that one declaration brings to light must not silence all the others.
         plan = broken(view, error, policy, around.now)
-    return replace(plan, judged_at=around.now, judged=(view, pods, conflict))
+    return replace(plan, status=_settled(view, plan), judged_at=around.now, judged=(view, pods, conflict))
+
+
+def _settled(view: WorkloadView, plan: WorkloadPlan) -> Packed:
+    """What stands there already where the new status brings no news."""
+    if plan.status is view.status or not differs(plain(view.status), plan.status):
+        return packed(view.status)
+    return Packed(plan.status)
 
 
 def _as_before(plan: WorkloadPlan) -> WorkloadPlan:

@@ -1,113 +1,83 @@
-"""Rows for the roll-ups: every GPU of every node, held by a workload, by a pod without one, or by nobody."""
+"""Node, namespace, product and fleet MFU: what is known of each holding of GPUs, rolled up."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from mfu.account.cost import price_per_hour
-from mfu.account.rollup import Knowledge, Row
+from mfu.account.rollup import FleetFigures, Floats, Indices, Knowledge, roll_up_table
 from mfu.api.workload_status import Meter
-from mfu.decide.types import EffectivePolicy, NodeView
-from mfu.engine.plan import WorkloadPlan
-from mfu.engine.snapshot import Assignment, FleetReadings, PodView
+from mfu.decide.types import NodeView
+from mfu.engine.ground import IDLE, UNCLAIMED, WHOLE, Ground, Grounds, build
+from mfu.engine.plan import Handover, WorkloadPlan
+from mfu.engine.snapshot import FleetReadings
 from mfu.engine.where import device_of
 from mfu.hardware.types import Device
 from mfu.observe.counters import fleet_counters_mfu, peak_table
 
-WHOLE = "nvidia.com/gpu"
+
+def ground(made_from: Grounds, before: Handover) -> Ground:
+    """The one of the last cycle while it still holds."""
+    known = before.ground
+    return known if known is not None and known.made_from.same(made_from) else build(made_from)
 
 
-def rows(
-    nodes: Mapping[str, NodeView],
-    assignment: Assignment,
-    plans: Sequence[WorkloadPlan],
-    readings: FleetReadings,
-    policies: Mapping[str, EffectivePolicy],
-    default: EffectivePolicy,
-) -> list[Row]:
-    """Every allocatable device exactly once."""
-    found: list[Row] = []
+def figures(
+    ground: Ground, plans: Sequence[WorkloadPlan], readings: FleetReadings, nodes: Mapping[str, NodeView]
+) -> FleetFigures:
+    """Workloads by their best meter, pods without one by counters alone (estimated), the rest is unknown or idle."""
+    mfu = np.full(len(ground.table), np.nan)
+    knowledge = np.full(len(ground.table), int(Knowledge.UNKNOWN), dtype=np.int64)
+    knowledge[ground.owner == IDLE] = Knowledge.IDLE
+    by_workload, how = _known(ground, plans)
+    owned = ground.owner >= 0
+    mfu[owned], knowledge[owned] = by_workload[ground.owner[owned]], how[ground.owner[owned]]
+    _estimate(ground, readings, nodes, (mfu, knowledge))
+    return roll_up_table(ground.table, mfu, knowledge)
+
+
+def _known(ground: Ground, plans: Sequence[WorkloadPlan]) -> tuple[Floats, Indices]:
+    number = {key: index for index, key in enumerate(ground.workloads)}
+    mfu = np.full(len(number), np.nan)
+    how = np.full(len(number), int(Knowledge.UNKNOWN), dtype=np.int64)
     for plan in plans:
-        knowledge, mfu = _known(plan)
-        for pod in assignment.pods.get(plan.key, ()):
-            found += _pod_rows(pod, nodes, mfu, knowledge, plan.policy)
-    estimates = _estimates(readings, nodes)
-    for pod in assignment.unclaimed:
-        mfu = estimates.get(pod.key)
-        knowledge = Knowledge.UNKNOWN if mfu is None else Knowledge.COUNTERS
-        found += _pod_rows(pod, nodes, mfu, knowledge, policies.get(pod.namespace, default))
-    held: dict[tuple[str, str], float] = defaultdict(float)
-    everyone = [*assignment.unclaimed, *(pod for mine in assignment.pods.values() for pod in mine)]
-    for pod in everyone:
-        for resource, amount in pod.gpus.items():
-            if pod.bound and pod.node:
-                held[(pod.node, resource)] += amount
-    return found + list(_idle(nodes.values(), held, default))
+        index = number.get(plan.key)
+        best = plan.assessment.best() if plan.assessment else None
+        if index is None or best is None or best.reference_mfu is None:
+            continue
+        mfu[index] = best.reference_mfu
+        how[index] = Knowledge.PROGRESS if best.meter is Meter.PROGRESS else Knowledge.COUNTERS
+    return mfu, how
 
 
-def _known(plan: WorkloadPlan) -> tuple[Knowledge, float | None]:
-    best = plan.assessment.best() if plan.assessment else None
-    if best is None or best.reference_mfu is None:
-        return Knowledge.UNKNOWN, None
-    return (Knowledge.PROGRESS if best.meter is Meter.PROGRESS else Knowledge.COUNTERS), best.reference_mfu
-
-
-def _pod_rows(
-    pod: PodView, nodes: Mapping[str, NodeView], mfu: float | None, knowledge: Knowledge, policy: EffectivePolicy
-) -> Iterable[Row]:
-    if not pod.bound or pod.node is None or pod.node not in nodes:
+def _estimate(
+    ground: Ground, readings: FleetReadings, nodes: Mapping[str, NodeView], columns: tuple[Floats, Indices]
+) -> None:
+    """Fill in the columns of pods that declare nothing, where counters tell."""
+    rows = np.flatnonzero(ground.owner == UNCLAIMED).tolist()
+    if not rows:
         return
-    for resource, amount in pod.gpus.items():
-        device = device_of(nodes[pod.node], resource)
-        yield _row(pod.node, pod.namespace, device, amount, mfu, knowledge, policy)
+    estimates = _estimates(readings, nodes, {ground.pods[row] for row in rows})
+    for row in rows:
+        value = estimates.get(ground.pods[row] or "")
+        if value is not None:
+            columns[0][row], columns[1][row] = value, Knowledge.COUNTERS
 
 
-def _idle(nodes: Iterable[NodeView], held: Mapping[tuple[str, str], float], policy: EffectivePolicy) -> Iterable[Row]:
-    for node in nodes:
-        resources = {WHOLE: node.gpus, **{f"nvidia.com/mig-{profile}": n for profile, n in node.mig.items()}}
-        for resource, amount in resources.items():
-            free = amount - held.get((node.name, resource), 0)
-            if free > 0:
-                device = device_of(node, resource)
-                yield _row(node.name, None, device, free, 0.0, Knowledge.IDLE, policy)
-
-
-def _row(
-    node: str,
-    namespace: str | None,
-    device: Device | None,
-    amount: float,
-    mfu: float | None,
-    knowledge: Knowledge,
-    policy: EffectivePolicy,
-) -> Row:
-    share = device.mig.sm_fraction if device and device.mig else 1.0
-    reference = device.gpu.reference_peak_flops_per_s if device else None
-    return Row(
-        node=node,
-        namespace=namespace,
-        product=device.gpu.api_name if device else None,
-        gpus=amount * share,
-        peak_flops_per_s=None if reference is None else reference * share * amount,
-        reference_mfu=mfu,
-        knowledge=knowledge,
-        price_per_hour=price_per_hour(policy.prices, device, int(amount)),
-    )
-
-
-def _estimates(readings: FleetReadings, nodes: Mapping[str, NodeView]) -> dict[str, float]:
-    """Reference MFU by pod key from counters alone, for pods that declare nothing. Unknown pods are absent."""
-    if not readings.devices:
+def _estimates(readings: FleetReadings, nodes: Mapping[str, NodeView], pods: set[str | None]) -> dict[str, float]:
+    """Reference MFU by pod key from counters alone. Pods of which nothing is known are absent."""
+    keys = [None if each.pod is None or each.shared else f"{each.namespace}/{each.pod}" for each in readings.devices]
+    rows = [row for row, key in enumerate(keys) if key is not None and key in pods]
+    if not rows:
         return {}
-    devices = tuple(_device_read(each.node, each.mig_profile, nodes) for each in readings.devices)
-    mfu = fleet_counters_mfu(readings.values, peak_table(devices))
+    devices = tuple(_device_read(readings.devices[row].node, readings.devices[row].mig_profile, nodes) for row in rows)
+    mfu = fleet_counters_mfu(readings.values[rows], peak_table(devices))
     by_pod: dict[str, list[float]] = defaultdict(list)
-    for identity, value in zip(readings.devices, mfu.tolist(), strict=True):
-        if identity.pod is not None and not identity.shared and not np.isnan(value):
-            by_pod[f"{identity.namespace}/{identity.pod}"].append(value)
+    for row, value in zip(rows, mfu.tolist(), strict=True):
+        if not np.isnan(value):
+            by_pod[keys[row] or ""].append(value)
     return {key: sum(values) / len(values) for key, values in by_pod.items()}
 
 

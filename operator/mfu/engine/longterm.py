@@ -6,27 +6,23 @@ is the start of observation, and its coverage says how much of it was seen.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from math import sqrt
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
 
 from mfu.api.workload_status import Meter
 from mfu.observe.assessment import Assessment, Observation, Window
 
-BIN_SECONDS = 60.0
-MOST_BINS = 60
-BAND = 2.0
-
-
-@dataclass(frozen=True, slots=True)
-class Bin:
-    """One minute by one meter."""
-
-    at: float
-    mfu: float
-    coverage: float
-    reference_mfu: float | None
-    mbu: float | None
-    tokens_per_s_per_gpu: float | None
+BIN_SECONDS: Final = 60.0
+MOST_BINS: Final = 60
+BAND: Final = 2.0
+# Columns of a bin. Single precision, and times since the first minute: ten thousand workloads keep two hours each.
+_AT, _MFU, _COVERAGE, _REFERENCE, _MBU, _TOKENS = range(6)
+Bins = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,36 +35,34 @@ class Sums:
     squares: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class LongTerm:
     """One workload's bins by one meter, oldest first, at most an hour of them."""
 
-    bins: tuple[Bin, ...] = ()
+    bins: Bins = field(default_factory=lambda: np.empty((0, 6), dtype=np.float32))
     sums: Sums | None = None
+
+    def times(self) -> NDArray[np.float64]:
+        """Unix seconds of each bin."""
+        since = self.sums.since if self.sums else 0.0
+        return since + self.bins[:, _AT].astype(np.float64)
 
 
 def take(memory: LongTerm, observation: Observation | None, now: float) -> LongTerm:
     """One more minute, at most once a minute; an unknown minute leaves a hole."""
     if observation is None or observation.mfu is None:
         return memory
-    if memory.bins and now - memory.bins[-1].at < BIN_SECONDS:
+    # A second's grace: times in single precision are rounded.
+    if len(memory.bins) and now - memory.times()[-1] < BIN_SECONDS - 0.5:
         return memory
-    fresh = Bin(
-        now,
-        observation.mfu,
-        observation.coverage,
-        observation.reference_mfu,
-        observation.mbu,
-        observation.tokens_per_s_per_gpu,
-    )
-    sums = memory.sums or Sums(now - BIN_SECONDS)
-    added = replace(
-        sums, count=sums.count + 1, total=sums.total + fresh.mfu, squares=sums.squares + fresh.mfu * fresh.mfu
-    )
-    return LongTerm((*memory.bins, fresh)[-MOST_BINS:], added)
+    sums, mfu = memory.sums or Sums(now - BIN_SECONDS), observation.mfu
+    row = (now - sums.since, mfu, observation.coverage, observation.reference_mfu, observation.mbu)
+    fresh = np.array([[*row, observation.tokens_per_s_per_gpu]], dtype=np.float32)
+    added = replace(sums, count=sums.count + 1, total=sums.total + mfu, squares=sums.squares + mfu * mfu)
+    return LongTerm(np.concatenate((memory.bins, fresh))[-MOST_BINS:], added)
 
 
-def extended(assessment: Assessment, memories: dict[Meter, LongTerm], now: float) -> Assessment:
+def extended(assessment: Assessment, memories: Mapping[Meter, LongTerm], now: float) -> Assessment:
     """The assessment with the hour and the start filled from the bins, where they reach further back."""
     return replace(
         assessment, observations=tuple(_longer(each, memories.get(each.meter), now) for each in assessment.observations)
@@ -78,22 +72,23 @@ def extended(assessment: Assessment, memories: dict[Meter, LongTerm], now: float
 def _longer(observation: Observation, memory: LongTerm | None, now: float) -> Observation:
     if memory is None or observation.window not in (Window.HOUR, Window.START) or len(memory.bins) < 2:
         return observation
+    times = memory.times()
     # Ten minutes of telemetry beat ten bins of it; past that the bins know more.
-    if now - memory.bins[0].at < Window.TEN_MINUTES.seconds:
+    if now - times[0] < Window.TEN_MINUTES.seconds:
         return observation
-    recent = [each for each in memory.bins if each.at > now - Window.HOUR.seconds]
     if observation.window is Window.HOUR:
-        return _over(observation, recent, span=min(Window.HOUR.seconds, now - memory.bins[0].at + BIN_SECONDS))
+        recent = memory.bins[times > now - Window.HOUR.seconds]
+        return _over(observation, recent, span=min(Window.HOUR.seconds, now - float(times[0]) + BIN_SECONDS))
     return _since_start(observation, memory, now)
 
 
-def _over(observation: Observation, bins: list[Bin], *, span: float) -> Observation:
-    if not bins:
+def _over(observation: Observation, bins: Bins, *, span: float) -> Observation:
+    if not len(bins):
         return observation
-    mfu = sum(each.mfu for each in bins) / len(bins)
-    variance = sum((each.mfu - mfu) ** 2 for each in bins) / len(bins)
-    covered = sum(each.coverage for each in bins) * BIN_SECONDS / max(span, BIN_SECONDS)
-    return _with(observation, mfu, variance, len(bins), min(1.0, covered), bins)
+    mfu = bins[:, _MFU].astype(np.float64)
+    covered = float(bins[:, _COVERAGE].sum()) * BIN_SECONDS / max(span, BIN_SECONDS)
+    level = _Level(float(mfu.mean()), float(mfu.var()), len(bins), min(1.0, covered))
+    return _with(observation, level, bins)
 
 
 def _since_start(observation: Observation, memory: LongTerm, now: float) -> Observation:
@@ -103,26 +98,32 @@ def _since_start(observation: Observation, memory: LongTerm, now: float) -> Obse
     mfu = sums.total / sums.count
     variance = max(0.0, sums.squares / sums.count - mfu * mfu)
     covered = sums.count * BIN_SECONDS / max(now - sums.since, BIN_SECONDS)
-    return _with(observation, mfu, variance, sums.count, min(1.0, covered), list(memory.bins))
+    return _with(observation, _Level(mfu, variance, sums.count, min(1.0, covered)), memory.bins)
 
 
-def _with(
-    observation: Observation, mfu: float, variance: float, count: int, coverage: float, bins: list[Bin]
-) -> Observation:
+@dataclass(frozen=True, slots=True)
+class _Level:
+    """Mean and variance of so many minutes."""
+
+    mfu: float
+    variance: float
+    count: int
+    coverage: float
+
+
+def _with(observation: Observation, level: _Level, bins: Bins) -> Observation:
     """Band: the meter's own doubt about the present level, and the scatter of the minutes' mean."""
-    own = _own_doubt(observation)
-    doubt = sqrt((own * mfu) ** 2 + BAND**2 * variance / count)
-    scale = mfu / observation.mfu if observation.mfu else 1.0
-    reference = None if observation.reference_mfu is None else observation.reference_mfu * scale
+    doubt = sqrt((_own_doubt(observation) * level.mfu) ** 2 + BAND**2 * level.variance / level.count)
+    scale = level.mfu / observation.mfu if observation.mfu else 1.0
     return replace(
         observation,
-        mfu=mfu,
-        reference_mfu=reference,
-        mbu=_mean([each.mbu for each in bins]),
-        tokens_per_s_per_gpu=_mean([each.tokens_per_s_per_gpu for each in bins]),
-        low=max(0.0, mfu - doubt),
-        high=mfu + doubt,
-        coverage=coverage,
+        mfu=level.mfu,
+        reference_mfu=None if observation.reference_mfu is None else observation.reference_mfu * scale,
+        mbu=_mean(bins[:, _MBU]),
+        tokens_per_s_per_gpu=_mean(bins[:, _TOKENS]),
+        low=max(0.0, level.mfu - doubt),
+        high=level.mfu + doubt,
+        coverage=level.coverage,
     )
 
 
@@ -133,6 +134,6 @@ def _own_doubt(observation: Observation) -> float:
     return (observation.high - observation.low) / 2 / observation.mfu
 
 
-def _mean(values: list[float | None]) -> float | None:
-    known = [each for each in values if each is not None]
-    return sum(known) / len(known) if known else None
+def _mean(values: NDArray[np.float32]) -> float | None:
+    known = values[~np.isnan(values)]
+    return float(known.mean(dtype=np.float64)) if len(known) else None

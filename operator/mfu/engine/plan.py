@@ -10,6 +10,7 @@ from mfu.account.rollup import FleetFigures
 from mfu.api.causes import Cause
 from mfu.api.mfupolicy import PolicySpec
 from mfu.decide.types import Decision, EffectivePolicy
+from mfu.engine.ground import Ground
 from mfu.engine.memory import WorkloadMemory
 from mfu.engine.views import PodView, WorkloadView
 from mfu.observe.assessment import Assessment, Finding
@@ -39,6 +40,8 @@ class WorkloadPlan:
     expected: Prediction | None = None
     attainable: Attainable | None = None
     assessment: Assessment | None = None
+    conditions: tuple[tuple[str, str], ...] = ()
+    """Type and status of each condition."""
     findings: tuple[Finding, ...] = ()
     """Causes of losses that are there, largest first."""
     cause: Cause = Cause.UNKNOWN
@@ -78,6 +81,8 @@ class Handover:
     plans: Mapping[str, WorkloadPlan] = field(default_factory=dict)
     accepted: Mapping[str, PolicySpec] = field(default_factory=dict)
     """The last valid spec of each policy: it stays in force while the present one is invalid."""
+    ground: Ground | None = None
+    """Who holds what where, right as long as pods, nodes and prices stay."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +96,8 @@ class Plan:
     """Online calibration after this cycle's lessons."""
     accepted: Mapping[str, PolicySpec] = field(default_factory=dict)
     """The valid spec in force of each policy, by uid."""
+    ground: Ground | None = None
 
     @property
     def handover(self) -> Handover:
-        return Handover({each.uid: each for each in self.workloads}, self.accepted)
+        return Handover({each.uid: each for each in self.workloads}, self.accepted, self.ground)

@@ -10,7 +10,7 @@ from typing import Final
 from mfu.engine.plan import WorkloadPlan
 from mfu.engine.views import Assignment, WorkloadView
 
-MOST_JUDGED: Final = 400
+MOST_JUDGED: Final = 250
 """Workloads judged in one cycle: more of them wait for the next, which follows at once."""
 
 

@@ -20,6 +20,7 @@ from mfu.engine.judgement import Rejection, Verdict
 from mfu.engine.load import load_of
 from mfu.engine.losses import explained, main_cause
 from mfu.engine.memory import Running, WorkloadMemory, drift_row, history_rows, remember, restored
+from mfu.engine.packed import plain
 from mfu.engine.plan import WorkloadPlan
 from mfu.engine.text import pruned
 from mfu.engine.views import PodView, WorkloadView
@@ -93,18 +94,19 @@ def plan_workload(
 
 def unsaid(view: WorkloadView) -> WorkloadPlan:
     """Nothing new: status and annotations as they stand."""
-    return WorkloadPlan(view.namespace, view.name, view.uid, view.status, view.annotations)
+    known = tuple((str(each["type"]), str(each["status"])) for each in view.status.get("conditions") or ())
+    return WorkloadPlan(view.namespace, view.name, view.uid, view.status, view.annotations, conditions=known)
 
 
 def broken(view: WorkloadView, error: Exception, policy: EffectivePolicy, now: float) -> WorkloadPlan:
     """What to say when judging fails by a defect of ours: the numbers stay, Ready says that they do."""
-    words = f"{type(error).__name__}: {error}"
+    words, before = f"{type(error).__name__}: {error}", plain(view.status)
     verdict = judgement.internal_error(words)
-    known = [each for each in view.status.get("conditions") or () if each.get("type") != str(verdict.type)]
+    known = [each for each in before.get("conditions") or () if each.get("type") != str(verdict.type)]
     made = status.conditions(
-        judgement.conditions([verdict], generation=view.generation, now=now), view.status.get("conditions") or ()
+        judgement.conditions([verdict], generation=view.generation, now=now), before.get("conditions") or ()
     )
-    said = {**view.status, "conditions": [*known, *made]}
+    said = {**before, "conditions": [*known, *made]}
     return replace(unsaid(view), status=said, policy=policy, error=words)
 
 
@@ -244,7 +246,7 @@ class Outcome:
 
 
 def _say(judged: Judged, outcome: Outcome, *, said: Mapping[str, Any]) -> WorkloadPlan:
-    view, before, now = judged.view, judged.view.status, outcome.now
+    view, before, now = judged.view, plain(judged.view.status), outcome.now
     main = judged.main
     prediction = main[1] if main else None
     gpus = judged.holding.gpus or (view.spec.accelerators.count if view.spec else 0)
@@ -290,9 +292,10 @@ def _say(judged: Judged, outcome: Outcome, *, said: Mapping[str, Any]) -> Worklo
         annotations=(
             notes.frozen_annotations(view.annotations, judged.policy) if frozen else notes.annotated(judged.decided)
         ),
-        events=(*notes.events(verdicts, said), *notes.drift_events(outcome.drift)),
+        events=(*notes.events(verdicts, plain(said)), *notes.drift_events(outcome.drift)),
         expected=prediction,
         attainable=judged.best,
+        conditions=tuple((str(each.type), str(each.status)) for each in verdicts),
         assessment=judged.assessment,
         findings=findings,
         cause=main_cause(judged.assessment, findings),
