@@ -49,7 +49,11 @@ _AGENT = (
     b'mfu_gpu_power_watts{uuid="GPU-1",gpu_instance="",node="n",product="NVIDIA H200",pod="p",namespace="n"} 500.5\n'
 )
 _SHORT = b"".join((DATA / "dcgm_legacy.txt").read_bytes().splitlines(keepends=True)[:12])
-SEEDS = (_SHORT, _VLLM, _VECTOR, _MATRIX, _TRACE, _STATUS, _LOG, _AGENT)
+_ODD = (
+    b'{"status":"success","data":{"resultType":"matrix","result":[{"metric":{"UUID":"\\ud800",'
+    b'"__name__":"DCGM_FI_DEV_GPU_TEMP"},"values":[[1,"43"]]}]}}'
+)
+SEEDS = (_ODD, _SHORT, _VLLM, _VECTOR, _MATRIX, _TRACE, _STATUS, _LOG, _AGENT)
 _NAMES = frozenset(COLUMNS)
 
 

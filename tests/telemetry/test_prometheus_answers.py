@@ -7,7 +7,7 @@ from importlib import resources
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mfu.observe.readings import Metric, SourceState
@@ -30,6 +30,7 @@ def sample(labels: dict[str, str], value: object) -> object:
     return {"metric": labels, "value": [1700000000.123, str(value)]}
 
 
+@settings(deadline=None, derandomize=True, max_examples=60)
 @given(st.lists(st.tuples(LABELS, VALUES), max_size=5))
 def test_fast_reader_equals_json(series: list[tuple[dict[str, str], str]]) -> None:
     body = answer([sample(labels, value) for labels, value in series])
@@ -38,6 +39,7 @@ def test_fast_reader_equals_json(series: list[tuple[dict[str, str], str]]) -> No
     assert np.array_equal(found.values, [float(text) for _, text in series], equal_nan=True)
 
 
+@settings(deadline=None, derandomize=True, max_examples=40)
 @given(st.lists(st.tuples(LABELS, VALUES), max_size=3))
 def test_pretty_answers_read_the_same(series: list[tuple[dict[str, str], str]]) -> None:
     body = answer([sample(labels, value) for labels, value in series])
@@ -145,3 +147,10 @@ def test_rules_that_hold_nothing_are_a_state_with_a_hint() -> None:
     found = RecordedRules(30.0).round(answer([]), {}, 0.0)
     assert found.state is SourceState.INVALID
     assert "recording-rules.yaml" in found.message
+
+
+@pytest.mark.parametrize("labels", ['{"UUID":"\\ud800"}', '{"\\udfff":"x"}'])
+def test_half_a_surrogate_is_replaced(labels: str) -> None:
+    found = labels_of(labels.encode())
+    assert found is not None
+    json.dumps(found, ensure_ascii=False).encode()

@@ -64,6 +64,14 @@ def test_a_share_holds_while_the_page_repeats() -> None:
     assert shares == pytest.approx([0.5, 0.5])
 
 
+def test_a_clock_that_went_back_gives_no_share() -> None:
+    fleet = DCGMFleet()
+    fleet.round(body(600, 1, DEV_POWER_VIOLATION=0), 100.0)
+    found = fleet.round(body(601, 2, DEV_POWER_VIOLATION=3_000_000_000), 40.0)
+    assert found.observed_at[0] == 40.0
+    assert math.isnan(found.values[0, Metric.POWER_VIOLATION_RATIO])
+
+
 def test_clock_event_reasons_stand_in_for_violations() -> None:
     fleet = DCGMFleet()
     names = ("DEV_CLOCKS_EVENT_REASON_SW_POWER_CAP_NS", "DEV_CLOCKS_EVENT_REASON_HW_POWER_BRAKE_SLOWDOWN_NS")

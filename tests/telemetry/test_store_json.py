@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mfu.observe.readings import (
@@ -31,6 +31,7 @@ def series(values: np.ndarray, progress: tuple[ProgressReading, ...] = ()) -> Wo
     return WorkloadSeries(devices, np.arange(len(values)) + 0.1, values, 15.0, progress, ("dcgm",))
 
 
+@settings(deadline=None, derandomize=True, max_examples=60)
 @given(
     st.integers(0, 3),
     st.integers(0, 2),

@@ -14,6 +14,7 @@ _INT32: Final = tuple(float(0x7FFFFFF0 + offset) for offset in range(4))
 _FLOAT64: Final = tuple(140737488355328.0 + offset for offset in range(4))
 _INT64: Final = (float(2**63),)
 BLANKS: Final = frozenset(_INT32 + _FLOAT64 + _INT64)
+_LARGEST: Final = 2.0**64
 _SMALLEST: Final = min(BLANKS)
 _SORTED: Final = np.array(sorted(BLANKS))
 
@@ -48,8 +49,8 @@ def is_blank(value: float) -> bool:
 
 
 def blank_to_nan(values: Floats) -> Floats:
-    """A copy of raw numbers in which sentinels and infinities are NaN. Other large numbers stay."""
-    cleaned = np.where(np.isinf(values), np.nan, values)
+    """A copy of raw numbers in which sentinels and what no 64-bit field holds are NaN. Other large numbers stay."""
+    cleaned = np.where(np.abs(values) < _LARGEST, values, np.nan)
     suspects = cleaned >= _SMALLEST
     if suspects.any():
         cleaned[suspects & np.isin(cleaned, _SORTED)] = np.nan

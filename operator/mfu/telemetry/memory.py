@@ -73,8 +73,11 @@ def _take(column: Floats, rows: np.ndarray[tuple[int], np.dtype[np.intp]]) -> Fl
 
 
 def _share(now: Floats, before: Floats, elapsed: Floats, last: Floats) -> Floats:
-    """Share of the elapsed time that a nanosecond counter grew by; NaN after a reset; the last one while standing."""
+    """Share of the elapsed time that a nanosecond counter grew by; the last one while nothing is new.
+
+    NaN after a reset, and where the clock went back.
+    """
     grown = now - before
     with np.errstate(invalid="ignore", divide="ignore"):
-        share = np.where(grown < 0, np.nan, grown * _NANOSECOND / elapsed)
-    return np.where(elapsed == 0, last, np.minimum(share, 1.0))
+        share = np.minimum(grown * _NANOSECOND / elapsed, 1.0)
+    return np.where(elapsed == 0, last, np.where((grown >= 0) & (elapsed > 0), share, np.nan))

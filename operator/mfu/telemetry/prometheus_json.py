@@ -76,7 +76,7 @@ def _slow_vector(data: Mapping[str, Any], source: str) -> Vector:
         try:
             labels = json.dumps(item["metric"], separators=(",", ":"), sort_keys=True).encode()
             value = number(str(item["value"][1]).encode())
-        except (KeyError, IndexError, TypeError) as error:
+        except (KeyError, IndexError, TypeError, ValueError) as error:
             raise NotExposition(source, f"a series of the answer is malformed: {error!r}") from error
         found.labels.append(labels)
         found.values.append(_NAN if value is None else value)
@@ -91,9 +91,9 @@ def matrix(body: bytes, source: str) -> Iterator[tuple[dict[str, str], float, fl
     for item in data["result"]:
         try:
             stamp, text = item["values"][-1]
-            labels = {str(name): str(value) for name, value in item["metric"].items()}
+            labels = _labels(item["metric"])
             value, at = number(str(text).encode()), float(stamp)
-        except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise NotExposition(source, f"a series of the answer is malformed: {error!r}") from error
         yield labels, _NAN if value is None else value, at
 
@@ -122,4 +122,13 @@ def labels_of(text: bytes) -> dict[str, str] | None:
         return None
     if not isinstance(found, dict):
         return None
-    return {str(name): str(value) for name, value in found.items()}
+    return _labels(found)
+
+
+def _labels(found: Mapping[Any, Any]) -> dict[str, str]:
+    return {_text(name): _text(value) for name, value in found.items()}
+
+
+def _text(value: object) -> str:
+    """As text that can be written out again: JSON may hold half a surrogate pair."""
+    return str(value).encode(errors="replace").decode()

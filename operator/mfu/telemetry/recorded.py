@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import Any, Final
 
@@ -73,7 +74,7 @@ def parse(line: str, *, where: str = "trace") -> Trace:
         row = json.loads(line)
         facts = {name: value for name, value in row.items() if name != "series"}
         return Trace(str(row["scenario"]), _series(row), facts)
-    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
         fix = "give one JSON object a line with scenario, gpu and series"
         raise TelemetryError(where, f"{type(error).__name__}: {error}", fix) from error
 
@@ -84,17 +85,24 @@ def _series(row: Mapping[str, Any]) -> WorkloadSeries:
         by_gpu.setdefault(int(reading["gpu"]), []).append(reading)
     gpus = sorted(by_gpu)
     for gpu in gpus:
-        by_gpu[gpu].sort(key=lambda reading: float(reading["t"]))
+        by_gpu[gpu].sort(key=_time)
     steps = max((len(readings) for readings in by_gpu.values()), default=0)
     times, values = np.full((steps, len(gpus)), np.nan), np.full((steps, len(gpus), METRICS), np.nan)
     for column, gpu in enumerate(gpus):
         for step, reading in enumerate(by_gpu[gpu]):
-            times[step, column] = float(reading["t"])
+            times[step, column] = _time(reading)
             values[step, column] = _values(reading)
     values, _ = impossible_to_nan(blank_to_nan(values))
     mean = np.nanmean(times, axis=1) if steps else np.empty(0)
     devices = tuple(_device(str(row["gpu"]), gpu) for gpu in gpus)
     return WorkloadSeries(devices, mean, values, _interval(mean), (), ("recorded",))
+
+
+def _time(reading: Mapping[str, Any]) -> float:
+    at = float(reading["t"])
+    if not isfinite(at):
+        raise ValueError(f"t is {at}")
+    return at
 
 
 def _values(reading: Mapping[str, Any]) -> Floats:

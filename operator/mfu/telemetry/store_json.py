@@ -46,7 +46,7 @@ def series_from_json(saved: Mapping[str, Any]) -> WorkloadSeries:
         progress = tuple(_progress_from_json(each) for each in saved["progress"])
         interval = float(saved["intervalSeconds"])
         return WorkloadSeries(devices, times, values, interval, progress, tuple(saved["sources"]))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         fix = "save it again with this version"
         raise TelemetryError("saved series", f"{type(error).__name__}: {error}", fix) from error
 
