@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from mfu.predict.engines import engine
 from mfu.predict.training.predict import predict_training
-from mfu.predict.types import Parallelism, Placement, Precisions, Refusal, Training
+from mfu.predict.types import Method, Parallelism, Placement, Precisions, Refusal, Training
 from mfu.predict.validate.common import Missing, Report, Row, Scored, needed, number, report, size_of, whole
 from mfu.predict.validate.rows import RECOMPUTE, architecture_of, placement_of, precision_of, sharding_of
 from mfu.workload.errors import WorkloadError
@@ -78,6 +79,9 @@ def _question(row: Row) -> tuple[Training, Placement, float] | Refusal:
         parallelism=cut,
         sharding=sharding_of(row.get("zero_or_fsdp") or ""),
         recompute=RECOMPUTE.get((row.get("activation_checkpointing") or "").strip().lower(), RECOMPUTE[""]),
+        method=Method.LORA
+        if re.search(r"\blora\b", f"{row.get('model')} {row.get('quality_flag')}", re.I)
+        else Method.FULL,
         engine=engine_name(row),
     )
     return setup, placement, measured
