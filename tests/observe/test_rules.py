@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 
 from mfu.api.causes import Actor, Cause, Explains
+from mfu.hardware.types import Precision
 from mfu.observe.assess import assess
 from mfu.observe.assessment import Assessment
 from mfu.observe.diagnosis.gaps import gap_spread
 from mfu.observe.readings import Counter, Floats, Gauge, Metric, ProgressReading
-from mfu.predict.types import Inference, Parallelism, Phase, Placement, Precisions, Recompute, Training
+from mfu.predict import predict
+from mfu.predict.types import Inference, Parallelism, Phase, Placement, Precisions, Prediction, Recompute, Training
 from mfu.workload.architecture import Architecture
 from tests.observe.builders import GPT, H100, NOW, job, recent, table
 
@@ -186,6 +188,30 @@ def test_small_batch_counts_its_gain_in_points_and_memory() -> None:
 
 def test_batches_that_come_in_over_pcie_are_no_collective() -> None:
     assert judge(table(PCIE_RX=25e9, PCIE_TX=0.2e9)).cause is Cause.NONE
+
+
+def test_shares_never_explain_more_than_was_lost() -> None:
+    expected = predict(job(), Placement(H100, 2))
+    assert isinstance(expected, Prediction)
+    values = spoiled(1, GR_ENGINE_ACTIVE=0.5, SM_ACTIVE=0.47, TENSOR_ACTIVE=0.3)
+    values[:, 0, Metric.TENSOR_ACTIVE] = 0.3
+    values[..., Metric.CLOCK_EVENTS] = 0x40
+    values[..., Metric.SM_CLOCK] = 1200e6
+    values[..., Metric.PCIE_LINK_WIDTH] = 8.0
+    found = assess(job(), Placement(H100, 2), expected=expected, series=recent(values), now=NOW)
+    best = found.best()
+    assert best is not None and best.mfu is not None
+    claimed = [each.share for each in found.findings if each.share is not None]
+    assert len(claimed) > 1
+    assert sum(claimed) == pytest.approx(expected.mfu - best.mfu)
+
+
+def test_precision_is_counted_over_the_16_bit_peak() -> None:
+    wide = Precisions(Precision.FP32, Precision.FP32, Precision.FP32)
+    found = judge(spoiled(slice(None), FP32_ACTIVE=0.676, TENSOR_ACTIVE=0.035, SM_CLOCK=1980e6), job(precisions=wide))
+    main = found.findings[0]
+    assert main.counterfactual_mfu is not None
+    assert main.share == pytest.approx(main.counterfactual_mfu - 0.048, abs=0.005)
 
 
 def test_slow_fabric_is_the_provider_s_and_names_the_collective() -> None:

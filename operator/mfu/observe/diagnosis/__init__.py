@@ -13,6 +13,7 @@ from mfu.observe.diagnosis.layout import pipeline_bubble, wrong_layout
 from mfu.observe.diagnosis.ranks import straggler
 from mfu.observe.diagnosis.recompute import recompute
 from mfu.observe.diagnosis.serving import bandwidth_bound, kv_cache_pressure, low_concurrency, request_variability
+from mfu.observe.diagnosis.shares import apportioned
 from mfu.observe.diagnosis.waiting import data_starvation, host_overhead, idle_allocation
 
 RULES: tuple[Rule, ...] = (
@@ -55,7 +56,8 @@ def diagnose(case: Case, rules: tuple[Rule, ...] = RULES) -> tuple[Finding, ...]
     """Findings, the one that costs most first; what another finding already explains is left out."""
     found = [each for each in (rule(case) for rule in rules) if each is not None]
     kept = [each for each in found if not any(_explains(other, each) for other in found)]
-    return tuple(sorted(kept, key=lambda each: (not each.wasted, -(each.speedup - 1) * each.confidence)))
+    ranked = sorted(kept, key=lambda each: (not each.wasted, -(each.speedup - 1) * each.confidence))
+    return apportioned(tuple(ranked), case)
 
 
 def _explains(cause: Finding, symptom: Finding) -> bool:

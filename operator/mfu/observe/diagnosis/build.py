@@ -28,14 +28,16 @@ class Blame:
     message: str = ""
     device: str | None = None
     counterfactual_mfu: float | None = None
+    share: float | None = None
+    """Where it does not follow from the counter-factual."""
 
 
 def finding(case: Case, blame: Blame, *evidence: EvidenceItem) -> Finding:
-    """`share` = points of peak from now to mended; the counter-factual is observed MFU × speed-up unless given."""
+    """The counter-factual is observed MFU × speed-up unless given; `share` the points of the scale from now to then."""
     mended = blame.counterfactual_mfu
     if mended is None and case.mfu is not None:
         mended = min(CEILING_MFU, case.mfu * blame.speedup)
-    share = None if mended is None or case.mfu is None else max(0.0, mended - case.mfu)
+    share = _share(case, blame, mended) if blame.share is None else blame.share
     return Finding(
         cause=blame.cause,
         confidence=round(max(0.0, min(1.0, blame.confidence)), 3),
@@ -50,6 +52,12 @@ def finding(case: Case, blame: Blame, *evidence: EvidenceItem) -> Finding:
         message=blame.message,
         device=blame.device,
     )
+
+
+def _share(case: Case, blame: Blame, mended: float | None) -> float | None:
+    if case.decoding and blame.explains is Explains.RUNTIME and case.mbu is not None:
+        return max(0.0, min(1.0, case.mbu * blame.speedup) - case.mbu)
+    return None if mended is None or case.mfu is None else max(0.0, mended - case.mfu)
 
 
 def fraction(name: str, value: float) -> EvidenceItem:

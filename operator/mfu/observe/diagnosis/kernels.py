@@ -74,6 +74,7 @@ def precision(case: Case) -> Finding | None:
         speedup=speedup,
         action=f"compute in BF16 (autocast): {speedup:.1f} × the tokens per second",
         counterfactual_mfu=mended,
+        share=_reference_points(case, declared, mended),
         message=_why_wide(declared, as_declared=as_declared),
     )
     return finding(
@@ -83,6 +84,14 @@ def precision(case: Case) -> Finding | None:
         fraction("tensor activity", evidence.average(Metric.TENSOR_ACTIVE)),
         fraction("GPU active", evidence.working),
     )
+
+
+def _reference_points(case: Case, declared: Precision | None, mended: float | None) -> float | None:
+    """Both MFUs over the 16-bit peak: over its own one FP32 looks better than what would replace it."""
+    own, reference = case.device.gpu.peaks.get(declared or Precision.BF16), case.device.gpu.reference_peak_flops_per_s
+    if mended is None or case.mfu is None or not own or not reference:
+        return None
+    return max(0.0, mended - case.mfu * own / reference)
 
 
 def _why_wide(declared: Precision | None, *, as_declared: bool) -> str:
