@@ -38,7 +38,7 @@ test: setup  ## Everything: lint, unit ring, slow tests, real API server, user s
 	@$(MAKE) --no-print-directory e2e
 
 e2e: setup  ## User stories on the local control plane (or on MFU_KUBECONFIG)
-	@$(RUNPY) -m pytest -q e2e/stories
+	@$(RUNPY) -m pytest -q -n 2 --dist loadfile e2e/stories
 
 demo: setup  ## A whole simulated fleet with the operator; Ctrl-C ends it, DEMO_ONCE=1 prints and exits
 	@$(RUNPY) -m e2e.demo
