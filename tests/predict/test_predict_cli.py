@@ -133,16 +133,16 @@ def test_validate_prints_and_writes_json(tmp_path: Path, capsys: pytest.CaptureF
 
 def test_attainable_stands_on_the_scale_of_expected(capsys: pytest.CaptureFixture[str]) -> None:
     """More concurrency may leave bandwidth unused: the column is never below expected, as in `kubectl get mw`."""
-    assert main(["predict", "-f", "examples/mig-small.yaml", "-o", "json"]) == 0
+    assert main(["predict", "-f", str(ROOT / "examples" / "mig-small.yaml"), "-o", "json"]) == 0
     expected = json.loads(capsys.readouterr().out)["predictions"][0]["mbu"]
-    assert main(["predict", "-f", "examples/mig-small.yaml"]) == 0
+    assert main(["predict", "-f", str(ROOT / "examples" / "mig-small.yaml")]) == 0
     row = capsys.readouterr().out.splitlines()[2]
     assert float(row.split("% MBU")[0].split()[-1]) >= round(100 * expected, 1)
 
 
 def test_the_waterfall_is_of_a_product_that_the_model_fits_on(capsys: pytest.CaptureFixture[str]) -> None:
     asked = ["--product", "A10", "--product", "H200-SXM"]
-    assert main(["predict", "-f", "examples/dense-training.yaml", *asked]) == 0
+    assert main(["predict", "-f", DENSE, *asked]) == 0
     out = capsys.readouterr().out
     assert "no: " in out
     assert "where the peak goes on H200-SXM" in out

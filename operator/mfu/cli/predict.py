@@ -12,9 +12,10 @@ from mfu.api.quantities import tokens
 from mfu.cli.declaration import Declaration, place, prices, products_of, read
 from mfu.cli.errors import UsageError
 from mfu.cli.output import add_output, bar, console, print_json, print_table
+from mfu.decide.scale import attainable_on_scale
 from mfu.predict import attainable, predict
 from mfu.predict.declared import tunable_of
-from mfu.predict.types import Attainable, Change, Placement, Prediction, Refusal, Scale
+from mfu.predict.types import Attainable, Change, Placement, Prediction, Refusal
 from mfu.units import decimal, gibibytes, money, percent, points
 
 COLUMNS = (
@@ -95,7 +96,7 @@ def _show(declaration: Declaration, rows: list[Row], refusals: list[tuple[str, R
     print_table(COLUMNS, [_cells(declaration, row) for row in rows], right=frozenset(COLUMNS[3:9]))
     for product, refusal in refusals:
         out.print(f"{product}: {refusal}")
-    first = rows[0]
+    first = next((row for row in rows if row.prediction.memory.fits), rows[0])
     _waterfall(first)
     _advice(first)
 
@@ -122,9 +123,7 @@ def _cells(declaration: Declaration, row: Row) -> list[str]:
 def _reach(row: Row) -> str:
     if row.best is None:
         return "-"
-    scale = row.prediction.scale
-    value = row.best.prediction.mfu if scale is Scale.MFU else row.best.prediction.mbu
-    return f"{percent(value)} {scale.value}"
+    return f"{percent(attainable_on_scale(row.prediction, row.best))} {row.prediction.scale.value}"
 
 
 def _duration(seconds: float) -> str:
