@@ -5,10 +5,11 @@ from __future__ import annotations
 from mfu.api.causes import Actor, Cause, Explains
 from mfu.observe.assessment import Finding
 from mfu.observe.diagnosis.build import Blame, count, finding, fraction, graded
-from mfu.observe.diagnosis.case import Case
+from mfu.observe.diagnosis.case import WORTH, Case
 
-CLEARLY = 1.25
-"""Speed-up of another layout from which the declared one is called wrong: twice the error of the predictions."""
+CLEARLY = 1.35
+"""Speed-up of another layout from which the declared one is called wrong; under it, a hint that accuses nobody: both
+predictions may be off by 15 %."""
 IMPROVABLE = 1.10
 BUBBLE = 0.10
 """Idle share of a pipeline from which its schedule is worth an accusation."""
@@ -60,15 +61,16 @@ def wrong_layout(case: Case) -> Finding | None:
     for change in changes:
         gain *= 1 + max(0.0, change.gain)
     gain = min(gain, case.gain(case.attainable.prediction))
-    if gain < CLEARLY:
+    if gain < WORTH:
         return None
     text = ", ".join(f"{each.field} {each.before} → {each.after}" for each in changes)
     blame = Blame(
         cause=Cause.WRONG_LAYOUT,
         explains=Explains.CONFIGURATION,
         actor=Actor.TENANT,
-        confidence=graded(gain, CLEARLY, 1.6) - 0.05,
+        confidence=graded(gain, WORTH, 1.6) - 0.05,
         speedup=gain,
+        wasted=gain >= CLEARLY,
         action=f"{text}: {100 * (gain - 1):+.0f} % speed",
         counterfactual_mfu=case.attainable.prediction.mfu,
     )
