@@ -61,7 +61,7 @@ def diagnose(case: Case, rules: tuple[Rule, ...] = RULES) -> tuple[Finding, ...]
 
 
 def _explains(cause: Finding, symptom: Finding) -> bool:
-    if symptom.cause not in EXPLAINED_BY.get(cause.cause, frozenset()):
+    if symptom.cause not in EXPLAINED_BY.get(cause.cause, frozenset()) or symptom.wasted > cause.wasted:
         return False
     return cause.cause is Cause.IDLE_ALLOCATION or symptom.speedup < CLEARLY_MORE * cause.speedup
 
