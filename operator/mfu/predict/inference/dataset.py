@@ -24,6 +24,7 @@ _ENGINES = (
     ("gptfast", r"gpt-fast"),
 )
 _NODE = 8
+_MOST_GPUS = 16384
 _LARGEST = 1e7
 _DIMENSIONS = ("layers", "hidden", "heads", "kv_heads", "head_dim", "ffn", "vocab")
 _PROMPT = 1024.0
@@ -79,6 +80,8 @@ def question(row: Mapping[str, str]) -> Question | Refusal:
         engine=engine_of(row["source"]),
     )
     gpus = parallelism.tensor * parallelism.pipeline * parallelism.data
+    if gpus > _MOST_GPUS:
+        return Refusal("tp", f"{gpus} GPUs of one replica", str(_MOST_GPUS))
     static = _is_static(row)
     return Question(setup, Placement(Device(gpu), gpus), row["metric"], value, static)
 
@@ -146,7 +149,8 @@ def parallelism_of(row: Mapping[str, str], architecture: Architecture, gpu: GPU)
     """Tensor, pipeline and expert degrees.
 
     Tables that print attention tensor · expert degree in the tensor column show more GPUs than an NVLink domain
-    holds: divided back. An expert degree above the tensor degree means attention data parallelism.
+    holds: divided back. An expert degree above the tensor degree means attention data parallelism; so does a mixture
+    on more than a node of one rack's NVLink, whatever its tensor column says.
     """
     tensor, pipeline, expert = (max(1, int(number(row.get(key)) or 1)) for key in ("tp", "pp", "ep"))
     if architecture.moe is not None and not (row.get("ep") or "").strip():
@@ -154,7 +158,8 @@ def parallelism_of(row: Mapping[str, str], architecture: Architecture, gpu: GPU)
     if expert > 1 and tensor > gpu.nvlink_domain_gpus and tensor % expert == 0:
         tensor //= expert
     groups = expert // tensor if expert > tensor else 1
-    if architecture.heads % tensor:
+    rack = gpu.nvlink_domain_gpus > _NODE and tensor > _NODE
+    if architecture.heads % tensor or (rack and architecture.moe is not None):
         tensor, groups = 1, tensor * groups
     return Parallelism(tensor=tensor, pipeline=pipeline, data=groups, expert=expert)
 

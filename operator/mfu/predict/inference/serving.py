@@ -12,6 +12,7 @@ from mfu.predict.inference.constants import Constants
 from mfu.predict.inference.kernels import Step, StepTime, blend, step_time, with_bubble
 from mfu.predict.inference.shape import Number
 
+_CERTAIN = 1.0 - 1e-12
 _MOST_BUSY = 0.95
 """Beyond it the wait has no steady state; the closed loop of a benchmark bounds it instead."""
 
@@ -100,8 +101,9 @@ def continuous(case: Case, constants: Constants) -> Served:
     prompt_tokens = batch * inputs / decodes
     chunk = np.minimum(np.maximum(prompt_tokens / groups, inputs), load.max_batch_tokens)
     each = prompt_tokens / (groups * chunk)
-    share = 1.0 - (1.0 - np.minimum(each, 1.0)) ** case.coupled**constants.group_coupling
-    spread = np.minimum(each, 1.0) * groups / share
+    chance = np.minimum(each, _CERTAIN)
+    share = -np.expm1(case.coupled**constants.group_coupling * np.log1p(-chance))
+    spread = chance * groups / share
     per_stage = np.maximum(batch / stages, 1.0)
     plain = step_time(case, Step(per_stage, context), constants)
     prompts = chunk * spread / stages

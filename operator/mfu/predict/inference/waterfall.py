@@ -17,7 +17,7 @@ CACHE_READS = "KV-cache reads"
 def losses(
     case: Case, served: Served, constants: Constants, *, mfu: float, peak: float, seconds: float
 ) -> tuple[Loss, ...]:
-    """Every loss of one step of `seconds`; `mfu` + Σ fractions = 1. `peak` is what MFU is counted against, in FLOP/s."""
+    """Every loss of one step of `seconds`; `mfu` + Σ fractions = 1. `peak` is the FLOP/s of MFU's denominator."""
     step = served.step
     attention_rate = float(case.chip.peak_16bit * constants.prefill_attention * case.chip.ceiling)
     spent = {
