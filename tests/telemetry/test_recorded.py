@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mfu.observe.readings import Metric
+from mfu.observe.readings import Metric, SourceState
 from mfu.telemetry.errors import TelemetryError
-from mfu.telemetry.recorded import load, parse
+from mfu.telemetry.recorded import Recorded, load, parse
+from mfu.telemetry.store import Store
 
 SHARED = Path(__file__).parents[3] / "shared" / "data" / "h200" / "traces.jsonl"
 ROW = {
@@ -74,3 +75,15 @@ def test_the_shared_recordings_are_read_whole() -> None:
         assert each.series.values.shape[1] == each.facts["gpus"] if "gpus" in each.facts else True
         assert not np.isnan(each.series.values[:, :, [Metric.TENSOR_ACTIVE, Metric.SM_CLOCK, Metric.POWER]]).any()
         assert each.series.interval_seconds == pytest.approx(1.0, rel=0.05)
+
+
+async def test_played_back_as_a_source() -> None:
+    source = Recorded(parse(trace(*({**ROW, "t": t, "power_w": 100 * t} for t in (1.0, 2.0, 3.0)))), started_at=1000.0)
+    assert (await source.read(1000.5)).state is SourceState.UNREACHABLE
+    for now, at in ((1001.0, 1001.0), (1002.9, 1002.0), (1500.0, 1003.0)):
+        found = await source.read(now)
+        assert (found.observed_at[0], found.values[0, Metric.POWER]) == (at, 100 * (at - 1000))
+    store = Store(interval_seconds=1.0, max_devices=4)
+    store.add_round(await source.read(1003.0), 1003.0)
+    assert np.isnan(store.latest(1005.1).values[0, Metric.POWER])
+    await source.close()

@@ -7,7 +7,7 @@ A row holds `t` seconds, `gpu` index, `gpm` (NVML GPM metrics by their NVML name
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from mfu.observe.readings import METRICS, Floats, GPUIdentity, GPUKey, Metric, WorkloadSeries
+from mfu.observe.readings import METRICS, Floats, GPUIdentity, GPUKey, GPURound, Metric, SourceState, WorkloadSeries
 from mfu.telemetry.blanks import blank_to_nan, impossible_to_nan
 from mfu.telemetry.errors import TelemetryError
 from mfu.units import MIB
@@ -125,6 +125,21 @@ def _interval(times: Floats) -> float:
     return float(np.median(np.diff(times))) if len(times) > 1 else 1.0
 
 
-def products(traces: Iterable[Trace]) -> frozenset[str]:
-    """Product names that these traces were recorded on."""
-    return frozenset(device.product_name for trace in traces for device in trace.series.devices)
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A trace played back as a source: what the devices read `now - started_at` seconds into it, then stale."""
+
+    trace: Trace
+    started_at: float
+
+    async def read(self, now: float) -> GPURound:
+        series = self.trace.series
+        step = int(np.searchsorted(series.times, now - self.started_at, side="right")) - 1
+        state = SourceState.OK if step >= 0 else SourceState.UNREACHABLE
+        devices = series.devices if step >= 0 else ()
+        values = series.values[step] if step >= 0 else np.empty((0, METRICS))
+        observed_at = np.full(len(devices), self.started_at + series.times[step] if step >= 0 else np.nan)
+        return GPURound("recorded", state, devices, observed_at, values, series.interval_seconds)
+
+    async def close(self) -> None:
+        """Nothing is open."""
