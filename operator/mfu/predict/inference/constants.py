@@ -11,6 +11,7 @@ from importlib.resources import files
 from typing import Any
 
 UNSTATED = "unstated"
+_SPELLINGS = (("trtllm", "tensorrtllm"), ("tensorrt", "tensorrtllm"), ("vllm", "vllm"), ("sglang", "sglang"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +84,9 @@ class Constants:
 
 
 def engine_key(engine: str | None) -> str:
-    """`engine_key("TensorRT-LLM") == "tensorrtllm"`; None and blank are ""."""
-    return "".join(each for each in (engine or "").lower() if each.isalnum())
+    """`engine_key("TensorRT-LLM") == engine_key("trtllm-serve") == "tensorrtllm"`; None and blank are ""."""
+    name = "".join(each for each in (engine or "").lower() if each.isalnum())
+    return next((known for part, known in _SPELLINGS if part in name), name)
 
 
 def parse(document: Mapping[str, Any]) -> Constants:
