@@ -15,7 +15,7 @@ import numpy as np
 from mfu.predict.arrays import Array, Case
 from mfu.predict.constants import Constants
 from mfu.predict.names import MemoryTerm
-from mfu.predict.training.communication import stalled_share
+from mfu.predict.training.communication import flat_stalled_share, stalled_share
 from mfu.predict.training.compute import tokens
 from mfu.predict.training.optimizer import shard_sizes
 from mfu.predict.training.stages import head_as_layers, stage_layers
@@ -131,7 +131,9 @@ def layer_activation_bytes(case: Case, c: Constants) -> Array:
     scores = (1.0 - stack.fused_attention) * 2.5 * model.heads * model.sequence / layout.tensor
     loose = 1.0 + stack.keeps_inputs * c["activation_unfused"]
     piling = c["gathered_in_flight"] * (1.0 - 2.0 / layout.pipeline) * (1.0 - stalled_share(case, c))
-    single = np.where(layout.tensor > case.machine.node, c["gathered_across"], c["gathered_single"])
+    spanned = np.maximum(layout.tensor / case.machine.node, 1.0) - 1.0
+    near = np.maximum(1.0 - c["gathered_across"] * spanned, 0.0)
+    single = c["gathered_single"] * near * (1.0 - flat_stalled_share(case, c))
     share = np.where(layout.pipeline > 1.0, piling, single)
     gathered = 2.0 * model.hidden * share * stack.keeps_gathered * (layout.tensor > 1.0)
     return (

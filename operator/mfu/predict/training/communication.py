@@ -87,6 +87,13 @@ def stalled_share(case: Case, c: Constants) -> Array:
     return case.stack.blocking_pipeline * np.where(nodes > 1.0, grown, 0.0) * (case.layout.pipeline > 1.0)
 
 
+def flat_stalled_share(case: Case, c: Constants) -> Array:
+    """Share of jobs without a pipeline that stall: 4 % up to 16 nodes, half of them on 64."""
+    nodes = case.machine.gpus / case.machine.node
+    grown = c["stall_single"] * np.minimum(nodes / c["stall_nodes"], 1.0) ** c["stall_single_power"]
+    return case.stack.blocking_pipeline * np.where(nodes > 1.0, grown, 0.0)
+
+
 def data_seconds(case: Case, c: Constants, micro_batch_seconds: Array, batches: Array) -> Array:
     """Gradient reduction and weight gathering that the step waits for.
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from mfu.predict.arrays import Array, Case
 from mfu.predict.constants import Constants
+from mfu.predict.training.communication import flat_stalled_share
 from mfu.predict.training.step import Step, micro_batches
 
 
@@ -21,10 +22,10 @@ def ranking_seconds(case: Case, found: Step, c: Constants) -> Array:
     micro-batches: 8.4 · (1 + 32 · 1.1 / 8.4) ** 0.08 = 9.6 s.
     """
     layout = case.layout
-    nodes = case.machine.gpus / case.machine.node
+    across = case.machine.gpus > case.machine.node
     whole = np.where(layout.zero == 0.0, c["stall_whole_gradients"], 1.0)
-    flat = c["stall_single"] * whole * np.minimum(nodes / c["stall_nodes"], 1.0) ** c["stall_single_power"]
-    share = np.where(layout.pipeline > 1.0, c["stall_probability"], flat) * (nodes > 1.0)
+    piped = case.stack.blocking_pipeline * np.where(across, c["stall_probability"], 0.0)
+    share = np.where(layout.pipeline > 1.0, piped, flat_stalled_share(case, c) * whole)
     stalled = micro_batches(case) * c["stall_seconds"]
-    feared: Array = found.seconds * (1.0 + stalled / found.seconds) ** (case.stack.blocking_pipeline * share)
+    feared: Array = found.seconds * (1.0 + stalled / found.seconds) ** share
     return feared
