@@ -45,6 +45,12 @@ OBSERVED = (
         (*WORKLOAD_LABELS, "window", "meter"),
     ),
     Named("mfu_workload_coverage_ratio", "Share of GPU-time measured.", (*WORKLOAD_LABELS, "window", "meter")),
+    Named("mfu_workload_confidence_ratio", "Trust in the observed figures.", (*WORKLOAD_LABELS, "window", "meter")),
+)
+OBSERVED_AT = Named(
+    "mfu_workload_observed_timestamp_seconds",
+    "When the newest sample behind the observed figures was taken, by where it was read.",
+    (*WORKLOAD_LABELS, "window", "meter", "source"),
 )
 CAUSE = Named("mfu_workload_cause", "1 for the main cause of loss.", (*WORKLOAD_LABELS, "cause"))
 LOSS = Named(
@@ -131,6 +137,8 @@ def _observed(plans: Sequence[WorkloadPlan]) -> Iterator[GaugeMetricFamily]:
     yield _family(OBSERVED[1], ((labels, each.mbu) for labels, each in rows))
     yield _family(OBSERVED[2], ((labels, each.reference_mfu) for labels, each in rows))
     yield _family(OBSERVED[3], ((labels, each.coverage) for labels, each in rows))
+    yield _family(OBSERVED[4], ((labels, each.confidence) for labels, each in rows))
+    yield _family(OBSERVED_AT, (((*labels, each.source), each.observed_at) for labels, each in rows))
 
 
 def _causes(plans: Sequence[WorkloadPlan]) -> Iterator[GaugeMetricFamily]:

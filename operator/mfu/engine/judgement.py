@@ -56,7 +56,7 @@ def telemetry_available(assessment: Assessment | None, *, running: bool) -> Verd
         return Verdict(kind, UNKNOWN, Reason.NOT_PREDICTED, "not accepted, so nothing is read")
     reason, words = _TELEMETRY[assessment.state]
     status = TRUE if assessment.state is TelemetryState.OK else FALSE
-    return Verdict(kind, status, reason, assessment.message or words)
+    return Verdict(kind, status, reason, words)
 
 
 _TELEMETRY = {
