@@ -63,6 +63,13 @@ def test_metrics_agree_with_each_other() -> None:
     assert one(**half) == pytest.approx(16 * 128 / one(tp="2") * 1e3 / 2)
 
 
+def test_requests_and_tokens_are_one_rate() -> None:
+    total = one(metric="output_tok_s_total")
+    assert one(metric="requests_s") == pytest.approx(total / 128)
+    assert one(metric="total_tok_s") == pytest.approx(total * (1024 + 128) / 128)
+    assert one(metric="ttft_ms") == pytest.approx(1e3 * one(metric="ttft_s"))
+
+
 def test_prefill_by_node_counts_eight_gpus() -> None:
     seconds = one(metric="prefill_latency_ms (first token)") / 1e3
     assert one(metric="input_tok_s_per_node8 (prefill)") == pytest.approx(8 * 16 * 1024 / seconds)

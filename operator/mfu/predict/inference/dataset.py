@@ -23,6 +23,7 @@ _ENGINES = (
     ("fastertransformer", r"faster ?transformer"),
     ("gptfast", r"gpt-fast"),
 )
+_CLOSED_LOOP = ("tpot", "itl", "ttft", "output_tok_s_total", "tok_s", "total_tok_s", "requests_s", "samples_s")
 _NODE = 8
 _MOST_GPUS = 16384
 _LARGEST = 1e7
@@ -166,7 +167,7 @@ def parallelism_of(row: Mapping[str, str], architecture: Architecture, gpu: GPU)
 
 def _is_static(row: Mapping[str, str]) -> bool:
     """Latencies and rates per GPU are published for batches that start together, totals for closed loops."""
-    loop = row["metric"].startswith(("tpot", "output_tok_s_total", "tok_s"))
+    loop = row["metric"].startswith(_CLOSED_LOOP)
     return number(row.get("concurrency_or_batch")) is not None and not loop
 
 

@@ -27,7 +27,15 @@ class Rates:
     output_tokens_per_s: Array
     """All GPUs of the replica."""
     input_tokens_per_s: Array
+    ttft_seconds: Array
+    """In steady state; `first_token_seconds` is that of prompts that arrive together on an idle engine."""
+    lengths: tuple[Array, Array]
+    """Tokens in and out of a request."""
     gpus: Array
+
+    @property
+    def requests_per_s(self) -> Array:
+        return self.output_tokens_per_s / self.lengths[1]
 
 
 METRICS: tuple[tuple[str, Callable[[Rates], Array]], ...] = (
@@ -40,10 +48,15 @@ METRICS: tuple[tuple[str, Callable[[Rates], Array]], ...] = (
     ("input_tok_s", lambda r: r.input_tokens_per_s),
     ("tpot_ms", lambda r: 1e3 * r.tpot_seconds),
     ("itl_ms", lambda r: 1e3 * r.tpot_seconds),
-    ("ttft_ms", lambda r: 1e3 * r.first_token_seconds),
+    ("ttft_ms", lambda r: 1e3 * r.ttft_seconds),
+    ("ttft_s", lambda r: r.ttft_seconds),
+    ("total_tok_s", lambda r: r.requests_per_s * (r.lengths[0] + r.lengths[1])),
+    ("requests_s", lambda r: r.requests_per_s),
+    ("samples_s", lambda r: r.requests_per_s),
     ("prefill_latency_ms", lambda r: 1e3 * r.first_token_seconds),
     ("e2e_latency_ms", lambda r: 1e3 * r.latency_seconds),
     ("latency_ms", lambda r: 1e3 * r.latency_seconds),
+    ("latency_s", lambda r: r.latency_seconds),
     ("e2e_latency_s", lambda r: r.latency_seconds),
 )
 """How a metric's name begins, and its value. The first that fits counts."""
@@ -85,5 +98,7 @@ def _rates(questions: Sequence[Question], case: Case, constants: Constants) -> R
         tpot_seconds=np.where(alone, apart.tpot_seconds, mixed.tpot_seconds),
         output_tokens_per_s=np.where(static, together * case.load.output_tokens / latency, serving),
         input_tokens_per_s=np.asarray(prompts.input_tokens_per_s),
+        ttft_seconds=np.asarray(mixed.ttft_seconds),
+        lengths=(np.asarray(case.load.input_tokens), np.asarray(case.load.output_tokens)),
         gpus=np.asarray(case.layout.gpus),
     )
