@@ -150,6 +150,8 @@ def test_a_worse_setting_names_its_loss(job: Job, on: On, worse: dict[str, objec
 def test_expert_parallel_jobs_pay_for_the_exchange(job: Job, on: On) -> None:
     found = losses(predicted(job("mixtral-8x7b", expert=8), on()))
     assert found[Term.EXPERT_COMMUNICATION.value] > 0.0
+    assert found[Term.EXPERT_IMBALANCE.value] > 0.0
+    assert Term.EXPERT_IMBALANCE.value not in losses(predicted(job("mixtral-8x7b"), on()))
 
 
 def test_denied_nvlink_shows_as_communication(job: Job, on: On) -> None:

@@ -12,7 +12,7 @@ Formulas, with tokens m = micro_batch · S / context of one GPU:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -25,17 +25,24 @@ TILE = 128.0 * 128.0
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """Seconds of some matrix products: at peak, at the measured ceiling, and with their shapes."""
+    """Seconds of some matrix products: at peak, at the measured ceiling, with their shapes, and with waiting for the
+    busiest expert."""
 
     ideal: Array
     ceiled: Array
     shaped: Array
+    waited: Array
 
     def __add__(self, other: Split) -> Split:
-        return Split(self.ideal + other.ideal, self.ceiled + other.ceiled, self.shaped + other.shaped)
+        return Split(
+            self.ideal + other.ideal,
+            self.ceiled + other.ceiled,
+            self.shaped + other.shaped,
+            self.waited + other.waited,
+        )
 
     def times(self, factor: Array | float) -> Split:
-        return Split(self.ideal * factor, self.ceiled * factor, self.shaped * factor)
+        return Split(self.ideal * factor, self.ceiled * factor, self.shaped * factor, self.waited * factor)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +56,7 @@ class Pass:
 
     @property
     def seconds(self) -> Array:
-        return self.linear.shaped + self.attention + self.elementwise
+        return self.linear.waited + self.attention + self.elementwise
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +101,8 @@ def _shaped(
     tail = 1.0 + c["tail"] * machine.sms * TILE / np.maximum(count * m * n, 1.0)
     compute = ceiled * (1.0 + c["depth"] / np.maximum(k, 1.0)) * tail
     moved = count * (value_bytes * (m * k + k * n) + machine.activation_bytes * m * n)
-    return Split(ideal, ceiled, np.maximum(compute, moved / (machine.bandwidth * c["bandwidth_share"])))
+    shaped = np.maximum(compute, moved / (machine.bandwidth * c["bandwidth_share"]))
+    return Split(ideal, ceiled, shaped, shaped)
 
 
 def _trio(case: Case, c: Constants, shape: tuple[Array, Array, Array], count: Array | float) -> tuple[Split, Split]:
@@ -146,10 +154,7 @@ def _times(pair: tuple[Split, Split], factor: Array) -> tuple[Split, Split]:
 def _slowed(pair: tuple[Split, Split], factor: Array) -> tuple[Split, Split]:
     """Waiting for the busiest expert lengthens the time at shape, not the ideal."""
     first, second = pair
-    return (
-        Split(first.ideal, first.ceiled, first.shaped * factor),
-        Split(second.ideal, second.ceiled, second.shaped * factor),
-    )
+    return replace(first, waited=first.shaped * factor), replace(second, waited=second.shaped * factor)
 
 
 def attention(case: Case, c: Constants) -> tuple[Array, Array, Array]:

@@ -74,6 +74,7 @@ def _micro_batch_losses(case: Case, c: Constants, work: Compute, comm: Exposed) 
     return {
         Term.KERNEL_CEILING: _sum(s.ceiled - s.ideal for s in (forward.linear, backward.linear, head)),
         Term.KERNEL_SHAPE: _sum(s.shaped - s.ceiled for s in (forward.linear, backward.linear, head)),
+        Term.EXPERT_IMBALANCE: _sum(s.waited - s.shaped for s in (forward.linear, backward.linear)),
         Term.ATTENTION: _sum(p.attention - p.attention_ideal for p in (forward, backward)),
         Term.MEMORY_BOUND: forward.elementwise + backward.elementwise + work.loss,
         Term.RECOMPUTE: again,
