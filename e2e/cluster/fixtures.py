@@ -14,14 +14,14 @@ import pytest
 from e2e.cluster import ClusterAccess, ControlPlane, ForeignCluster
 from e2e.cluster.binaries import Progress
 
-_FOREIGN = "MFU_KUBECONFIG"
+FOREIGN = "MFU_KUBECONFIG"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip what would restart or add API servers on a cluster that is not ours."""
-    if not os.environ.get(_FOREIGN):
+    if not os.environ.get(FOREIGN):
         return
-    skip = pytest.mark.skip(reason=f"owns the control plane; {_FOREIGN} names a foreign one")
+    skip = pytest.mark.skip(reason=f"owns the control plane; {FOREIGN} names a foreign one")
     for item in items:
         if item.get_closest_marker("owns_control_plane"):
             item.add_marker(skip)
@@ -56,7 +56,7 @@ def api_server_only(request: pytest.FixtureRequest, cluster_progress: Progress) 
 @pytest.fixture(scope="session")
 def cluster(request: pytest.FixtureRequest, cluster_progress: Progress) -> Iterator[ClusterAccess]:
     """The cluster under test: the one of MFU_KUBECONFIG, else the local control plane."""
-    foreign = os.environ.get(_FOREIGN)
+    foreign = os.environ.get(FOREIGN)
     if foreign:
         with ForeignCluster.use(Path(foreign), progress=cluster_progress) as access:
             yield access

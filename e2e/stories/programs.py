@@ -22,7 +22,7 @@ from e2e.podrunner import LocalPod, find_pod
 MFU = Path(sys.executable).with_name("mfu")
 CHART = Path(__file__).parents[2] / "charts" / "mfu-operator"
 RELEASE, NAMESPACE = "mfu", "mfu-system"
-SYSTEM_NODE = "system"
+SYSTEM_NODE = "mfu-story-system"
 _QUICK = {"idleSeconds": 0.5, "longestWaitSeconds": 2, "resyncSeconds": 10, "warmUpSeconds": 20}
 
 
@@ -96,8 +96,17 @@ def helm_install(cluster: ClusterAccess, helm: Path, folder: Path, values: Mappi
     file = folder / "values.yaml"
     file.write_text(yaml.safe_dump(dict(values)))
     arguments: list[str | Path] = [helm, "install", RELEASE, CHART, "--take-ownership", "--create-namespace"]
+    _helm(cluster, *arguments, f"--values={file}")
+
+
+def helm_uninstall(cluster: ClusterAccess, helm: Path) -> None:
+    """`helm uninstall`; nothing where there is no release."""
+    _helm(cluster, helm, "uninstall", RELEASE, "--ignore-not-found")
+
+
+def _helm(cluster: ClusterAccess, *command: str | Path) -> None:
     done = subprocess.run(
-        [*arguments, f"--namespace={NAMESPACE}", f"--values={file}"],
+        [*command, f"--namespace={NAMESPACE}"],
         env={**os.environ, "KUBECONFIG": str(cluster.kubeconfig)},
         capture_output=True,
         text=True,

@@ -11,6 +11,8 @@ from e2e.cluster import ClusterAccess, wait_until
 
 REPOSITORY = Path(__file__).parents[2]
 GPUS_PER_NODE = 8
+UNKNOWN_NODE, AGENT_NODE = "mfu-story-x900", "mfu-story-gpus"
+STORY_NODES = (UNKNOWN_NODE, AGENT_NODE)
 
 
 def install_definitions(cluster: ClusterAccess) -> None:

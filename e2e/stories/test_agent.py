@@ -15,12 +15,11 @@ from e2e.cluster.ports import free_ports
 from e2e.podrunner import LocalPod, NodeStandIn, find_pod
 from e2e.stories.conftest import Stage
 from e2e.stories.programs import NAMESPACE, RELEASE
-from e2e.stories.resources import fake_node
+from e2e.stories.resources import AGENT_NODE, fake_node
 from tests.agent.fake_nvml.build import build
 
 pytestmark = [
     pytest.mark.e2e,
-    pytest.mark.owns_control_plane,
     pytest.mark.skipif(not shutil.which("cc"), reason="no C compiler for the fake NVML"),
 ]
 
@@ -33,13 +32,13 @@ def port() -> int:
 
 @pytest.fixture(scope="module")
 def agent(shared_stage: Stage, port: int) -> Iterator[LocalPod]:
-    plane, folder = shared_stage.plane, shared_stage.folder
+    plane, folder = shared_stage.cluster, shared_stage.folder
     # The GPU operator makes this class; a pod that names one that is not there is refused.
     runtime = {"apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "metadata": {"name": "nvidia"}, "handler": "x"}
-    plane.apply(fake_node("gpu-node", gpus=2, product="NVIDIA-H100-80GB-HBM3"), runtime)
+    plane.apply(fake_node(AGENT_NODE, gpus=2, product="NVIDIA-H100-80GB-HBM3"), runtime)
     shared_stage.install({"agent": {"enabled": True, "port": port}})
     pod = find_pod(plane, f"daemonset/{RELEASE}-mfu-operator-agent", namespace=NAMESPACE, bound=True)
-    assert pod["spec"]["nodeName"] == "gpu-node"
+    assert pod["spec"]["nodeName"] == AGENT_NODE
     (folder / "pod-resources").mkdir()
     build(folder)
     library = {"LD_LIBRARY_PATH": str(folder), "FAKE_NVML_GPUS": "2", "FAKE_NVML_NAME": "NVIDIA H100 80GB HBM3"}
@@ -51,20 +50,20 @@ def agent(shared_stage: Stage, port: int) -> Iterator[LocalPod]:
 
 def test_it_writes_the_gpus_of_its_node(shared_stage: Stage, agent: LocalPod) -> None:
     def status() -> dict[str, Any] | None:
-        items = shared_stage.plane.get("gpunodes")["items"]
+        items = shared_stage.cluster.get("gpunodes")["items"]
         found: dict[str, Any] | None = next((each.get("status") for each in items), None)
         return found
 
     found = wait_until(status, what="GPUNode with a status")
     assert found is not None
     assert len(found["gpus"]) == 2
-    (node,) = shared_stage.plane.get("gpunodes")["items"]
-    assert node["metadata"]["name"] == "gpu-node"
-    assert [(owner["kind"], owner["name"]) for owner in node["metadata"]["ownerReferences"]] == [("Node", "gpu-node")]
+    (node,) = shared_stage.cluster.get("gpunodes")["items"]
+    assert node["metadata"]["name"] == AGENT_NODE
+    assert [(owner["kind"], owner["name"]) for owner in node["metadata"]["ownerReferences"]] == [("Node", AGENT_NODE)]
 
 
 def test_its_token_writes_no_other_nodes_gpus(shared_stage: Stage, agent: LocalPod) -> None:
-    plane = shared_stage.plane
+    plane = shared_stage.cluster
     definition = '{"apiVersion": "mfu.gpuaas.io/v1alpha1", "kind": "GPUNode", "metadata": {"name": "other-node"}}'
     with pytest.raises(KubectlFailed) as refused:
         plane.kubectl(f"--kubeconfig={agent.plan.environment['KUBECONFIG']}", "create", "-f", "-", stdin=definition)
@@ -76,11 +75,12 @@ def test_it_serves_its_readings(agent: LocalPod, port: int) -> None:
         text = answer.read().decode()
     rows = [line for line in text.splitlines() if line.startswith("mfu_gpu_memory_total_bytes{")]
     assert len(rows) == 2
-    assert all('node="gpu-node"' in row for row in rows)
+    assert all(f'node="{AGENT_NODE}"' in row for row in rows)
 
 
 def test_the_gpunode_goes_with_its_node(shared_stage: Stage, agent: LocalPod, tmp_path: Path) -> None:
-    plane = shared_stage.plane
+    plane = shared_stage.cluster
     agent.stop()
-    plane.kubectl("delete", "node", "gpu-node")
+    plane.kubectl("delete", "node", AGENT_NODE)
+    plane.kubectl("delete", "runtimeclass", "nvidia")
     wait_until(lambda: not plane.get("gpunodes")["items"], what="end of the GPUNode")
