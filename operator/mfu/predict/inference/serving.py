@@ -92,7 +92,8 @@ def continuous(case: Case, constants: Constants) -> Served:
 
     In the time a request decodes its O tokens, each of the others brings one prompt of I tokens, so a step carries
     batch · I / O prompt tokens on average, in chunks of at most the step's token budget. With attention groups, each
-    group brings a chunk with the same chance in each step, and all wait when one does: 1 − (1 − p)^groups of steps.
+    group brings a chunk with the same chance p in each step, and all wait when one does: 1 − (1 − p)^k of steps, k the
+    number of groups less what the scheduler aligns.
     """
     load, stages, groups = case.load, case.layout.pipeline, case.layout.groups
     batch = running(case, constants)
