@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import cProfile
-import gc
 import json
 import os
 import platform
@@ -17,7 +16,7 @@ import pstats
 import resource
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import mean, stdev
@@ -29,6 +28,7 @@ from mfu.cluster import projection
 from mfu.cluster.client import KubeClient
 from mfu.cluster.state import ClusterState
 from mfu.cluster.writer import Writer
+from mfu.controller.loop import calm
 from mfu.engine.evaluate import evaluate
 from mfu.engine.packed import Packed, plain
 from mfu.engine.plan import Handover, Plan
@@ -227,14 +227,13 @@ class Cluster:
         self.state.reports.objects["fleet"] = plan.report
 
 
-@dataclass
+@dataclass(frozen=True)
 class Cycle:
-    """CPU seconds of the three steps, and what came of them."""
+    """CPU seconds of the three steps, and how many writes came of them."""
 
     snapshot: float
     evaluate: float
     diff: float
-    plan: Plan
     writes: int
 
     @property
@@ -248,7 +247,7 @@ def timed(work: Callable[[], Any]) -> tuple[float, Any]:
     return time.process_time() - start, answer
 
 
-def cycle(cluster: Cluster, writer: Writer, before: Handover, corrections: Corrections) -> Cycle:
+def cycle(cluster: Cluster, writer: Writer, before: Handover, corrections: Corrections) -> tuple[Cycle, Plan]:
     state, now = cluster.state, cluster.now
     snapshot_seconds, snapshot = timed(lambda: state.snapshot(cluster.store, corrections, now, before))
     evaluate_seconds, plan = timed(lambda: evaluate(snapshot, now))
@@ -258,18 +257,19 @@ def cycle(cluster: Cluster, writer: Writer, before: Handover, corrections: Corre
         return len(writer.wanted(plan, current, snapshot.report))
 
     diff_seconds, writes = timed(wanted)
-    return Cycle(snapshot_seconds, evaluate_seconds, diff_seconds, plan, writes)
+    return Cycle(snapshot_seconds, evaluate_seconds, diff_seconds, writes), plan
 
 
-def cycles(cluster: Cluster, count: int, before: Handover) -> Iterator[Cycle]:
+def cycles(cluster: Cluster, count: int, before: Handover) -> tuple[list[Cycle], Handover]:
     """Consecutive cycles with a round of readings between them, everything written coming back."""
-    writer, corrections = Writer(cast(KubeClient, None)), Corrections()
+    writer, corrections, samples = Writer(cast(KubeClient, None)), Corrections(), []
     for _ in range(count):
-        one = cycle(cluster, writer, before, corrections)
-        yield one
-        before, corrections = one.plan.handover, one.plan.corrections
-        cluster.echo(one.plan)
+        sample, plan = cycle(cluster, writer, before, corrections)
+        samples.append(sample)
+        before, corrections = plan.handover, plan.corrections
+        cluster.echo(plan)
         cluster.read()
+    return samples, before
 
 
 def resident_mib() -> float:
@@ -279,21 +279,20 @@ def resident_mib() -> float:
 
 def measure(profile: bool) -> list[Figure]:
     cluster = Cluster()
-    gc.collect()
-    gc.freeze()
+    calm()
     reference = reference_seconds()
     until_all = -(-WORKLOADS // MOST_JUDGED)
-    first = list(cycles(cluster, until_all, Handover()))
+    first, before = cycles(cluster, until_all, Handover())
     profiler = cProfile.Profile()
     if profile:
         profiler.enable()
-    steady = list(cycles(cluster, CYCLES, first[-1].plan.handover))
+    steady, before = cycles(cluster, CYCLES, before)
     if profile:
         profiler.disable()
         pstats.Stats(profiler).sort_stats("cumulative").print_stats(45)
     resident = resident_mib()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    assert all(each.expected and each.assessment for each in steady[-1].plan.workloads)
+    assert all(each.expected and each.assessment for each in before.plans.values())
 
     def seconds(what: str, samples: list[float], limit: float | None) -> Figure:
         return Figure(what, "s CPU", tuple(samples), limit, reference)

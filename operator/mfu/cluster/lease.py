@@ -24,6 +24,10 @@ class LeaseLost(Exception):
 class Lease:
     """`await acquire()` blocks until held; then run `hold()` beside the work, it raises LeaseLost."""
 
+    duration_seconds: int = DURATION_SECONDS
+    renew_seconds: float = RENEW_SECONDS
+    fresh_seconds: float = RENEW_DEADLINE_SECONDS
+
     def __init__(self, client: KubeClient, *, namespace: str, name: str, identity: str) -> None:
         self._client, self._namespace, self._name, self._identity = client, namespace, name, identity
         self._seen: tuple[Any, float] | None = None
@@ -37,17 +41,17 @@ class Lease:
                     return
             except (ApiError, Unreachable) as error:
                 log.warning("lease name=%s error=%s", self._name, error)
-            await asyncio.sleep(RENEW_SECONDS / 2)
+            await asyncio.sleep(self.renew_seconds / 2)
 
     @property
     def fresh(self) -> bool:
-        """Whether we may still write: past the duration without a renewal a rival may have begun."""
-        return self._renewed is not None and asyncio.get_running_loop().time() - self._renewed < DURATION_SECONDS
+        """Whether we may still write. A rival may begin once the duration has passed: we stop some seconds before."""
+        return self._renewed is not None and asyncio.get_running_loop().time() - self._renewed < self.fresh_seconds
 
     async def hold(self) -> None:
         """Renew for ever; raises LeaseLost when another holds it. An API server that is away is waited for."""
         while True:
-            await asyncio.sleep(RENEW_SECONDS)
+            await asyncio.sleep(self.renew_seconds)
             try:
                 async with asyncio.timeout(RENEW_DEADLINE_SECONDS):
                     if not (await self._try(datetime.now(UTC)) or await self._try(datetime.now(UTC))):
@@ -66,6 +70,14 @@ class Lease:
             log.info("lease name=%s not released: %s", self._name, error)
 
     async def _try(self, now: datetime) -> bool:
+        # Counted from before the request: the server dates the renewal somewhere in between.
+        asked_at = asyncio.get_running_loop().time()
+        if not await self._take(now):
+            return False
+        self._renewed = asked_at
+        return True
+
+    async def _take(self, now: datetime) -> bool:
         try:
             lease = await self._client.get(LEASES, self._name, self._namespace)
         except ApiError as error:
@@ -87,7 +99,7 @@ class Lease:
             if error.status == 409:
                 return False
             raise
-        return self._held()
+        return True
 
     async def _create(self, now: datetime) -> bool:
         body: JSON = {
@@ -102,16 +114,12 @@ class Lease:
             if error.status == 409:
                 return False
             raise
-        return self._held()
-
-    def _held(self) -> bool:
-        self._renewed = asyncio.get_running_loop().time()
         return True
 
     def _spec(self, now: datetime) -> JSON:
         return {
             "holderIdentity": self._identity,
-            "leaseDurationSeconds": DURATION_SECONDS,
+            "leaseDurationSeconds": self.duration_seconds,
             "renewTime": _micro(now),
         }
 

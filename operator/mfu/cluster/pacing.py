@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Set
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -49,10 +48,13 @@ class Attempts:
         wait = min(LONGEST_SECONDS, ECHO_SECONDS * 2.0 ** (times - 1))
         self._by_key[key] = _Tried(digest, False, times, now + wait)
 
-    def keep_only(self, keys: Set[str]) -> None:
-        """Forget objects that are gone."""
-        for key in self._by_key.keys() - keys:
+    def forget(self, now: float) -> None:
+        """What has not been wanted again for long was mended, or is gone."""
+        for key in [key for key, last in self._by_key.items() if now - last.not_before > LONGEST_SECONDS]:
             del self._by_key[key]
+
+    def __len__(self) -> int:
+        return len(self._by_key)
 
 
 @dataclass(slots=True)

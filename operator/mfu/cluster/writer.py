@@ -74,9 +74,8 @@ class Writer:
         due = self._due(self.wanted(plan, current, report))
         self.counts.deferred = max(0, len(due) - self.per_cycle)
         gate, pace = asyncio.Semaphore(IN_FLIGHT), Pace(self.per_second)
-        done = await asyncio.gather(*(self._write(each, gate, pace) for each in due[: self.per_cycle]))
-        failed = {write.body["metadata"].get("uid") for write, good in zip(due, done, strict=False) if not good}
-        told = [(each, event) for each in plan.workloads if each.uid not in failed for event in each.events]
+        await asyncio.gather(*(self._write(each, gate, pace) for each in due[: self.per_cycle]))
+        told = [(each, event) for each in plan.workloads if each.key in current for event in each.events]
         await asyncio.gather(*(self._emit(each, event, gate, pace) for each, event in told))
 
     def wanted(self, plan: Plan, current: Mapping[str, Mapping[str, Any]], report: Mapping[str, Any]) -> list[Write]:
@@ -88,9 +87,7 @@ class Writer:
         now = asyncio.get_running_loop().time()
         due = [each for each in wanted if not self._attempts.held_back(each.key, each.digest, now)]
         self.counts.suppressed += len(wanted) - len(due)
-        if not wanted:
-            # Nothing differs: whatever failed before was mended, or is gone.
-            self._attempts.keep_only(frozenset())
+        self._attempts.forget(now)
         return due
 
     def _workload_writes(self, plan: Plan, current: Mapping[str, Mapping[str, Any]]) -> list[Write]:
@@ -122,23 +119,21 @@ class Writer:
         body = _body(FLEETREPORTS, {"name": REPORT_NAME}, status=dict(plan.report))
         return [Write(FLEETREPORTS, body, "status", FIELD_MANAGER)]
 
-    async def _write(self, write: Write, gate: asyncio.Semaphore, pace: Pace) -> bool:
-        """Whether it is written."""
+    async def _write(self, write: Write, gate: asyncio.Semaphore, pace: Pace) -> None:
         loop = asyncio.get_running_loop()
         async with gate:
             await asyncio.sleep(pace.delay(loop.time()))
             if not self.may_write():
-                return False
+                return
             try:
                 await self._put(write)
             except (ApiError, Unreachable) as error:
                 self.counts.failed += 1
                 wait = self._attempts.failed(write.key, write.digest, loop.time())
                 log.warning("write object=%s retry_in=%.0fs error=%s", write.key, wait, error)
-                return False
+                return
         self._attempts.succeeded(write.key, write.digest, loop.time())
         self.counts.written += 1
-        return True
 
     async def _put(self, write: Write) -> None:
         try:

@@ -1,4 +1,4 @@
-"""Whose turn it is. Judging a workload takes about a millisecond: a large fleet is judged in rounds, news first."""
+"""Whose turn it is. Judging a workload takes some milliseconds: a large fleet is judged in rounds, news first."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Final
 from mfu.engine.plan import WorkloadPlan
 from mfu.engine.views import Assignment, WorkloadView
 
-MOST_JUDGED: Final = 250
+MOST_JUDGED: Final = 150
 """Workloads judged in one cycle: more of them wait for the next, which follows at once."""
 
 
