@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mfu.predict.constants import shipped
+from mfu.predict.constants import document, shipped
 from mfu.predict.engines import ENGINES, UNKNOWN, engine
 from mfu.predict.training.predict import predict_training
 from mfu.predict.training.step import step
 from mfu.predict.types import Prediction
+from tools import fit_sweep
 from tools import fit_training as tool
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
@@ -48,6 +49,12 @@ def test_one_round_of_fitting_does_not_get_worse() -> None:
     after = float(np.mean(np.abs(tool.log_errors(rows, fitted.constants()))))
     assert after < before
     assert shipped_error < 0.12
+
+
+def test_constants_say_whether_they_are_fitted() -> None:
+    fitted = {each.name.split(".")[0] for each in tool.PARAMETERS}
+    fitted |= {*fit_sweep.MEMORY, *fit_sweep.RANKING, "engine"}
+    assert {name for name, entry in document().items() if entry["fitted"]} == fitted
 
 
 def test_far_fewer_parameters_than_rows() -> None:

@@ -79,9 +79,10 @@ def _watts_per_flop(gpu: GPU) -> float | None:
 
 
 def links(placement: Placement, c: Constants) -> dict[str, float]:
-    """How the GPUs reach each other; NVLink where the product has it and the placement does not deny it."""
+    """How the GPUs reach each other: NVLink where the product has it and nothing denies it; MIG slices have none."""
     gpu = placement.device.gpu
-    linked = gpu.nvlink_bytes_per_s is not None and gpu.nvlink_domain_gpus > 1 and placement.nvlink is not False
+    wired = gpu.nvlink_bytes_per_s is not None and gpu.nvlink_domain_gpus > 1 and placement.device.mig is None
+    linked = wired and placement.nvlink is not False
     domain = gpu.nvlink_domain_gpus if gpu.nvlink_domain_gpus > _RACK else placement.gpus_per_node
     pcie = (gpu.pcie_bytes_per_s or c["pcie_unknown"]) * c["pcie_share"]
     network = placement.inter_node_bytes_per_s or c.of("network_bytes_per_s", gpu.architecture)
