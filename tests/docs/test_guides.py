@@ -1,0 +1,191 @@
+"""The guides say what the product does: their commands run, their manifests are accepted, every word is explained."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from mfu.api.acceptance import rejections
+from mfu.api.causes import Cause
+from mfu.api.conditions import ConditionType, Reason
+from mfu.api.files import parse
+from mfu.api.mfupolicy import MFUPolicy, PolicySpec
+from mfu.api.modelworkload import ModelWorkload
+from mfu.api.policy_checks import policy_rejections
+from mfu.cli.main import main
+from mfu.controller.metrics import (
+    CAUSE,
+    CONDITION,
+    FIGURES,
+    GROUPS,
+    LOSS,
+    OBSERVED,
+    PROMISES,
+    WORKLOAD,
+    OperatorMetrics,
+)
+from mfu.engine.evaluate import evaluate
+from mfu.engine.packed import plain
+from mfu.engine.saved import load
+from mfu.engine.views import PolicyView
+from mfu.observe.readings import SourceState
+
+ROOT = Path(__file__).parents[2]
+TENANT = (ROOT / "docs" / "guide-tenant.md").read_text()
+PROVIDER = (ROOT / "docs" / "guide-provider.md").read_text()
+TROUBLE = (ROOT / "docs" / "troubleshooting.md").read_text()
+PAGES = {"tenant": TENANT, "provider": PROVIDER, "troubleshooting": TROUBLE}
+NEEDS_A_CLUSTER = "# needs a cluster"
+
+
+def blocks(language: str, text: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
+
+
+def commands(text: str) -> Iterator[str]:
+    for block in blocks("console", text):
+        for line in block.splitlines():
+            if line.startswith("mfu ") and NEEDS_A_CLUSTER not in line:
+                yield line.split("#")[0].strip()
+
+
+def first_cells(text: str) -> set[str]:
+    """Words in code quotes in the first column of every table."""
+    rows = re.findall(r"^\| (`[^|]+?) \|", text, re.MULTILINE)
+    return {word for row in rows for word in re.findall(r"`(\w+)`", row)}
+
+
+COMMANDS = [command for text in PAGES.values() for command in commands(text)]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_command_runs(command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(ROOT)
+    assert main(shlex.split(command)[1:]) == 0
+    assert capsys.readouterr().out.strip()
+
+
+def test_there_are_commands_to_run() -> None:
+    assert {shlex.split(command)[1] for command in COMMANDS} >= {"predict", "plan", "init", "replay", "gpus", "presets"}
+
+
+def manifests() -> Iterator[str]:
+    for text in PAGES.values():
+        yield from (block for block in blocks("yaml", text) if "apiVersion: mfu.gpuaas.io" in block)
+
+
+@pytest.mark.parametrize("block", tuple(manifests()), ids=lambda block: re.findall(r"name: (\S+?)[,}]", block)[0])
+def test_manifest_is_accepted(block: str) -> None:
+    (resource,) = parse(block)
+    assert isinstance(resource, ModelWorkload | MFUPolicy)
+    found = rejections(resource.spec) if isinstance(resource, ModelWorkload) else policy_rejections(resource.spec)
+    assert [each.message for each in found] == []
+
+
+def test_values_are_values_of_the_chart() -> None:
+    known = yaml.safe_load((ROOT / "charts" / "mfu-operator" / "values.yaml").read_text())
+    given = [block for block in blocks("yaml", PROVIDER) if block.startswith("# values.yaml")]
+    assert len(given) >= 3
+    for block in given:
+        assert list(strangers(yaml.safe_load(block), known)) == []
+
+
+def strangers(given: Mapping[str, Any], known: Mapping[str, Any], path: str = "") -> Iterator[str]:
+    for name, value in given.items():
+        if name not in known:
+            yield f"{path}{name}"
+        elif isinstance(value, Mapping):
+            yield from strangers(value, known[name], f"{path}{name}.")
+
+
+def test_every_value_that_is_named_exists() -> None:
+    known = yaml.safe_load((ROOT / "charts" / "mfu-operator" / "values.yaml").read_text())
+    named = re.findall(
+        r"(?:--set |`)((?:config|agent|metrics|crds|rbac|image)\.(?!json)[A-Za-z.]+)", "\n".join(PAGES.values())
+    )
+    assert len(named) >= 8
+    for path in named:
+        node = known
+        for step in path.split("."):
+            assert step in node, path
+            node = node[step]
+
+
+def test_every_cause_is_explained_once() -> None:
+    table = TENANT.split("### Causes")[1].split("\n## ")[0]
+    assert sorted(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == sorted(Cause)
+
+
+def test_every_reason_and_source_state_is_explained() -> None:
+    explained = first_cells(TROUBLE)
+    assert set(Reason) | set(SourceState) <= explained
+    alerts = set(re.findall(r"alert: (\w+)", (ROOT / "charts/mfu-operator/templates/prometheusrule.yaml").read_text()))
+    assert explained - set(Reason) - set(SourceState) == alerts
+
+
+def test_every_condition_is_explained() -> None:
+    table = TENANT.split("## Conditions")[1].split("\n## ")[0]
+    assert first_cells(table) == set(ConditionType)
+
+
+def test_every_reason_of_a_decision_is_explained() -> None:
+    rules = "".join(path.read_text() for path in (ROOT / "operator/mfu/decide").glob("*.py"))
+    reasons = set(re.findall(r'Outcome\.\w+, "([A-Z]\w+)"', rules)) | set(re.findall(r'reason = "([A-Z]\w+)"', rules))
+    reasons |= set(re.findall(r'else "([A-Z]\w+)"$', rules, re.MULTILINE))
+    table = TENANT.split("## Decisions")[1].split("\n## ")[0]
+    assert len(reasons) >= 10
+    assert first_cells(table) == reasons
+
+
+def test_every_metric_that_is_named_exists() -> None:
+    own = OperatorMetrics(lambda: None)
+    exposed = {sample.name for family in own.registry.collect() for sample in family.samples}
+    families = {family.name for family in own.registry.collect()}
+    planned = {each.name for each in (*WORKLOAD, *OBSERVED, CAUSE, LOSS, CONDITION, PROMISES)}
+    rolled = {f"mfu_{group}_{suffix}" for group in ("fleet", *GROUPS) for suffix, _, _ in FIGURES}
+    suffixed = {f"{name}{suffix}" for name in families for suffix in ("_total", "_sum")}
+    known = exposed | families | planned | rolled | suffixed
+    named = set(re.findall(r"\bmfu_[a-z_]+[a-z]\b", "\n".join(PAGES.values())))
+    assert len(named) >= 15
+    assert named <= known
+
+
+UNUSED: Mapping[str, Any] = {
+    "floors.observedOfExpectedPercent": {"floors": {"observedOfExpectedPercent": 99}},
+    "floors.idleMinutes": {"floors": {"idleMinutes": 1}},
+    "reclaim": {"reclaim": [{"afterIdleMinutes": 1, "action": "Evict"}]},
+    "topologyLevels": {"topologyLevels": ["example.com/rack"]},
+    "scaling.maxStepPercent": {"scaling": {"maxStepPercent": 1}},
+    "scaling.cooldownSeconds": {"scaling": {"cooldownSeconds": 86_400}},
+    "sharing": {"sharing": {"methods": ["MPS"], "maxWorkloadsPerGPU": 1}},
+}
+"""Fields that the provider's guide calls unused, each at a value that would show if it were not."""
+
+
+def test_the_unused_policy_fields_are_those_tried_here() -> None:
+    text = PROVIDER.split("Accepted and not used in this version:")[1].split("\n\n")[0]
+    assert set(re.findall(r"`([\w.]+)`", text)) == set(UNUSED)
+
+
+@pytest.mark.parametrize("field", UNUSED)
+def test_a_policy_field_said_to_be_unused_changes_nothing(field: str) -> None:
+    assert said_under(UNUSED[field]) == said_under({})
+
+
+def test_a_policy_field_that_is_used_changes_something() -> None:
+    assert said_under({"modes": {"admission": "Observe"}}) != said_under({})
+
+
+def said_under(spec: Mapping[str, Any]) -> list[object]:
+    """Statuses and annotations of the saved cluster under one policy."""
+    snapshot, now = load((ROOT / "examples" / "snapshot.json").read_text())
+    policy = PolicyView("tried", "uid", 1, PolicySpec.model_validate(spec), None, {})
+    plan = evaluate(replace(snapshot, policies=(policy,)), now)
+    return [(each.key, plain(each.status), dict(each.annotations)) for each in plan.workloads]
