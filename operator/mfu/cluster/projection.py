@@ -63,6 +63,7 @@ def workload_view(item: JSON, before: WorkloadView | None = None) -> WorkloadVie
         paused=annotations.get(PAUSED_ANNOTATION) == "true",
         status=Packed(item.get("status") or {}),
         annotations=_ours(annotations),
+        resource_version=metadata.get("resourceVersion", ""),
     )
 
 
@@ -80,6 +81,7 @@ def policy_view(item: JSON) -> PolicyView:
         spec=spec,
         invalid=invalid,
         status=item.get("status") or {},
+        resource_version=metadata.get("resourceVersion", ""),
     )
 
 

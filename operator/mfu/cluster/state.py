@@ -111,10 +111,13 @@ class ClusterState:
     def current(self) -> dict[str, dict[str, Any]]:
         """What the cluster says now, in the form that the writer compares with."""
         found: dict[str, dict[str, Any]] = {
-            key: {"status": view.status, "annotations": view.annotations}
+            key: {"status": view.status, "annotations": view.annotations, "version": view.resource_version}
             for key, view in self.workloads.objects.items()
         }
-        found |= {f"policy/{name}": {"status": view.status} for name, view in self.policies.objects.items()}
+        found |= {
+            f"policy/{name}": {"status": view.status, "version": view.resource_version}
+            for name, view in self.policies.objects.items()
+        }
         return found
 
     def claims(self) -> Assignment:

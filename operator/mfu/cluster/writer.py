@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import json
 import logging
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -45,13 +46,22 @@ class Write:
 
     @property
     def digest(self) -> str:
-        return hashlib.sha256(json.dumps(self.body, sort_keys=True).encode()).hexdigest()
+        """Of what is said, whatever version of the object it is said to."""
+        said = {key: value for key, value in self.body.items() if key != "metadata"}
+        said["annotations"] = self.body["metadata"].get("annotations")
+        return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def object_key(self) -> str:
+        return self.key.rpartition("/")[0]
 
 
 @dataclass(slots=True)
 class WriteCounts:
     written: int = 0
     failed: int = 0
+    conflicts: int = 0
+    """Objects that had changed since they were seen."""
     suppressed: int = 0
     events: int = 0
     deferred: int = 0
@@ -74,7 +84,10 @@ class Writer:
         due = self._due(self.wanted(plan, current, report))
         self.counts.deferred = max(0, len(due) - self.per_cycle)
         gate, pace = asyncio.Semaphore(IN_FLIGHT), Pace(self.per_second)
-        await asyncio.gather(*(self._write(each, gate, pace) for each in due[: self.per_cycle]))
+        by_object: dict[str, list[Write]] = defaultdict(list)
+        for each in due[: self.per_cycle]:
+            by_object[each.object_key].append(each)
+        await asyncio.gather(*(self._write_in_turn(each, gate, pace) for each in by_object.values()))
         told = [(each, event) for each in plan.workloads if each.key in current for event in each.events]
         await asyncio.gather(*(self._emit(each, event, gate, pace) for each, event in told))
 
@@ -98,7 +111,7 @@ class Writer:
                 continue
             metadata = {"namespace": each.namespace, "name": each.name, "uid": each.uid}
             if _news(seen.get("status", {}), each.status):
-                body = _body(MODELWORKLOADS, metadata, status=plain(each.status))
+                body = _body(MODELWORKLOADS, _at(metadata, seen), status=plain(each.status))
                 writes.append(Write(MODELWORKLOADS, body, "status", FIELD_MANAGER))
             if seen.get("annotations", {}) != each.annotations:
                 body = _body(MODELWORKLOADS, {**metadata, "annotations": dict(each.annotations)})
@@ -108,8 +121,10 @@ class Writer:
     def _policy_writes(self, plan: Plan, current: Mapping[str, Mapping[str, Any]]) -> list[Write]:
         writes = []
         for each in plan.policies:
-            if differs(current.get(f"policy/{each.name}", {}).get("status", {}), each.status):
-                body = _body(MFUPOLICIES, {"name": each.name, "uid": each.uid}, status=dict(each.status))
+            seen = current.get(f"policy/{each.name}")
+            if seen is not None and differs(seen.get("status", {}), each.status):
+                metadata = {"name": each.name, "uid": each.uid}
+                body = _body(MFUPOLICIES, _at(metadata, seen), status=dict(each.status))
                 writes.append(Write(MFUPOLICIES, body, "status", FIELD_MANAGER))
         return writes
 
@@ -118,6 +133,11 @@ class Writer:
             return []
         body = _body(FLEETREPORTS, {"name": REPORT_NAME}, status=dict(plan.report))
         return [Write(FLEETREPORTS, body, "status", FIELD_MANAGER)]
+
+    async def _write_in_turn(self, writes: list[Write], gate: asyncio.Semaphore, pace: Pace) -> None:
+        """Status before annotations: its precondition is the version that was seen."""
+        for each in writes:
+            await self._write(each, gate, pace)
 
     async def _write(self, write: Write, gate: asyncio.Semaphore, pace: Pace) -> None:
         loop = asyncio.get_running_loop()
@@ -128,6 +148,10 @@ class Writer:
             try:
                 await self._put(write)
             except (ApiError, Unreachable) as error:
+                if isinstance(error, ApiError) and error.status == 409:
+                    # Changed, deleted or made anew since it was seen: the next cycle knows.
+                    self.counts.conflicts += 1
+                    return
                 self.counts.failed += 1
                 wait = self._attempts.failed(write.key, write.digest, loop.time())
                 log.warning("write object=%s retry_in=%.0fs error=%s", write.key, wait, error)
@@ -159,6 +183,12 @@ class Writer:
 
 def _news(seen: Mapping[str, Any], said: Mapping[str, Any]) -> bool:
     return seen != said and differs(plain(seen), plain(said))
+
+
+def _at(metadata: JSON, seen: Mapping[str, Any]) -> JSON:
+    """With the version that was seen: an apply on /status takes the uid of another object without a word."""
+    version = seen.get("version")
+    return {**metadata, "resourceVersion": version} if version else metadata
 
 
 def _body(resource: Resource, metadata: JSON, **parts: Any) -> JSON:

@@ -132,7 +132,7 @@ class Loop:
 
     def _report(self, plan: Plan) -> None:
         counts = self.writer.counts
-        for result in ("written", "failed", "suppressed", "events", "deferred"):
+        for result in ("written", "failed", "conflicts", "suppressed", "events", "deferred"):
             self.metrics.writes.labels(result).set(getattr(counts, result))
         now = asyncio.get_running_loop().time()
         for informer in self.state.informers:

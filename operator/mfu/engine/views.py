@@ -25,6 +25,8 @@ class WorkloadView:
     status: Mapping[str, Any] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
     """Only the operator's own, to be compared with; never read back into a decision."""
+    resource_version: str = ""
+    """Precondition of a status write, which does not look at the uid."""
 
     @property
     def key(self) -> str:
@@ -68,6 +70,7 @@ class PolicyView:
     spec: PolicySpec | None
     invalid: str | None = None
     status: Mapping[str, Any] = field(default_factory=dict)
+    resource_version: str = ""
 
 
 @dataclass(frozen=True, slots=True)

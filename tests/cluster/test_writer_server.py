@@ -1,0 +1,144 @@
+"""The writer on a real API server: writes what is news, nothing else, and to nobody else's object."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from e2e.cluster.plane import ControlPlane
+from mfu.api.names import PAUSED_ANNOTATION, decision_annotation
+from mfu.cluster import projection
+from mfu.cluster.client import ApiError, KubeClient
+from mfu.cluster.resources import FLEETREPORTS, MODELWORKLOADS
+from mfu.cluster.writer import Writer
+from mfu.engine.plan import Event, Plan, WorkloadPlan
+from tests.cluster.kube import training
+
+pytestmark = pytest.mark.integration
+NOTE = decision_annotation("Admission")
+STATUS = {"observedGeneration": 1, "summary": {"expected": "41.2%", "observed": "40.8%"}}
+
+
+async def created(server: ControlPlane, client: KubeClient, space: str, name: str = "llama") -> dict[str, Any]:
+    server.apply(training(name), namespace=space)
+    return await client.get(MODELWORKLOADS, name, space)
+
+
+def plan_for(item: dict[str, Any], **fields: Any) -> Plan:
+    metadata = item["metadata"]
+    made = WorkloadPlan(metadata["namespace"], metadata["name"], metadata["uid"], STATUS, {NOTE: "Admit: it fits"})
+    return Plan(workloads=(replace(made, **fields),))
+
+
+def current_of(item: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    view = projection.workload_view(item)
+    seen = {"status": view.status, "annotations": view.annotations, "version": view.resource_version}
+    return {view.key: seen}
+
+
+async def test_news_is_written_once_and_by_two_managers(server: ControlPlane, client: KubeClient, space: str) -> None:
+    item, writer = await created(server, client, space), Writer(client)
+    await writer.apply(plan_for(item), current_of(item), {})
+    written = await client.get(MODELWORKLOADS, "llama", space)
+    assert written["status"] == STATUS
+    assert written["metadata"]["annotations"][NOTE] == "Admit: it fits"
+    managers = {each["manager"]: each.get("subresource") for each in written["metadata"]["managedFields"]}
+    assert managers["mfu-operator"] == "status"
+    assert managers["mfu-operator-annotations"] is None
+    assert written["metadata"]["generation"] == item["metadata"]["generation"]
+
+
+async def test_nothing_new_changes_no_version(server: ControlPlane, client: KubeClient, space: str) -> None:
+    item = await created(server, client, space)
+    await Writer(client).apply(plan_for(item), current_of(item), {})
+    written = await client.get(MODELWORKLOADS, "llama", space)
+    noise = {**STATUS, "summary": {"expected": "41.3%", "observed": "41.1%"}}
+    writer = Writer(client)
+    await writer.apply(plan_for(written, status=noise), current_of(written), {})
+    assert (writer.counts.written, writer.counts.failed) == (0, 0)
+    again = await client.get(MODELWORKLOADS, "llama", space)
+    assert again["metadata"]["resourceVersion"] == written["metadata"]["resourceVersion"]
+
+
+async def test_our_own_echo_is_waited_for(server: ControlPlane, client: KubeClient, space: str) -> None:
+    """Before the watch brings our write back, the cycle still sees the old status: that is no reason to write again."""
+    item, writer = await created(server, client, space), Writer(client)
+    for _ in range(3):
+        await writer.apply(plan_for(item), current_of(item), {})
+    assert (writer.counts.written, writer.counts.suppressed) == (2, 4)
+
+
+async def test_a_deleted_object_is_not_resurrected(server: ControlPlane, client: KubeClient, space: str) -> None:
+    item, writer = await created(server, client, space), Writer(client)
+    server.kubectl("delete", "modelworkload", "llama", "-n", space)
+    await writer.apply(plan_for(item), current_of(item), {})
+    assert writer.counts.written == 0
+    with pytest.raises(ApiError) as gone:
+        await client.get(MODELWORKLOADS, "llama", space)
+    assert gone.value.status == 404
+
+
+async def test_a_recreated_object_is_another_one(server: ControlPlane, client: KubeClient, space: str) -> None:
+    old, writer = await created(server, client, space), Writer(client)
+    server.kubectl("delete", "modelworkload", "llama", "-n", space)
+    new = await created(server, client, space)
+    await writer.apply(plan_for(old), current_of(old), {})
+    found = await client.get(MODELWORKLOADS, "llama", space)
+    assert "status" not in found
+    assert found["metadata"]["resourceVersion"] == new["metadata"]["resourceVersion"]
+    # What failed for the old one holds nothing back from the new one.
+    await writer.apply(plan_for(new), current_of(new), {})
+    assert (await client.get(MODELWORKLOADS, "llama", space))["status"] == STATUS
+
+
+async def test_what_somebody_else_wrote_over_is_set_right(server: ControlPlane, client: KubeClient, space: str) -> None:
+    item = await created(server, client, space)
+    forged = {"metadata": {"annotations": {NOTE: "Hold: says a tenant", PAUSED_ANNOTATION: "false"}}}
+    await client.merge(MODELWORKLOADS, "llama", forged, namespace=space)
+    await client.merge(
+        MODELWORKLOADS, "llama", {"status": {"summary": {"cause": "Forged"}}}, namespace=space, subresource="status"
+    )
+    seen = await client.get(MODELWORKLOADS, "llama", space)
+    await Writer(client).apply(plan_for(item), current_of(seen), {})
+    found = await client.get(MODELWORKLOADS, "llama", space)
+    assert found["metadata"]["annotations"][NOTE] == "Admit: it fits"
+    assert found["metadata"]["annotations"][PAUSED_ANNOTATION] == "false", "what is not ours stays"
+    assert found["status"]["summary"]["expected"] == "41.2%"
+
+
+async def test_annotations_that_are_no_longer_said_go(server: ControlPlane, client: KubeClient, space: str) -> None:
+    item = await created(server, client, space)
+    await Writer(client).apply(plan_for(item), current_of(item), {})
+    written = await client.get(MODELWORKLOADS, "llama", space)
+    await Writer(client).apply(plan_for(item, annotations={}), current_of(written), {})
+    found = await client.get(MODELWORKLOADS, "llama", space)
+    assert NOTE not in found["metadata"].get("annotations", {})
+    assert found["status"] == STATUS
+
+
+async def test_the_report_is_made_where_there_is_none(client: KubeClient) -> None:
+    report = {"window": "10m", "summary": {"mfu": "31.0%"}}
+    await Writer(client).apply(Plan(report=report), {}, {})
+    assert (await client.get(FLEETREPORTS, "fleet"))["status"] == report
+
+
+async def test_events_are_emitted_on_the_object(server: ControlPlane, client: KubeClient, space: str) -> None:
+    item, writer = await created(server, client, space), Writer(client)
+    told = Event("Warning", "OutOfMemory", "needs 97Gi of 80Gi")
+    await writer.apply(plan_for(item, events=(told,)), current_of(item), {})
+    found = server.get("events.events.k8s.io", "-n", space)["items"]
+    assert [(each["reason"], each["note"], each["regarding"]["name"]) for each in found] == [
+        ("OutOfMemory", "needs 97Gi of 80Gi", "llama")
+    ]
+    assert writer.counts.events == 1
+
+
+async def test_without_the_lease_nothing_is_written(server: ControlPlane, client: KubeClient, space: str) -> None:
+    item = await created(server, client, space)
+    writer = Writer(client, may_write=lambda: False)
+    await writer.apply(plan_for(item, events=(Event("Warning", "A", "b"),)), current_of(item), {})
+    found = await client.get(MODELWORKLOADS, "llama", space)
+    assert found["metadata"]["resourceVersion"] == item["metadata"]["resourceVersion"]
+    assert writer.counts.events == 0
