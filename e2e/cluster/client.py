@@ -54,7 +54,8 @@ class ClusterAccess:
 
     def apply(self, *documents: dict[str, Any], namespace: str | None = None) -> str:
         """Server-side apply of objects given as dictionaries."""
-        text = "\n---\n".join(json.dumps(document) for document in documents)
+        # One list, because kubectl's guess whether a stream is JSON or YAML is not sure with several JSON documents.
+        text = json.dumps({"apiVersion": "v1", "kind": "List", "items": documents})
         where = ("--namespace", namespace) if namespace else ()
         return self.kubectl("apply", "--server-side", *where, "-f", "-", stdin=text)
 

@@ -59,6 +59,8 @@ class Stage:
         nodes = [SYSTEM_NODE, *STORY_NODES]
         self.cluster.kubectl("delete", "node", "--ignore-not-found", *nodes)
         self.cluster.kubectl("delete", "mfupolicy", "--ignore-not-found", "default", "wrong")
+        self.cluster.kubectl("delete", "fleetreport", "--ignore-not-found", "fleet")
+        self.cluster.kubectl("delete", "namespace", "--ignore-not-found", "--wait=false", NAMESPACE)
 
     def install(self, values: Mapping[str, Any]) -> None:
         """`helm install` of the chart with these values."""
