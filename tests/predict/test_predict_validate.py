@@ -72,10 +72,15 @@ def test_a_published_row_is_predicted_within_a_quarter() -> None:
     [
         ({"gpu": "Voodoo2"}, "names no known product"),
         ({"precision": "float12"}, "no known format"),
-        ({"micro_batch": ""}, "micro_batch: is blank"),
-        ({"layers": ""}, "layers: is blank"),
-        ({"tok_s_gpu_for_validation": "", "tokens_per_s_per_gpu": ""}, "is blank"),
+        ({"micro_batch": ""}, "micro_batch: holds no"),
+        ({"layers": ""}, "layers: holds no"),
+        ({"tok_s_gpu_for_validation": "", "tokens_per_s_per_gpu": ""}, "holds no"),
         ({"global_batch": "130"}, "globalBatchSize"),
+        ({"heads": "0"}, "heads: holds no"),
+        ({"layers": "nan"}, "layers: holds no"),
+        ({"seq_len": "-5"}, "seq_len: holds no"),
+        ({"gpus": "many"}, "gpus: holds no"),
+        ({"tok_s_gpu_for_validation": "inf", "tokens_per_s_per_gpu": "nan"}, "holds no"),
         ({"precision": "nvfp4"}, "precision.compute"),
     ],
 )

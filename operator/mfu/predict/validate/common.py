@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean, median
@@ -116,16 +117,17 @@ def report(
 
 
 def number(row: Row, column: str) -> float | None:
-    """A number, None for a blank or missing cell."""
+    """A finite number, None for a cell that is blank, missing or no such number."""
     text = (row.get(column) or "").strip()
     try:
-        return float(text) if text else None
+        value = float(text) if text else math.nan
     except ValueError:
         return None
+    return value if math.isfinite(value) else None
 
 
 class Missing(Exception):
-    """A column that a prediction needs is blank."""
+    """A column that a prediction needs is blank or holds no positive number."""
 
     def __init__(self, column: str) -> None:
         super().__init__(column)
@@ -141,13 +143,13 @@ def needed(row: Row, column: str) -> float:
 
 
 def whole(row: Row, column: str, default: int | None = None) -> int:
-    """A positive integer; the default where the cell is blank, Missing without a default."""
+    """A positive integer; the default where the cell holds none, Missing without a default."""
     value = number(row, column)
-    if value is None:
-        if default is None:
-            raise Missing(column)
-        return default
-    return int(value)
+    if value is not None and value >= 1:
+        return int(value)
+    if default is None:
+        raise Missing(column)
+    return default
 
 
 def size_of(parameters: float) -> str:

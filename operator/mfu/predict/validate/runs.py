@@ -48,7 +48,7 @@ def _score(row: Row) -> Scored | Refusal:
     try:
         return _scored(row)
     except Missing as missing:
-        return Refusal(missing.column, "is blank, and nothing else says it")
+        return Refusal(missing.column, "holds no positive number, and nothing else says it")
 
 
 def _scored(row: Row) -> Scored | Refusal:

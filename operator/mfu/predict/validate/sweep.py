@@ -79,7 +79,7 @@ def question(row: Row) -> tuple[Training, Placement] | Refusal:
         needed(row, "tokens_per_s_per_gpu")
         return _question(row)
     except Missing as missing:
-        return Refusal(missing.column, "is blank, and nothing else says it")
+        return Refusal(missing.column, "holds no positive number, and nothing else says it")
 
 
 def _question(row: Row) -> tuple[Training, Placement] | Refusal:

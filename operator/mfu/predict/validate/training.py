@@ -55,7 +55,7 @@ def question(row: Row) -> tuple[Training, Placement, float] | Refusal:
     try:
         return _question(row)
     except Missing as missing:
-        return Refusal(missing.column, "is blank, and nothing else says it")
+        return Refusal(missing.column, "holds no positive number, and nothing else says it")
     except WorkloadError as error:
         return Refusal(error.field, error.problem, error.fix)
 
