@@ -58,6 +58,10 @@ class FakeNVML:
     def driver(self, up: bool) -> None:
         self.library.fake_driver(int(up))
 
+    def tick(self, second: int) -> None:
+        """From now on tensor activity is the number of ticks between two samples, in percent."""
+        self.library.fake_tick(second)
+
     @property
     def calls(self) -> int:
         return int(self.library.fake_calls())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pynvml
 import pytest
 
@@ -13,11 +15,13 @@ from tests.agent.conftest import FakeNVML
 
 
 def readings(passes: int = 2) -> list[Reading]:
+    """Of the last pass, pipe activity included."""
     open_library()
-    sampler = Sampler(scan())
+    sampler = Sampler(scan(), window_seconds=0.5)
     found: list[Reading] = []
     for at in range(passes):
         found = sampler.read(float(at))
+    found = [replace(each, values={**each.values, **(sampler.pipes(each.key) or {})}) for each in found]
     sampler.close()
     return found
 
@@ -121,7 +125,7 @@ def test_a_slice_that_is_destroyed_is_noticed_and_its_buffers_are_freed(nvml: Fa
     open_library()
     sampler = Sampler(scan())
     sampler.read(0.0)
-    assert nvml.samples == 2
+    assert nvml.samples == 1
     nvml.unslice(0)
     assert [reading.key for reading in sampler.read(1.0)] == [(scan()[0].uuid, None)]
     assert sampler.moved
@@ -134,3 +138,32 @@ def test_products_are_named_by_the_catalog_or_not_at_all(nvml: FakeNVML) -> None
     open_library()
     assert [gpu.product for gpu in scan()] == ["H100-SXM5", ""]
     assert pynvml.NVML_GPM_METRICS_GET_VERSION == 1
+
+
+def test_averages_cover_the_window_and_buffers_stay_few(nvml: FakeNVML) -> None:
+    nvml.reset(1)
+    open_library()
+    sampler = Sampler(scan(), window_seconds=15.0)
+    for second in range(100):
+        nvml.tick(second)
+        sampler.read(float(second))
+        if second > 16:
+            spanned = (sampler.pipes((scan()[0].uuid, None)) or {})[Metric.TENSOR_ACTIVE] * 100
+            assert 15 <= spanned <= 15 + 7.5 + 1
+    assert nvml.samples <= 5
+    sampler.close()
+    assert nvml.samples == 0
+
+
+def test_averages_are_worked_out_once_for_each_sample(nvml: FakeNVML) -> None:
+    nvml.reset(1)
+    open_library()
+    sampler = Sampler(scan())
+    key = (scan()[0].uuid, None)
+    for second in range(3):
+        sampler.read(float(second))
+    assert sampler.pipes(key) is sampler.pipes(key)
+    first = sampler.pipes(key)
+    sampler.read(3.0)
+    assert sampler.pipes(key) is not first
+    sampler.close()

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from mfu.agent.energy import ENERGY_SECONDS
 from mfu.agent.gpunode import status
 from mfu.agent.health import Health
 from mfu.agent.node import RESCAN_SECONDS, RETRY_SECONDS, Node
@@ -168,11 +169,26 @@ def test_nothing_is_asked_of_a_lost_gpu(node: Node, nvml: FakeNVML) -> None:
     assert nvml.calls == before
 
 
-def test_energy_is_as_fresh_as_the_scrape_and_counts_nothing_for_a_lost_gpu(node: Node, nvml: FakeNVML) -> None:
-    nvml.set(0, energy=5_000)
-    node.step(0.0)
-    assert node.lines({}, 100.0)[0].values[Metric.ENERGY] == 5.0
-    nvml.set(0, energy=6_000)
-    assert node.lines({}, 102.0)[0].values[Metric.ENERGY] == 6.0
+def test_energy_moves_with_every_pass_and_stands_still_for_a_lost_gpu(node: Node, nvml: FakeNVML) -> None:
+    nvml.reset(1)
+    nvml.set(0, energy=5_000, power=100_000)
+    energies = []
+    for second in range(4):
+        node.step(float(second))
+        energies.append(node.lines({}, float(second))[0].values[Metric.ENERGY])
+    assert energies == [5.0, 105.0, 205.0, 305.0]
     nvml.lose(0)
-    assert node.lines({}, 104.0)[0].values[Metric.ENERGY] == 6.0
+    node.step(4.0)
+    assert node.lines({}, 4.0)[0].values[Metric.ENERGY] == 305.0
+
+
+def test_energy_is_set_right_by_the_counter_and_never_goes_back(node: Node, nvml: FakeNVML) -> None:
+    nvml.reset(1)
+    nvml.set(0, energy=0, power=100_000)
+    node.step(0.0)
+    nvml.set(0, energy=7_000_000)
+    node.step(ENERGY_SECONDS)
+    assert node.lines({}, 60.0)[0].values[Metric.ENERGY] == 7000.0
+    nvml.set(0, energy=6_000_000)
+    node.step(2 * ENERGY_SECONDS)
+    assert node.lines({}, 120.0)[0].values[Metric.ENERGY] == 13_000.0

@@ -13,12 +13,13 @@ import pynvml
 
 from mfu.agent import topology
 from mfu.agent.attribution import Pod
+from mfu.agent.energy import Energy
 from mfu.agent.exposition import Line
 from mfu.agent.gpunode import Found
 from mfu.agent.health import Health, Record, Rows, Verdict
 from mfu.agent.inventory import GPU, scan
 from mfu.agent.nvml import GPULost, NVMLUnavailable, ask, close_library, open_library
-from mfu.agent.sample import Key, Reading, Sampler, energy_joules
+from mfu.agent.sample import Key, Reading, Sampler
 from mfu.agent.topology import Topology
 from mfu.agent.window import Window
 from mfu.agent.xid import XidWatch
@@ -28,7 +29,6 @@ log = logging.getLogger(__name__)
 
 RESCAN_SECONDS: Final = 10.0
 RETRY_SECONDS: Final = 5.0
-ENERGY_SECONDS: Final = 1.0
 
 
 @dataclass(slots=True)
@@ -48,8 +48,8 @@ class Node:
     _records: dict[str, Record] = field(default_factory=dict)
     _latest: dict[Key, Reading] = field(default_factory=dict)
     _windows: dict[Key, Window] = field(default_factory=dict)
-    _energy: dict[Key, float] = field(default_factory=dict)
-    _energy_at: float = 0.0
+    _pipes: dict[Key, dict[Metric, float]] = field(default_factory=dict)
+    _energy: dict[str, Energy] = field(default_factory=dict)
     _scanned_at: float | None = None
     _opened_at: float | None = None
 
@@ -75,8 +75,9 @@ class Node:
         self.driver_version = open_library()
         # A driver that was reloaded has forgotten its errors, and a reset has mended what needed one.
         self._records.clear()
+        self._energy.clear()
         self._scanned_at = None
-        self._sampler = Sampler(())
+        self._sampler = Sampler((), self.window_seconds)
         self.problem, self.stale_library = None, False
         log.info("driver opened version=%s", self.driver_version)
         return True
@@ -93,7 +94,8 @@ class Node:
         for uuid in sampler.lost - lost_before:
             log.warning("gpu lost uuid=%s", uuid)
         for reading in readings:
-            self._note(reading, now)
+            with suppress(GPULost):
+                self._note(reading, now)
         self._mark_lost(sampler)
 
     def _rescan(self, now: float) -> Sampler:
@@ -106,7 +108,7 @@ class Node:
         log.info("gpus=%s", [(gpu.index, gpu.uuid, len(gpu.instances), gpu.lost) for gpu in gpus])
         if self._sampler is not None:
             self._sampler.close()
-        self._sampler, self.gpus = Sampler(gpus), gpus
+        self._sampler, self.gpus = Sampler(gpus, self.window_seconds), gpus
         self._xids.open(gpus)
         self._topology = topology.read(gpus)
         self._note_rows(gpus)
@@ -127,15 +129,24 @@ class Node:
         present |= {(gpu.uuid, each.gpu_instance) for gpu in gpus for each in gpu.instances}
         for key in self._latest.keys() - present:
             del self._latest[key], self._windows[key]
+            self._pipes.pop(key, None)
 
     def _note(self, reading: Reading, now: float) -> None:
         record = self._record(reading.gpu.uuid)
         if reading.instance is None:
             record.note(reading.gpu, reading.values, now)
-            if self._xids.watches(reading.gpu.uuid):
-                reading = replace(reading, values={**reading.values, Metric.XID: float(record.last_xid)})
+            reading = replace(reading, values={**reading.values, **self._kept(reading, record)})
         self._latest[reading.key] = reading
         self._windows.setdefault(reading.key, Window(self.window_seconds)).add(now, reading.values)
+
+    def _kept(self, reading: Reading, record: Record) -> dict[Metric, float]:
+        """What is known by remembering: the last Xid, and energy."""
+        gpu = reading.gpu
+        found: dict[Metric, float] = {}
+        if self._xids.watches(gpu.uuid):
+            found[Metric.XID] = float(record.last_xid)
+        joules = self._energy.setdefault(gpu.uuid, Energy()).advance(gpu, reading)
+        return found if joules is None else {**found, Metric.ENERGY: joules}
 
     def _mark_lost(self, sampler: Sampler) -> None:
         if sampler.lost:
@@ -161,34 +172,28 @@ class Node:
     def lines(self, pods: Mapping[Key, tuple[Pod, ...]], now: float) -> list[Line]:
         """Every device as it is printed: means over the window, and a lost one as it was last."""
         with self._lock:
-            self._read_energy(now)
+            self._read_pipes()
             gpus = {gpu.uuid: gpu for gpu in self.gpus}
             return [
                 Line(
                     gpu=gpus.get(uuid, reading.gpu),
                     instance=reading.instance,
                     observed_at=reading.observed_at,
-                    values=self._windows[(uuid, number)].mean() | self._energy_of((uuid, number)),
+                    values=self._windows[(uuid, number)].mean() | self._pipes.get((uuid, number), {}),
                     pods=pods.get((uuid, number), ()),
                     healthy=self._healthy(gpus.get(uuid, reading.gpu), now),
                 )
                 for (uuid, number), reading in self._latest.items()
             ]
 
-    def _read_energy(self, now: float) -> None:
-        """As fresh as the other readings: a counter that stands still tells readers that the device was not read."""
-        if self._sampler is None or abs(now - self._energy_at) < ENERGY_SECONDS:
-            return
-        self._energy_at = now
-        for gpu in self.gpus:
+    def _read_pipes(self) -> None:
+        """Of a device that does not answer the last averages stay, with the time of its last sample."""
+        for key in self._latest:
             # The next pass finds out what is lost and says so.
-            with suppress(GPULost, NVMLUnavailable):
-                joules = None if gpu.lost else energy_joules(gpu)
-                if joules is not None:
-                    self._energy[(gpu.uuid, None)] = joules
-
-    def _energy_of(self, key: Key) -> dict[Metric, float]:
-        return {Metric.ENERGY: self._energy[key]} if key in self._energy else {}
+            with suppress(NVMLUnavailable):
+                told = None if self._sampler is None else self._sampler.pipes(key)
+                if told is not None:
+                    self._pipes[key] = told
 
     def _healthy(self, gpu: GPU, now: float) -> bool | None:
         health = self._verdict(gpu, now).health

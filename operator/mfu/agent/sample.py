@@ -16,8 +16,8 @@ from mfu.observe.metric import Metric
 Values = dict[Metric, float]
 Key = tuple[str, int | None]
 
-SLOW_EVERY: Final = 10
-"""Passes between readings of what hardly changes, or takes the driver long (violation times: 0.56 ms on an H100)."""
+SLOW_EVERY: Final = 15
+"""Passes between readings of what hardly changes, or takes the driver long (violation times: 1 ms on an H200)."""
 _NANOSECONDS: Final = 1e-9
 _POWER_TIME: Final = pynvml.NVML_FI_DEV_PERF_POLICY_POWER
 _THERMAL_TIME: Final = pynvml.NVML_FI_DEV_PERF_POLICY_THERMAL
@@ -42,6 +42,7 @@ class Sampler:
     """Reads the devices of one inventory. `lost` collects GPUs that stopped answering, `moved` tells of MIG changes."""
 
     gpus: tuple[GPU, ...]
+    window_seconds: float = 15.0
     lost: set[str] = field(default_factory=set)
     moved: bool = False
     _gpm: dict[Key, Gpm] = field(default_factory=dict)
@@ -75,28 +76,35 @@ class Sampler:
         if gpu.mig_mode:
             return [Reading(gpu, None, now, values), *self._slices(gpu, now)]
         if gpu.gpm:
-            values |= self._pipes(gpu.uuid, gpu.handle, None) or {}
+            self._sample_pipes((gpu.uuid, None), gpu.handle, now)
         return [Reading(gpu, None, now, values)]
 
     def _slices(self, gpu: GPU, now: float) -> list[Reading]:
         found = []
         by_instance = {each.gpu_instance: each for each in reversed(gpu.instances)}
         for number, instance in sorted(by_instance.items()):
-            pipes = self._pipes(gpu.uuid, gpu.handle, number) if gpu.gpm else {}
-            if pipes is not None:
-                found.append(Reading(gpu, instance, now, {**_memory_values(instance.handle), **pipes}))
+            if not gpu.gpm or self._sample_pipes((gpu.uuid, number), gpu.handle, now):
+                found.append(Reading(gpu, instance, now, _memory_values(instance.handle)))
         return found
 
-    def _pipes(self, uuid: str, handle: Any, instance: int | None) -> Values | None:
-        """None where the slice is gone; the pipes of a whole GPU that fail are only unknown."""
-        key = (uuid, instance)
-        gpm = self._gpm.get(key) or self._gpm.setdefault(key, Gpm(handle, instance))
+    def _sample_pipes(self, key: Key, handle: Any, now: float) -> bool:
+        """Whether the device, or the slice, is there to be sampled."""
+        gpm = self._gpm.get(key) or self._gpm.setdefault(key, Gpm(handle, key[1], self.window_seconds))
         try:
-            return gpm.read()
+            gpm.sample(now)
         except Missing:
             self._gpm.pop(key).close()
             self.moved = True
-            return {} if instance is None else None
+            return False
+        return True
+
+    def pipes(self, key: Key) -> Values | None:
+        """Averages of pipe and link activity over the window, None where they are not told. Raises NVMLUnavailable."""
+        gpm = self._gpm.get(key)
+        try:
+            return None if gpm is None or key[0] in self.lost else gpm.averages()
+        except (GPULost, Missing):
+            return None
 
     def _violations(self, gpu: GPU, now: float) -> Values:
         """Share of the time since the last look in which power or heat held the clocks back."""
@@ -149,7 +157,7 @@ def slow_values(gpu: GPU) -> Values:
 
 
 def energy_joules(gpu: GPU) -> float | None:
-    """Since the driver was loaded. Takes the driver 3.5 ms on an H100: for scrapes, not for every pass."""
+    """Since the driver was loaded. Takes the driver 5 ms on an H200: now and then only."""
     millijoules = ask(pynvml.nvmlDeviceGetTotalEnergyConsumption, gpu.handle)
     return None if millijoules is None else millijoules * 1e-3
 

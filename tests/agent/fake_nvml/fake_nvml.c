@@ -28,10 +28,10 @@ typedef struct {
   unsigned clique, fabric_state;
 } Gpu;
 typedef struct { int gpu; uint64_t number; } Xid;
-typedef struct { int gpu, slice; } Sample;
+typedef struct { int gpu, slice, tick; } Sample;
 
 static Gpu gpus[GPUS];
-static int count, initialised, driver = 1, calls, samples_live;
+static int tick, count, initialised, driver = 1, calls, samples_live;
 static char version[80] = "580.159.03";
 static Xid queue[EVENTS];
 static int queued;
@@ -54,7 +54,7 @@ static int state_of(void *h) {
 /* ---- what tests write ---- */
 void fake_reset(int n) {
   memset(gpus, 0, sizeof gpus);
-  count = n; initialised = 0; driver = 1; queued = 0; calls = 0; samples_live = 0;
+  count = n; initialised = 0; driver = 1; queued = 0; calls = 0; samples_live = 0; tick = 0;
   for (int i = 0; i < GPUS; i++) {
     Gpu *g = &gpus[i];
     strcpy(g->name, "NVIDIA H100 80GB HBM3");
@@ -91,6 +91,7 @@ void fake_slice(int i, int slot, int id, const char *profile, int slices, uint64
 }
 void fake_unslice(int i) { for (int s = 0; s < SLICES; s++) gpus[i].slice[s].present = 0; }
 void fake_xid(int i, uint64_t number) { if (queued < EVENTS) queue[queued++] = (Xid){i, number}; }
+void fake_tick(int now) { tick = now; }
 int fake_calls(void) { return calls; }
 int fake_samples(void) { return samples_live; }
 
@@ -183,8 +184,8 @@ typedef struct { unsigned version, supported; } Support;
 int nvmlGpmQueryDeviceSupport(void *h, Support *out) { GPU_ONLY(h); if (out->version != 1) return INVALID; out->supported = g->gpm; return OK; }
 int nvmlGpmSampleAlloc(void **out) { if (!initialised) return UNINITIALIZED; *out = calloc(1, sizeof(Sample)); samples_live++; return OK; }
 int nvmlGpmSampleFree(void *sample) { if (!initialised) return UNINITIALIZED; free(sample); samples_live--; return OK; }
-int nvmlGpmSampleGet(void *h, Sample *sample) { GPU_ONLY(h); if (!g->gpm) return UNSUPPORTED; *sample = (Sample){g - gpus, -1}; return OK; }
-int nvmlGpmMigSampleGet(void *h, unsigned id, Sample *sample) { GPU_ONLY(h); int s = slot_of(g, id); if (s < 0) return NOT_FOUND; *sample = (Sample){g - gpus, s}; return OK; }
+int nvmlGpmSampleGet(void *h, Sample *sample) { GPU_ONLY(h); if (!g->gpm) return UNSUPPORTED; *sample = (Sample){g - gpus, -1, tick}; return OK; }
+int nvmlGpmMigSampleGet(void *h, unsigned id, Sample *sample) { GPU_ONLY(h); int s = slot_of(g, id); if (s < 0) return NOT_FOUND; *sample = (Sample){g - gpus, s, tick}; return OK; }
 typedef struct { unsigned id; int result; double value; char *names[3]; } Metric;
 typedef struct { unsigned version, count; Sample *one, *two; Metric metrics[]; } MetricsGet;
 int nvmlGpmMetricsGet(MetricsGet *get) {
@@ -194,6 +195,7 @@ int nvmlGpmMetricsGet(MetricsGet *get) {
   for (unsigned i = 0; i < get->count; i++) {
     Metric *m = &get->metrics[i];
     double v = m->id >= METRICS ? NAN : get->two->slice < 0 ? g->metric[m->id] : g->slice_metric[get->two->slice][m->id];
+    if (tick && m->id == 5) v = get->two->tick - get->one->tick;
     m->value = v; m->result = v < 0 ? UNSUPPORTED : OK;
   }
   return OK; }
