@@ -42,6 +42,8 @@ TENANT = (ROOT / "docs" / "guide-tenant.md").read_text()
 PROVIDER = (ROOT / "docs" / "guide-provider.md").read_text()
 TROUBLE = (ROOT / "docs" / "troubleshooting.md").read_text()
 PAGES = {"tenant": TENANT, "provider": PROVIDER, "troubleshooting": TROUBLE}
+OURS = sorted({*(ROOT / "docs").glob("guide-*.md"), *(ROOT / "docs" / "designs").glob("*.md")})
+OURS += [ROOT / "docs" / "README.md", ROOT / "docs" / "troubleshooting.md"]
 NEEDS_A_CLUSTER = "# needs a cluster"
 
 
@@ -74,6 +76,21 @@ def test_command_runs(command: str, monkeypatch: pytest.MonkeyPatch, capsys: pyt
 
 def test_there_are_commands_to_run() -> None:
     assert {shlex.split(command)[1] for command in COMMANDS} >= {"predict", "plan", "init", "replay", "gpus", "presets"}
+
+
+def slug(heading: str) -> str:
+    """The anchor that a heading gets."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+@pytest.mark.parametrize("page", OURS, ids=lambda page: page.name)
+def test_links_and_anchors_lead_somewhere(page: Path) -> None:
+    for target, anchor in re.findall(r"\]\(([^)#\s:]*)(?:#([\w-]+))?\)", page.read_text()):
+        aim = (page.parent / target).resolve() if target else page
+        assert aim.exists(), target
+        if anchor:
+            headings = re.findall(r"^#+ (.+)$", aim.read_text(), re.MULTILINE)
+            assert anchor in {slug(each) for each in headings}, f"{target}#{anchor}"
 
 
 def manifests() -> Iterator[str]:
