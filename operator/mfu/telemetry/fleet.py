@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -54,6 +54,13 @@ class _Target:
     digest: int = 0
     changed_at: float = -np.inf
 
+    def collected_at(self, rows: Rows, now: float) -> float:
+        """When the exporter collected these rows: when they first differed from the rows before."""
+        digest = hash(rows.values.tobytes())
+        if digest != self.digest:
+            self.digest, self.changed_at = digest, now
+        return self.changed_at
+
 
 @dataclass(slots=True)
 class Fleet:
@@ -70,6 +77,7 @@ class Fleet:
     states: dict[str, SourceState] = field(default_factory=dict)
     """What each target could give at the last round."""
     _targets: dict[str, _Target] = field(default_factory=dict)
+    _taken: dict[str, tuple[Rows, float]] = field(default_factory=dict)
     _memory: RowMemory = field(default_factory=RowMemory)
     _parts: tuple[tuple[GPUIdentity, ...], ...] = ()
     _rows: tuple[GPUIdentity, ...] = ()
@@ -88,42 +96,35 @@ class Fleet:
         `nodes` gives the Node of a target where the caller knows it. Never raises on what a body holds.
         """
         nodes = nodes or {}
-        self._forget(bodies)
-        scrapes: list[Rows] = []
-        times: list[float] = []
         for name, body in bodies.items():
-            rows = self._read(name, body, nodes.get(name))
-            if rows is not None and rows.devices:
-                scrapes.append(rows)
-                times.append(self._collected_at(name, rows, now))
-        return self._assemble(scrapes, times, now) if scrapes else self._nothing(bodies)
+            if body is not None:
+                self.take(name, body, now, node=nodes.get(name))
+        return self.finish(bodies, now)
 
-    def _forget(self, bodies: Mapping[str, bytes | None]) -> None:
-        for name in self._targets.keys() - bodies.keys():
-            del self._targets[name]
-        self.states = {}
-
-    def _read(self, name: str, body: bytes | None, node: str | None) -> Rows | None:
-        if body is None:
-            self.states[name] = SourceState.UNREACHABLE
-            return None
+    def take(self, name: str, body: bytes, now: float, *, node: str | None = None) -> None:
+        """Read one target's body as it arrives: bodies of thousands of nodes are never held at once."""
         target = self._targets.get(name)
         if target is None or target.text.node != node:
             target = self._targets[name] = _Target(TableText(self.kind.layout, node))
         rows = target.text.read(body)
-        self.states[name] = SourceState.OK if rows.devices else SourceState.INVALID
-        return rows
+        self._taken[name] = rows, target.collected_at(rows, now)
 
-    def _collected_at(self, name: str, rows: Rows, now: float) -> float:
-        target, digest = self._targets[name], hash(rows.values.tobytes())
-        if digest != target.digest:
-            target.digest, target.changed_at = digest, now
-        return target.changed_at
+    def finish(self, names: Iterable[str], now: float) -> GPURound:
+        """The round of these targets, in this order; those that were not taken since the last round did not answer."""
+        order = list(names)
+        taken, self._taken = self._taken, {}
+        for name in self._targets.keys() - set(order):
+            del self._targets[name]
+        self.states = {name: _state(taken.get(name)) for name in order}
+        readable = [taken[name] for name in order if self.states[name] is SourceState.OK]
+        if not readable:
+            return self._nothing()
+        return self._assemble([rows for rows, _ in readable], [at for _, at in readable], now)
 
-    def _nothing(self, bodies: Mapping[str, bytes | None]) -> GPURound:
-        reached = sum(body is not None for body in bodies.values())
+    def _nothing(self) -> GPURound:
+        reached = sum(state is SourceState.INVALID for state in self.states.values())
         state = SourceState.INVALID if reached else SourceState.UNREACHABLE
-        message = f"no GPU series in {reached} bodies" if reached else f"none of {len(bodies)} targets answered"
+        message = f"no GPU series in {reached} bodies" if reached else f"none of {len(self.states)} targets answered"
         return GPURound(self.source, state, (), np.empty(0), np.empty((0, METRICS)), self.interval_seconds, message)
 
     def _assemble(self, scrapes: list[Rows], times: list[float], now: float) -> GPURound:
@@ -184,6 +185,12 @@ class Fleet:
         names = [name for name, found in self.states.items() if found is state]
         shown = ", ".join(names[:_NAMED]) + (", …" if len(names) > _NAMED else "")
         return f"{len(names)} {what}: {shown}" if names else ""
+
+
+def _state(taken: tuple[Rows, float] | None) -> SourceState:
+    if taken is None:
+        return SourceState.UNREACHABLE
+    return SourceState.OK if taken[0].devices else SourceState.INVALID
 
 
 def _counted(count: int, what: str) -> str:

@@ -72,11 +72,12 @@ class PrometheusAPI:
         return bool(vector(await self._query(f"count({INFO})", now), self.source).values)
 
     async def _read_rules(self, now: float) -> GPURound:
-        info = await self._query(INFO, now)
-        answers = {column: await self._query(f"max by ({_BY_DEVICE}) ({record})", now) for record, column in COLUMNS}
         if self._recorded is None:
             self._recorded = RecordedRules(self.interval_seconds, self.source)
-        return self._recorded.round(info, answers, now)
+        self._recorded.start(await self._query(INFO, now))
+        for record, column in COLUMNS:
+            self._recorded.take(column, await self._query(f"max by ({_BY_DEVICE}) ({record})", now))
+        return self._recorded.finish(now)
 
     async def _read_raw(self, now: float) -> GPURound:
         names = "|".join(name for spellings in NAMES.values() for name in spellings)

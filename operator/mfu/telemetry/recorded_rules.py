@@ -66,14 +66,21 @@ class _Table:
     _order: tuple[list[bytes], NDArray[np.intp]] = field(default_factory=lambda: ([], np.empty(0, dtype=np.intp)))
     """Labels of the last answer and their rows: servers give every answer in one order."""
 
-    def read(self, answers: Mapping[int, bytes], source: str) -> Floats:
-        """[keys, METRICS + 1]"""
-        columns = {column: self._column(body, source) for column, body in answers.items()}
+    _columns: dict[int, tuple[NDArray[np.intp], Floats]] = field(default_factory=dict)
+
+    def take(self, column: int, body: bytes, source: str) -> None:
+        self._columns[column] = self._column(body, source)
+
+    def finish(self) -> Floats:
+        """[keys, METRICS + 1] of the columns taken since the last start."""
         table = np.full((len(self.numbers), METRICS + 1), np.nan)
-        for column, (rows, values) in columns.items():
+        for column, (rows, values) in self._columns.items():
             known = rows >= 0
             table[rows[known], column] = values[known]
         return table
+
+    def start(self) -> None:
+        self._columns.clear()
 
     def forget(self) -> None:
         self.numbers.clear()
@@ -104,6 +111,7 @@ class RecordedRules:
     _identities: _Identities = field(default_factory=_Identities)
     _table: _Table = field(default_factory=_Table)
     _memory: RowMemory = field(default_factory=RowMemory)
+    _found: tuple[GPUIdentity, ...] = ()
     _devices: tuple[GPUIdentity, ...] = ()
     _numbered: int = 0
     _plan: Plan = field(default_factory=lambda: plan(()))
@@ -112,9 +120,26 @@ class RecordedRules:
 
     def round(self, info: bytes, answers: Mapping[int, bytes], now: float) -> GPURound:
         """`info` answers the identity query, `answers` by column the others. Raises TelemetryError otherwise."""
-        self._forget()
-        devices = self._identities.read(info, self.source)
-        table = self._table.read(answers, self.source)
+        self.start(info)
+        for column, body in answers.items():
+            self.take(column, body)
+        return self.finish(now)
+
+    def start(self, info: bytes) -> None:
+        """Begin a round with the answer of the identity query."""
+        if len(self._table.numbers) > 2 * len(self._devices) + _SPARE:
+            self._table.forget()
+            self._devices = ()
+        self._table.start()
+        self._found = self._identities.read(info, self.source)
+
+    def take(self, column: int, body: bytes) -> None:
+        """Read one column's answer as it arrives: answers are never held together."""
+        self._table.take(column, body, self.source)
+
+    def finish(self, now: float) -> GPURound:
+        """The round of what was taken since `start`."""
+        devices, table = self._found, self._table.finish()
         if not devices or not len(table):
             problem = "the recording rules hold no GPU: load recording-rules.yaml, or read without rules"
             return self._round(SourceState.INVALID, (), np.empty(0), np.empty((0, METRICS)), problem)
@@ -132,11 +157,6 @@ class RecordedRules:
         self, state: SourceState, devices: tuple[GPUIdentity, ...], observed_at: Floats, values: Floats, message: str
     ) -> GPURound:
         return GPURound(self.source, state, devices, observed_at, values, self.interval_seconds, message)
-
-    def _forget(self) -> None:
-        if len(self._table.numbers) > 2 * len(self._devices) + _SPARE:
-            self._table.forget()
-            self._devices = ()
 
     def _replan(self, devices: tuple[GPUIdentity, ...]) -> None:
         numbers = self._table.numbers

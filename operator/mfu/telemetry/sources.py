@@ -47,13 +47,13 @@ class Target:
 
 
 class Adapter(Protocol):
-    """Bodies of many targets → one round."""
+    """Bodies of many targets, one after the other → one round."""
 
     states: dict[str, SourceState]
 
-    def round(
-        self, bodies: Mapping[str, bytes | None], now: float, *, nodes: Mapping[str, str] | None = None
-    ) -> GPURound: ...
+    def take(self, name: str, body: bytes, now: float, *, node: str | None = None) -> None: ...
+
+    def finish(self, names: Iterable[str], now: float) -> GPURound: ...
 
 
 @dataclass(slots=True)
@@ -65,8 +65,8 @@ class LeftOut:
     def first(self, due: dict[str, str]) -> dict[str, str]:
         return dict(sorted(due.items(), key=lambda item: item[0] not in self.names)) if self.names else due
 
-    def note(self, due: Mapping[str, str], answers: Mapping[str, object]) -> None:
-        self.names = frozenset(due.keys() - answers.keys())
+    def note(self, due: Iterable[str], answered: set[str]) -> None:
+        self.names = frozenset(due) - answered
 
 
 @dataclass(slots=True)
@@ -87,21 +87,24 @@ class DirectScrape:
         self.backoff.keep_only(frozenset(targets))
         self.problems = {name: why for name, why in self.problems.items() if name in targets}
         due = {name: target.url for name, target in targets.items() if self.backoff.due(name, now)}
-        answers = await gather_bounded(self._session(), self._left_out.first(due), self.limits)
-        self._left_out.note(due, answers)
-        bodies = {name: self._body(name, answers.get(name), now) for name in targets}
-        nodes = {name: target.node for name, target in targets.items() if target.node}
-        return self.adapter.round(bodies, now, nodes=nodes)
+        answered: set[str] = set()
 
-    def _body(self, name: str, answer: bytes | TelemetryError | None, now: float) -> bytes | None:
-        if isinstance(answer, bytes):
-            self.backoff.succeeded(name)
-            self.problems.pop(name, None)
-            return answer
-        if answer is not None:
-            self.backoff.failed(name, now)
-            self.problems[name] = str(answer)
-        return None
+        def consume(name: str, answer: bytes | TelemetryError) -> None:
+            answered.add(name)
+            self._take(targets[name], answer, now)
+
+        await gather_bounded(self._session(), self._left_out.first(due), self.limits, consume)
+        self._left_out.note(due, answered)
+        return self.adapter.finish(targets, now)
+
+    def _take(self, target: Target, answer: bytes | TelemetryError, now: float) -> None:
+        if isinstance(answer, TelemetryError):
+            self.backoff.failed(target.name, now)
+            self.problems[target.name] = str(answer)
+            return
+        self.backoff.succeeded(target.name)
+        self.problems.pop(target.name, None)
+        self.adapter.take(target.name, answer, now, node=target.node)
 
     def _session(self) -> aiohttp.ClientSession:
         if self._client is None or self._client.closed:
@@ -143,10 +146,14 @@ class ProgressScrape:
         self.backoff.keep_only(frozenset(endpoints))
         self.problems = {name: why for name, why in self.problems.items() if name in endpoints}
         due = {name: endpoint.url for name, endpoint in endpoints.items() if self.backoff.due(name, now)}
-        answers = await gather_bounded(self._session(), self._left_out.first(due), self.limits)
-        self._left_out.note(due, answers)
-        readings = (self._reading(endpoints[name], answer, now) for name, answer in answers.items())
-        return tuple(reading for reading in readings if reading is not None)
+        found: dict[str, ProgressReading | None] = {}
+
+        def consume(name: str, answer: bytes | TelemetryError) -> None:
+            found[name] = self._reading(endpoints[name], answer, now)
+
+        await gather_bounded(self._session(), self._left_out.first(due), self.limits, consume)
+        self._left_out.note(due, set(found))
+        return tuple(reading for reading in found.values() if reading is not None)
 
     def _reading(self, endpoint: Endpoint, answer: bytes | TelemetryError, now: float) -> ProgressReading | None:
         try:

@@ -56,6 +56,8 @@ class _Scanned:
     cells: list[int] = field(default_factory=list)
     numbers: list[float] = field(default_factory=list)
     lines: list[int] = field(default_factory=list)
+    used: set[bytes] = field(default_factory=set)
+    """Label sets that the body shows."""
     stamps: dict[int, float] = field(default_factory=dict)
     malformed: int = 0
 
@@ -67,9 +69,6 @@ class TableText:
     layout: Layout
     node: str | None = None
     _sets: dict[bytes, int] = field(default_factory=dict)
-    _order: list[tuple[bytes, int, int]] = field(default_factory=list)
-    """Label sets as text up to their brace, with its length and its row, in the order in which they first came."""
-    _place: dict[bytes, int] = field(default_factory=dict)
     _rows: dict[GPUIdentity, int] = field(default_factory=dict)
     _devices: tuple[GPUIdentity, ...] = ()
     _traits: int = 0
@@ -88,11 +87,12 @@ class TableText:
     def _read_slowly(self, lines: list[bytes], truncated: bool) -> Rows:
         before = len(self._sets)
         scanned = self._scan(lines)
-        if before and (len(self._sets) != before or not self._seen(scanned).all()):
+        if before and (len(self._sets) != before or not scanned.used >= self._sets.keys()):
             # Labels changed: what the old ones gave away about the exporter's version may hold no longer.
             self._forget()
             scanned = self._scan(lines)
-        self._devices = tuple(self._rows)
+        if self._devices != (devices := tuple(self._rows)):
+            self._devices = devices
         values = np.full(len(self._rows) * self.layout.width, np.nan)
         index, numbers = np.array(scanned.cells, dtype=np.intp), np.array(scanned.numbers, dtype=np.float64)
         values[index] = numbers
@@ -114,66 +114,52 @@ class TableText:
         return seen
 
     def _scan(self, lines: list[bytes]) -> _Scanned:
-        """One pass. A line is first compared with what the last scrape had at its place: no label is hashed."""
-        columns, width, order, found = self.layout.columns, self.layout.width, self._order, _Scanned()
-        cells, numbers, places = found.cells.append, found.numbers.append, found.lines.append
-        head, start, column, place = b"\0", 0, None, 0
+        columns, width, sets, found = self.layout.columns, self.layout.width, self._sets, _Scanned()
         for at, line in enumerate(lines):
-            if not line.startswith(head):
-                start = line.find(b"{") + 1
-                head = line[:start] or b"\0"
-                column, place = columns.get(head[:-1]), 0
+            name, _, rest = line.partition(b"{")
+            column = columns.get(name)
             if column is None:
                 continue
-            if place < len(order) and line.startswith(order[place][0], start):
-                _, length, row = order[place]
-                tail = line[start + length :]
-                place += 1
-            else:
-                inside, brace, tail = line[start:].rpartition(b"}")
+            inside, brace, tail = rest.rpartition(b"}")
+            row = sets.get(inside)
+            if row is None:
                 row = self._remember(inside) if brace else _MALFORMED
-                place = self._place.get(inside, -1) + 1
+            if brace:
+                found.used.add(inside)
             if row < 0:
                 found.malformed += row == _MALFORMED
                 continue
-            try:
-                value: float | None = float(tail)
-            except ValueError:
-                value = _slow_value(tail, row, found)
-            if value is None or b"_" in tail:
+            value = _value(tail, row, found)
+            if value is None:
                 found.malformed += 1
                 continue
-            cells(row * width + column)
-            numbers(value)
-            places(at)
+            found.cells.append(row * width + column)
+            found.numbers.append(value)
+            found.lines.append(at)
         return found
 
     def _remember(self, inside: bytes) -> int:
-        known = self._sets.get(inside)
-        if known is not None:
-            return known
         labels = parse_labels(inside)
         if labels is None or len(self._sets) >= _MAX_LABEL_SETS:
             return _MALFORMED
         self._traits |= self.layout.traits(labels)
         device = self.layout.identity(labels, self.node)
-        row = _IGNORED if device is None else self._rows.setdefault(device, len(self._rows))
-        self._sets[inside] = row
-        self._place[inside] = len(self._order)
-        self._order.append((inside + b"}", len(inside) + 1, row))
-        return row
+        self._sets[inside] = _IGNORED if device is None else self._rows.setdefault(device, len(self._rows))
+        return self._sets[inside]
 
     def _forget(self) -> None:
-        for held in (self._sets, self._order, self._place, self._rows):
-            held.clear()
-        self._devices = ()
+        self._sets.clear()
+        self._rows.clear()
         self._traits = 0
         self._shape = None
 
 
-def _slow_value(tail: bytes, row: int, found: _Scanned) -> float | None:
-    """A value that carries a timestamp; None when it is no number at all."""
-    parsed = parse_value(tail)
+def _value(tail: bytes, row: int, found: _Scanned) -> float | None:
+    """The number behind the labels; None when there is none. A timestamp behind it is noted."""
+    try:
+        return None if b"_" in tail else float(tail)
+    except ValueError:
+        parsed = parse_value(tail)
     if parsed is None:
         return None
     value, stamp = parsed
