@@ -43,7 +43,7 @@ def _declaration(path: str, workload: ModelWorkload) -> Declaration:
     name = workload.metadata.name or path
     wrong = refused(workload.spec)
     if wrong is not None:
-        raise UsageError(f"{name}: spec.{wrong}")
+        raise UsageError(f"{name}: spec.{wrong.field} {wrong.problem}: {wrong.nearest}")
     setup = from_spec(workload.spec)
     if isinstance(setup, Refusal):
         raise UsageError(f"{name}: spec.{setup}")
