@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,25 +24,35 @@ def _camel(name: str) -> str:
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=_camel, validate_by_name=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, alias_generator=_camel, validate_by_name=True, use_attribute_docstrings=True
+    )
 
 
 class PodDiscovery(_Section):
     """Exporters found as pods: scraped at their own address, known to speak for the node they run on."""
 
     label_selector: str = "app=nvidia-dcgm-exporter"
+    """Labels of the exporter pods, as in `kubectl get pods -l`."""
     port: Port = 9400
+    """Port that they serve on."""
     path: str = "/metrics"
+    """Path of their metrics."""
 
 
 class DCGM(_Section):
     """dcgm-exporter. `url_template` ({node} is the node's name) wins over discovery of exporter pods."""
 
     enabled: bool = True
+    """Read dcgm-exporter."""
     url_template: str | None = None
+    """Address of a node's exporter, with {node} for its name, such as http://{node}:9400/metrics."""
     discovery: PodDiscovery = PodDiscovery()
+    """How exporter pods are found where there is no urlTemplate."""
     scrape_interval_seconds: Seconds = 15.0
+    """Seconds between two rounds of reading."""
     collection_interval_seconds: Seconds = 30.0
+    """Seconds between two samples of the exporter itself (its --collect-interval)."""
 
     @field_validator("url_template")
     @classmethod
@@ -55,17 +66,24 @@ class Agent(_Section):
     """Our own node agent's exposition, for clusters without DCGM."""
 
     enabled: bool = False
+    """Read the node agent; where both read a GPU, the agent wins."""
     url_template: str | None = None
+    """Address of a node's agent, with {node} for its name."""
     discovery: PodDiscovery = PodDiscovery(label_selector="app.kubernetes.io/component=mfu-agent", port=9401)
+    """How agent pods are found where there is no urlTemplate."""
     scrape_interval_seconds: Seconds = 15.0
+    """Seconds between two rounds of reading."""
 
 
 class PrometheusServer(_Section):
     """A Prometheus-compatible HTTP API instead of direct scrapes."""
 
     url: str | None = None
+    """Base URL of the server, such as http://prometheus.monitoring:9090; none reads no server."""
     interval_seconds: Seconds = 30.0
+    """Seconds between two rounds of queries."""
     bearer_token_file: Path | None = None
+    """File with the token to send; read anew for each round."""
 
 
 class Progress(_Section):
@@ -75,16 +93,22 @@ class Progress(_Section):
     """
 
     enabled: bool = True
+    """Read what workloads declare in spec.progress."""
     url_template: str | None = None
+    """Address to read instead of the pod's own, with {namespace} and {pod}."""
     scrape_interval_seconds: Seconds = 15.0
+    """Seconds between two rounds of reading."""
 
 
 class Cycle(_Section):
     """How often the loop runs: after `idle_seconds` of quiet, at most `longest_wait_seconds` after the first change."""
 
     idle_seconds: Seconds = 1.0
+    """Quiet time after a change before a cycle begins."""
     longest_wait_seconds: Seconds = 10.0
+    """Longest time from the first change to the cycle, however much else changes."""
     resync_seconds: Seconds = 30.0
+    """Time after which a cycle runs without any change."""
     warm_up_seconds: Annotated[float, Field(ge=0, le=3600)] = 60.0
     """After a start nothing is said of readings that just have not come yet, for at most this long."""
 
@@ -93,13 +117,20 @@ class Server(_Section):
     """Where /metrics, /healthz and /readyz are served; port 0 takes a free one."""
 
     host: str = "0.0.0.0"
+    """Address to listen on."""
     port: Port = 8080
+    """Port of /metrics, /healthz and /readyz; 0 takes a free one."""
 
 
 class LeaderElection(_Section):
+    """One writer at a time, by a coordination.k8s.io Lease."""
+
     enabled: bool = True
+    """Hold a Lease while writing, so that one operator at a time writes."""
     namespace: str | None = None
+    """Namespace of the Lease; by default that of the operator's own pod."""
     name: str = "mfu-operator"
+    """Name of the Lease."""
 
 
 class Config(_Section):
@@ -136,5 +167,25 @@ def parse(document: Mapping[str, Any] | Any, name: str) -> Config:
     try:
         return Config.model_validate(document)
     except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
+        problems = "; ".join(_explained(each["loc"], each["type"], each["msg"]) for each in error.errors())
         raise BadConfig(f"{name}: {problems}") from error
+
+
+def _explained(where: tuple[int | str, ...], kind: str, message: str) -> str:
+    said = f"{'.'.join(map(str, where))}: {message}"
+    if kind != "extra_forbidden":
+        return said
+    known = _fields(where[:-1])
+    near = get_close_matches(str(where[-1]), known, n=1)
+    return f"{said}; did you mean {near[0]}?" if near else f"{said}; known fields are {', '.join(known)}"
+
+
+def _fields(path: tuple[int | str, ...]) -> list[str]:
+    """Names of the fields of one section."""
+    section: type[BaseModel] = Config
+    for step in path:
+        field = next(each for each in section.model_fields.values() if each.alias == step)
+        if not (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)):
+            return []
+        section = field.annotation
+    return [each.alias or name for name, each in section.model_fields.items()]

@@ -184,38 +184,58 @@ def _figures(
         yield _family(named, ((key, getattr(each, attribute)) for key, each in members))
 
 
+OPERATOR = (
+    Named("mfu_operator_cycle_seconds", "Time of one cycle, by step.", ("step",)),
+    Named("mfu_operator_cycles", "Cycles run, by result.", ("result",)),
+    Named("mfu_operator_writes", "Writes since start, by result; deferred counts the last cycle alone.", ("result",)),
+    Named("mfu_operator_objects", "Objects in each informer.", ("kind",)),
+    Named("mfu_operator_workloads_behind", "Workloads that wait to be judged anew.", ()),
+    Named("mfu_operator_relists", "Full lists per informer.", ("kind",)),
+    Named("mfu_operator_watch_age_seconds", "Since the last word of each watch.", ("kind",)),
+    Named("mfu_operator_leader", "1 while this process may write.", ()),
+    Named("mfu_telemetry_source_state", "1 for the state of each source.", ("source", "state")),
+    Named("mfu_telemetry_devices", "Devices with a fresh reading.", ()),
+    Named("mfu_telemetry_round_seconds", "Time of one round of readings.", ("source",)),
+)
+_CYCLE_BUCKETS = (0.005, 0.02, 0.1, 0.5, 1, 2, 5, 10)
+_ROUND_BUCKETS = (0.01, 0.05, 0.2, 1, 3, 10, 30)
+
+
+def documented() -> tuple[Named, ...]:
+    """Every metric that the operator serves, in the order of the documentation."""
+    groups = [
+        Named(f"mfu_{group}_{suffix}", text, () if group == "fleet" else (group,))
+        for group in ("fleet", *GROUPS)
+        for suffix, text, _ in FIGURES
+    ]
+    return (*WORKLOAD, *OBSERVED, OBSERVED_AT, CAUSE, LOSS, CONDITION, PROMISES, *groups, *OPERATOR)
+
+
 class OperatorMetrics:
-    """Counters and gauges of the process itself, in a registry of their own."""
+    """Counters and gauges of the process itself, in a registry of their own; names and words are those of OPERATOR."""
 
     def __init__(self, plan: Callable[[], Plan | None]) -> None:
         self.registry = CollectorRegistry()
         self.registry.register(PlanCollector(plan))
-        self.cycle_seconds = Histogram(
-            "mfu_operator_cycle_seconds",
-            "Time of one cycle, by step.",
-            ["step"],
-            registry=self.registry,
-            buckets=(0.005, 0.02, 0.1, 0.5, 1, 2, 5, 10),
-        )
-        self.cycles = Counter("mfu_operator_cycles", "Cycles run, by result.", ["result"], registry=self.registry)
-        self.writes = Gauge("mfu_operator_writes", "Writes since start, by result.", ["result"], registry=self.registry)
-        self.objects = Gauge("mfu_operator_objects", "Objects in each informer.", ["kind"], registry=self.registry)
-        self.behind = Gauge(
-            "mfu_operator_workloads_behind", "Workloads that wait to be judged anew.", registry=self.registry
-        )
-        self.relists = Gauge("mfu_operator_relists", "Full lists per informer.", ["kind"], registry=self.registry)
-        self.contact_age = Gauge(
-            "mfu_operator_watch_age_seconds", "Since the last word of each watch.", ["kind"], registry=self.registry
-        )
-        self.source_state = Gauge(
-            "mfu_telemetry_source_state", "1 for the state of each source.", ["source", "state"], registry=self.registry
-        )
-        self.readings = Gauge("mfu_telemetry_devices", "Devices with a fresh reading.", registry=self.registry)
-        self.scrape_seconds = Histogram(
-            "mfu_telemetry_round_seconds",
-            "Time of one round of readings.",
-            ["source"],
-            registry=self.registry,
-            buckets=(0.01, 0.05, 0.2, 1, 3, 10, 30),
-        )
-        self.leader = Gauge("mfu_operator_leader", "1 while this process may write.", registry=self.registry)
+        self.cycle_seconds = self._histogram("mfu_operator_cycle_seconds", _CYCLE_BUCKETS)
+        self.cycles = Counter(*_named("mfu_operator_cycles"), registry=self.registry)
+        self.writes = self._gauge("mfu_operator_writes")
+        self.objects = self._gauge("mfu_operator_objects")
+        self.behind = self._gauge("mfu_operator_workloads_behind")
+        self.relists = self._gauge("mfu_operator_relists")
+        self.contact_age = self._gauge("mfu_operator_watch_age_seconds")
+        self.leader = self._gauge("mfu_operator_leader")
+        self.source_state = self._gauge("mfu_telemetry_source_state")
+        self.readings = self._gauge("mfu_telemetry_devices")
+        self.scrape_seconds = self._histogram("mfu_telemetry_round_seconds", _ROUND_BUCKETS)
+
+    def _gauge(self, name: str) -> Gauge:
+        return Gauge(*_named(name), registry=self.registry)
+
+    def _histogram(self, name: str, buckets: tuple[float, ...]) -> Histogram:
+        return Histogram(*_named(name), registry=self.registry, buckets=buckets)
+
+
+def _named(name: str) -> tuple[str, str, tuple[str, ...]]:
+    found = next(each for each in OPERATOR if each.name == name)
+    return found.name, found.help, found.labels

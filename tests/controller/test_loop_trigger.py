@@ -1,0 +1,51 @@
+"""When the next cycle comes: a table of changes in virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from mfu.controller.loop import Trigger
+from tests.controller.virtual_time import run
+
+
+def woken_at(marks: list[float]) -> float:
+    async def work() -> float:
+        trigger, loop = Trigger(idle=1.0, longest=10.0, resync=30.0), asyncio.get_running_loop()
+        for at in marks:
+            loop.call_at(at, trigger.mark)
+        await trigger.wait()
+        return loop.time()
+
+    return run(work())
+
+
+@pytest.mark.parametrize(
+    ("marks", "at"),
+    [
+        ([], 30.0),
+        ([5.0], 6.0),
+        ([5.0, 5.5, 6.2], 7.2),
+        ([0.5 * number for number in range(60)], 10.0),
+        ([29.9], 30.9),
+        ([5.0, 7.0], 6.0),
+    ],
+    ids=["resync", "one change", "a burst", "changes that never end", "just before resync", "a late one waits"],
+)
+def test_a_cycle_follows_changes(marks: list[float], at: float) -> None:
+    assert woken_at(marks) == pytest.approx(at, abs=0.01)
+
+
+def test_a_change_during_a_cycle_is_not_lost() -> None:
+    async def work() -> list[float]:
+        trigger, loop, woken = Trigger(idle=1.0, longest=10.0, resync=30.0), asyncio.get_running_loop(), []
+        trigger.mark()
+        for _ in range(2):
+            await trigger.wait()
+            woken.append(loop.time())
+            trigger.mark()
+            await asyncio.sleep(3)
+        return woken
+
+    assert run(work()) == pytest.approx([1.0, 5.0], abs=0.01)
