@@ -70,7 +70,7 @@ PARAMETERS = (
     Parameter("elementwise_backward", 1.8, 0.2),
     Parameter("logit_traffic", 6.0, 0.4),
     Parameter("selective_share", 0.8, 0.5, 1.5),
-    Parameter("expert_imbalance", 1.1, 0.1),
+    Parameter("expert_imbalance", 1.1, 0.05, 1.2),
     Parameter("expert_hidden", 0.3, 0.4, 0.95),
     Parameter("permute_traffic", 4.0, 0.5),
     Parameter("launch_expert", 1.5, 0.5),
