@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from mfu.api.conditions import Reason
 from mfu.api.modelworkload import WorkloadSpec
 from mfu.api.workload_status import Basis
 from mfu.decide.types import NodeView
@@ -41,11 +42,13 @@ class Held:
 
 
 class UnknownProduct(Exception):
-    """A declared product that no catalog entry matches."""
+    """A declared product, or MIG profile of one, that no catalog entry matches."""
 
-    def __init__(self, field: str, name: str, nearest: Sequence[str]) -> None:
+    def __init__(self, field: str, name: str, nearest: Sequence[str], reason: Reason = Reason.UNKNOWN_PRODUCT) -> None:
         hint = f"; did you mean {nearest[0]}?" if nearest else "; `mfu gpus` lists the known ones"
-        super().__init__(f"{field}: {name!r} is no known GPU product{hint}")
+        kind = "MIG profile" if reason is Reason.UNKNOWN_MIG_PROFILE else "GPU product"
+        super().__init__(f"{field}: {name!r} is no known {kind}{hint}")
+        self.reason = reason
 
 
 def held(pods: Sequence[PodView], nodes: Mapping[str, NodeView]) -> Held:
@@ -134,7 +137,8 @@ def _sliced(gpu: GPU, profile: str) -> Device:
     shape = load().mig_profile(gpu.key, profile)
     if shape is None:
         known = [each.name for each in load().mig_profiles(gpu.key)]
-        raise UnknownProduct("spec.accelerators.migProfile", f"{profile} on {gpu.api_name}", known)
+        name = f"{profile} on {gpu.api_name}"
+        raise UnknownProduct("spec.accelerators.migProfile", name, known, Reason.UNKNOWN_MIG_PROFILE)
     return Device(gpu, shape)
 
 

@@ -148,7 +148,7 @@ def _judge(
     try:
         where = candidates(view.spec, holding, around.products)
     except UnknownProduct as error:
-        return Judged(view, policy, holding, Rejection(Reason.UNKNOWN_PRODUCT, str(error)), setup)
+        return Judged(view, policy, holding, Rejection(error.reason, str(error)), setup)
     answers = [(each, predict(setup, each.placement, around.corrections)) for each in where]
     predictions = tuple((each, answer) for each, answer in answers if isinstance(answer, Prediction))
     if answers and not predictions:
