@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
 def show(status: Mapping[str, Any]) -> None:
     """The report's status as tables."""
     summary, currency, out = status["summary"], status.get("currency", "$"), console()
-    out.print(f"Fleet MFU {summary['mfu']} of {summary['gpus']} GPUs allocated, {summary['coverage']} known")
+    out.print(f"Fleet MFU {summary['mfu']}; {summary['gpus']} GPUs allocated; {summary['coverage']} of GPU-time known")
     out.print(
         f"{summary['costPerHour']} per hour, {summary['lostPerHour']} of it lost; main cause {summary['cause']}\n"
     )

@@ -22,7 +22,7 @@ from mfu.predict.types import Corrections
 
 def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser("snapshot", help="save a snapshot for replay", description=__doc__)
-    parser.add_argument("-f", "--file", type=Path, required=True, help="file to write")
+    parser.add_argument("-f", "--file", type=Path, required=True, help="file to write; - is standard output")
     parser.add_argument("--config", type=Path, help="the operator's configuration file (where telemetry is)")
     parser.add_argument("--seconds", type=float, default=90.0, help="how long to read telemetry (default: 90)")
     add_cluster(parser)
@@ -34,6 +34,9 @@ def run(args: argparse.Namespace) -> int:
     except BadConfig as error:
         raise UsageError(str(error)) from error
     text = with_client(args, lambda client: _take(client, config, args.seconds))
+    if str(args.file) == "-":
+        print(text, end="")
+        return 0
     try:
         args.file.write_text(text)
     except OSError as error:
