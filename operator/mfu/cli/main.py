@@ -7,6 +7,7 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from difflib import get_close_matches
 from typing import Final
 
 from mfu import __version__
@@ -45,9 +46,15 @@ def parser(chosen: str | None = None) -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str]) -> int:
     """Run one command; returns the exit code."""
-    known = {name for name, _ in COMMANDS}
+    known = [name for name, _ in COMMANDS]
     chosen = next((word for word in arguments if not word.startswith("-")), None)
-    args = parser(chosen if chosen in known else None).parse_args(arguments)
+    if not arguments:
+        parser().print_help(sys.stderr)
+        return 2
+    if chosen is not None and chosen not in known:
+        print(f"mfu: there is no command {chosen}; {_advice(chosen, known)}", file=sys.stderr)
+        return 2
+    args = parser(chosen).parse_args(arguments)
     module = importlib.import_module(f"mfu.cli.{args.command}")
     try:
         return int(module.run(args))
@@ -60,6 +67,11 @@ def main(arguments: Sequence[str]) -> int:
         return 0
     except KeyboardInterrupt:
         return 130
+
+
+def _advice(typed: str, known: Sequence[str]) -> str:
+    near = get_close_matches(typed, known, n=1)
+    return f"did you mean {near[0]}?" if near else "`mfu --help` lists the commands"
 
 
 def run() -> None:

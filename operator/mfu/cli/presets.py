@@ -46,7 +46,3 @@ def run(args: argparse.Namespace) -> int:
         ],
     )
     return 0
-
-
-def _billions(parameters: float) -> str:
-    return f"{parameters / 1e9:.2f}B"
