@@ -15,6 +15,7 @@ from e2e.cluster.binaries import Progress, ensure_binaries
 from e2e.cluster.fixtures import FOREIGN
 from e2e.cluster.ports import free_ports
 from e2e.stories.programs import (
+    NAMESPACE,
     SYSTEM_NODE,
     InstalledOperator,
     SimulatedFleet,
