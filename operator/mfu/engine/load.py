@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Sequence
+from math import inf
 
 from mfu.decide.types import Load
+from mfu.observe.progress import rate
 from mfu.observe.readings import Counter, Gauge, ProgressReading, WorkloadSeries
 from mfu.predict.types import Inference, Phase, Setup
 
@@ -13,31 +14,24 @@ from mfu.predict.types import Inference, Phase, Setup
 def load_of(series: WorkloadSeries | None, setup: Setup) -> Load:
     """Tokens in the unit of the setup's rate: prompt tokens for phase Prefill, output tokens else.
 
-    Rates lie between the first and last reading of each pod; a counter that fell back (restart) is left out.
+    Pods are added up; where each of them reports the whole workload, one is enough. A restart is no loss of demand.
     """
     if series is None or not series.progress or not isinstance(setup, Inference):
         return Load()
-    by_pod: dict[str, list[ProgressReading]] = defaultdict(list)
-    for reading in series.progress:
-        by_pod[f"{reading.namespace}/{reading.pod}"].append(reading)
     counter = Counter.PREFILL_TOKENS if setup.phase is Phase.PREFILL else Counter.DECODE_TOKENS
-    rates = [rate for readings in by_pod.values() if (rate := _rate(readings, counter)) is not None]
-    latest = [readings[-1] for readings in by_pod.values()]
+    known = rate(series.progress, counter, since=-inf, now=inf)
+    latest = list({(reading.namespace, reading.pod): reading for reading in series.progress}.values())
     return Load(
-        tokens_per_s=sum(rates) if rates else None,
+        tokens_per_s=None if known is None else float(known.per_second),
         running_requests=_total(latest, Gauge.RUNNING_REQUESTS),
         waiting_requests=_total(latest, Gauge.WAITING_REQUESTS),
     )
 
 
-def _rate(readings: list[ProgressReading], counter: Counter) -> float | None:
-    first, last = readings[0], readings[-1]
-    if counter not in first.counters or counter not in last.counters or last.observed_at <= first.observed_at:
+def _total(latest: Sequence[ProgressReading], gauge: Gauge) -> float | None:
+    """Over pods, or the largest where each reports the whole."""
+    known = [reading for reading in latest if gauge in reading.gauges]
+    if not known:
         return None
-    done = last.counters[counter] - first.counters[counter]
-    return None if done < 0 else done / (last.observed_at - first.observed_at)
-
-
-def _total(latest: Iterable[ProgressReading], gauge: Gauge) -> float | None:
-    values = [reading.gauges[gauge] for reading in latest if gauge in reading.gauges]
-    return sum(values) if values else None
+    values = [reading.gauges[gauge] for reading in known]
+    return max(values) if any(reading.scope_total for reading in known) else sum(values)

@@ -79,12 +79,11 @@ def _plan(view: PolicyView, standing: _Standing, now: float) -> PolicyPlan:
     accepted = (ConditionStatus.TRUE, Reason.POLICY_VALID, "the policy is valid")
     if standing.invalid is not None:
         accepted = (ConditionStatus.FALSE, Reason.INVALID_POLICY, standing.invalid)
-    same = before.get("observedGeneration") == view.generation and before.get("summary") == word
     said = {
         "observedGeneration": view.generation,
         "matchedNamespaces": standing.matched,
         "summary": word,
-        "lastAppliedAt": _applied_at(before, same=same or word == "Invalid", now=now),
+        "lastAppliedAt": _applied_at(before, word, generation=view.generation, now=now),
         "conditions": status.conditions(
             [
                 _condition(ConditionType.ACCEPTED, accepted, view.generation, now),
@@ -96,12 +95,13 @@ def _plan(view: PolicyView, standing: _Standing, now: float) -> PolicyPlan:
     return PolicyPlan(view.name, view.uid, pruned(said))
 
 
-def _applied_at(before: Mapping[str, Any], *, same: bool, now: float) -> str | None:
-    """An invalid generation never came into force: the time of the one before stays."""
+def _applied_at(before: Mapping[str, Any], word: str, *, generation: int, now: float) -> str | None:
+    """An invalid generation never came into force: the time of the one before stays, if there was one."""
     known: str | None = before.get("lastAppliedAt")
-    if same and (known is not None or before.get("summary") == "Invalid"):
+    if word == "Invalid":
         return known
-    return moment(now)
+    same = (before.get("observedGeneration"), before.get("summary")) == (generation, word)
+    return known if same and known is not None else moment(now)
 
 
 def _in_force(standing: _Standing) -> tuple[ConditionStatus, Reason, str]:

@@ -1,0 +1,73 @@
+"""What arrives at a serving workload: a table of readings."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from mfu.decide.types import Load
+from mfu.engine.load import load_of
+from mfu.observe.readings import Counter, Gauge, ProgressReading, WorkloadSeries
+from mfu.predict.types import Inference, Parallelism, Phase, Precisions
+from tests.observe.builders import GPT, job, recent, table
+
+MIXED = Inference(GPT, Precisions(), Phase.MIXED, 512, 128, 16, Parallelism())
+PREFILL = replace(MIXED, phase=Phase.PREFILL)
+BLIND = recent(table(60))
+
+
+def reading(
+    at: float, written: float, *, pod: str = "p", read: float | None = None, total: bool = False, **gauges: float
+) -> ProgressReading:
+    counters = {Counter.DECODE_TOKENS: written} | ({} if read is None else {Counter.PREFILL_TOKENS: read})
+    named = {Gauge[name.upper() + "_REQUESTS"]: value for name, value in gauges.items()}
+    return ProgressReading("ns", pod, "vLLM", at, counters, named, total)
+
+
+def seen(*readings: ProgressReading) -> WorkloadSeries:
+    return replace(BLIND, progress=tuple(sorted(readings, key=lambda each: each.observed_at)))
+
+
+def run(pod: str = "p", *, rate: float = 100.0, total: bool = False, running: float = 4.0) -> list[ProgressReading]:
+    """A minute of a pod."""
+    return [reading(at, rate * at, pod=pod, total=total, running=running) for at in range(0, 61, 10)]
+
+
+CASES: dict[str, tuple[WorkloadSeries | None, Inference, Load]] = {
+    "nothing is read": (None, MIXED, Load()),
+    "nothing is reported": (BLIND, MIXED, Load()),
+    "output tokens": (seen(*run()), MIXED, Load(100.0, 4.0)),
+    "two pods are added up": (seen(*run("a"), *run("b", rate=50.0, running=2.0)), MIXED, Load(150.0, 6.0)),
+    "each pod reports the whole": (seen(*run("a", total=True), *run("b", total=True)), MIXED, Load(100.0, 4.0)),
+    "prompt tokens for prefill": (
+        seen(*(reading(at, at, read=300.0 * at) for at in range(0, 61, 10))),
+        PREFILL,
+        Load(300.0),
+    ),
+    "prompt tokens are not output tokens": (seen(*run(running=1.0)), PREFILL, Load(None, 1.0)),
+    "one reading is no rate": (seen(reading(0, 5.0, running=2.0, waiting=3.0)), MIXED, Load(None, 2.0, 3.0)),
+    "the newest gauge counts": (
+        seen(*(reading(at, 10.0 * at, running=at, waiting=60 - at) for at in range(0, 61, 10))),
+        MIXED,
+        Load(10.0, 60.0, 0.0),
+    ),
+    "a restart is no loss of demand": (
+        seen(*(reading(at, 100.0 * (at if at < 40 else at - 40)) for at in range(0, 81, 10))),
+        MIXED,
+        Load(100.0),
+    ),
+    "an idle engine has no load, which is known": (seen(*run(rate=0.0, running=0.0)), MIXED, Load(0.0, 0.0)),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_load(name: str) -> None:
+    series, setup, want = CASES[name]
+    found = load_of(series, setup)
+    assert found.tokens_per_s == (None if want.tokens_per_s is None else pytest.approx(want.tokens_per_s))
+    assert (found.running_requests, found.waiting_requests) == (want.running_requests, want.waiting_requests)
+
+
+def test_training_has_no_load() -> None:
+    assert load_of(seen(*run()), job()) == Load()
