@@ -15,6 +15,7 @@ import multiprocessing
 import os
 import platform
 import resource
+import socket
 import sys
 import time
 from collections.abc import Awaitable, Callable
@@ -164,11 +165,11 @@ async def measure(read: Callable[[], Awaitable[GPURound]], rounds: int = ROUNDS)
 
 
 async def _first(read: Callable[[], Awaitable[GPURound]]) -> GPURound:
-    for _ in range(100):
+    for _ in range(20):
         found = await read()
         if len(found.devices) == GPUS:
             return found
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(1.0)
     return found
 
 
@@ -249,19 +250,24 @@ def _resident_bytes() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 def _peak_bytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def run() -> list[Figure]:
     figures: list[Figure] = []
-    port = 20_000 + os.getpid() % 20_000
     for what, serve, measured, limit in (
         (f"direct scrape: {GPUS:,} GPUs on {NODES:,} exporters, network included", serve_exporters, direct, 3.0),
         (f"Prometheus API: {GPUS:,} GPUs by recording rules, network included", serve_prometheus, prometheus, 1.0),
     ):
         reference = reference_seconds()
-        port += 1
+        port = _free_port()
         figures.append(Figure(what, "core-s", with_server(serve, port, measured), limit, reference))
         if measured is direct:
             figures.append(Figure("… its process at its peak", "MB", (_peak_bytes() / 1e6,), 300.0))
