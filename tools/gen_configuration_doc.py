@@ -32,29 +32,28 @@ leaderElection: {enabled: true}
 
 
 def rendered() -> str:
-    return HEAD + "\n".join(_section("", Config))
+    return HEAD + "\n".join(_section("", Config()))
 
 
-def _section(prefix: str, model: type[BaseModel]) -> Iterator[str]:
+def _section(prefix: str, section: BaseModel) -> Iterator[str]:
+    """`section` holds the defaults as they stand there: two sections of one type may differ in them."""
     plain, nested = [], []
-    for name, field in model.model_fields.items():
-        path = f"{prefix}{field.alias or name}"
-        kind = field.annotation
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
-            nested.append((path, kind, field))
+    for name, field in type(section).model_fields.items():
+        path, value = f"{prefix}{field.alias or name}", getattr(section, name)
+        if isinstance(value, BaseModel):
+            nested.append((path, value, field))
         else:
-            plain.append(f"| `{path}` | {_limits(field)} | {_default(field)} | {field.description or ''} |")
-    yield f"## {prefix.rstrip('.') or 'Top level'}\n\n{' '.join((model.__doc__ or '').split())}\n"
+            plain.append(f"| `{path}` | {_limits(field)} | {_default(value)} | {field.description or ''} |")
+    yield f"## {prefix.rstrip('.') or 'Top level'}\n\n{' '.join((type(section).__doc__ or '').split())}\n"
     if plain:
         yield "| field | values | default | meaning |\n|---|---|---|---|\n" + "\n".join(plain) + "\n"
-    for path, kind, field in nested:
+    for path, inner, field in nested:
         if field.description:
             yield f"`{path}`: {field.description}\n"
-        yield from _section(f"{path}.", kind)
+        yield from _section(f"{path}.", inner)
 
 
-def _default(field: FieldInfo) -> str:
-    value: Any = field.get_default(call_default_factory=True)
+def _default(value: Any) -> str:
     return "–" if value is None else f"`{json.dumps(value)}`"
 
 
