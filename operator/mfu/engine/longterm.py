@@ -114,17 +114,25 @@ class _Level:
 def _with(observation: Observation, level: _Level, bins: Bins) -> Observation:
     """Band: the meter's own doubt about the present level, and the scatter of the minutes' mean."""
     doubt = sqrt((_own_doubt(observation) * level.mfu) ** 2 + BAND**2 * level.variance / level.count)
-    scale = level.mfu / observation.mfu if observation.mfu else 1.0
     return replace(
         observation,
         mfu=level.mfu,
-        reference_mfu=None if observation.reference_mfu is None else observation.reference_mfu * scale,
+        reference_mfu=None if observation.reference_mfu is None else _reference(level.mfu, bins),
         mbu=_mean(bins[:, _MBU]),
         tokens_per_s_per_gpu=_mean(bins[:, _TOKENS]),
         low=max(0.0, level.mfu - doubt),
         high=level.mfu + doubt,
         coverage=level.coverage,
     )
+
+
+def _reference(mfu: float, bins: Bins) -> float | None:
+    """The ratio of both peaks is read off the minutes: the present figure may be zero. None where all of them are."""
+    known = bins[~np.isnan(bins[:, _REFERENCE])]
+    total = float(known[:, _MFU].sum())
+    if total > 0:
+        return mfu * float(known[:, _REFERENCE].sum()) / total
+    return None if mfu > 0 else 0.0
 
 
 def _own_doubt(observation: Observation) -> float:
