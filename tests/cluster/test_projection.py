@@ -1,0 +1,126 @@
+"""Raw objects → the few fields that are kept: tables of what Kubernetes sends."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from mfu.api.names import PAUSED_ANNOTATION, RECOMMENDED_REPLICAS_ANNOTATION, WORKLOAD_LABEL
+from mfu.cluster.projection import epoch, namespace_labels, node_view, pod_view, policy_view, workload_view
+from mfu.engine.packed import plain
+
+SPEC: dict[str, Any] = {
+    "mode": "Training",
+    "targetRef": {"apiVersion": "batch/v1", "kind": "Job", "name": "llama"},
+    "model": {"preset": "llama-3.1-8b"},
+    "accelerators": {"count": 8},
+    "training": {"sequenceLength": 4096, "globalBatchSize": 8},
+}
+META: dict[str, Any] = {"namespace": "a", "name": "w", "uid": "u", "generation": 2, "resourceVersion": "7"}
+
+
+def pod(*containers: dict[str, Any], init: tuple[dict[str, Any], ...] = (), **metadata: Any) -> dict[str, Any]:
+    return {
+        "metadata": {"namespace": "a", "name": "p", "uid": "u", **metadata},
+        "spec": {"nodeName": "n0", "containers": list(containers), "initContainers": list(init)},
+        "status": {"phase": "Running", "podIP": "10.0.0.1"},
+    }
+
+
+WHOLE = {"resources": {"limits": {"nvidia.com/gpu": "4"}}}
+SLICE = {"resources": {"requests": {"nvidia.com/mig-1g.10gb": "1", "cpu": "2"}}}
+
+
+@pytest.mark.parametrize(
+    ("item", "held"),
+    [
+        (pod(WHOLE), {"nvidia.com/gpu": 4}),
+        (pod(WHOLE, WHOLE), {"nvidia.com/gpu": 8}),
+        (pod(WHOLE, init=({"resources": {"limits": {"nvidia.com/gpu": "6"}}},)), {"nvidia.com/gpu": 6}),
+        (pod(SLICE), {"nvidia.com/mig-1g.10gb": 1}),
+        (pod({}, labels={WORKLOAD_LABEL: "w"}), {}),
+    ],
+    ids=["one container", "several add up", "a larger init container", "a slice", "only our label"],
+)
+def test_devices_of_a_pod(item: dict[str, Any], held: dict[str, int]) -> None:
+    view = pod_view(item)
+    assert view is not None
+    assert view.gpus == held
+    assert (view.node, view.address) == ("n0", "10.0.0.1")
+
+
+def test_other_pods_are_left_out() -> None:
+    assert pod_view(pod({"resources": {"limits": {"cpu": "1"}}})) is None
+    assert pod_view(pod({"resources": {"limits": {"nvidia.com/gpu": "0"}}})) is None
+
+
+def test_a_pod_that_is_going_holds_nothing_more() -> None:
+    view = pod_view(pod(WHOLE, deletionTimestamp="2026-11-22T00:00:00Z"))
+    assert view is not None
+    assert not view.active
+
+
+def node(labels: dict[str, str] | None = None, ready: str = "True", **allocatable: str) -> dict[str, Any]:
+    return {
+        "metadata": {"name": "n0", "labels": labels or {}},
+        "spec": {},
+        "status": {"allocatable": allocatable, "conditions": [{"type": "Ready", "status": ready}]},
+    }
+
+
+def test_a_gpu_node() -> None:
+    labels = {"nvidia.com/gpu.product": "NVIDIA-H100-80GB-HBM3", "nvidia.com/gpu.clique": "c.1", "team": "x"}
+    view = node_view(node(labels, **{"nvidia.com/gpu": "8", "nvidia.com/mig-1g.10gb": "7", "cpu": "64"}))
+    assert view is not None
+    assert view.device is not None
+    assert (view.device.gpu.api_name, view.gpus, view.mig, view.domain) == ("H100-SXM5", 8, {"1g.10gb": 7}, "c.1")
+    assert view.ready
+    assert "team" not in view.labels
+
+
+def test_nodes_without_gpus_are_left_out_and_unknown_products_stay_unknown() -> None:
+    assert node_view(node(cpu="64")) is None
+    odd = node_view(node({"nvidia.com/gpu.product": "NVIDIA-X900-Prototype"}, **{"nvidia.com/gpu": "8"}))
+    assert odd is not None
+    assert (odd.device, odd.gpus) == (None, 8)
+    sick = node_view(node(ready="Unknown", **{"nvidia.com/gpu": "8"}))
+    assert sick is not None
+    assert not sick.ready
+
+
+def test_a_workload_and_what_is_ours_of_its_annotations() -> None:
+    annotations = {PAUSED_ANNOTATION: "true", RECOMMENDED_REPLICAS_ANNOTATION: "3", "mfu.gpuaas.io/forged": "x"}
+    item = {"metadata": {**META, "annotations": annotations}, "spec": SPEC, "status": {"observedGeneration": 2}}
+    view = workload_view(item)
+    assert view.spec is not None
+    assert view.paused
+    assert view.annotations == {RECOMMENDED_REPLICAS_ANNOTATION: "3"}
+    assert plain(view.status) == {"observedGeneration": 2}
+    assert view.resource_version == "7"
+
+
+def test_a_spec_that_can_not_be_read_is_answered_by_field() -> None:
+    view = workload_view({"metadata": META, "spec": {**SPEC, "mode": "Juggling"}})
+    assert view.spec is None
+    assert view.invalid is not None
+    assert "spec.mode" in view.invalid
+    policy = policy_view({"metadata": {**META, "name": "p"}, "spec": {"priority": "high"}})
+    assert policy.spec is None
+    assert "spec.priority" in (policy.invalid or "")
+
+
+def test_a_spec_is_read_once_a_generation() -> None:
+    item = {"metadata": META, "spec": SPEC}
+    first = workload_view(item)
+    assert workload_view({**item, "status": {"observedGeneration": 2}}, first).spec is first.spec
+    changed = {"metadata": {**META, "generation": 3}, "spec": {**SPEC, "accelerators": {"count": 16}}}
+    assert workload_view(changed, first).spec != first.spec
+    recreated = {"metadata": {**META, "uid": "other"}, "spec": SPEC}
+    assert workload_view(recreated, first).spec is not first.spec
+
+
+def test_small_ones() -> None:
+    assert epoch("1970-01-01T00:01:00Z") == 60.0
+    assert epoch(None) == 0.0
+    assert namespace_labels({"metadata": {"name": "a"}}) == {}
