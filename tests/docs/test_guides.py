@@ -174,6 +174,16 @@ def test_every_metric_that_is_named_exists() -> None:
     assert named <= known
 
 
+def test_measured_figures_are_those_of_the_committed_tables() -> None:
+    """Within a quarter of a figure in the table that the row links to: a benchmark run anew scatters."""
+    rows = re.findall(r"^\| [^|]+ \| ([^|]*\d[^|]*) \| \[\w+\]\(\.\./(benchmarks/\w+\.md)\)", PROVIDER, re.MULTILINE)
+    assert len(rows) >= 4
+    for text, table in rows:
+        known = [float(each.replace(",", "")) for each in re.findall(r"\d[\d,]*\.?\d*", (ROOT / table).read_text())]
+        for figure in re.findall(r"\d+(?:\.\d+)?", text):
+            assert any(0.75 <= float(figure) / each <= 1.25 for each in known if each), f"{figure} in {table}"
+
+
 UNUSED: Mapping[str, Any] = {
     "floors.observedOfExpectedPercent": {"floors": {"observedOfExpectedPercent": 99}},
     "floors.idleMinutes": {"floors": {"idleMinutes": 1}},
