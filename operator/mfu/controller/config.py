@@ -153,8 +153,9 @@ def load(path: Path | None) -> Config:
         return Config()
     try:
         document = yaml.safe_load(path.read_text()) or {}
-    except OSError as error:
-        raise BadConfig(f"{path}: can not be read: {error.strerror}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise BadConfig(f"{path}: can not be read: {why}") from error
     except yaml.YAMLError as error:
         raise BadConfig(f"{path}: is no YAML: {' '.join(str(error).split())}") from error
     return parse(document, str(path))

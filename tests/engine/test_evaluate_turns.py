@@ -1,0 +1,82 @@
+"""A fleet judged in turns says what a fleet judged at once says; events are told once; a defect silences nobody."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from mfu.engine import workload
+from mfu.engine.evaluate import evaluate
+from mfu.engine.match import assign
+from mfu.engine.packed import plain
+from mfu.engine.plan import Handover
+from mfu.engine.saved import load
+from mfu.engine.snapshot import Snapshot
+from mfu.engine.turn import turn
+
+SAVED = Path(__file__).parents[2] / "examples" / "snapshot.json"
+
+
+@pytest.fixture(scope="module")
+def moment() -> tuple[Snapshot, float]:
+    return load(SAVED.read_text())
+
+
+def test_judged_in_turns_they_say_the_same(moment: tuple[Snapshot, float]) -> None:
+    snapshot, now = moment
+    whole = {each.key: plain(each.status) for each in evaluate(snapshot, now).workloads}
+    claims, before = assign(snapshot.workloads, snapshot.pods), Handover()
+    for _ in range(len(snapshot.workloads) + 1):
+        whose = turn(snapshot.workloads, claims, before.plans, most=1)
+        assert len(whose) == 1
+        plan = evaluate(replace(snapshot, claims=claims, before=before, turn=whose), now)
+        before = plan.handover
+    assert {each.key: plain(each.status) for each in plan.workloads} == whole
+
+
+def test_who_was_never_judged_is_left_as_it_is(moment: tuple[Snapshot, float]) -> None:
+    snapshot, now = moment
+    for view, each in zip(
+        snapshot.workloads, evaluate(replace(snapshot, turn=frozenset()), now).workloads, strict=True
+    ):
+        assert (each.status, each.annotations, each.events) == (view.status, view.annotations, ())
+
+
+def test_events_are_told_once(moment: tuple[Snapshot, float]) -> None:
+    """Though the write of the status has not come back, or never will."""
+    snapshot, now = moment
+    first = snapshot.workloads[0]
+    assert first.spec is not None
+    odd = first.spec.accelerators.model_copy(update={"products": ("H1000",)})
+    bad = replace(first, spec=first.spec.model_copy(update={"accelerators": odd}), status={})
+    scene = replace(snapshot, workloads=(bad,), pods=())
+    plan = evaluate(scene, now)
+    assert [each.reason for each in plan.workloads[0].events] == ["UnknownProduct"]
+    again = evaluate(replace(scene, before=plan.handover), now + 1)
+    assert again.workloads[0].events == ()
+    waits = evaluate(replace(scene, before=plan.handover, turn=frozenset()), now + 1)
+    assert waits.workloads[0].events == ()
+
+
+def test_one_that_can_not_be_judged_silences_nobody(
+    moment: tuple[Snapshot, float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    snapshot, now = moment
+    good = {each.key: plain(each.status) for each in evaluate(snapshot, now).workloads}
+    real = workload.from_spec
+    victim = snapshot.workloads[0].spec
+
+    def fails(spec: object) -> object:
+        if spec is victim:
+            raise ZeroDivisionError("a defect")
+        return real(spec)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(workload, "from_spec", fails)
+    plan = evaluate(snapshot, now)
+    broken, *others = plan.workloads
+    assert broken.error == "ZeroDivisionError: a defect"
+    ready = next(each for each in broken.status["conditions"] if each["type"] == "Ready")
+    assert (ready["status"], ready["reason"]) == ("False", "InternalError")
+    assert {each.key: plain(each.status) for each in others} == {key: good[key] for key in good if key != broken.key}
