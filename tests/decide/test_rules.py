@@ -71,6 +71,14 @@ ROWS = {
         lambda: case(nodes=(node("n0", schedulable=False), node("n1", ready=False))),
         (Outcome.NONE, "NoRoom"),
     ),
+    "a node full of another vendor's GPUs has no room": Row(
+        placement,
+        lambda: case(
+            {**TRAINING, "accelerators": {"count": 8}},
+            nodes=(replace(node("n0", product="AMD-Instinct-MI300X-OAM"), used={"amd.com/gpu": 8}),),
+        ),
+        (Outcome.NONE, "NoRoom"),
+    ),
     "another product is not offered": Row(
         placement, lambda: case(nodes=(node("n0", product="NVIDIA-H200"),)), (Outcome.NONE, "NoRoom")
     ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from mfu.api.decisions import DecisionMode as Mode
 from mfu.api.decisions import DecisionType
@@ -17,7 +17,9 @@ from mfu.predict.types import Attainable, Placement, Prediction, Setup
 if TYPE_CHECKING:
     from mfu.decide.rooms import Rooms
 
-__all__ = ["Case", "Decision", "DecisionType", "EffectivePolicy", "Load", "Mode", "NodeView", "Outcome"]
+MIG_PREFIX: Final = "nvidia.com/mig-"
+
+__all__ = ["MIG_PREFIX", "Case", "Decision", "DecisionType", "EffectivePolicy", "Load", "Mode", "NodeView", "Outcome"]
 
 
 class Outcome(StrEnum):
@@ -63,7 +65,13 @@ class NodeView:
     labels: Mapping[str, str] = field(default_factory=dict)
 
     def free(self, resource: str, allocatable: int) -> int:
-        return max(0, allocatable - self.used.get(resource, 0)) if self.ready and self.schedulable else 0
+        """Devices that a new pod could get. Whole GPUs are counted together, whatever their vendor calls them."""
+        if not (self.ready and self.schedulable):
+            return 0
+        if resource.startswith(MIG_PREFIX):
+            return max(0, allocatable - self.used.get(resource, 0))
+        whole = sum(amount for name, amount in self.used.items() if not name.startswith(MIG_PREFIX))
+        return max(0, allocatable - whole)
 
 
 @dataclass(frozen=True, slots=True)

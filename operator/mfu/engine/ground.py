@@ -10,7 +10,7 @@ import numpy as np
 
 from mfu.account.cost import price_per_hour
 from mfu.account.rollup import Indices, Knowledge, Row, Table, table_of
-from mfu.decide.types import EffectivePolicy, NodeView
+from mfu.decide.types import MIG_PREFIX, EffectivePolicy, NodeView
 from mfu.engine.views import Assignment, PodView
 from mfu.engine.where import device_of
 
@@ -89,13 +89,18 @@ def _of(pod: PodView, owner: int, name: str | None, nodes: Mapping[str, NodeView
 def _idle(nodes: tuple[NodeView, ...], amounts: Mapping[_Held, int]) -> Iterator[tuple[_Held, int]]:
     taken: dict[tuple[str, str], int] = defaultdict(int)
     for each, amount in amounts.items():
-        taken[(each.node, each.resource)] += amount
+        taken[(each.node, _allocatable(each.resource))] += amount
     for node in nodes:
-        resources = {WHOLE: node.gpus, **{f"nvidia.com/mig-{profile}": count for profile, count in node.mig.items()}}
+        resources = {WHOLE: node.gpus, **{f"{MIG_PREFIX}{profile}": count for profile, count in node.mig.items()}}
         for resource, count in resources.items():
             free = count - taken.get((node.name, resource), 0)
             if free > 0:
                 yield _Held(IDLE, None, None, node.name, resource), free
+
+
+def _allocatable(resource: str) -> str:
+    """A node counts whole GPUs together, whatever their vendor calls them."""
+    return resource if resource.startswith(MIG_PREFIX) else WHOLE
 
 
 def _row(held: _Held, amount: int, nodes: Mapping[str, NodeView], made_from: Grounds) -> Row:
