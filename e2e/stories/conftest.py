@@ -61,7 +61,7 @@ class Stage:
         self.cluster.kubectl("delete", "node", "--ignore-not-found", *nodes)
         self.cluster.kubectl("delete", "mfupolicy", "--ignore-not-found", "default", "wrong")
         self.cluster.kubectl("delete", "fleetreport", "--ignore-not-found", "fleet")
-        self.cluster.kubectl("delete", "namespace", "--ignore-not-found", "--wait=false", NAMESPACE)
+        self.cluster.kubectl("delete", "namespace", "--ignore-not-found", "--timeout=60s", NAMESPACE)
 
     def install(self, values: Mapping[str, Any]) -> None:
         """`helm install` of the chart with these values."""
