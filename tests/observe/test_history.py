@@ -5,11 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from mfu.observe.drift import Identity
-from mfu.observe.history import LIMIT, SETTLED, Advice, Entry, from_json, promises, record, scaling, to_json
+from mfu.observe.history import LIMIT, SETTLED, Advice, Entry, promises, record, scaling
 
 HERE = Identity("llama", "v1", "mb1", "H100-SXM5", 8)
 
@@ -54,17 +52,3 @@ def test_history_is_bounded() -> None:
 def test_scaling_efficiency_is_relative_to_the_smallest() -> None:
     history = observed(observed((), HERE, 0.50), replace(HERE, gpus=64), 0.45)
     assert [(each.identity.gpus, round(each.efficiency, 3)) for each in scaling(history)] == [(8, 1.0), (64, 0.9)]
-
-
-def test_survives_a_restart() -> None:
-    history = observed(observed((), HERE, 0.30, Advice("mb8", 0.4)), replace(HERE, setting="mb8"), 0.41)
-    again = from_json(to_json(history))
-    assert [each.identity for each in again] == [each.identity for each in history]
-    assert again[0].mfu == pytest.approx(history[0].mfu, abs=1e-4)
-    assert promises(again) == promises(history)
-
-
-@settings(max_examples=30)
-@given(st.lists(st.dictionaries(st.text(max_size=8), st.one_of(st.none(), st.text(max_size=5), st.integers()))))
-def test_a_forged_status_is_dropped_not_fatal(rows: list[dict[str, object]]) -> None:
-    assert from_json(rows) == ()

@@ -13,7 +13,7 @@ from mfu.engine.setting import setting_of
 from mfu.engine.text import moment, pruned
 from mfu.observe import drift as changes
 from mfu.observe.assessment import Assessment, TelemetryState, Window
-from mfu.observe.drift import Drift, DriftState, Identity
+from mfu.observe.drift import Drift, DriftState, Identity, Regime
 from mfu.observe.history import Advice, Entry, record
 from mfu.predict.types import Attainable, Placement, Prediction, Setup
 from mfu.units import decimal
@@ -115,6 +115,17 @@ def _row(entry: Entry) -> dict[str, Any]:
             "changedAt": moment(entry.changed_at),
         }
     )
+
+
+def recalled(rows: Sequence[Mapping[str, Any]]) -> WorkloadMemory:
+    """What is known after a restart: history from status, and the level it ended at for drift to be judged against."""
+    history = restored(rows)
+    if not history:
+        return WorkloadMemory()
+    newest = history[0]
+    noise = changes.LEAST_RELATIVE_SD * newest.mfu
+    regime = Regime(newest.changed_at, newest.mfu, noise * noise, newest.samples)
+    return WorkloadMemory(history=history, drift_state=DriftState(newest.identity, regime))
 
 
 def restored(rows: Sequence[Mapping[str, Any]]) -> tuple[Entry, ...]:

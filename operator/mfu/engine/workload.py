@@ -19,7 +19,8 @@ from mfu.engine.calibration import LESSON_SECONDS, lesson_of
 from mfu.engine.judgement import Rejection, Verdict
 from mfu.engine.load import load_of
 from mfu.engine.losses import explained, main_cause
-from mfu.engine.memory import Running, WorkloadMemory, drift_row, history_rows, remember, restored
+from mfu.engine.memory import Running, WorkloadMemory, drift_row, history_rows, remember
+from mfu.engine.memory import recalled as recall
 from mfu.engine.packed import plain
 from mfu.engine.plan import WorkloadPlan
 from mfu.engine.text import pruned
@@ -86,7 +87,7 @@ def plan_workload(
     if view.paused:
         kept = before.memory if before else WorkloadMemory()
         return replace(unsaid(view), policy=policy, memory=kept)
-    recalled = before.memory if before else WorkloadMemory(history=restored(view.status.get("history") or ()))
+    recalled = before.memory if before else recall(view.status.get("history") or ())
     judged = _judge(view, pods, series, policy, around, conflict)
     # What was planned last counts as said: a write under way, or one that fails, must not repeat its events.
     return _say(*_remembered(judged, recalled, around), said=before.status if before else view.status)

@@ -7,11 +7,9 @@ a false alarm less than once in 10,000 (Siegmund's approximation: exp(2·k·(h +
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from math import sqrt
-from typing import Any
 
 SLACK = 0.5
 ALARM = 8.0
@@ -110,28 +108,6 @@ class Drift:
     @property
     def relative(self) -> float:
         return self.after / self.before - 1 if self.before > 0 else 0.0
-
-
-def to_json(state: DriftState) -> dict[str, Any]:
-    """Plain values for status: a change point must survive a restart."""
-    return asdict(state)
-
-
-def from_json(row: Mapping[str, Any]) -> DriftState:
-    """The detector as it was; a fresh one where the status does not read."""
-    try:
-        identity, before, changed = row.get("identity"), row.get("before"), row.get("changed")
-        return DriftState(
-            identity=None if identity is None else Identity(**identity),
-            regime=Regime(**row["regime"]),
-            rise=RunUp(**row["rise"]),
-            fall=RunUp(**row["fall"]),
-            shortfall=float(row["shortfall"]),
-            before=None if before is None else Regime(**before),
-            changed=None if changed is None else Kind(changed),
-        )
-    except (AttributeError, KeyError, TypeError, ValueError):
-        return DriftState()
 
 
 def update(

@@ -6,9 +6,7 @@ MFU is paired with the one before and with the gain that the advice had promised
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 from mfu.observe.drift import Identity
 
@@ -109,61 +107,3 @@ def scaling(history: tuple[Entry, ...]) -> tuple[Scaling, ...]:
     return tuple(
         Scaling(newest[size].identity, newest[size].mfu, newest[size].mfu / base) for size in sizes if base > 0
     )
-
-
-def to_json(history: tuple[Entry, ...]) -> list[dict[str, Any]]:
-    """Plain values for status; `from_json` reads them back after a restart."""
-    return [_plain(each) for each in history]
-
-
-def _plain(entry: Entry) -> dict[str, Any]:
-    identity = entry.identity
-    plain: dict[str, Any] = {
-        "model": identity.model,
-        "modelVersion": identity.version,
-        "setting": identity.setting,
-        "product": identity.product,
-        "GPUs": identity.gpus,
-        "before": None if entry.before is None else f"{entry.before:.4f}",
-        "after": f"{entry.mfu:.4f}",
-        "promised": None if entry.promised is None else f"{entry.promised:.4f}",
-        "samples": entry.samples,
-        "changedAt": entry.changed_at,
-        "updatedAt": entry.updated_at,
-    }
-    if entry.advice is not None:
-        plain |= {"advisedSetting": entry.advice.setting, "advisedGain": f"{entry.advice.gain:.4f}"}
-    return {name: value for name, value in plain.items() if value is not None}
-
-
-def from_json(rows: list[Mapping[str, Any]]) -> tuple[Entry, ...]:
-    """Entries of a status; rows that do not read are dropped, since a forged or old status must not stop anything."""
-    return tuple(each for each in (_entry(row) for row in rows[:LIMIT]) if each is not None)
-
-
-def _entry(row: Mapping[str, Any]) -> Entry | None:
-    try:
-        identity = Identity(
-            str(row.get("model", "")),
-            str(row.get("modelVersion", "")),
-            str(row.get("setting", "")),
-            str(row["product"]),
-            int(row["GPUs"]),
-        )
-        advice = Advice(str(row["advisedSetting"]), float(row["advisedGain"])) if "advisedSetting" in row else None
-        return Entry(
-            identity,
-            float(row["after"]),
-            int(row.get("samples", 1)),
-            float(row["changedAt"]),
-            float(row.get("updatedAt", row["changedAt"])),
-            _number(row.get("before")),
-            _number(row.get("promised")),
-            advice,
-        )
-    except (KeyError, TypeError, ValueError):
-        return None
-
-
-def _number(value: Any) -> float | None:
-    return None if value is None else float(value)
