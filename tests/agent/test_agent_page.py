@@ -167,3 +167,26 @@ def test_the_command_serves_a_library_of_the_usual_name_and_ends_at_sigterm(fake
         assert fetch(port, "/readyz")[0] == 200
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=10) == 0
+
+
+def test_a_round_that_breaks_off_is_counted_and_the_next_one_comes(nvml: FakeNVML) -> None:
+    rounds = iter([False, False, True])
+
+    class Stop:
+        def wait(self, seconds: float) -> bool:
+            return next(rounds)
+
+    def broken() -> list[Allocation]:
+        raise KeyError("metadata")
+
+    agent = Agent(Node(), "node-1", attribution=Attribution(broken), stop=Stop())  # type: ignore[arg-type]
+    agent.clock = iter([0.0, 100.0, 200.0]).__next__
+    agent._run_errands()
+    assert agent.failures == 2
+    assert b'mfu_agent_failures_total{node="node-1"} 2' in agent.page()
+
+
+def test_compute_instances_of_one_gpu_instance_are_one_device() -> None:
+    instance = Instance("MIG-0", 2, 0, "1c.3g.40gb")
+    labels = label_sets("node-1", Line(SLICED, instance, 0.0, {}))
+    assert 'mig_profile="3g.40gb"' in labels[0]

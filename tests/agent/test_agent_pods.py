@@ -8,7 +8,7 @@ from pathlib import Path
 
 import grpc
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mfu.agent.attribution import KEEP_SECONDS, POLL_SECONDS, Attribution, Pod, by_device
@@ -80,11 +80,13 @@ def test_no_socket_and_no_grpc_behind_it_are_errors_of_ours(tmp_path: Path) -> N
 NAMES = st.text(st.characters(codec="utf-8"), max_size=20)
 
 
+@settings(max_examples=40)
 @given(st.lists(st.tuples(NAMES, NAMES, NAMES, NAMES, NAMES), max_size=5))
 def test_what_was_encoded_is_decoded(rows: list[Row]) -> None:
     assert allocations(message(rows)) == [Allocation(*row) for row in rows]
 
 
+@settings(max_examples=40)
 @given(st.binary(max_size=200))
 def test_any_bytes_are_decoded_or_refused(data: bytes) -> None:
     try:
@@ -93,6 +95,7 @@ def test_any_bytes_are_decoded_or_refused(data: bytes) -> None:
         return
 
 
+@settings(max_examples=40)
 @given(st.lists(st.tuples(NAMES, NAMES, NAMES, NAMES, NAMES), min_size=1, max_size=3), st.data())
 def test_a_cut_message_never_gives_a_wrong_device(rows: list[Row], data: st.DataObject) -> None:
     whole = message(rows)

@@ -71,7 +71,8 @@ class Attribution:
     """Asks the kubelet now and then, and remembers its last answer through a restart of it."""
 
     ask: Callable[[], list[Allocation]]
-    available: bool = False
+    available: bool | None = None
+    """Whether the last call was answered; None before the first."""
     _found: list[Allocation] = field(default_factory=list)
     _answered_at: float | None = None
     _asked_at: float | None = None
@@ -84,8 +85,8 @@ class Attribution:
         try:
             self._found, self._answered_at = self.ask(), now
         except PodResourcesError as error:
-            if self.available or self._answered_at is None:
-                log.warning("pods of devices are not known: error=%s", error)
+            if self.available is not False:
+                log.warning("the kubelet does not tell the pods of devices: error=%s", error)
             self.available = False
             if self._answered_at is None or now - self._answered_at > KEEP_SECONDS:
                 self._found = []

@@ -20,6 +20,7 @@ PASS_SECONDS: Final = "mfu_agent_pass_seconds"
 CPU_SECONDS: Final = "mfu_agent_cpu_seconds_total"
 RESIDENT: Final = "mfu_agent_resident_memory_bytes"
 WRITES: Final = "mfu_agent_gpunode_writes_total"
+FAILURES: Final = "mfu_agent_failures_total"
 
 _OWN: Final[Mapping[str, tuple[str, str]]] = {
     PROFILING: ("gauge", "1 where GPM gives pipe activity, 0 where only NVML answers"),
@@ -30,6 +31,7 @@ _OWN: Final[Mapping[str, tuple[str, str]]] = {
     CPU_SECONDS: ("counter", "Processor time of the agent"),
     RESIDENT: ("gauge", "Resident memory of the agent"),
     WRITES: ("counter", "Times that the GPUNode was written"),
+    FAILURES: ("counter", "Rounds of asking the kubelet and writing the GPUNode that broke off; the log says why"),
 }
 _DEVICE: Final[Mapping[str, tuple[str, str]]] = {
     OBSERVED_AT: ("gauge", "Unix time of the device's last good sample"),
@@ -97,7 +99,7 @@ def _labels(node: str, line: Line, pod: Pod | None, *, shared: bool) -> str:
         "" if instance is None else str(instance.gpu_instance),
         node,
         gpu.name,
-        "" if instance is None else instance.profile,
+        "" if instance is None else instance.gpu_instance_profile,
         pod.namespace if pod else "",
         pod.name if pod else "",
         pod.container if pod else "",

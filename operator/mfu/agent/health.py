@@ -28,7 +28,7 @@ SW_POWER_CAP, HW_SLOWDOWN, SW_THERMAL, HW_THERMAL, HW_POWER_BRAKE = 0x4, 0x8, 0x
 """Clock-event bits of nvml.h."""
 APPLICATION_XIDS: Final = frozenset({13, 31, 43, 45, 68, 69, 137})
 """Xids that a program causes by itself (NVIDIA Xid catalog): nothing is wrong with the GPU."""
-FATAL_XIDS: Final = frozenset({46, 48, 62, 64, 74, 79, 95, 109, 119, 120, 136, 140, 143, 154})
+FATAL_XIDS: Final = frozenset({46, 48, 62, 64, 74, 79, 95, 119, 120, 136, 140, 143, 154})
 """Xids after which a GPU needs a reset or a replacement; the others degrade it."""
 LOWERED_LIMIT: Final = 0.93
 """Enforced over default power limit: below it somebody has lowered it."""

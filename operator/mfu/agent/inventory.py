@@ -16,6 +16,7 @@ from mfu.units import MIB
 
 HOPPER: Final = 9
 _NODE_WORDS: Final = 16
+_COMPUTE_PART: Final = re.compile(r"^\d+c\.")
 _PROFILE: Final = re.compile(r"\bMIG\s+((?:\d+c\.)?\d+g\.\d+gb(?:\+\S+)?)")
 
 
@@ -29,6 +30,11 @@ class Instance:
     profile: str
     placement_start: int | None = None
     handle: Any = field(default=None, compare=False, repr=False)
+
+    @property
+    def gpu_instance_profile(self) -> str:
+        """Of the whole GPU instance, which is what GPM counts: `3g.40gb` for a compute instance `1c.3g.40gb` in it."""
+        return _COMPUTE_PART.sub("", self.profile)
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,7 @@ class Agent:
     publisher: Publisher | None = None
     stop: threading.Event = field(default_factory=threading.Event)
     clock: Callable[[], float] = time.time
+    failures: int = 0
     _stepped_at: float | None = None
     _pass_seconds: float = 0.0
 
@@ -71,7 +72,12 @@ class Agent:
     def _run_errands(self) -> None:
         """What may block on others must not delay a sample."""
         while not self.stop.wait(ERRAND_SECONDS):
-            self.errands()
+            try:
+                self.errands()
+            except Exception:
+                # The one guard of this loop: without it a thread would end unseen, and the GPUNode go stale for ever.
+                self.failures += 1
+                log.exception("errands broke off")
 
     def errands(self) -> None:
         now = self.clock()
@@ -95,8 +101,9 @@ class Agent:
             exposition.PASS_SECONDS: self._pass_seconds,
             exposition.CPU_SECONDS: used.ru_utime + used.ru_stime,
             exposition.RESIDENT: float(_resident_bytes()),
+            exposition.FAILURES: float(self.failures),
         }
-        if self.attribution is not None:
+        if self.attribution is not None and self.attribution.available is not None:
             found[exposition.POD_RESOURCES] = float(self.attribution.available)
         if self.publisher is not None:
             found[exposition.WRITES] = float(self.publisher.writes)

@@ -49,8 +49,8 @@ class PlainClient:
         attempted = f"{method} {path.partition('?')[0]}"
         address = urlsplit(self.connection.url)
         channel = self._channel(address.hostname or "", address.port)
-        headers = {"Accept": "application/json", "Content-Type": APPLY, **self.connection.headers()}
         try:
+            headers = {"Accept": "application/json", "Content-Type": APPLY, **self.connection.headers()}
             data = None if body is None else json.dumps(body).encode()
             channel.request(method, f"{address.path.rstrip('/')}{path}", body=data, headers=headers)
             return _answer(channel.getresponse(), attempted)
