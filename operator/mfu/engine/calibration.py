@@ -54,7 +54,8 @@ def calibration_rows(corrections: Corrections) -> list[dict[str, Any]]:
 def restored(report: Mapping[str, Any]) -> Corrections:
     """What a former operator learned; damaged or out-of-bounds entries are forgotten."""
     rows = report.get("calibration") or ()
-    return from_document({str(row.get("key")): _numbers(row) for row in rows if isinstance(row, Mapping)})
+    named = [row for row in rows if isinstance(row, Mapping) and row.get("key")]
+    return from_document({str(row["key"]): _numbers(row) for row in named})
 
 
 def _numbers(row: Mapping[str, Any]) -> dict[str, float] | None:

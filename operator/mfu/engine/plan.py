@@ -48,6 +48,8 @@ class WorkloadPlan:
     decisions: tuple[Decision, ...] = ()
     product: str | None = None
     gpus: int = 0
+    gpu_share: float = 1.0
+    """What each of `gpus` is of a whole GPU: a MIG slice counts by its streaming multiprocessors."""
     cost_per_hour: float | None = None
     lost_per_hour: float | None = None
     policy: EffectivePolicy = field(default_factory=EffectivePolicy)

@@ -84,7 +84,7 @@ def _losses(plans: Sequence[WorkloadPlan], fleet: Figure) -> list[JSON]:
                 continue
             key = (str(finding.cause), str(finding.explains), str(finding.actor))
             workloads[key] += 1
-            share[key] += finding.share * plan.gpus / max(fleet.gpus, 1e-9)
+            share[key] += finding.share * plan.gpus * plan.gpu_share / max(fleet.gpus, 1e-9)
             if plan.cost_per_hour is not None and promised:
                 money_lost[key] += plan.cost_per_hour * min(1.0, finding.share / promised)
     ordered = sorted(share, key=lambda key: (-share[key], key))

@@ -8,6 +8,7 @@ from typing import Any
 
 from mfu.account import cost as account
 from mfu.account.cost import Cost
+from mfu.api.acceptance import rejections
 from mfu.api.conditions import Reason
 from mfu.api.workload_status import Basis
 from mfu.decide.rooms import Rooms
@@ -141,6 +142,11 @@ def _judge(
         return Judged(view, policy, holding, Rejection(Reason.INVALID_SPEC, view.invalid or "the spec can not be read"))
     if conflict is not None:
         return Judged(view, policy, holding, Rejection(Reason.PODS_CLAIMED, conflict))
+    # What the API server's rules should have refused may come from an older definition, or from a file.
+    contradiction = next(iter(rejections(view.spec)), None)
+    if contradiction is not None:
+        rejection = Rejection(contradiction.reason, f"spec.{contradiction.message}")
+        return Judged(view, policy, holding, rejection)
     setup = from_spec(view.spec)
     if isinstance(setup, Refusal):
         return Judged(view, policy, holding, Rejection(_refusal_reason(setup), str(setup)))
@@ -303,12 +309,18 @@ def _say(judged: Judged, outcome: Outcome, *, said: Mapping[str, Any]) -> Worklo
         decisions=judged.decided,
         product=main[0].placement.device.label if main else None,
         gpus=gpus,
+        gpu_share=_share(main),
         cost_per_hour=judged.spent.per_hour,
         lost_per_hour=judged.spent.lost_per_hour,
         policy=judged.policy,
         memory=outcome.memory,
         lesson=outcome.lesson,
     )
+
+
+def _share(main: tuple[Candidate, Prediction] | None) -> float:
+    slice_ = main[0].placement.device.mig if main else None
+    return slice_.sm_fraction if slice_ else 1.0
 
 
 def _verdicts(judged: Judged) -> list[Verdict]:

@@ -1,0 +1,170 @@
+"""What workloads teach: who may, how often, within which bounds, and what a restart keeps."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mfu.api.causes import Actor, Cause, Explains
+from mfu.api.fleetreport import FleetStatus
+from mfu.api.workload_status import Meter
+from mfu.engine.calibration import LESSON_SECONDS, MOST_KEYS, calibration_rows, lesson_of, restored
+from mfu.engine.evaluate import evaluate
+from mfu.engine.snapshot import Snapshot
+from mfu.observe.assessment import Assessment, Finding, Observation, TelemetryState, Window
+from mfu.predict import key_of, predict
+from mfu.predict.learn import HIGHEST, LOWEST, acceptable, learn
+from mfu.predict.types import Correction, Corrections, Prediction
+from tests.decide.cases import case, node
+from tests.engine.scenes import NOW, STEADY, pod, series, workload, written
+
+CASE = case()
+KEY = key_of(CASE.setup, CASE.placement)
+RATE = CASE.expected.tokens_per_s_per_gpu
+NOTHING = Corrections()
+
+
+def seen(
+    ratio: float | None = 1.1, *, meter: Meter = Meter.PROGRESS, consistent: bool | None = True, coverage: float = 1.0
+) -> Assessment:
+    """Tokens at `ratio` of what was expected."""
+    rate = None if ratio is None else ratio * RATE
+    best = Observation(
+        Window.TEN_MINUTES, meter, 0.4, 0.4, None, None, None, coverage, "test", NOW, 0.9, tokens_per_s_per_gpu=rate
+    )
+    return Assessment((best,), (), consistent, state=TelemetryState.OK)
+
+
+def finding(explains: Explains, *, wasted: bool = True) -> Finding:
+    return Finding(Cause.STRAGGLER, 0.9, explains, 0.1, None, "mend it", Actor.TENANT, wasted, (), 1.2)
+
+
+TEACHES: dict[str, tuple[Assessment, tuple[Finding, ...], bool]] = {
+    "trusted progress": (seen(), (), True),
+    "progress alone": (seen(consistent=None), (), True),
+    "counters rest on the intent": (seen(meter=Meter.COUNTERS), (), False),
+    "no rate": (seen(None), (), False),
+    "nothing observed": (Assessment(), (), False),
+    "meters that disagree": (seen(consistent=False), (), False),
+    "stale readings": (replace(seen(), state=TelemetryState.STALE), (), False),
+    "no profiling": (replace(seen(), state=TelemetryState.NO_PROFILING), (), False),
+    "half of the window": (seen(coverage=0.5), (), False),
+    "something is wrong at run time": (seen(), (finding(Explains.RUNTIME),), False),
+    "a runtime limit that is no waste": (seen(), (finding(Explains.RUNTIME, wasted=False),), True),
+    "a poor setting runs as predicted": (seen(), (finding(Explains.CONFIGURATION),), True),
+    "far too slow for a slow stack": (seen(0.5), (), False),
+    "far too fast": (seen(1.6), (), False),
+}
+
+
+@pytest.mark.parametrize("name", TEACHES)
+def test_who_teaches(name: str) -> None:
+    assessment, findings, teaches = TEACHES[name]
+    lesson = lesson_of(CASE.setup, CASE.placement, CASE.expected, assessment, findings, NOTHING)
+    assert (lesson is not None and acceptable(lesson)) is teaches
+    assert (learn(NOTHING, lesson) != NOTHING if lesson else False) is teaches
+
+
+def test_it_is_compared_with_what_shipped_constants_alone_say() -> None:
+    """What was learned before must not be learned again: the shipped prediction stands still while corrections move."""
+    learned = Corrections(MappingProxyType({KEY: Correction(0.8, 0.05, 3)}))
+    slower = predict(CASE.setup, CASE.placement, learned)
+    assert isinstance(slower, Prediction)
+    assert slower.tokens_per_s_per_gpu < RATE
+    lesson = lesson_of(CASE.setup, CASE.placement, slower, seen(), (), learned)
+    assert lesson is not None
+    assert lesson.key == KEY
+    assert lesson.predicted == pytest.approx(RATE, rel=1e-6)
+
+
+def moment(mfu: float, now: float = NOW) -> Snapshot:
+    view = workload()
+    return Snapshot((view,), (pod(),), (node("n0"),), series={view.key: series(view, mfu, now=now)})
+
+
+def test_at_most_one_lesson_in_ten_minutes() -> None:
+    now, snapshot = NOW, moment(0.45)
+    taught = []
+    for minute in range(25):
+        now = NOW + 60.0 * minute
+        plan = evaluate(replace(snapshot, series=moment(0.45, now).series), now)
+        taught += [minute] if plan.workloads[0].lesson else []
+        snapshot = written(snapshot, plan)
+    assert taught == [0, 10, 20]
+    assert LESSON_SECONDS == 600.0
+    assert [each.observations for each in snapshot.corrections.by_key.values()] == [3]
+
+
+def test_lessons_move_the_next_prediction_towards_what_was_seen_and_stop_there() -> None:
+    snapshot, now = moment(0.43), NOW
+    first = evaluate(snapshot, now)
+    for _ in range(12):
+        now += LESSON_SECONDS
+        plan = evaluate(replace(snapshot, series=moment(0.43, now).series), now)
+        snapshot = written(snapshot, plan)
+    before, after = (each.workloads[0].expected for each in (first, plan))
+    assert before is not None
+    assert after is not None
+    assert before.mfu > 0.45
+    assert after.mfu == pytest.approx(0.43, rel=0.01)
+
+
+def test_a_restart_keeps_what_was_learned() -> None:
+    plan = evaluate(moment(0.43), NOW)
+    assert plan.corrections.by_key
+    kept = restored(plan.report)
+    assert set(kept.by_key) == set(plan.corrections.by_key)
+    for key, each in kept.by_key.items():
+        assert each.factor == pytest.approx(plan.corrections.by_key[key].factor, abs=1e-4)
+        assert each.observations == plan.corrections.by_key[key].observations
+    assert calibration_rows(kept) == plan.report["calibration"]
+
+
+ROW = {"key": KEY, "factor": "0.9000", "relativeSd": "0.0500", "observations": 3}
+DAMAGED: dict[str, Any] = {
+    "no row": "nonsense",
+    "no key": {name: value for name, value in ROW.items() if name != "key"},
+    "an empty key": {**ROW, "key": ""},
+    "no factor": {name: value for name, value in ROW.items() if name != "factor"},
+    "words": {**ROW, "factor": "fast"},
+    "nothing": {**ROW, "relativeSd": None},
+    "not a number": {**ROW, "factor": "nan"},
+    "without end": {**ROW, "observations": "inf"},
+    "out of bounds": {**ROW, "factor": "1.9"},
+    "no doubt at all": {**ROW, "relativeSd": "0"},
+    "more doubt than at first": {**ROW, "relativeSd": "0.5"},
+    "never observed": {**ROW, "observations": 0},
+}
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+def test_damaged_rows_are_forgotten_and_the_others_stay(name: str) -> None:
+    kept = restored({"calibration": [DAMAGED[name], {**ROW, "key": "B200/NeMo/Training"}]})
+    assert set(kept.by_key) == {"B200/NeMo/Training"}
+
+
+@pytest.mark.parametrize("report", [{}, {"calibration": None}, {"calibration": []}])
+def test_without_rows_nothing_is_known(report: dict[str, Any]) -> None:
+    assert restored(report) == Corrections({})
+
+
+@STEADY
+@given(
+    st.dictionaries(
+        st.text("abc/", min_size=1),
+        st.builds(Correction, st.floats(LOWEST, HIGHEST), st.floats(0.001, 0.1), st.integers(1, 10**6)),
+        max_size=160,
+    )
+)
+def test_rows_are_bounded_and_read_back(by_key: dict[str, Correction]) -> None:
+    rows = calibration_rows(Corrections(by_key))
+    assert [each["key"] for each in rows] == sorted(by_key)[:MOST_KEYS]
+    kept = restored({"calibration": rows}).by_key
+    assert len(kept) == len(rows)
+    assert calibration_rows(Corrections(kept)) == rows
+    assert FleetStatus.model_validate({"calibration": rows})
