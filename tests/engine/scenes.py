@@ -37,7 +37,8 @@ def training(**block: Any) -> dict[str, Any]:
 def workload(
     name: str = "w", document: Mapping[str, Any] = TRAINING, *, namespace: str = "team-a", **fields: Any
 ) -> WorkloadView:
-    spec = WorkloadSpec.model_validate(document)
+    target = {"apiVersion": "batch/v1", "kind": "Job", "name": name}
+    spec = WorkloadSpec.model_validate({"targetRef": target, **document})
     return replace(WorkloadView(namespace, name, f"uid-{namespace}-{name}", 1, 0.0, spec), **fields)
 
 

@@ -105,7 +105,7 @@ LOSSES: dict[str, tuple[list[WorkloadPlan], list[tuple[str, int, str]]]] = {
     ),
     "a slice counts as its share": (
         [replace(plan(finding(Cause.STRAGGLER), gpus=2), gpu_share=0.25)],
-        [("Straggler", 1, "0.0062")],
+        [("Straggler", 1, "0.0063")],
     ),
     "the largest first": (
         [plan(finding(Cause.STRAGGLER, 0.05), finding(Cause.COMMUNICATION, 0.2))],
