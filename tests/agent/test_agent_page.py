@@ -138,9 +138,24 @@ def test_server_answers_and_refuses() -> None:
         assert fetch(port, "/") == (404, b"not found\n")
 
 
-def fetch(port: int, path: str) -> tuple[int, bytes]:
+def loopback6() -> bool:
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as response:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        return False
+    return socket.has_dualstack_ipv6()
+
+
+@pytest.mark.skipif(not loopback6(), reason="no IPv6 here")
+@pytest.mark.parametrize("address", ["127.0.0.1", "[::1]"])
+def test_without_a_host_both_address_families_are_served(address: str) -> None:
+    with server.serve("", 0, metrics=lambda: b"x 1\n", healthy=lambda: None, ready=lambda: None) as port:
+        assert fetch(port, "/healthz", address) == (200, b"ok\n")
+
+
+def fetch(port: int, path: str, address: str = "127.0.0.1") -> tuple[int, bytes]:
+    try:
+        with urllib.request.urlopen(f"http://{address}:{port}{path}", timeout=5) as response:
             return response.status, response.read()
     except urllib.error.HTTPError as error:
         with error:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socketserver import TCPServer
 from typing import Final
 
 from mfu.agent.exposition import CONTENT_TYPE
@@ -14,14 +16,17 @@ Page = Callable[[], bytes]
 Check = Callable[[], str | None]
 """What is wrong, None when all is well."""
 SLOW_CLIENT_SECONDS: Final = 5.0
+POLL_SECONDS: Final = 0.25
+"""How long the server may take to notice that it is to end."""
 
 
 @contextmanager
 def serve(host: str, port: int, *, metrics: Page, healthy: Check, ready: Check) -> Iterator[int]:
     """Serves for the length of the block; gives the port that was taken. Raises OSError where it is taken."""
     routes = {"/metrics": _plain(metrics), "/healthz": _checked(healthy), "/readyz": _checked(ready)}
-    server = _Server((host, port), type("Handler", (_Handler,), {"routes": routes}))
-    thread = threading.Thread(target=server.serve_forever, name="http", daemon=True)
+    kind = _Server if host or not socket.has_dualstack_ipv6() else _DualStack
+    server = kind((host, port), type("Handler", (_Handler,), {"routes": routes}))
+    thread = threading.Thread(target=server.serve_forever, args=(POLL_SECONDS,), name="http", daemon=True)
     thread.start()
     try:
         yield server.server_address[1]
@@ -48,6 +53,21 @@ def _checked(check: Check) -> Answer:
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
+
+    def server_bind(self) -> None:
+        # HTTPServer would look its own name up, and wait for a DNS that may not be there.
+        TCPServer.server_bind(self)
+        self.server_name, self.server_port = "mfu-agent", self.server_address[1]
+
+
+class _DualStack(_Server):
+    """All addresses of the pod, in clusters of either IP family."""
+
+    address_family = socket.AF_INET6
+
+    def server_bind(self) -> None:
+        self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        super().server_bind()
 
 
 class _Handler(BaseHTTPRequestHandler):
