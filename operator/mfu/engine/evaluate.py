@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any, Final
 
 from mfu.decide.rooms import rooms_of
 from mfu.engine import fleet
@@ -18,6 +20,8 @@ from mfu.engine.stable import differs
 from mfu.engine.where import products_of
 from mfu.engine.workload import Surroundings, broken, plan_workload, unsaid
 from mfu.predict.learn import learn
+
+_NOTHING: Final[Mapping[str, Any]] = {}
 
 
 def evaluate(snapshot: Snapshot, now: float) -> Plan:
@@ -72,7 +76,19 @@ def _workload(
     except Exception as error:
         # A defect that one declaration brings to light must not silence all the others.
         plan = broken(view, error, policy, around.now)
-    return replace(plan, status=_settled(view, plan), judged_at=around.now, judged=(view, pods, conflict))
+    return replace(_lean(plan), status=_settled(view, plan), judged_at=around.now, judged=(_bare(view), pods, conflict))
+
+
+def _lean(plan: WorkloadPlan) -> WorkloadPlan:
+    """Without what status has said in words: ten thousand plans are kept until the next cycle."""
+    assessment = plan.assessment and replace(plan.assessment, findings=(), readings=())
+    findings = tuple(replace(each, evidence=(), action="", message="") for each in plan.findings)
+    return replace(plan, assessment=assessment, findings=findings)
+
+
+def _bare(view: WorkloadView) -> WorkloadView:
+    """The declaration, for telling whether it changed."""
+    return replace(view, status=_NOTHING, annotations=_NOTHING)
 
 
 def _settled(view: WorkloadView, plan: WorkloadPlan) -> Packed:

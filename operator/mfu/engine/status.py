@@ -19,6 +19,8 @@ from mfu.units import decimal, gibibytes, money, percent, points
 JSON = dict[str, Any]
 UNKNOWN = "Unknown"
 MOST_LOSSES = 32
+MOST_POSSIBLE = 1.05
+"""Of a peak, with the error of clocks and counters."""
 MOST_CHANGES = 16
 
 
@@ -170,7 +172,9 @@ def observed_on_scale(assessment: Assessment | None, scale: Scale | None) -> flo
     best = assessment.best() if assessment else None
     if best is None:
         return None
-    return best.mbu if scale is Scale.MBU else best.mfu
+    reached = best.mbu if scale is Scale.MBU else best.mfu
+    # More than the hardware can do means that the declaration is wrong, not that it does more.
+    return None if reached is not None and reached > MOST_POSSIBLE else reached
 
 
 def summary(
