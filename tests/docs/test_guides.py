@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+from mfu.agent import exposition
 from mfu.api.acceptance import rejections
 from mfu.api.causes import Cause
 from mfu.api.conditions import ConditionType, Reason
@@ -144,7 +145,8 @@ def test_every_reason_and_source_state_is_explained() -> None:
     explained = first_cells(TROUBLE)
     assert set(Reason) | set(SourceState) <= explained
     alerts = set(re.findall(r"alert: (\w+)", (ROOT / "charts/mfu-operator/templates/prometheusrule.yaml").read_text()))
-    assert explained - set(Reason) - set(SourceState) == alerts
+    agents = {word for word in explained if word.startswith("mfu_agent_")}
+    assert explained - set(Reason) - set(SourceState) - agents == alerts
 
 
 def test_every_condition_is_explained() -> None:
@@ -168,7 +170,8 @@ def test_every_metric_that_is_named_exists() -> None:
     planned = {each.name for each in (*WORKLOAD, *OBSERVED, CAUSE, LOSS, CONDITION, PROMISES)}
     rolled = {f"mfu_{group}_{suffix}" for group in ("fleet", *GROUPS) for suffix, _, _ in FIGURES}
     suffixed = {f"{name}{suffix}" for name in families for suffix in ("_total", "_sum")}
-    known = exposed | families | planned | rolled | suffixed
+    agents = {value for value in vars(exposition).values() if isinstance(value, str) and value.startswith("mfu_")}
+    known = exposed | families | planned | rolled | suffixed | agents
     named = set(re.findall(r"\bmfu_[a-z_]+[a-z]\b", "\n".join(PAGES.values())))
     assert len(named) >= 15
     assert named <= known
