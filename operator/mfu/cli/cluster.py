@@ -32,7 +32,9 @@ def with_client(args: argparse.Namespace, work: Callable[[KubeClient], Awaitable
     except NoCluster as error:
         raise UsageError(str(error)) from error
     except Unreachable as error:
-        raise UsageError(f"the API server does not answer: {error}") from error
+        raise UsageError(
+            f"the API server does not answer: {error}; is it the right --kubeconfig and --context?"
+        ) from error
     except ApiError as error:
         raise UsageError(_advice(error)) from error
 

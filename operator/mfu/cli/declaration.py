@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 
 from mfu.api.files import InvalidResource, parse
 from mfu.api.modelworkload import ModelWorkload, WorkloadSpec
 from mfu.cli.errors import UsageError
+from mfu.cli.files import read_text
 from mfu.hardware import catalog
 from mfu.hardware.types import Unmatched
 from mfu.predict.declared import from_spec, placement_for, refused
@@ -27,10 +29,7 @@ class Declaration:
 def read(path: str) -> tuple[Declaration, ...]:
     """Every ModelWorkload of a YAML or JSON file, "-" for standard input. UsageError names the field and the fix."""
     try:
-        text = sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8")
-        resources = parse(text)
-    except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}") from error
+        resources = parse(sys.stdin.read() if path == "-" else read_text(Path(path)))
     except InvalidResource as error:
         raise UsageError(f"{path}: {error}") from error
     found = tuple(_declaration(path, each) for each in resources if isinstance(each, ModelWorkload))
@@ -53,7 +52,10 @@ def _declaration(path: str, workload: ModelWorkload) -> Declaration:
 def products_of(spec: WorkloadSpec, asked: list[str] | None) -> tuple[str, ...]:
     """Products to look at: those asked for, else those declared, else every one that has the precision."""
     if asked:
-        return tuple(known_product(name) for each in asked for name in each.split(",") if name)
+        found = tuple(known_product(name) for each in asked for name in each.split(",") if name)
+        if not found:
+            raise UsageError("--product: is empty; name one, such as H100-SXM5 (`mfu gpus` lists them)")
+        return found
     if spec.accelerators.products:
         return spec.accelerators.products
     wanted = spec.precision.compute
@@ -86,7 +88,7 @@ def prices(given: list[str] | None) -> dict[str, float]:
             value = float(amount)
         except ValueError:
             value = -1.0
-        if value < 0.0:
+        if not 0.0 <= value < inf:
             raise UsageError(f"--price {each!r}: write PRODUCT=DOLLARS per GPU-hour, such as H100-SXM5=2.99")
         found[known_product(name)] = value
     return found

@@ -12,6 +12,7 @@ import yaml
 
 from mfu.api.base import api_name
 from mfu.cli.errors import UsageError
+from mfu.cli.files import read_text
 from mfu.workload.architecture import Architecture
 from mfu.workload.errors import WorkloadError
 from mfu.workload.huggingface import from_config
@@ -27,9 +28,7 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     try:
-        architecture = from_config(json.loads(args.from_config.read_text()))
-    except OSError as error:
-        raise UsageError(f"--from-config {args.from_config}: {error.strerror}") from error
+        architecture = from_config(json.loads(read_text(args.from_config, "--from-config")))
     except ValueError as error:
         raise UsageError(f"--from-config {args.from_config}: is no JSON: {error}") from error
     except WorkloadError as error:

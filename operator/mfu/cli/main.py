@@ -52,14 +52,15 @@ def main(arguments: Sequence[str]) -> int:
         parser().print_help(sys.stderr)
         return 2
     if chosen is not None and chosen not in known:
-        print(f"mfu: there is no command {chosen}; {_advice(chosen, known)}", file=sys.stderr)
+        print(f"mfu: there is no command {chosen!r}; {_advice(chosen, known)}", file=sys.stderr)
         return 2
     args = parser(chosen).parse_args(arguments)
     module = importlib.import_module(f"mfu.cli.{args.command}")
     try:
         return int(module.run(args))
     except UsageError as error:
-        print(f"mfu {args.command}: {error}", file=sys.stderr)
+        # What a parser quotes may have lines of its own.
+        print(f"mfu {args.command}: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     except BrokenPipeError:
         # The reader (head, less) has seen enough; Python must not complain at exit either.

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mfu.cli.errors import UsageError
-from mfu.cluster.connection import NoCluster
+from mfu.cluster.connection import NoCluster, connect
 from mfu.controller.config import BadConfig, load
 from mfu.controller.operator import operate
 
@@ -32,6 +32,8 @@ def run(args: argparse.Namespace) -> int:
         config = load(args.config)
         if args.dry_run:
             config = config.model_copy(update={"dry_run": True})
+        # Told at once here; inside kopf's start-up it would be tried for ever.
+        connect(args.kubeconfig)
         return asyncio.run(operate(config, args.kubeconfig))
     except (BadConfig, NoCluster) as error:
         raise UsageError(str(error)) from error

@@ -14,7 +14,7 @@ from rich.progress import Progress
 
 from mfu.cli.declaration import Declaration, place, prices, products_of, read
 from mfu.cli.errors import UsageError
-from mfu.cli.output import add_output, console, print_json, print_table
+from mfu.cli.output import add_output, console, positive, print_json, print_table
 from mfu.hardware.types import Precision
 from mfu.predict.inference_plan import best_serving, serving_today
 from mfu.predict.plan import Choice, Nothing, Objective, Option, best_on, explained, options, ranked, today
@@ -38,7 +38,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--precisions", help="compute precisions, comma-separated; default: the file's, FP8 if tunable")
     parser.add_argument("--objective", choices=tuple(Objective), default=Objective.TIME, help="default: time")
     parser.add_argument("--price", action="append", metavar="PRODUCT=$/H", help="dollars per GPU-hour, may repeat")
-    parser.add_argument("--top", type=int, default=_DEFAULT_ROWS, help=f"rows to show, default {_DEFAULT_ROWS}")
+    parser.add_argument("--top", type=positive, default=_DEFAULT_ROWS, help=f"rows to show, default {_DEFAULT_ROWS}")
     add_output(parser)
 
 

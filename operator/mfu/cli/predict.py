@@ -11,7 +11,7 @@ from rich.text import Text
 from mfu.api.quantities import tokens
 from mfu.cli.declaration import Declaration, place, prices, products_of, read
 from mfu.cli.errors import UsageError
-from mfu.cli.output import add_output, bar, console, print_json, print_table
+from mfu.cli.output import add_output, bar, console, positive, print_json, print_table
 from mfu.decide.scale import attainable_on_scale
 from mfu.predict import attainable, predict
 from mfu.predict.declared import tunable_of
@@ -50,7 +50,9 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--product", action="append", help="GPU product, may repeat; default: those that the file names"
     )
-    parser.add_argument("--gpus-per-node", type=int, help="GPUs of one server; default: 8, or the rack's NVLink domain")
+    parser.add_argument(
+        "--gpus-per-node", type=positive, help="GPUs of one server; default: 8, or the rack's NVLink domain"
+    )
     parser.add_argument("--price", action="append", metavar="PRODUCT=$/H", help="dollars per GPU-hour, may repeat")
     add_output(parser)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from mfu.cli.errors import UsageError
 from mfu.cli.explanation import explain
+from mfu.cli.files import read_text
 from mfu.cli.output import add_output, print_json, print_table
 from mfu.cli.workloads import COLUMNS, row
 from mfu.engine.evaluate import evaluate
@@ -26,9 +27,7 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     try:
-        snapshot, now = load(args.file.read_text())
-    except OSError as error:
-        raise UsageError(f"{args.file}: {error.strerror}") from error
+        snapshot, now = load(read_text(args.file))
     except BadSnapshot as error:
         raise UsageError(f"{args.file}: {error}") from error
     plan = evaluate(snapshot, now)

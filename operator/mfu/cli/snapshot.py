@@ -9,15 +9,18 @@ import argparse
 import asyncio
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from mfu.cli.cluster import add_cluster, with_client
 from mfu.cli.errors import UsageError
 from mfu.cluster.client import KubeClient
-from mfu.controller.config import BadConfig, load
+from mfu.cluster.resources import MFUPOLICIES
+from mfu.controller.config import BadConfig, Config, load
 from mfu.controller.operator import observe
 from mfu.engine.saved import dump
 from mfu.predict.types import Corrections
+
+SYNC_SECONDS: Final = 60.0
 
 
 def add_parser(subparsers: Any) -> None:
@@ -33,6 +36,7 @@ def run(args: argparse.Namespace) -> int:
         config = load(args.config)
     except BadConfig as error:
         raise UsageError(str(error)) from error
+    _check_target(args.file)
     text = with_client(args, lambda client: _take(client, config, args.seconds))
     if str(args.file) == "-":
         print(text, end="")
@@ -45,10 +49,26 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-async def _take(client: KubeClient, config: Any, seconds: float) -> str:
+def _check_target(path: Path) -> None:
+    """Said before the minutes of reading, not after."""
+    if path.is_dir():
+        raise UsageError(f"--file {path}: is a directory; name a file in it")
+    if not path.parent.is_dir():
+        raise UsageError(f"--file {path}: there is no directory {path.parent}")
+
+
+async def _take(client: KubeClient, config: Config, seconds: float) -> str:
+    # Informers try for ever; a server that is away or lacks our kinds is better named at once.
+    await client.list(MFUPOLICIES)
     async with observe(client, config) as loop:
-        async with asyncio.timeout(60):
-            await loop.state.wait_synced()
+        try:
+            async with asyncio.timeout(SYNC_SECONDS):
+                await loop.state.wait_synced()
+        except TimeoutError as error:
+            raise UsageError(
+                f"the cluster was not read within {SYNC_SECONDS:.0f} s; may this account list and watch nodes, pods, "
+                "namespaces and mfu.gpuaas.io?"
+            ) from error
         await asyncio.sleep(seconds)
         now = time.time()
         return dump(loop.state.snapshot(loop.past, Corrections(), now), now)

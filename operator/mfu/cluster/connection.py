@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from yaml import YAMLError
+
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 
@@ -59,9 +61,13 @@ def _from_kubeconfig(path: Path, context: str | None) -> Connection:
     configuration = kubernetes_client.Configuration()
     try:
         kubernetes_config.load_kube_config(str(path), context=context, client_configuration=configuration)
+        return Connection(configuration.host.rstrip("/"), _ssl(configuration), configuration)
     except kubernetes_config.ConfigException as error:
         raise NoCluster(f"kubeconfig {path}: {error}") from error
-    return Connection(configuration.host.rstrip("/"), _ssl(configuration), configuration)
+    # The client lets through whatever its parser and its look-ups raise on a file that is no kubeconfig.
+    except (OSError, UnicodeDecodeError, YAMLError, TypeError, AttributeError) as error:
+        said = " ".join(str(error).split())
+        raise NoCluster(f"kubeconfig {path}: is none that can be read: {said}") from error
 
 
 def _from_service_account() -> Connection:
