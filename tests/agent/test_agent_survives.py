@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import pynvml
 import pytest
 
 from mfu.agent.energy import ENERGY_SECONDS
@@ -149,8 +150,6 @@ def test_a_node_without_a_driver_says_so_and_goes_on(nvml: FakeNVML) -> None:
 
 
 def test_a_replaced_driver_needs_a_new_process(node: Node, nvml: FakeNVML, monkeypatch: pytest.MonkeyPatch) -> None:
-    import pynvml
-
     def mismatch() -> None:
         raise pynvml.NVMLError(pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH)
 
@@ -192,3 +191,19 @@ def test_energy_is_set_right_by_the_counter_and_never_goes_back(node: Node, nvml
     nvml.set(0, energy=6_000_000)
     node.step(2 * ENERGY_SECONDS)
     assert node.lines({}, 120.0)[0].values[Metric.ENERGY] == 13_000.0
+
+
+def test_a_driver_that_only_says_unknown_error_is_opened_anew(
+    node: Node, nvml: FakeNVML, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node.step(0.0)
+    with monkeypatch.context() as patched:
+        patched.setattr(pynvml, "nvmlDeviceGetCount", unknown_error)
+        node.step(RESCAN_SECONDS)
+    assert "Unknown Error" in (node.problem or "")
+    node.step(RESCAN_SECONDS + RETRY_SECONDS)
+    assert node.problem is None
+
+
+def unknown_error() -> int:
+    raise pynvml.NVMLError(pynvml.NVML_ERROR_UNKNOWN)

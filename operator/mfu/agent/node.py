@@ -18,7 +18,7 @@ from mfu.agent.exposition import Line
 from mfu.agent.gpunode import Found
 from mfu.agent.health import Health, Record, Rows, Verdict
 from mfu.agent.inventory import GPU, scan
-from mfu.agent.nvml import GPULost, NVMLUnavailable, ask, close_library, open_library
+from mfu.agent.nvml import GPULost, Missing, NVMLUnavailable, ask, close_library, open_library
 from mfu.agent.sample import Key, Reading, Sampler
 from mfu.agent.topology import Topology
 from mfu.agent.window import Window
@@ -62,6 +62,9 @@ class Node:
                 self._pass(now)
         except NVMLUnavailable as error:
             self._lose_driver(error)
+        except (Missing, GPULost) as error:
+            # What no single GPU is to blame for, such as a count that fails with "Unknown Error".
+            self._lose_driver(NVMLUnavailable(str(error)))
 
     def close(self) -> None:
         """Let go of the driver."""
