@@ -22,9 +22,10 @@ sys.path.insert(0, str(ROOT))
 from tests.telemetry.parser_checks import CHECKS, DATA, SEEDS, check  # noqa: E402
 
 NASTY = [
-    b"NaN", b"+Inf", b"-Inf", b"1_0", b"0x1p3", b"1e999", b"-1", b"9223372036854775794", b"140737488355328", b"2147483632",
-    b"{", b"}", b'"', b"\\", b"\n", b"\r", b"\x00", b"\xff", b",", b"=", b" # {a=\"b\"} 1", b"} ", b'"}', b'\\"}', b"GPU_I_ID",
-    b'UUID="', b"DCGM_FI_DEV_SM_CLOCK", b"_HERTZ", b'{"metric":', b',"value":[', b"null", b"[", b"1e308", b"\xc2\xb2", b"  ",
+    b"NaN", b"+Inf", b"-Inf", b"1_0", b"0x1p3", b"1e999", b"1e308", b"-1", b"9223372036854775794", b"140737488355328",
+    b"2147483632", b"{", b"}", b'"', b"\\", b"\n", b"\r", b"\x00", b"\xff", b",", b"=", b' # {a="b"} 1', b"} ", b'"}',
+    b'\\"}', b"GPU_I_ID", b'UUID="', b"DCGM_FI_DEV_SM_CLOCK", b"_HERTZ", b'{"metric":', b',"value":[', b"null", b"[",
+    b"\xc2\xb2", b"  ",
 ]  # fmt: skip
 LARGEST = 20_000
 

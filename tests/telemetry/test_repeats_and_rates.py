@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from mfu.observe.readings import Metric
+from mfu.observe.readings import Metric, SourceState
 from mfu.telemetry.dcgm import DCGMFleet
 from tests.telemetry.expose import page
 
@@ -85,3 +85,9 @@ def test_memory_follows_devices_through_churn() -> None:
     fleet.round({**body(600, 1, DEV_POWER_VIOLATION=0), "b": page({"DEV_GPU_TEMP": 40}, UUID="GPU-2")}, 0.0)
     found = fleet.round(body(601, 2, DEV_POWER_VIOLATION=3_000_000_000), 15.0)
     assert found.values[0, Metric.POWER_VIOLATION_RATIO] == pytest.approx(0.2)
+
+
+def test_exporters_whose_collection_stands_still_are_stale() -> None:
+    fleet = DCGMFleet()
+    states = [fleet.round(body(600, energy_joules=1000), now).state for now in (0.0, 60.0, 60.1)]
+    assert states == [SourceState.OK, SourceState.OK, SourceState.STALE]

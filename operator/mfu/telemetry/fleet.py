@@ -145,6 +145,8 @@ class Fleet:
         self._note_profiling(values, stack)
         merged, stuck = erase_stuck(self._plan.apply(values), self._tdp, self._plan.devices)
         state = SourceState.OK if self._any_profiling() else SourceState.PROFILING_MISSING
+        if not (seen.observed_at >= now - 2 * self.interval_seconds).any():
+            state = SourceState.STALE
         message = self._message(scrapes, impossible=impossible, stuck=stuck)
         dated = seen.observed_at[self._plan.base]
         return GPURound(self.source, state, self._plan.devices, dated, merged, self.interval_seconds, message)
