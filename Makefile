@@ -34,7 +34,7 @@ test: setup  ## Everything: lint, unit ring, slow tests, real API server, user s
 	@$(MAKE) --no-print-directory lint
 	@$(MAKE) --no-print-directory unit
 	@$(RUNPY) -m e2e.cluster build --helm
-	@$(RUNPY) -m pytest -q -m "integration or slow" tests
+	@$(RUNPY) -m pytest -q -n 2 --dist loadfile -m "integration or slow" tests
 	@$(MAKE) --no-print-directory e2e
 
 e2e: setup  ## User stories on the local control plane (or on MFU_KUBECONFIG)
