@@ -187,6 +187,24 @@ def test_measured_figures_are_those_of_the_committed_tables() -> None:
             assert any(0.75 <= float(figure) / each <= 1.25 for each in known if each), f"{figure} in {table}"
 
 
+def test_the_row_of_the_readme_is_what_its_workload_gets() -> None:
+    """Within a point: the figures move when the model is fitted anew."""
+    readme = (ROOT / "README.md").read_text()
+    row = next(line.split() for line in readme.splitlines() if line.startswith("faulty-training "))
+    shown = dict(zip(("expected", "observed", "attainable", "cause"), row[4:8], strict=True))
+    snapshot, now = load((ROOT / "examples" / "snapshot.json").read_text())
+    (plan,) = (each for each in evaluate(snapshot, now).workloads if each.name == "faulty-training")
+    summary = plain(plan.status)["summary"]
+    assert shown["cause"] == summary["cause"]
+    for name in ("expected", "observed", "attainable"):
+        assert abs(float(shown[name].rstrip("%")) - float(summary[name].rstrip("%"))) <= 1.0, name
+    (declared,) = parse(next(block for block in blocks("yaml", readme)))
+    assert isinstance(declared, ModelWorkload)
+    view = next(each for each in snapshot.workloads if each.name == "faulty-training")
+    assert view.spec is not None
+    assert declared.spec.training == view.spec.training.model_copy(update={"total_tokens": None})
+
+
 UNUSED: Mapping[str, Any] = {
     "floors.observedOfExpectedPercent": {"floors": {"observedOfExpectedPercent": 99}},
     "floors.idleMinutes": {"floors": {"idleMinutes": 1}},
