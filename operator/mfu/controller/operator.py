@@ -108,7 +108,8 @@ class Operator:
         dcgm = self.config.dcgm
         state = ClusterState(client, changed=trigger.mark, exporters=discovered(self.config))
         store = Store(
-            interval_seconds=min(dcgm.scrape_interval_seconds, self.config.progress.scrape_interval_seconds),
+            interval_seconds=self._shortest_news_seconds(),
+            progress_interval_seconds=self.config.progress.scrape_interval_seconds,
             prefer=("mfu-agent",),
         )
         metrics = OperatorMetrics(lambda: self.loop.plan if self.loop else None)
@@ -122,6 +123,16 @@ class Operator:
         self.loop = Loop(
             state, store, writer, metrics, settings, trigger, ready=self._warm, dry_run=self.config.dry_run
         )
+
+    def _shortest_news_seconds(self) -> float:
+        """How far apart new readings of a device are: a value collected once and scraped twice is one."""
+        dcgm, agent, prometheus = self.config.dcgm, self.config.agent, self.config.prometheus
+        news = [agent.scrape_interval_seconds] if agent.enabled else []
+        if prometheus.url is not None:
+            news.append(prometheus.interval_seconds)
+        elif dcgm.enabled:
+            news.append(max(dcgm.scrape_interval_seconds, dcgm.collection_interval_seconds))
+        return min(news, default=dcgm.collection_interval_seconds)
 
     def _add_sources(self, state: ClusterState) -> None:
         if self.collector is None:
