@@ -105,7 +105,6 @@ class Operator:
         trigger = Trigger(
             idle=settings.idle_seconds, longest=settings.longest_wait_seconds, resync=settings.resync_seconds
         )
-        dcgm = self.config.dcgm
         state = ClusterState(client, changed=trigger.mark, exporters=discovered(self.config))
         store = Store(
             interval_seconds=self._shortest_news_seconds(),
