@@ -14,6 +14,7 @@ from mfu.engine.match import assign
 from mfu.engine.packed import Packed, packed, plain
 from mfu.engine.plan import Plan, WorkloadPlan
 from mfu.engine.policies import InForce, in_force
+from mfu.engine.recall import YOUNG_SECONDS, unshaken
 from mfu.engine.report import report
 from mfu.engine.snapshot import Assignment, Snapshot, WorkloadView
 from mfu.engine.stable import differs
@@ -47,7 +48,7 @@ def evaluate(snapshot: Snapshot, now: float) -> Plan:
     products = {node.name: node.device.gpu.api_name for node in snapshot.nodes if node.device}
     # 4. What was learned.
     corrections = snapshot.corrections
-    for plan in plans:
+    for plan in sorted((each for each in plans if each.lesson), key=lambda each: each.key):
         corrections = learn(corrections, plan.lesson) if plan.lesson else corrections
     told = report(figures, plans, products, force.cluster.currency, now)
     if told:
@@ -63,6 +64,7 @@ def _workload(
         return _as_before(before) if before else unsaid(view)
     pods, conflict = claims.pods.get(view.key, ()), claims.conflicts.get(view.key)
     policy = force.of(view.namespace)
+    first = around.now if before is None or before.first_judged_at is None else before.first_judged_at
     try:
         plan = plan_workload(
             view,
@@ -73,10 +75,13 @@ def _workload(
             conflict=conflict,
             before=before,
         )
+        status = _settled(view, plan, young=around.now - first < YOUNG_SECONDS)
     except Exception as error:
         # A defect that one declaration brings to light must not silence all the others.
-        plan = broken(view, error, policy, around.now)
-    return replace(_lean(plan), status=_settled(view, plan), judged_at=around.now, judged=(_bare(view), pods, conflict))
+        plan = broken(view, error, policy, around.now, before)
+        status = Packed(plan.status)
+    kept = (_bare(view), pods, conflict)
+    return replace(_lean(plan), status=status, judged_at=around.now, first_judged_at=first, judged=kept)
 
 
 def _lean(plan: WorkloadPlan) -> WorkloadPlan:
@@ -91,11 +96,13 @@ def _bare(view: WorkloadView) -> WorkloadView:
     return replace(view, status=_NOTHING, annotations=_NOTHING)
 
 
-def _settled(view: WorkloadView, plan: WorkloadPlan) -> Packed:
+def _settled(view: WorkloadView, plan: WorkloadPlan, *, young: bool) -> Packed:
     """What stands there already where the new status brings no news."""
-    if plan.status is view.status or not differs(plain(view.status), plan.status):
+    if plan.status is view.status:
         return packed(view.status)
-    return Packed(plan.status)
+    standing = plain(view.status)
+    said = unshaken(standing, plan.status) if young else plan.status
+    return Packed(said) if differs(standing, said) else packed(view.status)
 
 
 def _as_before(plan: WorkloadPlan) -> WorkloadPlan:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from math import isfinite
 from typing import Any
 
 from mfu.api.workload_status import Meter
@@ -75,7 +76,7 @@ def remember(
         return kept, whole, None
     if now - memory.sampled_at < SAMPLE_SECONDS:
         return kept, whole, None
-    identity, mfu = running.identity, best.reference_mfu
+    identity, mfu = running.identity, float(best.reference_mfu)
     state, found = changes.update(
         memory.drift_state, mfu, at=now, identity=identity, expected=running.expected.reference_mfu
     )
@@ -146,15 +147,15 @@ def _entry(row: Mapping[str, Any]) -> Entry | None:
         advised = row.get("advisedSetting")
         return Entry(
             identity,
-            float(row["after"]),
+            _finite(row["after"]),
             max(1, int(row.get("samples", 1))),
             changed,
             changed,
             _number(row.get("before")),
             _number(row.get("promised")),
-            Advice(str(advised), float(row["advisedGain"])) if advised else None,
+            Advice(str(advised), _finite(row["advisedGain"])) if advised else None,
         )
-    except (KeyError, TypeError, ValueError):
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
         return None
 
 
@@ -172,4 +173,12 @@ def drift_row(found: Drift | None) -> dict[str, Any] | None:
 
 
 def _number(text: Any) -> float | None:
-    return None if text is None else float(text)
+    return None if text is None else _finite(text)
+
+
+def _finite(text: Any) -> float:
+    """Raises ValueError for what no mean can be made of."""
+    value = float(text)
+    if not isfinite(value):
+        raise ValueError(text)
+    return value

@@ -58,7 +58,7 @@ def _lists_differ(current: Sequence[Any], desired: Sequence[Any], key: str) -> b
 
 def _strings_differ(current: str, desired: str, key: str) -> bool:
     if key in _REFRESHED:
-        return abs(_seconds(desired) - _seconds(current)) >= REFRESH_SECONDS
+        return _due(current, desired)
     if _NUMBER.sub("#", current) != _NUMBER.sub("#", desired):
         return True
     if key in _PROSE:
@@ -74,6 +74,14 @@ def _apart(mine: float, theirs: float, absolute: float) -> bool:
 
 def _float(text: str) -> float:
     return float(text.replace(",", ""))
+
+
+def _due(current: str, desired: str) -> bool:
+    """A time that does not read is due."""
+    try:
+        return abs(_seconds(desired) - _seconds(current)) >= REFRESH_SECONDS
+    except (TypeError, ValueError):
+        return True
 
 
 def _seconds(timestamp: str) -> float:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from pydantic import ValidationError
+
 from mfu.account.cost import Cost
 from mfu.api.causes import Cause
 from mfu.api.conditions import Condition, merge
@@ -137,8 +139,16 @@ def decisions(made: Iterable[Decision], before: Sequence[Mapping[str, Any]], now
 
 
 def conditions(made: Sequence[Condition], before: Sequence[Mapping[str, Any]]) -> list[JSON]:
-    known = [Condition.model_validate(each) for each in before]
+    known = [condition for each in before if (condition := _read(each)) is not None]
     return [each.to_api() for each in merge(known, made)]
+
+
+def _read(before: Any) -> Condition | None:
+    """None for what an older or a foreign writer left: it is written anew."""
+    try:
+        return Condition.model_validate(before)
+    except ValidationError:
+        return None
 
 
 def memory(needed: Memory) -> JSON:

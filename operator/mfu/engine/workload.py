@@ -20,8 +20,7 @@ from mfu.engine.calibration import LESSON_SECONDS, lesson_of
 from mfu.engine.judgement import Rejection, Verdict
 from mfu.engine.load import load_of
 from mfu.engine.losses import explained, main_cause
-from mfu.engine.memory import Running, WorkloadMemory, drift_row, history_rows, remember
-from mfu.engine.memory import recalled as recall
+from mfu.engine.memory import Running, WorkloadMemory, drift_row, history_rows, recalled, remember
 from mfu.engine.packed import plain
 from mfu.engine.plan import WorkloadPlan
 from mfu.engine.text import pruned
@@ -85,13 +84,19 @@ def plan_workload(
 
     `before` is what was planned for it last, None after a start: then the history comes back from status.
     """
+    known = _known(view, before)
     if view.paused:
-        kept = before.memory if before else WorkloadMemory()
-        return replace(unsaid(view), policy=policy, memory=kept)
-    recalled = before.memory if before else recall(view.status.get("history") or ())
+        return replace(unsaid(view), policy=policy, memory=known)
     judged = _judge(view, pods, series, policy, around, conflict)
     # What was planned last counts as said: a write under way, or one that fails, must not repeat its events.
-    return _say(*_remembered(judged, recalled, around), said=before.status if before else view.status)
+    return _say(*_remembered(judged, known, around), said=before.status if before else view.status)
+
+
+def _known(view: WorkloadView, before: WorkloadPlan | None) -> WorkloadMemory:
+    """After a start, and where it has only been repeated since, the history is what status says."""
+    if before is not None and before.judged_at is not None:
+        return before.memory
+    return recalled(view.status.get("history") or ())
 
 
 def unsaid(view: WorkloadView) -> WorkloadPlan:
@@ -100,16 +105,19 @@ def unsaid(view: WorkloadView) -> WorkloadPlan:
     return WorkloadPlan(view.namespace, view.name, view.uid, view.status, view.annotations, conditions=known)
 
 
-def broken(view: WorkloadView, error: Exception, policy: EffectivePolicy, now: float) -> WorkloadPlan:
+def broken(
+    view: WorkloadView, error: Exception, policy: EffectivePolicy, now: float, before: WorkloadPlan | None = None
+) -> WorkloadPlan:
     """What to say when judging fails by a defect of ours: the numbers stay, Ready says that they do."""
-    words, before = f"{type(error).__name__}: {error}", plain(view.status)
+    memory = _known(view, before)
+    words, stands = f"{type(error).__name__}: {error}", plain(view.status)
     verdict = judgement.internal_error(words)
-    known = [each for each in before.get("conditions") or () if each.get("type") != str(verdict.type)]
+    known = [each for each in stands.get("conditions") or () if each.get("type") != str(verdict.type)]
     made = status.conditions(
-        judgement.conditions([verdict], generation=view.generation, now=now), before.get("conditions") or ()
+        judgement.conditions([verdict], generation=view.generation, now=now), stands.get("conditions") or ()
     )
-    said = {**before, "conditions": [*known, *made]}
-    return replace(unsaid(view), status=said, policy=policy, error=words)
+    said = {**stands, "conditions": [*known, *made]}
+    return replace(unsaid(view), status=said, policy=policy, memory=memory, error=words)
 
 
 def _remembered(judged: Judged, memory: WorkloadMemory, around: Surroundings) -> tuple[Judged, Outcome]:

@@ -1,0 +1,254 @@
+"""What a workload's past says: re-measured advice, drift told once, and what comes back after a restart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mfu.api.workload_status import Meter, WorkloadStatus
+from mfu.engine.evaluate import evaluate
+from mfu.engine.memory import Running, WorkloadMemory, drift_row, history_rows, remember, restored
+from mfu.engine.plan import Handover, Plan
+from mfu.engine.setting import setting_of
+from mfu.engine.snapshot import Snapshot, WorkloadView
+from mfu.observe.assessment import Assessment, Observation, TelemetryState, Window
+from mfu.observe.drift import Drift, Identity, Kind
+from mfu.observe.history import Advice, Entry, promises
+from mfu.predict.types import Attainable
+from tests.decide.cases import case, node
+from tests.engine.scenes import NOW, STEADY, pod, series, training, workload, written
+
+CASE = case()
+DECLARED = setting_of(CASE.setup)
+
+
+def seen(mfu: float | None = 0.4, **fields: Any) -> Assessment:
+    best = Observation(Window.TEN_MINUTES, Meter.PROGRESS, mfu, mfu, None, None, None, 1.0, "test", NOW, 0.9)
+    return Assessment((replace(best, **fields),), (), True, state=TelemetryState.OK)
+
+
+RUNNING = Running(CASE.setup, CASE.placement, "llama", "v1", 8, CASE.expected, CASE.attainable)
+
+
+def lived(
+    levels: list[float], memory: WorkloadMemory | None = None, start: float = NOW
+) -> tuple[WorkloadMemory, list[Drift]]:
+    """One sample a minute."""
+    memory, found = memory or WorkloadMemory(), []
+    for number, level in enumerate(levels):
+        memory, _, drift = remember(memory, RUNNING, seen(level), start + 60.0 * number)
+        found += [drift] if drift else []
+    return memory, found
+
+
+REMEMBERED: dict[str, tuple[Assessment, bool]] = {
+    "trusted": (seen(), True),
+    "one meter alone": (replace(seen(), intent_consistent=None), True),
+    "meters that disagree": (replace(seen(), intent_consistent=False), False),
+    "stale": (replace(seen(), state=TelemetryState.STALE), False),
+    "no profiling": (replace(seen(), state=TelemetryState.NO_PROFILING), False),
+    "most of the window": (seen(coverage=0.8), True),
+    "a part of the window": (seen(coverage=0.79), False),
+    "no reference figure": (seen(reference_mfu=None), False),
+    "nothing observed": (Assessment(state=TelemetryState.OK), False),
+    "only the last minute": (seen(window=Window.MINUTE), False),
+}
+
+
+@pytest.mark.parametrize("name", REMEMBERED)
+def test_only_trusted_figures_become_history(name: str) -> None:
+    assessment, remembered = REMEMBERED[name]
+    memory, _, drift = remember(WorkloadMemory(), RUNNING, assessment, NOW)
+    assert (len(memory.history) == 1) is remembered
+    assert (memory.sampled_at == NOW) is remembered
+    assert drift is None
+
+
+def test_one_sample_a_minute() -> None:
+    memory, *_ = remember(WorkloadMemory(), RUNNING, seen(), NOW)
+    again, *_ = remember(memory, RUNNING, seen(), NOW + 59.0)
+    assert again.history == memory.history
+    after, *_ = remember(again, RUNNING, seen(), NOW + 60.0)
+    assert [each.samples for each in after.history] == [2]
+
+
+def test_advice_is_the_whole_way_to_attainable_where_it_is_worth_a_word() -> None:
+    assert CASE.attainable is not None
+    best, gained = CASE.attainable, CASE.attainable.prediction.tokens_per_s_per_gpu / CASE.expected.tokens_per_s_per_gpu
+    assert RUNNING.advice == Advice(setting_of(best.setup), pytest.approx(gained - 1))
+    quarter = replace(best.prediction, tokens_per_s_per_gpu=1.25 * CASE.expected.tokens_per_s_per_gpu)
+    little = replace(best.prediction, tokens_per_s_per_gpu=1.04 * CASE.expected.tokens_per_s_per_gpu)
+    makes: Callable[[Attainable | None], Running] = lambda each: replace(RUNNING, best=each)  # noqa: E731
+    promised = makes(replace(best, prediction=quarter)).advice
+    assert promised is not None
+    assert promised.gain == pytest.approx(0.25)
+    assert makes(replace(best, prediction=little)).advice is None
+    assert makes(replace(best, changes=())).advice is None
+    assert makes(None).advice is None
+
+
+def test_drift_is_found_once_and_stays_in_status() -> None:
+    memory, found = lived([0.46] * 20 + [0.35] * 30)
+    against = {each.against for each in found}
+    assert "Past" in against
+    assert len(found) == len(against)
+    assert memory.drift == found[-1]
+    calm, more = lived([0.35] * 20, memory, NOW + 3600.0)
+    assert more == []
+    assert calm.drift == found[-1]
+    row = drift_row(memory.drift)
+    assert row is not None
+    assert WorkloadStatus.model_validate({"drift": row}).drift is not None
+    assert drift_row(None) is None
+
+
+class Cluster:
+    """One job on eight H100s, cycle after cycle; its declaration may change and the operator may restart."""
+
+    def __init__(self, document: dict[str, Any]) -> None:
+        self.now = NOW
+        self.snapshot = Snapshot((workload(document=document),), (pod(),), (node("n0"),))
+        self.events: list[tuple[str, str]] = []
+
+    @property
+    def view(self) -> WorkloadView:
+        return self.snapshot.workloads[0]
+
+    def runs(self, mfu: float, minutes: int) -> Plan:
+        for _ in range(minutes):
+            readings = {self.view.key: series(self.view, mfu, now=self.now)}
+            plan = evaluate(replace(self.snapshot, series=readings), self.now)
+            self.events += [(each.type, each.reason) for each in plan.workloads[0].events]
+            self.snapshot = written(self.snapshot, plan)
+            self.now += 60.0
+        return plan
+
+    def declares(self, document: dict[str, Any]) -> None:
+        changed = replace(self.view, spec=workload(document=document).spec, generation=self.view.generation + 1)
+        self.snapshot = replace(self.snapshot, workloads=(changed,))
+
+    def restarts(self) -> None:
+        self.snapshot = replace(self.snapshot, before=Handover())
+
+
+ADVISED = training(microBatchSize=2, parallelism={"data": 8}, sharding="ZeRO3")
+CLOSES = {
+    "the gain came": (0.43, True),
+    "most of it came": (0.42, True),
+    "nothing came": (0.40, False),
+    "it got worse": (0.35, False),
+}
+
+
+@pytest.mark.parametrize("restart", [False, True], ids=["", "after a restart"])
+@pytest.mark.parametrize("name", CLOSES)
+def test_re_measure_closes_the_loop(name: str, restart: bool) -> None:
+    after, kept = CLOSES[name]
+    cluster = Cluster(training())
+    advised = cluster.runs(0.40, 6).workloads[0].status["history"][0]
+    assert float(advised["advisedGain"]) > 0.05
+    if restart:
+        cluster.restarts()
+    cluster.declares(ADVISED)
+    early = cluster.runs(after, 4).workloads[0]
+    assert early.status["history"][0]["setting"] == advised["advisedSetting"]
+    assert "kept" not in early.status["history"][0]
+    plan = cluster.runs(after, 3).workloads[0]
+    row = plan.status["history"][0]
+    assert (row["before"], row["after"]) == ("0.4000", f"{after:.4f}")
+    assert row["promised"] == advised["advisedGain"]
+    assert row["kept"] is kept
+    counted = promises(plan.memory.history)
+    assert (counted.kept, counted.broken) == ((1, 0) if kept else (0, 1))
+
+
+def test_a_change_that_nobody_advised_promises_nothing() -> None:
+    cluster = Cluster(training())
+    cluster.runs(0.40, 6)
+    cluster.declares(training(microBatchSize=4))
+    row = cluster.runs(0.45, 7).workloads[0].status["history"][0]
+    assert row["before"] == "0.4000"
+    assert "promised" not in row
+    assert "kept" not in row
+
+
+def test_drift_is_told_by_one_event_and_outlives_the_operator() -> None:
+    cluster = Cluster(training())
+    cluster.runs(0.46, 12)
+    plan = cluster.runs(0.40, 25).workloads[0]
+    assert cluster.events == [("Warning", "EfficiencyDropped")]
+    drift = plan.status["drift"]
+    assert (drift["kind"], drift["against"]) == ("Infrastructure", "Past")
+    assert float(drift["after"]) < float(drift["before"])
+    cluster.restarts()
+    again = cluster.runs(0.40, 3).workloads[0]
+    assert again.status["drift"] == drift
+    assert len(cluster.events) == 1
+
+
+figures = st.floats(0, 1).map(lambda each: round(each, 4))
+gains = st.one_of(st.none(), figures)
+names = st.text("abc 123", max_size=8)
+entries = st.lists(
+    st.builds(
+        Entry,
+        st.builds(Identity, names, names, names, names, st.integers(1, 10**4)),
+        figures,
+        st.integers(1, 10**6),
+        st.integers(0, 4 * 10**9).map(float),
+        st.just(0.0),
+        gains,
+        gains,
+        st.one_of(st.none(), st.builds(Advice, names.filter(bool), figures)),
+    ),
+    max_size=16,
+)
+
+
+@STEADY
+@given(entries)
+def test_history_reads_back_from_its_rows(mine: list[Entry]) -> None:
+    history = tuple(replace(each, updated_at=each.changed_at) for each in mine)
+    rows = history_rows(history)
+    assert restored(rows or []) == history
+    assert (rows is None) is (not mine)
+    if rows:
+        assert WorkloadStatus.model_validate({"history": rows}).history
+
+
+ROW = {
+    "model": "m",
+    "setting": "s",
+    "product": "H100-SXM5",
+    "gpus": 8,
+    "after": "0.4000",
+    "changedAt": "2026-11-22T06:00:00Z",
+}
+DAMAGED: dict[str, Any] = {
+    "no row": "nonsense",
+    "no product": {name: value for name, value in ROW.items() if name != "product"},
+    "no time": {name: value for name, value in ROW.items() if name != "changedAt"},
+    "a time that does not read": {**ROW, "changedAt": "yesterday"},
+    "words": {**ROW, "after": "fast"},
+    "not a number": {**ROW, "after": "nan"},
+    "without end": {**ROW, "before": "inf"},
+    "half of an advice": {**ROW, "advisedSetting": "s2"},
+    "an endless count": {**ROW, "samples": float("inf")},
+}
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+def test_rows_that_do_not_read_are_dropped_and_the_others_stay(name: str) -> None:
+    (entry,) = restored([DAMAGED[name], ROW])
+    assert (entry.identity, entry.mfu, entry.samples) == (Identity("m", "", "s", "H100-SXM5", 8), 0.4, 1)
+
+
+def test_a_change_of_product_is_told_as_a_row() -> None:
+    found = Drift(Kind.SCALING, 0.4, 0.3, NOW, "Past")
+    row = {"kind": "Scaling", "against": "Past", "before": "0.4000", "after": "0.3000", "at": "2027-01-15T08:00:00Z"}
+    assert drift_row(found) == row
