@@ -39,16 +39,18 @@ def explain(namespace: str, name: str, status: Status) -> None:
 def _headline(out: Console, status: Status, summary: Mapping[str, str]) -> None:
     scale = summary.get("scale", UNKNOWN)
     allocation = status.get("allocation") or {}
-    where = (
-        f"{allocation['gpus']} × {allocation['product']} on {allocation['nodes']} nodes" if allocation else "waiting"
-    )
-    out.print(f"  runs on      {where}")
+    out.print(f"  runs on      {_where(allocation) if allocation else 'waiting'}")
     for word in ("expected", "observed", "attainable"):
         out.print(f"  {word:<12} {summary.get(word, UNKNOWN):>8} {scale}")
     cost = f"{summary.get('costPerHour', UNKNOWN)} per hour, {summary.get('lostPerHour', UNKNOWN)} of it lost"
     out.print(f"  cost         {cost}")
     out.print(f"  main cause   {summary.get('cause', UNKNOWN)}")
     out.print(f"  ready        {ready(status)}")
+
+
+def _where(allocation: Mapping[str, Any]) -> str:
+    nodes = allocation["nodes"]
+    return f"{allocation['gpus']} × {allocation['product']} on {nodes} node{'' if str(nodes) == '1' else 's'}"
 
 
 def _conditions(out: Console, status: Status) -> None:
@@ -64,24 +66,22 @@ def _waterfall(out: Console, status: Status) -> None:
     mfu = float(expected["mfu"])
     parts = [(each["name"], float(each["share"])) for each in status.get("waterfall") or ()]
     out.print("\nFrom peak to observed (share of the GPUs' peak, MFU)")
-    _bar(out, "peak", 1.0, 1.0)
-    left = 1.0
+    _bar(out, "peak", 1.0)
     for label, share in parts:
-        left -= share
         if abs(share) >= 0.0005:
-            _bar(out, f"− {label}", share, share)
-    _bar(out, "= expected MFU", mfu, mfu)
+            _bar(out, f"{'−' if share > 0 else '+'} {label}", abs(share))
+    _bar(out, "= expected MFU", mfu)
     observed = _shown(status)
     if observed is None or "mfu" not in observed:
         out.print("  observed is unknown")
         return
     reached = float(observed["mfu"])
-    _bar(out, "− not reached at run time", max(0.0, mfu - reached), mfu - reached)
-    _bar(out, f"= observed MFU ({observed['meter'].lower()}, {observed['window']})", reached, reached)
+    _bar(out, "− not reached at run time" if reached <= mfu else "+ more than expected", abs(mfu - reached))
+    _bar(out, f"= observed MFU ({observed['meter'].lower()}, {observed['window']})", reached)
 
 
-def _bar(out: Console, label: str, share: float, value: float) -> None:
-    out.print(Text(f"  {label:<38} {100 * value:6.1f} %  {bar(abs(share))}"))
+def _bar(out: Console, label: str, share: float) -> None:
+    out.print(Text(f"  {label:<38} {100 * share:6.1f} %  {bar(share)}".rstrip()))
 
 
 def _shown(status: Status) -> Mapping[str, Any] | None:
@@ -127,7 +127,8 @@ def _losses(out: Console, status: Status) -> None:
         share = f"costs {_percent(each, 'share')} of peak; " if "share" in each else ""
         mended = f"mended: {_percent(each, 'counterfactualMFU')} MFU; " if "counterfactualMFU" in each else ""
         out.print(f"    {share}{mended}confidence {each.get('confidence', UNKNOWN)}")
-        out.print(f"    do: {each.get('action', '')}")
+        if each.get("action"):
+            out.print(f"    do: {each['action']}")
         if each.get("evidence"):
             out.print(f"    evidence: {each['evidence']}")
 
@@ -142,9 +143,10 @@ def _attainable(out: Console, status: Status) -> None:
 
 def _gain(change: Mapping[str, Any]) -> str:
     points = 100 * float(change.get("gain", 0))
-    parts = [f"{points:+.1f} points"] if points else []
-    if "throughputGain" in change:
-        parts.append(f"{100 * float(change['throughputGain']):+.0f} % tokens/s")
+    parts = [f"{points:+.1f} points"] if abs(points) >= 0.05 else []
+    throughput = 100 * float(change.get("throughputGain", 0))
+    if abs(throughput) >= 0.5:
+        parts.append(f"{throughput:+.0f} % tokens/s")
     return ", ".join(parts)
 
 
