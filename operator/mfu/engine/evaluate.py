@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
+from mfu.api.names import DECISION_ANNOTATION_PREFIX
 from mfu.decide.rooms import rooms_of
 from mfu.engine import fleet
 from mfu.engine.calibration import calibration_rows
@@ -81,7 +82,10 @@ def _workload(
         plan = broken(view, error, policy, around.now, before)
         status = Packed(plan.status)
     kept = (_bare(view), pods, conflict)
-    return replace(_lean(plan), status=status, judged_at=around.now, first_judged_at=first, judged=kept)
+    notes = _settled_notes(view.annotations, plan.annotations)
+    return replace(
+        _lean(plan), status=status, annotations=notes, judged_at=around.now, first_judged_at=first, judged=kept
+    )
 
 
 def _lean(plan: WorkloadPlan) -> WorkloadPlan:
@@ -103,6 +107,19 @@ def _settled(view: WorkloadView, plan: WorkloadPlan, *, young: bool) -> Packed:
     standing = plain(view.status)
     said = unshaken(standing, plan.status) if young else plan.status
     return Packed(said) if differs(standing, said) else packed(view.status)
+
+
+def _settled_notes(standing: Mapping[str, str], said: Mapping[str, str]) -> dict[str, str]:
+    """The readings inside a sentence wander: that alone writes nothing."""
+    return {
+        name: standing[name] if name in standing and _same_words(name, standing[name], text) else text
+        for name, text in said.items()
+    }
+
+
+def _same_words(name: str, standing: str, said: str) -> bool:
+    prose = name.startswith(DECISION_ANNOTATION_PREFIX)
+    return not differs(standing, said, key="message") if prose else standing == said
 
 
 def _as_before(plan: WorkloadPlan) -> WorkloadPlan:

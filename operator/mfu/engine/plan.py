@@ -59,6 +59,8 @@ class WorkloadPlan:
     """What this workload teaches the performance model now."""
     judged_at: float | None = None
     """When it was judged; None where it never was."""
+    first_judged_at: float | None = None
+    """When this process judged it first."""
     judged: tuple[WorkloadView, tuple[PodView, ...], str | None] | None = None
     """What was judged: the declaration, its pods and who else claims them."""
     error: str | None = None

@@ -151,7 +151,9 @@ def _judge(
     if conflict is not None:
         return Judged(view, policy, holding, Rejection(Reason.PODS_CLAIMED, conflict))
     # What the API server's rules should have refused may come from an older definition, or from a file.
-    contradiction = next(iter(rejections(view.spec)), None)
+    # Names before layouts: a layout may be impossible only because the name is wrong.
+    found = sorted(rejections(view.spec), key=lambda each: each.reason is Reason.IMPOSSIBLE_LAYOUT)
+    contradiction = next(iter(found), None)
     if contradiction is not None:
         rejection = Rejection(contradiction.reason, f"spec.{contradiction.message}")
         return Judged(view, policy, holding, rejection)
