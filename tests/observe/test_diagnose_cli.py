@@ -55,7 +55,7 @@ def test_json_has_what_the_issue_names(trace: Path, capsys: pytest.CaptureFixtur
     known, unknown = json.loads(capsys.readouterr().out)
     assert {"scenario", "cause", "confidence", "mfu_counters", "evidence", "counterfactual"} <= known.keys()
     assert (known["cause"], known["scenario"]) == ("none", "mine")
-    assert known["mfu_counters"] == pytest.approx(0.551, abs=0.003)
+    assert known["mfu_counters"] == pytest.approx(0.560, abs=0.003)
     assert (unknown["cause"], unknown["mfu_counters"], unknown["confidence"]) == ("Unknown", None, None)
 
 

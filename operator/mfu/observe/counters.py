@@ -2,7 +2,7 @@
 
 MFU = pipe activity × (SM clock ÷ clock of the peak) × pipe yield ÷ executed-per-model. The yield is what a perfect
 product gets out of an active pipe; it is lower while the board sits at its power limit, where NVML's clock samples
-read high. Both constants are fitted on the H200 recordings (see docs/diagnosis.md), nothing else is.
+read high. Both constants are fitted on recordings of H200s and an H100 (see docs/diagnosis.md), nothing else is.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from mfu.observe.readings import Floats, Metric
 
 PIPE_YIELD = 0.97
 """Model FLOPs of a full product over active pipe cycles, clock steady."""
-CAPPED_YIELD = 0.96
+CAPPED_YIELD = 0.975
 """Further factor at the power limit: a sampled clock over-reads the clock that the work really saw."""
 FREE_CLOCK = 0.99
 """Share of the highest clock from which nothing holds the board back, whatever it draws."""
@@ -46,7 +46,7 @@ def counters_mfu(
 
     `tensor_cores` False: the products were seen on the FP32 pipe though another precision is declared.
 
-    H200 at 73.3 % tensor activity, 1522 MHz and 693 W: 0.733·1522/1830 = 0.610 raw, ·0.97·0.96/1.030 = 0.551.
+    H200 at 73.3 % tensor activity, 1522 MHz and 693 W: 0.733·1522/1830 = 0.610 raw, ·0.97·0.975/1.030 = 0.560.
     """
     told = intent or UNDECLARED
     tensor = values[..., Metric.TENSOR_ACTIVE] * clock_ratio(values, device.gpu.reference_clock_mhz)
