@@ -147,6 +147,7 @@ class Cluster:
             self._workload(number)
         for informer in self.state.informers:
             informer.version += 1
+        self.free.clear()
         self.now = START
         self.identities = tuple(self.devices)
         for _ in range(ROUNDS):

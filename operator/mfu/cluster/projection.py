@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Final
+from functools import lru_cache
+from typing import Any, Final, TypeVar
 
 from pydantic import ValidationError
 
@@ -18,6 +19,8 @@ from mfu.engine.packed import Packed
 from mfu.engine.snapshot import PodView, PolicyView, WorkloadView
 from mfu.hardware.catalog import load
 from mfu.hardware.types import Device
+
+V = TypeVar("V")
 
 GPU_RESOURCES: Final = ("nvidia.com/gpu", "amd.com/gpu", "nvidia.com/gpu.shared")
 MIG_PREFIX: Final = "nvidia.com/mig-"
@@ -101,9 +104,9 @@ def pod_view(item: JSON) -> PodView | None:
         created_at=epoch(metadata.get("creationTimestamp")),
         node=spec.get("nodeName"),
         phase="Terminating" if terminating else status.get("phase", "Pending"),
-        labels=labels,
-        owners=tuple((owner["kind"], owner["name"]) for owner in metadata.get("ownerReferences") or ()),
-        gpus=gpus,
+        labels=_shared(labels),
+        owners=_owners(tuple((owner["kind"], owner["name"]) for owner in metadata.get("ownerReferences") or ())),
+        gpus=_shared(gpus),
         address=status.get("podIP"),
     )
 
@@ -153,6 +156,22 @@ def _explained(error: ValidationError) -> str:
 def _ours(annotations: Mapping[str, str]) -> dict[str, str]:
     """Those that the operator writes; others under our prefix are somebody else's words and none of our business."""
     return {name: value for name, value in annotations.items() if name in ANNOTATIONS}
+
+
+@lru_cache(maxsize=16_384)
+def _owners(owners: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+    """One tuple for all pods of an owner."""
+    return owners
+
+
+def _shared(value: Mapping[str, V]) -> Mapping[str, V]:
+    """One mapping for all pods that have the same: forty thousand of them hold few different ones."""
+    return _mapping(tuple(value.items()))
+
+
+@lru_cache(maxsize=16_384)
+def _mapping(items: tuple[tuple[str, V], ...]) -> Mapping[str, V]:
+    return dict(items)
 
 
 def _requested(spec: Mapping[str, Any]) -> dict[str, int]:

@@ -92,7 +92,9 @@ def _lean(plan: WorkloadPlan) -> WorkloadPlan:
     """Without what status has said in words: ten thousand plans are kept until the next cycle."""
     assessment = plan.assessment and replace(plan.assessment, findings=(), readings=())
     findings = tuple(replace(each, evidence=(), action="", message="") for each in plan.findings)
-    return replace(plan, assessment=assessment, findings=findings)
+    best = plan.attainable and replace(plan.attainable, changes=())
+    decided = tuple(replace(each, message="", hint=None) for each in plan.decisions)
+    return replace(plan, assessment=assessment, attainable=best, findings=findings, decisions=decided)
 
 
 def _bare(view: WorkloadView) -> WorkloadView:
