@@ -1,16 +1,21 @@
-"""docs/configuration.md from the operator's configuration model: `python -m tools.gen_configuration_doc`."""
+"""docs/configuration.md from the operator's configuration model: `python -m tools.gen_configuration_doc [--check]`."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import re
+import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
 from pydantic import BaseModel
+from pydantic.alias_generators import to_camel
 from pydantic.fields import FieldInfo
 
 from mfu.controller.config import Config
+from tools.generated import publish
 
 TARGET = Path(__file__).parents[1] / "docs" / "configuration.md"
 HEAD = """# Configuration of the operator
@@ -29,10 +34,21 @@ leaderElection: {enabled: true}
 ```
 
 """
+EXAMPLE = """
+## A complete file
+
+Every field, at its default. A file needs only what differs.
+
+"""
 
 
 def rendered() -> str:
-    return HEAD + "\n".join(_section("", Config()))
+    return HEAD + "\n".join(_section("", Config())) + f"{EXAMPLE}```yaml\n{example()}```\n"
+
+
+def example() -> str:
+    """Every field at its default."""
+    return yaml.safe_dump(Config().model_dump(mode="json", by_alias=True), sort_keys=False)
 
 
 def _section(prefix: str, section: BaseModel) -> Iterator[str]:
@@ -44,7 +60,7 @@ def _section(prefix: str, section: BaseModel) -> Iterator[str]:
             nested.append((path, value, field))
         else:
             plain.append(f"| `{path}` | {_limits(field)} | {_default(value)} | {field.description or ''} |")
-    yield f"## {prefix.rstrip('.') or 'Top level'}\n\n{' '.join((type(section).__doc__ or '').split())}\n"
+    yield f"## {prefix.rstrip('.') or 'Top level'}\n\n{_as_written(type(section).__doc__ or '')}\n"
     if plain:
         yield "| field | values | default | meaning |\n|---|---|---|---|\n" + "\n".join(plain) + "\n"
     for path, inner, field in nested:
@@ -66,9 +82,14 @@ def _limits(field: FieldInfo) -> str:
     return f"{kind} {said}".strip()
 
 
-def main() -> None:
-    TARGET.write_text(rendered())
+def _as_written(text: str) -> str:
+    """On one line, with fields as a file spells them: `idle_seconds` is `idleSeconds`."""
+    return re.sub(r"`([a-z_]+)`", lambda name: f"`{to_camel(name[1])}`", " ".join(text.split()))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    return publish(TARGET, rendered(), arguments)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
