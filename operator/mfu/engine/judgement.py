@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mfu.api.conditions import Condition, ConditionStatus, ConditionType, Reason
+from mfu.api.workload_status import Meter
 from mfu.engine.text import moment
 from mfu.observe.assessment import Assessment, TelemetryState
 from mfu.predict.types import Memory
@@ -55,8 +56,22 @@ def telemetry_available(assessment: Assessment | None, *, running: bool) -> Verd
     if assessment is None:
         return Verdict(kind, UNKNOWN, Reason.NOT_PREDICTED, "not accepted, so nothing is read")
     reason, words = _TELEMETRY[assessment.state]
-    status = TRUE if assessment.state is TelemetryState.OK else FALSE
-    return Verdict(kind, status, reason, words)
+    if assessment.state is TelemetryState.OK:
+        return Verdict(kind, TRUE, reason, words)
+    if measured(assessment):
+        return Verdict(kind, TRUE, Reason.READINGS_FRESH, f"reported progress is fresh; of counters: {words}")
+    return Verdict(kind, FALSE, reason, words)
+
+
+def measured(assessment: Assessment) -> bool:
+    """At least one meter speaks: counters, or progress where there are no counters. Counters that stopped are doubt."""
+    if assessment.state is TelemetryState.OK:
+        return True
+    best = assessment.best()
+    return assessment.state in _NO_COUNTERS and best is not None and best.meter is Meter.PROGRESS
+
+
+_NO_COUNTERS = frozenset({TelemetryState.MISSING, TelemetryState.NO_PROFILING, TelemetryState.SHARED})
 
 
 _TELEMETRY = {

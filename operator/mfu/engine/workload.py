@@ -28,7 +28,7 @@ from mfu.engine.views import PodView, WorkloadView
 from mfu.engine.where import Candidate, Held, UnknownProduct, candidates, held
 from mfu.hardware.types import GPU
 from mfu.observe.assess import Hints, assess
-from mfu.observe.assessment import Assessment, Finding, TelemetryState
+from mfu.observe.assessment import Assessment, Finding
 from mfu.observe.drift import Drift
 from mfu.observe.readings import WorkloadSeries
 from mfu.predict import attainable, model_flops_per_token, predict
@@ -248,7 +248,7 @@ def _cost(judged: Judged, prediction: Prediction, assessment: Assessment | None)
 def _trusted(assessment: Assessment | None) -> bool:
     if assessment is None:
         return True
-    return assessment.state is TelemetryState.OK and assessment.intent_consistent is not False
+    return judgement.measured(assessment) and assessment.intent_consistent is not False
 
 
 @dataclass(frozen=True, slots=True)
