@@ -39,7 +39,7 @@ from mfu.workload.architecture import Architecture
 
 def add_parser(subparsers: Any) -> None:
     """Register `mfu diagnose`."""
-    parser = subparsers.add_parser("diagnose", help="name the cause of the loss in each recorded run")
+    parser = subparsers.add_parser("diagnose", help="name the cause of loss", description=__doc__)
     parser.add_argument("trace", type=Path, help="JSON lines, one recorded run each")
     parser.add_argument("-o", "--output", choices=("text", "json"), default="text")
     parser.set_defaults(run=run)
@@ -49,8 +49,11 @@ def run(args: argparse.Namespace) -> int:
     """Exit status: 0 diagnosed, 2 where the file cannot be read."""
     try:
         results = [diagnosis(trace) for trace in recorded.load(args.trace)]
-    except (OSError, TelemetryError) as error:
-        print(f"mfu diagnose: {error}", file=sys.stderr)
+    except (OSError, UnicodeDecodeError, TelemetryError) as error:
+        print(f"mfu diagnose: {_said(args.trace, error)}", file=sys.stderr)
+        return 2
+    if not results:
+        print(f"mfu diagnose: {args.trace}: holds no recorded run; give one JSON object a line", file=sys.stderr)
         return 2
     if args.output == "json":
         print(json.dumps(results, indent=1))
@@ -58,6 +61,12 @@ def run(args: argparse.Namespace) -> int:
     for result in results:
         print(_text(result))
     return 0
+
+
+def _said(path: Path, error: OSError | UnicodeDecodeError | TelemetryError) -> str:
+    if isinstance(error, OSError):
+        return f"{path}: {error.strerror}"
+    return f"{path}: is no text file: {error.reason}" if isinstance(error, UnicodeDecodeError) else str(error)
 
 
 def diagnosis(trace: Trace) -> dict[str, Any]:

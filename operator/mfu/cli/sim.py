@@ -14,6 +14,8 @@ from typing import Any
 
 import yaml
 
+from mfu.cli.errors import UsageError
+from mfu.cli.files import read_text
 from mfu.cluster.client import ApiError, KubeClient, Unreachable
 from mfu.cluster.connection import NoCluster, connect
 from mfu.sim.faults import degraded, parse_fault_flag
@@ -74,8 +76,8 @@ def run(args: argparse.Namespace) -> int:
     """Until SIGINT or SIGTERM. Exit codes: 0 ended as asked, 1 cluster out of reach, 2 wrong arguments."""
     try:
         setup = _setup(args)
-    except (UnknownProduct, InvalidPlan, NoRoom, ValueError, OSError, yaml.YAMLError) as error:
-        print(f"mfu sim: {error}", file=sys.stderr)
+    except (UsageError, UnknownProduct, InvalidPlan, NoRoom, ValueError, OSError) as error:
+        print(f"mfu sim: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     try:
         asyncio.run(_run(setup, args))
@@ -101,7 +103,7 @@ class _Setup:
 
 
 def _setup(args: argparse.Namespace) -> _Setup:
-    document = yaml.safe_load(args.plan.read_text(encoding="utf-8")) if args.plan else {}
+    document = _read_plan(args.plan) if args.plan else {}
     nodes = from_documents(document.get("nodes", ())) + parse_nodes(args.nodes, args.gpus_per_node)
     if not nodes:
         raise ValueError("no nodes: give --nodes H100-SXM5=4 or a --plan file with nodes")
@@ -117,6 +119,16 @@ def _setup(args: argparse.Namespace) -> _Setup:
         changed=lambda: _record_truth(fleet, args.truth_file),
     )
     return _Setup(nodes, fleet, plan, endpoint, {} if args.no_cluster else faults)
+
+
+def _read_plan(path: Path) -> dict[str, Any]:
+    try:
+        document = yaml.safe_load(read_text(path, "--plan")) or {}
+    except yaml.YAMLError as error:
+        raise UsageError(f"--plan {path}: is no YAML: {error}") from error
+    if not isinstance(document, dict):
+        raise UsageError(f"--plan {path}: is a {type(document).__name__}; write a mapping with nodes and workloads")
+    return document
 
 
 def _workload(document: dict[str, Any], faults: dict[str, tuple[Fault, float]]) -> Workload:
