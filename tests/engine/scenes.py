@@ -78,6 +78,11 @@ def series(
     return WorkloadSeries(devices, times, values, EVERY, progress, ("test",))
 
 
+def stopped(view: WorkloadView, mfu: float, *, now: float = NOW) -> WorkloadSeries:
+    """Readings that ended five minutes ago; the store leaves stale progress out."""
+    return replace(series(view, mfu, now=now - 300.0), progress=())
+
+
 def identity(index: int, namespace: str | None = None, pod_name: str | None = None, **fields: Any) -> GPUIdentity:
     made = GPUIdentity(GPUKey(f"GPU-{index}"), "NVIDIA H100 80GB HBM3", node="n0", namespace=namespace, pod=pod_name)
     return replace(made, **fields)

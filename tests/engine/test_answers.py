@@ -17,7 +17,7 @@ from mfu.engine.snapshot import Snapshot, WorkloadView
 from mfu.observe.assessment import Assessment, TelemetryState
 from mfu.observe.readings import WorkloadSeries
 from tests.decide.cases import SERVING, TRAINING, node
-from tests.engine.scenes import NOW, message, pod, series, training, workload
+from tests.engine.scenes import NOW, message, pod, series, stopped, training, workload
 
 H100 = "NVIDIA-H100-80GB-HBM3"
 TOLD = dict[str, tuple[str, str]]
@@ -118,7 +118,7 @@ ROWS = {
         on(H100),
         {"TelemetryAvailable": ("False", "ReadingsStale")},
         predicted=("H100-SXM5",),
-        readings=lambda view: series(view, 0.45, now=NOW - 300.0),
+        readings=lambda view: stopped(view, 0.45),
     ),
     "two products, the slowest first": Row(
         declared(products=["H100-SXM5", "A100-SXM4-80GB"]),

@@ -17,7 +17,7 @@ from mfu.engine.snapshot import FleetReadings, PolicyView, Snapshot, WorkloadVie
 from mfu.engine.stable import differs
 from mfu.predict.types import Corrections
 from tests.decide.cases import SERVING, TRAINING, node
-from tests.engine.scenes import NOW, STEADY, conditions, pod, series, training, workload, written
+from tests.engine.scenes import NOW, STEADY, conditions, pod, series, stopped, training, workload, written
 
 POLICY = PolicyView(
     "prices",
@@ -157,7 +157,11 @@ DOUBTS: dict[str, tuple[Callable[[Snapshot], Snapshot], str, str]] = {
         "TelemetryAvailable",
         "NoReadings",
     ),
-    "readings stopped": (lambda each: reads(each, now=LATER - 300.0), "TelemetryAvailable", "ReadingsStale"),
+    "readings stopped": (
+        lambda each: replace(each, series={"team-a/w": stopped(each.workloads[0], 0.45, now=LATER)}),
+        "TelemetryAvailable",
+        "ReadingsStale",
+    ),
     "the intent is suspect": (
         lambda each: reads(each, counted=0.2, now=LATER),
         "IntentConsistent",
