@@ -25,7 +25,7 @@ def run(args: argparse.Namespace) -> int:
         print_json([_document(gpu) for gpu in gpus])
         return 0
     columns = ("PRODUCT", "VENDOR", "MEMORY", "GB/S", *(f"{each}-TFLOPS" for each in _SHOWN), "NVLINK-DOMAIN", "MIG")
-    print_table(columns, [_row(gpu) for gpu in gpus])
+    print_table(columns, [_row(gpu) for gpu in gpus], right=frozenset(columns[2:-1]))
     return 0
 
 

@@ -95,12 +95,19 @@ def _show(declaration: Declaration, rows: list[Row], refusals: list[tuple[str, R
     model = declaration.spec.model.display_name
     mode, precision = declaration.spec.mode.value, declaration.setup.precisions.compute.value
     out.print(Text(f"{declaration.name}", style="bold"), Text(f"{model}, {mode}, {precision}"))
-    print_table(COLUMNS, [_cells(declaration, row) for row in rows], right=frozenset(COLUMNS[3:9]))
+    _table([_cells(declaration, row) for row in rows])
     for product, refusal in refusals:
         out.print(f"{product}: {refusal}")
     first = next((row for row in rows if row.prediction.memory.fits), rows[0])
     _waterfall(first)
     _advice(first)
+
+
+def _table(lines: list[list[str]]) -> None:
+    """Without the columns in which nothing is known of any product: MBU of training, COST without a price."""
+    kept = [column for column in range(len(COLUMNS)) if any(line[column] != "-" for line in lines)]
+    columns = [COLUMNS[column] for column in kept]
+    print_table(columns, [[line[column] for column in kept] for line in lines], right=frozenset(COLUMNS[3:9]))
 
 
 def _cells(declaration: Declaration, row: Row) -> list[str]:

@@ -44,5 +44,6 @@ def run(args: argparse.Namespace) -> int:
             )
             for name, arch, n in counted
         ],
+        right=frozenset({"PARAMETERS", "ACTIVE", "LAYERS", "HIDDEN"}),
     )
     return 0

@@ -13,9 +13,8 @@ from mfu.cli.output import add_output, print_json, print_table
 from mfu.cli.workloads import COLUMNS, row
 from mfu.engine.evaluate import evaluate
 from mfu.engine.packed import plain
-from mfu.engine.plan import Plan
+from mfu.engine.plan import Plan, WorkloadPlan
 from mfu.engine.saved import BadSnapshot, load
-from mfu.engine.snapshot import Snapshot
 
 
 def add_parser(subparsers: Any) -> None:
@@ -32,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(f"{args.file}: {error}") from error
     plan = evaluate(snapshot, now)
     if args.explain:
-        return _explain(plan, snapshot, args.explain)
+        return _explain(plan, args.explain, args.output)
     if args.output == "json":
         print_json({"workloads": [_document(each) for each in plan.workloads], "fleet": plan.report})
         return 0
@@ -42,15 +41,18 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _explain(plan: Plan, snapshot: Snapshot, key: str) -> int:
+def _explain(plan: Plan, key: str, output: str) -> int:
     found = next((each for each in plan.workloads if each.key == key), None)
     if found is None:
         known = ", ".join(sorted(each.key for each in plan.workloads)) or "none"
         raise UsageError(f"--explain {key}: no such workload in the snapshot; it has {known}")
+    if output == "json":
+        print_json(_document(found))
+        return 0
     explain(found.namespace, found.name, plain(found.status))
     return 0
 
 
-def _document(plan: Any) -> dict[str, Any]:
+def _document(plan: WorkloadPlan) -> dict[str, Any]:
     status = plain(plan.status)
     return {"namespace": plan.namespace, "name": plan.name, "status": status, "annotations": plan.annotations}
