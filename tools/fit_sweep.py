@@ -30,18 +30,15 @@ Floats = NDArray[np.float64]
 Values = dict[str, float]
 
 MEMORY = (
-    "activation_hidden",
     "activation_unfused",
-    "logit_bytes",
     "buffer_bytes",
-    "fragmentation",
-    "optimizer_scratch",
     "gathered_in_flight",
     "gathered_single",
     "gathered_across",
-    "stage_tensors",
 )
-RANKING = ("launch_blocking", "stall_nodes", "stall_power", "stall_probability")
+RANKING = ("launch_blocking", "stall_power")
+"""How often exchanges stall is read off the table: fitted to the ranking of some questions it misleads on others."""
+SEED = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,22 +121,27 @@ def _better(
     return tried[index], losses[index]
 
 
-def held_out(sweep: Sweep) -> tuple[float, float, float]:
-    """(memory error, first choice, rank correlation) on the half of the questions that the fit of these left out."""
+def held_out(sweep: Sweep, *, splits: int = 10) -> tuple[float, float, float]:
+    """(memory error, first choice, rank correlation) on random halves of the questions that their fit left out."""
     case = sweep.case(shipped())
-    memory, first, ranks = [], [], []
-    for parity in (0, 1):
-        inside = tuple(rows for number, rows in enumerate(sweep.questions) if number % 2 == parity)
-        outside = tuple(rows for number, rows in enumerate(sweep.questions) if number % 2 != parity)
-        c = shipped().replace(fit(_part(sweep, inside), rounds=12))
-        rest = np.concatenate(outside)
-        found = training_memory(case, c)
-        held = found.total - found.terms[MemoryTerm.FRAMEWORK]
-        memory.append(float(np.mean(np.abs(held / sweep.peak_bytes - 1.0)[rest])))
-        one, two = ranking_quality(replace(sweep, questions=outside), case, c)
-        first.append(one)
-        ranks.append(two)
-    return float(np.mean(memory)), float(np.mean(first)), float(np.mean(ranks))
+    generator = np.random.default_rng(SEED)
+    found = []
+    for _ in range(splits):
+        order = generator.permutation(len(sweep.questions))
+        inside, outside = np.array_split(order, 2)
+        found.append(_left_out(sweep, case, inside, outside))
+    memory, first, ranks = np.mean(found, axis=0)
+    return float(memory), float(first), float(ranks)
+
+
+def _left_out(
+    sweep: Sweep, case: Case, inside: NDArray[np.intp], outside: NDArray[np.intp]
+) -> tuple[float, float, float]:
+    c = shipped().replace(fit(_part(sweep, [sweep.questions[each] for each in inside]), rounds=12))
+    others = tuple(sweep.questions[each] for each in outside)
+    held = training_memory(case, c)
+    errors = np.abs((held.total - held.terms[MemoryTerm.FRAMEWORK]) / sweep.peak_bytes - 1.0)
+    return float(np.mean(errors[np.concatenate(others)])), *ranking_quality(replace(sweep, questions=others), case, c)
 
 
 def _part(sweep: Sweep, questions: Sequence[NDArray[np.intp]]) -> Sweep:

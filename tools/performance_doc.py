@@ -190,7 +190,7 @@ def _memory(c: Constants) -> dict[str, Worked]:
     return {
         "T21": Worked("weights of Llama-3.1-8B in bf16", "GiB", gib(MemoryTerm.WEIGHTS)),
         "T22": Worked("gradients in bf16", "GiB", gib(MemoryTerm.GRADIENTS)),
-        "T23": Worked("AdamW states over 8 ranks, with the update's scratch", "GiB", gib(MemoryTerm.OPTIMIZER)),
+        "T23": Worked("AdamW states over 8 ranks", "GiB", gib(MemoryTerm.OPTIMIZER)),
         "T24": Worked("what one layer keeps of 8,192 tokens", "MiB", value(layer_activation_bytes(llama, c)) / 2**20),
         "T25": Worked("logits of 8,192 tokens", "GiB", gib(MemoryTerm.LOGITS)),
         "T26": Worked("all of it per GPU", "GiB", value(found.total) / 2**30),

@@ -109,7 +109,7 @@ def _states(case: Case, c: Constants, load: StageLoad) -> dict[MemoryTerm, Array
     return {
         MemoryTerm.WEIGHTS: held(3.0) * case.machine.activation_bytes,
         MemoryTerm.GRADIENTS: held(2.0) * stack.kept_gradient_bytes * model.trained_fraction,
-        MemoryTerm.OPTIMIZER: held(1.0) * (layout.optimizer_bytes + c["optimizer_scratch"]) * model.trained_fraction,
+        MemoryTerm.OPTIMIZER: held(1.0) * layout.optimizer_bytes * model.trained_fraction,
     }
 
 
@@ -133,8 +133,8 @@ def layer_activation_bytes(case: Case, c: Constants) -> Array:
     piling = c["gathered_in_flight"] * (1.0 - 2.0 / layout.pipeline) * (1.0 - stalled_share(case, c))
     spanned = np.maximum(layout.tensor / case.machine.node, 1.0) - 1.0
     near = np.maximum(1.0 - c["gathered_across"] * spanned, 0.0)
-    single = c["gathered_single"] * near * (1.0 - flat_stalled_share(case, c))
-    share = np.where(layout.pipeline > 1.0, piling, single)
+    single = c["gathered_single"] * (1.0 - flat_stalled_share(case, c))
+    share = near * np.where(layout.pipeline > 1.0, piling, single)
     gathered = 2.0 * model.hidden * share * stack.keeps_gathered * (layout.tensor > 1.0)
     return (
         tokens(case)
@@ -159,10 +159,7 @@ def _kept(case: Case, c: Constants) -> Array:
 def _activations(case: Case, c: Constants, load: StageLoad) -> Array:
     layout = case.layout
     working = np.where(layout.recompute == 2.0, layer_activation_bytes(case, c), 0.0)
-    split = 1.0 + (layout.tensor - 1.0) * case.stack.sequence_parallel
-    ends = c["stage_tensors"] * tokens(case) * case.model.hidden * case.machine.activation_bytes / split
-    kept = load.layers * _kept(case, c) + case.stack.blocking_pipeline * np.where(layout.pipeline > 1.0, ends, 0.0)
-    return load.in_flight * kept + working
+    return load.in_flight * load.layers * _kept(case, c) + working
 
 
 def _buffers(case: Case, c: Constants) -> Array:

@@ -23,8 +23,10 @@ class StageLayers:
 def stage_layers(case: Case, head_layers: Array) -> StageLayers:
     """Equal stages where layers divide; else the head counts as `head_layers` layers and cuts fall at equal cost.
 
-    Blocks are handed out until a stage's share of the cost is reached (nanotron/models/base.py, `build_model`): stage r
-    of p ends after floor((r+1)·(L+head)/p) layers. 28 layers and a head of 3.6 over 2 stages: 15 and 13.
+    Where layers merely do not divide, stage r of p ends after floor((r+1)·(L+head)/p) layers. An engine that balances
+    the head gives the block that crosses the threshold to the stage that it began in (huggingface/nanotron
+    models/base.py, `build_model`: `cumulative_cost > threshold`), one layer more: 28 layers and a head of 3.6 over
+    2 stages are 16 and 12.
     """
     stages, layers = case.layout.pipeline, case.model.layers
     even = np.ceil(layers / stages)
@@ -34,12 +36,13 @@ def stage_layers(case: Case, head_layers: Array) -> StageLayers:
     inner = np.where((share - low) * (stages - 1.0) >= 1.0, low + 1.0, low)
     last = np.maximum(layers - np.floor((stages - 1.0) * share + 1e-9), 0.0)
     extra = np.maximum(np.ceil(1.0 / np.maximum(share - low, 1e-9) - 1e-9) - 1.0, 1.0)
+    crossing = np.where(case.stack.balances_head > 0.5, 1.0, 0.0)
     several = balanced & (stages > 1.0)
     return StageLayers(
-        first=np.where(several, np.minimum(np.maximum(low, 1.0), layers), even),
+        first=np.where(several, np.minimum(np.maximum(low + crossing, 1.0), layers), even),
         inner=np.where(several, np.minimum(np.maximum(inner, 1.0), layers), even),
         inner_index=np.where(several & (inner > low), extra, 1.0),
-        last=np.where(several, last, even),
+        last=np.where(several, np.maximum(last - crossing, 0.0), even),
     )
 
 

@@ -110,7 +110,7 @@ def slowest_stage(case: Case, work: Compute, mean: Array) -> Array:
     head = work.head.shaped + work.loss
     layer = np.maximum((mean * stages - head) / layers, 1e-12)
     cut = stage_layers(case, head / layer)
-    slow = np.maximum(cut.inner * layer, cut.last * layer + head)
+    slow = np.maximum(np.maximum(cut.first, cut.inner) * layer, cut.last * layer + head)
     return np.where(stages > 1.0, slow, mean)
 
 
