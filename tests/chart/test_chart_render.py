@@ -248,7 +248,7 @@ def test_alerts_name_metrics_that_exist(render: Render) -> None:
     text = yaml.safe_dump(render(*EVERYTHING)["PrometheusRule", "mfu-mfu-operator"])
     own = generate_latest(metrics.OperatorMetrics(lambda: None).registry).decode()
     known = set(re.findall(r"^# TYPE (\S+)", own, re.MULTILINE)) | set(re.findall(r"^(mfu_\w+)", own, re.MULTILINE))
-    known |= {named.name for named in (*metrics.WORKLOAD, *metrics.OBSERVED, metrics.CAUSE, metrics.CONDITION)}
+    known |= {named.name for named in metrics.documented()}
     used = set(re.findall(r"\bmfu_[a-z_]+", text))
     assert used
     assert used - known == set()

@@ -12,7 +12,7 @@ from prometheus_client.registry import Collector
 from mfu.account.rollup import Figure
 from mfu.api.conditions import ConditionType
 from mfu.engine.plan import Plan, WorkloadPlan
-from mfu.observe.assessment import Finding
+from mfu.observe.assessment import Finding, Window
 from mfu.observe.history import promises
 
 WORKLOAD_LABELS = ("namespace", "workload")
@@ -52,6 +52,7 @@ OBSERVED_AT = Named(
     "When the newest sample behind the observed figures was taken, by where it was read.",
     (*WORKLOAD_LABELS, "window", "meter", "source"),
 )
+SCALE = Named("mfu_workload_scale", "1 for the scale that it is judged on, MFU or MBU.", (*WORKLOAD_LABELS, "scale"))
 CAUSE = Named("mfu_workload_cause", "1 for the main cause of loss.", (*WORKLOAD_LABELS, "cause"))
 LOSS = Named(
     "mfu_workload_loss_ratio", "Share of peak lost, by cause.", (*WORKLOAD_LABELS, "cause", "explains", "actor")
@@ -78,6 +79,8 @@ FIGURES = (
 )
 
 
+# Longer ones stand in status: whoever scrapes can average for itself, and ten thousand workloads fill a page.
+_WINDOWS = frozenset({Window.MINUTE, Window.TEN_MINUTES})
 _TYPES = frozenset(str(kind) for kind in ConditionType)
 
 
@@ -124,6 +127,7 @@ def _workloads(plans: Sequence[WorkloadPlan]) -> Iterator[GaugeMetricFamily]:
     values = [((plan.namespace, plan.name), row(plan)) for plan in plans]
     for column, named in enumerate(WORKLOAD):
         yield _family(named, ((labels, each[column]) for labels, each in values))
+    yield _family(SCALE, (((p.namespace, p.name, str(p.expected.scale)), 1.0) for p in plans if p.expected))
 
 
 def _observed(plans: Sequence[WorkloadPlan]) -> Iterator[GaugeMetricFamily]:
@@ -132,6 +136,7 @@ def _observed(plans: Sequence[WorkloadPlan]) -> Iterator[GaugeMetricFamily]:
         for plan in plans
         if plan.assessment
         for each in plan.assessment.observations
+        if each.window in _WINDOWS
     ]
     yield _family(OBSERVED[0], ((labels, each.mfu) for labels, each in rows))
     yield _family(OBSERVED[1], ((labels, each.mbu) for labels, each in rows))
@@ -208,7 +213,7 @@ def documented() -> tuple[Named, ...]:
         for group in ("fleet", *GROUPS)
         for suffix, text, _ in FIGURES
     ]
-    return (*WORKLOAD, *OBSERVED, OBSERVED_AT, CAUSE, LOSS, CONDITION, PROMISES, *groups, *OPERATOR)
+    return (*WORKLOAD, *OBSERVED, OBSERVED_AT, SCALE, CAUSE, LOSS, CONDITION, PROMISES, *groups, *OPERATOR)
 
 
 class OperatorMetrics:
