@@ -159,7 +159,8 @@ def _kept(case: Case, c: Constants) -> Array:
 def _activations(case: Case, c: Constants, load: StageLoad) -> Array:
     layout = case.layout
     working = np.where(layout.recompute == 2.0, layer_activation_bytes(case, c), 0.0)
-    return load.in_flight * load.layers * _kept(case, c) + working
+    held: Array = load.in_flight * load.layers * _kept(case, c) + working
+    return held
 
 
 def _buffers(case: Case, c: Constants) -> Array:
