@@ -50,6 +50,8 @@ class Operator:
     collector: Collector | None = None
     lease: Lease | None = None
     started_at: float | None = None
+    failed: bool = False
+    """A part ended by itself."""
     _stack: AsyncExitStack = field(default_factory=AsyncExitStack)
     _tasks: asyncio.Task[None] | None = None
 
@@ -168,6 +170,8 @@ class Operator:
         except* Exception as group:
             for error in group.exceptions:
                 log.error("part ended: %r", error, exc_info=error)
+            # Not when cancelled: a stop that was asked for is no failure.
+            self.failed = True
         finally:
             stop.set()
 
@@ -276,4 +280,4 @@ async def operate(config: Config, kubeconfig: Path | None) -> int:
     if kubeconfig is not None:
         os.environ["KUBECONFIG"] = str(kubeconfig)
     await kopf.operator(registry=registry_for(operator, broken), clusterwide=True, standalone=True, stop_flag=broken)
-    return 1 if broken.is_set() else 0
+    return 1 if operator.failed else 0
