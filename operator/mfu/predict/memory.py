@@ -136,11 +136,8 @@ def layer_activation_bytes(case: Case, c: Constants) -> Array:
     single = c["gathered_single"] * (1.0 - flat_stalled_share(case, c))
     share = near * np.where(layout.pipeline > 1.0, piling, single)
     gathered = 2.0 * model.hidden * share * stack.keeps_gathered * (layout.tensor > 1.0)
-    return (
-        tokens(case)
-        * case.machine.activation_bytes
-        * (loose * (wide + c["activation_narrow"] * narrow) + gathered + scores)
-    )
+    values: Array = loose * (wide + c["activation_narrow"] * narrow) + gathered + scores
+    return tokens(case) * case.machine.activation_bytes * values
 
 
 def _kept(case: Case, c: Constants) -> Array:
@@ -159,8 +156,7 @@ def _kept(case: Case, c: Constants) -> Array:
 def _activations(case: Case, c: Constants, load: StageLoad) -> Array:
     layout = case.layout
     working = np.where(layout.recompute == 2.0, layer_activation_bytes(case, c), 0.0)
-    held: Array = load.in_flight * load.layers * _kept(case, c) + working
-    return held
+    return load.in_flight * load.layers * _kept(case, c) + working
 
 
 def _buffers(case: Case, c: Constants) -> Array:
