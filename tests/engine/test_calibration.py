@@ -125,6 +125,11 @@ def test_a_restart_keeps_what_was_learned() -> None:
     assert calibration_rows(kept) == plan.report["calibration"]
 
 
+def test_rows_fit_the_api_however_many_were_learned() -> None:
+    many = Corrections({f"product-{number:03d}": Correction(0.9, 0.05, 3) for number in range(200)})
+    assert len(calibration_rows(many)) == MOST_KEYS == 128
+
+
 ROW = {"key": KEY, "factor": "0.9000", "relativeSd": "0.0500", "observations": 3}
 DAMAGED: dict[str, Any] = {
     "no row": "nonsense",

@@ -187,6 +187,7 @@ def test_in_doubt_decisions_and_annotations_stay(name: str, restart: bool) -> No
     assert conditions(frozen)["FitsMemory"] == ("False", "OutOfMemory")
     clear = evaluate(reads(declares(after, LARGER), now=LATER), LATER).workloads[0]
     assert clear.status["decisions"][0]["outcome"] == "Hold"
+    assert clear.status["decisions"][0]["evaluatedAt"] != before.status["decisions"][0]["evaluatedAt"]
     assert clear.annotations != before.annotations
 
 
@@ -202,6 +203,12 @@ def test_a_policy_binds_at_once_even_while_decisions_are_frozen() -> None:
         each["reason"] for each in before.status["decisions"]
     ]
     assert frozen.annotations == {}
+
+
+def test_what_is_only_observed_is_not_annotated() -> None:
+    observed, _ = step(replace(one(), policies=(OBSERVING,)))
+    assert {each["mode"] for each in observed.status["decisions"]} == {"Observe"}
+    assert observed.annotations == {}
 
 
 def test_annotations_that_are_not_ours_are_never_carried_over() -> None:

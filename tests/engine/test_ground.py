@@ -204,6 +204,21 @@ def test_figures_by_hand() -> None:
     assert {name: each.gpus for name, each in found.products.items()} == {"H100-SXM5": 8, "A100-SXM4-80GB": 8}
 
 
+def test_slices_weigh_by_their_share() -> None:
+    """Seven busy slices beside one idle GPU."""
+    found = rolled(grounds([pod(gpus={SLICE: 7})], [sliced(whole=1)]), [planned(0.4)]).fleet
+    assert found is not None
+    assert found.mfu == pytest.approx(7 * share() * 0.4 / (7 * share() + 1))
+
+
+def test_a_pod_is_estimated_by_those_of_its_devices_that_are_read() -> None:
+    readings = read(*DEVICES)
+    readings.values[4:] = np.nan
+    fleet = rolled(grounds([pod("x", None, namespace="team-x")], [node("n0")]), [], readings).fleet
+    assert fleet is not None
+    assert fleet.mfu == pytest.approx(0.4, abs=0.02)
+
+
 def test_a_workload_of_which_nothing_is_known_is_unknown_not_idle() -> None:
     for plans in ([], [WorkloadPlan("team-a", "w", "uid", {})], [planned(None)]):
         fleet = rolled(grounds([pod()], [node("n0")]), plans).fleet

@@ -53,6 +53,15 @@ def test_half_an_hour_at_two_levels() -> None:
     assert (found[Window.MINUTE].mfu, found[Window.TEN_MINUTES].mfu) == (0.4, 0.4)
 
 
+def test_the_band_holds_the_meter_s_doubt_and_the_scatter_of_minutes() -> None:
+    """A tenth of 0.3, and two standard errors of thirty minutes with a variance of 0.01: √(0.03² + 4 · 0.01 / 30)."""
+    memory, now = minutes([0.2] * 15 + [0.4] * 15)
+    found = windows(memory, now)
+    for window in (Window.HOUR, Window.START):
+        assert found[window].low == pytest.approx(0.3 - 0.04726, abs=1e-4)
+        assert found[window].high == pytest.approx(0.3 + 0.04726, abs=1e-4)
+
+
 def test_two_hours_leave_the_hour_to_the_last_sixty_minutes() -> None:
     memory, now = minutes([0.1] * 60 + [0.5] * 60)
     found = windows(memory, now)
