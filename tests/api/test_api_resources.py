@@ -216,5 +216,7 @@ def test_paths_and_annotations() -> None:
 def test_node_and_fleet_write_api_names() -> None:
     node = GPUNode(status=GPUNodeStatus(gpus=(NodeGPU(index=0, uuid="GPU-1", health=Health.HEALTHY),)))
     assert node.to_api()["status"]["gpus"][0]["health"] == "Healthy"
-    report = FleetReport(status=FleetStatus(products=(ProductFigures(product="H100-SXM5", gpus="8", allocated_gpus="6.14"),)))
+    report = FleetReport(
+        status=FleetStatus(products=(ProductFigures(product="H100-SXM5", gpus="8", allocated_gpus="6.14"),))
+    )
     assert report.to_api()["status"]["products"][0]["allocatedGPUs"] == "6.14"
