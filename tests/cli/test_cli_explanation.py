@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -101,8 +102,10 @@ CASES = {
         {"observed": [COUNTERS, PROGRESS]},
         (
             ("= observed MFU (progress, 10m)", "15.0 %"),
-            ("10m", "Counters", "16.0 %", "estimated"),
-            ("10m", "Progress", "13.0 % to 17.0 %", "measured", "coverage 0.87", "2026-11-22T06:53:08Z"),
+            ("10m", "Counters", "16.0 %"),
+            ("Counters: estimated",),
+            ("10m", "Progress", "13.0 % to 17.0 %", "coverage 0.87"),
+            ("Progress: measured", "progress at 2026-11-22T06:53:08Z"),
         ),
     ),
     "another window is not the one shown": Case(
@@ -210,3 +213,18 @@ def test_markup_of_messages_is_printed_as_it_stands(capsys: pytest.CaptureFixtur
     assert "[red]x[/red]" in page
     assert "set [bold]" in page
     assert "[/x] 1" in page
+
+
+@pytest.mark.parametrize("columns", [80, 140])
+def test_a_terminal_is_not_overrun(
+    columns: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    losses = [{**LOSS, "action": "put all of them in one place " * 8, "evidence": "a figure 1 GB/s, " * 12}]
+    explain("team", "job", {**TRAINING, "observed": [PROGRESS, {**COUNTERS, "mbu": "0.116"}], "losses": losses})
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out).splitlines()
+    assert [line for line in lines if len(line) > columns] == []
+    following = lines[next(n for n, line in enumerate(lines) if line.startswith("    do: ")) + 1]
+    assert following.startswith("      ")
+    assert any(line.startswith("  peak") and line.endswith(30 * "█") for line in lines)

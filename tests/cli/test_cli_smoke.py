@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -92,6 +93,16 @@ def test_predict_leaves_out_columns_that_say_nothing(run: Run) -> None:
     assert priced == [*plain, "COST"]
     assert "MBU" not in plain
     assert "MBU" in run("predict", "-f", str(EXAMPLES[2])).splitlines()[1]
+
+
+@pytest.mark.parametrize("columns", [80, 140])
+def test_the_waterfall_fits_the_terminal(columns: int, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    page = re.sub(r"\x1b\[[0-9;]*m", "", run("predict", "-f", str(EXAMPLES[2])))
+    lines = page[page.index("where the peak goes") :].splitlines()
+    assert len(lines) > 8
+    assert [line for line in lines if len(line) > columns] == []
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)

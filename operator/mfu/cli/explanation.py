@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from mfu.cli.output import bar, console
+from mfu.cli.output import bar, console, print_line
 from mfu.cli.workloads import ready
 
 Status = Mapping[str, Any]
@@ -16,7 +16,7 @@ UNKNOWN = "Unknown"
 _MISLEADING = {
     "GPU utilisation": "a kernel was resident; waiting counts",
     "GPU active": "a context was bound; waiting counts",
-    "SM active": "warps were resident; spinning on the network counts",
+    "SM active": "warps were resident; spinning counts",
     "memory active": "bytes moved, useful or not",
     "tensor active": "executed, recomputation and padding included",
 }
@@ -81,7 +81,7 @@ def _waterfall(out: Console, status: Status) -> None:
 
 
 def _bar(out: Console, label: str, share: float) -> None:
-    out.print(Text(f"  {label:<38} {100 * share:6.1f} %  {bar(share)}".rstrip()))
+    out.print(Text(f"  {label:<34} {100 * share:6.1f} %  {bar(share)}".rstrip()))
 
 
 def _shown(status: Status) -> Mapping[str, Any] | None:
@@ -94,16 +94,18 @@ def _shown(status: Status) -> Mapping[str, Any] | None:
 
 def _meters(out: Console, status: Status) -> None:
     rows = status.get("observed") or ()
+    said: dict[str, None] = {}
     if rows:
         out.print("\nMeasured")
     for each in rows:
         band = f"{_percent(each, 'low')} to {_percent(each, 'high')}" if "low" in each else ""
         figures = f"MFU {_percent(each, 'mfu')}" + (f", MBU {_percent(each, 'mbu')}" if "mbu" in each else "")
         mark = "estimated" if each.get("estimated") else "measured"
-        out.print(
-            f"  {each['window']:>5} {each['meter']:<9} {figures:<26} {band:<18} {mark}, "
-            f"coverage {each.get('coverage', UNKNOWN)}, {each.get('source', '')} at {each.get('observedAt', UNKNOWN)}"
-        )
+        coverage = f"coverage {each.get('coverage', UNKNOWN)}"
+        out.print(f"  {each['window']:>5} {each['meter']:<9} {figures:<23} {band:<17} {coverage}")
+        said[f"  {each['meter']}: {mark}, {each.get('source', UNKNOWN)} at {each.get('observedAt', UNKNOWN)}"] = None
+    for line in said:
+        out.print(line)
     readings = status.get("readings") or ()
     if readings:
         out.print("\nWhat other dashboards show for the same GPUs")
@@ -128,9 +130,9 @@ def _losses(out: Console, status: Status) -> None:
         mended = f"mended: {_percent(each, 'counterfactualMFU')} MFU; " if "counterfactualMFU" in each else ""
         out.print(f"    {share}{mended}confidence {each.get('confidence', UNKNOWN)}")
         if each.get("action"):
-            out.print(f"    do: {each['action']}")
+            print_line(out, f"    do: {each['action']}")
         if each.get("evidence"):
-            out.print(f"    evidence: {each['evidence']}")
+            print_line(out, f"    evidence: {each['evidence']}")
 
 
 def _attainable(out: Console, status: Status) -> None:
@@ -138,7 +140,7 @@ def _attainable(out: Console, status: Status) -> None:
     for number, each in enumerate(changes):
         if number == 0:
             out.print("\nFrom the declared setting to the attainable one")
-        out.print(f"  {each['field']}: {each['from']} → {each['to']}  {_gain(each)}".rstrip())
+        print_line(out, f"  {each['field']}: {each['from']} → {each['to']}  {_gain(each)}".rstrip())
 
 
 def _gain(change: Mapping[str, Any]) -> str:
@@ -154,7 +156,8 @@ def _decisions(out: Console, status: Status) -> None:
     for number, each in enumerate(status.get("decisions") or ()):
         if number == 0:
             out.print("\nDecisions")
-        out.print(f"  {each['type']}: {each['outcome']} ({each['mode'].lower()}, {each['reason']}) {each['message']}")
+        how = f"{each['outcome']} ({each['mode'].lower()}, {each['reason']})"
+        print_line(out, f"  {each['type']}: {how} {each['message']}")
 
 
 def _percent(each: Mapping[str, Any], key: str) -> str:

@@ -6,6 +6,7 @@ import json
 import sys
 from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Iterable, Sequence
+from textwrap import fill
 from typing import Any
 
 from rich.cells import cell_len
@@ -35,6 +36,13 @@ def console() -> Console:
         emoji=False,
         soft_wrap=not sys.stdout.isatty(),
     )
+
+
+def print_line(out: Console, text: str, *, hang: int = 6) -> None:
+    """One line; on a terminal wrapped between words, what follows under `hang` blanks."""
+    if sys.stdout.isatty():
+        text = fill(text, out.width, subsequent_indent=" " * hang, break_long_words=False, break_on_hyphens=False)
+    out.print(text)
 
 
 def print_json(value: Any) -> None:

@@ -11,7 +11,7 @@ from rich.text import Text
 from mfu.api.quantities import tokens
 from mfu.cli.declaration import Declaration, place, prices, products_of, read
 from mfu.cli.errors import UsageError
-from mfu.cli.output import add_output, bar, console, positive, print_json, print_table
+from mfu.cli.output import add_output, bar, console, positive, print_json, print_line, print_table
 from mfu.decide.scale import attainable_on_scale
 from mfu.predict import attainable, predict
 from mfu.predict.declared import tunable_of
@@ -158,19 +158,21 @@ def _waterfall(row: Row) -> None:
     """A picture of one prediction: the bar of each loss hangs from where the one above ended."""
     found, out = row.prediction, console()
     out.print(f"\nwhere the peak goes on {row.placement.device.label}")
-    left = 1.0
-    out.print(Text(f"  {'peak':<32} {percent(1.0):>7} ") + Text(bar(1.0, _WIDTH)))
+    left, wide = 1.0, min(_WIDTH, out.width - _LABEL)
+    out.print(Text(f"  {'peak':<32} {percent(1.0):>7} ") + Text(bar(1.0, wide)))
     for loss in found.waterfall:
         left -= loss.fraction
-        hang = max(0, round(max(min(left, 1.0), 0.0) * _WIDTH))
+        hang = max(0, round(max(min(left, 1.0), 0.0) * wide))
         sign = "-" if loss.fraction >= 0 else "+"
         style = "red" if loss.fraction >= 0 else "green"
         label = Text(f"  {loss.name:<32} {sign}{percent(abs(loss.fraction)):>6} ")
-        out.print(label + Text(" " * hang) + Text(bar(abs(loss.fraction), _WIDTH) or "▏", style=style))
-    out.print(Text(f"  {'MFU':<32} {percent(found.mfu):>7} ") + Text(bar(found.mfu, _WIDTH), style="green"))
+        out.print(label + Text(" " * hang) + Text(bar(abs(loss.fraction), wide) or "▏", style=style))
+    out.print(Text(f"  {'MFU':<32} {percent(found.mfu):>7} ") + Text(bar(found.mfu, wide), style="green"))
 
 
 _WIDTH = 50
+# What stands before a bar.
+_LABEL = 43
 
 
 def _advice(row: Row) -> None:
@@ -179,13 +181,13 @@ def _advice(row: Row) -> None:
         change = f"; nearest change that fits: {memory.advice}" if memory.advice else "; no single change makes it fit"
         out.print(f"\ndoes not fit: {memory.largest_term} is the largest part{change}")
     for note in row.prediction.notes:
-        out.print(f"note: {note}")
+        print_line(out, f"note: {note}")
     if row.best is None or not row.best.changes:
         return
     out.print("\nwhat would make it faster on the same GPUs")
     for step in row.best.changes:
         gain = f"{100 * step.gain:+.1f}% tokens/s, {points(step.gain_points)} {row.prediction.scale.value}"
-        out.print(f"  {step.field}: {step.before} → {step.after}   {gain}")
+        print_line(out, f"  {step.field}: {step.before} → {step.after}   {gain}")
 
 
 def _document(declaration: Declaration, rows: list[Row], refusals: list[tuple[str, Refusal]]) -> dict[str, Any]:
