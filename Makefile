@@ -28,7 +28,7 @@ lint: setup  ## Lint, types, and the order of the rooms
 	@$(PY) -m ruff check . && $(PY) -m ruff format --check --quiet . && $(PY) -m mypy && $(VENV)/bin/lint-imports --no-cache
 
 unit: setup  ## The unit ring: seconds, no server
-	@$(RUNPY) -m pytest -q -m "not integration and not e2e and not slow" tests
+	@$(RUNPY) -m pytest -q -n 2 -m "not integration and not e2e and not slow" tests
 
 test: setup  ## Everything: lint, unit ring, slow tests, real API server, user stories
 	@$(MAKE) --no-print-directory lint

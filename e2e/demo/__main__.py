@@ -16,6 +16,8 @@ from e2e.demo.story import play
 
 def main() -> int:
     """0: shown, and nothing differed from the planted truth. 1: something did, or a part failed. 130: cut off."""
+    # A shell that starts us in the background leaves SIGINT ignored; whoever sends it means it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, _interrupt)
     once = os.environ.get("DEMO_ONCE", "") not in ("", "0")
     screen = Screen(interactive=False if once else None)

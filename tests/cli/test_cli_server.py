@@ -68,7 +68,15 @@ def apply(server: ControlPlane, folder: Path, document: dict[str, Any], status: 
     if status is not None:
         head = {key: document[key] for key in ("apiVersion", "kind", "metadata")}
         path.write_text(json.dumps({**head, "status": status}))
-        server.kubectl("apply", "--server-side", "--subresource=status", "--field-manager=test", "-f", str(path))
+        server.kubectl(
+            "apply",
+            "--server-side",
+            "--force-conflicts",
+            "--subresource=status",
+            "--field-manager=test",
+            "-f",
+            str(path),
+        )
 
 
 def test_explain_prints_the_page(
@@ -110,6 +118,8 @@ def test_explain_names_what_the_namespace_has(run: Run, server: ControlPlane, sp
 def test_report_is_the_fleet_on_one_page(
     run: Run, server: ControlPlane, tmp_path: Path, judged: tuple[dict[str, Any], dict[str, Any]]
 ) -> None:
+    # The API server is shared, and the report is the only one of its name.
+    server.kubectl("delete", "fleetreport", "fleet", "--ignore-not-found")
     document = {"apiVersion": "mfu.gpuaas.io/v1alpha1", "kind": "FleetReport", "metadata": {"name": "fleet"}}
     apply(server, tmp_path, document, judged[1])
     try:
@@ -133,6 +143,7 @@ def test_report_is_the_fleet_on_one_page(
 
 
 def test_report_that_nobody_has_written_yet(run: Run, server: ControlPlane) -> None:
+    server.kubectl("delete", "fleetreport", "fleet", "--ignore-not-found")
     code, out, err = run("report")
     assert (code, err) == (1, "")
     assert "no report yet: is the operator running" in out

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -36,7 +37,8 @@ def run(args: argparse.Namespace) -> int:
 
 def show(status: Mapping[str, Any]) -> None:
     """The report's status as tables."""
-    summary, currency, out = status["summary"], status.get("currency", "$"), console()
+    currency, out = status.get("currency", "$"), console()
+    summary: dict[str, str] = defaultdict(lambda: "Unknown", status.get("summary") or {})
     out.print(f"Fleet MFU {summary['mfu']}; {summary['gpus']} GPUs allocated; {summary['coverage']} of GPU-time known")
     out.print(
         f"{summary['costPerHour']} per hour, {summary['lostPerHour']} of it lost; main cause {summary['cause']}\n"
