@@ -23,6 +23,7 @@ from statistics import mean, stdev
 from typing import Any, cast
 
 import numpy as np
+from measure import Figure, reference_seconds
 
 from mfu.cluster import projection
 from mfu.cluster.client import KubeClient
@@ -58,33 +59,6 @@ READ = {
     Metric.POWER: 560.0,
     Metric.TEMPERATURE: 62.0,
 }
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One measured thing; `limit` in the unit of the samples, None is for information."""
-
-    what: str
-    unit: str
-    samples: tuple[float, ...]
-    limit: float | None
-    reference: float | None = None
-
-    @property
-    def within(self) -> bool:
-        return self.limit is None or mean(self.samples) <= self.limit
-
-
-def reference_seconds() -> float:
-    """CPU seconds of a loop of two million steps: best of three."""
-
-    def once() -> float:
-        start, total = time.process_time(), 0
-        for number in range(2_000_000):
-            total += number & 7
-        return time.process_time() - start
-
-    return min(once() for _ in range(3))
 
 
 def spec(number: int) -> tuple[dict[str, Any], int]:

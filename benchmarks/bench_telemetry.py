@@ -19,7 +19,6 @@ import socket
 import sys
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from statistics import mean, stdev
@@ -27,6 +26,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 from aiohttp import web
+from measure import Figure, reference_seconds
 
 from mfu.observe.readings import METRICS, GPUIdentity, GPUKey, GPURound, Metric, SourceState
 from mfu.telemetry.dcgm import DCGMFleet
@@ -50,33 +50,6 @@ PLAIN = {
     "DCGM_FI_DEV_PCIE_LINK_WIDTH": "16",
 }
 """Values of fields that are neither ratios nor free to be four digits."""
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One measured thing. `limit` is in the same unit as the samples; None is for information."""
-
-    what: str
-    unit: str
-    samples: tuple[float, ...]
-    limit: float | None
-    reference: float | None = None
-
-    @property
-    def within(self) -> bool:
-        return self.limit is None or mean(self.samples) <= self.limit
-
-
-def reference_seconds() -> float:
-    """CPU seconds of a loop of two million steps: best of three, so that a neighbour does not make us look fast."""
-
-    def once() -> float:
-        start, total = time.process_time(), 0
-        for number in range(2_000_000):
-            total += number & 7
-        return time.process_time() - start
-
-    return min(once() for _ in range(3))
 
 
 def fields() -> list[str]:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-GROUP: Final = "mfu.gpuaas.io"
-VERSION: Final = "v1alpha1"
+from mfu.api import names
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,15 +29,17 @@ class Resource:
         return "/".join(part for part in parts if part)
 
 
+def _ours(kind: names.Kind) -> Resource:
+    return Resource(names.GROUP, names.VERSION, kind.plural, kind.kind, kind.namespaced)
+
+
 NODES: Final = Resource("", "v1", "nodes", "Node", namespaced=False)
 NAMESPACES: Final = Resource("", "v1", "namespaces", "Namespace", namespaced=False)
 PODS: Final = Resource("", "v1", "pods", "Pod")
 CONFIGMAPS: Final = Resource("", "v1", "configmaps", "ConfigMap")
-JOBS: Final = Resource("batch", "v1", "jobs", "Job")
-DEPLOYMENTS: Final = Resource("apps", "v1", "deployments", "Deployment")
 LEASES: Final = Resource("coordination.k8s.io", "v1", "leases", "Lease")
 EVENTS: Final = Resource("events.k8s.io", "v1", "events", "Event")
-MODELWORKLOADS: Final = Resource(GROUP, VERSION, "modelworkloads", "ModelWorkload")
-MFUPOLICIES: Final = Resource(GROUP, VERSION, "mfupolicies", "MFUPolicy", namespaced=False)
-GPUNODES: Final = Resource(GROUP, VERSION, "gpunodes", "GPUNode", namespaced=False)
-FLEETREPORTS: Final = Resource(GROUP, VERSION, "fleetreports", "FleetReport", namespaced=False)
+MODELWORKLOADS: Final = _ours(names.MODEL_WORKLOAD)
+MFUPOLICIES: Final = _ours(names.MFU_POLICY)
+GPUNODES: Final = _ours(names.GPU_NODE)
+FLEETREPORTS: Final = _ours(names.FLEET_REPORT)
