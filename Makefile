@@ -33,7 +33,7 @@ unit: setup  ## The unit ring: seconds, no server
 test: setup  ## Everything: lint, unit ring, slow tests, real API server, user stories
 	@$(MAKE) --no-print-directory lint
 	@$(MAKE) --no-print-directory unit
-	@$(RUNPY) -m e2e.cluster build --helm
+	@$(RUNPY) -m e2e.testbed.cluster build --helm
 	@$(RUNPY) -m pytest -q -n 2 --dist loadfile -m "integration or slow" tests
 	@$(MAKE) --no-print-directory e2e
 
@@ -47,7 +47,7 @@ run: setup  ## The operator against your kubeconfig, writing nothing
 	@$(VENV)/bin/mfu operator --dry-run
 
 manifests: setup  ## Regenerate crds/, the chart's copy and the generated references
-	@$(PY) -m tools.manifests
+	@$(PY) -m tools.generate.manifests
 
 verify: manifests  ## Fail if a generated file was not committed
 	@git diff --exit-code --stat -- crds charts docs

@@ -30,10 +30,10 @@ from mfu.cluster.client import KubeClient
 from mfu.cluster.state import ClusterState
 from mfu.cluster.writer import Writer
 from mfu.controller.loop import calm
+from mfu.engine.due import MOST_JUDGED
 from mfu.engine.evaluate import evaluate
-from mfu.engine.packed import Packed, plain
 from mfu.engine.plan import Handover, Plan
-from mfu.engine.turn import MOST_JUDGED
+from mfu.engine.say.packed import Packed, plain
 from mfu.observe.readings import (
     METRICS,
     Counter,
@@ -45,7 +45,7 @@ from mfu.observe.readings import (
     SourceState,
 )
 from mfu.predict.types import Corrections
-from mfu.telemetry.store import Store
+from mfu.telemetry.store.recent import Store
 
 NODES, GPUS_PER_NODE, WORKLOADS, NAMESPACES, CYCLES = 5_000, 8, 10_000, 200, 12
 START, INTERVAL, ROUNDS = 1_800_000_000.0, 30.0, 20

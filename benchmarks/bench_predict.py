@@ -22,10 +22,10 @@ from mfu.hardware.catalog import load
 from mfu.hardware.types import GPU, Device, Precision
 from mfu.predict import attainable, predict
 from mfu.predict.attainable import best_setup, limits_of
-from mfu.predict.constants import shipped
-from mfu.predict.layouts import Space, evaluate, table
 from mfu.predict.plan import Option, best_on
 from mfu.predict.training.case import case_of
+from mfu.predict.training.constants import shipped
+from mfu.predict.training.layouts import Space, evaluate, table
 from mfu.predict.types import Parallelism, Placement, Precisions, Sharding, Training, Tunable
 from mfu.workload.presets import preset
 

@@ -29,12 +29,12 @@ from aiohttp import web
 from measure import Figure, reference_seconds
 
 from mfu.observe.readings import METRICS, GPUIdentity, GPUKey, GPURound, Metric, SourceState
-from mfu.telemetry.dcgm import DCGMFleet
+from mfu.telemetry.dcgm.adapter import DCGMFleet
 from mfu.telemetry.http import Limits
-from mfu.telemetry.prometheus import PrometheusAPI
-from mfu.telemetry.prometheus_rules import INFO, OBSERVED_AT
+from mfu.telemetry.prometheus.adapter import PrometheusAPI
+from mfu.telemetry.prometheus.rules import INFO, OBSERVED_AT
 from mfu.telemetry.sources import DirectScrape, Target
-from mfu.telemetry.store import Store
+from mfu.telemetry.store.recent import Store
 
 NODES, GPUS_PER_NODE, ROUNDS = 5_000, 8, 5
 GPUS = NODES * GPUS_PER_NODE

@@ -7,11 +7,11 @@ import signal
 import sys
 from types import FrameType
 
-from e2e.cluster.binaries import BinaryUnavailable
-from e2e.cluster.client import KubectlFailed
-from e2e.cluster.process import StartFailed
 from e2e.demo.screen import Screen
 from e2e.demo.story import play
+from e2e.testbed.cluster.binaries import BinaryUnavailable
+from e2e.testbed.cluster.client import KubectlFailed
+from e2e.testbed.cluster.process import StartFailed
 
 
 def main() -> int:

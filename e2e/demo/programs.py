@@ -12,11 +12,11 @@ from typing import Any, Final
 
 import yaml
 
-from e2e.cluster.binaries import find
-from e2e.cluster.pins import BINARIES, CONTROL_PLANE
-from e2e.cluster.ports import free_ports
-from e2e.cluster.process import Child, StartFailed, end_group, spawn
 from e2e.demo.cast import NODES
+from e2e.testbed.cluster.binaries import find
+from e2e.testbed.cluster.pins import BINARIES, CONTROL_PLANE
+from e2e.testbed.cluster.ports import free_ports
+from e2e.testbed.cluster.process import Child, StartFailed, end_group, spawn
 
 ROOT: Final = Path(__file__).parents[2]
 EXAMPLES: Final = ROOT / "examples"
@@ -65,7 +65,7 @@ class Build:
         """Whether there is anything to build."""
         if all(find(BINARIES[name], progress=_silent) for name in CONTROL_PLANE):
             return False
-        self.process = spawn([sys.executable, "-m", "e2e.cluster", "build"], cwd=ROOT)
+        self.process = spawn([sys.executable, "-m", "e2e.testbed.cluster", "build"], cwd=ROOT)
         return True
 
     def wait(self) -> None:

@@ -12,13 +12,13 @@ from typing import Any, Final
 
 import yaml
 
-from e2e.cluster.client import ClusterAccess
-from e2e.cluster.plane import ControlPlane
-from e2e.cluster.waiting import wait_until
 from e2e.demo.cast import CAST, Part, namespaces
 from e2e.demo.programs import EXAMPLES, ROOT, Build, Operator, Simulator, kubectl_path, mfu, mfu_command
 from e2e.demo.screen import Screen
 from e2e.demo.verdict import Difference, differences, fleet_differences
+from e2e.testbed.cluster.client import ClusterAccess
+from e2e.testbed.cluster.plane import ControlPlane
+from e2e.testbed.cluster.waiting import wait_until
 
 _TRUTH_WITHIN_SECONDS: Final = 40.0
 _STEADY_POLLS: Final = 3

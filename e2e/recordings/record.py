@@ -29,7 +29,7 @@ from e2e.recordings.shape import Shape
 from mfu.hardware.catalog import device_peak, load
 from mfu.hardware.types import Precision, Unmatched
 from mfu.observe.readings import GPURound, Metric
-from mfu.telemetry.agent import read_once
+from mfu.telemetry.agent.adapter import read_once
 from mfu.telemetry.recorded import GPM, NVML
 
 AGENT_PORT: Final = 19401

@@ -10,10 +10,6 @@ from typing import Any
 
 import pytest
 
-from e2e.cluster import ClusterAccess, ControlPlane
-from e2e.cluster.binaries import Progress, ensure_binaries
-from e2e.cluster.fixtures import FOREIGN
-from e2e.cluster.ports import free_ports
 from e2e.stories.programs import (
     NAMESPACE,
     SYSTEM_NODE,
@@ -24,6 +20,10 @@ from e2e.stories.programs import (
     operator_values,
 )
 from e2e.stories.resources import STORY_NODES, example, fake_node, install_definitions
+from e2e.testbed.cluster import ClusterAccess, ControlPlane
+from e2e.testbed.cluster.binaries import Progress, ensure_binaries
+from e2e.testbed.cluster.fixtures import FOREIGN
+from e2e.testbed.cluster.ports import free_ports
 
 
 class Stage:

@@ -15,9 +15,9 @@ from typing import Any
 
 import yaml
 
-from e2e.cluster import ClusterAccess, wait_until
-from e2e.cluster.process import Child
-from e2e.podrunner import LocalPod, find_pod
+from e2e.testbed.cluster import ClusterAccess, wait_until
+from e2e.testbed.cluster.process import Child
+from e2e.testbed.podrunner import LocalPod, find_pod
 
 MFU = Path(sys.executable).with_name("mfu")
 CHART = Path(__file__).parents[2] / "charts" / "mfu-operator"

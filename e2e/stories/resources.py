@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from e2e.cluster import ClusterAccess, wait_until
+from e2e.testbed.cluster import ClusterAccess, wait_until
 
 REPOSITORY = Path(__file__).parents[2]
 GPUS_PER_NODE = 8

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from e2e.cluster import ControlPlane, wait_until
 from e2e.stories.conftest import Stage
 from e2e.stories.programs import InstalledOperator
 from e2e.stories.resources import (
@@ -21,6 +20,7 @@ from e2e.stories.resources import (
     training_workload,
     wait_running,
 )
+from e2e.testbed.cluster import ControlPlane, wait_until
 
 GPU_NODES = "nvidia.com/gpu.present"
 pytestmark = [pytest.mark.e2e, pytest.mark.owns_control_plane]

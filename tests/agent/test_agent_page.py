@@ -25,8 +25,8 @@ from mfu.agent.window import Window
 from mfu.agent.wire import Allocation
 from mfu.observe.metric import Metric
 from mfu.observe.readings import GPUKey, SourceState
-from mfu.telemetry.agent import read_once
-from mfu.telemetry.agent_names import SERIES
+from mfu.telemetry.agent.adapter import read_once
+from mfu.telemetry.agent.names import SERIES
 from tests.agent.conftest import FakeNVML
 
 BOARD = GPU(index=0, uuid="GPU-0", name="NVIDIA H100 80GB HBM3", product="H100-SXM5")

@@ -14,7 +14,7 @@ from mfu.cli.diagnose import diagnosis, placement_of, setup_of
 from mfu.observe.assess import Hints, assess
 from mfu.observe.assessment import Window
 from mfu.observe.readings import ProgressReading
-from mfu.telemetry.progress import REPORT_COUNTERS
+from mfu.telemetry.pods.progress import REPORT_COUNTERS
 from mfu.telemetry.recorded import Trace, load
 
 FOLDER = Path(__file__).parents[2] / "e2e" / "recordings"

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from e2e.cluster.plane import ControlPlane
+from e2e.testbed.cluster.plane import ControlPlane
 from mfu.agent.gpunode import dated, status
 from mfu.agent.node import Node
 from mfu.agent.publish import Publisher

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from e2e.cluster.client import KubectlFailed
-from e2e.cluster.plane import ControlPlane
+from e2e.testbed.cluster.client import KubectlFailed
+from e2e.testbed.cluster.plane import ControlPlane
 
 pytestmark = pytest.mark.integration
 

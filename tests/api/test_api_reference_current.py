@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mfu.api.causes import Cause
 from mfu.api.conditions import ConditionType
-from tools import gen_api_reference
+from tools.generate import gen_api_reference
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "api-reference.md").read_text()

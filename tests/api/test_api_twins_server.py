@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from e2e.cluster.client import KubectlFailed
-from e2e.cluster.plane import ControlPlane
+from e2e.testbed.cluster.client import KubectlFailed
+from e2e.testbed.cluster.plane import ControlPlane
 from mfu.api.acceptance import rejections
 from mfu.api.modelworkload import ModelWorkload
 

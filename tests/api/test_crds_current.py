@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tools import crdgen
+from tools.generate import crdgen
 
 ROOT = Path(__file__).parents[2]
 

@@ -12,7 +12,7 @@ import yaml
 
 import mfu
 from mfu.controller.config import Config, parse
-from tools import gen_chart
+from tools.generate import gen_chart
 
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "charts" / "mfu-operator"

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from e2e.cluster import ControlPlane, wait_until
-from e2e.cluster.binaries import Progress, ensure_binaries
-from e2e.cluster.client import KubectlFailed
+from e2e.testbed.cluster import ControlPlane, wait_until
+from e2e.testbed.cluster.binaries import Progress, ensure_binaries
+from e2e.testbed.cluster.client import KubectlFailed
 
 pytestmark = [pytest.mark.integration, pytest.mark.owns_control_plane]
 

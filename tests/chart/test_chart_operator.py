@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 import yaml
 
-from e2e.cluster import ControlPlane, wait_until
-from e2e.cluster.binaries import Progress, ensure_binaries
-from e2e.cluster.ports import free_ports
-from e2e.podrunner import LocalPod, find_pod
+from e2e.testbed.cluster import ControlPlane, wait_until
+from e2e.testbed.cluster.binaries import Progress, ensure_binaries
+from e2e.testbed.cluster.ports import free_ports
+from e2e.testbed.podrunner import LocalPod, find_pod
 
 pytestmark = [pytest.mark.integration, pytest.mark.owns_control_plane]
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from e2e.cluster.binaries import Progress, ensure_binaries
+from e2e.testbed.cluster.binaries import Progress, ensure_binaries
 
 pytestmark = pytest.mark.integration
 

@@ -18,7 +18,7 @@ from mfu.controller.metrics import OperatorMetrics
 from mfu.engine.evaluate import evaluate
 from mfu.engine.saved import load
 from mfu.observe.metric import Metric
-from tools import gen_configuration_doc, gen_metrics_doc
+from tools.generate import gen_configuration_doc, gen_metrics_doc
 
 ROOT = Path(__file__).parents[2]
 CONFIGURATION = (ROOT / "docs" / "configuration.md").read_text()

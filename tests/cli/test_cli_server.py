@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 import yaml
 
-from e2e.cluster.plane import ControlPlane
+from e2e.testbed.cluster.plane import ControlPlane
 from mfu.cli.main import main
 from mfu.engine.evaluate import evaluate
-from mfu.engine.packed import plain
 from mfu.engine.saved import load
+from mfu.engine.say.packed import plain
 from tests.cluster.kube import install_definitions
 
 pytestmark = pytest.mark.integration

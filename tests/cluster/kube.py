@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from e2e.cluster.plane import ControlPlane
+from e2e.testbed.cluster.plane import ControlPlane
 
 ROOT = Path(__file__).parents[2]
 

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from e2e.cluster.plane import ControlPlane
+from e2e.testbed.cluster.plane import ControlPlane
 from mfu.cluster import client as client_module
 from mfu.cluster.client import KubeClient
 from mfu.cluster.informer import Informer

@@ -8,7 +8,7 @@ import pytest
 
 from mfu.api.names import PAUSED_ANNOTATION, RECOMMENDED_REPLICAS_ANNOTATION, WORKLOAD_LABEL
 from mfu.cluster.projection import epoch, namespace_labels, node_view, pod_view, policy_view, workload_view
-from mfu.engine.packed import plain
+from mfu.engine.say.packed import plain
 
 SPEC: dict[str, Any] = {
     "mode": "Training",

@@ -10,8 +10,8 @@ import pytest
 
 from mfu.cluster.client import ApiError, KubeClient, Unreachable
 from mfu.cluster.writer import Writer
-from mfu.engine.packed import Packed
 from mfu.engine.plan import Plan, WorkloadPlan
+from mfu.engine.say.packed import Packed
 from tests.controller.virtual_time import run
 
 CYCLE_SECONDS = 1.0

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from e2e.cluster.plane import ControlPlane
+from e2e.testbed.cluster.plane import ControlPlane
 from mfu.api.names import PAUSED_ANNOTATION, decision_annotation
 from mfu.cluster import projection
 from mfu.cluster.client import ApiError, KubeClient

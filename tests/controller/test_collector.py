@@ -10,7 +10,7 @@ import numpy as np
 from mfu.controller.collector import Collector
 from mfu.controller.metrics import OperatorMetrics
 from mfu.observe.readings import METRICS, GPUIdentity, GPUKey, GPURound, SourceState
-from mfu.telemetry.store import Store
+from mfu.telemetry.store.recent import Store
 from tests.controller.virtual_time import run
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mfu.controller.config import Config
 from mfu.controller.metrics import documented
-from tools import gen_configuration_doc, gen_metrics_doc
+from tools.generate import gen_configuration_doc, gen_metrics_doc
 
 DOCS = Path(__file__).parents[2] / "docs"
 

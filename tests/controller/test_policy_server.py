@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 import yaml
 
-from e2e.cluster.plane import ControlPlane
+from e2e.testbed.cluster.plane import ControlPlane
 from mfu.api.names import GROUP, RECOMMENDED_AFFINITY_ANNOTATION, decision_annotation
 from mfu.cluster.client import KubeClient
 from mfu.cluster.connection import connect

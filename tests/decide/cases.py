@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from mfu.api.modelworkload import WorkloadSpec
-from mfu.decide.rooms import rooms_of
+from mfu.decide.fleet.capacity import rooms_of
 from mfu.decide.types import Case, EffectivePolicy, NodeView
 from mfu.hardware.catalog import load
 from mfu.hardware.types import GPU, Device

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from mfu.decide.admission import admission
-from mfu.decide.mig import mig
-from mfu.decide.placement import placement
-from mfu.decide.rules import decide
-from mfu.decide.scaling import scaling
+from mfu.decide.fleet.placement import placement
 from mfu.decide.types import Case, Decision, DecisionType, EffectivePolicy, Load, Mode, Outcome
+from mfu.decide.workload.admission import admission
+from mfu.decide.workload.mig import mig
+from mfu.decide.workload.rules import decide
+from mfu.decide.workload.scaling import scaling
 from tests.decide.cases import SERVING, TRAINING, case, node, too_large
 
 

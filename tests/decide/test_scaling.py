@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mfu.decide.scaling import TARGET_UTILISATION, desired_replicas
+from mfu.decide.workload.scaling import TARGET_UTILISATION, desired_replicas
 
 
 def test_worked_number() -> None:

@@ -11,7 +11,7 @@ import yaml
 
 from mfu.api.modelworkload import ModelWorkload
 from mfu.cli.main import main
-from tools import gen_picture
+from tools.generate import gen_picture
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()

@@ -33,8 +33,8 @@ from mfu.controller.metrics import (
     OperatorMetrics,
 )
 from mfu.engine.evaluate import evaluate
-from mfu.engine.packed import plain
 from mfu.engine.saved import load
+from mfu.engine.say.packed import plain
 from mfu.engine.views import PolicyView
 from mfu.observe.readings import SourceState
 
@@ -155,7 +155,7 @@ def test_every_condition_is_explained() -> None:
 
 
 def test_every_reason_of_a_decision_is_explained() -> None:
-    rules = "".join(path.read_text() for path in (ROOT / "operator/mfu/decide").glob("*.py"))
+    rules = "".join(path.read_text() for path in (ROOT / "operator/mfu/decide").rglob("*.py"))
     reasons = set(re.findall(r'Outcome\.\w+, "([A-Z]\w+)"', rules)) | set(re.findall(r'reason = "([A-Z]\w+)"', rules))
     reasons |= set(re.findall(r'else "([A-Z]\w+)"$', rules, re.MULTILINE))
     table = TENANT.split("## Decisions")[1].split("\n## ")[0]

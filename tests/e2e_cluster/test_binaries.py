@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from e2e.cluster import BinaryUnavailable, ensure_binaries
-from e2e.cluster.binaries import cache_folder
-from e2e.cluster.pins import BINARIES, CONTROL_PLANE, MODULES, fingerprint
+from e2e.testbed.cluster import BinaryUnavailable, ensure_binaries
+from e2e.testbed.cluster.binaries import cache_folder
+from e2e.testbed.cluster.pins import BINARIES, CONTROL_PLANE, MODULES, fingerprint
 
 _FAKE_GO = """#!/bin/sh
 echo "$@" >> "$GO_LOG"
@@ -80,7 +80,7 @@ def test_a_build_tells_what_it_does_and_is_done_once(machine: Path) -> None:
 
 def test_a_long_build_reports_how_far_it_is(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _executable(machine / "bin" / "go", _FAKE_GO.replace("chmod", "sleep 0.3; chmod"))
-    monkeypatch.setattr("e2e.cluster.gobuild.REPORT_EVERY_SECONDS", 0.1)
+    monkeypatch.setattr("e2e.testbed.cluster.gobuild.REPORT_EVERY_SECONDS", 0.1)
     said: list[str] = []
     ensure_binaries(["etcd"], progress=said.append)
     assert any("s of about 35 s, 1 packages compiled" in line for line in said)

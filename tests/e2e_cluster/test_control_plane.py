@@ -8,7 +8,7 @@ import urllib.request
 
 import pytest
 
-from e2e.cluster import ControlPlane, KubectlFailed, wait_until
+from e2e.testbed.cluster import ControlPlane, KubectlFailed, wait_until
 
 pytestmark = [pytest.mark.integration, pytest.mark.owns_control_plane]
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from e2e.cluster import ControlPlane, StartFailed, wait_until
-from e2e.cluster.folder import RunFolder, sweep
-from e2e.cluster.process import Child, end_group, spawn
+from e2e.testbed.cluster import ControlPlane, StartFailed, wait_until
+from e2e.testbed.cluster.folder import RunFolder, sweep
+from e2e.testbed.cluster.process import Child, end_group, spawn
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -43,7 +43,7 @@ def _children_of(parent: int) -> list[int]:
 @pytest.mark.skipif(sys.platform != "linux", reason="the parent-death signal is Linux's")
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_no_process_is_left_after_the_parent_ends(number: signal.Signals, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "e2e.cluster", "up", "--dir", str(tmp_path / "run")]
+    command = [sys.executable, "-m", "e2e.testbed.cluster", "up", "--dir", str(tmp_path / "run")]
     parent = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True)
     try:
         assert parent.stdout is not None
@@ -130,6 +130,6 @@ def test_the_folder_of_a_killed_run_is_swept_and_that_of_a_live_one_is_not(tmp_p
 
 
 def test_the_launcher_refuses_to_run_for_a_parent_that_is_gone() -> None:
-    launcher = REPOSITORY / "e2e" / "cluster" / "launch.py"
+    launcher = REPOSITORY / "e2e" / "testbed" / "cluster" / "launch.py"
     done = subprocess.run([sys.executable, launcher, str(os.getppid()), "true"], check=False)
     assert done.returncode == 137

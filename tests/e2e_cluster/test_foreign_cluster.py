@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from e2e.cluster import ControlPlane, ForeignCluster, KubectlFailed
+from e2e.testbed.cluster import ControlPlane, ForeignCluster, KubectlFailed
 
 pytestmark = [pytest.mark.integration, pytest.mark.owns_control_plane]
 
@@ -41,7 +41,7 @@ def test_a_cluster_that_does_not_answer_is_an_error(elsewhere: ControlPlane, tmp
 def test_with_mfu_kubeconfig_only_foreign_tests_run_and_on_that_cluster(
     elsewhere: ControlPlane, tmp_path: Path
 ) -> None:
-    (tmp_path / "conftest.py").write_text('pytest_plugins = ["e2e.cluster.fixtures"]\n')
+    (tmp_path / "conftest.py").write_text('pytest_plugins = ["e2e.testbed.cluster.fixtures"]\n')
     (tmp_path / "test_inner.py").write_text(
         "import os, pytest\n"
         "def test_foreign(cluster, namespace, kubectl):\n"

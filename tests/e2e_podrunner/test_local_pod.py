@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from e2e.cluster import ClusterAccess, wait_until
-from e2e.cluster.ports import free_ports
-from e2e.podrunner import LocalPod, NodeStandIn, PodFailed, UnsupportedField, find_pod, pod_of_template
+from e2e.testbed.cluster import ClusterAccess, wait_until
+from e2e.testbed.cluster.ports import free_ports
+from e2e.testbed.podrunner import LocalPod, NodeStandIn, PodFailed, UnsupportedField, find_pod, pod_of_template
 
 pytestmark = pytest.mark.integration
 

@@ -8,14 +8,14 @@ from typing import Any, cast
 
 import pytest
 
-from e2e.cluster import ClusterAccess
-from e2e.podrunner import UnsupportedField, pod_of_template
-from e2e.podrunner.downward import downward_value
-from e2e.podrunner.environment import command_line, environment, expand
-from e2e.podrunner.fields import only_container
-from e2e.podrunner.health import Health
-from e2e.podrunner.probes import Counter, Probe
-from e2e.podrunner.volumes import Mounts
+from e2e.testbed.cluster import ClusterAccess
+from e2e.testbed.podrunner import UnsupportedField, pod_of_template
+from e2e.testbed.podrunner.downward import downward_value
+from e2e.testbed.podrunner.environment import command_line, environment, expand
+from e2e.testbed.podrunner.fields import only_container
+from e2e.testbed.podrunner.health import Health
+from e2e.testbed.podrunner.probes import Counter, Probe
+from e2e.testbed.podrunner.volumes import Mounts
 
 NO_CLUSTER = cast(ClusterAccess, None)
 

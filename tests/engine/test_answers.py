@@ -11,8 +11,8 @@ import pytest
 from mfu.api.conditions import ConditionStatus, ConditionType, Reason
 from mfu.api.names import WORKLOAD_LABEL
 from mfu.engine.evaluate import evaluate
-from mfu.engine.judgement import Verdict, ready, telemetry_available
 from mfu.engine.plan import WorkloadPlan
+from mfu.engine.say.conditions import Verdict, ready, telemetry_available
 from mfu.engine.snapshot import Snapshot, WorkloadView
 from mfu.observe.assessment import Assessment, TelemetryState
 from mfu.observe.readings import WorkloadSeries

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from mfu.api.causes import Actor, Cause, Explains
 from mfu.api.fleetreport import FleetStatus
 from mfu.api.workload_status import Meter
-from mfu.engine.calibration import LESSON_SECONDS, MOST_KEYS, calibration_rows, lesson_of, restored
 from mfu.engine.evaluate import evaluate
+from mfu.engine.history.calibration import LESSON_SECONDS, MOST_KEYS, calibration_rows, lesson_of, restored
 from mfu.engine.snapshot import Snapshot
 from mfu.observe.assessment import Assessment, Finding, Observation, TelemetryState, Window
 from mfu.predict import key_of, predict

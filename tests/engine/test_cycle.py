@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from mfu.api.mfupolicy import PolicySpec
 from mfu.engine.evaluate import evaluate
 from mfu.engine.plan import Handover, Plan, WorkloadPlan
+from mfu.engine.say.hysteresis import differs
 from mfu.engine.snapshot import FleetReadings, PolicyView, Snapshot, WorkloadView
-from mfu.engine.stable import differs
 from mfu.predict.types import Corrections
 from tests.decide.cases import SERVING, TRAINING, node
 from tests.engine.scenes import NOW, STEADY, conditions, pod, series, stopped, training, workload, written
@@ -274,7 +274,7 @@ def test_a_defect_of_ours_keeps_the_numbers_and_the_history(monkeypatch: pytest.
 
     both = replace(after, workloads=(*after.workloads, workload("v")))
     with monkeypatch.context() as patch:
-        patch.setattr("mfu.engine.workload.assess", fails)
+        patch.setattr("mfu.engine.judge.assess", fails)
         failed, healthy = evaluate(both, NOW + 60.0).workloads
     assert failed.error == "ZeroDivisionError: a defect"
     assert conditions(failed)["Ready"] == ("False", "InternalError")

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from mfu.engine import workload
+from mfu.engine import judge as workload
+from mfu.engine.claims import assign
+from mfu.engine.due import turn
 from mfu.engine.evaluate import evaluate
-from mfu.engine.match import assign
-from mfu.engine.packed import plain
 from mfu.engine.plan import Handover
 from mfu.engine.saved import load
+from mfu.engine.say.packed import plain
 from mfu.engine.snapshot import Snapshot
-from mfu.engine.turn import turn
 
 SAVED = Path(__file__).parents[2] / "examples" / "snapshot.json"
 

@@ -15,9 +15,9 @@ from mfu.account.rollup import FleetFigures
 from mfu.api.workload_status import Meter
 from mfu.decide.policy import DEFAULT
 from mfu.decide.types import EffectivePolicy, NodeView
+from mfu.engine.claims import assign
 from mfu.engine.fleet import figures, ground
-from mfu.engine.ground import IDLE, UNCLAIMED, Grounds, build
-from mfu.engine.match import assign
+from mfu.engine.holdings.fleet import IDLE, UNCLAIMED, Grounds, build
 from mfu.engine.plan import Handover, WorkloadPlan
 from mfu.engine.snapshot import FleetReadings
 from mfu.engine.views import PodView, WorkloadView

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from mfu.decide.types import Load
-from mfu.engine.load import load_of
+from mfu.engine.demand import load_of
 from mfu.observe.readings import Counter, Gauge, ProgressReading, WorkloadSeries
 from mfu.predict.types import Inference, Parallelism, Phase, Precisions
 from tests.observe.builders import GPT, job, recent, table

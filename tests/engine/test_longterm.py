@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mfu.api.workload_status import Meter
-from mfu.engine.longterm import MOST_BINS, LongTerm, extended, take
+from mfu.engine.history.longterm import MOST_BINS, LongTerm, extended, take
 from mfu.observe.assessment import Assessment, Observation, TelemetryState, Window
 from tests.engine.scenes import NOW, STEADY
 

@@ -8,7 +8,7 @@ import pytest
 
 from mfu.api.causes import Actor, Cause, Explains
 from mfu.api.workload_status import Meter
-from mfu.engine.losses import explained, main_cause
+from mfu.engine.say.losses import explained, main_cause
 from mfu.observe.assessment import Assessment, Finding, Observation, TelemetryState, Window
 from mfu.predict.types import Attainable, Prediction, Scale
 from tests.decide.cases import case

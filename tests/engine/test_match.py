@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from mfu.api.metadata import LabelSelector
 from mfu.api.modelworkload import TargetRef, WorkloadSpec
 from mfu.api.names import WORKLOAD_LABEL
-from mfu.engine.match import assign
+from mfu.engine.claims import assign
 from mfu.engine.snapshot import PodView, WorkloadView
 
 BASE = WorkloadSpec.model_validate(

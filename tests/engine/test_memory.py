@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from mfu.api.workload_status import Meter, WorkloadStatus
 from mfu.engine.evaluate import evaluate
-from mfu.engine.memory import Running, WorkloadMemory, drift_row, history_rows, remember, restored
+from mfu.engine.history.remembered import Running, WorkloadMemory, drift_row, history_rows, remember, restored
+from mfu.engine.history.setting import setting_of
 from mfu.engine.plan import Handover, Plan
-from mfu.engine.setting import setting_of
 from mfu.engine.snapshot import Snapshot, WorkloadView
 from mfu.observe.assessment import Assessment, Observation, TelemetryState, Window
 from mfu.observe.drift import Drift, Identity, Kind

@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mfu.engine.packed import Packed, packed, plain
+from mfu.engine.say.packed import Packed, packed, plain
 from tests.engine.scenes import STEADY
 
 leaves = st.one_of(st.none(), st.booleans(), st.integers(-(2**53), 2**53), st.text(max_size=6))

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from mfu.engine.evaluate import evaluate
-from mfu.engine.packed import plain
-from mfu.engine.recall import YOUNG_SECONDS, unshaken
 from mfu.engine.saved import load
+from mfu.engine.say.packed import plain
+from mfu.engine.say.recall import YOUNG_SECONDS, unshaken
 from mfu.engine.snapshot import Snapshot
 from mfu.observe.readings import WorkloadSeries
 

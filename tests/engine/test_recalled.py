@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mfu.engine.memory import WorkloadMemory, history_rows, recalled
+from mfu.engine.history.remembered import WorkloadMemory, history_rows, recalled
 from mfu.observe.drift import Identity, update
 from mfu.observe.history import Advice, Entry, promises
 

@@ -11,8 +11,8 @@ import pytest
 from mfu.api.conditions import ConditionType
 from mfu.engine.evaluate import evaluate
 from mfu.engine.saved import BadSnapshot, dump, load
+from mfu.engine.say.hysteresis import differs
 from mfu.engine.snapshot import FleetReadings, Snapshot
-from mfu.engine.stable import differs
 
 SAVED = Path(__file__).parents[2] / "examples" / "snapshot.json"
 

@@ -11,7 +11,7 @@ from mfu.api.causes import Actor, Cause, Explains
 from mfu.api.fleetreport import FleetStatus
 from mfu.api.workload_status import Meter
 from mfu.engine.plan import WorkloadPlan
-from mfu.engine.report import MOST, amount, report
+from mfu.engine.say.report import MOST, amount, report
 from mfu.observe.assessment import Assessment, Finding, Observation, TelemetryState, Window
 from tests.decide.cases import case
 from tests.engine.scenes import NOW

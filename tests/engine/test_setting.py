@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from mfu.engine.setting import setting_of
+from mfu.engine.history.setting import setting_of
 from mfu.predict.types import Inference, Parallelism, Phase, Precisions, Recompute, Setup, Sharding, Training
 from tests.decide.cases import SERVING, case
 from tests.observe.builders import GPT, job

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mfu.engine.stable import differs
+from mfu.engine.say.hysteresis import differs
 
 NEWS: dict[str, tuple[Any, Any, bool]] = {
     "nothing": ({"mfu": "0.4120"}, {"mfu": "0.4120"}, False),

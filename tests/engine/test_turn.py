@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mfu.engine.due import turn, waiting
 from mfu.engine.plan import WorkloadPlan
-from mfu.engine.turn import turn, waiting
 from mfu.engine.views import Assignment, PodView, WorkloadView
 from tests.engine.scenes import STEADY, pod, workload
 

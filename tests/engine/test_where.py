@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from mfu.api.modelworkload import WorkloadSpec
 from mfu.api.workload_status import Basis
 from mfu.decide.types import NodeView
+from mfu.engine.holdings.workload import Held, UnknownProduct, candidates, device_of, held, products_of
 from mfu.engine.views import PodView
-from mfu.engine.where import Held, UnknownProduct, candidates, device_of, held, products_of
 from tests.decide.cases import TRAINING, gpu, node
 from tests.engine.scenes import STEADY, pod
 

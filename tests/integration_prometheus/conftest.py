@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mfu.telemetry.prometheus_rules import document
+from mfu.telemetry.prometheus.rules import document
 
 DATA = Path(__file__).parents[1] / "telemetry" / "data"
 REGIMES = ("legacy", "transition", "new")

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from mfu.observe.readings import GPUKey, GPURound, Metric, SourceState
-from mfu.telemetry.prometheus import PrometheusAPI
-from mfu.telemetry.store import Store
+from mfu.telemetry.prometheus.adapter import PrometheusAPI
+from mfu.telemetry.store.recent import Store
 
 pytestmark = pytest.mark.integration
 

@@ -7,9 +7,9 @@ import re
 
 import pytest
 
-from mfu.predict.constants import Constants, document, shipped
 from mfu.predict.names import Term
-from tools.performance_doc import DOC, worked, written
+from mfu.predict.training.constants import Constants, document, shipped
+from tools.generate.performance_doc import DOC, worked, written
 
 PEAK, LINK, NETWORK, BANDWIDTH = 989.4e12, 450e9, 50e9, 3.35e12
 TOKENS, LAYERS, HIDDEN, FFN, QKV, VOCABULARY = 8192.0, 32.0, 4096.0, 14336.0, 6144.0, 128256.0
@@ -34,7 +34,7 @@ def test_the_document_states_what_the_code_computes(computed: dict[str, float]) 
 
 def test_generated_parts_are_fresh() -> None:
     text = DOC.read_text(encoding="utf-8")
-    assert written(text) == text, "run: python -m tools.performance_doc"
+    assert written(text) == text, "run: python -m tools.generate.performance_doc"
 
 
 def test_every_loss_is_in_the_document() -> None:

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mfu.predict.constants import document, shipped
-from mfu.predict.engines import ENGINES, UNKNOWN, engine
+from mfu.predict.training.constants import document, shipped
+from mfu.predict.training.engines import ENGINES, UNKNOWN, engine
 from mfu.predict.training.predict import predict_training
 from mfu.predict.training.step import step
 from mfu.predict.types import Prediction
-from tools import fit_sweep
-from tools import fit_training as tool
+from tools.fit import sweep as fit_sweep
+from tools.fit import training as tool
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="published data sets are not beside the checkout")

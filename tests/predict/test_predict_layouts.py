@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from mfu.hardware.types import Precision
 from mfu.predict import attainable, predict
 from mfu.predict.attainable import limits_of, setup_at
-from mfu.predict.checks import refuse
-from mfu.predict.constants import shipped
-from mfu.predict.layouts import Limits, Space, cuts, evaluate, table
 from mfu.predict.plan import Choice, Nothing, Objective, Option, best_on, explained, options, priced, ranked, today
 from mfu.predict.training.case import case_of
+from mfu.predict.training.checks import refuse
+from mfu.predict.training.constants import shipped
+from mfu.predict.training.layouts import Limits, Space, cuts, evaluate, table
 from mfu.predict.types import (
     Attainable,
     Parallelism,

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from mfu.hardware.types import Precision
 from mfu.predict import executed_flops_ratio, key_of, model_flops_per_token, predict
-from mfu.predict.checks import refuse
 from mfu.predict.names import Bound, MemoryTerm, Term
+from mfu.predict.training.checks import refuse
 from mfu.predict.types import (
     Correction,
     Corrections,

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mfu.predict.inference.constants import UNSTATED, document, engine_key, load
-from tools.fit_inference import errors, fit, read, space_of
+from tools.fit.inference import errors, fit, read, space_of
 
 HEADER = (
     "id,source,model,params_b,active_params_b,layers,hidden,heads,kv_heads,head_dim,ffn,vocab,gpu,tp,pp,ep,"

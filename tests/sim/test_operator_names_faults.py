@@ -27,11 +27,11 @@ from mfu.sim.recordings import load as load_recordings
 from mfu.sim.server import Endpoint
 from mfu.sim.telemetry_faults import TRANSPORT, ActiveFault, TelemetryFault
 from mfu.sim.truth import Fault, Mode, Truth
-from mfu.telemetry.dcgm import DCGMFleet
-from mfu.telemetry.engines import read_engine
+from mfu.telemetry.dcgm.adapter import DCGMFleet
 from mfu.telemetry.errors import NotExposition
-from mfu.telemetry.progress import Declared, Pod, declared
-from mfu.telemetry.store import Store
+from mfu.telemetry.pods.engines import read_engine
+from mfu.telemetry.pods.progress import Declared, Pod, declared
+from mfu.telemetry.store.recent import Store
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SECONDS = 20

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from e2e.cluster.process import Child
-from e2e.cluster.waiting import wait_until
+from e2e.testbed.cluster.process import Child
+from e2e.testbed.cluster.waiting import wait_until
 from mfu.sim.truth import PREFIX
 
 pytestmark = pytest.mark.integration

@@ -10,17 +10,20 @@ from pathlib import Path
 import numpy as np
 
 from mfu.observe.readings import GPURound, ProgressReading
-from mfu.telemetry import agent, dcgm, recorded, trainjob
-from mfu.telemetry.dcgm_fields import COLUMNS
-from mfu.telemetry.engines import read_engine
+from mfu.telemetry import recorded
+from mfu.telemetry.agent import adapter as agent
+from mfu.telemetry.dcgm import adapter as dcgm
+from mfu.telemetry.dcgm.fields import COLUMNS
 from mfu.telemetry.errors import TelemetryError
-from mfu.telemetry.progress import Declared, Pod, declared
-from mfu.telemetry.prometheus import exposition_by_instance
-from mfu.telemetry.prometheus_json import labels_of, vector
-from mfu.telemetry.recorded_rules import COLUMNS as RECORDED
-from mfu.telemetry.recorded_rules import RecordedRules
-from mfu.telemetry.table import TableText
-from mfu.telemetry.training_logs import Framework, parse
+from mfu.telemetry.pods import trainjob
+from mfu.telemetry.pods.engines import read_engine
+from mfu.telemetry.pods.progress import Declared, Pod, declared
+from mfu.telemetry.pods.training_logs import Framework, parse
+from mfu.telemetry.prometheus.adapter import exposition_by_instance
+from mfu.telemetry.prometheus.answers import labels_of, vector
+from mfu.telemetry.prometheus.recorded_rules import COLUMNS as RECORDED
+from mfu.telemetry.prometheus.recorded_rules import RecordedRules
+from mfu.telemetry.rounds.table import TableText
 from tests.telemetry.oracle import cells
 
 DATA = Path(__file__).parent / "data"

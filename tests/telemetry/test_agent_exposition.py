@@ -8,8 +8,8 @@ import re
 import pytest
 
 from mfu.observe.readings import GPUKey, Metric, SourceState
-from mfu.telemetry.agent import AgentFleet, read_once
-from mfu.telemetry.agent_names import COUNTERS, GAUGES, LABELS, OBSERVED_AT, SERIES
+from mfu.telemetry.agent.adapter import AgentFleet, read_once
+from mfu.telemetry.agent.names import COUNTERS, GAUGES, LABELS, OBSERVED_AT, SERIES
 
 UNITS = ("ratio", "hertz", "watts", "bytes", "bytes_per_second", "celsius", "joules_total", "mask", "xid", "generation",
          "width", "errors_total", "seconds")  # fmt: skip

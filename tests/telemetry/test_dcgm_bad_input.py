@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from mfu.observe.readings import Metric, SourceState
-from mfu.telemetry.blanks import is_blank
-from mfu.telemetry.dcgm import DCGMFleet, read_once
+from mfu.telemetry.dcgm.adapter import DCGMFleet, read_once
+from mfu.telemetry.rounds.blanks import is_blank
 from tests.telemetry.expose import UUID, line, page
 
 POD = {"namespace": "team-a", "pod": "llama-0", "container": "trainer"}

@@ -7,8 +7,8 @@ import math
 import pytest
 
 from mfu.observe.readings import GPUIdentity, GPUKey, Metric
-from mfu.telemetry.dcgm import DCGMFleet, read_once
-from mfu.telemetry.dcgm_labels import identity, owner
+from mfu.telemetry.dcgm.adapter import DCGMFleet, read_once
+from mfu.telemetry.dcgm.labels import identity, owner
 from tests.telemetry.expose import UUID, page
 
 POD = {"namespace": "team-a", "pod": "llama-0", "container": "trainer"}

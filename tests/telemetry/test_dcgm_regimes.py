@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mfu.observe.readings import GPUKey, GPURound, Metric, SourceState
-from mfu.telemetry.dcgm import read_once
+from mfu.telemetry.dcgm.adapter import read_once
 
 DATA = Path(__file__).parent / "data"
 UUID = "GPU-5b1c2a3d-0000-4000-8000-00000000000"

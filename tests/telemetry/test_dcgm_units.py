@@ -7,7 +7,7 @@ import math
 import pytest
 
 from mfu.observe.readings import Metric
-from mfu.telemetry.dcgm import read_once
+from mfu.telemetry.dcgm.adapter import read_once
 from tests.telemetry.expose import line, page
 
 LEGACY = {"Hostname": "n", "DCGM_FI_DRIVER_VERSION": "580"}
@@ -53,7 +53,7 @@ def test_a_sibling_gpu_above_one_percent_settles_the_unit_of_the_target() -> Non
 
 
 def test_two_targets_settle_their_units_apart() -> None:
-    from mfu.telemetry.dcgm import DCGMFleet
+    from mfu.telemetry.dcgm.adapter import DCGMFleet
 
     bodies = {
         "old": page({"DEV_GPU_UTIL_RATIO": 1}, **TRANSITION),

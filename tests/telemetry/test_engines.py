@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from mfu.observe.readings import Counter, Gauge
-from mfu.telemetry.engines import read_engine
 from mfu.telemetry.errors import NotExposition
-from mfu.telemetry.progress import Pod
+from mfu.telemetry.pods.engines import read_engine
+from mfu.telemetry.pods.progress import Pod
 
 POD = Pod("team-b", "svc-0")
 

@@ -11,10 +11,10 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from mfu.observe.readings import Counter, ProgressReading, SourceState
-from mfu.telemetry.engines import read_engine
 from mfu.telemetry.errors import Redirected, TelemetryError, TooLarge, Unreachable
 from mfu.telemetry.http import Backoff, Limits, fetch, gather_bounded, session
-from mfu.telemetry.progress import Declared, Pod, declared
+from mfu.telemetry.pods.engines import read_engine
+from mfu.telemetry.pods.progress import Declared, Pod, declared
 from mfu.telemetry.sources import DirectScrape, Endpoint, ProgressScrape, Target
 from tests.telemetry.expose import page
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from importlib import resources
 
-from mfu.telemetry.dcgm_fields import COLUMNS, NAMES, Raw
+from mfu.telemetry.dcgm.fields import COLUMNS, NAMES, Raw
 
 TYPES = {"gauge", "counter", "histogram", "summary", "label"}
 NOT_IN_DCGM_3 = {"DCGM_FI_DEV_CLOCKS_EVENT_REASONS"}

@@ -13,7 +13,7 @@ import pytest
 from mfu import report
 from mfu.observe.readings import Counter, Gauge
 from mfu.telemetry.errors import NotExposition
-from mfu.telemetry.progress import Declared, Pod, declared
+from mfu.telemetry.pods.progress import Declared, Pod, declared
 
 POD = Pod("team-a", "llama-0")
 

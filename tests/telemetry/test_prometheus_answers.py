@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from mfu.observe.readings import Metric, SourceState
 from mfu.telemetry.errors import NotExposition, TelemetryError, Unreachable
-from mfu.telemetry.prometheus import exposition_by_instance
-from mfu.telemetry.prometheus_json import labels_of, matrix, vector
-from mfu.telemetry.prometheus_rules import RULES, document
-from mfu.telemetry.recorded_rules import COLUMNS, RecordedRules
+from mfu.telemetry.prometheus.adapter import exposition_by_instance
+from mfu.telemetry.prometheus.answers import labels_of, matrix, vector
+from mfu.telemetry.prometheus.recorded_rules import COLUMNS, RecordedRules
+from mfu.telemetry.prometheus.rules import RULES, document
 
 LABELS = st.dictionaries(st.text(max_size=8), st.text(max_size=12), max_size=4)
 VALUES = st.floats(allow_nan=False).map(repr) | st.sampled_from(["NaN", "+Inf", "-Inf"])
@@ -92,7 +92,7 @@ def test_series_of_an_older_scrape_are_left_out() -> None:
 
 def test_the_committed_rules_are_current() -> None:
     committed = resources.files("mfu.telemetry").joinpath("data/recording-rules.yaml").read_text()
-    assert committed == document(), "run python -m mfu.telemetry.prometheus_rules > …/recording-rules.yaml"
+    assert committed == document(), "run python -m mfu.telemetry.prometheus.rules > …/recording-rules.yaml"
 
 
 def test_every_recorded_series_has_a_column_of_its_own() -> None:

@@ -11,7 +11,7 @@ import pytest
 from mfu.observe.readings import Metric, SourceState
 from mfu.telemetry.errors import TelemetryError
 from mfu.telemetry.recorded import Recorded, load, parse
-from mfu.telemetry.store import Store
+from mfu.telemetry.store.recent import Store
 
 SHARED = Path(__file__).parents[3] / "shared" / "data" / "h200" / "traces.jsonl"
 ROW = {

@@ -7,7 +7,7 @@ import math
 import pytest
 
 from mfu.observe.readings import Metric, SourceState
-from mfu.telemetry.dcgm import DCGMFleet
+from mfu.telemetry.dcgm.adapter import DCGMFleet
 from tests.telemetry.expose import page
 
 

@@ -12,7 +12,7 @@ from mfu.sim.fleet import Fleet
 from mfu.sim.inventory import parse_nodes
 from mfu.sim.pods import Workload
 from mfu.sim.truth import Truth
-from mfu.telemetry.dcgm import DCGMFleet
+from mfu.telemetry.dcgm.adapter import DCGMFleet
 
 NODE = "h100-sxm5-00"
 

@@ -15,7 +15,7 @@ from mfu.observe.readings import (
     ProgressReading,
     SourceState,
 )
-from mfu.telemetry.store import Store
+from mfu.telemetry.store.recent import Store
 
 POD = ("team-a", "llama-0")
 

@@ -6,9 +6,9 @@ import pytest
 
 from mfu.observe.readings import Counter, Gauge
 from mfu.telemetry.errors import TelemetryError
-from mfu.telemetry.progress import Pod
-from mfu.telemetry.training_logs import Framework, LogReader, parse
-from mfu.telemetry.trainjob import read
+from mfu.telemetry.pods.progress import Pod
+from mfu.telemetry.pods.training_logs import Framework, LogReader, parse
+from mfu.telemetry.pods.trainjob import read
 
 STEPS, SAMPLES, TOKENS = Counter.STEPS, Counter.TRAINED_SAMPLES, Counter.TRAINED_TOKENS
 POD = Pod("team-a", "llama-0")

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from mfu.hardware.types import Precision
-from mfu.workload.memory import kv_bytes, kv_bytes_per_token, weight_bytes, weight_bytes_read
 from mfu.workload.parameters import count
 from mfu.workload.presets import preset
+from mfu.workload.stored_bytes import kv_bytes, kv_bytes_per_token, weight_bytes, weight_bytes_read
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What the agent serves at /metrics: names, labels and units of `mfu.telemetry.agent_names`, and a few of its own."""
+"""What the agent serves at /metrics: names, labels and units of `mfu.telemetry.agent.names`, and a few of its own."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Final
 from mfu.agent.attribution import Pod
 from mfu.agent.inventory import GPU, Instance
 from mfu.observe.metric import Metric
-from mfu.telemetry.agent_names import COUNTERS, GAUGES, INDEX, INTERVAL, LABELS, OBSERVED_AT, PROFILING, SHARED
+from mfu.telemetry.agent.names import COUNTERS, GAUGES, INDEX, INTERVAL, LABELS, OBSERVED_AT, PROFILING, SHARED
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 HEALTH: Final = "mfu_gpu_healthy"

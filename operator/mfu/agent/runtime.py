@@ -18,7 +18,7 @@ from mfu.agent.attribution import Attribution
 from mfu.agent.gpunode import status
 from mfu.agent.node import Node
 from mfu.agent.publish import Publisher
-from mfu.telemetry.agent_names import INTERVAL, PROFILING
+from mfu.telemetry.agent.names import INTERVAL, PROFILING
 
 log = logging.getLogger(__name__)
 

@@ -16,8 +16,8 @@ from mfu.cli.declaration import Declaration, place, prices, products_of, read
 from mfu.cli.errors import UsageError
 from mfu.cli.output import add_output, console, positive, print_json, print_table
 from mfu.hardware.types import Precision
-from mfu.predict.inference_plan import best_serving, serving_today
 from mfu.predict.plan import Choice, Nothing, Objective, Option, best_on, explained, options, ranked, today
+from mfu.predict.serving_plan import best_serving, serving_today
 from mfu.predict.types import Inference, Refusal, Training, Tunable
 from mfu.predict.validate.rows import precision_of
 from mfu.units import gibibytes, money, percent

@@ -12,9 +12,9 @@ from mfu.cli.files import read_text
 from mfu.cli.output import add_output, print_json, print_table
 from mfu.cli.workloads import COLUMNS, row
 from mfu.engine.evaluate import evaluate
-from mfu.engine.packed import plain
 from mfu.engine.plan import Plan, WorkloadPlan
 from mfu.engine.saved import BadSnapshot, load
+from mfu.engine.say.packed import plain
 
 
 def add_parser(subparsers: Any) -> None:

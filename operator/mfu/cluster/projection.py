@@ -14,8 +14,8 @@ from mfu.api.modelworkload import ModelWorkload
 from mfu.api.names import GROUP, PAUSED_ANNOTATION, WORKLOAD_LABEL
 from mfu.cluster.client import JSON
 from mfu.decide.types import NodeView
-from mfu.engine.notes import ANNOTATIONS
-from mfu.engine.packed import Packed
+from mfu.engine.say.notes import ANNOTATIONS
+from mfu.engine.say.packed import Packed
 from mfu.engine.snapshot import PodView, PolicyView, WorkloadView
 from mfu.hardware.catalog import load
 from mfu.hardware.types import Device

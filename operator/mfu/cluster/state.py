@@ -12,10 +12,10 @@ from mfu.cluster import projection, resources
 from mfu.cluster.client import JSON, KubeClient
 from mfu.cluster.informer import Informer, key_of
 from mfu.decide.types import NodeView
-from mfu.engine.match import assign
+from mfu.engine.claims import assign
+from mfu.engine.due import turn, waiting
 from mfu.engine.plan import Handover
 from mfu.engine.snapshot import Assignment, FleetReadings, PodView, PolicyView, Snapshot, WorkloadView
-from mfu.engine.turn import turn, waiting
 from mfu.observe.readings import WorkloadSeries
 from mfu.predict.types import Corrections
 

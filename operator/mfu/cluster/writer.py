@@ -16,9 +16,9 @@ from mfu.api.names import ANNOTATION_FIELD_MANAGER, FIELD_MANAGER
 from mfu.cluster.client import JSON, ApiError, KubeClient, Unreachable
 from mfu.cluster.pacing import Attempts, Pace
 from mfu.cluster.resources import EVENTS, FLEETREPORTS, MFUPOLICIES, MODELWORKLOADS, Resource
-from mfu.engine.packed import plain
 from mfu.engine.plan import Event, Plan, WorkloadPlan
-from mfu.engine.stable import differs
+from mfu.engine.say.hysteresis import differs
+from mfu.engine.say.packed import plain
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from typing import TypeVar
 from mfu.controller.metrics import OperatorMetrics
 from mfu.observe.readings import GPURound, ProgressReading, SourceState
 from mfu.telemetry.sources import ProgressScrape, Source
-from mfu.telemetry.store import Store
+from mfu.telemetry.store.recent import Store
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")

@@ -14,8 +14,8 @@ from mfu.cluster.state import ClusterState, Past
 from mfu.cluster.writer import Writer
 from mfu.controller.config import Cycle
 from mfu.controller.metrics import OperatorMetrics
-from mfu.engine.calibration import restored
 from mfu.engine.evaluate import evaluate
+from mfu.engine.history.calibration import restored
 from mfu.engine.plan import Handover, Plan
 from mfu.engine.snapshot import Snapshot
 from mfu.predict.types import Corrections

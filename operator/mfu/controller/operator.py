@@ -27,11 +27,11 @@ from mfu.controller.loop import Loop, Trigger
 from mfu.controller.metrics import OperatorMetrics
 from mfu.controller.server import serve
 from mfu.controller.targets import exporter_targets, progress_endpoints
-from mfu.telemetry.agent import AgentFleet
-from mfu.telemetry.dcgm import DCGMFleet
-from mfu.telemetry.prometheus import PrometheusAPI
+from mfu.telemetry.agent.adapter import AgentFleet
+from mfu.telemetry.dcgm.adapter import DCGMFleet
+from mfu.telemetry.prometheus.adapter import PrometheusAPI
 from mfu.telemetry.sources import DirectScrape, ProgressScrape
-from mfu.telemetry.store import Store
+from mfu.telemetry.store.recent import Store
 
 log = logging.getLogger(__name__)
 

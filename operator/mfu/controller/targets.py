@@ -10,9 +10,9 @@ from mfu.cluster.state import ClusterState
 from mfu.controller import config
 from mfu.engine.snapshot import PodView
 from mfu.observe.readings import Counter, ProgressReading
-from mfu.telemetry.engines import read_engine
 from mfu.telemetry.errors import NotExposition
-from mfu.telemetry.progress import Declared, Pod, declared
+from mfu.telemetry.pods.engines import read_engine
+from mfu.telemetry.pods.progress import Declared, Pod, declared
 from mfu.telemetry.sources import Endpoint, Target
 
 

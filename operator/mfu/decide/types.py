@@ -15,7 +15,7 @@ from mfu.observe.assessment import Assessment
 from mfu.predict.types import Attainable, Placement, Prediction, Setup
 
 if TYPE_CHECKING:
-    from mfu.decide.rooms import Rooms
+    from mfu.decide.fleet.capacity import Rooms
 
 MIG_PREFIX: Final = "nvidia.com/mig-"
 

@@ -7,20 +7,20 @@ from dataclasses import replace
 from typing import Any, Final
 
 from mfu.api.names import DECISION_ANNOTATION_PREFIX
-from mfu.decide.rooms import rooms_of
+from mfu.decide.fleet.capacity import rooms_of
 from mfu.engine import fleet
-from mfu.engine.calibration import calibration_rows
-from mfu.engine.ground import Grounds
-from mfu.engine.match import assign
-from mfu.engine.packed import Packed, packed, plain
+from mfu.engine.claims import assign
+from mfu.engine.history.calibration import calibration_rows
+from mfu.engine.holdings.fleet import Grounds
+from mfu.engine.holdings.workload import products_of
+from mfu.engine.judge import Surroundings, broken, plan_workload, unsaid
 from mfu.engine.plan import Plan, WorkloadPlan
 from mfu.engine.policies import InForce, in_force
-from mfu.engine.recall import YOUNG_SECONDS, unshaken
-from mfu.engine.report import report
+from mfu.engine.say.hysteresis import differs
+from mfu.engine.say.packed import Packed, packed, plain
+from mfu.engine.say.recall import YOUNG_SECONDS, unshaken
+from mfu.engine.say.report import report
 from mfu.engine.snapshot import Assignment, Snapshot, WorkloadView
-from mfu.engine.stable import differs
-from mfu.engine.where import products_of
-from mfu.engine.workload import Surroundings, broken, plan_workload, unsaid
 from mfu.predict.learn import learn
 
 _NOTHING: Final[Mapping[str, Any]] = {}

@@ -10,10 +10,10 @@ import numpy as np
 from mfu.account.rollup import FleetFigures, Floats, Indices, Knowledge, roll_up_table
 from mfu.api.workload_status import Meter
 from mfu.decide.types import NodeView
-from mfu.engine.ground import IDLE, UNCLAIMED, WHOLE, Ground, Grounds, build
+from mfu.engine.holdings.fleet import IDLE, UNCLAIMED, WHOLE, Ground, Grounds, build
+from mfu.engine.holdings.workload import device_of
 from mfu.engine.plan import Handover, WorkloadPlan
 from mfu.engine.snapshot import FleetReadings
-from mfu.engine.where import device_of
 from mfu.hardware.types import Device
 from mfu.observe.counters import fleet_counters_mfu, peak_table
 

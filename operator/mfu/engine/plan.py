@@ -10,8 +10,8 @@ from mfu.account.rollup import FleetFigures
 from mfu.api.causes import Cause
 from mfu.api.mfupolicy import PolicySpec
 from mfu.decide.types import Decision, EffectivePolicy
-from mfu.engine.ground import Ground
-from mfu.engine.memory import WorkloadMemory
+from mfu.engine.history.remembered import WorkloadMemory
+from mfu.engine.holdings.fleet import Ground
 from mfu.engine.views import PodView, WorkloadView
 from mfu.observe.assessment import Assessment, Finding
 from mfu.predict.learn import Lesson

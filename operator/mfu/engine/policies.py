@@ -11,9 +11,9 @@ from mfu.api.conditions import Condition, ConditionStatus, ConditionType, Reason
 from mfu.api.mfupolicy import PolicySpec
 from mfu.decide.policy import DEFAULT, Named, effective, governing, problem
 from mfu.decide.types import EffectivePolicy
-from mfu.engine import status
 from mfu.engine.plan import PolicyPlan
-from mfu.engine.text import moment, pruned
+from mfu.engine.say import status
+from mfu.engine.say.text import moment, pruned
 from mfu.engine.views import PolicyView
 
 

@@ -9,10 +9,10 @@ import numpy as np
 
 from mfu.hardware import catalog
 from mfu.hardware.types import Precision
-from mfu.predict.arrays import Layout
-from mfu.predict.constants import shipped
-from mfu.predict.layouts import MODES, SHARDINGS, Limits, Ranked, Space, evaluate, table
+from mfu.predict.training.arrays import Layout
 from mfu.predict.training.case import case_of, state_bytes
+from mfu.predict.training.constants import shipped
+from mfu.predict.training.layouts import MODES, SHARDINGS, Limits, Ranked, Space, evaluate, table
 from mfu.predict.training.predict import predict_training, what_matters
 from mfu.predict.types import (
     Attainable,

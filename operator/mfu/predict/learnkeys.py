@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mfu.predict.engines import engine
+from mfu.predict.training.engines import engine
 from mfu.predict.types import Correction, Corrections, Placement, Setup, Training
 
 NEUTRAL = Correction()

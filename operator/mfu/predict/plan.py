@@ -15,9 +15,9 @@ import numpy as np
 from mfu.hardware import catalog
 from mfu.hardware.types import Precision
 from mfu.predict.attainable import cut_text, limits_of, setup_at
-from mfu.predict.constants import shipped
-from mfu.predict.layouts import Space, evaluate, table, top
 from mfu.predict.training.case import case_of
+from mfu.predict.training.constants import shipped
+from mfu.predict.training.layouts import Space, evaluate, table, top
 from mfu.predict.training.predict import predict_training
 from mfu.predict.types import Corrections, Placement, Prediction, Refusal, Setup, Sharding, Training
 

@@ -16,8 +16,8 @@ from typing import Any, Final
 import numpy as np
 
 from mfu.observe.readings import METRICS, Floats, GPUIdentity, GPUKey, GPURound, Metric, SourceState, WorkloadSeries
-from mfu.telemetry.blanks import blank_to_nan, impossible_to_nan
 from mfu.telemetry.errors import TelemetryError
+from mfu.telemetry.rounds.blanks import blank_to_nan, impossible_to_nan
 from mfu.units import MIB
 
 _PERCENT: Final = 0.01

@@ -9,10 +9,10 @@ from typing import Protocol
 import aiohttp
 
 from mfu.observe.readings import GPURound, ProgressReading, SourceState
-from mfu.telemetry.dcgm import DCGMFleet
+from mfu.telemetry.dcgm.adapter import DCGMFleet
 from mfu.telemetry.errors import TelemetryError
 from mfu.telemetry.http import Backoff, Limits, gather_bounded, session
-from mfu.telemetry.progress import Pod
+from mfu.telemetry.pods.progress import Pod
 
 
 class Source(Protocol):

@@ -16,7 +16,7 @@ from mfu.observe.diagnosis.waiting import short_of_requests
 from mfu.observe.progress import gauge
 from mfu.observe.readings import Gauge, Metric
 from mfu.predict.types import Inference
-from mfu.workload.memory import kv_bytes, weight_bytes
+from mfu.workload.stored_bytes import kv_bytes, weight_bytes
 
 HEALTHY_DRAM = 0.50
 """Memory activity from which decode is at its limit in practice (about 0.8 of the peak is the most that DRAM gives)."""

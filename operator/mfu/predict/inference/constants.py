@@ -1,4 +1,4 @@
-"""The shipped constants of the serving model, fitted once by tools/fit_inference.py and kept in data/constants.json."""
+"""The shipped constants of the serving model, fitted once by tools/fit/inference.py and kept in data/constants.json."""
 
 from __future__ import annotations
 

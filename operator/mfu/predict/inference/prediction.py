@@ -7,10 +7,10 @@ from functools import lru_cache
 
 from mfu.hardware.catalog import device_peak
 from mfu.predict.inference.build import case_of
+from mfu.predict.inference.cache_memory import memory_of
 from mfu.predict.inference.case import Case, Speculation
 from mfu.predict.inference.constants import Constants, load
 from mfu.predict.inference.flops import model_flops_per_token
-from mfu.predict.inference.memory import memory_of
 from mfu.predict.inference.serving import Served, continuous, decode, prefill, prompts_of, running
 from mfu.predict.inference.waterfall import bound_of, losses
 from mfu.predict.learnkeys import correction_of

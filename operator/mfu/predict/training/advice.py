@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from mfu.predict.arrays import Case, stack
-from mfu.predict.constants import Constants
-from mfu.predict.memory import training_memory
+from mfu.predict.training.arrays import Case, stack
+from mfu.predict.training.constants import Constants
+from mfu.predict.training.peak_memory import training_memory
 
 _STEPS = 7
 

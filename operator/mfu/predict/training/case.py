@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from mfu.hardware.types import BYTES_PER_VALUE
-from mfu.predict.arrays import Case, Layout
-from mfu.predict.constants import Constants
-from mfu.predict.engines import engine, stack_of
-from mfu.predict.machine import machine_of
+from mfu.predict.training.arrays import Case, Layout
+from mfu.predict.training.constants import Constants
+from mfu.predict.training.engines import engine, stack_of
+from mfu.predict.training.machine import machine_of
 from mfu.predict.training.model import model_of
 from mfu.predict.types import Optimizer, Placement, Recompute, Sharding, Training
 

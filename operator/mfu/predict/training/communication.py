@@ -6,15 +6,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mfu.predict.arrays import Array, Case
-from mfu.predict.collectives import (
+from mfu.predict.training.arrays import Array, Case
+from mfu.predict.training.collectives import (
     dispatch_seconds,
     group,
     half_ring_seconds,
     send_seconds,
 )
-from mfu.predict.constants import Constants
 from mfu.predict.training.compute import Compute, tokens
+from mfu.predict.training.constants import Constants
 from mfu.predict.training.optimizer import local_parameters, shard_sizes
 
 

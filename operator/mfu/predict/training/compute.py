@@ -16,8 +16,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mfu.predict.arrays import Array, Case, Machine
-from mfu.predict.constants import Constants
+from mfu.predict.training.arrays import Array, Case, Machine
+from mfu.predict.training.constants import Constants
 
 TILE = 128.0 * 128.0
 """Values of the output tile that one SM works on (cuBLAS default shapes; larger tiles only help larger products)."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mfu.predict.engines import engine
+from mfu.predict.training.engines import engine
 from mfu.predict.types import Recompute, Training
 from mfu.workload.flops import forward_flops_per_token, training_flops_per_token
 

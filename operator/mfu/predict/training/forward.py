@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from mfu.predict.checks import refuse
-from mfu.predict.constants import shipped
 from mfu.predict.training.case import case_of
+from mfu.predict.training.checks import refuse
 from mfu.predict.training.compute import compute
+from mfu.predict.training.constants import shipped
 from mfu.predict.training.step import HOST_NOTE, host_seconds
 from mfu.predict.types import Placement, Refusal, Training
 

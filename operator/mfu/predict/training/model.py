@@ -6,7 +6,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from mfu.predict.arrays import Model
+from mfu.predict.training.arrays import Model
 from mfu.predict.types import Method
 from mfu.workload.architecture import Architecture
 from mfu.workload.flops import (

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from mfu.predict.arrays import Array, Case
-from mfu.predict.constants import Constants
+from mfu.predict.training.arrays import Array, Case
+from mfu.predict.training.constants import Constants
 
 
 def local_parameters(case: Case) -> tuple[Array, Array]:

@@ -8,14 +8,14 @@ from types import MappingProxyType
 
 import numpy as np
 
-from mfu.predict.arrays import Case
-from mfu.predict.checks import refuse
-from mfu.predict.constants import Constants, shipped
 from mfu.predict.learnkeys import correction_of
-from mfu.predict.memory import training_memory
 from mfu.predict.names import COMMUNICATION_TERMS, Bound, Term
 from mfu.predict.training.advice import memory_advice
+from mfu.predict.training.arrays import Case
 from mfu.predict.training.case import case_of
+from mfu.predict.training.checks import refuse
+from mfu.predict.training.constants import Constants, shipped
+from mfu.predict.training.peak_memory import training_memory
 from mfu.predict.training.step import HOST_NOTE, Step, recomputed_share, step
 from mfu.predict.types import (
     Correction,

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from mfu.predict.arrays import Array, Case
-from mfu.predict.constants import Constants
+from mfu.predict.training.arrays import Array, Case
 from mfu.predict.training.communication import flat_stalled_share
+from mfu.predict.training.constants import Constants
 from mfu.predict.training.step import Step, micro_batches
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mfu.predict.arrays import Array, Case
+from mfu.predict.training.arrays import Array, Case
 
 
 @dataclass(frozen=True, slots=True)

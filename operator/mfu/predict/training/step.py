@@ -12,11 +12,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mfu.predict.arrays import Array, Case
-from mfu.predict.constants import Constants
 from mfu.predict.names import Term
+from mfu.predict.training.arrays import Array, Case
 from mfu.predict.training.communication import Exposed, data_seconds, layer_communication, pipeline_seconds
 from mfu.predict.training.compute import Compute, compute
+from mfu.predict.training.constants import Constants
 from mfu.predict.training.optimizer import optimizer_seconds
 from mfu.predict.training.stages import stage_layers
 

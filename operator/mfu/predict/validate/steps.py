@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mfu.hardware.types import Precision
-from mfu.predict.engines import engine
+from mfu.predict.training.engines import engine
 from mfu.predict.training.predict import predict_training
 from mfu.predict.types import Parallelism, Placement, Precisions, Refusal, Training
 from mfu.predict.validate.common import Missing, Report, Row, Scored, needed, report, size_of, whole

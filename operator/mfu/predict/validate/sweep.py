@@ -13,8 +13,8 @@ import numpy as np
 
 from mfu.hardware.aliases import dataset_gpu
 from mfu.hardware.types import Device, Precision, Unmatched
-from mfu.predict.constants import shipped
 from mfu.predict.training.case import case_of
+from mfu.predict.training.constants import shipped
 from mfu.predict.training.predict import predict_training
 from mfu.predict.training.risk import ranking_seconds
 from mfu.predict.training.step import step

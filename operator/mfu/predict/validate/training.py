@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from mfu.predict.engines import engine
+from mfu.predict.training.engines import engine
 from mfu.predict.training.predict import predict_training
 from mfu.predict.types import Method, Parallelism, Placement, Precisions, Refusal, Training
 from mfu.predict.validate.common import Missing, Report, Row, Scored, needed, number, report, size_of, whole

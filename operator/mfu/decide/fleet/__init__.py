@@ -1,0 +1,1 @@
+"""What needs all workloads at once, over one ledger of free GPUs."""

@@ -1,0 +1,1 @@
+"""What one workload alone can answer: admission, replicas, MIG fit."""

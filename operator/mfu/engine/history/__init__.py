@@ -1,0 +1,1 @@
+"""What outlives a cycle: long windows, drift, efficiency per setting, and what was learned."""

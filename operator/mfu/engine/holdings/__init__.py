@@ -1,0 +1,1 @@
+"""Who holds which GPUs where: one workload's, and the fleet's."""

@@ -1,0 +1,120 @@
+"""Who holds which GPUs where, as columns for the roll-ups; built anew only when pods, nodes or prices change."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from mfu.account.cost import price_per_hour
+from mfu.account.rollup import Indices, Knowledge, Row, Table, table_of
+from mfu.decide.types import MIG_PREFIX, EffectivePolicy, NodeView
+from mfu.engine.holdings.workload import device_of
+from mfu.engine.views import Assignment, PodView
+
+WHOLE = "nvidia.com/gpu"
+IDLE, UNCLAIMED = -1, -2
+
+
+@dataclass(frozen=True, slots=True)
+class Grounds:
+    """What a ground is made from."""
+
+    claims: Assignment
+    nodes: tuple[NodeView, ...]
+    policies: Mapping[str, EffectivePolicy]
+    default: EffectivePolicy
+
+    def same(self, other: Grounds) -> bool:
+        return (
+            self.claims is other.claims
+            and self.nodes is other.nodes
+            and self.default == other.default
+            and self.policies == other.policies
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """`owner` of each row is an index into `workloads`, IDLE, or UNCLAIMED; then `pods` names the pod."""
+
+    made_from: Grounds
+    table: Table
+    owner: Indices
+    workloads: tuple[str, ...]
+    pods: tuple[str | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """GPUs of one resource on one node that belong together."""
+
+    owner: int
+    pod: str | None
+    namespace: str | None
+    node: str
+    resource: str
+
+
+def build(made_from: Grounds) -> Ground:
+    """Every allocatable device exactly once: held by a workload, by a pod without one, or by nobody."""
+    nodes = {node.name: node for node in made_from.nodes}
+    workloads = tuple(made_from.claims.pods)
+    amounts: dict[_Held, int] = defaultdict(int)
+    for held, amount in _held(made_from.claims, workloads, nodes):
+        amounts[held] += amount
+    amounts.update(_idle(made_from.nodes, amounts))
+    rows = [_row(each, amount, nodes, made_from) for each, amount in amounts.items()]
+    owner = np.array([each.owner for each in amounts], dtype=np.int64)
+    return Ground(made_from, table_of(rows), owner, workloads, tuple(each.pod for each in amounts))
+
+
+def _held(claims: Assignment, workloads: tuple[str, ...], nodes: Mapping[str, NodeView]) -> Iterator[tuple[_Held, int]]:
+    for owner, key in enumerate(workloads):
+        for pod in claims.pods[key]:
+            yield from _of(pod, owner, None, nodes)
+    for pod in claims.unclaimed:
+        yield from _of(pod, UNCLAIMED, pod.key, nodes)
+
+
+def _of(pod: PodView, owner: int, name: str | None, nodes: Mapping[str, NodeView]) -> Iterator[tuple[_Held, int]]:
+    if pod.node is None or pod.node not in nodes or not pod.active:
+        return
+    for resource, amount in pod.gpus.items():
+        yield _Held(owner, name, pod.namespace, pod.node, resource), amount
+
+
+def _idle(nodes: tuple[NodeView, ...], amounts: Mapping[_Held, int]) -> Iterator[tuple[_Held, int]]:
+    taken: dict[tuple[str, str], int] = defaultdict(int)
+    for each, amount in amounts.items():
+        taken[(each.node, _allocatable(each.resource))] += amount
+    for node in nodes:
+        resources = {WHOLE: node.gpus, **{f"{MIG_PREFIX}{profile}": count for profile, count in node.mig.items()}}
+        for resource, count in resources.items():
+            free = count - taken.get((node.name, resource), 0)
+            if free > 0:
+                yield _Held(IDLE, None, None, node.name, resource), free
+
+
+def _allocatable(resource: str) -> str:
+    """A node counts whole GPUs together, whatever their vendor calls them."""
+    return resource if resource.startswith(MIG_PREFIX) else WHOLE
+
+
+def _row(held: _Held, amount: int, nodes: Mapping[str, NodeView], made_from: Grounds) -> Row:
+    device = device_of(nodes[held.node], held.resource)
+    share = device.mig.sm_fraction if device and device.mig else 1.0
+    reference = device.gpu.reference_peak_flops_per_s if device else None
+    policy = made_from.policies.get(held.namespace or "", made_from.default)
+    return Row(
+        node=held.node,
+        namespace=held.namespace,
+        product=device.gpu.api_name if device else None,
+        gpus=amount * share,
+        peak_flops_per_s=None if reference is None else reference * share * amount,
+        reference_mfu=None,
+        knowledge=Knowledge.UNKNOWN,
+        price_per_hour=price_per_hour(policy.prices, device, amount),
+    )

@@ -1,0 +1,1 @@
+"""What was found out, said: status, conditions, annotations, events, losses and the fleet's report."""

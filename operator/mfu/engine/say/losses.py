@@ -1,0 +1,52 @@
+"""Which findings explain a loss that is there. A cause without a loss is no accusation."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from mfu.api.causes import Cause, Explains
+from mfu.decide.scale import attainable_on_scale, on_scale
+from mfu.engine.say.status import observed_on_scale
+from mfu.observe.assessment import Assessment, Finding, TelemetryState
+from mfu.predict.types import Attainable, Prediction
+
+SMALLEST = 0.01
+"""One point of the scale: less than this between two figures is no loss."""
+
+
+def explained(
+    assessment: Assessment | None, prediction: Prediction | None, best: Attainable | None
+) -> tuple[Finding, ...]:
+    """Findings in their order, without runtime causes where observed is within the expected band.
+
+    A configuration cause where nothing better is attainable on the workload's scale (decode at its bandwidth limit)
+    stays, as what a change would bring, and is not called wasted.
+    """
+    if assessment is None:
+        return ()
+    if prediction is None:
+        return assessment.findings
+    short = _short_of_expected(assessment, prediction)
+    better = _better_than_expected(prediction, best)
+    kept = [each for each in assessment.findings if short or each.explains is Explains.CONFIGURATION]
+    return tuple(each if better or each.explains is Explains.RUNTIME else replace(each, wasted=False) for each in kept)
+
+
+def main_cause(assessment: Assessment | None, findings: tuple[Finding, ...]) -> Cause:
+    """The first cause that wastes something; None when nothing does, Unknown without readings."""
+    if assessment is None:
+        return Cause.UNKNOWN
+    first = next((each for each in findings if each.wasted), None)
+    if first is not None:
+        return first.cause
+    return Cause.NONE if assessment.state is TelemetryState.OK else Cause.UNKNOWN
+
+
+def _short_of_expected(assessment: Assessment, prediction: Prediction) -> bool:
+    reached = observed_on_scale(assessment, prediction.scale)
+    return reached is None or reached < prediction.low
+
+
+def _better_than_expected(prediction: Prediction, best: Attainable | None) -> bool:
+    declared, possible = on_scale(prediction), attainable_on_scale(prediction, best)
+    return declared is None or possible is None or possible - declared >= SMALLEST

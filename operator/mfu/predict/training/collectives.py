@@ -1,0 +1,80 @@
+"""Time of collectives inside and across nodes, by message size and latency, for arrays of groups.
+
+Ring algorithms: each of n GPUs sends (n-1)/n of the message for a reduce-scatter or an all-gather, twice that for an
+all-reduce (Thakur, Rabenseifner, Gropp 2005; NCCL-tests PERFORMANCE.md has the same bus factors). A group that spans
+nodes is held up by the network: its GPUs of one node share that node's adapters, one each.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mfu.predict.training.arrays import Array, Machine
+from mfu.predict.training.constants import Constants
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """`size` GPUs, every `stride`-th of the job; `local` of them share a node."""
+
+    size: Array
+    local: Array
+
+    @property
+    def nodes(self) -> Array:
+        return np.maximum(np.ceil(self.size / self.local), 1.0)
+
+
+def group(machine: Machine, size: Array, stride: Array) -> Group:
+    """Ranks are laid out tensor, context, expert and data, pipeline: inner groups fill the node first."""
+    room = np.maximum(np.floor(machine.node / stride), 1.0)
+    return Group(size, np.minimum(size, room))
+
+
+def bandwidth(machine: Machine, c: Constants, members: Group) -> Array:
+    """Bytes/s that one GPU sends in a ring over the group: NVLink alone, or the slower of it and the adapters."""
+    across = machine.network * members.local ** c["rail_power"]
+    return np.where(members.nodes > 1.0, np.minimum(machine.link, across), machine.link)
+
+
+def half_ring_seconds(machine: Machine, c: Constants, members: Group, size_bytes: Array) -> Array:
+    """Reduce-scatter or all-gather of `size_bytes` in total per GPU.
+
+    1 GB over 8 GPUs at 300 GB/s: 7/8 · 1e9 / 300e9 = 2.92 ms and the latency.
+    """
+    steps = np.maximum(members.size - 1.0, 0.0)
+    moved = size_bytes * steps / np.maximum(members.size, 1.0) / bandwidth(machine, c, members)
+    return np.where(members.size > 1.0, moved + latency(machine, c, members), 0.0)
+
+
+def latency(machine: Machine, c: Constants, members: Group) -> Array:
+    """Launch of the collective and the hops of its ring: all-gather and reduce-scatter have no tree in NCCL."""
+    inside = machine.link_latency * (1.0 + c["hop_share"] * np.maximum(members.local - 1.0, 0.0))
+    across = machine.network_latency * (members.size - 1.0)
+    return inside + np.where(members.nodes > 1.0, across, 0.0)
+
+
+def dispatch_seconds(machine: Machine, c: Constants, members: Group, token_bytes: Array, copies: Array) -> Array:
+    """Each GPU sends `copies` of its tokens to experts spread evenly over the members.
+
+    Inside a node every copy crosses NVLink. Between nodes a token is sent once to each node that holds one of its
+    experts and spread there (DeepEP): of N nodes, N · (1 - (1 - 1/N) ** copies), less the own one. 8 copies over 4
+    nodes reach 3.6 nodes, so 2.7 of them cross instead of 6.
+    """
+    share = 1.0 / np.maximum(members.size, 1.0)
+    nodes = members.nodes
+    reached = nodes * (1.0 - (1.0 - 1.0 / nodes) ** copies)
+    spread = (members.size - 1.0) * share * copies
+    local = token_bytes * spread / machine.link
+    remote = token_bytes * reached * (1.0 - 1.0 / nodes) / machine.network
+    return np.where(members.size > 1.0, np.maximum(local, remote) + latency(machine, c, members), 0.0)
+
+
+def send_seconds(machine: Machine, crosses: NDArray[np.bool_], size_bytes: Array) -> Array:
+    """One message to the neighbour, over the network where `crosses`."""
+    inside = machine.link_latency + size_bytes / machine.link
+    across = machine.network_latency + size_bytes / machine.network
+    return np.where(crosses, across, inside)

@@ -1,0 +1,65 @@
+"""The few constants of the model, read once from `data/constants.json`, where each has its unit, meaning and source."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib import resources
+
+DEFAULT = "default"
+
+
+@dataclass(frozen=True, slots=True)
+class Constants:
+    """Numbers by name; the ones that differ by GPU architecture or engine are tables with a "default" entry."""
+
+    numbers: Mapping[str, float]
+    tables: Mapping[str, Mapping[str, float]]
+
+    def __getitem__(self, name: str) -> float:
+        return self.numbers[name]
+
+    def of(self, table: str, key: str | None) -> float:
+        """The entry of one GPU architecture or engine, or the table's default."""
+        entries = self.tables[table]
+        return entries.get(key or DEFAULT, entries[DEFAULT])
+
+    def replace(self, values: Mapping[str, float]) -> Constants:
+        """The same constants with some changed; a table's entry is named "table.key"."""
+        numbers = dict(self.numbers)
+        tables = {name: dict(entries) for name, entries in self.tables.items()}
+        for name, value in values.items():
+            table, _, key = name.partition(".")
+            if key:
+                tables[table][key] = value
+            else:
+                numbers[name] = value
+        return Constants(numbers, tables)
+
+
+def parse(document: Mapping[str, Mapping[str, object]]) -> Constants:
+    """Constants from the JSON document: `value` is a number or a table of numbers."""
+    numbers: dict[str, float] = {}
+    tables: dict[str, Mapping[str, float]] = {}
+    for name, entry in document.items():
+        value = entry["value"]
+        if isinstance(value, dict):
+            tables[name] = {str(key): float(number) for key, number in value.items()}
+        elif isinstance(value, int | float):
+            numbers[name] = float(value)
+    return Constants(numbers, tables)
+
+
+def document() -> dict[str, dict[str, object]]:
+    """The JSON document itself: value, unit, meaning and source of each constant."""
+    text = resources.files("mfu.predict.training").joinpath("data/constants.json").read_text(encoding="utf-8")
+    loaded: dict[str, dict[str, object]] = json.loads(text)
+    return loaded
+
+
+@lru_cache(maxsize=1)
+def shipped() -> Constants:
+    """The constants that the product ships."""
+    return parse(document())

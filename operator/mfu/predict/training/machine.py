@@ -1,0 +1,123 @@
+"""A placement as the numbers of one GPU and its links."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from statistics import median
+from types import MappingProxyType
+
+import numpy as np
+
+from mfu.hardware import catalog
+from mfu.hardware.types import BYTES_PER_VALUE, GPU, Device, Precision
+from mfu.predict.training.arrays import Machine
+from mfu.predict.training.constants import Constants
+from mfu.predict.types import Placement, Precisions
+
+_SMS_UNKNOWN = 132.0
+_ASYNCHRONOUS = ("hopper", "blackwell")
+_RACK = 8
+"""NVLink domains wider than this span several hosts (NVL72)."""
+
+
+def machine_of(placement: Placement, precisions: Precisions, c: Constants) -> Machine | None:
+    """0-d arrays; None where the device has no known peak at the compute precision."""
+    device, compute = placement.device, precisions.compute
+    peak = catalog.device_peak(device, compute)
+    if peak is None:
+        return None
+    sixteen = catalog.device_peak(device, Precision.BF16) or catalog.device_peak(device, Precision.FP16) or peak
+    vector = catalog.device_peak(device, Precision.FP32) or peak
+    wide = compute in (Precision.FP32, Precision.TF32)
+    sustained = 1.0 if compute is Precision.FP32 else sustained_clock(device, c)
+    width = BYTES_PER_VALUE[compute]
+    values = {
+        "peak": peak,
+        "peak16": min(sixteen, peak) if wide else sixteen,
+        "peak16_reference": sixteen,
+        "peak_vector": vector,
+        "ceiling": ceiling(device, compute, c) * sustained,
+        "ceiling16": ceiling(device, compute if wide else Precision.BF16, c) * sustained,
+        "attention": c.of("attention", device.gpu.architecture),
+        "asynchronous": device.gpu.architecture in _ASYNCHRONOUS,
+        "bandwidth": catalog.device_bandwidth(device),
+        "memory": catalog.device_memory(device),
+        "sms": _sms(device),
+        "value_bytes": width,
+        "low_precision": width < 2.0,
+        "activation_bytes": max(width, 2.0),
+        **links(placement, c),
+    }
+    return Machine(**{name: np.asarray(value, dtype=float) for name, value in values.items()})
+
+
+def sustained_clock(device: Device, c: Constants) -> float:
+    """Clock that lasts under matrix products over the clock of a short benchmark, lower where a FLOP has less power.
+
+    `sustained` of the reference board times (watts per FLOP/s over that board's) ** power_share. Tensor cores only:
+    FP32 products keep the highest clock (h200/runs.jsonl: 1,980 MHz in FP32, 1,471 MHz in BF16).
+    GB300 (1,400 W for 2,500 TFLOP/s) against GB200 (1,200 W): (1400 / 1200) ** 0.5 = 1.08.
+    """
+    share: float = c.of("sustained", device.gpu.architecture) * relative_power(device) ** c["power_share"]
+    return min(share, 1.0)
+
+
+def relative_power(device: Device) -> float:
+    """Board power per 16-bit FLOP/s over that of the architecture's reference board, 1 where either is unknown."""
+    reference = catalog.load().gpus.get(_REFERENCE_BOARD.get(device.gpu.architecture, ""))
+    own, usual = _watts_per_flop(device.gpu), _watts_per_flop(reference) if reference else None
+    return 1.0 if own is None or usual is None else own / usual
+
+
+_REFERENCE_BOARD = {"ampere": "a100-sxm4-80gb", "hopper": "h100-sxm5-80gb", "blackwell": "gb200"}
+
+
+def _watts_per_flop(gpu: GPU) -> float | None:
+    peak = gpu.reference_peak_flops_per_s
+    return None if peak is None or gpu.tdp_watts is None else gpu.tdp_watts / peak
+
+
+def links(placement: Placement, c: Constants) -> dict[str, float]:
+    """How the GPUs reach each other: NVLink where the product has it and nothing denies it; MIG slices have none."""
+    gpu = placement.device.gpu
+    wired = gpu.nvlink_bytes_per_s is not None and gpu.nvlink_domain_gpus > 1 and placement.device.mig is None
+    linked = wired and placement.nvlink is not False
+    domain = gpu.nvlink_domain_gpus if gpu.nvlink_domain_gpus > _RACK else placement.gpus_per_node
+    pcie = (gpu.pcie_bytes_per_s or c["pcie_unknown"]) * c["pcie_share"]
+    network = placement.inter_node_bytes_per_s or c.of("network_bytes_per_s", gpu.architecture)
+    return {
+        "gpus": placement.gpus,
+        "node": domain if linked else placement.gpus_per_node,
+        "link": (gpu.nvlink_bytes_per_s or 0.0) * c["link_share"] if linked else pcie,
+        "link_latency": c["link_latency"],
+        "network": network * c["network_share"],
+        "network_latency": c["network_latency"],
+    }
+
+
+def ceiling(device: Device, precision: Precision, c: Constants) -> float:
+    """Measured matrix-product ceiling of the product, else the median of its architecture, else the shipped default."""
+    found = catalog.load().ceiling(device.gpu.key, precision)
+    if found is not None:
+        return found.fraction
+    by_architecture = _architecture_ceilings().get((device.gpu.architecture, precision))
+    return by_architecture if by_architecture is not None else c.of("ceiling", precision.value)
+
+
+@lru_cache(maxsize=1)
+def _architecture_ceilings() -> Mapping[tuple[str, Precision], float]:
+    table = catalog.load()
+    found: dict[tuple[str, Precision], list[float]] = {}
+    for gpu in table.gpus.values():
+        for precision in Precision:
+            measured = table.ceiling(gpu.key, precision)
+            if measured is not None:
+                found.setdefault((gpu.architecture, precision), []).append(measured.fraction)
+    return MappingProxyType({key: median(values) for key, values in found.items()})
+
+
+def _sms(device: Device) -> float:
+    if device.mig is not None:
+        return float(device.mig.sm_count or _SMS_UNKNOWN * device.mig.sm_fraction)
+    return float(device.gpu.sm_count or _SMS_UNKNOWN)

@@ -1,0 +1,168 @@
+"""Peak memory of one training GPU by term, for the worst pipeline stage, for arrays of cases.
+
+Activations follow Korthikanti et al. 2022 (arXiv 2205.05198), section 4, counted operator by operator instead of in
+units of s·b·h so that any feed-forward width and key/value head count holds. 1F1B keeps `pipeline` micro-batches of
+the first stage alive, one of the last; interleaving adds (p-1)/(p·v) of them (the same paper, section 4.2.3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from mfu.predict.names import MemoryTerm
+from mfu.predict.training.arrays import Array, Case
+from mfu.predict.training.communication import flat_stalled_share, stalled_share
+from mfu.predict.training.compute import tokens
+from mfu.predict.training.constants import Constants
+from mfu.predict.training.optimizer import shard_sizes
+from mfu.predict.training.stages import head_as_layers, stage_layers
+from mfu.predict.training.step import micro_batches
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingMemory:
+    """Bytes per GPU of the worst stage; `terms` add up to `total`."""
+
+    terms: Mapping[MemoryTerm, Array]
+    total: Array
+
+
+@dataclass(frozen=True, slots=True)
+class StageLoad:
+    """What one stage holds: layers, micro-batches in flight, parameters beside layers, and whether it has the head."""
+
+    layers: Array
+    in_flight: Array
+    beside: Array
+    head: Array
+
+
+def training_memory(case: Case, c: Constants) -> TrainingMemory:
+    """The largest of the first stage (most micro-batches in flight), the second (which may hold a layer more) and the
+    last (head, logits)."""
+    terms, total = None, None
+    for load in stage_loads(case):
+        found = _stage(case, c, load)
+        size = _total(found)
+        if terms is None or total is None:
+            terms, total = found, size
+            continue
+        worse = size > total
+        terms = {name: np.where(worse, found[name], terms[name]) for name in terms}
+        total = np.maximum(total, size)
+    if terms is None or total is None:
+        raise ValueError("a pipeline has stages")
+    return TrainingMemory(terms, total)
+
+
+def stage_loads(case: Case) -> tuple[StageLoad, ...]:
+    """First, second and last stage; all the same where there is only one."""
+    model, layout = case.model, case.layout
+    stages, batches = layout.pipeline, micro_batches(case)
+    cut = stage_layers(case, head_as_layers(case))
+    one = stages == 1.0
+    extra = np.where(layout.virtual > 1.0, 1.0 + (stages - 1.0) / (stages * layout.virtual), 1.0)
+    head = np.where(model.head_params > 0, model.head_params, model.embedding_params)
+    both = model.embedding_params + model.head_params
+    first = StageLoad(
+        cut.first,
+        np.minimum(batches, stages * extra),
+        np.where(one, both, model.embedding_params),
+        np.where(one, 1.0, 0.0),
+    )
+    second = np.where(one, 0.0, np.minimum(batches, np.maximum(stages * extra - cut.inner_index, 1.0)))
+    inner = StageLoad(np.where(stages > 2.0, cut.inner, 0.0), second, np.zeros_like(second), np.zeros_like(second))
+    last = StageLoad(cut.last, np.ones_like(second), np.where(one, both, head), np.ones_like(second))
+    return first, inner, last
+
+
+def _total(terms: Mapping[MemoryTerm, Array]) -> Array:
+    return np.asarray(sum(terms.values()), dtype=float)
+
+
+def _stage(case: Case, c: Constants, load: StageLoad) -> dict[MemoryTerm, Array]:
+    terms = _states(case, c, load)
+    terms[MemoryTerm.ACTIVATIONS] = _activations(case, c, load)
+    terms[MemoryTerm.LOGITS] = load.head * tokens(case) * case.model.vocab / case.layout.tensor * c["logit_bytes"]
+    terms[MemoryTerm.COMMUNICATION] = _buffers(case, c)
+    terms[MemoryTerm.FRAGMENTATION] = c["fragmentation"] * _total(terms)
+    terms[MemoryTerm.FRAMEWORK] = np.broadcast_to(c["framework_bytes"], np.shape(terms[MemoryTerm.ACTIVATIONS]))
+    return terms
+
+
+def _states(case: Case, c: Constants, load: StageLoad) -> dict[MemoryTerm, Array]:
+    """Weights, gradients and optimizer states, each divided over the group that its ZeRO stage shards it over."""
+    model, layout, stack = case.model, case.layout, case.stack
+    share = load.layers / model.layers
+    dense = ((model.layer_params - model.expert_params) * share + load.beside) / layout.tensor
+    experts = model.expert_params * share / layout.tensor / layout.expert
+    replicas, expert_replicas = shard_sizes(case)
+    size = np.where(layout.zero == 3.0, layout.shard, replicas)
+
+    def held(stage: float) -> Array:
+        sharded = layout.zero >= stage
+        return dense / np.where(sharded, size, 1.0) + experts / np.where(sharded, expert_replicas, 1.0)
+
+    return {
+        MemoryTerm.WEIGHTS: held(3.0) * case.machine.activation_bytes,
+        MemoryTerm.GRADIENTS: held(2.0) * stack.kept_gradient_bytes * model.trained_fraction,
+        MemoryTerm.OPTIMIZER: held(1.0) * layout.optimizer_bytes * model.trained_fraction,
+    }
+
+
+def layer_activation_bytes(case: Case, c: Constants) -> Array:
+    """Bytes that one layer keeps for backward, per micro-batch and GPU, without recomputation.
+
+    Llama-3.1-8B, 8192 tokens, no parallelism: 4 hidden-wide tensors, q k v, attention output, gate, up and product,
+    all bf16: 8192 · 2 · (4·4096 + 6144 + 4096 + 3·14336) = 1.14 GB. Inputs of 8-bit products are kept in 8 bit.
+    """
+    model, layout, stack = case.model, case.layout, case.stack
+    split = 1.0 + (layout.tensor - 1.0) * stack.sequence_parallel
+    dense_share = 1.0 - model.moe_layers / model.layers
+    wide = c["activation_hidden"] * model.hidden / split
+    narrow_input = 1.0 - 0.5 * case.machine.low_precision
+    ffn = dense_share * (model.ffn_up + narrow_input * model.ffn_down)
+    routed = model.top_k * (model.expert_up + narrow_input * (model.expert_down + model.hidden) + model.hidden)
+    experts = (1.0 - dense_share) * (routed + model.shared_up + narrow_input * model.shared_down)
+    narrow = (model.qkv + model.attention_out + ffn + experts) / layout.tensor
+    scores = (1.0 - stack.fused_attention) * 2.5 * model.heads * model.sequence / layout.tensor
+    loose = 1.0 + stack.keeps_inputs * c["activation_unfused"]
+    piling = c["gathered_in_flight"] * (1.0 - 2.0 / layout.pipeline) * (1.0 - stalled_share(case, c))
+    spanned = np.maximum(layout.tensor / case.machine.node, 1.0) - 1.0
+    near = np.maximum(1.0 - c["gathered_across"] * spanned, 0.0)
+    single = c["gathered_single"] * (1.0 - flat_stalled_share(case, c))
+    share = near * np.where(layout.pipeline > 1.0, piling, single)
+    gathered = 2.0 * model.hidden * share * stack.keeps_gathered * (layout.tensor > 1.0)
+    values: Array = loose * (wide + c["activation_narrow"] * narrow) + gathered + scores
+    return tokens(case) * case.machine.activation_bytes * values
+
+
+def _kept(case: Case, c: Constants) -> Array:
+    """Bytes that one layer keeps under its recomputation mode."""
+    model, layout, stack = case.model, case.layout, case.stack
+    none = layer_activation_bytes(case, c)
+    width = case.machine.activation_bytes
+    scores = (1.0 - stack.fused_attention) * 2.5 * model.heads * model.sequence / layout.tensor
+    split = 1.0 + (layout.tensor - 1.0) * stack.sequence_parallel
+    cheap = 0.5 * model.ffn_up / layout.tensor
+    selective = none - tokens(case) * width * (scores + cheap)
+    full = tokens(case) * width * model.hidden / split
+    return np.where(layout.recompute == 2.0, full, np.where(layout.recompute == 1.0, selective, none))
+
+
+def _activations(case: Case, c: Constants, load: StageLoad) -> Array:
+    layout = case.layout
+    working = np.where(layout.recompute == 2.0, layer_activation_bytes(case, c), 0.0)
+    return load.in_flight * load.layers * _kept(case, c) + working
+
+
+def _buffers(case: Case, c: Constants) -> Array:
+    """Gathered weights of two layers under ZeRO-3, and one bucket of collectives elsewhere."""
+    model, layout = case.model, case.layout
+    layer = model.layer_params / model.layers / layout.tensor
+    gathered = 2.0 * layer * (case.machine.activation_bytes + case.stack.gradient_bytes)
+    many = np.where(case.machine.gpus > 1.0, c["buffer_bytes"], 0.0)
+    return np.where(layout.zero == 3.0, gathered, 0.0) + many

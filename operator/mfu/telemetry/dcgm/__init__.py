@@ -1,0 +1,1 @@
+"""dcgm-exporter in all its naming and unit regimes."""

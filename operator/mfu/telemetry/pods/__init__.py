@@ -1,0 +1,1 @@
+"""What programs report of themselves: declared counters, serving engines, training logs, TrainJobs."""

@@ -1,0 +1,183 @@
+"""Serving engines' own counters → ProgressReading: prefill and decode apart, cached and rejected tokens left out.
+
+Names as read in the engines' sources; a counter that cannot be told apart from cached work stays out (unknown).
+`generation_tokens` of every engine counts emitted tokens, so rejected speculative tokens are never in it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+from mfu.observe.readings import Counter, Gauge, ProgressReading
+from mfu.telemetry.errors import NotExposition
+from mfu.telemetry.pods.progress import Pod
+from mfu.telemetry.text.series import Series, read
+
+_Names = tuple[str, ...]
+_Key = TypeVar("_Key")
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """Where one engine keeps what we need. Each tuple lists spellings in order of preference.
+
+    `computed`: prompt tokens that were really computed, the best there is. Else `prompt` less `cached`, those that came
+    from a cache. With neither, prefill is known only if the caller vouches that no prefix cache is on.
+    `ranks`: labels whose values repeat the same work.
+    """
+
+    name: str
+    decode: _Names
+    prompt: _Names = ()
+    cached: _Names = ()
+    computed: _Names = ()
+    computed_where: tuple[str, str] | None = None
+    running: _Names = ()
+    waiting: _Names = ()
+    kv_usage: _Names = ()
+    preemptions: _Names = ()
+    ranks: _Names = ()
+    running_where: tuple[str, str] | None = None
+    waiting_where: tuple[str, str] | None = None
+    kv_where: tuple[str, str] | None = None
+
+    def names(self) -> frozenset[str]:
+        return frozenset(
+            name
+            for names in (self.decode, self.prompt, self.cached, self.computed, self.running, self.waiting)
+            for name in names
+        ) | frozenset((*self.kv_usage, *self.preemptions))
+
+
+def _both(prefixes: tuple[str, ...], name: str) -> _Names:
+    return tuple(f"{prefix}{name}" for prefix in prefixes)
+
+
+_TRTLLM: Final = ("trtllm_", "trtllm:")
+
+VLLM: Final = Engine(
+    name="vLLM",
+    decode=("vllm:generation_tokens_total", "ray_vllm:generation_tokens_total"),
+    prompt=("vllm:prompt_tokens_total", "ray_vllm:prompt_tokens_total"),
+    cached=("vllm:prompt_tokens_cached_total", "vllm:prefix_cache_hits_total", "vllm:gpu_prefix_cache_hits_total"),
+    computed=("vllm:prompt_tokens_by_source_total",),
+    computed_where=("source", "local_compute"),
+    running=("vllm:num_requests_running", "ray_vllm:num_requests_running"),
+    waiting=("vllm:num_requests_waiting", "ray_vllm:num_requests_waiting"),
+    kv_usage=("vllm:kv_cache_usage_perc", "vllm:gpu_cache_usage_perc"),
+    preemptions=("vllm:num_preemptions_total",),
+)
+"""`…_perc` is a fraction 0…1 in spite of its name."""
+
+SGLANG: Final = Engine(
+    name="SGLang",
+    decode=("sglang:generation_tokens_total",),
+    prompt=("sglang:prompt_tokens_total",),
+    cached=("sglang:cached_tokens_total",),
+    running=("sglang:num_running_reqs",),
+    waiting=("sglang:num_queue_reqs",),
+    kv_usage=("sglang:token_usage",),
+    ranks=("tp_rank", "pp_rank", "moe_ep_rank"),
+)
+
+TGI: Final = Engine(
+    name="TGI",
+    decode=("tgi_request_generated_tokens_sum",),
+    prompt=("tgi_request_input_length_sum",),
+    running=("tgi_batch_current_size",),
+    waiting=("tgi_queue_size",),
+)
+"""No token counter: the histogram sums step when a request ends, so short windows are uneven."""
+
+TRTLLM_SERVE: Final = Engine(
+    name="TensorRT-LLM",
+    decode=_both(_TRTLLM, "generation_tokens_total"),
+    prompt=_both(_TRTLLM, "prompt_tokens_total"),
+    cached=(*_both(_TRTLLM, "prompt_cached_tokens_total"), *_both(_TRTLLM, "prompt_tokens_cached_total")),
+    running=_both(_TRTLLM, "num_requests_running"),
+    waiting=_both(_TRTLLM, "num_requests_waiting"),
+    kv_usage=_both(_TRTLLM, "kv_cache_utilization"),
+)
+
+TRITON_TRTLLM: Final = Engine(
+    name="Triton TensorRT-LLM backend",
+    decode=("nv_llm_output_token_len_sum",),
+    prompt=("nv_llm_input_token_len_sum",),
+    running=("nv_trt_llm_request_metrics",),
+    waiting=("nv_trt_llm_request_metrics",),
+    kv_usage=("nv_trt_llm_kv_cache_block_metrics",),
+    running_where=("request_type", "scheduled"),
+    waiting_where=("request_type", "waiting"),
+    kv_where=("kv_cache_block_type", "fraction"),
+)
+"""The `nv_trt_llm_*` gauges hold the last iteration only; no total can be made of them."""
+
+TRITON: Final = Engine(name="Triton", decode=(), waiting=("nv_inference_pending_request_count",))
+"""Requests and batches only: no tokens, so no progress, yet the queue is evidence."""
+
+DYNAMO_FRONTEND: Final = Engine(
+    name="Dynamo frontend",
+    decode=("dynamo_frontend_output_tokens_total", "dynamo_frontend_output_sequence_tokens_sum"),
+    prompt=("dynamo_frontend_input_sequence_tokens_sum",),
+    cached=("dynamo_frontend_cached_tokens_sum",),
+    running=("dynamo_frontend_inflight_requests",),
+    waiting=("dynamo_frontend_queued_requests",),
+)
+"""Counts what its workers did: leave it out where the workers' own engine counters are read."""
+
+ENGINES: Final = (VLLM, SGLANG, TRTLLM_SERVE, TGI, TRITON_TRTLLM, TRITON, DYNAMO_FRONTEND)
+"""In order of trust: a Dynamo worker passes its engine's own counters through, which beat the frontend's."""
+_ALL_NAMES: Final = frozenset(name for engine in ENGINES for name in engine.names())
+
+
+def read_engine(body: bytes, pod: Pod, at: float, *, prefix_caching: bool | None = None) -> ProgressReading:
+    """Reading of whichever engine serves this body. `prefix_caching=False` vouches that no prompt token is cached.
+
+    Raises NotExposition when no known engine's names are there.
+    """
+    series = read(body, _ALL_NAMES)
+    engine = next((each for each in ENGINES if not series.names().isdisjoint(each.names())), None)
+    if engine is None:
+        fix = "declare a counter in spec.progress"
+        raise NotExposition(f"{pod.namespace}/{pod.name}", "serves no counters of a known engine", fix)
+    return ProgressReading(
+        namespace=pod.namespace,
+        pod=pod.name,
+        source=engine.name,
+        observed_at=at,
+        counters=_known(_counters(series, engine, prefix_caching)),
+        gauges=_known(_gauges(series, engine)),
+    )
+
+
+def _counters(series: Series, engine: Engine, prefix_caching: bool | None) -> dict[Counter, float | None]:
+    return {
+        Counter.PREFILL_TOKENS: _prefill(series, engine, prefix_caching),
+        Counter.DECODE_TOKENS: series.total(*engine.decode, ignoring=engine.ranks),
+    }
+
+
+def _prefill(series: Series, engine: Engine, prefix_caching: bool | None) -> float | None:
+    computed = series.total(*engine.computed, where=engine.computed_where, ignoring=engine.ranks)
+    if computed is not None:
+        return computed
+    prompt = series.total(*engine.prompt, ignoring=engine.ranks)
+    cached = series.total(*engine.cached, ignoring=engine.ranks)
+    if cached is None and prefix_caching is False:
+        return prompt
+    return None if prompt is None or cached is None else max(prompt - cached, 0.0)
+
+
+def _gauges(series: Series, engine: Engine) -> dict[Gauge, float | None]:
+    usage = series.largest(*engine.kv_usage, where=engine.kv_where)
+    return {
+        Gauge.RUNNING_REQUESTS: series.total(*engine.running, ignoring=engine.ranks, where=engine.running_where),
+        Gauge.WAITING_REQUESTS: series.total(*engine.waiting, ignoring=engine.ranks, where=engine.waiting_where),
+        Gauge.KV_CACHE_USAGE: usage if usage is not None and usage <= 1 else None,
+        Gauge.PREEMPTIONS: series.total(*engine.preemptions, ignoring=engine.ranks),
+    }
+
+
+def _known(values: dict[_Key, float | None]) -> dict[_Key, float]:
+    return {key: value for key, value in values.items() if value is not None}

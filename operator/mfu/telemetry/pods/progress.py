@@ -1,0 +1,80 @@
+"""The counter that a workload declares in `spec.progress`, and what `mfu.report` adds to it, as a ProgressReading."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from mfu.observe.readings import Counter, Gauge, ProgressReading
+from mfu.telemetry.errors import NotExposition
+from mfu.telemetry.text.series import Series, read
+
+_UNITS: Final = {"Tokens": Counter.TRAINED_TOKENS, "Samples": Counter.TRAINED_SAMPLES, "Steps": Counter.STEPS}
+_TOTAL_SCOPE: Final = "Total"
+
+REPORT_COUNTERS: Final = {
+    "train_tokens_total": Counter.TRAINED_TOKENS,
+    "train_samples_total": Counter.TRAINED_SAMPLES,
+    "train_steps_total": Counter.STEPS,
+    "train_data_wait_seconds_total": Counter.DATA_WAIT_SECONDS,
+    "train_communication_wait_seconds_total": Counter.COMMUNICATION_WAIT_SECONDS,
+}
+"""What `mfu.report` serves; read along when a workload declares any counter of it."""
+REPORT_GAUGES: Final = {"train_last_step_seconds": Gauge.STEP_SECONDS}
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """`spec.progress` without its address. `counter` overrides what the unit says, for inference."""
+
+    metric: str
+    unit: str = "Tokens"
+    scope: str = "Total"
+    counter: Counter | None = None
+
+    @property
+    def counts(self) -> Counter:
+        if self.counter is not None:
+            return self.counter
+        if self.unit not in _UNITS:
+            raise ValueError(f"progress.unit {self.unit!r}: use one of {', '.join(_UNITS)}")
+        return _UNITS[self.unit]
+
+
+@dataclass(frozen=True, slots=True)
+class Pod:
+    """Whose endpoint was read."""
+
+    namespace: str
+    name: str
+
+
+def declared(body: bytes, pod: Pod, at: float, what: Declared) -> ProgressReading:
+    """The declared counter, summed over its label sets, plus the waits and the step time that `mfu.report` serves.
+
+    Raises NotExposition when the body does not hold the counter as a finite, non-negative number. A counter declared
+    without `_total` is found with it, since Prometheus clients add the suffix.
+    """
+    names = (what.metric, f"{what.metric}_total")
+    series = read(body, {*names, *REPORT_COUNTERS, *REPORT_GAUGES})
+    value = series.total(*names)
+    if value is None:
+        raise NotExposition(f"{pod.namespace}/{pod.name}", *_why(series, what.metric))
+    counters = _report_counters(series)
+    counters[what.counts] = value
+    gauges = {gauge: found for name, gauge in REPORT_GAUGES.items() if (found := series.largest(name)) is not None}
+    return ProgressReading(pod.namespace, pod.name, "progress", at, counters, gauges, what.scope == _TOTAL_SCOPE)
+
+
+def _report_counters(series: Series) -> dict[Counter, float]:
+    found = {counter: series.total(name) for name, counter in REPORT_COUNTERS.items()}
+    return {counter: value for counter, value in found.items() if value is not None}
+
+
+def _why(series: Series, metric: str) -> tuple[str, str]:
+    if series.names() & {metric, f"{metric}_total"}:
+        return (
+            f"{metric} has no usable value",
+            "serve it as a finite, non-negative counter, each line ended by a newline",
+        )
+    return f"{metric} is not served", "check spec.progress.metric, port and path"

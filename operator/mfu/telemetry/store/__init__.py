@@ -1,0 +1,1 @@
+"""The recent past as bounded arrays."""

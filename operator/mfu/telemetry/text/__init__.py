@@ -1,0 +1,1 @@
+"""Prometheus text read from bytes: samples, the shape of a body, the series of one program."""

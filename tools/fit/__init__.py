@@ -1,0 +1,1 @@
+"""Fits the few constants of the performance model to measured rows."""

@@ -1,0 +1,1 @@
+"""Writes what is generated and committed: definitions, the chart's copies, references, pictures."""
