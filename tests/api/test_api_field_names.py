@@ -72,6 +72,35 @@ def test_api_name(field: str, name: str) -> None:
         "ModelWorkload.spec.targetRef.apiVersion",
         "ModelWorkload.spec.precision.kvCache",
         "ModelWorkload.spec.accelerators.migProfile",
+        *(
+            f"ModelWorkload.spec.precision.{name}"
+            for name in ("compute", "weights", "kvCache", "gradients", "masterWeights", "optimizerState", "logits")
+        ),
+        *(
+            f"ModelWorkload.spec.runtime.{name}"
+            for name in ("engine", "version", "compilation", "attention", "fusedKernels")
+        ),
+        "ModelWorkload.spec.reclaim.exemptUntil",
+        "ModelWorkload.spec.reclaim.reason",
+        "MFUPolicy.spec.modes.reclaim",
+        "MFUPolicy.spec.modes.oversubscription",
+        *(
+            f"MFUPolicy.spec.actions[].{name}"
+            for name in ("type", "minConfidencePercent", "maxReadingAgeSeconds", "maxPerMinute", "dwellSeconds")
+        ),
+        "MFUPolicy.spec.gate.deadlineSeconds",
+        "MFUPolicy.spec.scaling.delivery",
+        "MFUPolicy.spec.sharing.minKeptPercent",
+        "MFUPolicy.spec.sharing.maxLatencyIncreasePercent",
+        "MFUPolicy.spec.reclaim.windowMinutes",
+        "MFUPolicy.spec.reclaim.maxExemptionHours",
+        "MFUPolicy.spec.reclaim.steps[].afterIdleMinutes",
+        "MFUPolicy.spec.reclaim.steps[].action",
+        "MFUPolicy.spec.reclaim.steps[].graceMinutes",
+        "MFUPolicy.spec.oversubscription[].priorityClass",
+        "MFUPolicy.spec.oversubscription[].maxPercent",
+        "MFUPolicy.spec.metrics.perWorkload",
+        "FleetReport.status.calibration[].relativeSD",
         "ModelWorkload.spec.training.parallelism.virtualPipeline",
         "ModelWorkload.spec.inference.slo.ttftMilliseconds",
         "ModelWorkload.status.expected[].referenceMFU",

@@ -14,10 +14,11 @@ from mfu.api.files import InvalidResource, load, parse
 from mfu.api.fleetreport import FleetReport, FleetStatus, ProductFigures
 from mfu.api.gpunode import GPUNode, GPUNodeStatus, Health, NodeGPU
 from mfu.api.metadata import LabelSelector, LabelSelectorRequirement, ObjectMeta, SelectorOperator
-from mfu.api.mfupolicy import MFUPolicy, Modes
+from mfu.api.mfupolicy import MFUPolicy, Modes, PerWorkload, PolicySpec, ScalingDelivery
 from mfu.api.model import ArchitectureDimensions, MLADimensions, Model, MoEDimensions
-from mfu.api.modelworkload import ModelWorkload, Precisions
+from mfu.api.modelworkload import ModelWorkload
 from mfu.api.names import MODEL_WORKLOAD, decision_annotation
+from mfu.api.runtime import Precisions
 from mfu.api.training import Sharding
 from mfu.api.workload_status import Basis, Change, Expected, Summary, WorkloadStatus
 from mfu.hardware.types import Precision
@@ -83,6 +84,31 @@ def test_defaults_and_derived() -> None:
 def test_stored_precisions(mode: str, given: dict[str, str], weights: Precision, kv: Precision) -> None:
     spec = training().spec.model_copy(update={"mode": mode, "precision": Precisions.model_validate(given)})
     assert (spec.weight_precision, spec.kv_precision) == (weights, kv)
+
+
+def test_what_is_absent_is_the_engines_habit() -> None:
+    assert training().spec.precision.to_api() == {"compute": "FP8"}
+    assert training().spec.runtime is None
+    assert training().spec.reclaim is None
+
+
+def test_documented_defaults_of_a_policy() -> None:
+    spec = PolicySpec.model_validate({"actions": [{"type": "Scale"}], "oversubscription": [{"priorityClass": "low"}]})
+    (action,) = spec.actions
+    assert action.to_api() == {
+        "type": "Scale",
+        "minConfidencePercent": 80,
+        "maxReadingAgeSeconds": 120,
+        "maxPerMinute": 10,
+        "dwellSeconds": 300,
+    }
+    assert PolicySpec().actions == ()
+    assert spec.gate.deadline_seconds == 60
+    assert (spec.sharing.min_kept_percent, spec.sharing.max_latency_increase_percent) == (90, 10)
+    assert (spec.reclaim.window_minutes, spec.reclaim.max_exemption_hours, spec.reclaim.steps) == (60, 72, ())
+    assert spec.oversubscription[0].max_percent == 100
+    assert spec.metrics.per_workload is PerWorkload.SUMMARY
+    assert spec.scaling.delivery is ScalingDelivery.METRIC
 
 
 def test_round_trip_leaves_unknown_out() -> None:

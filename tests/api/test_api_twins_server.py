@@ -13,13 +13,23 @@ import pytest
 from e2e.testbed.cluster.client import KubectlFailed
 from e2e.testbed.cluster.plane import ControlPlane
 from mfu.api.acceptance import rejections
+from mfu.api.mfupolicy import MFUPolicy
 from mfu.api.modelworkload import ModelWorkload
+from mfu.api.names import API_VERSION
+from mfu.api.policy_checks import policy_rejections
 
 pytestmark = pytest.mark.integration
 
 ROOT = Path(__file__).parents[2]
 SEED, DOCUMENTS = 20261122, 240
 DEGREES = (1, 1, 1, 2, 2, 3, 4, 8)
+
+
+@pytest.fixture(scope="module")
+def crds(api_server_only: ControlPlane) -> ControlPlane:
+    api_server_only.kubectl("apply", "--server-side", "-f", str(ROOT / "crds"))
+    api_server_only.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
+    return api_server_only
 
 
 def layout(source: random.Random) -> dict[str, int]:
@@ -94,6 +104,8 @@ def declaration(source: random.Random, name: str) -> dict[str, Any]:
         "accelerators": {"count": count if source.random() < 0.9 else count + 1},
         "model": {"architecture": dimensions(source)},
     }
+    if chosen := formats(source):
+        spec["precision"] = chosen
     if source.random() < 0.95:
         spec["targetRef"] = {"apiVersion": "batch/v1", "kind": "Job", "name": name}
     if source.random() < 0.1:
@@ -101,17 +113,59 @@ def declaration(source: random.Random, name: str) -> dict[str, Any]:
     if source.random() < 0.1:
         spec["accelerators"]["migProfile"] = "1g.10gb"
     return {
-        "apiVersion": "mfu.gpuaas.io/v1alpha1",
+        "apiVersion": API_VERSION,
         "kind": "ModelWorkload",
         "metadata": {"name": name},
         "spec": spec,
     }
 
 
-def test_both_refuse_the_same(api_server_only: ControlPlane) -> None:
-    server = api_server_only
-    server.kubectl("apply", "--server-side", "-f", str(ROOT / "crds"))
-    server.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
+FORMATS = ("FP32", "TF32", "BF16", "FP16", "FP8", "INT4")
+ACTIONS = ("Annotate", "Event", "Suspend")
+
+
+def formats(source: random.Random) -> dict[str, str]:
+    names = ("weights", "masterWeights", "gradients", "optimizerState", "logits", "kvCache")
+    return {name: source.choice(FORMATS) for name in names if source.random() < 0.15}
+
+
+def policy(source: random.Random, name: str) -> dict[str, Any]:
+    """Some steps in order and some not, some bounds crossed, some sharing unsafe."""
+    steps = [
+        {"afterIdleMinutes": source.choice((5, 10, 30, 60)), "action": source.choice(ACTIONS)}
+        for _ in range(source.choice((0, 1, 2, 2, 3)))
+    ]
+    if source.random() < 0.6:
+        steps.sort(key=lambda step: (step["afterIdleMinutes"], ACTIONS.index(step["action"])))
+    spec: dict[str, Any] = {
+        "reclaim": {"steps": steps},
+        "scaling": {"minReplicas": source.choice((0, 1, 4)), "maxReplicas": source.choice((2, 8, 8))},
+        "sharing": {"acrossNamespaces": source.random() < 0.3, "methods": source.choice((["MIG"], ["MIG", "MPS"]))},
+        "actions": [{"type": source.choice(("Scale", "Suspend"))} for _ in range(source.choice((0, 1, 2)))],
+    }
+    return {"apiVersion": API_VERSION, "kind": "MFUPolicy", "metadata": {"name": name}, "spec": spec}
+
+
+def refused_by_server(server: ControlPlane, documents: list[dict[str, Any]]) -> set[str]:
+    with pytest.raises(KubectlFailed) as refused:
+        server.kubectl("create", "--dry-run=server", "-f", "-", stdin="\n---\n".join(map(json.dumps, documents)))
+    return set(re.findall(r'"(random-\d+)" is invalid', refused.value.stderr))
+
+
+def test_both_refuse_the_same_policies(crds: ControlPlane) -> None:
+    source = random.Random(SEED)
+    documents = [policy(source, f"random-{number}") for number in range(DOCUMENTS)]
+    ours = {
+        document["metadata"]["name"]: policy_rejections(MFUPolicy.model_validate(document).spec)
+        for document in documents
+    }
+    theirs = refused_by_server(crds, documents)
+    differing = {name: said for name, said in ours.items() if bool(said) != (name in theirs)}
+    assert differing == {}
+    assert 40 <= len(theirs) <= DOCUMENTS - 40
+
+
+def test_both_refuse_the_same_workloads(crds: ControlPlane) -> None:
     source = random.Random(SEED)
     documents = [declaration(source, f"random-{number}") for number in range(DOCUMENTS)]
     ours = {
@@ -120,9 +174,7 @@ def test_both_refuse_the_same(api_server_only: ControlPlane) -> None:
         ]
         for document in documents
     }
-    with pytest.raises(KubectlFailed) as refused:
-        server.kubectl("create", "--dry-run=server", "-f", "-", stdin="\n---\n".join(map(json.dumps, documents)))
-    theirs = set(re.findall(r'"(random-\d+)" is invalid', refused.value.stderr))
+    theirs = refused_by_server(crds, documents)
     differing = {name: said for name, said in ours.items() if bool(said) != (name in theirs)}
     assert differing == {}
     accepted = [name for name, said in ours.items() if not said]

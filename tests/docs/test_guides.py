@@ -208,10 +208,15 @@ def test_the_row_of_the_readme_is_what_its_workload_gets() -> None:
 UNUSED: Mapping[str, Any] = {
     "floors.observedOfExpectedPercent": {"floors": {"observedOfExpectedPercent": 99}},
     "floors.idleMinutes": {"floors": {"idleMinutes": 1}},
-    "reclaim": {"reclaim": [{"afterIdleMinutes": 1, "action": "Evict"}]},
+    "actions": {"actions": [{"type": "Suspend"}]},
+    "gate": {"gate": {"deadlineSeconds": 1}},
+    "reclaim": {"reclaim": {"steps": [{"afterIdleMinutes": 1, "action": "Suspend"}]}},
+    "oversubscription": {"oversubscription": [{"priorityClass": "low", "maxPercent": 1000}]},
+    "metrics": {"metrics": {"perWorkload": "None"}},
     "topologyLevels": {"topologyLevels": ["example.com/rack"]},
     "scaling.maxStepPercent": {"scaling": {"maxStepPercent": 1}},
     "scaling.cooldownSeconds": {"scaling": {"cooldownSeconds": 86_400}},
+    "scaling.delivery": {"scaling": {"delivery": "ScaleSubresource"}},
     "sharing": {"sharing": {"methods": ["MPS"], "maxWorkloadsPerGPU": 1}},
 }
 """Fields that the provider's guide calls unused, each at a value that would show if it were not."""

@@ -130,19 +130,19 @@ def test_rows_fit_the_api_however_many_were_learned() -> None:
     assert len(calibration_rows(many)) == MOST_KEYS == 128
 
 
-ROW = {"key": KEY, "factor": "0.9000", "relativeSd": "0.0500", "observations": 3}
+ROW = {"key": KEY, "factor": "0.9000", "relativeSD": "0.0500", "observations": 3}
 DAMAGED: dict[str, Any] = {
     "no row": "nonsense",
     "no key": {name: value for name, value in ROW.items() if name != "key"},
     "an empty key": {**ROW, "key": ""},
     "no factor": {name: value for name, value in ROW.items() if name != "factor"},
     "words": {**ROW, "factor": "fast"},
-    "nothing": {**ROW, "relativeSd": None},
+    "nothing": {**ROW, "relativeSD": None},
     "not a number": {**ROW, "factor": "nan"},
     "without end": {**ROW, "observations": "inf"},
     "out of bounds": {**ROW, "factor": "1.9"},
-    "no doubt at all": {**ROW, "relativeSd": "0"},
-    "more doubt than at first": {**ROW, "relativeSd": "0.5"},
+    "no doubt at all": {**ROW, "relativeSD": "0"},
+    "more doubt than at first": {**ROW, "relativeSD": "0.5"},
     "never observed": {**ROW, "observations": 0},
 }
 

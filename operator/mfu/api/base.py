@@ -5,9 +5,11 @@ Every integer, string and list of the API has a bound: without one the API serve
 
 from __future__ import annotations
 
+import re
+from datetime import datetime
 from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 _INITIALISMS: Final = {
     "cv": "CV",
@@ -24,6 +26,7 @@ _INITIALISMS: Final = {
     "nvlink": "NVLink",
     "numa": "NUMA",
     "pcie": "PCIe",
+    "sd": "SD",
     "sm": "SM",
     "slo": "SLO",
     "uuid": "UUID",
@@ -70,6 +73,21 @@ Word = Annotated[str, Field(max_length=64)]
 ShortText = Annotated[str, Field(max_length=256)]
 LongText = Annotated[str, Field(max_length=2048)]
 Timestamp = Annotated[str, Field(max_length=40, json_schema_extra={"format": "date-time"})]
+_RFC3339: Final = re.compile(r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d+)?([Zz]|[+-]\d{2}:\d{2})")
+
+
+def _rfc3339(text: str) -> str:
+    try:
+        if _RFC3339.fullmatch(text):
+            datetime.fromisoformat(text.upper())
+            return text
+    except ValueError:
+        pass
+    raise ValueError("write a moment with its zone (RFC 3339), such as 2026-12-01T18:00:00Z")
+
+
+Moment = Annotated[Timestamp, AfterValidator(_rfc3339)]
+"""A timestamp that people write: read as strictly here as at the API server."""
 Decimal = Annotated[str, Field(max_length=24, pattern=r"^-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?$")]
 """A number as a decimal string: the API has no floats. Fractions are 0–1, never percent."""
 Share = Annotated[int, Field(ge=0, le=100)]

@@ -13,6 +13,7 @@ from mfu.api.inference import TokenDistribution
 from mfu.api.modelworkload import Mode, WorkloadSpec
 from mfu.api.rejection import Rejection
 from mfu.api.training import Parallelism, Training
+from mfu.hardware.types import BYTES_PER_VALUE, Precision
 
 Check = Callable[[WorkloadSpec], Iterator[Rejection]]
 
@@ -70,6 +71,27 @@ def _dimensions(spec: WorkloadSpec) -> Iterator[Rejection]:
     if dims.moe is not None and dims.moe.dense_layers >= dims.layers:
         problem = f"is {dims.moe.dense_layers} but layers is {dims.layers}"
         yield _invalid("model.architecture.moe.denseLayers", problem, "lower denseLayers, or remove moe")
+
+
+def _formats(spec: WorkloadSpec) -> Iterator[Rejection]:
+    formats = spec.precision
+    kept = {
+        "gradients": formats.gradients,
+        "masterWeights": formats.master_weights,
+        "optimizerState": formats.optimizer_state,
+    }
+    for name, value in kept.items():
+        if value is not None and spec.mode is Mode.INFERENCE:
+            yield _invalid(f"precision.{name}", "is set but mode is Inference", f"remove {name}")
+    copy, weights = formats.master_weights, formats.weights
+    if copy is not None and weights is not None and _width(copy) < _width(weights):
+        problem = f"is {copy}, narrower than weights {weights}"
+        yield _invalid("precision.masterWeights", problem, "the copy keeps what weights round away, choose FP32")
+
+
+def _width(precision: Precision) -> float:
+    """Bytes; formats of 8 bits and fewer are not told apart."""
+    return max(1.0, BYTES_PER_VALUE[precision])
 
 
 def _mig(spec: WorkloadSpec) -> Iterator[Rejection]:
@@ -148,4 +170,15 @@ def _length(field: str, tokens: TokenDistribution) -> Iterator[Rejection]:
         yield _invalid(f"{field}.p95", f"is {tokens.p95} but mean is {tokens.mean}", "raise p95 or lower mean")
 
 
-_CHECKS: Final[tuple[Check, ...]] = (_mode, _target, _model, _dimensions, _mig, _count, _experts, _step, _requests)
+_CHECKS: Final[tuple[Check, ...]] = (
+    _mode,
+    _target,
+    _model,
+    _formats,
+    _dimensions,
+    _mig,
+    _count,
+    _experts,
+    _step,
+    _requests,
+)

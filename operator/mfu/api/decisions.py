@@ -13,6 +13,8 @@ class DecisionType(StrEnum):
     MIG = "MIG"
     SCALING = "Scaling"
     SHARING = "Sharing"
+    RECLAIM = "Reclaim"
+    OVERSUBSCRIPTION = "Oversubscription"
 
 
 class DecisionMode(StrEnum):
@@ -27,7 +29,7 @@ class Decision(Resource):
     type: DecisionType
     """Matter that is decided."""
     outcome: Word
-    """Answer in one word, such as Admit, Hold, Keep, Move or ScaleUp."""
+    """Answer in one word, such as Admit, Warn, Hold, Refuse, Keep, Move or Scale."""
     mode: DecisionMode
     """Observe (shown), Recommend (annotated) or Enforce (acted upon), as the policy says."""
     reason: Word

@@ -12,10 +12,9 @@ from mfu.api.cel import validations
 from mfu.api.conditions import Condition
 from mfu.api.decisions import DecisionMode, DecisionType
 from mfu.api.metadata import LabelKey, LabelSelector, ObjectMeta
-from mfu.api.policy_rules import POLICY_RULES, SCALING_RULES, SHARING_RULES
+from mfu.api.policy_rules import SCALING_RULES, SHARING_RULES
+from mfu.api.powers import Gate, Minutes, Oversubscription, PermittedAction, Reclaim
 from mfu.api.quantities import PriceQuantity
-
-Minutes = Annotated[int, Field(ge=1, le=525_600)]
 
 
 class Modes(Resource):
@@ -31,6 +30,10 @@ class Modes(Resource):
     """Number of replicas (inference)."""
     sharing: DecisionMode = DecisionMode.RECOMMEND
     """Sharing GPUs with other workloads."""
+    reclaim: DecisionMode = DecisionMode.RECOMMEND
+    """Taking idle GPUs back."""
+    oversubscription: DecisionMode = DecisionMode.RECOMMEND
+    """Promising more GPUs than there are, by priority class."""
 
     def of(self, decision: DecisionType) -> DecisionMode:
         """Mode for one kind of decision."""
@@ -58,20 +61,11 @@ class Price(Resource):
     """Amount per GPU and hour in the policy's currency, such as "2.99"; MIG slices pay their share of the SMs."""
 
 
-class ReclaimAction(StrEnum):
-    ANNOTATE = "Annotate"
-    EVENT = "Event"
-    SUSPEND = "Suspend"
-    EVICT = "Evict"
+class ScalingDelivery(StrEnum):
+    """How a number of replicas reaches the cluster."""
 
-
-class ReclaimStep(Resource):
-    """One rung of the ladder by which idle GPUs are taken back."""
-
-    after_idle_minutes: Minutes
-    """Idle time, in minutes, after which the rung is reached; rises from rung to rung."""
-    action: ReclaimAction
-    """Annotate, Event, Suspend or Evict, least power first."""
+    METRIC = "Metric"
+    SCALE_SUBRESOURCE = "ScaleSubresource"
 
 
 class Scaling(Resource):
@@ -87,6 +81,9 @@ class Scaling(Resource):
     """Largest change at once, as a percentage of the present replicas (at least one replica)."""
     cooldown_seconds: Annotated[int, Field(ge=0, le=86_400)] = 300
     """Seconds between two changes."""
+    delivery: ScalingDelivery = ScalingDelivery.METRIC
+    """Metric: mfu_workload_desired_replicas, for an autoscaler to follow. ScaleSubresource: the operator scales, unless
+    an autoscaler does."""
 
 
 class SharingMethod(StrEnum):
@@ -108,12 +105,27 @@ class Sharing(Resource):
     """Most workloads on one GPU."""
     across_namespaces: bool = False
     """Whether workloads of different namespaces may share a GPU."""
+    min_kept_percent: Share = 90
+    """Least throughput that every workload must keep when it shares, as a percentage of what it reaches alone."""
+    max_latency_increase_percent: Annotated[int, Field(ge=0, le=1000)] = 10
+    """Largest increase of latency by sharing, percent (inference)."""
+
+
+class PerWorkload(StrEnum):
+    NONE = "None"
+    SUMMARY = "Summary"
+    FULL = "Full"
+
+
+class Metrics(Resource):
+    """What is published about each workload. mfu_workload_desired_replicas always is."""
+
+    per_workload: PerWorkload = PerWorkload.SUMMARY
+    """None, Summary (expected, attainable, observed, cost) or Full (losses by cause, windows and meters as well)."""
 
 
 class PolicySpec(Resource):
     """What is allowed where, and at which prices."""
-
-    model_config = validations(*POLICY_RULES)
 
     namespace_selector: LabelSelector = LabelSelector()
     """Labels of the namespaces that it governs; empty means all."""
@@ -129,12 +141,20 @@ class PolicySpec(Resource):
     """Prices by product; a product without one has an unknown cost, not a free one."""
     topology_levels: Annotated[tuple[LabelKey, ...], Field(max_length=16)] = ()
     """Node label keys of the network's levels, widest first, such as a zone, a block, a rack and the host name."""
-    reclaim: Annotated[tuple[ReclaimStep, ...], Field(max_length=8)] = ()
-    """Rungs by which idle GPUs are taken back; empty takes nothing back."""
+    actions: Annotated[tuple[PermittedAction, ...], list_map("type", bound=16)] = ()
+    """Actions that Enforce may take; it does only what is listed, and by default nothing."""
+    gate: Gate = Gate()
+    """Deadline of the scheduling gate."""
+    reclaim: Reclaim = Reclaim()
+    """How idle GPUs are taken back."""
+    oversubscription: Annotated[tuple[Oversubscription, ...], list_map("priorityClass", bound=32)] = ()
+    """How much may be promised beyond what there is, by priority class; a class that is absent gets each GPU once."""
     scaling: Scaling = Scaling()
     """Bounds on replica changes."""
     sharing: Sharing = Sharing()
     """How GPUs may be shared."""
+    metrics: Metrics = Metrics()
+    """What is published about each workload."""
 
 
 class PolicyStatus(Resource):

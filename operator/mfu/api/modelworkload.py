@@ -7,12 +7,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from mfu.api.base import Name, Resource, Word
+from mfu.api.base import Moment, Name, Resource, ShortText
 from mfu.api.cel import validations
 from mfu.api.inference import Inference
 from mfu.api.metadata import LabelSelector, ObjectMeta
 from mfu.api.model import Model
 from mfu.api.rules import SPEC_RULES
+from mfu.api.runtime import Precisions, Runtime
 from mfu.api.training import Parallelism, Training
 from mfu.api.workload_status import WorkloadStatus
 from mfu.hardware.types import Precision
@@ -62,17 +63,6 @@ class TargetRef(Resource):
     """Name of the object."""
 
 
-class Precisions(Resource):
-    """Number formats; MFU is judged against the peak of `compute`."""
-
-    compute: Precision = Precision.BF16
-    """Format of the matrix products."""
-    weights: Precision | None = None
-    """Format in which weights are stored. Absent means as compute (BF16 where training computes in FP8 or FP4)."""
-    kv_cache: Precision | None = None
-    """Format of the key-value cache (inference). Absent means as weights, but never below FP8."""
-
-
 class Accelerators(Resource):
     """The GPUs that the workload takes."""
 
@@ -84,15 +74,6 @@ class Accelerators(Resource):
     """Extended resource that the pods ask for."""
     mig_profile: Annotated[str, Field(max_length=32, pattern=r"^([1-9]g\.[0-9]{1,3}gb(\+[a-z.]{1,12})?)?$")] = ""
     """MIG profile such as 3g.40gb; empty for whole GPUs."""
-
-
-class Runtime(Resource):
-    """Software that runs the model; picks the efficiency constants and the metrics adapter."""
-
-    engine: Annotated[str, Field(min_length=1, max_length=64)]
-    """Engine, such as vLLM, SGLang, TGI, TensorRT-LLM, Triton, Dynamo, Megatron, torchtitan, NeMo or PyTorch."""
-    version: Word = ""
-    """Version of the engine."""
 
 
 class Progress(Resource):
@@ -108,6 +89,15 @@ class Progress(Resource):
     """What the counter counts: Tokens, Samples (sequences) or Steps."""
     scope: ProgressScope = ProgressScope.TOTAL
     """Total: each reporting pod gives the whole workload's count. PerRank: each gives its own share, to be added up."""
+
+
+class Objection(Resource):
+    """A tenant's objection to giving idle GPUs back. It has a term, which the policy's maxExemptionHours bounds."""
+
+    exempt_until: Moment
+    """Until when nothing is taken back from this workload (RFC 3339), such as 2026-12-01T18:00:00Z."""
+    reason: ShortText = ""
+    """Why, for the people who run the cluster."""
 
 
 _DEFAULT_TUNABLE = (Tunable.MICRO_BATCH, Tunable.RECOMPUTE, Tunable.LAYOUT, Tunable.CONCURRENCY)
@@ -135,7 +125,7 @@ class WorkloadSpec(Resource):
     inference: Inference | None = None
     """Requests, concurrency and latency objectives of one replica; with mode: Inference only."""
     runtime: Runtime | None = None
-    """Software that runs the model, such as vLLM or Megatron, and its version."""
+    """Software that runs the model, such as vLLM or Megatron, and how; what is absent means the engine's habit."""
     progress: Progress | None = None
     """Where it reports progress; without it MFU is estimated from GPU counters."""
     tunable: Annotated[
@@ -144,6 +134,8 @@ class WorkloadSpec(Resource):
     """What advice may change; `attainable` is the best within it. An empty list means nothing."""
     objective: Objective = Objective.THROUGHPUT
     """What advice optimises: Throughput, Cost or Latency."""
+    reclaim: Objection | None = None
+    """An objection to giving idle GPUs back, with a term; absent means none."""
 
     @property
     def parallelism(self) -> Parallelism:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from mfu.api.conditions import Reason
 from mfu.api.metadata import LabelSelector, SelectorOperator
 from mfu.api.mfupolicy import PolicySpec, SharingMethod
+from mfu.api.powers import ReclaimAction
 from mfu.api.rejection import Rejection
 from mfu.hardware import catalog
 from mfu.hardware.types import Unmatched
@@ -14,8 +15,9 @@ from mfu.hardware.types import Unmatched
 
 def policy_rejections(spec: PolicySpec) -> tuple[Rejection, ...]:
     """Everything that keeps the policy from coming into force, empty when it is fine."""
-    checks = (_prices(spec), _ladder(spec), _scaling(spec), _sharing(spec), _selector(spec.namespace_selector))
-    return tuple(rejection for check in checks for rejection in check)
+    checks = (_prices, _listed, _ladder, _scaling, _sharing)
+    found = (rejection for check in checks for rejection in check(spec))
+    return (*found, *_selector(spec.namespace_selector))
 
 
 def _invalid(field: str, problem: str, fix: str) -> Rejection:
@@ -38,9 +40,23 @@ def _prices(spec: PolicySpec) -> Iterator[Rejection]:
 
 
 def _ladder(spec: PolicySpec) -> Iterator[Rejection]:
-    minutes = [step.after_idle_minutes for step in spec.reclaim]
+    minutes = [step.after_idle_minutes for step in spec.reclaim.steps]
     if minutes != sorted(set(minutes)):
-        yield _invalid("reclaim", f"has idle times {minutes}, which do not rise", "order the rungs, each time once")
+        yield _invalid("reclaim.steps", f"has idle times {minutes}, which do not rise", "order them, each time once")
+    actions = [step.action for step in spec.reclaim.steps]
+    if actions != sorted(actions, key=list(ReclaimAction).index):
+        problem = f"has {', '.join(actions)}, where a rung is weaker than the one before"
+        yield _invalid("reclaim.steps", problem, "order them Annotate, Event, Suspend")
+
+
+def _listed(spec: PolicySpec) -> Iterator[Rejection]:
+    """Lists that the API server merges by key."""
+    classes = [each.priority_class for each in spec.oversubscription]
+    types = [str(each.type) for each in spec.actions]
+    for field, keys in (("actions", types), ("oversubscription", classes)):
+        twice = sorted({key for key in keys if keys.count(key) > 1})
+        if twice:
+            yield _invalid(field, f"names {', '.join(twice)} twice", "keep one of them")
 
 
 def _scaling(spec: PolicySpec) -> Iterator[Rejection]:

@@ -25,13 +25,20 @@ SHARING_RULES: Final = (
     ),
 )
 
-POLICY_RULES: Final = (
+_POWER: Final = "(step.action == 'Suspend' ? 3 : step.action == 'Event' ? 2 : 1)"
+
+RECLAIM_RULES: Final = (
     Rule(
         rule=(
-            "!has(self.reclaim) || self.reclaim.map(step, step.afterIdleMinutes).isSorted() && "
-            "self.reclaim.all(step, self.reclaim.exists_one(other, other.afterIdleMinutes == step.afterIdleMinutes))"
+            "!has(self.steps) || self.steps.map(step, step.afterIdleMinutes).isSorted() && "
+            "self.steps.all(step, self.steps.exists_one(other, other.afterIdleMinutes == step.afterIdleMinutes))"
         ),
-        message="reclaim.afterIdleMinutes must rise from rung to rung: order the rungs by idle time, each time once",
-        field=".reclaim",
+        message="reclaim.steps: afterIdleMinutes must rise from rung to rung: order them by idle time, each time once",
+        field=".steps",
+    ),
+    Rule(
+        rule=f"!has(self.steps) || self.steps.map(step, {_POWER}).isSorted()",
+        message="reclaim.steps: a rung is weaker than the one before: order them Annotate, Event, Suspend",
+        field=".steps",
     ),
 )

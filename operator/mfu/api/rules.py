@@ -201,8 +201,20 @@ _MODE_RULES: Final = (
     ),
 )
 
+_TRAINING_FORMATS: Final = ("gradients", "masterWeights", "optimizerState")
+
+_FORMAT_RULES: Final = tuple(
+    Rule(
+        rule=f"self.mode == 'Training' || !has(self.precision.{name})",
+        message=f"precision.{name} is set but mode is Inference: remove {name}",
+        field=f".precision.{name}",
+    )
+    for name in _TRAINING_FORMATS
+)
+
 SPEC_RULES: Final = (
     *_MODE_RULES,
+    *_FORMAT_RULES,
     _count_rule("training", "in total"),
     _count_rule("inference", "per replica"),
     *_TRAINING_RULES,
@@ -218,6 +230,23 @@ MODEL_RULES: Final = (
         rule="has(self.preset) != has(self.architecture)",
         message=f"{{has(self.preset) ? '{_TWO_MODELS}' : '{_NO_MODEL}'}}",
         fallback="exactly one of model.preset and model.architecture must be set",
+    ),
+)
+
+_BITS: Final = "(self.{0} in ['FP32', 'TF32'] ? 32 : self.{0} in ['FP16', 'BF16'] ? 16 : 8)"
+
+PRECISION_RULES: Final = (
+    Rule(
+        rule=(
+            "!has(self.masterWeights) || !has(self.weights) || "
+            f"{_BITS.format('masterWeights')} >= {_BITS.format('weights')}"
+        ),
+        message=(
+            "precision.masterWeights is {self.masterWeights}, narrower than weights {self.weights}: the copy keeps "
+            "what weights round away, choose FP32"
+        ),
+        fallback="precision.masterWeights must not be narrower than precision.weights",
+        field=".masterWeights",
     ),
 )
 

@@ -28,6 +28,8 @@ class Basis(StrEnum):
     """The product that the spec names."""
     ASSIGNED = "Assigned"
     """The product that the pods run on."""
+    LEARNED = "Learned"
+    """The product that the pods run on, corrected by what other workloads on the same stack reached."""
 
 
 class Meter(StrEnum):
@@ -88,7 +90,9 @@ class Expected(Resource):
     product: Word
     """GPU product."""
     basis: Basis
-    """Declared: a product that the spec names. Assigned: the one that the pods run on."""
+    """Declared: a product that the spec names. Assigned: the one that the pods run on. Neither is ever corrected by
+    what was learned, and both set the losses. Learned: as Assigned, corrected by what other workloads on the same stack
+    reached (never by this one); shown for comparison."""
     mfu: Decimal | None = None
     """Expected MFU: model FLOPs over the dense peak at the declared precision (fraction)."""
     reference_mfu: Decimal | None = None
@@ -304,8 +308,8 @@ class WorkloadStatus(Resource):
     """What was understood from spec.model."""
     memory: Memory | None = None
     """Predicted memory per GPU."""
-    expected: Annotated[tuple[Expected, ...], list_map("product", "basis", bound=16)] = ()
-    """What it should reach, per product."""
+    expected: Annotated[tuple[Expected, ...], list_map("product", "basis", bound=48)] = ()
+    """What it should reach, per product and basis."""
     attainable: Attainable | None = None
     """The best within spec.tunable on the same GPUs."""
     observed: Annotated[tuple[Observed, ...], list_map("window", "meter", bound=16)] = ()

@@ -12,11 +12,11 @@ from typing import Any, Final, Self
 
 import aiohttp
 
+from mfu.api.names import FIELD_MANAGER
 from mfu.cluster.connection import Connection
 from mfu.cluster.resources import Resource
 
 JSON = dict[str, Any]
-FIELD_MANAGER: Final = "mfu-operator"
 CHUNK: Final = 500
 WATCH_SERVER_TIMEOUT_SECONDS: Final = 290
 # A bookmark arrives on an idle watch every 60 to 75 seconds: longer silence means a dead stream.

@@ -18,12 +18,12 @@ from mfu.engine.say.notes import ANNOTATIONS
 from mfu.engine.say.packed import Packed
 from mfu.engine.snapshot import PodView, PolicyView, WorkloadView
 from mfu.hardware.catalog import load
+from mfu.hardware.names import MIG_PREFIX
 from mfu.hardware.types import Device
 
 V = TypeVar("V")
 
 GPU_RESOURCES: Final = ("nvidia.com/gpu", "amd.com/gpu", "nvidia.com/gpu.shared")
-MIG_PREFIX: Final = "nvidia.com/mig-"
 PRODUCT_LABELS: Final = ("nvidia.com/gpu.product", "amd.com/gpu.product-name", "amd.com/gpu.device-name")
 CLIQUE_LABEL: Final = "nvidia.com/gpu.clique"
 # Labels kept of a node beside these prefixes would only cost memory.

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from mfu.api.decisions import DecisionMode as Mode
 from mfu.api.decisions import DecisionType
 from mfu.api.modelworkload import WorkloadSpec
+from mfu.hardware.names import MIG_PREFIX
 from mfu.hardware.types import Device
 from mfu.observe.assessment import Assessment
 from mfu.predict.types import Attainable, Placement, Prediction, Setup
@@ -17,14 +18,16 @@ from mfu.predict.types import Attainable, Placement, Prediction, Setup
 if TYPE_CHECKING:
     from mfu.decide.fleet.capacity import Rooms
 
-MIG_PREFIX: Final = "nvidia.com/mig-"
-
-__all__ = ["MIG_PREFIX", "Case", "Decision", "DecisionType", "EffectivePolicy", "Load", "Mode", "NodeView", "Outcome"]
+__all__ = ["Case", "Decision", "DecisionType", "EffectivePolicy", "Load", "Mode", "NodeView", "Outcome"]
 
 
 class Outcome(StrEnum):
     ADMIT = "Admit"
+    WARN = "Warn"
+    """Let it start, and say what is wrong with it."""
     HOLD = "Hold"
+    REFUSE = "Refuse"
+    """Never let it start as it is declared."""
     PLACE = "Place"
     KEEP = "Keep"
     MOVE = "Move"

@@ -14,6 +14,7 @@ from mfu.engine.holdings.fleet import IDLE, UNCLAIMED, WHOLE, Ground, Grounds, b
 from mfu.engine.holdings.workload import device_of
 from mfu.engine.plan import Handover, WorkloadPlan
 from mfu.engine.snapshot import FleetReadings
+from mfu.hardware.names import MIG_PREFIX
 from mfu.hardware.types import Device
 from mfu.observe.counters import fleet_counters_mfu, peak_table
 
@@ -83,4 +84,4 @@ def _estimates(readings: FleetReadings, nodes: Mapping[str, NodeView], pods: set
 
 def _device_read(node: str | None, profile: str | None, nodes: Mapping[str, NodeView]) -> Device | None:
     view = nodes.get(node or "")
-    return device_of(view, f"nvidia.com/mig-{profile}" if profile else WHOLE)
+    return device_of(view, f"{MIG_PREFIX}{profile}" if profile else WHOLE)

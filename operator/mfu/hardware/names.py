@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Final
+
+MIG_PREFIX: Final = "nvidia.com/mig-"
+"""Extended resources of MIG slices: the prefix before the profile, as in nvidia.com/mig-1g.10gb."""
 
 _SUFFIX = re.compile(r"^(?P<product>.+?)[- ]MIG[- ](?P<profile>\d+g\.\d+gb[a-z.+-]*)$", re.IGNORECASE)
 _SHARED = "-SHARED"

@@ -8,6 +8,7 @@ from mfu.api.checks import declared
 from mfu.api.inference import Inference as InferenceBlock
 from mfu.api.modelworkload import Mode, WorkloadSpec
 from mfu.api.quantities import InvalidQuantity, tokens
+from mfu.api.runtime import Compilation, FusedKernels, Runtime
 from mfu.hardware import catalog
 from mfu.hardware.types import GPU, Device, Unmatched
 from mfu.predict.types import (
@@ -94,15 +95,27 @@ def tunable_of(spec: WorkloadSpec) -> frozenset[Tunable]:
 
 
 def _precisions(spec: WorkloadSpec) -> Precisions:
-    return Precisions(spec.precision.compute, spec.weight_precision, spec.kv_precision)
+    given = spec.precision
+    return Precisions(
+        given.compute,
+        spec.weight_precision,
+        spec.kv_precision,
+        gradients=given.gradients,
+        master_weights=given.master_weights,
+        optimizer_state=given.optimizer_state,
+        logits=given.logits,
+    )
 
 
-def _engine(spec: WorkloadSpec) -> str | None:
-    return None if spec.runtime is None else spec.runtime.engine
+def _compiled(runtime: Runtime) -> bool | None:
+    """What was declared of compiled or hand-fused operators, None where nothing was."""
+    if runtime.compilation is None and runtime.fused_kernels is None:
+        return None
+    return runtime.compilation in (Compilation.REGIONAL, Compilation.FULL) or runtime.fused_kernels is FusedKernels.FULL
 
 
 def _training(spec: modelworkload.WorkloadSpec, block: training.Training, arch: Architecture) -> Training:
-    cut = block.parallelism
+    cut, runtime = block.parallelism, spec.runtime or Runtime()
     return Training(
         architecture=arch,
         precisions=_precisions(spec),
@@ -117,12 +130,16 @@ def _training(spec: modelworkload.WorkloadSpec, block: training.Training, arch: 
         optimizer=Optimizer(block.optimizer.value),
         method=Method(block.method.value),
         total_tokens=None if block.total_tokens is None else float(tokens(block.total_tokens)),
-        engine=_engine(spec),
+        engine=runtime.engine,
+        compiled=_compiled(runtime),
+        compilation=runtime.compilation,
+        attention=runtime.attention,
+        fused_kernels=runtime.fused_kernels,
     )
 
 
 def _inference(spec: WorkloadSpec, block: InferenceBlock, arch: Architecture) -> Inference:
-    cut, slo = block.parallelism, block.slo
+    cut, slo, runtime = block.parallelism, block.slo, spec.runtime or Runtime()
     return Inference(
         architecture=arch,
         precisions=_precisions(spec),
@@ -136,7 +153,10 @@ def _inference(spec: WorkloadSpec, block: InferenceBlock, arch: Architecture) ->
         output_tokens_p95=_float(block.output_tokens.p95),
         ttft_limit_seconds=_seconds(slo.ttft_milliseconds if slo else None),
         tpot_limit_seconds=_seconds(slo.tpot_milliseconds if slo else None),
-        engine=_engine(spec),
+        engine=runtime.engine,
+        compilation=runtime.compilation,
+        attention=runtime.attention,
+        fused_kernels=runtime.fused_kernels,
     )
 
 

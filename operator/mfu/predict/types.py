@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from mfu.api.inference import Phase
+from mfu.api.runtime import AttentionKernel, Compilation, FusedKernels
 from mfu.api.training import Method, Optimizer, Recompute, Sharding
 from mfu.hardware.types import Device, Precision
 from mfu.workload.architecture import Architecture
@@ -21,9 +22,12 @@ class Scale(StrEnum):
 
 __all__ = [
     "Attainable",
+    "AttentionKernel",
     "Change",
+    "Compilation",
     "Correction",
     "Corrections",
+    "FusedKernels",
     "Inference",
     "Loss",
     "Memory",
@@ -49,6 +53,11 @@ class Precisions:
     compute: Precision = Precision.BF16
     weights: Precision = Precision.BF16
     kv_cache: Precision = Precision.BF16
+    gradients: Precision | None = None
+    """None here and below takes the engine's habit."""
+    master_weights: Precision | None = None
+    optimizer_state: Precision | None = None
+    logits: Precision | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +88,10 @@ class Training:
     engine: str | None = None
     compiled: bool | None = None
     """torch.compile, CUDA graphs or hand-fused kernels; None takes the engine's habit."""
+    compilation: Compilation | None = None
+    """None here and below takes the engine's habit."""
+    attention: AttentionKernel | None = None
+    fused_kernels: FusedKernels | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +111,10 @@ class Inference:
     ttft_limit_seconds: float | None = None
     tpot_limit_seconds: float | None = None
     engine: str | None = None
+    compilation: Compilation | None = None
+    """None here and below takes the engine's habit."""
+    attention: AttentionKernel | None = None
+    fused_kernels: FusedKernels | None = None
 
 
 Setup = Training | Inference

@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from mfu.hardware.catalog import load
+from mfu.hardware.names import MIG_PREFIX
 from mfu.hardware.types import GPU, Device, MIGProfile, Unmatched
 
 GPU_RESOURCE: Final = "nvidia.com/gpu"
-MIG_RESOURCE_PREFIX: Final = "nvidia.com/mig-"
 
 _UUID_NAMESPACE: Final = uuid.UUID("6f0e9a5e-51a1-4c0e-9f39-1d0a53c5a1b7")
 _PCI_BUSES: Final = ("1B", "43", "52", "61", "9D", "C3", "D1", "DF")
@@ -51,7 +51,7 @@ class NodeSpec:
 
     @property
     def resource(self) -> str:
-        return GPU_RESOURCE if self.mig is None else f"{MIG_RESOURCE_PREFIX}{self.mig.name}"
+        return GPU_RESOURCE if self.mig is None else f"{MIG_PREFIX}{self.mig.name}"
 
     @property
     def device(self) -> Device:

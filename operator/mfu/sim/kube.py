@@ -13,8 +13,9 @@ from typing import Any, Final
 from mfu.cluster.client import ApiError, KubeClient
 from mfu.cluster.informer import Informer
 from mfu.cluster.resources import NODES, PODS
+from mfu.hardware.names import MIG_PREFIX
 from mfu.sim.fleet import Fleet, NoRoom
-from mfu.sim.inventory import GPU_RESOURCE, MIG_RESOURCE_PREFIX, NodeSpec
+from mfu.sim.inventory import GPU_RESOURCE, NodeSpec
 from mfu.sim.manifests import MANAGER, node_manifest, node_status
 from mfu.sim.pods import SimPod
 from mfu.sim.progress import replant
@@ -148,6 +149,6 @@ def _gpu_request(spec: Mapping[str, Any]) -> tuple[str, str, int] | None:
         resources = container.get("resources") or {}
         asked = {**(resources.get("requests") or {}), **(resources.get("limits") or {})}
         for resource, count in asked.items():
-            if resource == GPU_RESOURCE or resource.startswith(MIG_RESOURCE_PREFIX):
+            if resource == GPU_RESOURCE or resource.startswith(MIG_PREFIX):
                 return str(container["name"]), str(resource), int(count)
     return None

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from mfu.decide.types import NodeView
+from mfu.hardware.names import MIG_PREFIX
 
 CLIQUE_LABEL: Final = "nvidia.com/gpu.clique"
 HOST_LABEL: Final = "kubernetes.io/hostname"
@@ -79,7 +80,7 @@ def _free(node: NodeView) -> Iterable[tuple[str, int]]:
     if whole := node.free(WHOLE, node.gpus):
         yield "", whole
     for profile, count in node.mig.items():
-        if amount := node.free(f"nvidia.com/mig-{profile}", count):
+        if amount := node.free(f"{MIG_PREFIX}{profile}", count):
             yield profile, amount
 
 

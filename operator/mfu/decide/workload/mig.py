@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mfu.decide.types import Case, Decision, DecisionType, Outcome
 from mfu.hardware.catalog import load
+from mfu.hardware.names import MIG_PREFIX
 from mfu.hardware.types import MIGProfile
 from mfu.predict.types import Inference
 from mfu.units import gibibytes
@@ -29,5 +30,5 @@ def mig(case: Case) -> Decision | None:
 
 
 def _decision(case: Case, outcome: Outcome, reason: str, message: str, profile: MIGProfile | None) -> Decision:
-    hint = {"migProfile": profile.name, "resource": f"nvidia.com/mig-{profile.name}"} if profile else None
+    hint = {"migProfile": profile.name, "resource": f"{MIG_PREFIX}{profile.name}"} if profile else None
     return Decision(DecisionType.MIG, outcome, reason, message, case.policy.mode_of(DecisionType.MIG), hint)

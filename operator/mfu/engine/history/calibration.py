@@ -44,7 +44,7 @@ def calibration_rows(corrections: Corrections) -> list[dict[str, Any]]:
         {
             "key": key,
             "factor": f"{each.factor:.4f}",
-            "relativeSd": f"{each.relative_sd:.4f}",
+            "relativeSD": f"{each.relative_sd:.4f}",
             "observations": each.observations,
         }
         for key, each in sorted(corrections.by_key.items())[:MOST_KEYS]
@@ -62,7 +62,7 @@ def _numbers(row: Mapping[str, Any]) -> dict[str, float] | None:
     try:
         return {
             "factor": float(row["factor"]),
-            "relativeSD": float(row["relativeSd"]),
+            "relativeSD": float(row["relativeSD"]),
             "observations": float(row["observations"]),
         }
     except (KeyError, TypeError, ValueError):

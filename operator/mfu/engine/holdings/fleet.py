@@ -10,9 +10,10 @@ import numpy as np
 
 from mfu.account.cost import price_per_hour
 from mfu.account.rollup import Indices, Knowledge, Row, Table, table_of
-from mfu.decide.types import MIG_PREFIX, EffectivePolicy, NodeView
+from mfu.decide.types import EffectivePolicy, NodeView
 from mfu.engine.holdings.workload import device_of
 from mfu.engine.views import Assignment, PodView
+from mfu.hardware.names import MIG_PREFIX
 
 WHOLE = "nvidia.com/gpu"
 IDLE, UNCLAIMED = -1, -2

@@ -12,6 +12,7 @@ from mfu.api.workload_status import Basis
 from mfu.decide.types import NodeView
 from mfu.engine.views import PodView
 from mfu.hardware.catalog import load
+from mfu.hardware.names import MIG_PREFIX
 from mfu.hardware.types import GPU, Device, Unmatched
 from mfu.predict.types import Placement
 
@@ -88,7 +89,7 @@ def device_of(node: NodeView | None, resource: str) -> Device | None:
     """What one unit of `resource` is on that node; None where product or profile is unknown."""
     if node is None or node.device is None:
         return None
-    profile = resource.removeprefix("nvidia.com/mig-") if resource.startswith("nvidia.com/mig-") else None
+    profile = resource.removeprefix(MIG_PREFIX) if resource.startswith(MIG_PREFIX) else None
     if profile is None:
         return node.device
     shape = load().mig_profile(node.device.gpu.key, profile)
