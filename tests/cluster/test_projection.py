@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from mfu.api.names import PAUSED_ANNOTATION, RECOMMENDED_REPLICAS_ANNOTATION, WORKLOAD_LABEL
 from mfu.cluster.projection import epoch, namespace_labels, node_view, pod_view, policy_view, workload_view
+from mfu.engine.holdings.workload import held
 from mfu.engine.say.packed import plain
 
 SPEC: dict[str, Any] = {
@@ -77,6 +79,48 @@ def test_a_gpu_node() -> None:
     assert (view.device.gpu.api_name, view.gpus, view.mig, view.domain) == ("H100-SXM5", 8, {"1g.10gb": 7}, "c.1")
     assert view.ready
     assert "team" not in view.labels
+
+
+@pytest.mark.parametrize(
+    ("labels", "allocatable", "gpus", "replicas"),
+    [
+        (
+            {"nvidia.com/gpu.product": "NVIDIA-H100-80GB-HBM3-SHARED"},
+            {"nvidia.com/gpu": "80"},
+            8,
+            {"nvidia.com/gpu": 10},
+        ),
+        ({}, {"nvidia.com/gpu.shared": "80"}, 8, {"nvidia.com/gpu.shared": 10}),
+        ({}, {"nvidia.com/gpu": "4", "nvidia.com/gpu.shared": "40"}, 8, {"nvidia.com/gpu.shared": 10}),
+    ],
+    ids=["sliced", "sliced and renamed", "half of them sliced"],
+)
+def test_slices_of_a_node_are_no_gpus(
+    labels: dict[str, str], allocatable: dict[str, str], gpus: int, replicas: dict[str, int]
+) -> None:
+    told = {
+        "nvidia.com/gpu.product": "NVIDIA-H100-80GB-HBM3",
+        "nvidia.com/gpu.count": "8",
+        "nvidia.com/gpu.replicas": "10",
+    }
+    view = node_view(node({**told, **labels}, **allocatable))
+    assert view is not None
+    assert (view.gpus, view.replicas) == (gpus, replicas)
+    assert view.sliced("nvidia.com/gpu")
+    assert view.free("nvidia.com/gpu", view.gpus) == 0
+    assert all(view.share(name) == pytest.approx(0.1) for name in replicas)
+
+
+def test_absurd_numbers_of_gpus_are_read_as_quantities_and_bounded() -> None:
+    view = pod_view(pod({"resources": {"limits": {"nvidia.com/gpu": "1k"}}}))
+    assert view is not None
+    assert view.gpus == {"nvidia.com/gpu": 1000}
+    labels = {"nvidia.com/gpu.product": "NVIDIA-H100-80GB-HBM3", "nvidia.com/gpu.count": "8"}
+    host = node_view(node(labels, **{"nvidia.com/gpu": "9007199254740993"}))
+    assert host is not None
+    assert host.gpus == 8
+    held_there = held([replace(view, phase="Running"), replace(view, name="other", phase="Running")], {"n0": host})
+    assert held_there.gpus <= host.units("nvidia.com/gpu")
 
 
 def test_nodes_without_gpus_are_left_out_and_unknown_products_stay_unknown() -> None:

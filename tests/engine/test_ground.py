@@ -90,8 +90,12 @@ COUNTED: dict[str, tuple[Grounds, dict[tuple[str, str], float]]] = {
         grounds([pod(gpus={"amd.com/gpu": 3})], [node("n0", product="AMD-Instinct-MI300X-OAM")]),
         {("n0", "team-a/w"): 3, ("n0", "idle"): 5},
     ),
+    "more is claimed than is there": (
+        grounds([pod("a", gpus=9_007_199_254), pod("b", gpus=8)], [node("n0")]),
+        {("n0", "team-a/w"): 8},
+    ),
     "more is held than is allocatable (a GPU fell off)": (
-        grounds([pod()], [node("n0", gpus=7)]),
+        grounds([pod()], [node("n0", gpus=7, ill={"nvidia.com/gpu": 1})]),
         {("n0", "team-a/w"): 8},
     ),
 }

@@ -23,8 +23,11 @@ class Cost:
     per_step: float | None = None
 
 
-def price_per_hour(prices: Mapping[str, float], device: Device | None, gpus: int) -> float | None:
-    """`gpus` devices for an hour: `price_per_hour({"H100-SXM5": 2.5}, h100, 8) == 20.0`; None without a price."""
+def price_per_hour(prices: Mapping[str, float], device: Device | None, gpus: float) -> float | None:
+    """`gpus` devices for an hour: `price_per_hour({"H100-SXM5": 2.5}, h100, 8) == 20.0`; None without a price.
+
+    A tenth of a time-sliced GPU is 0.1 GPUs.
+    """
     if device is None:
         return None
     price = prices.get(device.gpu.api_name)

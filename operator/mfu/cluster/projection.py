@@ -19,6 +19,7 @@ from mfu.engine.say.packed import Packed
 from mfu.engine.snapshot import PodView, PolicyView, WorkloadView
 from mfu.hardware.catalog import load
 from mfu.hardware.names import MIG_PREFIX
+from mfu.hardware.slices import MOST_DEVICES, SHARED_SUFFIX, Slices, base_resource, quantity, slices_of
 from mfu.hardware.types import Device
 
 V = TypeVar("V")
@@ -115,28 +116,50 @@ def node_view(item: JSON) -> NodeView | None:
     """None for nodes without GPUs. `device` is None where the product is not known: then MFU is unknown."""
     metadata, status = item["metadata"], item.get("status") or {}
     allocatable = status.get("allocatable") or {}
-    whole = sum(_count(allocatable.get(resource)) for resource in GPU_RESOURCES)
-    mig = {
-        resource.removeprefix(MIG_PREFIX): _count(amount)
-        for resource, amount in allocatable.items()
-        if resource.startswith(MIG_PREFIX)
-    }
     labels = metadata.get("labels") or {}
     product = next((labels[name] for name in PRODUCT_LABELS if name in labels), None)
-    if not whole and not mig and product is None:
+    units = {name: count for name, amount in allocatable.items() if _is_gpu(name) and (count := quantity(amount))}
+    if not units and product is None:
         return None
     resolved = load().resolve(product) if product else None
+    device = resolved if isinstance(resolved, Device) else None
+    behind = {
+        name: slices_of(name, count, labels, shared=_marked(name, device, units)) for name, count in units.items()
+    }
     return NodeView(
         name=metadata["name"],
         product_label=product,
-        device=resolved if isinstance(resolved, Device) else None,
-        gpus=whole,
-        mig=mig,
+        device=device,
+        gpus=min(MOST_DEVICES, sum(each.devices for name, each in behind.items() if not name.startswith(MIG_PREFIX))),
+        mig=_instances(behind),
+        replicas={name: each.replicas for name, each in behind.items() if each.replicas != 1},
+        ill=_ill(units, status.get("capacity") or {}),
         ready=_ready(status),
         schedulable=not (item.get("spec") or {}).get("unschedulable", False),
         domain=labels.get(CLIQUE_LABEL),
         labels={name: value for name, value in labels.items() if name.startswith(NODE_LABEL_PREFIXES)},
     )
+
+
+def _marked(resource: str, device: Device | None, units: Mapping[str, int]) -> bool:
+    """Does the product label say that this resource is sliced? Beside a renamed one, the plain name is whole GPUs."""
+    if device is None or not device.shared or resource.startswith(MIG_PREFIX):
+        return False
+    return resource.endswith(SHARED_SUFFIX) or f"{resource}{SHARED_SUFFIX}" not in units
+
+
+def _ill(units: Mapping[str, int], capacity: Mapping[str, Any]) -> dict[str, int]:
+    return {name: more for name, offered in units.items() if (more := quantity(capacity.get(name)) - offered) > 0}
+
+
+def _instances(behind: Mapping[str, Slices]) -> dict[str, int]:
+    """MIG instances by profile, sliced or not."""
+    found: dict[str, int] = {}
+    for name, each in behind.items():
+        if name.startswith(MIG_PREFIX):
+            profile = base_resource(name).removeprefix(MIG_PREFIX)
+            found[profile] = found.get(profile, 0) + each.devices
+    return found
 
 
 def namespace_labels(item: JSON) -> Mapping[str, str]:
@@ -189,16 +212,11 @@ def _requested(spec: Mapping[str, Any]) -> dict[str, int]:
 def _limits(container: Mapping[str, Any]) -> dict[str, int]:
     resources = container.get("resources") or {}
     asked = {**(resources.get("requests") or {}), **(resources.get("limits") or {})}
-    return {
-        resource: _count(amount)
-        for resource, amount in asked.items()
-        if (resource in GPU_RESOURCES or resource.startswith(MIG_PREFIX)) and _count(amount)
-    }
+    return {resource: count for resource, amount in asked.items() if _is_gpu(resource) and (count := quantity(amount))}
 
 
-def _count(quantity: object) -> int:
-    text = str(quantity or "0")
-    return int(text) if text.isdigit() else 0
+def _is_gpu(resource: str) -> bool:
+    return resource in GPU_RESOURCES or resource.startswith(MIG_PREFIX)
 
 
 def _ready(status: Mapping[str, Any]) -> bool:

@@ -11,6 +11,7 @@ from mfu.api.decisions import DecisionMode as Mode
 from mfu.api.decisions import DecisionType
 from mfu.api.modelworkload import WorkloadSpec
 from mfu.hardware.names import MIG_PREFIX
+from mfu.hardware.slices import base_resource, share_of
 from mfu.hardware.types import Device
 from mfu.observe.assessment import Assessment
 from mfu.predict.types import Attainable, Placement, Prediction, Setup
@@ -52,7 +53,10 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class NodeView:
-    """What the scheduler knows of one GPU node. `mig` counts allocatable instances by profile."""
+    """What the scheduler knows of one GPU node. `gpus` and `mig` count devices that are there, never slices of them.
+
+    `mig` counts allocatable instances by profile.
+    """
 
     name: str
     product_label: str | None
@@ -61,15 +65,37 @@ class NodeView:
     mig: Mapping[str, int] = field(default_factory=dict)
     used: Mapping[str, int] = field(default_factory=dict)
     """Requested by bound pods, by resource name."""
+    replicas: Mapping[str, int | None] = field(default_factory=dict)
+    """Pods that each device is offered to, by resource name; None where that is not known. One where it is absent."""
+    ill: Mapping[str, int] = field(default_factory=dict)
+    """Units that the node has but offers no more, by resource name: pods that held them hold them still."""
     ready: bool = True
     schedulable: bool = True
     domain: str | None = None
     """NVLink domain that spans nodes (clique), None where the node is the domain."""
     labels: Mapping[str, str] = field(default_factory=dict)
 
+    def share(self, resource: str) -> float | None:
+        """What one unit of the resource is of a device: 0.1 of ten time slices; None where that is not known."""
+        return share_of(self.replicas.get(resource, 1))
+
+    def sliced(self, resource: str) -> bool:
+        """Are its devices offered to several pods, under this name or a renamed one?"""
+        return any(base_resource(name) == base_resource(resource) for name in self.replicas)
+
+    def units(self, resource: str) -> int:
+        """What all its pods together can hold: devices times the pods that each is offered to, and the ill ones."""
+        profile = base_resource(resource).removeprefix(MIG_PREFIX)
+        devices = self.mig.get(profile, 0) if resource.startswith(MIG_PREFIX) else self.gpus
+        return devices * (self.replicas.get(resource, 1) or 1) + self.ill.get(resource, 0)
+
     def free(self, resource: str, allocatable: int) -> int:
-        """Devices that a new pod could get. Whole GPUs are counted together, whatever their vendor calls them."""
-        if not (self.ready and self.schedulable):
+        """Devices that a new pod could get for itself.
+
+        Whole GPUs are counted together, whatever their vendor calls them. Devices that are offered to several pods
+        are nobody's own: none of them is free.
+        """
+        if not (self.ready and self.schedulable) or self.sliced(resource):
             return 0
         if resource.startswith(MIG_PREFIX):
             return max(0, allocatable - self.used.get(resource, 0))

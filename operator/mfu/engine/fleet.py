@@ -83,5 +83,6 @@ def _estimates(readings: FleetReadings, nodes: Mapping[str, NodeView], pods: set
 
 
 def _device_read(node: str | None, profile: str | None, nodes: Mapping[str, NodeView]) -> Device | None:
-    view = nodes.get(node or "")
-    return device_of(view, f"{MIG_PREFIX}{profile}" if profile else WHOLE)
+    """None where a device is offered to several pods too: exporters name only one of them."""
+    view, resource = nodes.get(node or ""), f"{MIG_PREFIX}{profile}" if profile else WHOLE
+    return None if view is None or view.sliced(resource) else device_of(view, resource)

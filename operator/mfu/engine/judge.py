@@ -228,7 +228,11 @@ def _cost(judged: Judged, prediction: Prediction, assessment: Assessment | None)
     if spec is None:
         return Cost()
     device = holding.devices[0] if holding.devices else None
-    per_hour = account.price_per_hour(judged.policy.prices, device, holding.gpus) if device else None
+    amount = None if holding.share is None else holding.gpus * holding.share
+    per_hour = None if amount is None else account.price_per_hour(judged.policy.prices, device, amount)
+    if holding.shared:
+        # What a slice could give depends on its neighbours: nothing is accused of it.
+        return Cost(per_hour=per_hour)
     scale = prediction.scale
     reached = status.observed_on_scale(assessment, scale)
     promised = on_scale(prediction)
@@ -320,7 +324,7 @@ def _say(judged: Judged, outcome: Outcome, *, said: Mapping[str, Any]) -> Worklo
         decisions=judged.decided,
         product=main[0].placement.device.label if main else None,
         gpus=gpus,
-        gpu_share=_share(main),
+        gpu_share=_share(main) * (judged.holding.share or 1.0),
         cost_per_hour=judged.spent.per_hour,
         lost_per_hour=judged.spent.lost_per_hour,
         policy=judged.policy,

@@ -13,6 +13,7 @@ from mfu.api.modelworkload import WorkloadSpec
 from mfu.decide.types import NodeView
 from mfu.engine.snapshot import FleetReadings, PodView, PolicyView, Snapshot, WorkloadView
 from mfu.hardware.catalog import load as load_catalog
+from mfu.hardware.slices import slices_of
 from mfu.hardware.types import Device
 from mfu.observe.readings import (
     METRICS,
@@ -29,6 +30,7 @@ from mfu.observe.readings import (
 from mfu.predict.types import Correction, Corrections
 
 VERSION = 1
+WHOLE = "nvidia.com/gpu"
 JSON = dict[str, Any]
 
 
@@ -127,8 +129,17 @@ def _node(view: NodeView) -> JSON:
 
 def _to_node(document: JSON) -> NodeView:
     label = document["product_label"]
-    device = load_catalog().resolve(label) if label else None
-    return NodeView(**{**document, "device": device if isinstance(device, Device) else None})
+    found = load_catalog().resolve(label) if label else None
+    device = found if isinstance(found, Device) else None
+    return NodeView(**{**document, **_devices(document, device), "device": device})
+
+
+def _devices(document: JSON, device: Device | None) -> JSON:
+    """A file that says nothing of replicas counts units, as the API server does: the labels tell the devices."""
+    if document.get("replicas"):
+        return {}
+    whole = slices_of(WHOLE, document["gpus"], document["labels"], shared=device is not None and device.shared)
+    return {"gpus": whole.devices, "replicas": {} if whole.replicas == 1 else {WHOLE: whole.replicas}}
 
 
 def _known_columns(snapshot: Snapshot) -> list[Metric]:

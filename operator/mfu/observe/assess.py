@@ -53,6 +53,9 @@ def assess(
     """Observe and diagnose one workload at `now`. What is missing makes results unknown, never zero, never an error."""
     hints = hints or Hints()
     state = _state(series, placement, now)
+    if placement is not None and placement.device.shared:
+        # Of a slice neither the peak nor the reading is its own.
+        return Assessment(state=state)
     if series is None or placement is None or state in _BLIND:
         return _without_counters(setup, placement, series=series, now=now, state=state)
     evidence = _evidence(series, placement, hints, now)

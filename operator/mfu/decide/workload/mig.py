@@ -11,11 +11,11 @@ from mfu.units import gibibytes
 
 
 def mig(case: Case) -> Decision | None:
-    """None where slicing is no question: training, several GPUs, or a product without MIG."""
+    """None where slicing is no question: training, several GPUs, a product without MIG, or time slices of one."""
     if not isinstance(case.setup, Inference) or case.spec.accelerators.count != 1:
         return None
     device = case.placement.device
-    if device.gpu.mig_max_instances == 0:
+    if device.gpu.mig_max_instances == 0 or device.shared:
         return None
     needed = case.expected.memory.total_bytes
     fitting = [each for each in load().mig_profiles(device.gpu.key) if each.memory_bytes >= needed]

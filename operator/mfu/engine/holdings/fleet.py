@@ -14,9 +14,12 @@ from mfu.decide.types import EffectivePolicy, NodeView
 from mfu.engine.holdings.workload import device_of
 from mfu.engine.views import Assignment, PodView
 from mfu.hardware.names import MIG_PREFIX
+from mfu.hardware.slices import base_resource
 
 WHOLE = "nvidia.com/gpu"
 IDLE, UNCLAIMED = -1, -2
+LEAST_GPUS = 1e-6
+"""Less than this of a device is rounding: ten tenths of a GPU leave nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +66,13 @@ def build(made_from: Grounds) -> Ground:
     """Every allocatable device exactly once: held by a workload, by a pod without one, or by nobody."""
     nodes = {node.name: node for node in made_from.nodes}
     workloads = tuple(made_from.claims.pods)
-    amounts: dict[_Held, int] = defaultdict(int)
-    for held, amount in _held(made_from.claims, workloads, nodes):
+    amounts: dict[_Held, float] = defaultdict(float)
+    left = {place: count for node in made_from.nodes for place, count in _holdable(node)}
+    for held, units in _held(made_from.claims, workloads, nodes):
+        # Nobody holds more than is there, whatever a pod object claims.
+        place = held.node, counted_as(held.resource)
+        amount = min(units * _share(nodes[held.node], held.resource), left.get(place, 0.0))
+        left[place] = left.get(place, 0.0) - amount
         amounts[held] += amount
     amounts.update(_idle(made_from.nodes, amounts))
     rows = [_row(each, amount, nodes, made_from) for each, amount in amounts.items()]
@@ -87,24 +95,42 @@ def _of(pod: PodView, owner: int, name: str | None, nodes: Mapping[str, NodeView
         yield _Held(owner, name, pod.namespace, pod.node, resource), amount
 
 
-def _idle(nodes: tuple[NodeView, ...], amounts: Mapping[_Held, int]) -> Iterator[tuple[_Held, int]]:
-    taken: dict[tuple[str, str], int] = defaultdict(int)
+def _idle(nodes: tuple[NodeView, ...], amounts: Mapping[_Held, float]) -> Iterator[tuple[_Held, float]]:
+    taken: dict[tuple[str, str], float] = defaultdict(float)
     for each, amount in amounts.items():
-        taken[(each.node, _allocatable(each.resource))] += amount
+        taken[(each.node, counted_as(each.resource))] += amount
     for node in nodes:
-        resources = {WHOLE: node.gpus, **{f"{MIG_PREFIX}{profile}": count for profile, count in node.mig.items()}}
-        for resource, count in resources.items():
-            free = count - taken.get((node.name, resource), 0)
-            if free > 0:
+        for resource, count in _there(node).items():
+            free = count - taken.get((node.name, resource), 0.0)
+            if free > LEAST_GPUS:
                 yield _Held(IDLE, None, None, node.name, resource), free
 
 
-def _allocatable(resource: str) -> str:
-    """A node counts whole GPUs together, whatever their vendor calls them."""
-    return resource if resource.startswith(MIG_PREFIX) else WHOLE
+def _there(node: NodeView) -> dict[str, int]:
+    return {WHOLE: node.gpus, **{f"{MIG_PREFIX}{profile}": count for profile, count in node.mig.items()}}
 
 
-def _row(held: _Held, amount: int, nodes: Mapping[str, NodeView], made_from: Grounds) -> Row:
+def _holdable(node: NodeView) -> Iterator[tuple[tuple[str, str], float]]:
+    """Devices by what they count as, those included that fell ill under their pods."""
+    ill: dict[str, float] = defaultdict(float)
+    for resource, units in node.ill.items():
+        ill[counted_as(resource)] += units * _share(node, resource)
+    for resource, count in _there(node).items():
+        yield (node.name, resource), count + ill[resource]
+
+
+def counted_as(resource: str) -> str:
+    """A node counts whole GPUs together, whatever their vendor calls them, and slices as parts of their device."""
+    return base_resource(resource) if resource.startswith(MIG_PREFIX) else WHOLE
+
+
+def _share(node: NodeView, resource: str) -> float:
+    """A slice of unknown size still sits on a device: it counts as one until the node's devices are used up."""
+    share = node.share(resource)
+    return 1.0 if share is None else share
+
+
+def _row(held: _Held, amount: float, nodes: Mapping[str, NodeView], made_from: Grounds) -> Row:
     device = device_of(nodes[held.node], held.resource)
     share = device.mig.sm_fraction if device and device.mig else 1.0
     reference = device.gpu.reference_peak_flops_per_s if device else None
@@ -117,5 +143,7 @@ def _row(held: _Held, amount: int, nodes: Mapping[str, NodeView], made_from: Gro
         peak_flops_per_s=None if reference is None else reference * share * amount,
         reference_mfu=None,
         knowledge=Knowledge.UNKNOWN,
-        price_per_hour=price_per_hour(policy.prices, device, amount),
+        price_per_hour=None
+        if nodes[held.node].share(held.resource) is None
+        else price_per_hour(policy.prices, device, amount),
     )

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from mfu.api.conditions import Reason
 from mfu.api.modelworkload import WorkloadSpec
@@ -13,6 +13,7 @@ from mfu.decide.types import NodeView
 from mfu.engine.views import PodView
 from mfu.hardware.catalog import load
 from mfu.hardware.names import MIG_PREFIX
+from mfu.hardware.slices import MOST_DEVICES, base_resource
 from mfu.hardware.types import GPU, Device, Unmatched
 from mfu.predict.types import Placement
 
@@ -40,6 +41,9 @@ class Held:
     unknown_products: tuple[str, ...] = ()
     gpus_per_node: int = 0
     shared: bool = False
+    """At least one of its devices is offered to other pods too."""
+    share: float | None = 1.0
+    """What each of `gpus` is of a device, in the mean; None where that is not known."""
 
 
 class UnknownProduct(Exception):
@@ -58,10 +62,13 @@ def held(pods: Sequence[PodView], nodes: Mapping[str, NodeView]) -> Held:
     devices: dict[Device, None] = {}
     unknown: dict[str, None] = {}
     per_node: Counter[str] = Counter()
+    taken: Counter[tuple[str, str]] = Counter()
+    shares: list[tuple[int, float | None]] = []
     for pod in bound:
         node = nodes.get(pod.node or "")
-        for resource, amount in pod.gpus.items():
+        for resource, amount in _possible(pod, node, taken):
             per_node[pod.node or ""] += amount
+            shares.append((amount, node.share(resource) if node else 1.0))
             device = device_of(node, resource)
             if device is None and node is not None:
                 unknown[_label(node, resource)] = None
@@ -76,7 +83,26 @@ def held(pods: Sequence[PodView], nodes: Mapping[str, NodeView]) -> Held:
         unknown_products=tuple(unknown),
         gpus_per_node=max(per_node.values(), default=0),
         shared=any(device.shared for device in ordered),
+        share=_mean_share(shares),
     )
+
+
+def _possible(pod: PodView, node: NodeView | None, taken: Counter[tuple[str, str]]) -> Iterator[tuple[str, int]]:
+    """What the pod asks for, as far as its node has it: a pod object can claim anything."""
+    for resource, amount in pod.gpus.items():
+        most = (node.units(resource) if node else 0) or MOST_DEVICES
+        held = min(amount, most - taken[(pod.node or "", resource)])
+        taken[(pod.node or "", resource)] += held
+        if held:
+            yield resource, held
+
+
+def _mean_share(shares: Sequence[tuple[int, float | None]]) -> float | None:
+    known = [(amount, share) for amount, share in shares if share is not None]
+    units = sum(amount for amount, _ in known)
+    if len(known) < len(shares) or not units:
+        return None if shares else 1.0
+    return sum(amount * share for amount, share in known) / units
 
 
 def _label(node: NodeView, resource: str) -> str:
@@ -89,11 +115,12 @@ def device_of(node: NodeView | None, resource: str) -> Device | None:
     """What one unit of `resource` is on that node; None where product or profile is unknown."""
     if node is None or node.device is None:
         return None
-    profile = resource.removeprefix(MIG_PREFIX) if resource.startswith(MIG_PREFIX) else None
-    if profile is None:
-        return node.device
-    shape = load().mig_profile(node.device.gpu.key, profile)
-    return None if shape is None else Device(node.device.gpu, shape, node.device.shared)
+    # Where no resource is known to be sliced, what the product label says of all holds for each.
+    shared = resource in node.replicas or (node.device.shared and not node.replicas)
+    if not resource.startswith(MIG_PREFIX):
+        return replace(node.device, shared=shared)
+    shape = load().mig_profile(node.device.gpu.key, base_resource(resource).removeprefix(MIG_PREFIX))
+    return None if shape is None else Device(node.device.gpu, shape, shared)
 
 
 def products_of(fleet: Iterable[NodeView]) -> tuple[GPU, ...]:

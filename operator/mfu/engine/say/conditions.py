@@ -80,7 +80,10 @@ _TELEMETRY = {
     TelemetryState.STALE: (Reason.READINGS_STALE, "readings stopped; MFU is unknown and decisions stay"),
     TelemetryState.NO_PROFILING: (Reason.PROFILING_UNAVAILABLE, "the exporter gives no profiling metrics"),
     TelemetryState.UNKNOWN_PRODUCT: (Reason.UNKNOWN_PRODUCT, "telemetry names a GPU product that is not known"),
-    TelemetryState.SHARED: (Reason.NO_READINGS, "its GPUs are time-sliced: readings belong to no single pod"),
+    TelemetryState.SHARED: (
+        Reason.NO_READINGS,
+        "it holds slices of GPUs that other pods use too: readings belong to no single pod, so its MFU is unknown",
+    ),
 }
 
 
