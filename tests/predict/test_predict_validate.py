@@ -93,11 +93,11 @@ def test_a_row_that_cannot_be_predicted_is_refused_with_the_reason(changes: dict
 
 def test_report_document_has_the_promised_keys() -> None:
     found = training.validate_training([ROW, {**ROW, "gpu": "?"}]).document()
-    assert list(found) == ["rows", "predicted", "refused", "mape", "median_ape", "bias", "by"]
+    assert list(found) == ["rows", "predicted", "refused", "mape", "median_ape", "bias", "coverage", "half_width", "by"]
     assert (found["rows"], found["predicted"]) == (2, 1)
     groups = found["by"]
     assert isinstance(groups, list)
-    assert set(groups[0]) == {"key", "value", "rows", "mape", "bias"}
+    assert set(groups[0]) == {"key", "value", "rows", "mape", "bias", "coverage"}
     assert {group["key"] for group in groups} >= {"gpu", "precision", "source", "size"}
 
 

@@ -1,19 +1,18 @@
 """The constants that only the layout sweep can tell: memory terms, and how layouts of a blocking pipeline rank.
 
 Coordinate descent from the shipped values: memory by mean absolute relative error of the peak, ranking by the mean of
-rank correlation and of the rate of the first choice. Called by fit_training.
+rank correlation and of the rate of the first choice. Called by `tools.fit.training --sweep`.
 """
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mfu.predict.fit.tables import read
 from mfu.predict.names import MemoryTerm
 from mfu.predict.training.arrays import Case, stack_cases
 from mfu.predict.training.case import case_of
@@ -54,19 +53,18 @@ class Sweep:
         return stack_cases([case for setup, placement in self.jobs if (case := case_of(setup, placement, c))])
 
 
-def load(path: Path) -> Sweep:
-    """Every row that the model can predict."""
+def load() -> Sweep:
+    """Every shipped row that the model can predict."""
     jobs, peaks, rates, members = [], [], [], {}
-    with path.open(newline="", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            found = question(row)
-            if isinstance(found, Refusal) or refuse(*found):
-                continue
-            key = tuple(row[name] for name in ("params_b", "gpus", "global_batch"))
-            members.setdefault(key, []).append(len(jobs))
-            jobs.append(found)
-            peaks.append(float(row["peak_mem_gb"]) * GIB)
-            rates.append(float(row["tokens_per_s_per_gpu"]))
+    for row in read("sweep.csv"):
+        found = question(row)
+        if isinstance(found, Refusal) or refuse(*found):
+            continue
+        key = tuple(row[name] for name in ("params_b", "gpus", "global_batch"))
+        members.setdefault(key, []).append(len(jobs))
+        jobs.append(found)
+        peaks.append(float(row["peak_mem_gb"]) * GIB)
+        rates.append(float(row["tokens_per_s_per_gpu"]))
     several = tuple(np.array(each) for each in members.values() if len(each) > 1)
     return Sweep(tuple(jobs), np.array(peaks), np.array(rates), several)
 
@@ -150,3 +148,14 @@ def _part(sweep: Sweep, questions: Sequence[NDArray[np.intp]]) -> Sweep:
     ends = np.cumsum([len(each) for each in questions])
     numbered = tuple(np.arange(end - len(each), end) for each, end in zip(questions, ends, strict=True))
     return Sweep(tuple(sweep.jobs[row] for row in rows), sweep.peak_bytes[rows], sweep.rates[rows], numbered)
+
+
+def main() -> Values:
+    """Fit, print, and say how it does on questions that its fit left out."""
+    jobs = load()
+    found = fit(jobs)
+    for name, value in found.items():
+        print(f"  {name:40s} {value:.4g}")
+    memory, first, rank = held_out(jobs)
+    print(f"sweep, half of the questions left out: memory {memory:.3f} first {first:.3f} spearman {rank:.3f}")
+    return found

@@ -23,6 +23,11 @@ KINDS: Final = {
     "runs": ("mfu.predict.validate.runs", "validate_runs", ("gpu", "kind", "precision", "step_s")),
 }
 """Kind of table: its module, its function, and columns without which a file is none of that kind."""
+LEFT_OUT: Final = {
+    "training": ("mfu.predict.fit.left_out", "training_left_out"),
+    "steps": ("mfu.predict.fit.left_out", "steps_left_out"),
+}
+"""Kinds that are refitted without each source in turn: module and function of (rows, given)."""
 _MOST_GROUPS = 12
 
 
@@ -31,21 +36,37 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("kind", choices=tuple(KINDS), help="which table the file is")
     parser.add_argument("file", type=Path, help="CSV file with that table's columns")
     parser.add_argument("--tier", help="training: only rows of this tier, such as A")
+    parser.add_argument("--leave-out", choices=("source",), help="refit without each source and score it by that fit")
+    parser.add_argument("--given", type=int, choices=(0, 1), default=0, help="rows known of a source left out")
     add_output(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    module, function, columns = KINDS[args.kind]
+    _, _, columns = KINDS[args.kind]
     rows = read(args.file, columns)
     if args.tier:
         rows = [row for row in rows if (row.get("tier") or "") == args.tier]
-    validate: Callable[[Sequence[Row]], Report] = getattr(importlib.import_module(module), function)
-    found = validate(rows)
+    found = scored(args.kind, rows, leave_out=args.leave_out, given=args.given)
     if args.output == "json":
         print_json(found.document())
         return 0
     show(args.kind, found)
     return 0
+
+
+def scored(kind: str, rows: Sequence[Row], *, leave_out: str | None, given: int) -> Report:
+    """The report of the shipped constants, or of fits that leave sources out. UsageError where a kind has no refit."""
+    if leave_out is None:
+        if given:
+            raise UsageError("--given: says how many rows of a source left out are known; add --leave-out source")
+        module, function, _ = KINDS[kind]
+        validate: Callable[[Sequence[Row]], Report] = getattr(importlib.import_module(module), function)
+        return validate(rows)
+    if kind not in LEFT_OUT:
+        raise UsageError(f"--leave-out: {kind} has no refit; one of {', '.join(LEFT_OUT)}")
+    module, function = LEFT_OUT[kind]
+    refitted: Callable[..., Report] = getattr(importlib.import_module(module), function)
+    return refitted(rows, given=given)
 
 
 def read(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
@@ -74,6 +95,8 @@ def show(kind: str, found: Report) -> None:
     if not found.scored:
         return
     out.print(f"MAPE {percent(found.mape)}, median {percent(found.median_ape)}, bias {percent(found.bias)}")
+    if found.coverage is not None:
+        out.print(f"80 % band: holds {percent(found.coverage)} of the rows, half-width {percent(found.half_width)}")
     for name, value in found.extra.items():
         out.print(f"{name} {'Unknown' if value is None else f'{value:.3f}'}")
     hosts = sum("host sets the pace" in row.note for row in found.scored)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -27,6 +28,7 @@ __all__ = [
     "Compilation",
     "Correction",
     "Corrections",
+    "Doubt",
     "FusedKernels",
     "Inference",
     "Loss",
@@ -162,6 +164,18 @@ class Memory:
 
 
 @dataclass(frozen=True, slots=True)
+class Doubt:
+    """Standard deviations of log(measured / predicted): `shared` by all runs of the stack, `own` to each."""
+
+    shared: float = 0.0
+    own: float = 0.0
+
+    @property
+    def total(self) -> float:
+        return math.hypot(self.shared, self.own)
+
+
+@dataclass(frozen=True, slots=True)
 class Prediction:
     """What a setup should reach. `mfu` + Σ waterfall fractions = 1 exactly. Rates are per GPU."""
 
@@ -172,7 +186,7 @@ class Prediction:
     scale: Scale
     low: float
     high: float
-    """Band of the value that `scale` names."""
+    """The 80 % band of the value that `scale` names."""
     step_seconds: float
     """One optimizer step, or one decode step / one prefill of a batch."""
     tokens_per_s_per_gpu: float
@@ -187,6 +201,7 @@ class Prediction:
     tpot_seconds: float | None = None
     concurrency: float | None = None
     notes: tuple[str, ...] = ()
+    doubt: Doubt = Doubt()
 
 
 @dataclass(frozen=True, slots=True)

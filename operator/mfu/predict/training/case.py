@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from mfu.hardware.types import BYTES_PER_VALUE
@@ -35,7 +37,10 @@ def case_of(setup: Training, placement: Placement, c: Constants) -> Case | None:
     if machine is None:
         return None
     model = model_of(setup.architecture, setup.sequence_length, setup.method)
-    return Case(model, layout_of(setup, placement), machine, stack_of(setup.engine, setup.compiled, c))
+    stack = stack_of(setup.engine, setup.compiled, c)
+    measured = c.of("product", placement.device.gpu.api_name) * c.of("arithmetic", arithmetic_of(setup, placement))
+    stack = replace(stack, efficiency=stack.efficiency * measured)
+    return Case(model, layout_of(setup, placement), machine, stack)
 
 
 def layout_of(setup: Training, placement: Placement) -> Layout:
@@ -70,3 +75,8 @@ def state_bytes(setup: Training) -> float:
 
 
 _MASTER = 4.0
+
+
+def arithmetic_of(setup: Training, placement: Placement) -> str:
+    """Which matrix units work in which format: `"hopper FP8"`."""
+    return f"{placement.device.gpu.architecture} {setup.precisions.compute.value}"

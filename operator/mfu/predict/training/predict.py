@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from types import MappingProxyType
@@ -10,16 +11,19 @@ import numpy as np
 
 from mfu.predict.learnkeys import correction_of
 from mfu.predict.names import COMMUNICATION_TERMS, Bound, Term
+from mfu.predict.spread import band
 from mfu.predict.training.advice import memory_advice
 from mfu.predict.training.arrays import Case
 from mfu.predict.training.case import case_of
 from mfu.predict.training.checks import refuse
 from mfu.predict.training.constants import Constants, shipped
+from mfu.predict.training.doubt import own_doubt, stack_doubt
 from mfu.predict.training.peak_memory import training_memory
 from mfu.predict.training.step import HOST_NOTE, Step, recomputed_share, step
 from mfu.predict.types import (
     Correction,
     Corrections,
+    Doubt,
     Loss,
     Memory,
     Placement,
@@ -80,15 +84,16 @@ def _prediction(setup: Training, placement: Placement, evaluated: Evaluated) -> 
     seconds = float(result.seconds)
     mfu = float(result.ideal) / seconds
     tokens = setup.global_batch_size * setup.sequence_length / placement.gpus / seconds
-    band = shipped()["band"]
+    doubt = (stack_doubt(shipped(), setup, placement), float(own_doubt(shipped(), result)))
+    low, high = band(mfu, math.hypot(*doubt))
     return Prediction(
         mfu=mfu,
         reference_mfu=mfu * float(case.machine.peak / case.machine.peak16_reference),
         hfu=mfu * executed_ratio(case),
         mbu=None,
         scale=Scale.MFU,
-        low=mfu * (1.0 - band),
-        high=min(mfu * (1.0 + band), 1.0),
+        low=low,
+        high=min(high, 1.0),
         step_seconds=seconds,
         tokens_per_s_per_gpu=tokens,
         input_tokens_per_s_per_gpu=None,
@@ -97,6 +102,7 @@ def _prediction(setup: Training, placement: Placement, evaluated: Evaluated) -> 
         memory=evaluated.memory,
         bound=bound(result).value,
         notes=notes(result, evaluated.memory),
+        doubt=Doubt(*doubt),
     )
 
 
@@ -155,14 +161,16 @@ def notes(result: Step, memory: Memory) -> tuple[str, ...]:
 
 
 def corrected(prediction: Prediction, correction: Correction) -> Prediction:
-    """The prediction at the learned speed; the change shows as software stack in the waterfall, the band widens by its
-    uncertainty."""
+    """The prediction at the learned speed; the change shows as software stack in the waterfall. What was learned of the
+    stack takes the place of what was unknown of it, so the band narrows to what each run errs by alone."""
     if correction.factor == 1.0 and correction.relative_sd == 0.0:
         return prediction
     factor = correction.factor
     mfu = prediction.mfu * factor
     seconds = prediction.step_seconds / factor
-    spread = 2.0 * correction.relative_sd if correction.observations else shipped()["band"]
+    known = correction.relative_sd if correction.observations else prediction.doubt.shared
+    doubt = Doubt(min(known, prediction.doubt.shared), prediction.doubt.own)
+    low, high = band(mfu, doubt.total)
     losses = {loss.name: loss.seconds for loss in prediction.waterfall}
     losses[Term.SOFTWARE_STACK.value] = losses.get(Term.SOFTWARE_STACK.value, 0.0) + seconds - prediction.step_seconds
     fractions = [Loss(name, value / seconds, value) for name, value in losses.items()]
@@ -171,8 +179,9 @@ def corrected(prediction: Prediction, correction: Correction) -> Prediction:
         mfu=mfu,
         reference_mfu=prediction.reference_mfu * factor,
         hfu=prediction.hfu * factor,
-        low=mfu * (1.0 - spread),
-        high=min(mfu * (1.0 + spread), 1.0),
+        low=low,
+        high=min(high, 1.0),
+        doubt=doubt,
         step_seconds=seconds,
         tokens_per_s_per_gpu=prediction.tokens_per_s_per_gpu * factor,
         waterfall=exact(fractions, mfu),

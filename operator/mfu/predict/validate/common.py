@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from statistics import fmean, median
 
-from mfu.predict.types import Refusal
+from mfu.predict.types import Prediction, Refusal
 
 Row = Mapping[str, str]
 Keys = Mapping[str, str]
@@ -22,6 +22,19 @@ class Scored:
     predicted: float
     keys: Keys
     note: str = ""
+    low: float | None = None
+    high: float | None = None
+    """The printed 80 % band, in the unit of `predicted`; None where none is printed."""
+
+    @property
+    def held(self) -> bool | None:
+        """Whether the measured value lies in the band; None without one."""
+        return None if self.low is None or self.high is None else self.low <= self.measured <= self.high
+
+    @property
+    def half_width(self) -> float | None:
+        """Half of the band over the prediction."""
+        return None if self.low is None or self.high is None else (self.high - self.low) / 2.0 / self.predicted
 
     @property
     def error(self) -> float:
@@ -43,6 +56,7 @@ class Group:
     rows: int
     mape: float
     bias: float
+    coverage: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +80,16 @@ class Report:
     def bias(self) -> float | None:
         return fmean(row.error for row in self.scored) if self.scored else None
 
+    @property
+    def coverage(self) -> float | None:
+        """Share of predicted rows whose measured value lies in the printed band; None where no row has one."""
+        return coverage(self.scored)
+
+    @property
+    def half_width(self) -> float | None:
+        widths = [width for row in self.scored if (width := row.half_width) is not None]
+        return fmean(widths) if widths else None
+
     def by(self) -> tuple[Group, ...]:
         """Every value of every key, keys in the order of the first row, values by number of rows."""
         keys = tuple(dict.fromkeys(key for row in self.scored for key in row.keys))
@@ -80,7 +104,9 @@ class Report:
             "mape": self.mape,
             "median_ape": self.median_ape,
             "bias": self.bias,
-            "by": [{"key": g.key, "value": g.value, "rows": g.rows, "mape": g.mape, "bias": g.bias} for g in self.by()],
+            "coverage": self.coverage,
+            "half_width": self.half_width,
+            "by": [asdict(group) for group in self.by()],
             **self.extra,
         }
 
@@ -90,13 +116,26 @@ def mape(rows: Sequence[Scored]) -> float | None:
     return fmean(abs(row.error) for row in rows) if rows else None
 
 
+def coverage(rows: Sequence[Scored]) -> float | None:
+    """Share of the rows that lie in their band, None without bands."""
+    held = [row.held for row in rows if row.held is not None]
+    return sum(held) / len(held) if held else None
+
+
 def _groups(key: str, rows: Iterable[Scored]) -> list[Group]:
     members: dict[str, list[Scored]] = {}
     for row in rows:
         members.setdefault(row.keys.get(key, ""), []).append(row)
     ordered = sorted(members.items(), key=lambda item: (-len(item[1]), item[0]))
     return [
-        Group(key, value, len(found), fmean(abs(row.error) for row in found), fmean(row.error for row in found))
+        Group(
+            key,
+            value,
+            len(found),
+            fmean(abs(row.error) for row in found),
+            fmean(row.error for row in found),
+            coverage(found),
+        )
         for value, found in ordered
     ]
 
@@ -114,6 +153,17 @@ def report(
         else:
             scored.append(found)
     return Report(len(rows), tuple(scored), tuple(refused), extra or {})
+
+
+def banded(prediction: Prediction, value: float) -> tuple[float, float]:
+    """The printed band of MFU as a band of a rate that grows with it."""
+    return value * prediction.low / prediction.mfu, value * prediction.high / prediction.mfu
+
+
+def banded_seconds(prediction: Prediction) -> tuple[float, float]:
+    """The band as step time: the highest MFU is the shortest step."""
+    seconds = prediction.step_seconds
+    return seconds * prediction.mfu / prediction.high, seconds * prediction.mfu / prediction.low
 
 
 def number(row: Row, column: str) -> float | None:

@@ -8,7 +8,7 @@ from mfu.hardware.types import Precision
 from mfu.predict.training.engines import engine
 from mfu.predict.training.predict import predict_training
 from mfu.predict.types import Parallelism, Placement, Precisions, Refusal, Training
-from mfu.predict.validate.common import Missing, Report, Row, Scored, needed, report, size_of, whole
+from mfu.predict.validate.common import Missing, Report, Row, Scored, banded_seconds, needed, report, size_of, whole
 from mfu.predict.validate.rows import RECOMPUTE, placement_of
 from mfu.workload.architecture import Architecture
 from mfu.workload.parameters import count
@@ -39,7 +39,8 @@ def _score(row: Row) -> Scored | Refusal:
         "tensor": str(setup.parallelism.tensor),
     }
     note = prediction.notes[0] if prediction.notes else ""
-    return Scored(row.get("id", ""), measured, prediction.step_seconds, keys, note)
+    low, high = banded_seconds(prediction)
+    return Scored(row.get("id", ""), measured, prediction.step_seconds, keys, note, low, high)
 
 
 def question(row: Row) -> tuple[Training, Placement, float] | Refusal:

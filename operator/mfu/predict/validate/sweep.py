@@ -19,7 +19,7 @@ from mfu.predict.training.predict import predict_training
 from mfu.predict.training.risk import ranking_seconds
 from mfu.predict.training.step import step
 from mfu.predict.types import Parallelism, Placement, Precisions, Prediction, Refusal, Sharding, Training
-from mfu.predict.validate.common import Missing, Report, Row, Scored, needed, report, size_of, whole
+from mfu.predict.validate.common import Missing, Report, Row, Scored, banded, needed, report, size_of, whole
 from mfu.units import GIB
 from mfu.workload.architecture import Architecture
 from mfu.workload.parameters import count
@@ -59,7 +59,9 @@ def _score(row: Row, found: _Found | Refusal) -> Scored | Refusal:
         "tensor": str(setup.parallelism.tensor),
         "pipeline": str(setup.parallelism.pipeline),
     }
-    return Scored(row.get("id", ""), needed(row, "tokens_per_s_per_gpu"), prediction.tokens_per_s_per_gpu, keys)
+    rate = prediction.tokens_per_s_per_gpu
+    low, high = banded(prediction, rate)
+    return Scored(row.get("id", ""), needed(row, "tokens_per_s_per_gpu"), rate, keys, low=low, high=high)
 
 
 def _predicted(row: Row) -> _Found | Refusal:

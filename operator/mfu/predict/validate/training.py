@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from mfu.predict.training.engines import engine
 from mfu.predict.training.predict import predict_training
 from mfu.predict.types import Method, Parallelism, Placement, Precisions, Refusal, Training
-from mfu.predict.validate.common import Missing, Report, Row, Scored, needed, number, report, size_of, whole
+from mfu.predict.validate.common import Missing, Report, Row, Scored, banded, needed, number, report, size_of, whole
 from mfu.predict.validate.rows import RECOMPUTE, architecture_of, placement_of, precision_of, sharding_of
 from mfu.workload.errors import WorkloadError
 from mfu.workload.parameters import count
@@ -30,7 +30,9 @@ def _score(row: Row) -> Scored | Refusal:
     prediction = predict_training(setup, placement)
     if isinstance(prediction, Refusal):
         return prediction
-    return Scored(row.get("id", ""), measured, prediction.tokens_per_s_per_gpu, keys_of(row, setup, placement))
+    low, high = banded(prediction, prediction.tokens_per_s_per_gpu)
+    keys = keys_of(row, setup, placement)
+    return Scored(row.get("id", ""), measured, prediction.tokens_per_s_per_gpu, keys, low=low, high=high)
 
 
 def keys_of(row: Row, setup: Training, placement: Placement) -> dict[str, str]:

@@ -1,0 +1,102 @@
+"""`mfu validate training|steps|runs|sweep FILE --leave-out source`: each source predicted by a fit that never saw it.
+
+A fit uses the file's own rows and the shipped rows of sources that the file does not hold, less the source in turn.
+All fits share the linearisation at the fit of everything: leaving rows out moves the constants little.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mfu.predict.fit.newton import Fit, Linear, bare, fit, shipped_fit
+from mfu.predict.fit.rows import Rows, log_errors, rows_of, steps
+from mfu.predict.fit.tables import Measured, asked_steps, asked_training, measured, shipped_rows, without
+from mfu.predict.training.checks import refuse
+from mfu.predict.training.constants import Constants, shipped
+from mfu.predict.training.doubt import own_doubt, shared_doubt
+from mfu.predict.validate.common import Report, Row
+from mfu.predict.validate.left_out import Forecast, left_out
+from mfu.predict.validate.steps import validate_steps
+from mfu.predict.validate.training import validate_training
+
+Floats = NDArray[np.float64]
+_PASSES = 2
+"""How often the errors are evaluated anew at the constants of a fit that leaves a source out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refits:
+    """Everything that may be used, its fit, and how fits of a part of it are made."""
+
+    rows: Rows
+    whole: Fit
+    base: Floats
+
+    @classmethod
+    def of(cls, measured: Sequence[Measured], rounds: int = 3) -> Refits:
+        """Start from the shipped constants: a fit of nearly the same rows ends near them."""
+        rows = rows_of(measured)
+        return cls.around(rows, fit(rows, rounds=rounds, start=shipped_fit(rows)))
+
+    @classmethod
+    def around(cls, rows: Rows, whole: Fit) -> Refits:
+        """A fit that is already there."""
+        return cls(rows, whole, log_errors(rows, bare(whole.theta)))
+
+    def less(self, source: str) -> Constants:
+        """The constants of a fit of every other source."""
+        kept = np.flatnonzero(self.rows.source != source)
+        rows, jacobian = self.rows.take(kept), self.whole.jacobian[kept]
+        state, base = self.whole, self.base[kept]
+        for _ in range(_PASSES):
+            linear = Linear.of(rows, base, jacobian, state.theta)
+            state = linear.solve(state)
+            base = log_errors(rows, bare(state.theta))
+        return state.constants()
+
+
+def left_out_sources(
+    report: Report, asked: Sequence[Measured], usable: Sequence[Measured], *, given: int = 0, seconds: bool = False
+) -> Report:
+    """`asked` are the report's scored rows in order, `usable` those that a fit may use; `seconds` says that the report
+    is of step times, not of rates."""
+    sources = frozenset(each.source for each in asked)
+    refits = Refits.of([*usable, *without(shipped_rows(), sources)])
+    rows = rows_of(asked)
+    usual = steps(rows, shipped()).seconds
+    names = np.array([each.source for each in asked])
+
+    def refit(kept: NDArray[np.bool_]) -> Forecast:
+        c = refits.less(str(names[~kept][0]))
+        found = steps(rows, c)
+        ratio = found.seconds / usual
+        predicted = np.array([row.predicted for row in report.scored]) * (ratio if seconds else 1.0 / ratio)
+        return Forecast(predicted, shared_doubt(c, rows.engine, rows.product, rows.arithmetic), own_doubt(c, found))
+
+    keyed = [
+        replace(row, keys={**row.keys, "source": str(name)}) for row, name in zip(report.scored, names, strict=True)
+    ]
+    return left_out(replace(report, scored=tuple(keyed)), refit, given=given)
+
+
+def training_left_out(rows: Sequence[Row], *, given: int = 0) -> Report:
+    """`mfu validate training FILE --leave-out source`."""
+    return left_out_sources(
+        validate_training(rows), _asked(asked_training, rows), measured("training", rows), given=given
+    )
+
+
+def steps_left_out(rows: Sequence[Row], *, given: int = 0) -> Report:
+    """`mfu validate steps FILE --leave-out source`."""
+    asked = _asked(asked_steps, rows)
+    return left_out_sources(validate_steps(rows), asked, asked, given=given, seconds=True)
+
+
+def _asked(reader: Callable[[Row], Measured | None], rows: Sequence[Row]) -> list[Measured]:
+    """The jobs that the report scored, in its order."""
+    found = [each for row in rows if (each := reader(row)) is not None]
+    return [each for each in found if refuse(each.setup, each.placement) is None]

@@ -1,0 +1,145 @@
+"""Measured rows as one struct of arrays to which any constants can be bound at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mfu.hardware.types import GPU, Precision
+from mfu.predict.fit.tables import SHARE, Measured
+from mfu.predict.training.arrays import Case, stack_cases, take_case
+from mfu.predict.training.case import arithmetic_of, case_of
+from mfu.predict.training.checks import refuse
+from mfu.predict.training.constants import Constants, shipped
+from mfu.predict.training.engines import engine
+from mfu.predict.training.machine import relative_power
+from mfu.predict.training.step import Step, step
+from mfu.predict.types import Placement
+
+Floats = NDArray[np.float64]
+Names = NDArray[np.str_]
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Cases made with neutral constants, so that any constants can be bound to all of them."""
+
+    case: Case
+    architecture: Names
+    engine: Names
+    product: Names
+    arithmetic: Names
+    source: Names
+    series: Names
+    table: Names
+    four_bit: NDArray[np.bool_]
+    tensor_cores: NDArray[np.bool_]
+    linked: NDArray[np.bool_]
+    power: Floats
+    log_seconds: Floats
+
+    def take(self, index: NDArray[np.intp]) -> Rows:
+        rest = {f.name: getattr(self, f.name)[index] for f in fields(self) if f.name != "case"}
+        return Rows(case=take_case(self.case, index), **rest)
+
+    def names(self, factor: str) -> Names:
+        """The level of each row in a factor of the random effects."""
+        return np.asarray(getattr(self, factor))
+
+
+def neutral(c: Constants) -> Constants:
+    """Constants whose per-architecture and per-stack entries are 1."""
+    tables = ("sustained", "attention", "engine", "product", "arithmetic")
+    ones = {f"{table}.{key}": 1.0 for table in tables for key in c.tables[table]}
+    rest = ("ceiling.FP4", "link_share", "pcie_share", "network_share", "host_operation")
+    return c.replace({**ones, "power_share": 0.0, **dict.fromkeys(rest, 1.0)})
+
+
+def rows_of(measured: Sequence[Measured]) -> Rows:
+    """Rows that the model can predict; the others are left out."""
+    c = neutral(shipped())
+    cases, kept = [], []
+    for each in measured:
+        case = None if refuse(each.setup, each.placement) else case_of(each.setup, each.placement, c)
+        if case is not None:
+            cases.append(case)
+            kept.append(each)
+    gpus = [each.placement.device.gpu for each in kept]
+    compute = [each.setup.precisions.compute for each in kept]
+    return Rows(
+        case=stack_cases(cases),
+        architecture=np.array([gpu.architecture for gpu in gpus]),
+        engine=np.array([engine(each.setup.engine).name for each in kept]),
+        product=np.array([each.placement.device.gpu.api_name for each in kept]),
+        arithmetic=np.array([arithmetic_of(each.setup, each.placement) for each in kept]),
+        source=np.array([each.source for each in kept]),
+        series=np.array([each.series for each in kept]),
+        table=np.array([each.table for each in kept]),
+        four_bit=np.array([each is Precision.FP4 for each in compute]),
+        tensor_cores=np.array([each is not Precision.FP32 for each in compute]),
+        linked=np.array([_linked(each.placement, gpu) for each, gpu in zip(kept, gpus, strict=True)]),
+        power=np.array([relative_power(each.placement.device) for each in kept]),
+        log_seconds=np.log([each.seconds for each in kept]),
+    )
+
+
+def _linked(placement: Placement, gpu: GPU) -> bool:
+    return gpu.nvlink_bytes_per_s is not None and gpu.nvlink_domain_gpus > 1 and placement.nvlink is not False
+
+
+def bind(rows: Rows, c: Constants) -> Case:
+    """The same cases under `c`."""
+    clock = np.array([c.of("sustained", each) for each in rows.architecture])
+    sustained = np.where(rows.tensor_cores, np.minimum(clock * rows.power ** c["power_share"], 1.0), 1.0)
+    four = np.where(rows.four_bit, c.of("ceiling", "FP4"), 1.0)
+    machine = replace(
+        rows.case.machine,
+        ceiling=rows.case.machine.ceiling * sustained * four,
+        ceiling16=rows.case.machine.ceiling16 * sustained,
+        attention=np.array([c.of("attention", each) for each in rows.architecture]),
+        link=rows.case.machine.link * np.where(rows.linked, c["link_share"], c["pcie_share"]),
+        link_latency=np.full(len(sustained), c["link_latency"]),
+        network=rows.case.machine.network * c["network_share"],
+        network_latency=np.full(len(sustained), c["network_latency"]),
+    )
+    stack = replace(
+        rows.case.stack,
+        efficiency=efficiency(rows, c),
+        seconds_per_layer=rows.case.stack.seconds_per_layer * c["host_operation"],
+    )
+    return replace(rows.case, machine=machine, stack=stack)
+
+
+def efficiency(rows: Rows, c: Constants) -> Floats:
+    """The factors of engine, product and arithmetic."""
+    tables = (("engine", rows.engine), ("product", rows.product), ("arithmetic", rows.arithmetic))
+    found = np.ones(len(rows.engine))
+    for table, names in tables:
+        found = found * np.array([c.of(table, str(name)) for name in names])
+    return found
+
+
+def steps(rows: Rows, c: Constants) -> Step:
+    """Every row's step under `c`."""
+    return step(bind(rows, c), c)
+
+
+def log_errors(rows: Rows, c: Constants) -> Floats:
+    """log(predicted / measured) of the step time."""
+    return np.log(steps(rows, c).seconds) - rows.log_seconds
+
+
+def weights(rows: Rows) -> Floats:
+    """Every table its share; within it, a source weighs with the square root of its rows."""
+    found = np.zeros(len(rows.table))
+    for table, share in SHARE.items():
+        here = rows.table == table
+        for source in np.unique(rows.source[here]):
+            members = here & (rows.source == source)
+            found[members] = 1.0 / np.sqrt(np.count_nonzero(members))
+        if np.any(here):
+            found[here] *= share / found[here].sum()
+    return found

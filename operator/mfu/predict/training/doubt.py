@@ -1,0 +1,64 @@
+"""How far a training prediction may be off, by how near it is to what was measured.
+
+Two parts, as standard deviations of log(measured / predicted). What all runs of one stack on one product err by
+together: the engine, the product and the number format (little where they were measured, the whole spread between
+engines or products where not) and what sources differ by. What each run errs by alone: the series, the run, and the
+terms that the model knows less well than arithmetic, each by its share of the step: a step that communicates for half
+of its time is known by half as well as communication is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mfu.predict.names import Term
+from mfu.predict.training.arrays import Array
+from mfu.predict.training.case import arithmetic_of
+from mfu.predict.training.constants import Constants
+from mfu.predict.training.engines import engine
+from mfu.predict.training.step import Step
+from mfu.predict.types import Placement, Training
+
+Names = NDArray[np.str_]
+
+UNSURE: Final[Mapping[str, tuple[Term, ...]]] = {
+    "communication": (
+        Term.TENSOR_COMMUNICATION,
+        Term.CONTEXT_COMMUNICATION,
+        Term.EXPERT_COMMUNICATION,
+        Term.PIPELINE_COMMUNICATION,
+        Term.DATA_COMMUNICATION,
+    ),
+    "host": (Term.HOST,),
+    "memory": (Term.MEMORY_BOUND, Term.OPTIMIZER),
+    "shape": (Term.KERNEL_SHAPE, Term.EXPERT_IMBALANCE),
+    "pipeline": (Term.PIPELINE_BUBBLE, Term.VOCABULARY_IMBALANCE),
+}
+"""Entries of the `doubt` table and the terms whose share of the step they scale."""
+
+
+def stack_doubt(c: Constants, setup: Training, placement: Placement) -> float:
+    """What runs of this stack on this product err by together."""
+    names = (engine(setup.engine).name, placement.device.gpu.api_name, arithmetic_of(setup, placement))
+    return float(shared_doubt(c, *(np.array([name]) for name in names))[0])
+
+
+def shared_doubt(c: Constants, engines: Names, products: Names, arithmetics: Names) -> Array:
+    """The same for arrays of names."""
+    total = np.full(len(engines), c.of("doubt", "source") ** 2)
+    for table, names in (("engine", engines), ("product", products), ("arithmetic", arithmetics)):
+        total = total + np.array([c.of(f"{table}_doubt", str(name)) for name in names]) ** 2
+    return np.asarray(np.sqrt(total))
+
+
+def own_doubt(c: Constants, found: Step) -> Array:
+    """What each run errs by alone."""
+    total = c.of("doubt", "own") ** 2 + c.of("doubt", "series") ** 2 + np.zeros(np.shape(found.seconds))
+    for name, terms in UNSURE.items():
+        share = sum((np.asarray(found.losses[term]) for term in terms), np.zeros(())) / found.seconds
+        total = total + (c.of("doubt", name) * share) ** 2
+    return np.asarray(np.sqrt(total))
