@@ -1,4 +1,4 @@
-"""Builders of decision cases: one healthy training job and one replica, to be varied by keyword."""
+"""Builders of what is decided about: one healthy training job and one replica, to be varied by keyword."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from mfu.api.modelworkload import WorkloadSpec
-from mfu.decide.fleet.capacity import rooms_of
-from mfu.decide.types import Case, EffectivePolicy, NodeView
+from mfu.decide.types import EffectivePolicy, NodeView, Subject
 from mfu.hardware.catalog import load
 from mfu.hardware.types import GPU, Device
 from mfu.predict import attainable, predict
@@ -52,10 +51,8 @@ SERVING: dict[str, Any] = {
 }
 
 
-def case(
-    document: dict[str, Any] = TRAINING, *, nodes: tuple[NodeView, ...] = (), gpus_per_node: int = 8, **fields: Any
-) -> Case:
-    """A real prediction of that spec on whole H100s; `fields` override parts of the case."""
+def case(document: dict[str, Any] = TRAINING, *, gpus_per_node: int = 8, **fields: Any) -> Subject:
+    """A real prediction of that spec on whole H100s; `fields` override parts of it."""
     spec = WorkloadSpec.model_validate(document)
     setup = from_spec(spec)
     assert not isinstance(setup, Refusal), setup
@@ -64,11 +61,11 @@ def case(
     best = attainable(setup, where, frozenset(Tunable))
     assert isinstance(expected, Prediction), expected
     assert isinstance(best, Attainable), best
-    made = Case("team-a/w", spec, setup, where, expected, best, None, EffectivePolicy(), rooms_of(nodes))
+    made = Subject("team-a/w", spec, setup, where, expected, best, None, EffectivePolicy())
     return replace(made, **fields)
 
 
-def too_large(each: Case) -> Case:
+def too_large(each: Subject) -> Subject:
     """The same case with a memory need of twice the GPU."""
     capacity = each.expected.memory.capacity_bytes
     memory = Memory({"weights": 2 * capacity}, 2 * capacity, capacity, "raise training.parallelism.tensor 2 → 4")

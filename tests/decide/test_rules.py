@@ -8,31 +8,27 @@ from typing import Any
 
 import pytest
 
-from mfu.decide.fleet.placement import placement
-from mfu.decide.types import Case, Decision, DecisionType, EffectivePolicy, Load, Mode, Outcome
+from mfu.decide.types import Decision, DecisionType, EffectivePolicy, Load, Mode, Outcome, Subject
 from mfu.decide.workload.admission import admission
+from mfu.decide.workload.grouping import grouping
 from mfu.decide.workload.mig import mig
-from mfu.decide.workload.rules import decide
+from mfu.decide.workload.order import decide
 from mfu.decide.workload.scaling import scaling
-from tests.decide.cases import SERVING, TRAINING, case, node, too_large
+from tests.decide.cases import SERVING, TRAINING, case, too_large
 
 
 @dataclass(frozen=True)
 class Row:
     """`want`: outcome and reason; `words`: what the message must tell a person."""
 
-    rule: Callable[[Case], Decision | None]
-    build: Callable[[], Case]
+    rule: Callable[[Subject], Decision | None]
+    build: Callable[[], Subject]
     want: tuple[Outcome, str] | None
     words: tuple[str, ...] = ()
 
 
 def floor(share: float) -> EffectivePolicy:
     return EffectivePolicy(expected_of_attainable=share)
-
-
-def waiting(**fields: Any) -> Case:
-    return case(nodes=(node("n0", used=6), node("n1"), node("n2", used=8)), **fields)
 
 
 ROWS = {
@@ -52,43 +48,14 @@ ROWS = {
     "attainable is unknown": Row(
         admission, lambda: case(attainable=None, policy=floor(1.01)), (Outcome.ADMIT, "AttainableUnknown")
     ),
-    "the tightest node that fits": Row(placement, waiting, (Outcome.PLACE, "FitsOneDomain"), ("on node n1",)),
-    "no node is large enough": Row(
-        placement,
-        lambda: case(nodes=(node("n0", used=4), node("n1", used=4))),
-        (Outcome.PLACE, "SpansDomains"),
-        ("8 are free over 2 nodes",),
-    ),
-    "an NVLink domain over nodes counts as one": Row(
-        placement,
-        lambda: case(nodes=(node("n0", used=4, domain="c.1"), node("n1", used=4, domain="c.1"))),
-        (Outcome.PLACE, "FitsOneDomain"),
-        ("NVLink domain c.1",),
-    ),
-    "no room": Row(placement, lambda: case(nodes=(node("n0", used=8),)), (Outcome.NONE, "NoRoom")),
-    "cordoned and unready nodes have no room": Row(
-        placement,
-        lambda: case(nodes=(node("n0", schedulable=False), node("n1", ready=False))),
-        (Outcome.NONE, "NoRoom"),
-    ),
-    "a node full of another vendor's GPUs has no room": Row(
-        placement,
-        lambda: case(
-            {**TRAINING, "accelerators": {"count": 8}},
-            nodes=(replace(node("n0", product="AMD-Instinct-MI300X-OAM"), used={"amd.com/gpu": 8}),),
-        ),
-        (Outcome.NONE, "NoRoom"),
-    ),
-    "another product is not offered": Row(
-        placement, lambda: case(nodes=(node("n0", product="NVIDIA-H200"),)), (Outcome.NONE, "NoRoom")
-    ),
-    "running pods stay": Row(placement, lambda: waiting(assigned=True), (Outcome.KEEP, "GroupsTogether")),
+    "running pods stay": Row(grouping, lambda: case(assigned=True), (Outcome.KEEP, "GroupsTogether")),
     "a split tensor group is told to move": Row(
-        placement,
+        grouping,
         lambda: case(assigned=True, gpus_per_node=1),
         (Outcome.MOVE, "TensorGroupSplit"),
         ("tensor parallel 2",),
     ),
+    "what does not run yet is decided among all": Row(grouping, case, None),
     "a small model needs no whole GPU": Row(
         mig, lambda: case(SERVING), (Outcome.RESHAPE, "SmallerProfileFits"), ("would hold it",)
     ),
@@ -139,24 +106,16 @@ def test_rule(name: str) -> None:
         assert words in decision.message
 
 
-def test_the_affinity_is_ready_to_paste() -> None:
-    decision = placement(waiting())
-    assert decision.hint is not None
-    (term,) = decision.hint["nodeAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"]
-    expressions = {each["key"]: each["values"] for each in term["preference"]["matchExpressions"]}
-    assert expressions == {"nvidia.com/gpu.product": ["NVIDIA-H100-80GB-HBM3"], "kubernetes.io/hostname": ["n1"]}
-
-
 def test_the_policy_sets_the_mode() -> None:
     policy = EffectivePolicy(modes={DecisionType.ADMISSION: Mode.OBSERVE})
-    modes = {each.type: each.mode for each in decide(case(policy=policy))}
+    modes = {each.type: each.mode for each in decide(case(policy=policy, assigned=True))}
     assert modes[DecisionType.ADMISSION] is Mode.OBSERVE
     assert modes[DecisionType.PLACEMENT] is Mode.RECOMMEND
 
 
 @pytest.mark.parametrize("document", [TRAINING, SERVING])
 def test_the_same_case_gives_the_same_decisions(document: dict[str, Any]) -> None:
-    each = case(document, nodes=(node("n0"),))
+    each = case(document, assigned=True)
     assert decide(each) == decide(replace(each))
     assert [one.type for one in decide(each)] == sorted(
         (one.type for one in decide(each)), key=list(DecisionType).index

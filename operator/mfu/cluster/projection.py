@@ -109,6 +109,7 @@ def pod_view(item: JSON) -> PodView | None:
         owners=_owners(tuple((owner["kind"], owner["name"]) for owner in metadata.get("ownerReferences") or ())),
         gpus=_shared(gpus),
         address=status.get("podIP"),
+        priority=spec.get("priority"),
     )
 
 

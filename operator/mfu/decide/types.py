@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mfu.api.decisions import DecisionMode as Mode
 from mfu.api.decisions import DecisionType
@@ -16,10 +16,7 @@ from mfu.hardware.types import Device
 from mfu.observe.assessment import Assessment
 from mfu.predict.types import Attainable, Placement, Prediction, Setup
 
-if TYPE_CHECKING:
-    from mfu.decide.fleet.capacity import Rooms
-
-__all__ = ["Case", "Decision", "DecisionType", "EffectivePolicy", "Load", "Mode", "NodeView", "Outcome"]
+__all__ = ["Decision", "DecisionType", "EffectivePolicy", "Load", "Mode", "NodeView", "Outcome", "Subject"]
 
 
 class Outcome(StrEnum):
@@ -135,7 +132,7 @@ class Load:
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class Subject:
     """Everything known about one workload at the moment of decision."""
 
     key: str
@@ -146,7 +143,6 @@ class Case:
     attainable: Attainable | None
     assessment: Assessment | None
     policy: EffectivePolicy
-    rooms: Rooms
     load: Load = field(default_factory=Load)
     replicas_running: int = 0
     assigned: bool = False

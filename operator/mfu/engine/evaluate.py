@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
 from mfu.api.names import DECISION_ANNOTATION_PREFIX
-from mfu.decide.fleet.capacity import rooms_of
+from mfu.decide.fleet.capacity import capacity_of
+from mfu.decide.fleet.order import decide_together
+from mfu.decide.types import Decision
 from mfu.engine import fleet
 from mfu.engine.claims import assign
 from mfu.engine.history.calibration import calibration_rows
@@ -20,6 +22,7 @@ from mfu.engine.say.hysteresis import differs
 from mfu.engine.say.packed import Packed, packed, plain
 from mfu.engine.say.recall import YOUNG_SECONDS, unshaken
 from mfu.engine.say.report import report
+from mfu.engine.say.together import news, with_together
 from mfu.engine.snapshot import Assignment, Snapshot, WorkloadView
 from mfu.predict.learn import learn
 
@@ -34,20 +37,25 @@ def evaluate(snapshot: Snapshot, now: float) -> Plan:
     # 1. Who governs, and whose pod is whose.
     force = in_force(snapshot.policies, snapshot.namespaces, now, snapshot.before.accepted)
     claims = snapshot.claims or assign(snapshot.workloads, snapshot.pods)
-    # 2. Each workload through all rooms.
+    # 2. Each workload alone.
     around = Surroundings(
         nodes={node.name: node for node in snapshot.nodes},
         products=products_of(snapshot.nodes),
-        rooms=rooms_of(snapshot.nodes),
         corrections=snapshot.corrections,
         now=now,
     )
-    plans = tuple(_workload(view, snapshot, claims, force, around) for view in snapshot.workloads)
-    # 3. Add it up.
+    judged = tuple(_alone(view, snapshot, claims, force, around) for view in snapshot.workloads)
+    # 3. All of them together, over one ledger.
+    together = decide_together(tuple(each.standing for each in judged if each.standing), capacity_of(snapshot.nodes))
+    plans = tuple(
+        _said(view, plan, together.decisions.get(view.key, ()), now, due=_due(view, snapshot))
+        for view, plan in zip(snapshot.workloads, judged, strict=True)
+    )
+    # 4. Add it up.
     ground = fleet.ground(Grounds(claims, snapshot.nodes, force.by_namespace, force.cluster), snapshot.before)
     figures = fleet.figures(ground, plans, snapshot.fleet, around.nodes)
     products = {node.name: node.device.gpu.api_name for node in snapshot.nodes if node.device}
-    # 4. What was learned.
+    # 5. What was learned.
     corrections = snapshot.corrections
     for plan in sorted((each for each in plans if each.lesson), key=lambda each: each.key):
         corrections = learn(corrections, plan.lesson) if plan.lesson else corrections
@@ -57,11 +65,12 @@ def evaluate(snapshot: Snapshot, now: float) -> Plan:
     return Plan(plans, force.plans, figures, told, corrections, force.accepted, ground)
 
 
-def _workload(
+def _alone(
     view: WorkloadView, snapshot: Snapshot, claims: Assignment, force: InForce, around: Surroundings
 ) -> WorkloadPlan:
+    """Judged now if it is its turn, else as it was judged before."""
     before = snapshot.before.plans.get(view.uid)
-    if snapshot.turn is not None and view.uid not in snapshot.turn:
+    if not _due(view, snapshot):
         return _as_before(before) if before else unsaid(view)
     pods, conflict = claims.pods.get(view.key, ()), claims.conflicts.get(view.key)
     policy = force.of(view.namespace)
@@ -76,16 +85,36 @@ def _workload(
             conflict=conflict,
             before=before,
         )
-        status = _settled(view, plan, young=around.now - first < YOUNG_SECONDS)
     except Exception as error:
         # A defect that one declaration brings to light must not silence all the others.
         plan = broken(view, error, policy, around.now, before)
-        status = Packed(plan.status)
-    kept = (_bare(view), pods, conflict)
-    notes = _settled_notes(view.annotations, plan.annotations)
-    return replace(
-        _lean(plan), status=status, annotations=notes, judged_at=around.now, first_judged_at=first, judged=kept
-    )
+    return replace(plan, judged_at=around.now, first_judged_at=first, judged=(_bare(view), pods, conflict))
+
+
+def _due(view: WorkloadView, snapshot: Snapshot) -> bool:
+    return snapshot.turn is None or view.uid in snapshot.turn
+
+
+def _said(view: WorkloadView, plan: WorkloadPlan, made: Sequence[Decision], now: float, *, due: bool) -> WorkloadPlan:
+    """What it says after all were decided. One that was not judged now speaks up only where it has news."""
+    if not due:
+        return _spoken_up(plan, made, now) if plan.standing and news(plan, made) else plan
+    try:
+        whole = with_together(plan, made, plain(view.status), now)
+        young = now - (plan.first_judged_at or now) < YOUNG_SECONDS
+        status = _settled(view, whole, young=young)
+    except Exception as error:
+        whole = broken(view, error, plan.policy, now, plan)
+        whole = replace(whole, judged_at=now, first_judged_at=plan.first_judged_at, judged=plan.judged)
+        status = Packed(whole.status)
+    notes = _settled_notes(view.annotations, whole.annotations)
+    return replace(_lean(whole), status=status, annotations=notes)
+
+
+def _spoken_up(plan: WorkloadPlan, made: Sequence[Decision], now: float) -> WorkloadPlan:
+    stands = plain(plan.status)
+    told = with_together(replace(plan, status=stands), made, stands, now)
+    return replace(told, status=Packed(told.status))
 
 
 def _lean(plan: WorkloadPlan) -> WorkloadPlan:

@@ -11,10 +11,9 @@ from mfu.account.cost import Cost
 from mfu.api.acceptance import rejections
 from mfu.api.conditions import Reason
 from mfu.api.workload_status import Basis
-from mfu.decide.fleet.capacity import Rooms
 from mfu.decide.scale import attainable_on_scale, on_scale
-from mfu.decide.types import Case, Decision, EffectivePolicy, NodeView
-from mfu.decide.workload.rules import decide
+from mfu.decide.types import Decision, EffectivePolicy, NodeView, Subject
+from mfu.decide.workload.order import decide
 from mfu.engine.demand import load_of
 from mfu.engine.history.calibration import LESSON_SECONDS, lesson_of
 from mfu.engine.history.remembered import Running, WorkloadMemory, drift_row, history_rows, recalled, remember
@@ -26,6 +25,7 @@ from mfu.engine.say.conditions import Rejection, Verdict
 from mfu.engine.say.losses import explained, main_cause
 from mfu.engine.say.packed import plain
 from mfu.engine.say.text import pruned
+from mfu.engine.standings import standing_of
 from mfu.engine.views import PodView, WorkloadView
 from mfu.hardware.types import GPU
 from mfu.observe.assess import Hints, assess
@@ -45,7 +45,6 @@ class Surroundings:
 
     nodes: Mapping[str, NodeView]
     products: tuple[GPU, ...]
-    rooms: Rooms
     corrections: Corrections
     now: float
 
@@ -89,8 +88,12 @@ def plan_workload(
     if view.paused:
         return replace(unsaid(view), policy=policy, memory=known)
     judged = _judge(view, pods, series, policy, around, conflict)
+    standing = standing_of(
+        view, pods, around.nodes, policy=policy, predictions=judged.predictions, decided=judged.decided
+    )
     # What was planned last counts as said: a write under way, or one that fails, must not repeat its events.
-    return _say(*_remembered(judged, known, around), said=before.status if before else view.status)
+    plan = _say(*_remembered(judged, known, around), said=before.status if before else view.status)
+    return replace(plan, standing=standing)
 
 
 def _known(view: WorkloadView, before: WorkloadPlan | None) -> WorkloadMemory:
@@ -205,7 +208,7 @@ def _measured(judged: Judged, pods: Sequence[PodView], series: WorkloadSeries | 
             hints=Hints(gpus=judged.holding.gpus),
         )
     spent = _cost(replace(judged, best=best), prediction, assessment)
-    case = Case(
+    subject = Subject(
         key=judged.view.key,
         spec=spec,
         setup=setup,
@@ -214,13 +217,12 @@ def _measured(judged: Judged, pods: Sequence[PodView], series: WorkloadSeries | 
         attainable=best,
         assessment=assessment,
         policy=judged.policy,
-        rooms=around.rooms,
         load=load_of(series, setup),
         replicas_running=sum(1 for pod in pods if pod.bound),
         assigned=candidate.basis is Basis.ASSIGNED,
         trusted=_trusted(assessment),
     )
-    return replace(judged, best=best, assessment=assessment, decided=decide(case), spent=spent)
+    return replace(judged, best=best, assessment=assessment, decided=decide(subject), spent=spent)
 
 
 def _cost(judged: Judged, prediction: Prediction, assessment: Assessment | None) -> Cost:
@@ -330,6 +332,7 @@ def _say(judged: Judged, outcome: Outcome, *, said: Mapping[str, Any]) -> Worklo
         policy=judged.policy,
         memory=outcome.memory,
         lesson=outcome.lesson,
+        frozen=frozen,
     )
 
 

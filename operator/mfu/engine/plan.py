@@ -9,6 +9,7 @@ from typing import Any
 from mfu.account.rollup import FleetFigures
 from mfu.api.causes import Cause
 from mfu.api.mfupolicy import PolicySpec
+from mfu.decide.fleet.standing import Standing
 from mfu.decide.types import Decision, EffectivePolicy
 from mfu.engine.history.remembered import WorkloadMemory
 from mfu.engine.holdings.fleet import Ground
@@ -46,6 +47,13 @@ class WorkloadPlan:
     """Causes of losses that are there, largest first."""
     cause: Cause = Cause.UNKNOWN
     decisions: tuple[Decision, ...] = ()
+    """What was decided of it alone and among all."""
+    together: tuple[Decision, ...] = ()
+    """Those of `decisions` that were made among all."""
+    standing: Standing | None = None
+    """What decisions about all need to know of it; None where it could not be judged."""
+    frozen: bool = False
+    """Its readings can not be trusted: what was decided before stays."""
     product: str | None = None
     gpus: int = 0
     gpu_share: float = 1.0

@@ -48,6 +48,8 @@ class PodView:
     gpus: Mapping[str, int] = field(default_factory=dict)
     """Requested devices by resource name."""
     address: str | None = None
+    priority: int | None = None
+    """spec.priority; None where no priority class set it."""
 
     @property
     def key(self) -> str:

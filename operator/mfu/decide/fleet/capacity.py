@@ -1,12 +1,15 @@
-"""Free GPUs by the rooms in which they are together, counted once a cycle and asked by every waiting workload."""
+"""The ledger of free GPUs: counted once a cycle, and every decision draws from what the ones before it left."""
 
 from __future__ import annotations
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass, field
-from typing import Final
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from mfu.decide.types import NodeView
 from mfu.hardware.names import MIG_PREFIX
@@ -15,75 +18,145 @@ CLIQUE_LABEL: Final = "nvidia.com/gpu.clique"
 HOST_LABEL: Final = "kubernetes.io/hostname"
 WHOLE: Final = "nvidia.com/gpu"
 
+Counts = NDArray[np.int64]
 
-@dataclass(frozen=True, slots=True)
-class Room:
-    """GPUs of one kind that are free together: one NVLink domain that spans nodes, or one node."""
 
+class Kind(NamedTuple):
+    """Devices that are interchangeable: one product, whole ("") or in slices of one MIG profile."""
+
+    profile: str
     product_label: str
+
+
+class Domain(NamedTuple):
+    """GPUs joined by NVLink: a clique over nodes, or one node. `label` and `value` select it."""
+
     label: str
     value: str
-    free: int
 
-    @property
-    def rank(self) -> tuple[int, str]:
-        return self.free, self.value
+    def __str__(self) -> str:
+        return f"{'NVLink domain' if self.label == CLIQUE_LABEL else 'node'} {self.value}"
 
 
 @dataclass(frozen=True, slots=True)
-class Rooms:
-    """`by_kind` maps (MIG profile or "", product label) to rooms with something free, the tightest first."""
+class Share:
+    """Devices on one node that a decision takes."""
 
-    by_kind: Mapping[tuple[str, str], Sequence[Room]] = field(default_factory=dict)
-    products: Mapping[str, str] = field(default_factory=dict)
-    """Catalog key by product label, of nodes whose product is known."""
-
-    def labels(self, allowed: Set[str]) -> list[str]:
-        """Product labels of the allowed catalog keys; of all known ones when none is named."""
-        return sorted(label for label, key in self.products.items() if not allowed or key in allowed)
-
-    def tightest(self, profile: str, labels: Iterable[str], wanted: int) -> Room | None:
-        """The smallest room with `wanted` free; by name where equal."""
-        found = [room for label in labels if (room := _first(self.by_kind.get((profile, label), ()), wanted))]
-        return min(found, key=lambda room: room.rank, default=None)
-
-    def largest(self, profile: str, labels: Iterable[str]) -> Room | None:
-        rooms = [mine[-1] for label in labels if (mine := self.by_kind.get((profile, label)))]
-        return max(rooms, key=lambda room: room.rank, default=None)
-
-    def free(self, profile: str, labels: Iterable[str]) -> tuple[int, int]:
-        """GPUs (or slices) that are free over all rooms, and how many rooms that are."""
-        rooms = [room for label in labels for room in self.by_kind.get((profile, label), ())]
-        return sum(room.free for room in rooms), len(rooms)
+    node: str
+    gpus: int
 
 
-def rooms_of(nodes: Iterable[NodeView]) -> Rooms:
-    """Nodes that are ready and schedulable, of known products."""
-    free: dict[tuple[str, str], dict[tuple[str, str], int]] = defaultdict(lambda: defaultdict(int))
-    products: dict[str, str] = {}
-    for node in nodes:
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """All nodes with devices of one kind, by name. Arrays have one element a node and are never written to."""
+
+    kind: Kind
+    product: str
+    """Catalog key."""
+    nodes: tuple[str, ...]
+    """Sorted names."""
+    free: Counts
+    total: Counts
+    """Allocatable on nodes that are ready and schedulable; none where a device is offered to several pods."""
+    domain: Counts
+    """Index into `domains`."""
+    domains: tuple[Domain, ...]
+
+    @property
+    def free_gpus(self) -> int:
+        return int(self.free.sum())
+
+    @property
+    def emptied(self) -> Pool:
+        """As if nothing ran: what could ever be free."""
+        return replace(self, free=self.total)
+
+    def drawn(self, shares: Iterable[Share]) -> Pool:
+        """What is left after `shares` are taken. Raises Overdrawn where a node has less."""
+        left = self.free.copy()
+        for share in shares:
+            row = self._row(share.node)
+            if row is None or left[row] < share.gpus:
+                raise Overdrawn(f"{share.node} has no {share.gpus} free devices of {self.kind.product_label}")
+            left[row] -= share.gpus
+        left.setflags(write=False)
+        return replace(self, free=left)
+
+    def free_on(self, node: str) -> int:
+        row = self._row(node)
+        return 0 if row is None else int(self.free[row])
+
+    def _row(self, node: str) -> int | None:
+        row = bisect_left(self.nodes, node)
+        return row if row < len(self.nodes) and self.nodes[row] == node else None
+
+
+class Overdrawn(Exception):
+    """A decision took what was not there: a defect of ours, never an answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Capacity:
+    """The ledger. Drawing gives a new one; the old one still says what was there."""
+
+    pools: Mapping[Kind, Pool] = field(default_factory=dict)
+
+    def drawn(self, kind: Kind, shares: Iterable[Share]) -> Capacity:
+        return Capacity({**self.pools, kind: self.pools[kind].drawn(shares)})
+
+    def of(self, kind: Kind, shares: Iterable[Share]) -> tuple[Share, ...]:
+        """As much of `shares` as is free here."""
+        pool = self.pools.get(kind)
+        if pool is None:
+            return ()
+        found = (Share(each.node, min(each.gpus, pool.free_on(each.node))) for each in shares)
+        return tuple(each for each in found if each.gpus)
+
+    @property
+    def emptied(self) -> Capacity:
+        return Capacity({kind: pool.emptied for kind, pool in self.pools.items()})
+
+
+def capacity_of(nodes: Iterable[NodeView]) -> Capacity:
+    """Every node of a known product, in pools by kind; the order of the input does not matter."""
+    rows: dict[Kind, list[tuple[NodeView, int, int]]] = defaultdict(list)
+    for node in sorted(nodes, key=lambda each: each.name):
         if node.device is None or node.product_label is None:
             continue
-        products[node.product_label] = node.device.gpu.key
-        place = (CLIQUE_LABEL, node.domain) if node.domain else (HOST_LABEL, node.name)
-        for profile, amount in _free(node):
-            free[(profile, node.product_label)][place] += amount
-    rooms = {
-        kind: sorted((Room(kind[1], *place, amount) for place, amount in here.items()), key=lambda room: room.rank)
-        for kind, here in free.items()
-    }
-    return Rooms(rooms, products)
+        for resource, allocatable in _resources(node):
+            profile = resource.removeprefix(MIG_PREFIX) if resource.startswith(MIG_PREFIX) else ""
+            usable = allocatable if node.ready and node.schedulable and not node.sliced(resource) else 0
+            rows[Kind(profile, node.product_label)].append((node, node.free(resource, allocatable), usable))
+    return Capacity({kind: _pool(kind, mine) for kind, mine in sorted(rows.items())})
 
 
-def _free(node: NodeView) -> Iterable[tuple[str, int]]:
-    """Free amount by MIG profile, "" for whole GPUs."""
-    if whole := node.free(WHOLE, node.gpus):
-        yield "", whole
+def _resources(node: NodeView) -> Iterable[tuple[str, int]]:
+    if node.gpus:
+        yield WHOLE, node.gpus
     for profile, count in node.mig.items():
-        if amount := node.free(f"{MIG_PREFIX}{profile}", count):
-            yield profile, amount
+        yield f"{MIG_PREFIX}{profile}", count
 
 
-def _first(rooms: Sequence[Room], wanted: int) -> Room | None:
-    index = bisect_left(rooms, wanted, key=lambda room: room.free)
-    return rooms[index] if index < len(rooms) else None
+def _pool(kind: Kind, rows: list[tuple[NodeView, int, int]]) -> Pool:
+    domains: dict[Domain, int] = {}
+    members = [domains.setdefault(_domain(node), len(domains)) for node, _, _ in rows]
+    device = rows[0][0].device
+    return Pool(
+        kind=kind,
+        product=device.gpu.key if device else "",
+        nodes=tuple(node.name for node, _, _ in rows),
+        free=_counts(free for _, free, _ in rows),
+        total=_counts(usable for _, _, usable in rows),
+        domain=_counts(members),
+        domains=tuple(domains),
+    )
+
+
+def _counts(values: Iterable[int]) -> Counts:
+    made = np.fromiter(values, dtype=np.int64)
+    made.setflags(write=False)
+    return made
+
+
+def _domain(node: NodeView) -> Domain:
+    return Domain(CLIQUE_LABEL, node.domain) if node.domain else Domain(HOST_LABEL, node.name)

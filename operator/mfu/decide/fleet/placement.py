@@ -1,68 +1,75 @@
-"""Where should it run? Product, NVLink domain or node set, MIG profile: an affinity ready to paste."""
+"""Where should what waits run? A place out of the ledger, as an affinity ready to paste; or what was missing."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
-from mfu.decide.fleet.capacity import CLIQUE_LABEL, Room, Rooms
-from mfu.decide.types import Case, Decision, DecisionType, Outcome
-from mfu.hardware.catalog import load
-from mfu.hardware.types import GPU
+from mfu.decide.fleet.capacity import Domain
+from mfu.decide.fleet.fitting import Grant, Quality
+from mfu.decide.fleet.shortage import Shortage
+from mfu.decide.fleet.standing import Ask, Standing
+from mfu.decide.types import Decision, DecisionType, Outcome
 
-PRODUCT_LABEL = "nvidia.com/gpu.product"
-
-
-def placement(case: Case) -> Decision:
-    """Running pods stay unless their NVLink group is split; waiting ones get the tightest room that fits."""
-    if case.assigned:
-        return _judge_present(case)
-    return _find(case, case.rooms)
-
-
-def _find(case: Case, rooms: Rooms) -> Decision:
-    wanted, profile = case.spec.accelerators.count, case.spec.accelerators.mig_profile
-    labels = rooms.labels(_allowed(case))
-    tight = rooms.tightest(profile, labels, wanted)
-    if tight is not None:
-        scope = "NVLink domain" if tight.label == CLIQUE_LABEL else "node"
-        message = f"{wanted} free {case.placement.device.label} together on {scope} {tight.value}"
-        return _decision(case, Outcome.PLACE, "FitsOneDomain", message, _affinity(tight.product_label, tight))
-    together, count = rooms.free(profile, labels)
-    largest = rooms.largest(profile, labels)
-    if together >= wanted and largest is not None:
-        message = f"no NVLink domain has {wanted} free GPUs; {together} are free over {count} nodes"
-        return _decision(case, Outcome.PLACE, "SpansDomains", message, _affinity(largest.product_label, None))
-    message = f"{wanted} GPUs wanted, {together} free on {', '.join(labels) or 'any known product'}"
-    return _decision(case, Outcome.NONE, "NoRoom", message, None)
+PRODUCT_LABEL: Final = "nvidia.com/gpu.product"
+_REASONS: Final = {
+    Quality.ONE_DOMAIN: "FitsOneDomain",
+    Quality.WHOLE_GROUPS: "SpansDomains",
+    Quality.SPLIT_GROUPS: "SplitsTensorGroups",
+}
+_MOST_NAMED: Final = 4
+_MOST_PINNED: Final = 64
+"""Domains in an affinity: a term with more of them is no hint any more."""
 
 
-def _judge_present(case: Case) -> Decision:
-    tensor = case.setup.parallelism.tensor
-    if case.placement.gpus_per_node < min(tensor, case.spec.accelerators.count):
-        message = (
-            f"tensor parallel {tensor} is split over nodes with {case.placement.gpus_per_node} of its GPUs each: "
-            f"pack it on one node, or lower training.parallelism.tensor"
+def placed(standing: Standing, ask: Ask, grants: Sequence[Grant]) -> Decision:
+    """Place, on what was drawn for it. Where not every copy found a place, the message says how many did."""
+    worst = max(grants, key=lambda each: each.quality)
+    where = _where(worst, ask)
+    if ask.copies > 1:
+        where = f"{len(grants)} of {ask.copies} replicas have a place, each {where}"
+    return _decision(standing, Outcome.PLACE, _REASONS[worst.quality], where, affinity(grants))
+
+
+def refused(standing: Standing, shortage: Shortage) -> Decision:
+    return _decision(standing, Outcome.NONE, shortage.reason, shortage.message, None)
+
+
+def _where(grant: Grant, ask: Ask) -> str:
+    domains = _named(grant.domains)
+    if grant.quality is Quality.ONE_DOMAIN:
+        return f"{grant.gpus} free {grant.kind.product_label} together on {domains}"
+    if grant.quality is Quality.WHOLE_GROUPS:
+        return (
+            f"no NVLink domain has {grant.gpus} free {grant.kind.product_label}: "
+            f"over {len(grant.domains)} of them ({domains}), tensor groups of {ask.tensor} whole"
         )
-        return _decision(case, Outcome.MOVE, "TensorGroupSplit", message, None)
-    message = f"runs on {case.placement.device.label}, tensor-parallel groups inside one NVLink domain"
-    return _decision(case, Outcome.KEEP, "GroupsTogether", message, None)
+    return (
+        f"no NVLink domain has {ask.group} free {grant.kind.product_label}: tensor groups of {ask.tensor} are split "
+        f"over {len(grant.domains)} of them ({domains}); lower parallelism.tensor, or wait"
+    )
 
 
-def _allowed(case: Case) -> set[str]:
-    """Catalog keys of the products that the spec names."""
-    found = (load().by_api_name(name) for name in case.spec.accelerators.products)
-    return {gpu.key for gpu in found if isinstance(gpu, GPU)}
+def _named(domains: Sequence[Domain]) -> str:
+    more = len(domains) - _MOST_NAMED
+    names = ", ".join(str(each) for each in domains[:_MOST_NAMED])
+    return names if more <= 0 else f"{names} and {more} more"
 
 
-def _affinity(product_label: str, room: Room | None) -> dict[str, Any]:
-    terms = [{"key": PRODUCT_LABEL, "operator": "In", "values": [product_label]}]
-    if room is not None:
-        terms.append({"key": room.label, "operator": "In", "values": [room.value]})
+def affinity(grants: Sequence[Grant]) -> dict[str, Any]:
+    """Preferred node affinity for the products and, where they are few, the domains of the grants."""
+    products = sorted({grant.kind.product_label for grant in grants})
+    terms = [{"key": PRODUCT_LABEL, "operator": "In", "values": products}]
+    domains = sorted({domain for grant in grants for domain in grant.domains})
+    labels = {domain.label for domain in domains}
+    if len(labels) == 1 and len(domains) <= _MOST_PINNED:
+        terms.append({"key": labels.pop(), "operator": "In", "values": [each.value for each in domains]})
     preference = {"weight": 100, "preference": {"matchExpressions": terms}}
     return {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [preference]}}
 
 
-def _decision(case: Case, outcome: Outcome, reason: str, message: str, hint: Mapping[str, Any] | None) -> Decision:
-    mode = case.policy.mode_of(DecisionType.PLACEMENT)
+def _decision(
+    standing: Standing, outcome: Outcome, reason: str, message: str, hint: Mapping[str, Any] | None
+) -> Decision:
+    mode = standing.policy.mode_of(DecisionType.PLACEMENT)
     return Decision(DecisionType.PLACEMENT, outcome, reason, message, mode, hint)

@@ -3,50 +3,53 @@
 from __future__ import annotations
 
 from mfu.decide.scale import attainable_on_scale, on_scale
-from mfu.decide.types import Case, Decision, DecisionType, Outcome
+from mfu.decide.types import Decision, DecisionType, Outcome, Subject
 from mfu.units import gibibytes, percent
 
 
-def admission(case: Case) -> Decision:
+def admission(subject: Subject) -> Decision:
     """First check that fails is the answer; Admit when none does."""
     for check in (_memory, _floor):
-        decision = check(case)
+        decision = check(subject)
         if decision is not None:
             return decision
-    reached, best = _on_scale(case)
-    message = f"expected {percent(reached)} of an attainable {percent(best)} {case.expected.scale}; fits in memory"
-    return _decision(case, Outcome.ADMIT, "ExpectedNearAttainable", message)
+    reached, best = _on_scale(subject)
+    message = f"expected {percent(reached)} of an attainable {percent(best)} {subject.expected.scale}; fits in memory"
+    return _decision(subject, Outcome.ADMIT, "ExpectedNearAttainable", message)
 
 
-def _memory(case: Case) -> Decision | None:
-    memory = case.expected.memory
+def _memory(subject: Subject) -> Decision | None:
+    memory = subject.expected.memory
     if memory.fits:
         return None
     message = (
-        f"needs {gibibytes(memory.total_bytes)} per GPU but {case.placement.device.label} has "
+        f"needs {gibibytes(memory.total_bytes)} per GPU but {subject.placement.device.label} has "
         f"{gibibytes(memory.capacity_bytes)}; largest term is {memory.largest_term}"
     )
-    return _decision(case, Outcome.HOLD, "OutOfMemory", f"{message}; {memory.advice}" if memory.advice else message)
+    return _decision(subject, Outcome.HOLD, "OutOfMemory", f"{message}; {memory.advice}" if memory.advice else message)
 
 
-def _floor(case: Case) -> Decision | None:
-    reached, best = _on_scale(case)
-    if best is None or reached is None or case.attainable is None:
-        return _decision(case, Outcome.ADMIT, "AttainableUnknown", "attainable is not known, so nothing is held back")
-    if reached >= case.policy.expected_of_attainable * best:
+def _floor(subject: Subject) -> Decision | None:
+    reached, best = _on_scale(subject)
+    if best is None or reached is None or subject.attainable is None:
+        return _decision(
+            subject, Outcome.ADMIT, "AttainableUnknown", "attainable is not known, so nothing is held back"
+        )
+    floor = subject.policy.expected_of_attainable
+    if reached >= floor * best:
         return None
-    first = next(iter(case.attainable.changes), None)
+    first = next(iter(subject.attainable.changes), None)
     advice = f"; change {first.field} {first.before} → {first.after} first" if first else ""
     message = (
-        f"expected {percent(reached)} {case.expected.scale} is under {percent(case.policy.expected_of_attainable, 0)} "
+        f"expected {percent(reached)} {subject.expected.scale} is under {percent(floor, 0)} "
         f"of the attainable {percent(best)}{advice}"
     )
-    return _decision(case, Outcome.HOLD, "FarBelowAttainable", message)
+    return _decision(subject, Outcome.HOLD, "FarBelowAttainable", message)
 
 
-def _on_scale(case: Case) -> tuple[float | None, float | None]:
-    return on_scale(case.expected), attainable_on_scale(case.expected, case.attainable)
+def _on_scale(subject: Subject) -> tuple[float | None, float | None]:
+    return on_scale(subject.expected), attainable_on_scale(subject.expected, subject.attainable)
 
 
-def _decision(case: Case, outcome: Outcome, reason: str, message: str) -> Decision:
-    return Decision(DecisionType.ADMISSION, outcome, reason, message, case.policy.mode_of(DecisionType.ADMISSION))
+def _decision(subject: Subject, outcome: Outcome, reason: str, message: str) -> Decision:
+    return Decision(DecisionType.ADMISSION, outcome, reason, message, subject.policy.mode_of(DecisionType.ADMISSION))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mfu.decide.types import Case, Decision, DecisionType, Outcome
+from mfu.decide.types import Decision, DecisionType, Outcome, Subject
 from mfu.hardware.catalog import load
 from mfu.hardware.names import MIG_PREFIX
 from mfu.hardware.types import MIGProfile
@@ -10,25 +10,27 @@ from mfu.predict.types import Inference
 from mfu.units import gibibytes
 
 
-def mig(case: Case) -> Decision | None:
+def mig(subject: Subject) -> Decision | None:
     """None where slicing is no question: training, several GPUs, a product without MIG, or time slices of one."""
-    if not isinstance(case.setup, Inference) or case.spec.accelerators.count != 1:
+    if not isinstance(subject.setup, Inference) or subject.spec.accelerators.count != 1:
         return None
-    device = case.placement.device
+    device = subject.placement.device
     if device.gpu.mig_max_instances == 0 or device.shared:
         return None
-    needed = case.expected.memory.total_bytes
+    needed = subject.expected.memory.total_bytes
     fitting = [each for each in load().mig_profiles(device.gpu.key) if each.memory_bytes >= needed]
     smallest = min(fitting, key=lambda each: (each.memory_slices, each.compute_slices, each.name), default=None)
     current = device.mig.memory_slices if device.mig else None
     if smallest is None or (current is not None and smallest.memory_slices >= current):
-        return _decision(case, Outcome.KEEP, "RightSized", f"needs {gibibytes(needed)} and holds {device.label}", None)
+        return _decision(
+            subject, Outcome.KEEP, "RightSized", f"needs {gibibytes(needed)} and holds {device.label}", None
+        )
     if smallest.memory_slices >= smallest.memory_slices_total:
-        return _decision(case, Outcome.KEEP, "RightSized", f"needs {gibibytes(needed)} of a whole GPU", None)
+        return _decision(subject, Outcome.KEEP, "RightSized", f"needs {gibibytes(needed)} of a whole GPU", None)
     message = f"needs {gibibytes(needed)}: {smallest.name} ({gibibytes(smallest.memory_bytes)}) would hold it"
-    return _decision(case, Outcome.RESHAPE, "SmallerProfileFits", message, smallest)
+    return _decision(subject, Outcome.RESHAPE, "SmallerProfileFits", message, smallest)
 
 
-def _decision(case: Case, outcome: Outcome, reason: str, message: str, profile: MIGProfile | None) -> Decision:
+def _decision(subject: Subject, outcome: Outcome, reason: str, message: str, profile: MIGProfile | None) -> Decision:
     hint = {"migProfile": profile.name, "resource": f"{MIG_PREFIX}{profile.name}"} if profile else None
-    return Decision(DecisionType.MIG, outcome, reason, message, case.policy.mode_of(DecisionType.MIG), hint)
+    return Decision(DecisionType.MIG, outcome, reason, message, subject.policy.mode_of(DecisionType.MIG), hint)

@@ -4,33 +4,33 @@ from __future__ import annotations
 
 from math import ceil
 
-from mfu.decide.types import Case, Decision, DecisionType, Outcome
+from mfu.decide.types import Decision, DecisionType, Outcome, Subject
 from mfu.predict.types import Inference
 
 TARGET_UTILISATION = 0.8
 """Replicas are sized so that each runs at this share of its expected rate: room for bursts."""
 
 
-def scaling(case: Case) -> Decision | None:
+def scaling(subject: Subject) -> Decision | None:
     """None for training. Without fresh progress the present number stays: unknown changes nothing."""
-    if not isinstance(case.setup, Inference) or case.spec.inference is None:
+    if not isinstance(subject.setup, Inference) or subject.spec.inference is None:
         return None
-    if not case.trusted or case.replicas_running == 0:
-        return _decision(case, Outcome.NONE, "NotMeasured", "no trusted load is measured, replicas stay", None)
-    demand = _demand_tokens_per_s(case)
+    if not subject.trusted or subject.replicas_running == 0:
+        return _decision(subject, Outcome.NONE, "NotMeasured", "no trusted load is measured, replicas stay", None)
+    demand = _demand_tokens_per_s(subject)
     if demand is None:
-        return _decision(case, Outcome.NONE, "NotMeasured", "no request rate is reported, replicas stay", None)
-    capacity = case.expected.tokens_per_s_per_gpu * case.spec.accelerators.count
-    bounds = case.spec.inference.replicas
-    desired = desired_replicas(demand, capacity, low=_low(case, bounds.min), high=_high(case, bounds.max))
+        return _decision(subject, Outcome.NONE, "NotMeasured", "no request rate is reported, replicas stay", None)
+    capacity = subject.expected.tokens_per_s_per_gpu * subject.spec.accelerators.count
+    bounds = subject.spec.inference.replicas
+    desired = desired_replicas(demand, capacity, low=_low(subject, bounds.min), high=_high(subject, bounds.max))
     message = (
         f"{demand:,.0f} tokens/s arrive, one replica is expected to carry {capacity:,.0f}: "
-        f"{desired} replicas at {TARGET_UTILISATION:.0%} (now {case.replicas_running})"
+        f"{desired} replicas at {TARGET_UTILISATION:.0%} (now {subject.replicas_running})"
     )
-    if desired == case.replicas_running:
-        return _decision(case, Outcome.KEEP, "RightSized", message, desired)
-    reason = "LoadAboveCapacity" if desired > case.replicas_running else "LoadBelowCapacity"
-    return _decision(case, Outcome.SCALE, reason, message, desired)
+    if desired == subject.replicas_running:
+        return _decision(subject, Outcome.KEEP, "RightSized", message, desired)
+    reason = "LoadAboveCapacity" if desired > subject.replicas_running else "LoadBelowCapacity"
+    return _decision(subject, Outcome.SCALE, reason, message, desired)
 
 
 def desired_replicas(demand: float, capacity: float, *, low: int, high: int) -> int:
@@ -44,9 +44,9 @@ def desired_replicas(demand: float, capacity: float, *, low: int, high: int) -> 
     return min(high, max(low, ceil(demand / (TARGET_UTILISATION * capacity))))
 
 
-def _demand_tokens_per_s(case: Case) -> float | None:
+def _demand_tokens_per_s(subject: Subject) -> float | None:
     """What the running replicas deliver together, plus what waits: a queue as long as the batch doubles the demand."""
-    load = case.load
+    load = subject.load
     if load.tokens_per_s is None:
         return None
     running, waiting = load.running_requests, load.waiting_requests
@@ -54,16 +54,16 @@ def _demand_tokens_per_s(case: Case) -> float | None:
     return load.tokens_per_s * (1.0 + backlog)
 
 
-def _low(case: Case, declared: int) -> int:
-    return max(declared, case.policy.scaling_min_replicas or 0)
+def _low(subject: Subject, declared: int) -> int:
+    return max(declared, subject.policy.scaling_min_replicas or 0)
 
 
-def _high(case: Case, declared: int) -> int:
-    limit = case.policy.scaling_max_replicas
+def _high(subject: Subject, declared: int) -> int:
+    limit = subject.policy.scaling_max_replicas
     return declared if limit is None else min(declared, limit)
 
 
-def _decision(case: Case, outcome: Outcome, reason: str, message: str, replicas: int | None) -> Decision:
+def _decision(subject: Subject, outcome: Outcome, reason: str, message: str, replicas: int | None) -> Decision:
     hint = None if replicas is None else {"replicas": replicas}
-    mode = case.policy.mode_of(DecisionType.SCALING)
+    mode = subject.policy.mode_of(DecisionType.SCALING)
     return Decision(DecisionType.SCALING, outcome, reason, message, mode, hint)

@@ -1,0 +1,122 @@
+"""All decisions over the one ledger, in order: what an earlier one draws, a later one does not see any more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from mfu.decide.fleet.capacity import Capacity
+from mfu.decide.fleet.fitting import Grant, fit
+from mfu.decide.fleet.placement import placed, refused
+from mfu.decide.fleet.shortage import Ownership, Promise, Shortage, shortage
+from mfu.decide.fleet.standing import Ask, Standing
+from mfu.decide.types import Decision, DecisionType
+
+
+@dataclass(frozen=True, slots=True)
+class Reserved:
+    """What an action that is still on its way has promised, by workload."""
+
+    key: str
+    grants: tuple[Grant, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Together:
+    """What was decided for whom; a workload without an entry is left to what was decided of it alone."""
+
+    decisions: Mapping[str, tuple[Decision, ...]] = field(default_factory=dict)
+    grants: Mapping[str, tuple[Grant, ...]] = field(default_factory=dict)
+    left: Capacity = field(default_factory=Capacity)
+
+
+class _Draft:
+    """The ledger while it is drawn from, and what was said so far. Lives within one call of `decide_together`."""
+
+    def __init__(self, standings: Sequence[Standing], opening: Capacity) -> None:
+        self.standings, self.opening, self.left = standings, opening, opening
+        self.owners = Ownership.of(standings)
+        self.promises: list[Promise] = []
+        self.grants: dict[str, tuple[Grant, ...]] = {}
+        self.decisions: dict[str, tuple[Decision, ...]] = {}
+        self._hopeless: set[Ask] = set()
+
+    def draw(self, key: str, ask: Ask, why: str) -> tuple[Grant, ...]:
+        """As many copies as fit. The ledger only shrinks, so a shape that found nothing is not searched for again."""
+        found: list[Grant] = []
+        shape = replace(ask, copies=1)
+        while len(found) < ask.copies and shape not in self._hopeless:
+            grant = fit(shape, self.left)
+            if grant is None:
+                self._hopeless.add(shape)
+                break
+            self._take(key, grant, why)
+            found.append(grant)
+        return tuple(found)
+
+    def keep(self, key: str, grants: Iterable[Grant]) -> None:
+        """As much of a promise as is still there: what its pods hold already is no longer free."""
+        for grant in grants:
+            there = self.left.of(grant.kind, grant.shares)
+            if there:
+                self._take(key, replace(grant, shares=there), "on its way")
+
+    def why_not(self, ask: Ask) -> Shortage:
+        return shortage(ask, self.opening, self.left, promises=self.promises, owners=self.owners)
+
+    def say(self, key: str, decision: Decision) -> None:
+        self.decisions[key] = (*self.decisions.get(key, ()), decision)
+
+    def _take(self, key: str, grant: Grant, why: str) -> None:
+        self.left = self.left.drawn(grant.kind, grant.shares)
+        self.promises.append(Promise(key, grant.kind, grant.gpus, why))
+        self.grants[key] = (*self.grants.get(key, ()), grant)
+
+
+def _place(draft: _Draft) -> None:
+    for standing in sorted(draft.standings, key=lambda each: each.turn):
+        if standing.ask is None:
+            continue
+        why = f"priority {standing.priority}"
+        grants = draft.grants.get(standing.key) or draft.draw(standing.key, standing.ask, why)
+        if grants:
+            draft.say(standing.key, placed(standing, standing.ask, grants))
+        else:
+            draft.say(standing.key, refused(standing, draft.why_not(standing.ask)))
+
+
+def _grow(draft: _Draft) -> None:
+    for standing in sorted(draft.standings, key=lambda each: each.turn):
+        growth, ask = standing.growth, standing.replica
+        if growth is None or ask is None:
+            continue
+        grants = draft.draw(standing.key, ask, "more replicas")
+        supply = f"; free GPUs for {len(grants)} of {ask.copies} more"
+        if len(grants) < ask.copies:
+            supply += f": {draft.why_not(ask).message}"
+        draft.say(standing.key, replace(growth, message=growth.message + supply))
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    draws: Callable[[_Draft], None]
+    decides: DecisionType
+    reason: str
+
+
+METHODS: Final = (
+    Method(_place, DecisionType.PLACEMENT, "what waits for its first GPUs does nothing at all until it has them"),
+    Method(_grow, DecisionType.SCALING, "more replicas of what runs already take what nobody waits for"),
+)
+"""In this order. What runs holds its GPUs before all of them, then comes what was promised and is on its way."""
+
+
+def decide_together(standings: Sequence[Standing], capacity: Capacity, reserved: Iterable[Reserved] = ()) -> Together:
+    """What all that wait and grow are told at once. Pure; neither the order nor a repetition of the input matters."""
+    draft = _Draft(standings, capacity)
+    for each in sorted(reserved, key=lambda one: one.key):
+        draft.keep(each.key, each.grants)
+    for method in METHODS:
+        method.draws(draft)
+    return Together(draft.decisions, draft.grants, draft.left)

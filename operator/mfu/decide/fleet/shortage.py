@@ -1,0 +1,116 @@
+"""Why there is no place: what is missing, who stands ahead, and who holds it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from mfu.decide.fleet.capacity import Capacity, Kind, Pool
+from mfu.decide.fleet.fitting import fit
+from mfu.decide.fleet.standing import Ask, Standing
+
+_MOST_NAMED: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Shortage:
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """What one workload was given ahead of others: in this cycle, or in one before and on its way."""
+
+    key: str
+    kind: Kind
+    gpus: int
+    why: str
+    """What put it ahead, such as "priority 10"."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ownership:
+    """Who holds how many devices of each kind, the largest first."""
+
+    by_kind: Mapping[Kind, Sequence[tuple[str, int]]]
+
+    @classmethod
+    def of(cls, standings: Iterable[Standing]) -> Ownership:
+        found: dict[Kind, list[tuple[str, int]]] = {}
+        for standing in standings:
+            for kind, gpus in standing.holds.items():
+                found.setdefault(kind, []).append((standing.key, gpus))
+        return cls({kind: sorted(mine, key=lambda each: (-each[1], each[0])) for kind, mine in found.items()})
+
+
+def shortage(
+    ask: Ask, opening: Capacity, left: Capacity, *, promises: Sequence[Promise], owners: Ownership
+) -> Shortage:
+    """What keeps `ask` from a place in `left`, when `opening` was there before the others of this cycle drew."""
+    allowed = _allowed(ask, left)
+    if not allowed or fit(ask, left.emptied) is None:
+        return Shortage("NeverFits", _never(ask, left, allowed))
+    free = sum(pool.free_gpus for pool in allowed)
+    missing = f"{_wanted(ask)}, {free} free on {_products(allowed)}"
+    ahead = _ahead(allowed, promises)
+    if fit(ask, opening) is not None:
+        return Shortage("OthersAhead", f"{missing}; ahead: {ahead}")
+    told = "; ".join(part for part in (missing, ahead and f"ahead: {ahead}", _held(allowed, owners)) if part)
+    return Shortage("Fragmented" if free >= ask.gpus else "NoCapacity", told)
+
+
+def _allowed(ask: Ask, capacity: Capacity) -> list[Pool]:
+    return [pool for kind, pool in capacity.pools.items() if ask.allows(kind, pool.product)]
+
+
+def _never(ask: Ask, capacity: Capacity, allowed: Sequence[Pool]) -> str:
+    small = sorted(_name(kind) for kind, pool in capacity.pools.items() if pool.product in ask.unfit)
+    if not allowed and small:
+        return f"the model does not fit into the memory of {', '.join(small)}, and no other product is there"
+    if not allowed:
+        present = sorted({_name(kind) for kind in capacity.pools})
+        return f"{_wanted(ask)}, and no node has such GPUs: there are {', '.join(present) or 'none at all'}"
+    most = max(int(pool.total.sum()) for pool in allowed)
+    return f"{_wanted(ask)}, more than the cluster could ever give: {_products(allowed)} has {most} at most"
+
+
+def _wanted(ask: Ask) -> str:
+    unit = f"slices {ask.profile}" if ask.profile else "GPUs"
+    each = f", {ask.piece} to a pod" if 1 < ask.piece < ask.gpus else ""
+    return f"{ask.gpus} {unit} wanted together{each}"
+
+
+def _products(pools: Sequence[Pool]) -> str:
+    return ", ".join(_name(pool.kind) for pool in pools)
+
+
+def _name(kind: Kind) -> str:
+    return f"{kind.product_label} {kind.profile}".rstrip()
+
+
+def _ahead(allowed: Sequence[Pool], promises: Sequence[Promise]) -> str:
+    kinds = {pool.kind for pool in allowed}
+    given: Counter[tuple[str, str]] = Counter()
+    for each in promises:
+        if each.kind in kinds:
+            given[(each.key, each.why)] += each.gpus
+    return _list([f"{key} ({gpus} GPUs, {why})" for (key, why), gpus in given.items()])
+
+
+def _held(allowed: Sequence[Pool], owners: Ownership) -> str:
+    """Named holders first; what is left is held by pods of nobody, or on nodes that take no pods."""
+    named = [each for pool in allowed for each in owners.by_kind.get(pool.kind, ())]
+    named.sort(key=lambda each: (-each[1], each[0]))
+    told = [f"{key} ({gpus})" for key, gpus in named]
+    busy = sum(int((pool.total - pool.free).sum()) for pool in allowed)
+    if not told:
+        return f"{busy} are held without a ModelWorkload" if busy > 0 else ""
+    return f"held by {_list(told)}"
+
+
+def _list(names: Sequence[str]) -> str:
+    more = len(names) - _MOST_NAMED
+    return ", ".join(names[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")

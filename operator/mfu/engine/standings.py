@@ -1,0 +1,120 @@
+"""How one judged workload stands among all: what it holds, what it still lacks, and when its turn is."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Final
+
+from mfu.api.modelworkload import Mode, WorkloadSpec
+from mfu.decide.fleet.capacity import Kind
+from mfu.decide.fleet.standing import Ask, Standing
+from mfu.decide.types import Decision, DecisionType, EffectivePolicy, NodeView, Outcome
+from mfu.decide.types import Mode as PolicyMode
+from mfu.engine.holdings.workload import Candidate
+from mfu.engine.views import PodView, WorkloadView
+from mfu.hardware.catalog import load
+from mfu.hardware.names import MIG_PREFIX
+from mfu.hardware.types import GPU
+from mfu.predict.types import Prediction
+
+_HELD_BACK: Final = (Outcome.HOLD,)
+
+
+def standing_of(
+    view: WorkloadView,
+    pods: Sequence[PodView],
+    nodes: Mapping[str, NodeView],
+    *,
+    policy: EffectivePolicy,
+    predictions: Sequence[tuple[Candidate, Prediction]],
+    decided: Sequence[Decision],
+) -> Standing:
+    """What could not be predicted, and what an enforced admission holds back, asks for nothing."""
+    waiting = [pod for pod in pods if pod.active and pod.node is None and pod.gpus]
+    made = Standing(
+        key=view.key,
+        policy=policy,
+        priority=max((pod.priority for pod in pods if pod.active and pod.priority is not None), default=0),
+        waiting_since=min((pod.created_at for pod in waiting), default=view.created_at),
+        pending=bool(waiting),
+        holds=_holds(pods, nodes),
+    )
+    if view.spec is None or not predictions or _held_back(decided):
+        return made
+    shape = _shape(view.spec, pods, predictions)
+    growth = next((each for each in decided if _grows(each, pods)), None)
+    return replace(
+        made,
+        gain=predictions[0][1].reference_mfu or 0.0,
+        ask=_ask(view.spec, shape, pods, waiting),
+        growth=growth,
+        replica=_more(shape, growth, pods, waiting) if growth else None,
+    )
+
+
+def _holds(pods: Sequence[PodView], nodes: Mapping[str, NodeView]) -> dict[Kind, int]:
+    held: Counter[Kind] = Counter()
+    for pod in pods:
+        node = nodes.get(pod.node or "") if pod.bound else None
+        if node is None or node.product_label is None:
+            continue
+        for resource, amount in pod.gpus.items():
+            if node.sliced(resource):
+                continue
+            profile = resource.removeprefix(MIG_PREFIX) if resource.startswith(MIG_PREFIX) else ""
+            held[Kind(profile, node.product_label)] += amount
+    return dict(held)
+
+
+def _held_back(decided: Sequence[Decision]) -> bool:
+    return any(
+        each.type is DecisionType.ADMISSION and each.outcome in _HELD_BACK and each.mode is PolicyMode.ENFORCE
+        for each in decided
+    )
+
+
+def _shape(spec: WorkloadSpec, pods: Sequence[PodView], predictions: Sequence[tuple[Candidate, Prediction]]) -> Ask:
+    """One copy: a training job as a whole, or one replica."""
+    count = spec.accelerators.count
+    piece = max((sum(pod.gpus.values()) for pod in pods if pod.active), default=1)
+    keys = (candidate.placement.device.gpu.key for candidate, each in predictions if not each.memory.fits)
+    return Ask(
+        gpus=count,
+        piece=max(1, min(piece, count)),
+        tensor=min(count, spec.parallelism.tensor),
+        profile=spec.accelerators.mig_profile,
+        products=_allowed(spec),
+        unfit=frozenset(keys),
+    )
+
+
+def _allowed(spec: WorkloadSpec) -> frozenset[str]:
+    found = (load().by_api_name(name) for name in spec.accelerators.products)
+    return frozenset(gpu.key for gpu in found if isinstance(gpu, GPU))
+
+
+def _ask(spec: WorkloadSpec, shape: Ask, pods: Sequence[PodView], waiting: Sequence[PodView]) -> Ask | None:
+    """What waiting pods lack; the whole declaration while there are no pods at all."""
+    if waiting:
+        lacking = sum(sum(pod.gpus.values()) for pod in waiting)
+        if spec.mode is Mode.INFERENCE:
+            return replace(shape, copies=max(1, lacking // shape.gpus))
+        return replace(shape, gpus=lacking, tensor=min(shape.tensor, lacking))
+    return None if pods else shape
+
+
+def _grows(decision: Decision, pods: Sequence[PodView]) -> bool:
+    return decision.type is DecisionType.SCALING and decision.outcome is Outcome.SCALE and _added(decision, pods) > 0
+
+
+def _more(shape: Ask, growth: Decision, pods: Sequence[PodView], waiting: Sequence[PodView]) -> Ask | None:
+    """Replicas beyond those that wait already; None where all of them do."""
+    copies = _added(growth, pods) - len(waiting)
+    return replace(shape, copies=copies) if copies > 0 else None
+
+
+def _added(decision: Decision, pods: Sequence[PodView]) -> int:
+    replicas = (decision.hint or {}).get("replicas", 0)
+    return int(replicas) - sum(1 for pod in pods if pod.bound)
