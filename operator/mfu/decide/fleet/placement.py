@@ -9,13 +9,14 @@ from mfu.decide.fleet.capacity import Domain
 from mfu.decide.fleet.fitting import Grant, Quality
 from mfu.decide.fleet.shortage import Shortage
 from mfu.decide.fleet.standing import Ask, Standing
+from mfu.decide.reasons import Why
 from mfu.decide.types import Decision, DecisionType, Outcome
 
 PRODUCT_LABEL: Final = "nvidia.com/gpu.product"
 _REASONS: Final = {
-    Quality.ONE_DOMAIN: "FitsOneDomain",
-    Quality.WHOLE_GROUPS: "SpansDomains",
-    Quality.SPLIT_GROUPS: "SplitsTensorGroups",
+    Quality.ONE_DOMAIN: Why.FITS_ONE_DOMAIN,
+    Quality.WHOLE_GROUPS: Why.SPANS_DOMAINS,
+    Quality.SPLIT_GROUPS: Why.SPLITS_TENSOR_GROUPS,
 }
 _MOST_NAMED: Final = 4
 _MOST_PINNED: Final = 64

@@ -10,6 +10,7 @@ from typing import Final
 from mfu.decide.fleet.capacity import Capacity, Kind, Pool
 from mfu.decide.fleet.fitting import fit
 from mfu.decide.fleet.standing import Ask, Standing
+from mfu.decide.reasons import Why
 
 _MOST_NAMED: Final = 3
 
@@ -52,14 +53,14 @@ def shortage(
     """What keeps `ask` from a place in `left`, when `opening` was there before the others of this cycle drew."""
     allowed = _allowed(ask, left)
     if not allowed or fit(ask, left.emptied) is None:
-        return Shortage("NeverFits", _never(ask, left, allowed))
+        return Shortage(Why.NEVER_FITS, _never(ask, left, allowed))
     free = sum(pool.free_gpus for pool in allowed)
     missing = f"{_wanted(ask)}, {free} free on {_products(allowed)}"
     ahead = _ahead(allowed, promises)
     if fit(ask, opening) is not None:
-        return Shortage("OthersAhead", f"{missing}; ahead: {ahead}")
+        return Shortage(Why.OTHERS_AHEAD, f"{missing}; ahead: {ahead}")
     told = "; ".join(part for part in (missing, ahead and f"ahead: {ahead}", _held(allowed, owners)) if part)
-    return Shortage("Fragmented" if free >= ask.gpus else "NoCapacity", told)
+    return Shortage(Why.FRAGMENTED if free >= ask.gpus else Why.NO_CAPACITY, told)
 
 
 def _allowed(ask: Ask, capacity: Capacity) -> list[Pool]:

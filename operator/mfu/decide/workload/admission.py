@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mfu.decide.reasons import Why
 from mfu.decide.scale import attainable_on_scale, on_scale
 from mfu.decide.types import Decision, DecisionType, Outcome, Subject
 from mfu.units import gibibytes, percent
@@ -15,7 +16,7 @@ def admission(subject: Subject) -> Decision:
             return decision
     reached, best = _on_scale(subject)
     message = f"expected {percent(reached)} of an attainable {percent(best)} {subject.expected.scale}; fits in memory"
-    return _decision(subject, Outcome.ADMIT, "ExpectedNearAttainable", message)
+    return _decision(subject, Outcome.ADMIT, Why.EXPECTED_NEAR_ATTAINABLE, message)
 
 
 def _memory(subject: Subject) -> Decision | None:
@@ -26,14 +27,19 @@ def _memory(subject: Subject) -> Decision | None:
         f"needs {gibibytes(memory.total_bytes)} per GPU but {subject.placement.device.label} has "
         f"{gibibytes(memory.capacity_bytes)}; largest term is {memory.largest_term}"
     )
-    return _decision(subject, Outcome.HOLD, "OutOfMemory", f"{message}; {memory.advice}" if memory.advice else message)
+    return _decision(
+        subject, Outcome.HOLD, Why.OUT_OF_MEMORY, f"{message}; {memory.advice}" if memory.advice else message
+    )
 
 
 def _floor(subject: Subject) -> Decision | None:
     reached, best = _on_scale(subject)
     if best is None or reached is None or subject.attainable is None:
         return _decision(
-            subject, Outcome.ADMIT, "AttainableUnknown", "attainable is not known, so nothing is held back"
+            subject,
+            Outcome.ADMIT,
+            Why.ATTAINABLE_UNKNOWN,
+            "attainable is not known, so nothing is held back",
         )
     floor = subject.policy.expected_of_attainable
     if reached >= floor * best:
@@ -44,7 +50,7 @@ def _floor(subject: Subject) -> Decision | None:
         f"expected {percent(reached)} {subject.expected.scale} is under {percent(floor, 0)} "
         f"of the attainable {percent(best)}{advice}"
     )
-    return _decision(subject, Outcome.HOLD, "FarBelowAttainable", message)
+    return _decision(subject, Outcome.HOLD, Why.FAR_BELOW_ATTAINABLE, message)
 
 
 def _on_scale(subject: Subject) -> tuple[float | None, float | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mfu.decide.reasons import Why
 from mfu.decide.types import Decision, DecisionType, Outcome, Subject
 
 
@@ -15,9 +16,9 @@ def grouping(subject: Subject) -> Decision | None:
             f"tensor parallel {tensor} is split over nodes with {subject.placement.gpus_per_node} of its GPUs each: "
             f"pack it on one node, or lower training.parallelism.tensor"
         )
-        return _decision(subject, Outcome.MOVE, "TensorGroupSplit", message)
+        return _decision(subject, Outcome.MOVE, Why.TENSOR_GROUP_SPLIT, message)
     message = f"runs on {subject.placement.device.label}, tensor-parallel groups inside one NVLink domain"
-    return _decision(subject, Outcome.KEEP, "GroupsTogether", message)
+    return _decision(subject, Outcome.KEEP, Why.GROUPS_TOGETHER, message)
 
 
 def _decision(subject: Subject, outcome: Outcome, reason: str, message: str) -> Decision:

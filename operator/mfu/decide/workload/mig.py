@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mfu.decide.reasons import Why
 from mfu.decide.types import Decision, DecisionType, Outcome, Subject
 from mfu.hardware.catalog import load
 from mfu.hardware.names import MIG_PREFIX
@@ -23,12 +24,16 @@ def mig(subject: Subject) -> Decision | None:
     current = device.mig.memory_slices if device.mig else None
     if smallest is None or (current is not None and smallest.memory_slices >= current):
         return _decision(
-            subject, Outcome.KEEP, "RightSized", f"needs {gibibytes(needed)} and holds {device.label}", None
+            subject,
+            Outcome.KEEP,
+            Why.RIGHT_SIZED,
+            f"needs {gibibytes(needed)} and holds {device.label}",
+            None,
         )
     if smallest.memory_slices >= smallest.memory_slices_total:
-        return _decision(subject, Outcome.KEEP, "RightSized", f"needs {gibibytes(needed)} of a whole GPU", None)
+        return _decision(subject, Outcome.KEEP, Why.RIGHT_SIZED, f"needs {gibibytes(needed)} of a whole GPU", None)
     message = f"needs {gibibytes(needed)}: {smallest.name} ({gibibytes(smallest.memory_bytes)}) would hold it"
-    return _decision(subject, Outcome.RESHAPE, "SmallerProfileFits", message, smallest)
+    return _decision(subject, Outcome.RESHAPE, Why.SMALLER_PROFILE_FITS, message, smallest)
 
 
 def _decision(subject: Subject, outcome: Outcome, reason: str, message: str, profile: MIGProfile | None) -> Decision:

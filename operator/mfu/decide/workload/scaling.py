@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from math import ceil
 
+from mfu.decide.reasons import Why
 from mfu.decide.types import Decision, DecisionType, Outcome, Subject
 from mfu.predict.types import Inference
 
@@ -16,10 +17,10 @@ def scaling(subject: Subject) -> Decision | None:
     if not isinstance(subject.setup, Inference) or subject.spec.inference is None:
         return None
     if not subject.trusted or subject.replicas_running == 0:
-        return _decision(subject, Outcome.NONE, "NotMeasured", "no trusted load is measured, replicas stay", None)
+        return _decision(subject, Outcome.NONE, Why.NOT_MEASURED, "no trusted load is measured, replicas stay", None)
     demand = _demand_tokens_per_s(subject)
     if demand is None:
-        return _decision(subject, Outcome.NONE, "NotMeasured", "no request rate is reported, replicas stay", None)
+        return _decision(subject, Outcome.NONE, Why.NOT_MEASURED, "no request rate is reported, replicas stay", None)
     capacity = subject.expected.tokens_per_s_per_gpu * subject.spec.accelerators.count
     bounds = subject.spec.inference.replicas
     desired = desired_replicas(demand, capacity, low=_low(subject, bounds.min), high=_high(subject, bounds.max))
@@ -28,8 +29,8 @@ def scaling(subject: Subject) -> Decision | None:
         f"{desired} replicas at {TARGET_UTILISATION:.0%} (now {subject.replicas_running})"
     )
     if desired == subject.replicas_running:
-        return _decision(subject, Outcome.KEEP, "RightSized", message, desired)
-    reason = "LoadAboveCapacity" if desired > subject.replicas_running else "LoadBelowCapacity"
+        return _decision(subject, Outcome.KEEP, Why.RIGHT_SIZED, message, desired)
+    reason = Why.LOAD_ABOVE_CAPACITY if desired > subject.replicas_running else Why.LOAD_BELOW_CAPACITY
     return _decision(subject, Outcome.SCALE, reason, message, desired)
 
 
