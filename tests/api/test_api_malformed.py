@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 import yaml
 
-from mfu.api.acceptance import rejections
+from mfu.api.acceptance import problems
 from mfu.api.conditions import Reason
 from mfu.api.files import InvalidResource, load
 from mfu.api.mfupolicy import MFUPolicy
 from mfu.api.modelworkload import ModelWorkload
-from mfu.api.policy_checks import policy_rejections
+from mfu.api.policy_checks import policy_problems
 
 TABLE = yaml.safe_load((Path(__file__).parent / "malformed.yaml").read_text())
 CASES = {case["name"]: case for case in TABLE["cases"]}
@@ -35,9 +35,9 @@ def answer(document: dict[str, Any]) -> str:
     except InvalidResource as error:
         return str(error)
     if isinstance(resource, MFUPolicy):
-        return " | ".join(rejection.message for rejection in policy_rejections(resource.spec))
+        return " | ".join(problem.message for problem in policy_problems(resource.spec))
     assert isinstance(resource, ModelWorkload)
-    return " | ".join(rejection.message for rejection in rejections(resource.spec))
+    return " | ".join(problem.message for problem in problems(resource.spec))
 
 
 @pytest.mark.parametrize("base", TABLE["bases"])
@@ -74,4 +74,4 @@ def test_reason_of_the_condition(name: str, reason: Reason) -> None:
     case = CASES[name]
     resource = load(merged(TABLE["bases"][case["base"]], {"spec": case["spec"]}))
     assert isinstance(resource, ModelWorkload)
-    assert reason in {rejection.reason for rejection in rejections(resource.spec)}
+    assert reason in {problem.reason for problem in problems(resource.spec)}

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from mfu.api.acceptance import rejections, to_architecture
+from mfu.api.acceptance import problems, to_architecture
 from mfu.api.decisions import DecisionMode, DecisionType
 from mfu.api.files import InvalidResource, load, parse
 from mfu.api.fleetreport import FleetReport, FleetStatus, ProductFigures
@@ -52,7 +52,7 @@ def training() -> ModelWorkload:
 def test_examples_are_accepted(path: Path) -> None:
     for resource in parse(path.read_text()):
         if isinstance(resource, ModelWorkload):
-            assert rejections(resource.spec) == ()
+            assert problems(resource.spec) == ()
 
 
 def test_examples_are_the_demo_fleet() -> None:
@@ -184,14 +184,14 @@ def test_every_dimension_reaches_the_architecture() -> None:
 def test_unknown_preset_names_the_field() -> None:
     with pytest.raises(UnknownPreset) as unknown:
         to_architecture(Model(preset="llama-3.1-9b"))
-    assert unknown.value.field == "model.preset"
+    assert unknown.value.why.field == "model.preset"
 
 
 def test_impossible_dimensions_name_the_api_field() -> None:
     dimensions = ArchitectureDimensions(layers=2, hidden=512, heads=8, kv_heads=3, ffn=1024, vocab=100)
     with pytest.raises(InvalidArchitecture) as invalid:
         to_architecture(Model(architecture=dimensions))
-    assert invalid.value.field == "model.architecture.kvHeads"
+    assert invalid.value.why.field == "model.architecture.kvHeads"
 
 
 def test_selector() -> None:

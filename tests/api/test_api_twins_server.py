@@ -12,11 +12,11 @@ import pytest
 
 from e2e.testbed.cluster.client import KubectlFailed
 from e2e.testbed.cluster.plane import ControlPlane
-from mfu.api.acceptance import rejections
+from mfu.api.acceptance import problems
 from mfu.api.mfupolicy import MFUPolicy
 from mfu.api.modelworkload import ModelWorkload
 from mfu.api.names import API_VERSION
-from mfu.api.policy_checks import policy_rejections
+from mfu.api.policy_checks import policy_problems
 
 pytestmark = pytest.mark.integration
 
@@ -156,8 +156,7 @@ def test_both_refuse_the_same_policies(crds: ControlPlane) -> None:
     source = random.Random(SEED)
     documents = [policy(source, f"random-{number}") for number in range(DOCUMENTS)]
     ours = {
-        document["metadata"]["name"]: policy_rejections(MFUPolicy.model_validate(document).spec)
-        for document in documents
+        document["metadata"]["name"]: policy_problems(MFUPolicy.model_validate(document).spec) for document in documents
     }
     theirs = refused_by_server(crds, documents)
     differing = {name: said for name, said in ours.items() if bool(said) != (name in theirs)}
@@ -170,7 +169,7 @@ def test_both_refuse_the_same_workloads(crds: ControlPlane) -> None:
     documents = [declaration(source, f"random-{number}") for number in range(DOCUMENTS)]
     ours = {
         document["metadata"]["name"]: [
-            rejection.message for rejection in rejections(ModelWorkload.model_validate(document).spec)
+            problem.message for problem in problems(ModelWorkload.model_validate(document).spec)
         ]
         for document in documents
     }

@@ -11,7 +11,7 @@ from mfu.hardware.catalog import load
 from mfu.hardware.types import GPU, Device
 from mfu.predict import attainable, predict
 from mfu.predict.declared import from_spec
-from mfu.predict.types import Attainable, Memory, Placement, Prediction, Refusal, Tunable
+from mfu.predict.types import Attainable, Memory, Placement, Prediction, Problem, Tunable
 
 
 def gpu(name: str = "H100-SXM5") -> GPU:
@@ -55,7 +55,7 @@ def case(document: dict[str, Any] = TRAINING, *, gpus_per_node: int = 8, **field
     """A real prediction of that spec on whole H100s; `fields` override parts of it."""
     spec = WorkloadSpec.model_validate(document)
     setup = from_spec(spec)
-    assert not isinstance(setup, Refusal), setup
+    assert not isinstance(setup, Problem), setup
     where = Placement(Device(gpu()), spec.accelerators.count, gpus_per_node)
     expected = predict(setup, where)
     best = attainable(setup, where, frozenset(Tunable))

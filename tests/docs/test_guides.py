@@ -13,13 +13,13 @@ import pytest
 import yaml
 
 from mfu.agent import exposition
-from mfu.api.acceptance import rejections
+from mfu.api.acceptance import problems
 from mfu.api.causes import Cause
 from mfu.api.conditions import ConditionType, Reason
 from mfu.api.files import parse
 from mfu.api.mfupolicy import MFUPolicy, PolicySpec
 from mfu.api.modelworkload import ModelWorkload
-from mfu.api.policy_checks import policy_rejections
+from mfu.api.policy_checks import policy_problems
 from mfu.cli.main import main
 from mfu.controller.metrics import (
     CAUSE,
@@ -104,7 +104,7 @@ def manifests() -> Iterator[str]:
 def test_manifest_is_accepted(block: str) -> None:
     (resource,) = parse(block)
     assert isinstance(resource, ModelWorkload | MFUPolicy)
-    found = rejections(resource.spec) if isinstance(resource, ModelWorkload) else policy_rejections(resource.spec)
+    found = problems(resource.spec) if isinstance(resource, ModelWorkload) else policy_problems(resource.spec)
     assert [each.message for each in found] == []
 
 

@@ -16,7 +16,7 @@ from mfu.engine.snapshot import PodView, Snapshot, WorkloadView
 from mfu.observe.readings import Counter, GPUIdentity, GPUKey, ProgressReading, WorkloadSeries
 from mfu.predict import model_flops_per_token
 from mfu.predict.declared import from_spec
-from mfu.predict.types import Refusal
+from mfu.predict.types import Problem
 from tests.decide.cases import TRAINING
 from tests.observe.builders import PEAK, table
 
@@ -64,7 +64,7 @@ def series(
     """Ten minutes of eight GPUs at that MFU by progress; the counters see `counted`, the same where it is not said."""
     assert view.spec is not None
     setup = from_spec(view.spec)
-    assert not isinstance(setup, Refusal)
+    assert not isinstance(setup, Problem)
     gpus = view.spec.accelerators.count
     tensor_active = (mfu if counted is None else counted) / MFU_OF_TENSOR_ACTIVE
     values = table(600, gpus, EVERY, TENSOR_ACTIVE=tensor_active)

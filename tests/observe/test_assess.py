@@ -29,8 +29,8 @@ from mfu.predict.types import (
     Phase,
     Placement,
     Precisions,
+    Problem,
     Recompute,
-    Refusal,
     Setup,
     Training,
 )
@@ -191,7 +191,7 @@ def test_healthy_accuses_nobody_and_shows_what_dashboards_show() -> None:
 
 def test_far_below_expectation_without_a_sign_is_unknown() -> None:
     expected = predict(job(), Placement(H100, 2))
-    assert not isinstance(expected, Refusal)
+    assert not isinstance(expected, Problem)
     found = judge(recent(table(TENSOR_ACTIVE=0.2)), expected=expected)
     assert found.cause is Cause.UNKNOWN
     assert found.findings[0].counterfactual_mfu == expected.mfu

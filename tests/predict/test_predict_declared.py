@@ -10,7 +10,7 @@ import pytest
 from mfu.api.files import load
 from mfu.api.modelworkload import ModelWorkload
 from mfu.predict.declared import device_for, from_spec, placement_for, refused, tunable_of
-from mfu.predict.types import Inference, Placement, Refusal, Sharding, Training, Tunable
+from mfu.predict.types import Inference, Placement, Problem, Sharding, Training, Tunable
 
 EXAMPLES = sorted((Path(__file__).resolve().parents[2] / "examples").glob("*.yaml"))
 SPEC: dict[str, Any] = {
@@ -66,10 +66,10 @@ def test_placement_takes_whole_nodes_or_the_rack() -> None:
 def test_unknown_names_are_refused_with_the_nearest() -> None:
     spec = workload().spec
     product = placement_for(spec, "H100-SXN5")
-    assert isinstance(product, Refusal)
-    assert "H100-SXM5" in str(product.nearest)
+    assert isinstance(product, Problem)
+    assert "H100-SXM5" in product.fix
     preset = from_spec(workload(model={"preset": "llama-3.1-80b"}).spec)
-    assert isinstance(preset, Refusal)
+    assert isinstance(preset, Problem)
     assert "llama-3.1" in str(preset)
     assert refused(workload(model={"preset": "llama-3.1-80b"}).spec) is not None
 
@@ -77,9 +77,9 @@ def test_unknown_names_are_refused_with_the_nearest() -> None:
 def test_mig_profiles_belong_to_their_product() -> None:
     spec = workload(accelerators={"count": 64, "products": ["H100-SXM5"], "migProfile": "1g.5gb"}).spec
     found = placement_for(spec, "H100-SXM5")
-    assert isinstance(found, Refusal)
-    assert "1g.10gb" in str(found.nearest)
-    assert not isinstance(device_for(workload().spec, _gpu()), Refusal)
+    assert isinstance(found, Problem)
+    assert "1g.10gb" in found.fix
+    assert not isinstance(device_for(workload().spec, _gpu()), Problem)
 
 
 def _gpu() -> Any:

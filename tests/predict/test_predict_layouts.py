@@ -24,8 +24,8 @@ from mfu.predict.types import (
     Parallelism,
     Placement,
     Prediction,
+    Problem,
     Recompute,
-    Refusal,
     Sharding,
     Training,
     Tunable,
@@ -141,7 +141,7 @@ def test_precision_moves_only_if_allowed_and_is_compared_in_tokens(job: Job, on:
 
 
 def test_impossible_jobs_have_no_attainable(job: Job, on: On) -> None:
-    assert isinstance(attainable(job(data=4), on(), SAFE), Refusal)
+    assert isinstance(attainable(job(data=4), on(), SAFE), Problem)
 
 
 def test_asking_again_is_free(job: Job, on: On) -> None:

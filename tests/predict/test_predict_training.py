@@ -21,8 +21,8 @@ from mfu.predict.types import (
     Parallelism,
     Placement,
     Prediction,
+    Problem,
     Recompute,
-    Refusal,
     Sharding,
     Training,
 )
@@ -87,7 +87,7 @@ def test_waterfall_sums_to_one(
         sharding=sharding,
     )
     found = predict(setup, on(product))
-    if isinstance(found, Refusal):
+    if isinstance(found, Problem):
         assert found.field == "precision.compute"
         return
     assert found.mfu + math.fsum(loss.fraction for loss in found.waterfall) == pytest.approx(1.0, abs=1e-12)
@@ -228,7 +228,7 @@ def test_learned_correction_scales_and_stays_exact(job: Job, on: On) -> None:
 @pytest.mark.parametrize(
     ("changes", "gpus", "field", "nearest"),
     [
-        ({"data": 4}, 8, "parallelism", "data: 8"),
+        ({"data": 4}, 8, "parallelism", "data to 8"),
         ({"tensor": 3, "data": 8}, 24, "parallelism.tensor", "2"),
         ({"global_batch_size": 130}, 8, "globalBatchSize", "128"),
         ({"pipeline": 64, "data": 1, "global_batch_size": 64}, 64, "parallelism.pipeline", "32"),
@@ -243,15 +243,16 @@ def test_impossible_jobs_are_refused_by_field(
     job: Job, on: On, changes: dict[str, object], gpus: int, field: str, nearest: str
 ) -> None:
     found = predict(job(**changes), on(gpus=gpus))
-    assert isinstance(found, Refusal)
-    assert (found.field, found.nearest) == (field, nearest)
-    assert str(found).startswith(f"{field}: ")
+    assert isinstance(found, Problem)
+    assert found.field == field
+    assert nearest in found.fix
+    assert found.message.startswith(f"{field} ")
 
 
 def test_experts_must_divide(job: Job, on: On) -> None:
     found = refuse(job("mixtral-8x7b", expert=3, data=24, global_batch_size=24), on(gpus=24))
     assert found is not None
-    assert (found.field, found.nearest) == ("parallelism.expert", "2")
+    assert (found.field, found.fix) == ("parallelism.expert", "set 2")
 
 
 def test_parallelism_defaults_are_one() -> None:

@@ -9,7 +9,7 @@ from time import perf_counter
 import pytest
 
 from mfu.predict.inference import attainable_inference, predict_inference
-from mfu.predict.types import Attainable, Inference, Phase, Placement, Prediction, Refusal, Tunable
+from mfu.predict.types import Attainable, Inference, Phase, Placement, Prediction, Problem, Tunable
 
 Build = Callable[..., Inference]
 On = Callable[..., Placement]
@@ -77,7 +77,7 @@ def test_the_answer_fits_in_memory(serving: Build, on: On) -> None:
 
 
 def test_an_impossible_setup_is_refused(serving: Build, on: On) -> None:
-    assert isinstance(attainable_inference(serving(tensor=3), on(gpus=3), EVERYTHING), Refusal)
+    assert isinstance(attainable_inference(serving(tensor=3), on(gpus=3), EVERYTHING), Problem)
 
 
 def test_ten_thousand_workloads_are_cheap(serving: Build, on: On) -> None:

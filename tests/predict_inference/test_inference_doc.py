@@ -15,7 +15,7 @@ from mfu.predict.inference.case import Case
 from mfu.predict.inference.constants import document, load
 from mfu.predict.inference.kernels import Step, StepTime, step_time
 from mfu.predict.inference.serving import continuous
-from mfu.predict.types import Inference, Placement, Prediction, Refusal
+from mfu.predict.types import Inference, Placement, Prediction, Problem
 
 DOC = Path(__file__).parents[2] / "docs/performance-model-inference.md"
 C = load()
@@ -30,7 +30,7 @@ def stated() -> dict[str, float]:
 
 def made(setup: Inference, placement: Placement) -> Case:
     case = case_of(setup, placement, C)
-    assert not isinstance(case, Refusal), case
+    assert not isinstance(case, Problem), case
     return case
 
 

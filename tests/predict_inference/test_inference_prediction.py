@@ -15,7 +15,7 @@ from mfu.predict.inference import (
     prefill_flops_per_token,
 )
 from mfu.predict.learnkeys import key_of
-from mfu.predict.types import Correction, Corrections, Inference, Phase, Placement, Prediction, Refusal, Scale
+from mfu.predict.types import Correction, Corrections, Inference, Phase, Placement, Prediction, Problem, Scale
 
 Build = Callable[..., Inference]
 On = Callable[..., Placement]
@@ -137,10 +137,10 @@ def test_the_impossible_is_refused_with_the_nearest(
     serving: Build, on: On, changes: dict, gpus: int, field: str, nearest: str
 ) -> None:
     found = predict_inference(serving(**changes), on(gpus=gpus))
-    assert isinstance(found, Refusal)
-    assert found.field == field and nearest in (found.nearest or "")
+    assert isinstance(found, Problem)
+    assert found.field == field and nearest in found.fix
 
 
 def test_a_model_that_writes_no_tokens_is_refused(serving: Build, on: On) -> None:
     found = predict_inference(serving("bert-base"), on())
-    assert isinstance(found, Refusal) and found.field == "model"
+    assert isinstance(found, Problem) and found.field == "model"

@@ -12,7 +12,7 @@ from mfu.predict.inference.capacity import batch_that_fits, kv_bytes_per_token, 
 from mfu.predict.inference.case import Case
 from mfu.predict.inference.constants import load
 from mfu.predict.inference.serving import continuous, decode, prefill, running, static_latency
-from mfu.predict.types import Inference, Phase, Placement, Prediction, Refusal
+from mfu.predict.types import Inference, Phase, Placement, Prediction, Problem
 
 C = load()
 Build = Callable[..., Inference]
@@ -21,7 +21,7 @@ On = Callable[..., Placement]
 
 def made(setup: Inference, placement: Placement) -> Case:
     case = case_of(setup, placement, C)
-    assert not isinstance(case, Refusal), case
+    assert not isinstance(case, Problem), case
     return case
 
 
@@ -114,7 +114,7 @@ def test_speculation_gains_when_drafts_are_accepted(serving: Build, on: On) -> N
 @pytest.mark.parametrize("speculation", [Speculation(-1, 0.5), Speculation(99, 0.5), Speculation(2, 1.5)])
 def test_impossible_speculation_is_refused(serving: Build, on: On, speculation: Speculation) -> None:
     found = predict_inference(serving(), on(), speculation=speculation)
-    assert isinstance(found, Refusal) and found.field.startswith("speculation") and found.nearest
+    assert isinstance(found, Problem) and found.field.startswith("speculation") and found.fix
 
 
 def test_an_arrival_rate_settles_at_the_concurrency_that_serves_it(serving: Build, on: On) -> None:
@@ -127,5 +127,5 @@ def test_an_arrival_rate_settles_at_the_concurrency_that_serves_it(serving: Buil
 
 def test_arrivals_faster_than_service_are_refused(serving: Build, on: On) -> None:
     found = predict_at_rate(serving(), on(), 1e4)
-    assert isinstance(found, Refusal)
-    assert found.field == "arrivalRate" and float(found.nearest or "nan") < 1e4
+    assert isinstance(found, Problem)
+    assert found.field == "arrivalRate" and float(found.fix.split()[-1]) < 1e4

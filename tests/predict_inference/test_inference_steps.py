@@ -15,7 +15,7 @@ from mfu.predict.inference.build import case_of
 from mfu.predict.inference.case import Case, stack_cases
 from mfu.predict.inference.constants import load
 from mfu.predict.inference.kernels import Step, step_time
-from mfu.predict.types import Inference, Parallelism, Phase, Placement, Precisions, Refusal
+from mfu.predict.types import Inference, Parallelism, Phase, Placement, Precisions, Problem
 from mfu.workload.presets import preset
 
 C = load()
@@ -25,7 +25,7 @@ On = Callable[..., Placement]
 
 def made(setup: Inference, placement: Placement) -> Case:
     case = case_of(setup, placement, C)
-    assert not isinstance(case, Refusal), case
+    assert not isinstance(case, Problem), case
     return case
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from mfu.predict.inference.constants import document, load
 from mfu.predict.inference.dataset import engine_of, question
 from mfu.predict.inference.measured import METRICS
-from mfu.predict.types import Refusal
+from mfu.predict.types import Problem
 from mfu.predict.validate.common import Report
 from mfu.predict.validate.inference import validate
 
@@ -137,7 +137,7 @@ def test_a_missing_column_refuses_the_row() -> None:
 def test_unknown_models_are_built_from_their_columns() -> None:
     mixture = {**ROW, "model": "new", "layers": "20", "hidden": "3000", "heads": "30", "ffn": "1000"}
     asked = question({**mixture, "params_b": "14", "active_params_b": "2.5"})
-    assert not isinstance(asked, Refusal)
+    assert not isinstance(asked, Problem)
     moe = asked.setup.architecture.moe
     assert moe is not None and moe.experts > moe.top_k >= 1
 

@@ -56,23 +56,23 @@ def test_missing_key_is_named(name: str, key: str) -> None:
     del config[key]
     with pytest.raises(UnsupportedConfig) as caught:
         from_config(config)
-    assert caught.value.field == key
-    assert key in caught.value.fix
+    assert caught.value.why.field == key
+    assert key in caught.value.why.fix
 
 
 @pytest.mark.parametrize("kind", ["mamba", "t5", "", None])
 def test_uncovered_model_type_lists_the_covered_ones(kind: str | None) -> None:
     with pytest.raises(UnsupportedConfig) as caught:
         from_config({"model_type": kind})
-    assert caught.value.field == "model_type"
-    assert "llama" in caught.value.fix
+    assert caught.value.why.field == "model_type"
+    assert "llama" in caught.value.why.fix
 
 
 @pytest.mark.parametrize("value", ["4096", 4096.0, True])
 def test_a_size_that_is_no_whole_number_is_refused(value: object) -> None:
     with pytest.raises(UnsupportedConfig) as caught:
         from_config(load("llama-3.1-8b") | {"hidden_size": value})
-    assert caught.value.field == "hidden_size"
+    assert caught.value.why.field == "hidden_size"
 
 
 MANGLED = (None, 0, -1, 1, 7, "x", 1.5, True, [], ["full_attention"], [3, 1], {}, {"a": 1})
@@ -88,7 +88,7 @@ def test_a_mangled_config_is_understood_or_refused(name: str, data: st.DataObjec
     try:
         arch = from_config(config)
     except WorkloadError as error:
-        assert error.field and error.fix
+        assert error.why.field and error.why.fix
     else:
         assert list(problems(arch)) == []
 
@@ -101,26 +101,26 @@ def test_json_that_is_no_object_is_refused() -> None:
 def test_contradicting_heads_are_refused() -> None:
     with pytest.raises(InvalidArchitecture) as caught:
         from_config(load("llama-3.1-8b") | {"num_key_value_heads": 5})
-    assert caught.value.field == "kv_heads"
+    assert caught.value.why.field == "kv_heads"
 
 
 def test_irregular_sliding_layers_are_refused() -> None:
     kinds = ["full_attention"] * 17 + ["sliding_attention"] * 7
     with pytest.raises(UnsupportedConfig) as caught:
         from_config(load("gpt-oss-20b") | {"layer_types": kinds})
-    assert caught.value.field == "layer_types"
+    assert caught.value.why.field == "layer_types"
 
 
 def test_a_projected_embedding_is_refused() -> None:
     with pytest.raises(UnsupportedConfig) as caught:
         from_config(load("opt-66b") | {"word_embed_proj_dim": 512})
-    assert caught.value.field == "word_embed_proj_dim"
+    assert caught.value.why.field == "word_embed_proj_dim"
 
 
 def test_dense_layers_between_mixtures_are_refused() -> None:
     with pytest.raises(UnsupportedConfig) as caught:
         from_config(load("qwen3-30b-a3b") | {"mlp_only_layers": [0, 7]})
-    assert caught.value.field == "mlp_only_layers"
+    assert caught.value.why.field == "mlp_only_layers"
 
 
 def test_leading_dense_layers_are_read() -> None:

@@ -85,14 +85,14 @@ def test_preset_names_ignore_case() -> None:
 def test_unknown_preset_names_the_nearest() -> None:
     with pytest.raises(UnknownPreset) as caught:
         preset("lama-3.1-8b")
-    assert caught.value.field == "model.preset"
-    assert "llama-3.1-8b" in caught.value.fix
+    assert caught.value.why.field == "model.preset"
+    assert "llama-3.1-8b" in caught.value.why.fix
 
 
 def test_far_off_preset_points_to_the_architecture() -> None:
     with pytest.raises(UnknownPreset) as caught:
         preset("zzz")
-    assert "model.architecture" in caught.value.fix
+    assert "model.architecture" in caught.value.why.fix
 
 
 def test_at_least_thirty_presets() -> None:

@@ -42,12 +42,12 @@ def test_presets_are_sound(name: str) -> None:
 def test_contradiction_names_its_field(field: str, arch: Architecture) -> None:
     with pytest.raises(InvalidArchitecture) as caught:
         check(arch)
-    assert caught.value.field == field
-    assert caught.value.fix
+    assert caught.value.why.field == field
+    assert caught.value.why.fix
 
 
 def test_zero_divisors_are_reported_not_raised() -> None:
-    assert {problem.field for problem in problems(replace(GOOD, ffn=0, moe=MoE(8, 2, 64, every=0)))} == {
+    assert {problem.why.field for problem in problems(replace(GOOD, ffn=0, moe=MoE(8, 2, 64, every=0)))} == {
         "moe.dense_layers"
     }
 
@@ -57,4 +57,4 @@ def test_a_sound_architecture_passes_unchanged() -> None:
 
 
 def test_errors_read_as_one_sentence() -> None:
-    assert str(WorkloadError("ffn", "is 0", "set it to at least 1")) == "ffn: is 0; set it to at least 1"
+    assert str(WorkloadError("ffn", "is 0", "set it to at least 1")) == "ffn is 0: set it to at least 1"

@@ -27,7 +27,7 @@ from mfu.predict.inference.case import Case, stack_cases
 from mfu.predict.inference.constants import UNSTATED, Constants, document, engine_key, load, parse
 from mfu.predict.inference.dataset import Question, question
 from mfu.predict.inference.measured import values_of
-from mfu.predict.types import Refusal
+from mfu.predict.types import Problem
 
 Floats = NDArray[np.float64]
 Rows = Sequence[Mapping[str, str]]
@@ -98,8 +98,8 @@ def read(path: Path) -> Data:
     kept, questions, cases = [], [], []
     for row in rows:
         asked = question(row)
-        case = asked if isinstance(asked, Refusal) else case_of(asked.setup, asked.placement, load())
-        if not isinstance(asked, Refusal) and not isinstance(case, Refusal) and not _starved(asked):
+        case = asked if isinstance(asked, Problem) else case_of(asked.setup, asked.placement, load())
+        if not isinstance(asked, Problem) and not isinstance(case, Problem) and not _starved(asked):
             kept.append(row)
             questions.append(asked)
             cases.append(case)

@@ -21,7 +21,7 @@ from mfu.predict.training.constants import Constants, shipped
 from mfu.predict.training.peak_memory import training_memory
 from mfu.predict.training.risk import ranking_seconds
 from mfu.predict.training.step import step
-from mfu.predict.types import Placement, Refusal, Training
+from mfu.predict.types import Placement, Problem, Training
 from mfu.predict.validate.sweep import question, spearman
 from mfu.units import GIB
 
@@ -58,7 +58,7 @@ def load() -> Sweep:
     jobs, peaks, rates, members = [], [], [], {}
     for row in read("sweep.csv"):
         found = question(row)
-        if isinstance(found, Refusal) or refuse(*found):
+        if isinstance(found, Problem) or refuse(*found):
             continue
         key = tuple(row[name] for name in ("params_b", "gpus", "global_batch"))
         members.setdefault(key, []).append(len(jobs))

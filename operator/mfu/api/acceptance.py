@@ -7,16 +7,15 @@ from typing import Final
 
 from mfu.api.base import api_name
 from mfu.api.checks import declared
-from mfu.api.conditions import Reason
 from mfu.api.model import Model, architecture_of
 from mfu.api.modelworkload import WorkloadSpec
-from mfu.api.rejection import Rejection
 from mfu.api.training import Parallelism, TrainingParallelism
 from mfu.hardware import catalog
+from mfu.hardware.problem import Problem, ProblemReason, did_you_mean
 from mfu.hardware.types import GPU, Unmatched
 from mfu.workload import presets
 from mfu.workload.architecture import Architecture
-from mfu.workload.errors import InvalidArchitecture, UnknownPreset, WorkloadError
+from mfu.workload.errors import InvalidArchitecture, WorkloadError
 from mfu.workload.validation import check
 
 
@@ -33,10 +32,10 @@ def to_architecture(model: Model) -> Architecture:
     try:
         return check(architecture_of(model.architecture, model.display_name))
     except InvalidArchitecture as error:
-        raise InvalidArchitecture(_api_path(error.field), error.problem, error.fix) from error
+        raise InvalidArchitecture(_api_path(error.why.field), error.why.problem, error.why.fix) from error
 
 
-def rejections(spec: WorkloadSpec) -> tuple[Rejection, ...]:
+def problems(spec: WorkloadSpec) -> tuple[Problem, ...]:
     """Everything that keeps the declaration from being accepted, empty when it is fine.
 
     What was measured or scheduled plays no part: neither memory nor pods that another workload claims.
@@ -51,19 +50,18 @@ def _api_path(field: str) -> str:
     return ".".join(("model", "architecture", *(api_name(part) for part in field.split("."))))
 
 
-def _model(spec: WorkloadSpec) -> Iterator[Rejection]:
+def _model(spec: WorkloadSpec) -> Iterator[Problem]:
     try:
         arch = to_architecture(spec.model)
     except WorkloadError as error:
-        reason = Reason.UNKNOWN_PRESET if isinstance(error, UnknownPreset) else Reason.INVALID_SPEC
-        yield Rejection(reason, error.field, error.problem, error.fix)
+        yield error.why
         return
     for name, block in (("training", spec.training), ("inference", spec.inference)):
         if block is None:
             continue
         for each in _LAYOUT_CHECKS:
             for field, problem, fix in each(arch, block.parallelism):
-                yield Rejection(Reason.IMPOSSIBLE_LAYOUT, f"{name}.parallelism.{field}", problem, fix)
+                yield Problem(ProblemReason.IMPOSSIBLE_LAYOUT, f"{name}.parallelism.{field}", problem, fix)
 
 
 LayoutProblem = tuple[str, str, str]
@@ -107,7 +105,7 @@ _LAYERS_BESIDE: Final = (0, 1, 2)
 _LAYOUT_CHECKS: Final[tuple[LayoutCheck, ...]] = (_tensor, _expert, _stages)
 
 
-def _hardware(spec: WorkloadSpec) -> Iterator[Rejection]:
+def _hardware(spec: WorkloadSpec) -> Iterator[Problem]:
     for name in spec.accelerators.products:
         gpu = catalog.load().by_api_name(name)
         if isinstance(gpu, Unmatched):
@@ -116,21 +114,20 @@ def _hardware(spec: WorkloadSpec) -> Iterator[Rejection]:
             yield from _product(spec, gpu)
 
 
-def _unknown_product(unmatched: Unmatched) -> Rejection:
-    nearest = ", ".join(unmatched.nearest)
-    fix = f"did you mean {nearest}?" if nearest else "see `mfu gpus` for the products there are"
-    return Rejection(Reason.UNKNOWN_PRODUCT, "accelerators.products", f"names unknown {unmatched.name}", fix)
+def _unknown_product(unmatched: Unmatched) -> Problem:
+    fix = did_you_mean(unmatched.nearest, "see `mfu gpus` for the products there are")
+    return Problem(ProblemReason.UNKNOWN_PRODUCT, "accelerators.products", f"names unknown {unmatched.name}", fix)
 
 
-def _product(spec: WorkloadSpec, gpu: GPU) -> Iterator[Rejection]:
+def _product(spec: WorkloadSpec, gpu: GPU) -> Iterator[Problem]:
     compute = spec.precision.compute
     if gpu.peak_flops_per_s(compute) is None:
         known = ", ".join(sorted(gpu.peaks))
         problem = f"is {compute}, for which {gpu.api_name} has no known peak"
-        yield Rejection(Reason.UNSUPPORTED_PRECISION, "precision.compute", problem, f"choose one of {known}")
+        yield Problem(ProblemReason.UNSUPPORTED_PRECISION, "precision.compute", problem, f"choose one of {known}")
     profile = spec.accelerators.mig_profile
     if profile and catalog.load().mig_profile(gpu.key, profile) is None:
         known = ", ".join(each.name for each in catalog.load().mig_profiles(gpu.key)) or "none"
         problem = f"is {profile}, which {gpu.api_name} does not have"
         fix = f"its profiles are: {known}"
-        yield Rejection(Reason.UNKNOWN_MIG_PROFILE, "accelerators.migProfile", problem, fix)
+        yield Problem(ProblemReason.UNKNOWN_MIG_PROFILE, "accelerators.migProfile", problem, fix)

@@ -8,31 +8,30 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from mfu.api.conditions import Reason
 from mfu.api.inference import TokenDistribution
 from mfu.api.modelworkload import Mode, WorkloadSpec
-from mfu.api.rejection import Rejection
 from mfu.api.training import Parallelism, Training
+from mfu.hardware.problem import Problem, ProblemReason
 from mfu.hardware.types import BYTES_PER_VALUE, Precision
 
-Check = Callable[[WorkloadSpec], Iterator[Rejection]]
+Check = Callable[[WorkloadSpec], Iterator[Problem]]
 
 
-def declared(spec: WorkloadSpec) -> Iterator[Rejection]:
+def declared(spec: WorkloadSpec) -> Iterator[Problem]:
     """Every contradiction within the declaration, in the order of the fields."""
     for check in _CHECKS:
         yield from check(spec)
 
 
-def _invalid(field: str, problem: str, fix: str) -> Rejection:
-    return Rejection(Reason.INVALID_SPEC, field, problem, fix)
+def _invalid(field: str, problem: str, fix: str) -> Problem:
+    return Problem(ProblemReason.INVALID_SPEC, field, problem, fix)
 
 
-def _impossible(field: str, problem: str, fix: str) -> Rejection:
-    return Rejection(Reason.IMPOSSIBLE_LAYOUT, field, problem, fix)
+def _impossible(field: str, problem: str, fix: str) -> Problem:
+    return Problem(ProblemReason.IMPOSSIBLE_LAYOUT, field, problem, fix)
 
 
-def _mode(spec: WorkloadSpec) -> Iterator[Rejection]:
+def _mode(spec: WorkloadSpec) -> Iterator[Problem]:
     blocks = {Mode.TRAINING: spec.training, Mode.INFERENCE: spec.inference}
     for mode, block in blocks.items():
         name = mode.lower()
@@ -42,7 +41,7 @@ def _mode(spec: WorkloadSpec) -> Iterator[Rejection]:
             yield _invalid(name, f"is set but mode is {spec.mode}", f"remove {name} or set mode to {mode}")
 
 
-def _target(spec: WorkloadSpec) -> Iterator[Rejection]:
+def _target(spec: WorkloadSpec) -> Iterator[Problem]:
     if spec.target_ref is not None and spec.pod_selector is not None:
         yield _invalid("targetRef", "and podSelector are both set", "remove one of them")
     if spec.target_ref is None and spec.pod_selector is None:
@@ -51,13 +50,13 @@ def _target(spec: WorkloadSpec) -> Iterator[Rejection]:
         yield _invalid("podSelector", "is empty and would claim every pod of the namespace", "add matchLabels")
 
 
-def _model(spec: WorkloadSpec) -> Iterator[Rejection]:
+def _model(spec: WorkloadSpec) -> Iterator[Problem]:
     if (spec.model.preset is None) == (spec.model.architecture is None):
         state = "missing" if spec.model.preset is None else "set"
         yield _invalid("model.preset", f"and model.architecture are both {state}", "give exactly one of them")
 
 
-def _dimensions(spec: WorkloadSpec) -> Iterator[Rejection]:
+def _dimensions(spec: WorkloadSpec) -> Iterator[Problem]:
     """What the workload room cannot see any more once absent dimensions are filled in."""
     dims = spec.model.architecture
     if dims is None:
@@ -73,7 +72,7 @@ def _dimensions(spec: WorkloadSpec) -> Iterator[Rejection]:
         yield _invalid("model.architecture.moe.denseLayers", problem, "lower denseLayers, or remove moe")
 
 
-def _formats(spec: WorkloadSpec) -> Iterator[Rejection]:
+def _formats(spec: WorkloadSpec) -> Iterator[Problem]:
     formats = spec.precision
     kept = {
         "gradients": formats.gradients,
@@ -94,20 +93,20 @@ def _width(precision: Precision) -> float:
     return max(1.0, BYTES_PER_VALUE[precision])
 
 
-def _mig(spec: WorkloadSpec) -> Iterator[Rejection]:
+def _mig(spec: WorkloadSpec) -> Iterator[Problem]:
     profile, count = spec.accelerators.mig_profile, spec.accelerators.count
     if profile and count > 1:
         problem = f"is {count} with migProfile {profile}, and slices have no link between them"
         yield _impossible("accelerators.count", problem, "set count to 1 (per replica) or remove migProfile")
 
 
-def _count(spec: WorkloadSpec) -> Iterator[Rejection]:
+def _count(spec: WorkloadSpec) -> Iterator[Problem]:
     for block, meaning in ((spec.training, "in total"), (spec.inference, "per replica")):
         if block is not None and block.parallelism.gpus != spec.accelerators.count:
             yield _wrong_count(spec.accelerators.count, block.parallelism, meaning)
 
 
-def _wrong_count(count: int, layout: Parallelism, meaning: str) -> Rejection:
+def _wrong_count(count: int, layout: Parallelism, meaning: str) -> Problem:
     degrees = f"tensor {layout.tensor} x pipeline {layout.pipeline} x context {layout.context} x data {layout.data}"
     model_ranks = layout.tensor * layout.pipeline * layout.context
     fix = f"set accelerators.count to {layout.gpus}"
@@ -117,7 +116,7 @@ def _wrong_count(count: int, layout: Parallelism, meaning: str) -> Rejection:
     return _impossible("accelerators.count", problem, fix)
 
 
-def _experts(spec: WorkloadSpec) -> Iterator[Rejection]:
+def _experts(spec: WorkloadSpec) -> Iterator[Problem]:
     for name, block in (("training", spec.training), ("inference", spec.inference)):
         if block is None:
             continue
@@ -129,13 +128,13 @@ def _experts(spec: WorkloadSpec) -> Iterator[Rejection]:
             yield _impossible(f"{name}.parallelism.expert", problem, fix)
 
 
-def _step(spec: WorkloadSpec) -> Iterator[Rejection]:
+def _step(spec: WorkloadSpec) -> Iterator[Problem]:
     if spec.training is not None:
         yield from _batch(spec.training)
         yield from _sequence(spec.training)
 
 
-def _batch(training: Training) -> Iterator[Rejection]:
+def _batch(training: Training) -> Iterator[Problem]:
     data, micro = training.parallelism.data, training.micro_batch_size
     per_round, batch = data * micro, training.global_batch_size
     if batch % per_round:
@@ -144,7 +143,7 @@ def _batch(training: Training) -> Iterator[Rejection]:
         yield _impossible("training.globalBatchSize", problem, fix)
 
 
-def _sequence(training: Training) -> Iterator[Rejection]:
+def _sequence(training: Training) -> Iterator[Problem]:
     layout = training.parallelism
     if training.sequence_length % layout.context:
         problem = f"is {training.sequence_length}, not divisible by parallelism.context {layout.context}"
@@ -154,7 +153,7 @@ def _sequence(training: Training) -> Iterator[Rejection]:
         yield _impossible("training.parallelism.virtualPipeline", problem, "set it to 1 or raise pipeline")
 
 
-def _requests(spec: WorkloadSpec) -> Iterator[Rejection]:
+def _requests(spec: WorkloadSpec) -> Iterator[Problem]:
     if spec.inference is None:
         return
     yield from _length("inference.inputTokens", spec.inference.input_tokens)
@@ -165,7 +164,7 @@ def _requests(spec: WorkloadSpec) -> Iterator[Rejection]:
         yield _invalid("inference.replicas.min", problem, "raise max or lower min")
 
 
-def _length(field: str, tokens: TokenDistribution) -> Iterator[Rejection]:
+def _length(field: str, tokens: TokenDistribution) -> Iterator[Problem]:
     if tokens.high < tokens.mean:
         yield _invalid(f"{field}.p95", f"is {tokens.p95} but mean is {tokens.mean}", "raise p95 or lower mean")
 

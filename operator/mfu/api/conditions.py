@@ -9,6 +9,7 @@ from enum import StrEnum
 from pydantic import Field
 
 from mfu.api.base import Generation, LongText, Resource, Timestamp
+from mfu.hardware.problem import ProblemReason
 
 
 class ConditionType(StrEnum):
@@ -31,16 +32,16 @@ class ConditionStatus(StrEnum):
 
 
 class Reason(StrEnum):
-    """Stable machine-readable reasons; the message beside them is for people."""
+    """Stable machine-readable reasons; the message beside them is for people. Those of problems are the problem's."""
 
     ACCEPTED = "Accepted"
-    INVALID_SPEC = "InvalidSpec"
-    UNKNOWN_PRESET = "UnknownPreset"
-    UNKNOWN_PRODUCT = "UnknownProduct"
-    UNSUPPORTED_PRECISION = "UnsupportedPrecision"
-    UNKNOWN_MIG_PROFILE = "UnknownMIGProfile"
-    IMPOSSIBLE_LAYOUT = "ImpossibleLayout"
-    PODS_CLAIMED = "PodsClaimed"
+    INVALID_SPEC = ProblemReason.INVALID_SPEC
+    UNKNOWN_PRESET = ProblemReason.UNKNOWN_PRESET
+    UNKNOWN_PRODUCT = ProblemReason.UNKNOWN_PRODUCT
+    UNSUPPORTED_PRECISION = ProblemReason.UNSUPPORTED_PRECISION
+    UNKNOWN_MIG_PROFILE = ProblemReason.UNKNOWN_MIG_PROFILE
+    IMPOSSIBLE_LAYOUT = ProblemReason.IMPOSSIBLE_LAYOUT
+    PODS_CLAIMED = ProblemReason.PODS_CLAIMED
     PAUSED = "Paused"
     FITS = "Fits"
     OUT_OF_MEMORY = "OutOfMemory"
@@ -56,7 +57,7 @@ class Reason(StrEnum):
     READY = "Ready"
     NOT_READY = "NotReady"
     POLICY_VALID = "PolicyValid"
-    INVALID_POLICY = "InvalidPolicy"
+    INVALID_POLICY = ProblemReason.INVALID_POLICY
     OVERLAPS = "Overlaps"
     INTERNAL_ERROR = "InternalError"
 

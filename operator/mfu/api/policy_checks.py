@@ -4,34 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mfu.api.conditions import Reason
 from mfu.api.metadata import LabelSelector, SelectorOperator
 from mfu.api.mfupolicy import PolicySpec, SharingMethod
 from mfu.api.powers import ReclaimAction
-from mfu.api.rejection import Rejection
 from mfu.hardware import catalog
+from mfu.hardware.problem import Problem, ProblemReason, did_you_mean
 from mfu.hardware.types import Unmatched
 
 
-def policy_rejections(spec: PolicySpec) -> tuple[Rejection, ...]:
+def policy_problems(spec: PolicySpec) -> tuple[Problem, ...]:
     """Everything that keeps the policy from coming into force, empty when it is fine."""
     checks = (_prices, _listed, _ladder, _scaling, _sharing)
-    found = (rejection for check in checks for rejection in check(spec))
+    found = (problem for check in checks for problem in check(spec))
     return (*found, *_selector(spec.namespace_selector))
 
 
-def _invalid(field: str, problem: str, fix: str) -> Rejection:
-    return Rejection(Reason.INVALID_POLICY, field, problem, fix)
+def _invalid(field: str, problem: str, fix: str) -> Problem:
+    return Problem(ProblemReason.INVALID_POLICY, field, problem, fix)
 
 
-def _prices(spec: PolicySpec) -> Iterator[Rejection]:
+def _prices(spec: PolicySpec) -> Iterator[Problem]:
     seen: dict[str, str] = {}
     for price in spec.prices:
         gpu = catalog.load().by_api_name(price.product)
         if isinstance(gpu, Unmatched):
-            nearest = ", ".join(gpu.nearest)
-            fix = f"did you mean {nearest}?" if nearest else "see `mfu gpus` for the products there are"
-            yield Rejection(Reason.UNKNOWN_PRODUCT, "prices", f"names unknown product {price.product}", fix)
+            fix = did_you_mean(gpu.nearest, "see `mfu gpus` for the products there are")
+            yield Problem(ProblemReason.UNKNOWN_PRODUCT, "prices", f"names unknown product {price.product}", fix)
         elif gpu.key in seen:
             problem = f"names {gpu.api_name} twice, as {seen[gpu.key]} and as {price.product}"
             yield _invalid("prices", problem, "keep one of them")
@@ -39,7 +37,7 @@ def _prices(spec: PolicySpec) -> Iterator[Rejection]:
             seen[gpu.key] = price.product
 
 
-def _ladder(spec: PolicySpec) -> Iterator[Rejection]:
+def _ladder(spec: PolicySpec) -> Iterator[Problem]:
     minutes = [step.after_idle_minutes for step in spec.reclaim.steps]
     if minutes != sorted(set(minutes)):
         yield _invalid("reclaim.steps", f"has idle times {minutes}, which do not rise", "order them, each time once")
@@ -49,7 +47,7 @@ def _ladder(spec: PolicySpec) -> Iterator[Rejection]:
         yield _invalid("reclaim.steps", problem, "order them Annotate, Event, Suspend")
 
 
-def _listed(spec: PolicySpec) -> Iterator[Rejection]:
+def _listed(spec: PolicySpec) -> Iterator[Problem]:
     """Lists that the API server merges by key."""
     classes = [each.priority_class for each in spec.oversubscription]
     types = [str(each.type) for each in spec.actions]
@@ -59,20 +57,20 @@ def _listed(spec: PolicySpec) -> Iterator[Rejection]:
             yield _invalid(field, f"names {', '.join(twice)} twice", "keep one of them")
 
 
-def _scaling(spec: PolicySpec) -> Iterator[Rejection]:
+def _scaling(spec: PolicySpec) -> Iterator[Problem]:
     low, high = spec.scaling.min_replicas, spec.scaling.max_replicas
     if low > high:
         yield _invalid("scaling.minReplicas", f"is {low} but maxReplicas is {high}", "raise maxReplicas")
 
 
-def _sharing(spec: PolicySpec) -> Iterator[Rejection]:
+def _sharing(spec: PolicySpec) -> Iterator[Problem]:
     unsafe = [method for method in spec.sharing.methods if method != SharingMethod.MIG]
     if spec.sharing.across_namespaces and unsafe:
         problem = f"is true but methods has {', '.join(unsafe)}, which do not isolate"
         yield _invalid("sharing.acrossNamespaces", problem, "allow only MIG, or share within a namespace")
 
 
-def _selector(selector: LabelSelector) -> Iterator[Rejection]:
+def _selector(selector: LabelSelector) -> Iterator[Problem]:
     for one in selector.match_expressions:
         takes_values = one.operator in (SelectorOperator.IN, SelectorOperator.NOT_IN)
         if takes_values != bool(one.values):

@@ -14,7 +14,7 @@ from mfu.cli.files import read_text
 from mfu.hardware import catalog
 from mfu.hardware.types import Unmatched
 from mfu.predict.declared import from_spec, placement_for, refused
-from mfu.predict.types import Placement, Refusal, Setup
+from mfu.predict.types import Placement, Problem, Setup
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +42,9 @@ def _declaration(path: str, workload: ModelWorkload) -> Declaration:
     name = workload.metadata.name or path
     wrong = refused(workload.spec)
     if wrong is not None:
-        raise UsageError(f"{name}: spec.{wrong.field} {wrong.problem}: {wrong.nearest}")
+        raise UsageError(f"{name}: spec.{wrong}")
     setup = from_spec(workload.spec)
-    if isinstance(setup, Refusal):
+    if isinstance(setup, Problem):
         raise UsageError(f"{name}: spec.{setup}")
     return Declaration(name, workload.spec, setup)
 
@@ -74,7 +74,7 @@ def known_product(name: str) -> str:
 def place(declaration: Declaration, product: str, *, gpus: int | None = None, node: int | None = None) -> Placement:
     """Where it would run on that product. UsageError where it cannot."""
     found = placement_for(declaration.spec, product, gpus=gpus, gpus_per_node=node)
-    if isinstance(found, Refusal):
+    if isinstance(found, Problem):
         raise UsageError(f"{declaration.name}: spec.{found}")
     return found
 

@@ -18,7 +18,7 @@ from mfu.cli.output import add_output, console, positive, print_json, print_tabl
 from mfu.hardware.types import Precision
 from mfu.predict.plan import Choice, Nothing, Objective, Option, best_on, explained, options, ranked, today
 from mfu.predict.serving_plan import best_serving, serving_today
-from mfu.predict.types import Inference, Refusal, Training, Tunable
+from mfu.predict.types import Inference, Problem, Training, Tunable
 from mfu.predict.validate.rows import precision_of
 from mfu.units import gibibytes, money, percent
 
@@ -118,7 +118,7 @@ def _today(declaration: Declaration, known: dict[str, float]) -> tuple[Choice | 
     price = known.get(placement.device.gpu.api_name)
     setup = declaration.setup
     found = today(setup, placement, price) if isinstance(setup, Training) else serving_today(setup, placement, price)
-    return (None, f"today's setting: {found}") if isinstance(found, Refusal) else (found, None)
+    return (None, f"today's setting: {found}") if isinstance(found, Problem) else (found, None)
 
 
 def _all_options(declaration: Declaration, args: argparse.Namespace) -> tuple[Option, ...]:

@@ -15,7 +15,7 @@ from mfu.cli.output import add_output, bar, console, positive, print_json, print
 from mfu.decide.scale import attainable_on_scale
 from mfu.predict import attainable, predict
 from mfu.predict.declared import tunable_of
-from mfu.predict.types import Attainable, Change, Placement, Prediction, Refusal
+from mfu.predict.types import Attainable, Change, Placement, Prediction, Problem
 from mfu.units import decimal, gibibytes, money, percent, points
 
 COLUMNS = (
@@ -76,12 +76,12 @@ def run(args: argparse.Namespace) -> int:
 
 def _rows(
     declaration: Declaration, args: argparse.Namespace, known: dict[str, float]
-) -> tuple[list[Row], list[tuple[str, Refusal]]]:
+) -> tuple[list[Row], list[tuple[str, Problem]]]:
     rows, refusals = [], []
     for product in products_of(declaration.spec, args.product):
         placement = place(declaration, product, node=args.gpus_per_node)
         found = predict(declaration.setup, placement)
-        if isinstance(found, Refusal):
+        if isinstance(found, Problem):
             refusals.append((product, found))
             continue
         best = attainable(declaration.setup, placement, tunable_of(declaration.spec))
@@ -90,7 +90,7 @@ def _rows(
     return rows, refusals
 
 
-def _show(declaration: Declaration, rows: list[Row], refusals: list[tuple[str, Refusal]]) -> None:
+def _show(declaration: Declaration, rows: list[Row], refusals: list[tuple[str, Problem]]) -> None:
     out = console()
     model = declaration.spec.model.display_name
     mode, precision = declaration.spec.mode.value, declaration.setup.precisions.compute.value
@@ -190,7 +190,7 @@ def _advice(row: Row) -> None:
         print_line(out, f"  {step.field}: {step.before} → {step.after}   {gain}")
 
 
-def _document(declaration: Declaration, rows: list[Row], refusals: list[tuple[str, Refusal]]) -> dict[str, Any]:
+def _document(declaration: Declaration, rows: list[Row], refusals: list[tuple[str, Problem]]) -> dict[str, Any]:
     return {
         "name": declaration.name,
         "model": declaration.spec.model.display_name,

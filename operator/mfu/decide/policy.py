@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from mfu.api.mfupolicy import PolicySpec
-from mfu.api.policy_checks import policy_rejections
+from mfu.api.policy_checks import policy_problems
 from mfu.api.quantities import price
 from mfu.decide.types import DecisionType, EffectivePolicy
 from mfu.hardware.catalog import load
@@ -25,7 +25,7 @@ class Named:
 
 def problem(spec: PolicySpec) -> str | None:
     """Why the policy can not be in force, naming field and fix; None when it can."""
-    others = (f"spec.{each.message}" for each in policy_rejections(spec) if each.field != "prices")
+    others = (f"spec.{each.message}" for each in policy_problems(spec) if each.field != "prices")
     return "; ".join([*_price_problems(spec), *others]) or None
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from mfu.account import cost as account
 from mfu.account.cost import Cost
-from mfu.api.acceptance import rejections
+from mfu.api.acceptance import problems
 from mfu.api.conditions import Reason
 from mfu.api.workload_status import Basis
 from mfu.decide.scale import attainable_on_scale, on_scale
@@ -17,7 +17,7 @@ from mfu.decide.workload.order import decide
 from mfu.engine.demand import load_of
 from mfu.engine.history.calibration import LESSON_SECONDS, lesson_of
 from mfu.engine.history.remembered import Running, WorkloadMemory, drift_row, history_rows, recalled, remember
-from mfu.engine.holdings.workload import Candidate, Held, UnknownProduct, candidates, held
+from mfu.engine.holdings.workload import Candidate, Held, candidates, held
 from mfu.engine.plan import WorkloadPlan
 from mfu.engine.say import conditions as judgement
 from mfu.engine.say import notes, status
@@ -35,7 +35,7 @@ from mfu.observe.readings import WorkloadSeries
 from mfu.predict import attainable, model_flops_per_token, predict
 from mfu.predict.declared import from_spec
 from mfu.predict.learn import Lesson
-from mfu.predict.types import Attainable, Corrections, Inference, Prediction, Refusal, Setup, Tunable
+from mfu.predict.types import Attainable, Corrections, Inference, Prediction, Problem, Setup, Tunable
 from mfu.workload.parameters import count
 
 
@@ -156,25 +156,24 @@ def _judge(
         return Judged(view, policy, holding, Rejection(Reason.PODS_CLAIMED, conflict))
     # What the API server's rules should have refused may come from an older definition, or from a file.
     # Names before layouts: a layout may be impossible only because the name is wrong.
-    found = sorted(rejections(view.spec), key=lambda each: each.reason is Reason.IMPOSSIBLE_LAYOUT)
+    found = sorted(problems(view.spec), key=lambda each: each.reason == Reason.IMPOSSIBLE_LAYOUT.value)
     contradiction = next(iter(found), None)
     if contradiction is not None:
-        rejection = Rejection(contradiction.reason, f"spec.{contradiction.message}")
+        rejection = Rejection(Reason(contradiction.reason), f"spec.{contradiction.message}")
         return Judged(view, policy, holding, rejection)
     setup = from_spec(view.spec)
-    if isinstance(setup, Refusal):
-        return Judged(view, policy, holding, Rejection(_refusal_reason(setup), str(setup)))
+    if isinstance(setup, Problem):
+        return Judged(view, policy, holding, Rejection(Reason(setup.reason), f"spec.{setup}"))
     if holding.unknown_products:
         return Judged(view, policy, holding, _unknown(holding), setup)
-    try:
-        where = candidates(view.spec, holding, around.products)
-    except UnknownProduct as error:
-        return Judged(view, policy, holding, Rejection(error.reason, str(error)), setup)
+    where = candidates(view.spec, holding, around.products)
+    if isinstance(where, Problem):
+        return Judged(view, policy, holding, Rejection(Reason(where.reason), f"spec.{where}"), setup)
     answers = [(each, predict(setup, each.placement, around.corrections)) for each in where]
     predictions = tuple((each, answer) for each, answer in answers if isinstance(answer, Prediction))
     if answers and not predictions:
-        refusal = next(answer for _, answer in answers if isinstance(answer, Refusal))
-        return Judged(view, policy, holding, Rejection(_refusal_reason(refusal), str(refusal)), setup)
+        refusal = next(answer for _, answer in answers if isinstance(answer, Problem))
+        return Judged(view, policy, holding, Rejection(Reason(refusal.reason), f"spec.{refusal}"), setup)
     return _measured(Judged(view, policy, holding, None, setup, predictions), pods, series, around)
 
 
@@ -194,7 +193,7 @@ def _measured(judged: Judged, pods: Sequence[PodView], series: WorkloadSeries | 
     candidate, prediction = main
     tunable = frozenset(Tunable(str(each)) for each in spec.tunable)
     answer = attainable(setup, candidate.placement, tunable, around.corrections)
-    best = None if isinstance(answer, Refusal) else answer
+    best = None if isinstance(answer, Problem) else answer
     running = judged.holding.gpus > 0
     assessment = None
     if running:
@@ -375,8 +374,3 @@ def _losses(findings: Sequence[Finding]) -> list[dict[str, Any]] | None:
     first = {(each.cause, each.explains): each for each in reversed(findings)}
     ranked = [each for each in findings if first[(each.cause, each.explains)] is each]
     return [status.loss(each) for each in ranked][: status.MOST_LOSSES] or None
-
-
-def _refusal_reason(refusal: Refusal) -> Reason:
-    reasons = {"preset": Reason.UNKNOWN_PRESET, "precision": Reason.UNSUPPORTED_PRECISION}
-    return next((reason for word, reason in reasons.items() if word in refusal.field), Reason.IMPOSSIBLE_LAYOUT)

@@ -15,14 +15,14 @@ from mfu.predict.types import (
     Corrections,
     Placement,
     Prediction,
-    Refusal,
+    Problem,
     Setup,
     Training,
     Tunable,
 )
 
 
-def predict(setup: Setup, placement: Placement, corrections: Corrections | None = None) -> Prediction | Refusal:
+def predict(setup: Setup, placement: Placement, corrections: Corrections | None = None) -> Prediction | Problem:
     """What `setup` should reach on `placement`; where it does not fit, a Prediction with `memory.fits` False."""
     if isinstance(setup, Training):
         return predict_training(setup, placement, corrections)
@@ -31,7 +31,7 @@ def predict(setup: Setup, placement: Placement, corrections: Corrections | None 
 
 def attainable(
     setup: Setup, placement: Placement, tunable: frozenset[Tunable], corrections: Corrections | None = None
-) -> Attainable | Refusal:
+) -> Attainable | Problem:
     """The best within `tunable` on the same GPUs, with the ordered changes that lead there. Never below expected."""
     if isinstance(setup, Training):
         return attainable_training(setup, placement, tunable, corrections)

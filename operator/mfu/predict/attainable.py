@@ -21,7 +21,7 @@ from mfu.predict.types import (
     Parallelism,
     Placement,
     Prediction,
-    Refusal,
+    Problem,
     Sharding,
     Training,
     Tunable,
@@ -63,14 +63,14 @@ FIELDS = (
 
 def attainable_training(
     setup: Training, placement: Placement, tunable: frozenset[Tunable], corrections: Corrections | None = None
-) -> Attainable | Refusal:
+) -> Attainable | Problem:
     """Best setting within `tunable` by tokens/s, never slower than the declared one, and how to get there."""
     declared = predict_training(setup, placement, corrections)
-    if isinstance(declared, Refusal):
+    if isinstance(declared, Problem):
         return declared
     best = replace(best_setup(what_matters(setup), placement, tunable), total_tokens=setup.total_tokens)
     reached = predict_training(best, placement, corrections)
-    if isinstance(reached, Refusal) or reached.tokens_per_s_per_gpu <= declared.tokens_per_s_per_gpu * (1 + _WORTH):
+    if isinstance(reached, Problem) or reached.tokens_per_s_per_gpu <= declared.tokens_per_s_per_gpu * (1 + _WORTH):
         return Attainable(declared, setup)
     return Attainable(reached, best, changes(setup, best, placement, corrections))
 
@@ -210,8 +210,8 @@ def _change(name: str, texts: tuple[str, str], predictions: tuple[Prediction, Pr
     return Change(name, texts[0], texts[1], gain, after.mfu - before.mfu)
 
 
-def _must(found: Prediction | Refusal) -> Prediction:
-    if isinstance(found, Refusal):
+def _must(found: Prediction | Problem) -> Prediction:
+    if isinstance(found, Problem):
         raise ValueError(str(found))
     return found
 

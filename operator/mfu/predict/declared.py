@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from mfu.api import modelworkload, training
-from mfu.api.acceptance import rejections, to_architecture
+from mfu.api.acceptance import problems, to_architecture
 from mfu.api.checks import declared
 from mfu.api.inference import Inference as InferenceBlock
 from mfu.api.modelworkload import Mode, WorkloadSpec
 from mfu.api.quantities import InvalidQuantity, tokens
 from mfu.api.runtime import Compilation, FusedKernels, Runtime
 from mfu.hardware import catalog
+from mfu.hardware.problem import ProblemReason, did_you_mean
 from mfu.hardware.types import GPU, Device, Unmatched
 from mfu.predict.types import (
     Inference,
@@ -19,8 +20,8 @@ from mfu.predict.types import (
     Phase,
     Placement,
     Precisions,
+    Problem,
     Recompute,
-    Refusal,
     Setup,
     Sharding,
     Training,
@@ -33,8 +34,8 @@ WHOLE_NODE = 8
 """GPUs of the usual server."""
 
 
-def from_spec(spec: WorkloadSpec) -> Setup | Refusal:
-    """The declared job or replica. Refusal names the API field where the spec cannot be understood."""
+def from_spec(spec: WorkloadSpec) -> Setup | Problem:
+    """The declared job or replica. Problem names the API field where the spec cannot be understood."""
     try:
         arch = to_architecture(spec.model)
         if spec.mode is Mode.TRAINING and spec.training is not None:
@@ -42,17 +43,16 @@ def from_spec(spec: WorkloadSpec) -> Setup | Refusal:
         if spec.mode is Mode.INFERENCE and spec.inference is not None:
             return _inference(spec, spec.inference, arch)
     except WorkloadError as error:
-        return Refusal(error.field, error.problem, error.fix)
+        return error.why
     except InvalidQuantity as error:
-        return Refusal("training.totalTokens", str(error))
+        return Problem(ProblemReason.INVALID_SPEC, "training.totalTokens", str(error))
     block = spec.mode.value.lower()
-    return Refusal(block, f"is missing but mode is {spec.mode.value}", f"a {block} block")
+    return Problem(ProblemReason.INVALID_SPEC, block, f"is missing but mode is {spec.mode.value}", f"add {block}")
 
 
-def refused(spec: WorkloadSpec) -> Refusal | None:
+def refused(spec: WorkloadSpec) -> Problem | None:
     """The first thing that keeps the spec from being accepted, apart from which pods it owns."""
-    first = next((each for each in (*declared(spec), *rejections(spec)) if each.field not in _PODS), None)
-    return None if first is None else Refusal(first.field, first.problem, first.fix)
+    return next((each for each in (*declared(spec), *problems(spec)) if each.field not in _PODS), None)
 
 
 _PODS = frozenset({"targetRef", "podSelector"})
@@ -60,23 +60,24 @@ _PODS = frozenset({"targetRef", "podSelector"})
 
 def placement_for(
     spec: WorkloadSpec, product: str, *, gpus: int | None = None, gpus_per_node: int | None = None
-) -> Placement | Refusal:
+) -> Placement | Problem:
     """Where the workload would run on that product: whole nodes of eight, or the rack's NVLink domain.
 
     `placement_for(spec, "H100-SXM5").gpus_per_node == 8` for a job of 64 GPUs.
     """
     gpu = catalog.load().by_api_name(product)
     if isinstance(gpu, Unmatched):
-        return Refusal("accelerators.products", f"{product!r} is no known GPU product", ", ".join(gpu.nearest) or None)
+        fix = did_you_mean(gpu.nearest, "`mfu gpus` lists the known ones")
+        return Problem(ProblemReason.UNKNOWN_PRODUCT, "accelerators.products", f"names unknown {product}", fix)
     device = device_for(spec, gpu)
-    if isinstance(device, Refusal):
+    if isinstance(device, Problem):
         return device
     count = gpus or spec.accelerators.count
     node = gpus_per_node or min(count, max(WHOLE_NODE, gpu.nvlink_domain_gpus))
     return Placement(device, count, node)
 
 
-def device_for(spec: WorkloadSpec, gpu: GPU) -> Device | Refusal:
+def device_for(spec: WorkloadSpec, gpu: GPU) -> Device | Problem:
     """The whole GPU, or the MIG slice that the spec asks for."""
     wanted = spec.accelerators.mig_profile
     if not wanted:
@@ -86,7 +87,9 @@ def device_for(spec: WorkloadSpec, gpu: GPU) -> Device | Refusal:
     if profile is not None:
         return Device(gpu, profile)
     known = ", ".join(each.name for each in table.mig_profiles(gpu.key))
-    return Refusal("accelerators.migProfile", f"{gpu.api_name} has no {wanted}", known or "an empty profile")
+    problem = f"is {wanted}, which {gpu.api_name} does not have"
+    fix = f"its profiles are {known}" if known else "remove it"
+    return Problem(ProblemReason.UNKNOWN_MIG_PROFILE, "accelerators.migProfile", problem, fix)
 
 
 def tunable_of(spec: WorkloadSpec) -> frozenset[Tunable]:

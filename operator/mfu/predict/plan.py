@@ -19,7 +19,7 @@ from mfu.predict.training.case import case_of
 from mfu.predict.training.constants import shipped
 from mfu.predict.training.layouts import Space, evaluate, table, top
 from mfu.predict.training.predict import predict_training
-from mfu.predict.types import Corrections, Placement, Prediction, Refusal, Setup, Sharding, Training
+from mfu.predict.types import Corrections, Placement, Prediction, Problem, Setup, Sharding, Training
 
 SECONDS_PER_HOUR = 3600.0
 _SPACE = Space(shardings=(Sharding.DDP, Sharding.ZERO1, Sharding.ZERO3))
@@ -101,7 +101,7 @@ def best_on(
         return Nothing(option, f"no layout fits: the leanest of {count} needs {least:.0f}Gi per GPU", count)
     best = setup_at(job, ranking, int(found[0]))
     prediction = predict_training(best, option.placement, corrections)
-    if isinstance(prediction, Refusal):
+    if isinstance(prediction, Problem):
         return Nothing(option, str(prediction), count)
     return priced(option, best, prediction, price, layouts=count)
 
@@ -130,10 +130,10 @@ def priced(option: Option, setup: Setup, prediction: Prediction, price: float | 
     )
 
 
-def today(setup: Training, placement: Placement, price: float | None = None) -> Choice | Refusal:
+def today(setup: Training, placement: Placement, price: float | None = None) -> Choice | Problem:
     """The declared setting where it runs now, for comparison."""
     found = predict_training(setup, placement)
-    if isinstance(found, Refusal):
+    if isinstance(found, Problem):
         return found
     return priced(Option(placement, setup.precisions.compute), setup, found, price)
 

@@ -13,7 +13,7 @@ from mfu.predict.types import (
     Parallelism,
     Placement,
     Prediction,
-    Refusal,
+    Problem,
     Tunable,
 )
 
@@ -26,7 +26,7 @@ def best_serving(
     """The best layout and concurrency within the latency limits, on the GPUs of one replica."""
     job = _at(setup, option)
     found = attainable_inference(job, option.placement, _FREE, corrections)
-    if isinstance(found, Refusal):
+    if isinstance(found, Problem):
         return Nothing(option, str(found))
     if not isinstance(found, Attainable) or not found.prediction.memory.fits:
         return Nothing(option, f"does not fit: {found.prediction.memory.largest_term} is the largest part")
@@ -49,9 +49,9 @@ def _late(setup: Inference, found: Prediction) -> bool:
     return any(limit is not None and value is not None and value > limit for limit, value in limits)
 
 
-def serving_today(setup: Inference, placement: Placement, price: float | None = None) -> Choice | Refusal:
+def serving_today(setup: Inference, placement: Placement, price: float | None = None) -> Choice | Problem:
     """The declared setting where it runs now."""
     found = predict_inference(setup, placement)
-    if isinstance(found, Refusal):
+    if isinstance(found, Problem):
         return found
     return priced(Option(placement, setup.precisions.compute), setup, found, price)

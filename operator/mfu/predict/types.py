@@ -10,6 +10,7 @@ from enum import StrEnum
 from mfu.api.inference import Phase
 from mfu.api.runtime import AttentionKernel, Compilation, FusedKernels
 from mfu.api.training import Method, Optimizer, Recompute, Sharding
+from mfu.hardware.problem import Problem
 from mfu.hardware.types import Device, Precision
 from mfu.workload.architecture import Architecture
 
@@ -40,8 +41,8 @@ __all__ = [
     "Placement",
     "Precisions",
     "Prediction",
+    "Problem",
     "Recompute",
-    "Refusal",
     "Scale",
     "Setup",
     "Sharding",
@@ -202,18 +203,6 @@ class Prediction:
     concurrency: float | None = None
     notes: tuple[str, ...] = ()
     doubt: Doubt = Doubt()
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """Why no number can be given: the field, what is wrong, and the nearest valid value."""
-
-    field: str
-    problem: str
-    nearest: str | None = None
-
-    def __str__(self) -> str:
-        return f"{self.field}: {self.problem}" + (f"; try {self.nearest}" if self.nearest else "")
 
 
 class Tunable(StrEnum):

@@ -1,20 +1,20 @@
-"""What a declared model can be wrong about. Every error names the field, the problem and what to change."""
+"""What a declared model can be wrong about. Every error holds the problem: the field, what is wrong, what to change."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import ClassVar
+
+from mfu.hardware.problem import Problem, ProblemReason
 
 
-@dataclass(eq=False)
 class WorkloadError(ValueError):
-    """A declared model that cannot be understood."""
+    """A declared model that cannot be understood; `why` says it."""
 
-    field: str
-    problem: str
-    fix: str
+    reason: ClassVar[ProblemReason] = ProblemReason.INVALID_SPEC
 
-    def __post_init__(self) -> None:
-        super().__init__(f"{self.field}: {self.problem}; {self.fix}")
+    def __init__(self, field: str, problem: str, fix: str) -> None:
+        self.why = Problem(self.reason, field, problem, fix)
+        super().__init__(self.why.message)
 
 
 class InvalidArchitecture(WorkloadError):
@@ -23,6 +23,8 @@ class InvalidArchitecture(WorkloadError):
 
 class UnknownPreset(WorkloadError):
     """A preset name that the product does not ship."""
+
+    reason = ProblemReason.UNKNOWN_PRESET
 
 
 class UnsupportedConfig(WorkloadError):

@@ -6,15 +6,16 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from mfu.api.conditions import Reason
 from mfu.api.modelworkload import WorkloadSpec
 from mfu.api.workload_status import Basis
 from mfu.decide.types import NodeView
 from mfu.engine.views import PodView
 from mfu.hardware.catalog import load
 from mfu.hardware.names import MIG_PREFIX
+from mfu.hardware.problem import Problem, ProblemReason, did_you_mean
 from mfu.hardware.slices import MOST_DEVICES, base_resource
 from mfu.hardware.types import GPU, Device, Unmatched
+from mfu.predict.declared import device_for
 from mfu.predict.types import Placement
 
 WHOLE_NODE_GPUS = 8
@@ -44,16 +45,6 @@ class Held:
     """At least one of its devices is offered to other pods too."""
     share: float | None = 1.0
     """What each of `gpus` is of a device, in the mean; None where that is not known."""
-
-
-class UnknownProduct(Exception):
-    """A declared product, or MIG profile of one, that no catalog entry matches."""
-
-    def __init__(self, field: str, name: str, nearest: Sequence[str], reason: Reason = Reason.UNKNOWN_PRODUCT) -> None:
-        hint = f"; did you mean {nearest[0]}?" if nearest else "; `mfu gpus` lists the known ones"
-        kind = "MIG profile" if reason is Reason.UNKNOWN_MIG_PROFILE else "GPU product"
-        super().__init__(f"{field}: {name!r} is no known {kind}{hint}")
-        self.reason = reason
 
 
 def held(pods: Sequence[PodView], nodes: Mapping[str, NodeView]) -> Held:
@@ -129,45 +120,41 @@ def products_of(fleet: Iterable[NodeView]) -> tuple[GPU, ...]:
     return tuple(known[key] for key in sorted(known))
 
 
-def candidates(spec: WorkloadSpec, holding: Held, present: Sequence[GPU]) -> tuple[Candidate, ...]:
+def candidates(spec: WorkloadSpec, holding: Held, present: Sequence[GPU]) -> tuple[Candidate, ...] | Problem:
     """Assigned first, then every declared product; those `present` in the fleet when none is declared.
 
-    Raises UnknownProduct for a declared name or MIG profile that does not exist.
+    Problem for a declared name or MIG profile that does not exist.
     """
+    declared = _declared(spec)
+    if isinstance(declared, Problem):
+        return declared
     found: dict[Device, Candidate] = {}
     if holding.devices:
         device = holding.devices[0]
         found[device] = Candidate(Basis.ASSIGNED, _placement(spec, device, holding.gpus_per_node))
-    for device in _declared(spec) or _fitting(spec, present):
+    for device in declared or _fitting(spec, present):
         found.setdefault(device, Candidate(Basis.DECLARED, _placement(spec, device, 0)))
     return tuple(found.values())[:16]
 
 
-def _declared(spec: WorkloadSpec) -> list[Device]:
+def _declared(spec: WorkloadSpec) -> list[Device] | Problem:
     devices = []
     for row, name in enumerate(spec.accelerators.products):
         gpu = load().by_api_name(name)
         if isinstance(gpu, Unmatched):
-            raise UnknownProduct(f"spec.accelerators.products[{row}]", name, gpu.nearest)
-        devices.append(_sliced(gpu, spec.accelerators.mig_profile))
+            fix = did_you_mean(gpu.nearest, "`mfu gpus` lists the known ones")
+            field = f"accelerators.products[{row}]"
+            return Problem(ProblemReason.UNKNOWN_PRODUCT, field, f"is {name!r}, no known GPU product", fix)
+        device = device_for(spec, gpu)
+        if isinstance(device, Problem):
+            return device
+        devices.append(device)
     return devices
 
 
 def _fitting(spec: WorkloadSpec, present: Sequence[GPU]) -> list[Device]:
-    profile = spec.accelerators.mig_profile
-    fitting = [gpu for gpu in present if not profile or load().mig_profile(gpu.key, profile)]
-    return [_sliced(gpu, profile) for gpu in fitting[:MOST_CANDIDATES]]
-
-
-def _sliced(gpu: GPU, profile: str) -> Device:
-    if not profile:
-        return Device(gpu)
-    shape = load().mig_profile(gpu.key, profile)
-    if shape is None:
-        known = [each.name for each in load().mig_profiles(gpu.key)]
-        name = f"{profile} on {gpu.api_name}"
-        raise UnknownProduct("spec.accelerators.migProfile", name, known, Reason.UNKNOWN_MIG_PROFILE)
-    return Device(gpu, shape)
+    fitting = (device_for(spec, gpu) for gpu in present)
+    return [device for device in fitting if isinstance(device, Device)][:MOST_CANDIDATES]
 
 
 def _placement(spec: WorkloadSpec, device: Device, gpus_per_node: int) -> Placement:

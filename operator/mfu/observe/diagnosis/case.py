@@ -17,13 +17,13 @@ from mfu.predict.types import (
     Phase,
     Placement,
     Prediction,
-    Refusal,
+    Problem,
     Scale,
     Setup,
     Training,
 )
 
-Predict = Callable[[Setup, Placement], Prediction | Refusal]
+Predict = Callable[[Setup, Placement], Prediction | Problem]
 """The performance model, or a stand-in for it in tests."""
 
 

@@ -12,7 +12,7 @@ from functools import lru_cache
 from importlib import resources
 from typing import Any, Final
 
-from mfu.predict.types import Placement, Refusal, Training
+from mfu.predict.types import Placement, Problem, Training
 from mfu.predict.validate import runs, steps, sweep, training
 from mfu.predict.validate.common import Row
 from mfu.workload.parameters import count
@@ -72,7 +72,7 @@ def series_of(source: str, setup: Training, placement: Placement) -> str:
 def asked_training(row: Row) -> Measured | None:
     """Any row of the training table that can be asked about, useful for a fit or not."""
     found = training.question(row)
-    if isinstance(found, Refusal):
+    if isinstance(found, Problem):
         return None
     setup, placement, rate = found
     source = training.source_of(row)
@@ -99,7 +99,7 @@ def _informs(row: Row, flag: str) -> bool:
 def asked_steps(row: Row) -> Measured | None:
     """Any row of the step table that can be asked about."""
     found = steps.question(row)
-    if isinstance(found, Refusal):
+    if isinstance(found, Problem):
         return None
     setup, placement, seconds = found
     source = training.source_of(row)
@@ -109,7 +109,7 @@ def asked_steps(row: Row) -> Measured | None:
 def asked_runs(row: Row) -> Measured | None:
     """A training run of the table of runs."""
     found = runs.question(row) if row.get("kind") == "train" else None
-    if found is None or isinstance(found, Refusal):
+    if found is None or isinstance(found, Problem):
         return None
     setup, placement = found
     return Measured("runs", "runs", series_of("runs", setup, placement), setup, placement, float(row["step_s"]))
@@ -118,7 +118,7 @@ def asked_runs(row: Row) -> Measured | None:
 def asked_sweep(row: Row) -> Measured | None:
     """Any row of the sweep that can be asked about; each question of it counts as a source."""
     found = sweep.question(row)
-    if isinstance(found, Refusal):
+    if isinstance(found, Problem):
         return None
     setup, placement = found
     rate = float(row["tokens_per_s_per_gpu"])

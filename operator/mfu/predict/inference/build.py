@@ -7,17 +7,20 @@ from functools import lru_cache
 
 from mfu.hardware.catalog import device_bandwidth, device_memory, device_peak
 from mfu.hardware.catalog import load as load_catalog
+from mfu.hardware.problem import ProblemReason
 from mfu.hardware.types import BYTES_PER_VALUE, Precision
 from mfu.predict.inference.case import Case, Chip, Format, Layout, Load, Speculation
 from mfu.predict.inference.constants import Constants
 from mfu.predict.inference.shape import shape_of
-from mfu.predict.types import Inference, Placement, Refusal
+from mfu.predict.types import Inference, Placement, Problem
 from mfu.workload.architecture import Architecture, Family
 
 DEFAULT_BATCH_TOKENS = 8192
 """Scheduled tokens of one step where nothing is declared: the default of TensorRT-LLM and of vLLM on large GPUs."""
 DEFAULT_BATCH = 2048
 _MOST_DRAFTS = 32
+_INVALID = ProblemReason.INVALID_SPEC
+_LAYOUT = ProblemReason.IMPOSSIBLE_LAYOUT
 _NARROW = frozenset({Precision.FP4, Precision.INT4})
 _USUAL_CEILING = 0.8
 _DEFAULT_PCIE = 32e9
@@ -27,13 +30,13 @@ shape = lru_cache(maxsize=1024)(shape_of)
 
 def case_of(
     setup: Inference, placement: Placement, constants: Constants, speculation: Speculation | None = None
-) -> Case | Refusal:
+) -> Case | Problem:
     """The case of one setup; every impossible field is refused with its nearest valid value."""
     refusal = refuse(setup, placement) or _refuse_speculation(speculation)
     if refusal is not None:
         return refusal
     chip = _chip(setup, placement)
-    if isinstance(chip, Refusal):
+    if isinstance(chip, Problem):
         return chip
     layout = setup.parallelism
     return Case(
@@ -46,52 +49,60 @@ def case_of(
     )
 
 
-def refuse(setup: Inference, placement: Placement) -> Refusal | None:
+def refuse(setup: Inference, placement: Placement) -> Problem | None:
     """The first field that makes the setup impossible, None where it can run."""
     return _refuse_load(setup) or _refuse_layout(setup, placement)
 
 
-def _refuse_load(setup: Inference) -> Refusal | None:
+def _refuse_load(setup: Inference) -> Problem | None:
     if setup.architecture.family is not Family.DECODER:
-        return Refusal("model", f"{setup.architecture.name} does not generate tokens", "a decoder model")
+        problem = f"is {setup.architecture.name}, which does not generate tokens"
+        return Problem(_INVALID, "model", problem, "choose a decoder model")
     for field in ("input_tokens", "output_tokens"):
         value = getattr(setup, field)
         if not (math.isfinite(value) and value > 0):
-            return Refusal(field, f"{value} is not a number of tokens", "1")
+            return Problem(_INVALID, field, f"is {value}, no number of tokens", "set 1 or more")
     if setup.concurrency is not None and not (math.isfinite(setup.concurrency) and setup.concurrency > 0):
-        return Refusal("concurrency", f"{setup.concurrency} requests cannot be served", "1")
+        return Problem(_INVALID, "concurrency", f"is {setup.concurrency}, no number of requests", "set 1 or more")
     if setup.max_batch_tokens is not None and setup.max_batch_tokens < 1:
-        return Refusal("maxBatchTokens", f"{setup.max_batch_tokens} tokens a step", str(DEFAULT_BATCH_TOKENS))
+        problem = f"is {setup.max_batch_tokens} tokens a step"
+        return Problem(_INVALID, "maxBatchTokens", problem, f"set {DEFAULT_BATCH_TOKENS}")
     return None
 
 
-def _refuse_speculation(speculation: Speculation | None) -> Refusal | None:
+def _refuse_speculation(speculation: Speculation | None) -> Problem | None:
     if speculation is None:
         return None
     if not 0 <= speculation.draft_tokens <= _MOST_DRAFTS:
-        return Refusal("speculation.draftTokens", f"{speculation.draft_tokens} drafts a step", str(_MOST_DRAFTS))
+        problem = f"is {speculation.draft_tokens} drafts a step"
+        return Problem(_INVALID, "speculation.draftTokens", problem, f"set 0 to {_MOST_DRAFTS}")
     if not 0.0 <= speculation.acceptance <= 1.0:
-        return Refusal("speculation.acceptance", f"{speculation.acceptance} is not a probability", "0.7")
+        problem = f"is {speculation.acceptance}, no probability"
+        return Problem(_INVALID, "speculation.acceptance", problem, "set 0 to 1, such as 0.7")
     return None
 
 
-def _refuse_layout(setup: Inference, placement: Placement) -> Refusal | None:
+def _refuse_layout(setup: Inference, placement: Placement) -> Problem | None:
     layout, heads = setup.parallelism, setup.architecture.heads
     for field in ("tensor", "pipeline", "data", "expert"):
         if getattr(layout, field) < 1:
-            return Refusal(f"parallelism.{field}", f"{getattr(layout, field)} is not a number of GPUs", "1")
+            problem = f"is {getattr(layout, field)}, no number of GPUs"
+            return Problem(_LAYOUT, f"parallelism.{field}", problem, "set 1 or more")
     if heads % layout.tensor:
         nearest = max(each for each in range(1, layout.tensor) if heads % each == 0)
-        return Refusal("parallelism.tensor", f"{layout.tensor} does not divide {heads} attention heads", str(nearest))
+        problem = f"is {layout.tensor}, which does not divide {heads} attention heads"
+        return Problem(_LAYOUT, "parallelism.tensor", problem, f"set {nearest}")
     experts = setup.architecture.moe.experts if setup.architecture.moe else 1
     if layout.expert > experts:
-        return Refusal("parallelism.expert", f"{layout.expert} ways for {experts} experts", str(experts))
+        problem = f"is {layout.expert} for {experts} experts"
+        return Problem(_LAYOUT, "parallelism.expert", problem, f"set {experts} or fewer")
     if layout.pipeline > setup.architecture.layers:
-        problem = f"{layout.pipeline} stages for {setup.architecture.layers} layers"
-        return Refusal("parallelism.pipeline", problem, str(setup.architecture.layers))
+        problem = f"is {layout.pipeline} for {setup.architecture.layers} layers"
+        return Problem(_LAYOUT, "parallelism.pipeline", problem, f"set {setup.architecture.layers} or fewer")
     needed = layout.tensor * layout.pipeline * layout.data
     if needed > placement.gpus:
-        return Refusal("accelerators.count", f"the layout needs {needed} GPUs, there are {placement.gpus}", str(needed))
+        problem = f"is {placement.gpus} but the layout needs {needed} GPUs"
+        return Problem(_LAYOUT, "accelerators.count", problem, f"set {needed}")
     return None
 
 
@@ -128,13 +139,15 @@ def load_of(setup: Inference, speculation: Speculation | None = None) -> Load:
     )
 
 
-def _chip(setup: Inference, placement: Placement) -> Chip | Refusal:
+def _chip(setup: Inference, placement: Placement) -> Chip | Problem:
     device, compute = placement.device, setup.precisions.compute
     peak = device_peak(device, compute)
     peak_16bit = device_peak(device, Precision.BF16) or device_peak(device, Precision.FP16)
     if peak is None or peak_16bit is None:
         known = ", ".join(sorted(device.gpu.peaks, key=str))
-        return Refusal("precision.compute", f"{device.label} has no known {compute} peak", known or None)
+        problem = f"is {compute}, for which {device.label} has no known peak"
+        fix = f"choose one of {known}" if known else "choose another product"
+        return Problem(ProblemReason.UNSUPPORTED_PRECISION, "precision.compute", problem, fix)
     link, switched = _link(setup, placement)
     return Chip(
         peak_linear=peak_16bit if experts_only(setup) else peak,

@@ -11,7 +11,7 @@ from mfu.predict.inference.case import Case
 from mfu.predict.inference.constants import Constants
 from mfu.predict.inference.serving import running
 from mfu.predict.names import MemoryTerm
-from mfu.predict.types import Inference, Memory, Placement, Refusal
+from mfu.predict.types import Inference, Memory, Placement, Problem
 from mfu.units import gibibytes
 
 
@@ -44,7 +44,7 @@ def _advice(setup: Inference, placement: Placement, constants: Constants) -> str
     """The first of: more tensor parallelism on the GPUs there, narrower weights, more GPUs."""
     for change, words in _remedies(setup, placement):
         trial = case_of(change, replace(placement, gpus=_gpus(change)), constants)
-        if not isinstance(trial, Refusal) and fits(trial, constants):
+        if not isinstance(trial, Problem) and fits(trial, constants):
             return words
     needed = gibibytes(_smallest(setup, placement, constants))
     return f"no layout of this model fits this product; one GPU would need {needed}"
@@ -66,7 +66,7 @@ def _remedies(setup: Inference, placement: Placement) -> list[tuple[Inference, s
 
 def _smallest(setup: Inference, placement: Placement, constants: Constants) -> float:
     case = case_of(setup, placement, constants)
-    return 0.0 if isinstance(case, Refusal) else sum(_terms(case, constants).values())
+    return 0.0 if isinstance(case, Problem) else sum(_terms(case, constants).values())
 
 
 def _gpus(setup: Inference) -> int:

@@ -14,7 +14,7 @@ from mfu.predict.inference.capacity import batch_that_fits
 from mfu.predict.inference.case import Case, stack_cases
 from mfu.predict.inference.constants import Constants, load
 from mfu.predict.inference.serving import continuous, decode, prefill, prompts_of, running
-from mfu.predict.types import Inference, Phase, Placement, Refusal
+from mfu.predict.types import Inference, Phase, Placement, Problem
 
 Floats = npt.NDArray[np.float64]
 _Struct = TypeVar("_Struct")
@@ -36,11 +36,11 @@ def score(
     """Every setup at every concurrency; a setup that cannot run scores no tokens. None where none can run."""
     constants = constants or load()
     cases = [case_of(each, placement, constants) for each in setups]
-    runnable = [each for each in cases if not isinstance(each, Refusal)]
+    runnable = [each for each in cases if not isinstance(each, Problem)]
     if not runnable:
         return None
-    possible = np.array([not isinstance(each, Refusal) for each in cases])
-    filled = [runnable[0] if isinstance(each, Refusal) else each for each in cases]
+    possible = np.array([not isinstance(each, Problem) for each in cases])
+    filled = [runnable[0] if isinstance(each, Problem) else each for each in cases]
     grid = _grid(stack_cases(filled), concurrencies)
     scores = _scores(grid, setups[0].phase, constants)
     return replace(scores, fits=scores.fits & possible[:, None])

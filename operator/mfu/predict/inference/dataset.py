@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from mfu.hardware.aliases import dataset_gpu
+from mfu.hardware.problem import ProblemReason, did_you_mean
 from mfu.hardware.types import GPU, Device, Precision, Unmatched
-from mfu.predict.types import Inference, Parallelism, Phase, Placement, Precisions, Refusal
+from mfu.predict.types import Inference, Parallelism, Phase, Placement, Precisions, Problem
 from mfu.workload.architecture import Architecture, MoE
 from mfu.workload.parameters import count
 from mfu.workload.presets import names, preset
@@ -53,21 +54,25 @@ class Question:
     static: bool
 
 
-def question(row: Mapping[str, str]) -> Question | Refusal:
+def question(row: Mapping[str, str]) -> Question | Problem:
     """The question a row asks, or why it cannot be asked. KeyError names a column that is not there."""
     row = {name: cell or "" for name, cell in row.items()}
     gpu = dataset_gpu(row["gpu"])
     if isinstance(gpu, Unmatched):
-        return Refusal("gpu", f"{row['gpu']!r} names no known product", ", ".join(gpu.nearest) or None)
+        fix = did_you_mean(gpu.nearest, "see `mfu gpus`")
+        return Problem(ProblemReason.UNKNOWN_PRODUCT, "gpu", f"is {row['gpu']!r} and names no known product", fix)
     value = number(row.get("value"))
     if value is None or value <= 0:
-        return Refusal("value", f"{row.get('value')!r} is not a measured value", "a positive number")
+        problem = f"is {row.get('value')!r}, no measured value"
+        return Problem(ProblemReason.INVALID_SPEC, "value", problem, "give a positive number")
     if number(row.get("tp")) is None:
-        return Refusal("tp", "is blank: how many GPUs the rate belongs to is not known", "1")
+        problem = "is blank, so how many GPUs the rate belongs to is not known"
+        return Problem(ProblemReason.INVALID_SPEC, "tp", problem, "give 1 or more")
     try:
         architecture = architecture_of(row)
     except ValueError as error:
-        return Refusal("model", f"{row['model']!r} cannot be built from its dimensions: {error}", "a preset")
+        problem = f"is {row['model']!r}, which cannot be built from its dimensions ({error})"
+        return Problem(ProblemReason.INVALID_SPEC, "model", problem, "name a preset")
     parallelism = parallelism_of(row, architecture, gpu)
     inputs, outputs = number(row.get("isl")), number(row.get("osl"))
     setup = Inference(
@@ -82,7 +87,8 @@ def question(row: Mapping[str, str]) -> Question | Refusal:
     )
     gpus = parallelism.tensor * parallelism.pipeline * parallelism.data
     if gpus > _MOST_GPUS:
-        return Refusal("tp", f"{gpus} GPUs of one replica", str(_MOST_GPUS))
+        problem = f"makes {gpus} GPUs of one replica"
+        return Problem(ProblemReason.IMPOSSIBLE_LAYOUT, "tp", problem, f"give at most {_MOST_GPUS}")
     static = _is_static(row)
     return Question(setup, Placement(Device(gpu), gpus), row["metric"], value, static)
 

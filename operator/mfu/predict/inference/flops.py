@@ -5,7 +5,7 @@ from __future__ import annotations
 from mfu.predict.inference.build import case_of
 from mfu.predict.inference.constants import Constants, load
 from mfu.predict.inference.serving import decode, running
-from mfu.predict.types import Inference, Phase, Placement, Refusal
+from mfu.predict.types import Inference, Phase, Placement, Problem
 from mfu.workload.flops import decode_flops_per_token as _decode_flops
 from mfu.workload.flops import prefill_flops
 
@@ -44,7 +44,7 @@ def bytes_moved_per_token(setup: Inference, placement: Placement, constants: Con
     """
     constants = constants or load()
     case = case_of(setup, placement, constants)
-    if isinstance(case, Refusal):
+    if isinstance(case, Problem):
         return None
     served = decode(case, running(case, constants), constants)
     size = (served.step.weight_bytes + served.step.cache_bytes) * case.layout.stage_gpus

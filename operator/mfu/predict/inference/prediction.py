@@ -15,7 +15,7 @@ from mfu.predict.inference.serving import Served, continuous, decode, prefill, p
 from mfu.predict.inference.waterfall import bound_of, losses
 from mfu.predict.learnkeys import correction_of
 from mfu.predict.names import Bound
-from mfu.predict.types import Correction, Corrections, Inference, Phase, Placement, Prediction, Refusal, Scale
+from mfu.predict.types import Correction, Corrections, Inference, Phase, Placement, Prediction, Problem, Scale
 
 _BAND_DEVIATIONS = 1.28
 """Standard deviations on each side: 80 % of a normal error."""
@@ -28,8 +28,8 @@ def predict_inference(
     *,
     constants: Constants | None = None,
     speculation: Speculation | None = None,
-) -> Prediction | Refusal:
-    """How fast one replica runs, whether it fits, and where its time goes; Refusal where it cannot run at all.
+) -> Prediction | Problem:
+    """How fast one replica runs, whether it fits, and where its time goes; Problem where it cannot run at all.
 
     A setup whose weights do not fit still gets its rates, with `memory.fits` False and the change that would fit.
     """
@@ -37,17 +37,17 @@ def predict_inference(
     if constants is None:
         return predicted(setup, placement, correction, speculation)
     case = case_of(setup, placement, constants, speculation)
-    return case if isinstance(case, Refusal) else prediction_of(setup, placement, case, constants, correction)
+    return case if isinstance(case, Problem) else prediction_of(setup, placement, case, constants, correction)
 
 
 @lru_cache(maxsize=32768)
 def predicted(
     setup: Inference, placement: Placement, correction: Correction, speculation: Speculation | None = None
-) -> Prediction | Refusal:
+) -> Prediction | Problem:
     """The prediction by the shipped constants, kept by what it depends on: a cycle asks for the same ones again."""
     constants = load()
     case = case_of(setup, placement, constants, speculation)
-    return case if isinstance(case, Refusal) else prediction_of(setup, placement, case, constants, correction)
+    return case if isinstance(case, Problem) else prediction_of(setup, placement, case, constants, correction)
 
 
 def served_of(setup: Inference, case: Case, constants: Constants) -> Served:

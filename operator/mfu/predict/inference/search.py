@@ -25,7 +25,7 @@ from mfu.predict.types import (
     Placement,
     Precisions,
     Prediction,
-    Refusal,
+    Problem,
     Scale,
     Tunable,
 )
@@ -36,7 +36,7 @@ _NARROWER = (Precision.FP8, Precision.FP4)
 
 def attainable_inference(
     setup: Inference, placement: Placement, tunable: frozenset[Tunable], corrections: Corrections | None = None
-) -> Attainable | Refusal:
+) -> Attainable | Problem:
     """Highest tokens/s over concurrency, precision and layout as far as `tunable` allows; the changes with their gains.
 
     Limits on TTFT and TPOT hold for every candidate but the declared setting itself, which always stays one.
@@ -47,13 +47,13 @@ def attainable_inference(
 @lru_cache(maxsize=16384)
 def _attainable(
     setup: Inference, placement: Placement, tunable: frozenset[Tunable], correction: Correction
-) -> Attainable | Refusal:
+) -> Attainable | Problem:
     declared = predicted(setup, placement, correction)
-    if isinstance(declared, Refusal):
+    if isinstance(declared, Problem):
         return declared
     best = _search(setup, placement, tunable)
     found = predicted(best, placement, correction)
-    if isinstance(found, Refusal) or found.tokens_per_s_per_gpu <= declared.tokens_per_s_per_gpu:
+    if isinstance(found, Problem) or found.tokens_per_s_per_gpu <= declared.tokens_per_s_per_gpu:
         return Attainable(declared, setup)
     return Attainable(found, best, _changes(setup, best, placement, correction))
 
@@ -130,11 +130,11 @@ def _changes(setup: Inference, best: Inference, placement: Placement, correction
     remaining = {name for name in ("precisions", "parallelism", "concurrency") if _differs(setup, best, name)}
     current, changes = setup, []
     base = before = predicted(setup, placement, correction)
-    while remaining and not isinstance(base, Refusal) and not isinstance(before, Refusal):
+    while remaining and not isinstance(base, Problem) and not isinstance(before, Problem):
         trials = {name: predicted(_take(current, best, name), placement, correction) for name in sorted(remaining)}
         name = max(trials, key=lambda each: _rate(trials[each]))
         after = trials[name]
-        if isinstance(after, Refusal):
+        if isinstance(after, Problem):
             break
         changes.append(_change(name, current, best, (before, after, base)))
         current, before = _take(current, best, name), after
@@ -166,8 +166,8 @@ def _value(prediction: Prediction) -> float:
     return (prediction.mbu or 0.0) if prediction.scale is Scale.MBU else prediction.mfu
 
 
-def _rate(prediction: Prediction | Refusal) -> float:
-    return -1.0 if isinstance(prediction, Refusal) else prediction.tokens_per_s_per_gpu
+def _rate(prediction: Prediction | Problem) -> float:
+    return -1.0 if isinstance(prediction, Problem) else prediction.tokens_per_s_per_gpu
 
 
 def _differs(setup: Inference, best: Inference, name: str) -> bool:

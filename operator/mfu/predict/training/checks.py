@@ -5,18 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from mfu.hardware import catalog
+from mfu.hardware.problem import ProblemReason
 from mfu.hardware.types import Precision
-from mfu.predict.types import Parallelism, Placement, Refusal, Training
+from mfu.predict.types import Parallelism, Placement, Problem, Training
 
-Check = Callable[[Training, Placement], Refusal | None]
+_INVALID = ProblemReason.INVALID_SPEC
+_LAYOUT = ProblemReason.IMPOSSIBLE_LAYOUT
+_PRECISION = ProblemReason.UNSUPPORTED_PRECISION
+
+Check = Callable[[Training, Placement], Problem | None]
 
 
-def refuse(setup: Training, placement: Placement) -> Refusal | None:
+def refuse(setup: Training, placement: Placement) -> Problem | None:
     """The first thing that is wrong, None where a number can be given."""
     return next((found for check in CHECKS if (found := check(setup, placement)) is not None), None)
 
 
-def _positive(setup: Training, placement: Placement) -> Refusal | None:
+def _positive(setup: Training, placement: Placement) -> Problem | None:
     sizes = {
         "sequenceLength": setup.sequence_length,
         "globalBatchSize": setup.global_batch_size,
@@ -26,7 +31,9 @@ def _positive(setup: Training, placement: Placement) -> Refusal | None:
         **{f"parallelism.{name}": size for name, size in _degrees(setup.parallelism).items()},
     }
     wrong = next((name for name, size in sizes.items() if size < 1), None)
-    return None if wrong is None else Refusal(wrong, f"{sizes[wrong]} is not a positive number", "1")
+    return (
+        None if wrong is None else Problem(_INVALID, wrong, f"is {sizes[wrong]}, no positive number", "set 1 or more")
+    )
 
 
 def _degrees(cut: Parallelism) -> dict[str, int]:
@@ -40,13 +47,16 @@ def _degrees(cut: Parallelism) -> dict[str, int]:
     }
 
 
-def _precision(setup: Training, placement: Placement) -> Refusal | None:
+def _precision(setup: Training, placement: Placement) -> Problem | None:
     wanted = setup.precisions.compute
     if catalog.device_peak(placement.device, wanted) is not None:
         return None
     known = [each for each in Precision if catalog.device_peak(placement.device, each) is not None]
     nearest = next((each for each in _NEAREST_PRECISION.get(wanted, ()) if each in known), None)
-    return Refusal("precision.compute", f"{placement.device.label} has no known {wanted.value} peak", nearest)
+    problem = f"is {wanted.value}, for which {placement.device.label} has no known peak"
+    return Problem(
+        _PRECISION, "precision.compute", problem, f"choose {nearest}" if nearest else "choose another product"
+    )
 
 
 _NEAREST_PRECISION = {
@@ -59,70 +69,74 @@ _NEAREST_PRECISION = {
 }
 
 
-def _count(setup: Training, placement: Placement) -> Refusal | None:
+def _count(setup: Training, placement: Placement) -> Problem | None:
     cut = setup.parallelism
     product = cut.tensor * cut.pipeline * cut.context * cut.data
     if product == placement.gpus:
         return None
     inner = cut.tensor * cut.pipeline * cut.context
     data = max(placement.gpus // inner, 1)
-    problem = f"tensor·pipeline·context·data = {product}, but there are {placement.gpus} GPUs"
-    nearest = f"data: {data}" if data * inner == placement.gpus else f"accelerators.count: {product}"
-    return Refusal("parallelism", problem, nearest)
+    problem = f"takes tensor·pipeline·context·data = {product} GPUs, but there are {placement.gpus}"
+    fits = f"data to {data}" if data * inner == placement.gpus else f"accelerators.count to {product}"
+    return Problem(_LAYOUT, "parallelism", problem, f"set {fits}")
 
 
-def _batch(setup: Training, _: Placement) -> Refusal | None:
+def _batch(setup: Training, _: Placement) -> Problem | None:
     per_round = setup.parallelism.data * setup.micro_batch_size
     batch = setup.global_batch_size
     if batch % per_round == 0:
         return None
     nearest = max(round(batch / per_round), 1) * per_round
-    return Refusal("globalBatchSize", f"{batch} is not a multiple of data·microBatchSize = {per_round}", str(nearest))
+    problem = f"is {batch}, no multiple of data·microBatchSize = {per_round}"
+    return Problem(_LAYOUT, "globalBatchSize", problem, f"set {nearest}")
 
 
-def _heads(setup: Training, _: Placement) -> Refusal | None:
+def _heads(setup: Training, _: Placement) -> Problem | None:
     heads, tensor = setup.architecture.heads, setup.parallelism.tensor
     if heads % tensor == 0:
         return None
-    problem = f"{heads} attention heads do not divide by {tensor}"
-    return Refusal("parallelism.tensor", problem, str(_nearest_divisor(heads, tensor)))
+    problem = f"is {tensor}, which does not divide {heads} attention heads"
+    return Problem(_LAYOUT, "parallelism.tensor", problem, f"set {_nearest_divisor(heads, tensor)}")
 
 
-def _layers(setup: Training, _: Placement) -> Refusal | None:
+def _layers(setup: Training, _: Placement) -> Problem | None:
     layers, cut = setup.architecture.layers, setup.parallelism
     if cut.pipeline > layers:
-        return Refusal("parallelism.pipeline", f"{cut.pipeline} stages for {layers} layers", str(layers))
+        problem = f"is {cut.pipeline} for {layers} layers"
+        return Problem(_LAYOUT, "parallelism.pipeline", problem, f"set {layers} or fewer")
     if cut.virtual_pipeline > 1 and cut.pipeline == 1:
-        return Refusal("parallelism.virtualPipeline", "interleaving needs more than one pipeline stage", "1")
+        problem = f"is {cut.virtual_pipeline} but pipeline is 1"
+        return Problem(_LAYOUT, "parallelism.virtualPipeline", problem, "set 1")
     chunks = cut.pipeline * cut.virtual_pipeline
     if chunks > layers + 2:
-        return Refusal(
-            "parallelism.virtualPipeline", f"{chunks} chunks for {layers} layers", str(max(layers // cut.pipeline, 1))
+        problem = f"times pipeline is {chunks} for {layers} layers"
+        return Problem(
+            _LAYOUT, "parallelism.virtualPipeline", problem, f"set {max(layers // cut.pipeline, 1)} or fewer"
         )
     return None
 
 
-def _context(setup: Training, _: Placement) -> Refusal | None:
+def _context(setup: Training, _: Placement) -> Problem | None:
     sequence, context = setup.sequence_length, setup.parallelism.context
     if sequence % context == 0:
         return None
-    problem = f"{sequence} tokens do not divide over {context} ranks"
-    return Refusal("parallelism.context", problem, str(_nearest_divisor(sequence, context)))
+    problem = f"is {context}, which does not divide {sequence} tokens"
+    return Problem(_LAYOUT, "parallelism.context", problem, f"set {_nearest_divisor(sequence, context)}")
 
 
-def _experts(setup: Training, _: Placement) -> Refusal | None:
+def _experts(setup: Training, _: Placement) -> Problem | None:
     expert, moe = setup.parallelism.expert, setup.architecture.moe
     if expert == 1:
         return None
     if moe is None:
-        return Refusal("parallelism.expert", "the model has no experts", "1")
+        return Problem(_LAYOUT, "parallelism.expert", f"is {expert} but the model has no experts", "set 1")
     if moe.experts % expert:
-        problem = f"{moe.experts} experts do not divide over {expert} GPUs"
-        return Refusal("parallelism.expert", problem, str(_nearest_divisor(moe.experts, expert)))
+        problem = f"is {expert}, which does not divide {moe.experts} experts"
+        return Problem(_LAYOUT, "parallelism.expert", problem, f"set {_nearest_divisor(moe.experts, expert)}")
     ranks = setup.parallelism.data * setup.parallelism.context * setup.parallelism.tensor
     if ranks % expert:
-        problem = f"{expert} does not divide tensor·context·data = {ranks}"
-        return Refusal("parallelism.expert", problem, str(_nearest_divisor(ranks, expert)))
+        problem = f"is {expert}, which does not divide tensor·context·data = {ranks}"
+        return Problem(_LAYOUT, "parallelism.expert", problem, f"set {_nearest_divisor(ranks, expert)}")
     return None
 
 

@@ -28,7 +28,7 @@ from mfu.predict.types import (
     Memory,
     Placement,
     Prediction,
-    Refusal,
+    Problem,
     Scale,
     Training,
 )
@@ -45,10 +45,10 @@ class Evaluated:
 
 def predict_training(
     setup: Training, placement: Placement, corrections: Corrections | None = None
-) -> Prediction | Refusal:
+) -> Prediction | Problem:
     """What the job should reach, or why no number can be given. A job that does not fit still gets its number."""
     found = _predicted(what_matters(setup), placement)
-    if isinstance(found, Refusal):
+    if isinstance(found, Problem):
         return found
     return corrected(found, correction_of(setup, placement, corrections))
 
@@ -59,7 +59,7 @@ def what_matters(setup: Training) -> Training:
 
 
 @lru_cache(maxsize=16384)
-def _predicted(setup: Training, placement: Placement) -> Prediction | Refusal:
+def _predicted(setup: Training, placement: Placement) -> Prediction | Problem:
     wrong = refuse(setup, placement)
     if wrong is not None:
         return wrong

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from statistics import fmean, median
 
-from mfu.predict.types import Prediction, Refusal
+from mfu.predict.types import Prediction, Problem
 
 Row = Mapping[str, str]
 Keys = Mapping[str, str]
@@ -141,14 +141,14 @@ def _groups(key: str, rows: Iterable[Scored]) -> list[Group]:
 
 
 def report(
-    rows: Sequence[Row], score: Callable[[Row], Scored | Refusal], extra: Mapping[str, float | None] | None = None
+    rows: Sequence[Row], score: Callable[[Row], Scored | Problem], extra: Mapping[str, float | None] | None = None
 ) -> Report:
     """Score every row; a row that cannot be predicted is refused with the reason, never dropped."""
     scored: list[Scored] = []
     refused: list[Refused] = []
     for row in rows:
         found = score(row)
-        if isinstance(found, Refusal):
+        if isinstance(found, Problem):
             refused.append(Refused(row.get("id", ""), str(found)))
         else:
             scored.append(found)

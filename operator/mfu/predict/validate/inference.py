@@ -9,12 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from mfu.hardware.problem import ProblemReason
 from mfu.predict.inference.build import case_of
 from mfu.predict.inference.case import Case
 from mfu.predict.inference.constants import Constants, load
 from mfu.predict.inference.dataset import Question, question
 from mfu.predict.inference.measured import known_metric, predicted_values
-from mfu.predict.types import Refusal
+from mfu.predict.types import Problem
 from mfu.predict.validate.common import Refused, Report, Row, Scored, mape, size_of
 from mfu.workload.parameters import count
 
@@ -27,11 +28,11 @@ def validate(rows: Sequence[Row], constants: Constants | None = None) -> Report:
     """Predict every row at once; `extra` has the error of TensorRT-LLM tables and of the rest, flagged rows aside."""
     constants = constants or load()
     asked = [_ask(row, constants) for row in rows]
-    answered = [(row, each) for row, each in zip(rows, asked, strict=True) if not isinstance(each, Refusal)]
+    answered = [(row, each) for row, each in zip(rows, asked, strict=True) if not isinstance(each, Problem)]
     refused = [
         Refused(row.get("id") or "", str(each))
         for row, each in zip(rows, asked, strict=True)
-        if isinstance(each, Refusal)
+        if isinstance(each, Problem)
     ]
     scored = _scored(answered, constants)
     plain = [row for row in scored if row.keys["trust"] == "plain"]
@@ -41,17 +42,18 @@ def validate(rows: Sequence[Row], constants: Constants | None = None) -> Report:
     return Report(len(rows), tuple(scored), tuple(refused), extra)
 
 
-def _ask(row: Row, constants: Constants) -> tuple[Question, Case] | Refusal:
+def _ask(row: Row, constants: Constants) -> tuple[Question, Case] | Problem:
     try:
         asked = question(row)
     except KeyError as missing:
-        return Refusal(str(missing.args[0]), "the column is missing")
-    if isinstance(asked, Refusal):
+        return Problem(ProblemReason.INVALID_SPEC, str(missing.args[0]), "is missing as a column")
+    if isinstance(asked, Problem):
         return asked
     if not known_metric(asked.metric):
-        return Refusal("metric", f"{asked.metric!r} is no known quantity", "output_tok_s_total")
+        problem = f"is {asked.metric!r}, no known quantity"
+        return Problem(ProblemReason.INVALID_SPEC, "metric", problem, "name one such as output_tok_s_total")
     case = case_of(asked.setup, asked.placement, constants)
-    return case if isinstance(case, Refusal) else (asked, case)
+    return case if isinstance(case, Problem) else (asked, case)
 
 
 def _scored(answered: Sequence[tuple[Row, tuple[Question, Case]]], constants: Constants) -> list[Scored]:

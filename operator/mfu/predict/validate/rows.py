@@ -6,8 +6,9 @@ import re
 from functools import lru_cache
 
 from mfu.hardware.aliases import dataset_gpu
+from mfu.hardware.problem import ProblemReason, did_you_mean
 from mfu.hardware.types import Device, Precision, Unmatched
-from mfu.predict.types import Placement, Recompute, Refusal, Sharding
+from mfu.predict.types import Placement, Problem, Recompute, Sharding
 from mfu.predict.validate.common import Row, number, whole
 from mfu.workload import presets
 from mfu.workload.architecture import Architecture, MoE
@@ -47,11 +48,12 @@ def sharding_of(text: str) -> Sharding:
     return next((found for pattern, found in _SHARDING if re.search(pattern, text.lower())), Sharding.DDP)
 
 
-def placement_of(row: Row, gpus: int) -> Placement | Refusal:
+def placement_of(row: Row, gpus: int) -> Placement | Problem:
     """Product by the data sets' alias table, node size and network as far as the row says."""
     gpu = dataset_gpu(row["gpu"])
     if isinstance(gpu, Unmatched):
-        return Refusal("gpu", f"{row['gpu']!r} names no known product", ", ".join(gpu.nearest) or None)
+        problem, fix = f"is {row['gpu']!r} and names no known product", did_you_mean(gpu.nearest, "see `mfu gpus`")
+        return Problem(ProblemReason.UNKNOWN_PRODUCT, "gpu", problem, fix)
     per_node = whole(row, "gpus_per_node", min(gpu.nvlink_domain_gpus, 8) if gpu.nvlink_domain_gpus > 1 else 8)
     network = network_bytes_per_s(row.get("interconnect") or "", per_node)
     return Placement(Device(gpu), gpus, per_node, inter_node_bytes_per_s=network)

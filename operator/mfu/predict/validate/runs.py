@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from mfu.hardware.problem import ProblemReason
 from mfu.hardware.types import Precision
 from mfu.predict.names import Bound
 from mfu.predict.training.forward import forward_seconds
@@ -19,7 +20,7 @@ from mfu.predict.types import (
     Placement,
     Precisions,
     Prediction,
-    Refusal,
+    Problem,
     Sharding,
     Training,
 )
@@ -44,20 +45,20 @@ def validate_runs(rows: Sequence[Row]) -> Report:
     return replace(base, extra={"mape_large": mape(large), "mape_small": mape(small)})
 
 
-def _score(row: Row) -> Scored | Refusal:
+def _score(row: Row) -> Scored | Problem:
     try:
         return _scored(row)
     except Missing as missing:
-        return Refusal(missing.column, "holds no positive number, and nothing else says it")
+        return Problem(ProblemReason.INVALID_SPEC, missing.column, "holds no positive number, and nothing else says it")
 
 
-def _scored(row: Row) -> Scored | Refusal:
+def _scored(row: Row) -> Scored | Problem:
     setup = question(row)
-    if isinstance(setup, Refusal):
+    if isinstance(setup, Problem):
         return setup
     job, placement = setup
     found = step_of(row, job, placement)
-    if isinstance(found, Refusal):
+    if isinstance(found, Problem):
         return found
     seconds, note = found
     tokens = whole(row, "batch_per_gpu") * whole(row, "seq_len")
@@ -73,14 +74,15 @@ def _scored(row: Row) -> Scored | Refusal:
     return Scored(row.get("id", ""), needed(row, "step_s"), seconds, keys, note)
 
 
-def question(row: Row) -> tuple[Training, Placement] | Refusal:
+def question(row: Row) -> tuple[Training, Placement] | Problem:
     """The row as a training job; prefill and decode rows use its architecture and precision."""
     precision = precision_of(row.get("precision") or "")
     if precision is None:
-        return Refusal("precision", f"{row.get('precision')!r} is no known format", "bf16")
+        problem = f"is {row.get('precision')!r}, no known format"
+        return Problem(ProblemReason.INVALID_SPEC, "precision", problem, "name one such as bf16")
     gpus = whole(row, "gpus", 1)
     placement = placement_of(row, gpus)
-    if isinstance(placement, Refusal):
+    if isinstance(placement, Problem):
         return placement
     batch = whole(row, "batch_per_gpu")
     setup = Training(
@@ -114,24 +116,24 @@ def _architecture(row: Row) -> Architecture:
     )
 
 
-def step_of(row: Row, job: Training, placement: Placement) -> tuple[float, str] | Refusal:
+def step_of(row: Row, job: Training, placement: Placement) -> tuple[float, str] | Problem:
     """Predicted seconds of one step, and a note where the host sets the pace."""
     kind = (row.get("kind") or "train").strip()
     if kind == "train":
         found = predict_training(job, placement)
-        return found if isinstance(found, Refusal) else (found.step_seconds, _note(found))
+        return found if isinstance(found, Problem) else (found.step_seconds, _note(found))
     if kind == "prefill":
         return forward_seconds(job, placement)
     if kind == "decode":
         return _decode(row, job, placement)
-    return Refusal("kind", f"{kind!r} is not a kind of run", "train")
+    return Problem(ProblemReason.INVALID_SPEC, "kind", f"is {kind!r}, no kind of run", "name one such as train")
 
 
 def _note(prediction: Prediction) -> str:
     return prediction.notes[0] if prediction.bound == Bound.HOST.value and prediction.notes else ""
 
 
-def _decode(row: Row, job: Training, placement: Placement) -> tuple[float, str] | Refusal:
+def _decode(row: Row, job: Training, placement: Placement) -> tuple[float, str] | Problem:
     """One decode step of the whole batch at the row's context, as the inference model sees a fixed batch."""
     from mfu.predict.inference import predict_inference
 
@@ -148,7 +150,7 @@ def _decode(row: Row, job: Training, placement: Placement) -> tuple[float, str] 
         engine=_ENGINE,
     )
     found = predict_inference(setup, placement)
-    if isinstance(found, Refusal):
+    if isinstance(found, Problem):
         return found
     return (found.tpot_seconds or found.step_seconds), ""
 

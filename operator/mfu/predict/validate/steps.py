@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from mfu.hardware.problem import ProblemReason
 from mfu.hardware.types import Precision
 from mfu.predict.training.engines import engine
 from mfu.predict.training.predict import predict_training
-from mfu.predict.types import Parallelism, Placement, Precisions, Refusal, Training
+from mfu.predict.types import Parallelism, Placement, Precisions, Problem, Training
 from mfu.predict.validate.common import Missing, Report, Row, Scored, banded_seconds, needed, report, size_of, whole
 from mfu.predict.validate.rows import RECOMPUTE, placement_of
 from mfu.workload.architecture import Architecture
@@ -22,13 +23,13 @@ def validate_steps(rows: Sequence[Row]) -> Report:
     return report(rows, _score)
 
 
-def _score(row: Row) -> Scored | Refusal:
+def _score(row: Row) -> Scored | Problem:
     found = question(row)
-    if isinstance(found, Refusal):
+    if isinstance(found, Problem):
         return found
     setup, placement, measured = found
     prediction = predict_training(setup, placement)
-    if isinstance(prediction, Refusal):
+    if isinstance(prediction, Problem):
         return prediction
     keys = {
         "gpu": placement.device.gpu.api_name,
@@ -43,17 +44,17 @@ def _score(row: Row) -> Scored | Refusal:
     return Scored(row.get("id", ""), measured, prediction.step_seconds, keys, note, low, high)
 
 
-def question(row: Row) -> tuple[Training, Placement, float] | Refusal:
+def question(row: Row) -> tuple[Training, Placement, float] | Problem:
     """The job, its placement and the measured seconds."""
     try:
         return _question(row)
     except Missing as missing:
-        return Refusal(missing.column, "holds no positive number, and nothing else says it")
+        return Problem(ProblemReason.INVALID_SPEC, missing.column, "holds no positive number, and nothing else says it")
 
 
-def _question(row: Row) -> tuple[Training, Placement, float] | Refusal:
+def _question(row: Row) -> tuple[Training, Placement, float] | Problem:
     placement = placement_of(row, whole(row, "gpus"))
-    if isinstance(placement, Refusal):
+    if isinstance(placement, Problem):
         return placement
     hidden, heads = whole(row, "hidden"), whole(row, "heads")
     arch = Architecture(

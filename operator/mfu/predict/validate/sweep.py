@@ -12,13 +12,14 @@ from statistics import fmean
 import numpy as np
 
 from mfu.hardware.aliases import dataset_gpu
+from mfu.hardware.problem import ProblemReason, did_you_mean
 from mfu.hardware.types import Device, Precision, Unmatched
 from mfu.predict.training.case import case_of
 from mfu.predict.training.constants import shipped
 from mfu.predict.training.predict import predict_training
 from mfu.predict.training.risk import ranking_seconds
 from mfu.predict.training.step import step
-from mfu.predict.types import Parallelism, Placement, Precisions, Prediction, Refusal, Sharding, Training
+from mfu.predict.types import Parallelism, Placement, Precisions, Prediction, Problem, Sharding, Training
 from mfu.predict.validate.common import Missing, Report, Row, Scored, banded, needed, report, size_of, whole
 from mfu.units import GIB
 from mfu.workload.architecture import Architecture
@@ -38,7 +39,7 @@ def validate_sweep(rows: Sequence[Row]) -> Report:
     found = [(row, _predicted(row)) for row in rows]
     by_id = {id(row): result for row, result in found}
     base = report(rows, lambda row: _score(row, by_id[id(row)]))
-    good = [(row, result) for row, result in found if not isinstance(result, Refusal)]
+    good = [(row, result) for row, result in found if not isinstance(result, Problem)]
     return Report(base.rows, base.scored, base.refused, {**_memory(good), **_ranking(good)})
 
 
@@ -46,8 +47,8 @@ _Found = tuple[Training, Placement, Prediction, float]
 """The job, where it runs, its prediction, and the seconds by which a planner ranks it."""
 
 
-def _score(row: Row, found: _Found | Refusal) -> Scored | Refusal:
-    if isinstance(found, Refusal):
+def _score(row: Row, found: _Found | Problem) -> Scored | Problem:
+    if isinstance(found, Problem):
         return found
     setup, placement, prediction, _ = found
     keys = {
@@ -64,30 +65,32 @@ def _score(row: Row, found: _Found | Refusal) -> Scored | Refusal:
     return Scored(row.get("id", ""), needed(row, "tokens_per_s_per_gpu"), rate, keys, low=low, high=high)
 
 
-def _predicted(row: Row) -> _Found | Refusal:
+def _predicted(row: Row) -> _Found | Problem:
     found = question(row)
-    if isinstance(found, Refusal):
+    if isinstance(found, Problem):
         return found
     prediction = predict_training(*found)
     case = case_of(*found, shipped())
-    if isinstance(prediction, Refusal) or case is None:
-        return prediction if isinstance(prediction, Refusal) else Refusal("precision.compute", "has no known peak")
+    if isinstance(prediction, Problem) or case is None:
+        unknown = Problem(ProblemReason.UNSUPPORTED_PRECISION, "precision.compute", "has no known peak")
+        return prediction if isinstance(prediction, Problem) else unknown
     return *found, prediction, float(ranking_seconds(case, step(case, shipped()), shipped()))
 
 
-def question(row: Row) -> tuple[Training, Placement] | Refusal:
+def question(row: Row) -> tuple[Training, Placement] | Problem:
     """The job of one row and its placement."""
     try:
         needed(row, "tokens_per_s_per_gpu")
         return _question(row)
     except Missing as missing:
-        return Refusal(missing.column, "holds no positive number, and nothing else says it")
+        return Problem(ProblemReason.INVALID_SPEC, missing.column, "holds no positive number, and nothing else says it")
 
 
-def _question(row: Row) -> tuple[Training, Placement] | Refusal:
+def _question(row: Row) -> tuple[Training, Placement] | Problem:
     gpu = dataset_gpu(row.get("gpu") or GPU)
     if isinstance(gpu, Unmatched):
-        return Refusal("gpu", f"{row.get('gpu')!r} names no known product", ", ".join(gpu.nearest) or None)
+        problem, fix = f"is {row.get('gpu')!r} and names no known product", did_you_mean(gpu.nearest, "see `mfu gpus`")
+        return Problem(ProblemReason.UNKNOWN_PRODUCT, "gpu", problem, fix)
     hidden, heads = whole(row, "hidden"), whole(row, "heads")
     arch = Architecture(
         name=f"sweep-{row.get('params_b')}",

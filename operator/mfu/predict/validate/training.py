@@ -8,9 +8,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from mfu.hardware.problem import ProblemReason
 from mfu.predict.training.engines import engine
 from mfu.predict.training.predict import predict_training
-from mfu.predict.types import Method, Parallelism, Placement, Precisions, Refusal, Training
+from mfu.predict.types import Method, Parallelism, Placement, Precisions, Problem, Training
 from mfu.predict.validate.common import Missing, Report, Row, Scored, banded, needed, number, report, size_of, whole
 from mfu.predict.validate.rows import RECOMPUTE, architecture_of, placement_of, precision_of, sharding_of
 from mfu.workload.errors import WorkloadError
@@ -22,13 +23,13 @@ def validate_training(rows: Sequence[Row]) -> Report:
     return report(rows, _score)
 
 
-def _score(row: Row) -> Scored | Refusal:
+def _score(row: Row) -> Scored | Problem:
     found = question(row)
-    if isinstance(found, Refusal):
+    if isinstance(found, Problem):
         return found
     setup, placement, measured = found
     prediction = predict_training(setup, placement)
-    if isinstance(prediction, Refusal):
+    if isinstance(prediction, Problem):
         return prediction
     low, high = banded(prediction, prediction.tokens_per_s_per_gpu)
     keys = keys_of(row, setup, placement)
@@ -52,25 +53,26 @@ def source_of(row: Row) -> str:
     return ((row.get("source") or "").split() or [""])[0]
 
 
-def question(row: Row) -> tuple[Training, Placement, float] | Refusal:
-    """The declared job, its placement and the measured tokens per second and GPU; a Refusal names what is missing."""
+def question(row: Row) -> tuple[Training, Placement, float] | Problem:
+    """The declared job, its placement and the measured tokens per second and GPU; a Problem names what is missing."""
     try:
         return _question(row)
     except Missing as missing:
-        return Refusal(missing.column, "holds no positive number, and nothing else says it")
+        return Problem(ProblemReason.INVALID_SPEC, missing.column, "holds no positive number, and nothing else says it")
     except WorkloadError as error:
-        return Refusal(error.field, error.problem, error.fix)
+        return error.why
 
 
-def _question(row: Row) -> tuple[Training, Placement, float] | Refusal:
+def _question(row: Row) -> tuple[Training, Placement, float] | Problem:
     measured = measured_tokens_per_s(row)
     gpus = whole(row, "gpus")
     placement = placement_of(row, gpus)
     precision = precision_of(row.get("precision") or "")
-    if isinstance(placement, Refusal):
+    if isinstance(placement, Problem):
         return placement
     if precision is None:
-        return Refusal("precision", f"{row.get('precision')!r} is no known format", "bf16")
+        problem = f"is {row.get('precision')!r}, no known format"
+        return Problem(ProblemReason.INVALID_SPEC, "precision", problem, "name one such as bf16")
     cut = parallelism_of(row, gpus)
     setup = Training(
         architecture=architecture_of(row),
