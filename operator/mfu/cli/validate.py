@@ -8,11 +8,13 @@ import importlib
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any, Final
 
 from mfu.cli.errors import UsageError
 from mfu.cli.output import add_output, console, print_json, print_table
 from mfu.predict.validate.common import Report, Row
+from mfu.predict.validate.sharing import read_pairs, validate_sharing
 from mfu.units import percent
 
 KINDS: Final = {
@@ -28,13 +30,14 @@ LEFT_OUT: Final = {
     "steps": ("mfu.predict.fit.left_out", "steps_left_out"),
 }
 """Kinds that are refitted without each source in turn: module and function of (rows, given)."""
+SHARING: Final = "sharing"
 _MOST_GROUPS = 12
 
 
 def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser("validate", help="predictions against measured rows", description=__doc__)
-    parser.add_argument("kind", choices=tuple(KINDS), help="which table the file is")
-    parser.add_argument("file", type=Path, help="CSV file with that table's columns")
+    parser.add_argument("kind", choices=(*KINDS, SHARING), help="which table the file is")
+    parser.add_argument("file", type=Path, help="CSV file with that table's columns (sharing: JSON lines)")
     parser.add_argument("--tier", help="training: only rows of this tier, such as A")
     parser.add_argument("--leave-out", choices=("source",), help="refit without each source and score it by that fit")
     parser.add_argument("--given", type=int, choices=(0, 1), default=0, help="rows known of a source left out")
@@ -42,6 +45,8 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.kind == SHARING:
+        return sharing(args)
     _, _, columns = KINDS[args.kind]
     rows = read(args.file, columns)
     if args.tier:
@@ -51,6 +56,33 @@ def run(args: argparse.Namespace) -> int:
         print_json(found.document())
         return 0
     show(args.kind, found)
+    return 0
+
+
+def sharing(args: argparse.Namespace) -> int:
+    """What each of two programs on one GPU keeps of its rate alone: every pair, and the mean and worst error."""
+    try:
+        found = validate_sharing(read_pairs(args.file.read_text(encoding="utf-8")))
+    except (OSError, UnicodeDecodeError, ValueError) as error:
+        raise UsageError(f"{args.file}: {error}") from error
+    if args.output == "json":
+        print_json(found.document())
+        return 0
+    cells = [
+        [name, pair.mode, other, percent(predicted), percent(measured)]
+        for pair in found.pairs
+        for name, other, predicted, measured in zip(
+            pair.programs, reversed(pair.programs), pair.predicted, pair.measured, strict=True
+        )
+    ]
+    print_table(
+        ("PROGRAM", "MODE", "BESIDE", "PREDICTED", "MEASURED"), cells, right=frozenset({"PREDICTED", "MEASURED"})
+    )
+    out = console()
+    for line, reason in found.refused:
+        out.print(f"refused row {line}: {reason}")
+    if found.errors:
+        out.print(f"{len(found.pairs)} pairs: mean error {fmean(found.errors):.3f}, worst {max(found.errors):.3f}")
     return 0
 
 

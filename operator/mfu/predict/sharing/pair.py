@@ -1,0 +1,161 @@
+"""Two programs on one GPU: how far each stretches the other, and what each keeps of its rate alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from math import ceil
+from typing import Final
+
+from mfu.predict.sharing.program import Program
+
+_HOST_BOUND_BELOW: Final = 0.75
+_LONG_STEPS: Final = 6
+_MOST_STEPS: Final = 60
+_MOST_PHASES: Final = 3000
+_LARGER_KERNELS: Final = 2.5
+"""Kernels so many times longer than the other's leave it what it occupies, and take the rest of the GPU."""
+_LEAST_ROOM: Final = 0.3
+
+
+class Mode(StrEnum):
+    TIME_SLICED = "time-sliced"
+    MPS = "mps"
+
+
+@dataclass(frozen=True, slots=True)
+class Constants:
+    """Fitted by `tools.fit.sharing` to `e2e/recordings/h100_pairs.jsonl` (H100, driver 580); seconds and fractions."""
+
+    slice_seconds: float = 2.11e-3
+    """How long one context keeps the GPU while another waits."""
+    switching: float = 0.94
+    """What is left of the GPU's time after switching contexts."""
+    host_bound_hold: float = 0.695
+    """Of a slice, what a host-bound program holds though its kernels leave gaps."""
+    wait_seconds: float = 2.87e-6
+    """MPS: what a kernel waits whenever another program runs."""
+    wait_share: float = 0.474
+    """MPS: and of the other's mean kernel."""
+    launch: float = 0.979
+    """MPS: a host-bound program's launches take this share of their time alone."""
+    capacity: float = 0.929
+    """MPS: share of the multiprocessors that two programs together keep busy."""
+
+
+FITTED: Final = Constants()
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """One side: `share` of its rate alone; its mean step, and its step under full overlap, × the step alone."""
+
+    share: float
+    latency: float
+    latency_worst: float
+
+
+def share(first: Program, second: Program, mode: Mode, constants: Constants = FITTED) -> tuple[Kept, Kept]:
+    """What each keeps. Both start together; programs that sleep overlap as their steps fall.
+
+    Two saturating decodes time-sliced: each 3.95 ms needs two slices of 2.11 ms and waits two of the other's, and
+    switching costs 6 %: 3.95 ÷ (3.95 + 4.22) × 0.94 = 0.45 (measured 0.47).
+    """
+    pair = (first, second)
+    alone = tuple(_active_alone(each, mode, constants) for each in pair)
+    stretched = stretches(first, second, mode, constants)
+    within = (stretched[0] * first.active_seconds / alone[0], stretched[1] * second.active_seconds / alone[1])
+    shares = _overlapping(pair, (alone[0], alone[1]), within)
+    first_kept, second_kept = (
+        Kept(got, 1.0 / got, (each.asleep_seconds + stretch * each.active_seconds) / each.step_seconds)
+        for each, got, stretch in zip(pair, shares, stretched, strict=True)
+    )
+    return first_kept, second_kept
+
+
+def stretches(first: Program, second: Program, mode: Mode, constants: Constants) -> tuple[float, float]:
+    """How many times longer each one's active time takes while the other is active too."""
+    if mode is Mode.TIME_SLICED:
+        return _sliced(first, second, constants), _sliced(second, first, constants)
+    waited = _queued(first, second, constants), _queued(second, first, constants)
+    return _within_capacity((first, second), waited, constants)
+
+
+def _active_alone(program: Program, mode: Mode, constants: Constants) -> float:
+    quicker = mode is Mode.MPS and _host_bound(program)
+    return program.active_seconds * (constants.launch if quicker else 1.0)
+
+
+def _host_bound(program: Program) -> bool:
+    return program.busy_share < _HOST_BOUND_BELOW
+
+
+def _sliced(mine: Program, other: Program, constants: Constants) -> float:
+    """Contexts take turns. A step that needs n slices waits for n of the other's; a host-bound one fits into half."""
+    if _host_bound(mine):
+        return max(1.0, 2.0 * mine.busy_share)
+    period = constants.slice_seconds
+    hold = constants.host_bound_hold * period if _host_bound(other) else min(period, other.busy_seconds)
+    exact = mine.busy_seconds / period
+    turns = exact if exact >= _LONG_STEPS else max(1, ceil(exact - 0.3))
+    return (1.0 + turns * hold / mine.busy_seconds) / constants.switching
+
+
+def _queued(mine: Program, other: Program, constants: Constants) -> float:
+    """Each of my kernels waits for the tail of one of the other's; gaps between a host's launches hide that."""
+    launch = _active_alone(mine, Mode.MPS, constants) / mine.kernels
+    wait = constants.wait_seconds + constants.wait_share * other.kernel_seconds * other.busy_share
+    return max(launch, mine.kernel_seconds + wait) * mine.kernels / mine.active_seconds
+
+
+def _within_capacity(
+    pair: tuple[Program, Program], waited: tuple[float, float], constants: Constants
+) -> tuple[float, float]:
+    """Multiprocessors are shared: what both occupy together is bounded, and long kernels get what short ones leave."""
+    held = [each.sms * each.busy_share / stretch for each, stretch in zip(pair, waited, strict=True)]
+    total = sum(held)
+    if total <= constants.capacity:
+        return waited
+    lengths = [each.kernel_seconds for each in pair]
+    long = 0 if lengths[0] >= lengths[1] else 1
+    if max(lengths) <= _LARGER_KERNELS * min(lengths):
+        return waited[0] * total / constants.capacity, waited[1] * total / constants.capacity
+    room = max(_LEAST_ROOM, constants.capacity - held[1 - long])
+    grown = waited[long] * max(1.0, held[long] / room)
+    return (grown, waited[1]) if long == 0 else (waited[0], grown)
+
+
+def _overlapping(
+    pair: tuple[Program, Program], alone: tuple[float, float], within: tuple[float, float]
+) -> tuple[float, float]:
+    """Steps laid out in time: each runs at 1 ÷ its stretch while the other is active, at full speed while it sleeps."""
+    if not any(each.asleep_seconds for each in pair):
+        return (
+            pair[0].active_seconds / (alone[0] * within[0]),
+            pair[1].active_seconds / (alone[1] * within[1]),
+        )
+    awake, left = _start(pair, alone)
+    done, elapsed = [0.0, 0.0], 0.0
+    until = _MOST_STEPS * max(each.step_seconds for each in pair)
+    for _ in range(_MOST_PHASES):
+        if elapsed >= until:
+            break
+        rates = [1.0 / within[side] if all(awake) else 1.0 for side in (0, 1)]
+        passed = min(left[side] / rates[side] for side in (0, 1) if pair[side].asleep_seconds)
+        for side in (0, 1):
+            done[side] += rates[side] * passed / alone[side] if awake[side] else 0.0
+            left[side] -= rates[side] * passed
+            if pair[side].asleep_seconds and left[side] <= 1e-12:
+                awake[side] = not awake[side]
+                left[side] = alone[side] if awake[side] else pair[side].asleep_seconds
+        elapsed += passed
+    return (done[0] / elapsed * pair[0].step_seconds, done[1] / elapsed * pair[1].step_seconds)
+
+
+def _start(pair: tuple[Program, Program], alone: tuple[float, float]) -> tuple[list[bool], list[float]]:
+    """Long steps that start together stay together; short ones are served in turn, and so fall apart at once."""
+    awake = [each.asleep_seconds == 0 for each in pair]
+    left = [each.asleep_seconds or active for each, active in zip(pair, alone, strict=True)]
+    if not any(awake) and max(alone) < _LONG_STEPS * FITTED.slice_seconds:
+        left[1] += alone[0]
+    return awake, left
