@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +18,8 @@ from mfu.telemetry.dcgm.fields import COLUMNS
 from mfu.telemetry.errors import TelemetryError
 from mfu.telemetry.pods import trainjob
 from mfu.telemetry.pods.engines import read_engine
+from mfu.telemetry.pods.logs.reader import Reader
 from mfu.telemetry.pods.progress import Declared, Pod, declared
-from mfu.telemetry.pods.training_logs import Framework, parse
 from mfu.telemetry.prometheus.adapter import exposition_by_instance
 from mfu.telemetry.prometheus.answers import labels_of, vector
 from mfu.telemetry.prometheus.recorded_rules import COLUMNS as RECORDED
@@ -183,13 +184,11 @@ def _status(body: bytes) -> None:
 
 
 def _logs(body: bytes) -> None:
-    line = body.decode(errors="replace")
-    for framework in Framework:
-        found = parse(framework, line)
-        if found is not None:
-            assert all(
-                math.isfinite(value) and value >= 0 for value in (*found.counters.values(), *found.gauges.values())
-            )
+    reader = Reader()
+    reader.take([body.decode(errors="replace")])
+    for reading in reader.log().readings:
+        told = (value for value in asdict(reading).values() if value is not None)
+        assert all(math.isfinite(value) and value >= 0 for value in told)
 
 
 CHECKS: dict[str, Callable[[bytes], None]] = {

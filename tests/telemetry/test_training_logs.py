@@ -1,125 +1,156 @@
-"""Log lines of training frameworks, each with its unit traps. Formats are theirs, the numbers are invented."""
+"""Lines, numbers and bars of training logs, each alone. Whole logs are in tests/observe/test_observe_logs.py."""
 
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from mfu.observe.readings import Counter, Gauge
-from mfu.telemetry.errors import TelemetryError
-from mfu.telemetry.pods.progress import Pod
-from mfu.telemetry.pods.training_logs import Framework, LogReader, parse
-from mfu.telemetry.pods.trainjob import read
-
-STEPS, SAMPLES, TOKENS = Counter.STEPS, Counter.TRAINED_SAMPLES, Counter.TRAINED_TOKENS
-POD = Pod("team-a", "llama-0")
-
-MEGATRON = (
-    " [2026-11-22 06:00:12] iteration       40/    1000 | consumed samples:        10240 |"
-    " elapsed time per iteration (ms): 1147.6 | throughput per GPU (TFLOP/s/GPU): 412.3 |"
-    " learning rate: 1.0E-04 | global batch size:   256 |"
-)
-TITAN = (
-    "[rank0]:[titan] 2026-11-22 06:00:10,123 - root - INFO - \x1b[31mstep: 30  \x1b[32mloss:  8.1  \x1b[33m"
-    "memory: 30.50GiB(38.12%)  \x1b[34mtps: 7,012  \x1b[36mtflops: 160.10  \x1b[35mmfu: 16.19%\x1b[39m"
-)
-NEMO = (
-    "Training epoch 0, iteration 49/499 | lr: 7.5e-06 | global_batch_size: 128 | global_step: 49 "
-    "| reduced_train_loss: 11.96 | train_step_timing in s: 12.39 "
-    "| tokens_per_sec_per_gpu: 1.07e+04 | consumed_samples: 6400"
-)
-LIGHTNING = (
-    "{'train|time': 2.5, 'train|batches': 12, 'train|samples': 24, 'train|lengths': 49152,"
-    " 'train|device/batches_per_sec': 2.0, 'train|device/samples_per_sec': 4.0}"
-)
-HF = "{'loss': 2.1, 'grad_norm': 1.2, 'learning_rate': 5e-05, 'epoch': 0.1, 'num_input_tokens_seen': 1048576}"
-HF_STATE = '{"epoch": 0.1, "loss": 2.1, "step": 50, "num_input_tokens_seen": 1048576}'
+from mfu.telemetry.pods.logs.bars import bar
+from mfu.telemetry.pods.logs.facts import Facts
+from mfu.telemetry.pods.logs.formats import FORMATS
+from mfu.telemetry.pods.logs.lines import lines, time_of
+from mfu.telemetry.pods.logs.numbers import duration, expression, value
+from mfu.telemetry.pods.logs.reader import Reader
 
 
 @pytest.mark.parametrize(
-    ("framework", "line", "counters", "step_seconds"),
+    ("text", "number"),
     [
-        (Framework.MEGATRON, MEGATRON, {STEPS: 40, SAMPLES: 10240}, 1.1476),
-        (Framework.MEGATRON, MEGATRON.replace("1000 |", "infinity |"), {STEPS: 40, SAMPLES: 10240}, 1.1476),
-        (Framework.TORCHTITAN, TITAN, {STEPS: 30}, None),
-        (Framework.NEMO, NEMO, {STEPS: 50, SAMPLES: 6400}, 12.39),
-        (Framework.LIGHTNING, LIGHTNING, {SAMPLES: 24, TOKENS: 49152}, None),
-        (Framework.HF_TRAINER, HF, {TOKENS: 1048576}, None),
-        (Framework.HF_TRAINER, HF_STATE, {STEPS: 50, TOKENS: 1048576}, None),
+        ("x: 7,012  y", 7012.0),
+        ("x: 1_000_000", 1e6),
+        ("x: 1.63e+6]", 1.63e6),
+        ("x: 11.5K |", 11_500.0),
+        ("x: .5", 0.5),
+        ("x: 9e+3,", 9000.0),
+        ("x: nan", None),
+        ("x: 1e999", None),
+        ("x: 12, 13", 12.0),
+        ("x: 3 x", 3.0),
     ],
 )
-def test_each_framework(
-    framework: Framework, line: str, counters: dict[Counter, float], step_seconds: float | None
-) -> None:
-    found = parse(framework, line)
+def test_numbers(text: str, number: float | None) -> None:
+    match = expression("x: #").search(text)
+    assert (None if match is None else value(match)) == number
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("t 561.94ms", 0.56194), ("t 500.20 ms", 0.5002), ("t 2 s", 2.0), ("t 3", 3.0), ("t 2 min", 120.0)],
+)
+def test_durations_have_their_unit(text: str, seconds: float) -> None:
+    match = expression("t @").search(text)
+    assert match is not None
+    assert value(match) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("1:42:42", 6162.0),
+        ("10:48", 648.0),
+        ("1m 2s", 62.0),
+        ("1 day, 2:03:04", 93784.0),
+        ("0:00:30", 30.0),
+        ("?", None),
+    ],
+)
+def test_clocks(text: str, seconds: float | None) -> None:
+    assert duration(text) == seconds
+
+
+def test_lines_lose_what_surrounds_them() -> None:
+    raw = ["\x1b[31mred\x1b[0m\r 50%\r\n", '{"log":"in docker\\n","time":"2026-11-22T06:00:01.5Z"}\n']
+    assert [each.text for each in lines(raw)] == ["red", " 50%", "in docker"]
+    first, second = lines(["2026-11-22T06:00:00Z a\n", "2026-11-22T06:00:02.25Z stderr F b\n"])
+    assert (first.text, second.text) == ("a", "b")
+    assert (second.at or 0) - (first.at or 0) == pytest.approx(2.25)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "seconds"),
+    [
+        ("[2022-03-11 02:06:58,985] x", "[2022-03-11 02:07:14,130] x", 15.145),
+        ("I0811 21:54:55.531340 1 x", "I0811 21:55:06.119312 1 x", 10.587972),
+        ("10/17/2025 16:31:56 x", "10/17/2025 16:32:07 x", 11.0),
+    ],
+)
+def test_times_of_lines(before: str, after: str, seconds: float) -> None:
+    assert (time_of(after) or 0) - (time_of(before) or 0) == pytest.approx(seconds, abs=1e-4)
+
+
+@pytest.mark.parametrize("text", ["2026-99-99 00:00:00", "no time", "13/45/2025 10:00:00"])
+def test_what_is_no_time(text: str) -> None:
+    assert time_of(text) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "done", "elapsed", "rate"),
+    [
+        ("  1%|█▍  | 2/203 [00:12<16:46,  5.01s/it]", 2, 12.0, 5.01),
+        ("Epoch 0:  34% 1020/3000 [01:04<02:05, 15.73it/s, loss=1.2, v_num=1024]", 1020, 64.0, 1 / 15.73),
+        ("Epoch 0: : 100%|███| 100/100 [10:48<00:00, global_step=99.00]", 100, 648.0, None),
+        ("Epoch 0/9  ━━━━━╸━━━━ 100/1000 0:00:50 • 0:07:30 2.00it/s v_num: 0", 100, 50.0, 0.5),
+        ("123it [00:30,  4.10it/s]", 123, 30.0, 1 / 4.1),
+        ("  0%|     | 500/10000 [00:00<?, ?it/s]", 500, 0.0, None),
+    ],
+)
+def test_bars(text: str, done: int, elapsed: float, rate: float | None) -> None:
+    found = bar(text)
     assert found is not None
-    assert found.counters == counters
-    assert found.gauges.get(Gauge.STEP_SECONDS) == pytest.approx(step_seconds) if step_seconds else not found.gauges
-    assert found.per_rank == (framework is Framework.LIGHTNING)
+    assert (found.done, found.elapsed_seconds) == (done, elapsed)
+    assert found.rate_seconds == (None if rate is None else pytest.approx(rate))
 
 
-@pytest.mark.parametrize("framework", list(Framework))
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Validation DataLoader 1: 100% 1000/1000 [00:18<00:00, 55.55it/s]",
+        "Loading checkpoint shards: 100%|█| 4/4 [00:05<00:00,  1.4s/it]",
+        "Map (num_proc=8): 10%|█ | 100/1000 [00:01<00:09, 99.0 examples/s]",
+        "Sanity Checking: 1/2 [00:00<00:00, 4it/s]",
+        "no bar",
+    ],
+)
+def test_other_bars_are_left_out(text: str) -> None:
+    assert bar(text) is None
+
+
 @pytest.mark.parametrize(
     "line",
     [
-        "", "loss went down", "iteration 5", "step: x loss: y", "(min, max) time across ranks (ms):",
-        "{'eval_loss': 2.0}", "\x00" * 99,
-    ],
-)  # fmt: skip
-def test_other_lines_tell_nothing(framework: Framework, line: str) -> None:
-    assert parse(framework, line) is None
-
-
-def test_a_number_with_a_thousands_separator_is_not_cut_short() -> None:
-    assert parse(Framework.TORCHTITAN, "step: 1,000  loss: 8.0") is None
-    assert parse(Framework.MEGATRON, MEGATRON.replace("10240", "10,240")).counters == {STEPS: 40}  # type: ignore[union-attr]
-
-
-def test_the_newest_line_counts_and_rank_counts_are_scaled() -> None:
-    reader = LogReader(Framework.LIGHTNING, POD, ranks=8)
-    found = reader.read([LIGHTNING, "noise", LIGHTNING.replace("49152", "65536")], 7.0)
-    assert found is not None
-    assert (found.counters, found.scope_total) == ({SAMPLES: 192, TOKENS: 524288}, True)
-    alone = LogReader(Framework.LIGHTNING, POD).read([LIGHTNING], 7.0)
-    assert alone is not None
-    assert (alone.counters, alone.scope_total) == ({SAMPLES: 24, TOKENS: 49152}, False)
-    assert LogReader(Framework.NEMO, POD).read(["nothing"], 7.0) is None
-
-
-STATUS = {
-    "progressPercentage": 10,
-    "lastUpdatedTime": "2026-11-22T06:00:00Z",
-    "metrics": [
-        {"name": "loss", "value": "2.1"},
-        {"name": "global_step", "value": "50"},
-        {"name": "num_input_tokens_seen", "value": "1048576"},
-        {"name": "train_samples_total", "value": "oops"},
-        {"name": "train_last_step_seconds", "value": "1.5"},
-        "junk",
-    ],
-}
-
-
-def test_trainer_status() -> None:
-    found = read(STATUS, POD)
-    assert found.counters == {STEPS: 50, TOKENS: 1048576}
-    assert found.gauges == {Gauge.STEP_SECONDS: 1.5}
-    assert (found.observed_at, found.scope_total) == (1795327200.0, True)
-
-
-@pytest.mark.parametrize(
-    "status",
-    [
-        {},
-        {**STATUS, "lastUpdatedTime": "yesterday"},
-        {**STATUS, "lastUpdatedTime": "2026-11-22T06:00:00"},
-        {**STATUS, "lastUpdatedTime": 5},
-        {**STATUS, "metrics": None},
-        {
-            **STATUS,
-            "metrics": [{"name": "global_step", "value": bad} for bad in ("nan", "-1", "1e999", "1_0", True, None)],
-        },
+        "",
+        "loss went down",
+        "iteration 5",
+        "step: x loss: y",
+        "(min, max) time across ranks (ms):",
+        "{'eval_loss': 2.0}",
+        "validate step: 10  loss: 8.1  memory: 1GiB(1%)  tps: 90,000",
+        " validation loss at iteration 1000 | lm loss value: 2.1 |",
+        "step 250: train loss 1.5440, val loss 1.7220",
+        "iter 4800: val loss 1.7258, val time: 3778.02 ms",
     ],
 )
-def test_a_status_without_time_or_work_is_refused(status: dict[str, object]) -> None:
-    with pytest.raises(TelemetryError):
-        read(status, POD)
+def test_other_lines_are_no_steps(line: str) -> None:
+    assert all(each.read(line) is None for each in FORMATS)
+
+
+def test_facts_of_headers() -> None:
+    said = (
+        "  world_size ...................................... 16",
+        "  seq_length ...................................... 4096",
+        "  global_batch_size ............................... 512",
+        "[INFO] [config.py:964:print]   train_micro_batch_size_per_gpu  4",
+        "  Total optimization steps = 2,073",
+    )
+    facts = Facts()
+    for each in said:
+        facts = facts.told(each)
+    assert (facts.gpus, facts.sequence_length, facts.global_batch, facts.total_steps) == (16, 4096, 512, 2073)
+
+
+@given(st.text(max_size=300))
+def test_no_text_breaks_the_reader(text: str) -> None:
+    reader = Reader()
+    reader.take([text])
+    reader.log()

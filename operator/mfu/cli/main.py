@@ -17,6 +17,7 @@ COMMANDS: Final = (
     ("predict", "expected speed, memory and waterfall of a ModelWorkload on each GPU product"),
     ("plan", "search GPU type, count and layout for a ModelWorkload"),
     ("validate", "compare predictions with a file of measured results"),
+    ("observe", "observed MFU from a training log, beside the expected one"),
     ("diagnose", "name the cause of loss in recorded traces"),
     ("replay", "evaluate a saved snapshot of a cluster, as the operator would"),
     ("snapshot", "save what a cluster looks like now, for replay"),
