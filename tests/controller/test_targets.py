@@ -13,9 +13,10 @@ from pydantic import ValidationError
 from mfu.api.modelworkload import Progress
 from mfu.cluster.client import KubeClient
 from mfu.cluster.projection import pod_view, workload_view
-from mfu.cluster.state import ClusterState, Exporter
+from mfu.cluster.state import ClusterState, Exporter, ExporterPods
 from mfu.controller import config
-from mfu.controller.targets import exporter_targets, progress_endpoints
+from mfu.controller.operator import discovered
+from mfu.controller.targets import exporter_targets, progress_endpoints, speakers
 
 SPEC: dict[str, Any] = {
     "mode": "Training",
@@ -115,11 +116,77 @@ def test_no_path_ever_leaves_the_pod(path: str) -> None:
 
 
 def test_exporters_by_template_or_by_pod() -> None:
-    state = ClusterState(cast(KubeClient, None), changed=lambda: None, exporters={"dcgm": "app=dcgm"})
-    state.exporters["dcgm"].objects["gpu/x"] = Exporter("n0", "10.0.0.9")
+    state = ClusterState(
+        cast(KubeClient, None), changed=lambda: None, exporters={"dcgm": ExporterPods("gpu-operator", "app=dcgm")}
+    )
+    state.exporters["dcgm"].objects["gpu/x"] = Exporter("x", "n0", "10.0.0.9")
     state.nodes.objects["n1"] = cast(Any, None)
     discovery = config.PodDiscovery()
     found = exporter_targets(state, "dcgm", None, discovery)()
     assert [(each.url, each.node) for each in found] == [("http://10.0.0.9:9400/metrics", "n0")]
     template = exporter_targets(state, "dcgm", "http://{node}:9400/metrics", discovery)()
     assert [(each.url, each.node) for each in template] == [("http://n1:9400/metrics", "n1")]
+
+
+def exporter(
+    name: str, *, kind: str = "DaemonSet", node: str = "n0", phase: str = "Running", **more: Any
+) -> dict[str, Any]:
+    owners = [{"kind": kind, "name": "nvidia-dcgm-exporter", "controller": True}]
+    return {
+        "metadata": {"namespace": "gpu-operator", "name": name, "ownerReferences": owners, **more},
+        "spec": {"nodeName": node},
+        "status": {"phase": phase, "podIP": "10.0.0.9"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("item", "believed"),
+    [
+        (exporter("real"), True),
+        (exporter("bare", ownerReferences=[]), False),
+        (exporter("tenants", kind="ReplicaSet"), False),
+        (exporter("failed", phase="Failed"), False),
+        (exporter("starting", phase="Pending"), False),
+        (exporter("going", deletionTimestamp="2026-11-22T00:00:00Z"), False),
+        (exporter("unbound", node=""), False),
+    ],
+    ids=lambda value: value["metadata"]["name"] if isinstance(value, dict) else "",
+)
+def test_which_pods_may_speak_for_their_node(item: dict[str, Any], believed: bool) -> None:
+    state = ClusterState(cast(KubeClient, None), changed=lambda: None, exporters={"dcgm": ExporterPods("a", "app=x")})
+    state.exporters["dcgm"]._take("ADDED", item)
+    assert bool(speakers(state, "dcgm").by_node) is believed
+
+
+def test_two_exporters_of_one_node_silence_it_and_say_so() -> None:
+    state = ClusterState(cast(KubeClient, None), changed=lambda: None, exporters={"dcgm": ExporterPods("a", "app=x")})
+    for item in (exporter("real"), exporter("forged"), exporter("other", node="n1")):
+        state.exporters["dcgm"]._take("ADDED", item)
+    found = speakers(state, "dcgm")
+    assert list(found.by_node) == ["n1"]
+    assert "forged, real" in found.refused["n0"]
+    targets = exporter_targets(state, "dcgm", None, config.DCGM().discovery)()
+    assert [each.node for each in targets] == ["n1"]
+
+
+def test_exporters_are_looked_for_in_their_own_namespace_alone() -> None:
+    found = discovered(config.Config(agent=config.Agent(enabled=True)), "mfu-system")
+    assert {name: where.namespace for name, where in found.items()} == {"dcgm": "gpu-operator", "agent": "mfu-system"}
+
+
+def test_an_answer_that_comes_after_the_address_was_given_to_another_pod_is_not_believed() -> None:
+    state = state_of(PROGRESS, pod("mine"))
+    (endpoint,) = progress_endpoints(state, config.Progress())()
+    assert (endpoint.uid, endpoint.current()) == ("mine", True)
+    for other in (pod("mine", ip="10.1.2.4"), {**pod("mine"), "metadata": {**pod("mine")["metadata"], "uid": "next"}}):
+        view = pod_view(other)
+        assert view is not None
+        state.pods.objects[view.key] = view
+        assert not endpoint.current()
+    state.pods.objects.clear()
+    assert not endpoint.current()
+
+
+@pytest.mark.parametrize("phase", ["Pending", "Failed", "Succeeded", "Unknown"])
+def test_only_running_pods_are_asked_for_progress(phase: str) -> None:
+    assert urls(state_of(PROGRESS, pod("mine", phase=phase))) == []

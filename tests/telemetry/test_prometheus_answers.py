@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import re
 from importlib import resources
 
 import numpy as np
@@ -12,10 +14,10 @@ from hypothesis import strategies as st
 
 from mfu.observe.readings import Metric, SourceState
 from mfu.telemetry.errors import NotExposition, TelemetryError, Unreachable
-from mfu.telemetry.prometheus.adapter import exposition_by_instance
+from mfu.telemetry.prometheus.adapter import PrometheusAPI, exposition_by_instance
 from mfu.telemetry.prometheus.answers import labels_of, matrix, vector
 from mfu.telemetry.prometheus.recorded_rules import COLUMNS, RecordedRules
-from mfu.telemetry.prometheus.rules import RULES, document
+from mfu.telemetry.prometheus.rules import RULES, document, guarded, matchers
 
 LABELS = st.dictionaries(st.text(max_size=8), st.text(max_size=12), max_size=4)
 VALUES = st.floats(allow_nan=False).map(repr) | st.sampled_from(["NaN", "+Inf", "-Inf"])
@@ -154,3 +156,28 @@ def test_half_a_surrogate_is_replaced(labels: str) -> None:
     found = labels_of(labels.encode())
     assert found is not None
     json.dumps(found, ensure_ascii=False).encode()
+
+
+def test_only_series_of_the_named_job_and_namespace_count() -> None:
+    only = matchers(job="dcgm", namespace="gpu-operator")
+    assert only == 'job="dcgm",namespace="gpu-operator"'
+    assert guarded('DCGM_FI_A{B=""} == 0 or timestamp(DCGM_FI_C)', only) == (
+        f'DCGM_FI_A{{{only},B=""}} == 0 or timestamp(DCGM_FI_C{{{only}}})'
+    )
+    series = re.compile(r'\bDCGM_FI_\w+\b(?![!=]=?~?")')
+    for rule in RULES:
+        for found in series.finditer(guarded(rule.expression, only)):
+            assert found.string[found.end() :].startswith("{" + only)
+
+
+def test_what_targets_print_under_a_rules_name_is_not_read() -> None:
+    asked: list[str] = []
+
+    class Asking(PrometheusAPI):
+        async def _query(self, expression: str, now: float) -> bytes:
+            asked.append(expression)
+            return b'{"status":"success","data":{"resultType":"vector","result":[]}}'
+
+    asyncio.run(Asking("http://prometheus", rules=True).read(0.0))
+    assert asked
+    assert all('{instance=""}' in expression for expression in asked)

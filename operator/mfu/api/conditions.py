@@ -38,6 +38,7 @@ class Reason(StrEnum):
     INVALID_SPEC = ProblemReason.INVALID_SPEC
     UNKNOWN_PRESET = ProblemReason.UNKNOWN_PRESET
     UNKNOWN_PRODUCT = ProblemReason.UNKNOWN_PRODUCT
+    PRODUCTS_DISAGREE = ProblemReason.PRODUCTS_DISAGREE
     UNSUPPORTED_PRECISION = ProblemReason.UNSUPPORTED_PRECISION
     UNKNOWN_MIG_PROFILE = ProblemReason.UNKNOWN_MIG_PROFILE
     IMPOSSIBLE_LAYOUT = ProblemReason.IMPOSSIBLE_LAYOUT
@@ -50,6 +51,7 @@ class Reason(StrEnum):
     NO_PODS = "NoPods"
     NO_READINGS = "NoReadings"
     READINGS_STALE = "ReadingsStale"
+    READINGS_REFUSED = "ReadingsRefused"
     PROFILING_UNAVAILABLE = "ProfilingUnavailable"
     METERS_AGREE = "MetersAgree"
     METERS_DISAGREE = "MetersDisagree"

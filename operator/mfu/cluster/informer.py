@@ -33,6 +33,7 @@ class Informer(Generic[T]):
         project: Callable[[JSON], T | None],
         *,
         changed: Callable[[], None] = lambda: None,
+        namespace: str | None = None,
         selectors: dict[str, str] | None = None,
     ) -> None:
         self.resource = resource
@@ -44,7 +45,7 @@ class Informer(Generic[T]):
         """Counts changes of `objects`: what was derived from them stays right while it stays."""
         self.last_contact: float | None = None
         self._client, self._project, self._changed = client, project, changed
-        self._selectors = selectors or {}
+        self._namespace, self._selectors = namespace, selectors or {}
 
     async def run(self) -> None:
         """For ever: list, watch from there, and list again when the watch can not go on."""
@@ -61,7 +62,7 @@ class Informer(Generic[T]):
                 await asyncio.sleep(delay * random.uniform(0.8, 1.2))
 
     async def _list(self) -> str:
-        items, version = await self._client.list(self.resource, **self._selectors)
+        items, version = await self._client.list(self.resource, namespace=self._namespace, **self._selectors)
         fresh = {key_of(item): value for item in items if (value := self._projected(item)) is not None}
         self.relists += 1
         self._touch()
@@ -77,7 +78,9 @@ class Informer(Generic[T]):
         while True:
             try:
                 started = self._touch()
-                async for kind, item in self._client.watch(self.resource, version, **self._selectors):
+                async for kind, item in self._client.watch(
+                    self.resource, version, namespace=self._namespace, **self._selectors
+                ):
                     failures = 0
                     version = item["metadata"]["resourceVersion"]
                     self._touch()

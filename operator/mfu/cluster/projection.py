@@ -110,7 +110,13 @@ def pod_view(item: JSON) -> PodView | None:
         gpus=_shared(gpus),
         address=status.get("podIP"),
         priority=spec.get("priority"),
+        started_at=epoch(status.get("startTime")) or None,
+        host_network=bool(spec.get("hostNetwork")) or _at_host(status),
     )
+
+
+def _at_host(status: Mapping[str, Any]) -> bool:
+    return status.get("podIP") is not None and status.get("podIP") == status.get("hostIP")
 
 
 def node_view(item: JSON) -> NodeView | None:

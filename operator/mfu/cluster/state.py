@@ -18,6 +18,7 @@ from mfu.engine.plan import Handover
 from mfu.engine.snapshot import Assignment, FleetReadings, PodView, PolicyView, Snapshot, WorkloadView
 from mfu.observe.readings import WorkloadSeries
 from mfu.predict.types import Corrections
+from mfu.telemetry.rounds.binding import Bound
 
 
 class Past(Protocol):
@@ -25,13 +26,24 @@ class Past(Protocol):
 
     def latest(self, now: float) -> FleetReadings: ...
 
-    def series(self, pods: Iterable[tuple[str, str]], now: float) -> WorkloadSeries | None: ...
+    def series(
+        self, pods: Iterable[tuple[str, str]], now: float, *, uids: Mapping[tuple[str, str], str]
+    ) -> WorkloadSeries | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ExporterPods:
+    """Where exporters of one kind are looked for: nowhere but in the namespace that its admin keeps."""
+
+    namespace: str
+    selector: str
 
 
 @dataclass(frozen=True, slots=True)
 class Exporter:
     """One pod that serves metrics of its node's GPUs."""
 
+    name: str
     node: str
     address: str
 
@@ -39,17 +51,20 @@ class Exporter:
 class ClusterState:
     """All informers together. `changed` is called after any change; `snapshot` is cheap enough for each cycle.
 
-    `exporters` gives pod selectors by the source that they belong to.
+    `exporters` says where pods of each source are looked for.
     """
 
     def __init__(
-        self, client: KubeClient, *, changed: Callable[[], None], exporters: Mapping[str, str] | None = None
+        self, client: KubeClient, *, changed: Callable[[], None], exporters: Mapping[str, ExporterPods] | None = None
     ) -> None:
+        self._bindings: tuple[int, Mapping[tuple[str, str], Bound]] | None = None
         self._claims: _Claims | None = None
         self._used: tuple[tuple[int, int], tuple[NodeView, ...]] | None = None
 
-        def watch(resource: resources.Resource, project: Callable[[JSON], Any], **selectors: str) -> Informer[Any]:
-            return Informer(client, resource, project, changed=changed, selectors=selectors)
+        def watch(
+            resource: resources.Resource, project: Callable[[JSON], Any], namespace: str | None = None, **selectors: str
+        ) -> Informer[Any]:
+            return Informer(client, resource, project, changed=changed, namespace=namespace, selectors=selectors)
 
         self.workloads: Informer[WorkloadView] = watch(resources.MODELWORKLOADS, self._workload)
         self.policies: Informer[PolicyView] = watch(resources.MFUPOLICIES, projection.policy_view)
@@ -58,8 +73,8 @@ class ClusterState:
         self.namespaces: Informer[Mapping[str, str]] = watch(resources.NAMESPACES, projection.namespace_labels)
         self.reports: Informer[Mapping[str, Any]] = watch(resources.FLEETREPORTS, lambda item: item.get("status") or {})
         self.exporters: dict[str, Informer[Exporter]] = {
-            name: watch(resources.PODS, _exporter, labelSelector=selector)
-            for name, selector in (exporters or {}).items()
+            name: watch(resources.PODS, _exporter, where.namespace, labelSelector=where.selector)
+            for name, where in (exporters or {}).items()
         }
 
     @property
@@ -88,11 +103,7 @@ class ClusterState:
         mine = (
             (view.key, claims.pods[view.key]) for view in workloads if view.uid in whose and view.key in claims.pods
         )
-        series = {
-            key: found
-            for key, held in mine
-            if (found := past.series(((pod.namespace, pod.name) for pod in held), now)) is not None
-        }
+        series = {key: found for key, held in mine if (found := _series_of(past, held, now)) is not None}
         return Snapshot(
             workloads=workloads,
             pods=pods,
@@ -129,6 +140,12 @@ class ClusterState:
         claims = assign(tuple(self.workloads.objects.values()), self.pods.objects.values())
         self._claims = _Claims(self.pods.version, specs, claims if cached is None else _kept(claims, cached.claims))
         return self._claims.claims
+
+    def bindings(self) -> Mapping[tuple[str, str], Bound]:
+        """Where each pod runs by (namespace, name), those included that are going; made anew when pods change."""
+        if self._bindings is None or self._bindings[0] != self.pods.version:
+            self._bindings = (self.pods.version, _bound(self.pods.objects.values()))
+        return self._bindings[1]
 
     def waiting(self, before: Handover, since: float) -> int:
         """Workloads that have not been judged since then, or have changed."""
@@ -175,6 +192,24 @@ def _kept(fresh: Assignment, known: Assignment) -> Assignment:
     return Assignment(pods, fresh.conflicts, fresh.unclaimed)
 
 
+def _series_of(past: Past, held: Iterable[PodView], now: float) -> WorkloadSeries | None:
+    uids = {(pod.namespace, pod.name): pod.uid for pod in held}
+    return past.series(uids, now, uids=uids)
+
+
+def _bound(pods: Iterable[PodView]) -> dict[tuple[str, str], Bound]:
+    return {
+        (pod.namespace, pod.name): Bound(pod.uid, pod.node, pod.started_at or pod.created_at)
+        for pod in pods
+        if pod.node is not None and pod.phase not in ("Succeeded", "Failed")
+    }
+
+
 def _exporter(item: JSON) -> Exporter | None:
-    node, address = item["spec"].get("nodeName"), (item.get("status") or {}).get("podIP")
-    return Exporter(node, address) if node and address else None
+    """None for a pod that may not speak for its node: one that does not run, is going, or no DaemonSet put there."""
+    metadata, status = item["metadata"], item.get("status") or {}
+    node, address = item["spec"].get("nodeName"), status.get("podIP")
+    owners = metadata.get("ownerReferences") or ()
+    placed = any(owner.get("controller") and owner["kind"] == "DaemonSet" for owner in owners)
+    running = status.get("phase") == "Running" and metadata.get("deletionTimestamp") is None
+    return Exporter(metadata["name"], node, address) if node and address and placed and running else None

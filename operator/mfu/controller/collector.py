@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 from mfu.controller.metrics import OperatorMetrics
 from mfu.observe.readings import GPURound, ProgressReading, SourceState
+from mfu.telemetry.rounds.binding import Binder, Bound, PodName
 from mfu.telemetry.sources import ProgressScrape, Source
 from mfu.telemetry.store.recent import Store
 
@@ -28,12 +29,17 @@ class Collector:
     store: Store
     metrics: OperatorMetrics
     changed: Callable[[], None]
+    bindings: Callable[[], Mapping[PodName, Bound]]
+    """Where each pod runs, by the cluster's word."""
     sources: dict[str, tuple[Source, float]] = field(default_factory=dict)
     """By name: the source and its interval in seconds."""
     progress: tuple[ProgressScrape, float] | None = None
     rounds: dict[str, int] = field(default_factory=dict)
     states: dict[str, SourceState] = field(default_factory=dict)
     messages: dict[str, str] = field(default_factory=dict)
+    silenced: dict[str, Callable[[], Mapping[str, str]]] = field(default_factory=dict)
+    """By source: why nobody may speak for some nodes, by node."""
+    binders: dict[str, Binder] = field(default_factory=dict)
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:
@@ -60,9 +66,20 @@ class Collector:
             with self.metrics.scrape_seconds.labels(name).time():
                 read = await self._guarded(name, source.read(now))
             if read is not None:
-                self.store.add_round(read, now)
-                self._note(name, read)
+                believed = self._believed(name, read)
+                self.store.add_round(believed, now)
+                self._note(name, believed)
             self._done(name)
+
+    def _believed(self, name: str, read: GPURound) -> GPURound:
+        """The round without rows about pods that do not run on the row's node."""
+        found = self.binders.setdefault(name, Binder()).believe(read, self.bindings())
+        silenced = self.silenced[name]() if name in self.silenced else {}
+        self.store.refuse(read.source, {**found.refused, **silenced})
+        self.metrics.refused.labels(name, "foreign").inc(found.foreign)
+        self.metrics.refused.labels(name, "early").inc(found.early)
+        self.metrics.silenced.labels(name).set(len(silenced))
+        return found.round
 
     async def _progress(self, source: ProgressScrape, interval: float) -> None:
         async for now in _every(interval):

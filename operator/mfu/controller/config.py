@@ -30,14 +30,26 @@ class _Section(BaseModel):
 
 
 class PodDiscovery(_Section):
-    """Exporters found as pods: scraped at their own address, known to speak for the node they run on."""
+    """Exporters found as pods: scraped at their own address, known to speak for the node they run on.
 
+    Only pods count that a DaemonSet of this namespace put there and that run; where two speak for one node, none does.
+    """
+
+    namespace: str | None = None
+    """Namespace of the exporter pods; null is the operator's own. Nobody but admins should be able to write there."""
     label_selector: str = "app=nvidia-dcgm-exporter"
     """Labels of the exporter pods, as in `kubectl get pods -l`."""
     port: Port = 9400
     """Port that they serve on."""
     path: str = "/metrics"
     """Path of their metrics."""
+
+
+class DCGMPods(PodDiscovery):
+    """Where the GPU operator runs them."""
+
+    namespace: str | None = "gpu-operator"
+    """Namespace of the exporter pods; null is the operator's own. Nobody but admins should be able to write there."""
 
 
 class DCGM(_Section):
@@ -47,7 +59,7 @@ class DCGM(_Section):
     """Read dcgm-exporter."""
     url_template: str | None = None
     """Address of a node's exporter, with {node} for its name, such as http://{node}:9400/metrics."""
-    discovery: PodDiscovery = PodDiscovery()
+    discovery: DCGMPods = DCGMPods()
     """How exporter pods are found where there is no urlTemplate."""
     scrape_interval_seconds: Seconds = 15.0
     """Seconds between two rounds of reading."""
@@ -82,6 +94,10 @@ class PrometheusServer(_Section):
     """Base URL of the server, such as http://prometheus.monitoring:9090; none reads no server."""
     interval_seconds: Seconds = 30.0
     """Seconds between two rounds of queries."""
+    job: str | None = None
+    """Value of the label `job` of the series that count, such as nvidia-dcgm-exporter; null counts every job."""
+    namespace: str | None = None
+    """Value of the label `namespace` that the scrape gave them; null where honorLabels puts the workload's there."""
     bearer_token_file: Path | None = None
     """File with the token to send; read anew for each round."""
 

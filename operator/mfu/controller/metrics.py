@@ -199,6 +199,12 @@ OPERATOR = (
     Named("mfu_operator_watch_age_seconds", "Since the last word of each watch.", ("kind",)),
     Named("mfu_operator_leader", "1 while this process may write.", ()),
     Named("mfu_telemetry_source_state", "1 for the state of each source.", ("source", "state")),
+    Named(
+        "mfu_telemetry_readings_refused",
+        "Rows not believed: foreign ones name a pod that is not on their node, early ones began before their pod did.",
+        ("source", "why"),
+    ),
+    Named("mfu_telemetry_nodes_silenced", "Nodes for which two exporters claim to speak.", ("source",)),
     Named("mfu_telemetry_devices", "Devices with a fresh reading.", ()),
     Named("mfu_telemetry_round_seconds", "Time of one round of readings.", ("source",)),
 )
@@ -231,6 +237,8 @@ class OperatorMetrics:
         self.contact_age = self._gauge("mfu_operator_watch_age_seconds")
         self.leader = self._gauge("mfu_operator_leader")
         self.source_state = self._gauge("mfu_telemetry_source_state")
+        self.refused = Counter(*_named("mfu_telemetry_readings_refused"), registry=self.registry)
+        self.silenced = self._gauge("mfu_telemetry_nodes_silenced")
         self.readings = self._gauge("mfu_telemetry_devices")
         self.scrape_seconds = self._histogram("mfu_telemetry_round_seconds", _ROUND_BUCKETS)
 

@@ -19,17 +19,18 @@ from mfu.api.names import GROUP, VERSION
 from mfu.cluster.client import KubeClient
 from mfu.cluster.connection import SERVICE_ACCOUNT, connect
 from mfu.cluster.lease import Lease
-from mfu.cluster.state import ClusterState
+from mfu.cluster.state import ClusterState, ExporterPods
 from mfu.cluster.writer import Writer
 from mfu.controller.collector import Collector
-from mfu.controller.config import Config, LeaderElection
+from mfu.controller.config import Config, LeaderElection, PodDiscovery
 from mfu.controller.loop import Loop, Trigger
 from mfu.controller.metrics import OperatorMetrics
 from mfu.controller.server import serve
-from mfu.controller.targets import exporter_targets, progress_endpoints
+from mfu.controller.targets import exporter_targets, progress_endpoints, speakers
 from mfu.telemetry.agent.adapter import AgentFleet
 from mfu.telemetry.dcgm.adapter import DCGMFleet
 from mfu.telemetry.prometheus.adapter import PrometheusAPI
+from mfu.telemetry.prometheus.rules import matchers
 from mfu.telemetry.sources import DirectScrape, ProgressScrape
 from mfu.telemetry.store.recent import Store
 
@@ -107,14 +108,14 @@ class Operator:
         trigger = Trigger(
             idle=settings.idle_seconds, longest=settings.longest_wait_seconds, resync=settings.resync_seconds
         )
-        state = ClusterState(client, changed=trigger.mark, exporters=discovered(self.config))
+        state = ClusterState(client, changed=trigger.mark, exporters=discovered(self.config, self._namespace()))
         store = Store(
             interval_seconds=self._shortest_news_seconds(),
             progress_interval_seconds=self.config.progress.scrape_interval_seconds,
             prefer=("mfu-agent",),
         )
         metrics = OperatorMetrics(lambda: self.loop.plan if self.loop else None)
-        self.collector = Collector(store, metrics, trigger.mark)
+        self.collector = Collector(store, metrics, trigger.mark, state.bindings)
         self._add_sources(state)
         if self.config.leader_election.enabled:
             self.lease = Lease(
@@ -144,13 +145,18 @@ class Operator:
             exporters = DCGMFleet(dcgm.scrape_interval_seconds, dcgm.collection_interval_seconds)
             targets = exporter_targets(state, "dcgm", dcgm.url_template, dcgm.discovery)
             self.collector.sources["dcgm"] = (DirectScrape(targets, exporters), dcgm.scrape_interval_seconds)
+            self.collector.silenced["dcgm"] = lambda: speakers(state, "dcgm").refused
         if agent.enabled:
             agents = AgentFleet(agent.scrape_interval_seconds)
             targets = exporter_targets(state, "agent", agent.url_template, agent.discovery)
             self.collector.sources["agent"] = (DirectScrape(targets, agents), agent.scrape_interval_seconds)
+            self.collector.silenced["agent"] = lambda: speakers(state, "agent").refused
         if prometheus.url is not None:
             api = PrometheusAPI(
-                prometheus.url, prometheus.interval_seconds, bearer_token_file=prometheus.bearer_token_file
+                prometheus.url,
+                prometheus.interval_seconds,
+                matchers=matchers(job=prometheus.job, namespace=prometheus.namespace),
+                bearer_token_file=prometheus.bearer_token_file,
             )
             self.collector.sources["prometheus"] = (api, prometheus.interval_seconds)
         if progress.enabled:
@@ -218,15 +224,15 @@ async def observe(client: KubeClient, config: Config) -> AsyncIterator[Loop]:
             await operator.collector.close()
 
 
-def discovered(config: Config) -> dict[str, str]:
-    """Pod selectors by source, for the sources that are found as pods rather than by an address template."""
+def discovered(config: Config, own_namespace: str) -> dict[str, ExporterPods]:
+    """Where pods are looked for, by source, for the sources that are not found by an address template."""
     dcgm, agent = config.dcgm, config.agent
-    selectors = {}
+    found: dict[str, PodDiscovery] = {}
     if dcgm.enabled and not dcgm.url_template and config.prometheus.url is None:
-        selectors["dcgm"] = dcgm.discovery.label_selector
+        found["dcgm"] = dcgm.discovery
     if agent.enabled and not agent.url_template:
-        selectors["agent"] = agent.discovery.label_selector
-    return selectors
+        found["agent"] = agent.discovery
+    return {name: ExporterPods(each.namespace or own_namespace, each.label_selector) for name, each in found.items()}
 
 
 def _identity() -> str:

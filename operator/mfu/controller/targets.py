@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 
 from mfu.api.inference import Phase
 from mfu.api.modelworkload import Mode, Progress, WorkloadSpec
-from mfu.cluster.state import ClusterState
+from mfu.cluster.state import ClusterState, Exporter
 from mfu.controller import config
 from mfu.engine.snapshot import PodView
 from mfu.observe.readings import Counter, ProgressReading
@@ -26,12 +27,33 @@ def exporter_targets(
             yield Target(node, (url_template or "").format(node=node), node)
 
     def from_pods() -> Iterator[Target]:
-        exporters = state.exporters.get(name)
-        for each in exporters.objects.values() if exporters else ():
+        for each in speakers(state, name).by_node.values():
             host = f"[{each.address}]" if ":" in each.address else each.address
             yield Target(each.node, f"http://{host}:{discovery.port}{discovery.path}", each.node)
 
     return from_template if url_template else from_pods
+
+
+@dataclass(frozen=True, slots=True)
+class Speakers:
+    """The one exporter that speaks for each node, and why nobody does for some."""
+
+    by_node: Mapping[str, Exporter]
+    refused: Mapping[str, str]
+
+
+def speakers(state: ClusterState, name: str) -> Speakers:
+    """Where two pods claim to speak for a node, neither is believed."""
+    by_node: dict[str, list[Exporter]] = {}
+    informer = state.exporters.get(name)
+    for each in informer.objects.values() if informer else ():
+        by_node.setdefault(each.node, []).append(each)
+    refused = {
+        node: f"{len(them)} exporters claim to speak for it ({', '.join(sorted(each.name for each in them)[:3])})"
+        for node, them in by_node.items()
+        if len(them) > 1
+    }
+    return Speakers({node: them[0] for node, them in by_node.items() if len(them) == 1}, refused)
 
 
 def progress_endpoints(state: ClusterState, settings: config.Progress) -> Callable[[], Iterable[Endpoint]]:
@@ -45,10 +67,18 @@ def progress_endpoints(state: ClusterState, settings: config.Progress) -> Callab
             read = reader(view.spec, view.spec.progress)
             for pod in assignment.pods.get(view.key, ()):
                 url = _url(pod, view.spec.progress, settings)
-                if url is not None and pod.bound:
-                    yield Endpoint(Pod(pod.namespace, pod.name), url, read)
+                if url is not None and pod.node is not None and pod.phase == "Running":
+                    yield Endpoint(Pod(pod.namespace, pod.name), url, read, pod.uid, _current(state, pod))
 
     return endpoints
+
+
+def _current(state: ClusterState, pod: PodView) -> Callable[[], bool]:
+    def same() -> bool:
+        now = state.pods.objects.get(pod.key)
+        return now is not None and (now.uid, now.address) == (pod.uid, pod.address)
+
+    return same
 
 
 def _url(pod: PodView, progress: Progress, settings: config.Progress) -> str | None:

@@ -71,6 +71,8 @@ class NodeView:
     domain: str | None = None
     """NVLink domain that spans nodes (clique), None where the node is the domain."""
     labels: Mapping[str, str] = field(default_factory=dict)
+    doubt: str | None = None
+    """Why its product is unknown though it has a label."""
 
     def share(self, resource: str) -> float | None:
         """What one unit of the resource is of a device: 0.1 of ten time slices; None where that is not known."""

@@ -18,6 +18,7 @@ from mfu.engine.holdings.workload import products_of
 from mfu.engine.judge import Surroundings, broken, plan_workload, unsaid
 from mfu.engine.plan import Plan, WorkloadPlan
 from mfu.engine.policies import InForce, in_force
+from mfu.engine.products import agreed
 from mfu.engine.say.hysteresis import differs
 from mfu.engine.say.packed import Packed, packed, plain
 from mfu.engine.say.recall import YOUNG_SECONDS, unshaken
@@ -37,24 +38,26 @@ def evaluate(snapshot: Snapshot, now: float) -> Plan:
     # 1. Who governs, and whose pod is whose.
     force = in_force(snapshot.policies, snapshot.namespaces, now, snapshot.before.accepted)
     claims = snapshot.claims or assign(snapshot.workloads, snapshot.pods)
+    nodes = agreed(snapshot.nodes, snapshot.fleet.devices)
     # 2. Each workload alone.
     around = Surroundings(
-        nodes={node.name: node for node in snapshot.nodes},
-        products=products_of(snapshot.nodes),
+        nodes={node.name: node for node in nodes},
+        products=products_of(nodes),
         corrections=snapshot.corrections,
         now=now,
+        refused=snapshot.fleet.refused,
     )
     judged = tuple(_alone(view, snapshot, claims, force, around) for view in snapshot.workloads)
     # 3. All of them together, over one ledger.
-    together = decide_together(tuple(each.standing for each in judged if each.standing), capacity_of(snapshot.nodes))
+    together = decide_together(tuple(each.standing for each in judged if each.standing), capacity_of(nodes))
     plans = tuple(
         _said(view, plan, together.decisions.get(view.key, ()), now, due=_due(view, snapshot))
         for view, plan in zip(snapshot.workloads, judged, strict=True)
     )
     # 4. Add it up.
-    ground = fleet.ground(Grounds(claims, snapshot.nodes, force.by_namespace, force.cluster), snapshot.before)
+    ground = fleet.ground(Grounds(claims, nodes, force.by_namespace, force.cluster), snapshot.before)
     figures = fleet.figures(ground, plans, snapshot.fleet, around.nodes)
-    products = {node.name: node.device.gpu.api_name for node in snapshot.nodes if node.device}
+    products = {node.name: node.device.gpu.api_name for node in nodes if node.device}
     # 5. What was learned.
     corrections = snapshot.corrections
     for plan in sorted((each for each in plans if each.lesson), key=lambda each: each.key):

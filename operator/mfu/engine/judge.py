@@ -47,6 +47,8 @@ class Surroundings:
     products: tuple[GPU, ...]
     corrections: Corrections
     now: float
+    refused: Mapping[str, str] = field(default_factory=dict)
+    """Why readings of a node were not believed, by node."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,8 @@ class Judged:
     assessment: Assessment | None = None
     decided: tuple[Decision, ...] = ()
     spent: Cost = field(default_factory=Cost)
+    refused: str | None = None
+    """Why readings of one of its nodes were not believed."""
 
     @property
     def main(self) -> tuple[Candidate, Prediction] | None:
@@ -91,6 +95,8 @@ def plan_workload(
     standing = standing_of(
         view, pods, around.nodes, policy=policy, predictions=judged.predictions, decided=judged.decided
     )
+    why = (f"on {node} {around.refused[node]}" for node in judged.holding.nodes if node in around.refused)
+    judged = replace(judged, refused=next(why, None))
     # What was planned last counts as said: a write under way, or one that fails, must not repeat its events.
     plan = _say(*_remembered(judged, known, around), said=before.status if before else view.status)
     return replace(plan, standing=standing)
@@ -178,6 +184,12 @@ def _judge(
 
 
 def _unknown(holding: Held) -> Rejection:
+    if holding.doubts:
+        return Rejection(
+            Reason.PRODUCTS_DISAGREE,
+            f"{holding.doubts[0]}, so its MFU is unknown: let GPU feature discovery label the node anew, and keep one "
+            "GPU product a node",
+        )
     names = ", ".join(holding.unknown_products)
     message = (
         f"runs on {names}, which no entry of the GPU catalog matches, so its MFU is unknown: "
@@ -346,7 +358,7 @@ def _verdicts(judged: Judged) -> list[Verdict]:
     found = [
         judgement.accepted(judged.rejection),
         judgement.fits_memory(memory, main[0].placement.device.label if main else ""),
-        judgement.telemetry_available(judged.assessment, running=judged.holding.gpus > 0),
+        judgement.telemetry_available(judged.assessment, running=judged.holding.gpus > 0, refused=judged.refused),
         judgement.intent_consistent(judged.assessment),
     ]
     return [*found, judgement.ready(found)]

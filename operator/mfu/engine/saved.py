@@ -154,6 +154,7 @@ def _fleet(readings: FleetReadings, columns: list[Metric]) -> JSON:
         "values": _numbers(readings.values[..., columns]),
         "observed_at": _numbers(readings.observed_at),
         "sources": {name: str(state) for name, state in readings.sources.items()},
+        "refused": dict(readings.refused),
     }
 
 
@@ -163,6 +164,7 @@ def _to_fleet(document: JSON, columns: list[Metric]) -> FleetReadings:
         _array(document["values"], (len(document["devices"]),), columns),
         np.array(document["observed_at"], dtype=np.float64),
         {name: SourceState(state) for name, state in document["sources"].items()},
+        document.get("refused", {}),
     )
 
 

@@ -26,6 +26,8 @@ class FleetReadings:
     values: Floats = field(default_factory=lambda: np.empty((0, METRICS)))
     observed_at: Floats = field(default_factory=lambda: np.empty(0))
     sources: Mapping[str, SourceState] = field(default_factory=dict)
+    refused: Mapping[str, str] = field(default_factory=dict)
+    """Why readings of a node were not believed, by node."""
 
 
 @dataclass(frozen=True, slots=True)

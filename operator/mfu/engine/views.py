@@ -50,6 +50,10 @@ class PodView:
     address: str | None = None
     priority: int | None = None
     """spec.priority; None where no priority class set it."""
+    started_at: float | None = None
+    """When its node took it on (Unix seconds), None while none has."""
+    host_network: bool = False
+    """It has its node's address instead of one of its own."""
 
     @property
     def key(self) -> str:

@@ -12,6 +12,7 @@ class ProblemReason(StrEnum):
     INVALID_SPEC = "InvalidSpec"
     UNKNOWN_PRESET = "UnknownPreset"
     UNKNOWN_PRODUCT = "UnknownProduct"
+    PRODUCTS_DISAGREE = "ProductsDisagree"
     UNSUPPORTED_PRECISION = "UnsupportedPrecision"
     UNKNOWN_MIG_PROFILE = "UnknownMIGProfile"
     IMPOSSIBLE_LAYOUT = "ImpossibleLayout"

@@ -50,6 +50,8 @@ class GPUIdentity:
     pod: str | None = None
     container: str | None = None
     shared: bool = False
+    pod_uid: str | None = None
+    """Which pod of that name it is; None where the source does not say and the cluster was not asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +101,7 @@ class ProgressReading:
     counters: Mapping[Counter, float]
     gauges: Mapping[Gauge, float] = field(default_factory=dict)
     scope_total: bool = False
+    pod_uid: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

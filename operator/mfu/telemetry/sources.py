@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import aiohttp
@@ -123,6 +123,10 @@ class Endpoint:
     pod: Pod
     url: str
     read: Callable[[bytes, Pod, float], ProgressReading]
+    uid: str | None = None
+    """Which pod of that name it is."""
+    current: Callable[[], bool] = lambda: True
+    """Does the pod still have that address? Another may have been given it while the answer was under way."""
 
     @property
     def name(self) -> str:
@@ -159,7 +163,9 @@ class ProgressScrape:
         try:
             if isinstance(answer, TelemetryError):
                 raise answer
-            reading = endpoint.read(answer, endpoint.pod, now)
+            if not endpoint.current():
+                return None
+            reading = replace(endpoint.read(answer, endpoint.pod, now), pod_uid=endpoint.uid)
         except TelemetryError as error:
             self.backoff.failed(endpoint.name, now)
             self.problems[endpoint.name] = str(error)

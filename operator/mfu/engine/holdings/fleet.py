@@ -34,7 +34,7 @@ class Grounds:
     def same(self, other: Grounds) -> bool:
         return (
             self.claims is other.claims
-            and self.nodes is other.nodes
+            and self.nodes == other.nodes
             and self.default == other.default
             and self.policies == other.policies
         )

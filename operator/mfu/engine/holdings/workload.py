@@ -43,6 +43,8 @@ class Held:
     gpus_per_node: int = 0
     shared: bool = False
     """At least one of its devices is offered to other pods too."""
+    doubts: tuple[str, ...] = ()
+    """Why products of its nodes are not known though they are labelled."""
     share: float | None = 1.0
     """What each of `gpus` is of a device, in the mean; None where that is not known."""
 
@@ -74,6 +76,7 @@ def held(pods: Sequence[PodView], nodes: Mapping[str, NodeView]) -> Held:
         unknown_products=tuple(unknown),
         gpus_per_node=max(per_node.values(), default=0),
         shared=any(device.shared for device in ordered),
+        doubts=_doubts(nodes, per_node),
         share=_mean_share(shares),
     )
 
@@ -86,6 +89,11 @@ def _possible(pod: PodView, node: NodeView | None, taken: Counter[tuple[str, str
         taken[(pod.node or "", resource)] += held
         if held:
             yield resource, held
+
+
+def _doubts(nodes: Mapping[str, NodeView], mine: Iterable[str]) -> tuple[str, ...]:
+    here = (nodes[name].doubt for name in sorted(mine) if name in nodes)
+    return tuple(each for each in here if each is not None)
 
 
 def _mean_share(shares: Sequence[tuple[int, float | None]]) -> float | None:

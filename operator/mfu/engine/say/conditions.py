@@ -49,7 +49,8 @@ def fits_memory(memory: Memory | None, label: str) -> Verdict:
     return Verdict(ConditionType.FITS_MEMORY, FALSE, Reason.OUT_OF_MEMORY, message)
 
 
-def telemetry_available(assessment: Assessment | None, *, running: bool) -> Verdict:
+def telemetry_available(assessment: Assessment | None, *, running: bool, refused: str | None = None) -> Verdict:
+    """`refused` is why readings of its node were not believed: what is missing then is missing for that reason."""
     kind = ConditionType.TELEMETRY_AVAILABLE
     if not running:
         return Verdict(kind, UNKNOWN, Reason.NO_PODS, "no pod of this workload runs on a GPU")
@@ -60,6 +61,8 @@ def telemetry_available(assessment: Assessment | None, *, running: bool) -> Verd
         return Verdict(kind, TRUE, reason, words)
     if measured(assessment):
         return Verdict(kind, TRUE, Reason.READINGS_FRESH, f"reported progress is fresh; of counters: {words}")
+    if refused is not None and assessment.state in _SILENT:
+        reason, words = Reason.READINGS_REFUSED, f"readings are not believed: {refused}"
     return Verdict(kind, FALSE, reason, words)
 
 
@@ -71,6 +74,7 @@ def measured(assessment: Assessment) -> bool:
     return assessment.state in _NO_COUNTERS and best is not None and best.meter is Meter.PROGRESS
 
 
+_SILENT = frozenset({TelemetryState.MISSING, TelemetryState.STALE})
 _NO_COUNTERS = frozenset({TelemetryState.MISSING, TelemetryState.NO_PROFILING, TelemetryState.SHARED})
 
 

@@ -47,6 +47,8 @@ class PrometheusAPI:
     url: str
     interval_seconds: float = 30.0
     rules: bool | None = None
+    matchers: str = ""
+    """Label matchers of the exporters' own series that count, such as `job="dcgm"`; others may be anybody's."""
     bearer_token_file: Path | None = None
     limits: Limits = _LIMITS
     source: str = "prometheus"
@@ -69,20 +71,21 @@ class PrometheusAPI:
             await self._client.close()
 
     async def _has_rules(self, now: float) -> bool:
-        return bool(vector(await self._query(f"count({INFO})", now), self.source).values)
+        return bool(vector(await self._query(f"count({_recorded(INFO)})", now), self.source).values)
 
     async def _read_rules(self, now: float) -> GPURound:
         if self._recorded is None:
             self._recorded = RecordedRules(self.interval_seconds, self.source)
-        self._recorded.start(await self._query(INFO, now))
+        self._recorded.start(await self._query(_recorded(INFO), now))
         for record, column in COLUMNS:
-            self._recorded.take(column, await self._query(f"max by ({_BY_DEVICE}) ({record})", now))
+            self._recorded.take(column, await self._query(f"max by ({_BY_DEVICE}) ({_recorded(record)})", now))
         return self._recorded.finish(now)
 
     async def _read_raw(self, now: float) -> GPURound:
         names = "|".join(name for spellings in NAMES.values() for name in spellings)
         seconds = int(2 * self.interval_seconds)
-        body = await self._query(f'{{__name__=~"{names}"}}[{seconds}s]', now)
+        chosen = ",".join(each for each in (f'__name__=~"{names}"', self.matchers) if each)
+        body = await self._query(f"{{{chosen}}}[{seconds}s]", now)
         if self._raw is None:
             self._raw = Fleet(_ScrapedByPrometheus(), self.source, self.interval_seconds, 0.0)
         return self._raw.round(exposition_by_instance(body, self.source), now)
@@ -104,6 +107,11 @@ class PrometheusAPI:
         if self._client is None or self._client.closed:
             self._client = session(self.limits, headers={"Accept": "application/json"})
         return self._client
+
+
+def _recorded(record: str) -> str:
+    """Series that a rule made: what was scraped has an instance, and any target may print a rule's name."""
+    return f'{record}{{instance=""}}'
 
 
 def exposition_by_instance(body: bytes, source: str) -> dict[str, bytes]:

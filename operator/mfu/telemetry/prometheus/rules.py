@@ -6,6 +6,10 @@ three regimes per target, drop blank sentinels by range, and keep the time of th
 
 from __future__ import annotations
 
+import json
+import re
+from argparse import ArgumentParser
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,6 +24,8 @@ _INFO_LABELS: Final = (
     "exported_namespace", "exported_pod", "exported_container", "namespace", "pod", "container",
 )  # fmt: skip
 _INTERVAL_SECONDS: Final = 15
+_SERIES: Final = re.compile(r'\b(DCGM_FI_\w+)\b(?![!=]=?~?")(\{)?')
+"""A series name and the brace behind it; label names of the same spelling are followed by `="` or `!="`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +108,21 @@ RULES: Final[tuple[Rule, ...]] = (
 )  # fmt: skip
 
 
-def document(interval_seconds: int = _INTERVAL_SECONDS) -> str:
-    """The rule file, as Prometheus and (under `spec`) a PrometheusRule take it."""
+def matchers(*, job: str | None = None, namespace: str | None = None) -> str:
+    """Label matchers: `matchers(job="dcgm") == 'job="dcgm"'`, empty where every series counts."""
+    chosen = (("job", job), ("namespace", namespace))
+    return ",".join(f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in chosen if value is not None)
+
+
+def guarded(expression: str, only: str) -> str:
+    """The expression over series with these matchers alone: `guarded("DCGM_FI_X > 1", 'job="d"')` names the job."""
+    return (
+        _SERIES.sub(lambda found: f"{found[1]}{{{only}{',' if found[2] else '}'}", expression) if only else expression
+    )
+
+
+def document(interval_seconds: int = _INTERVAL_SECONDS, only: str = "") -> str:
+    """The rule file, as Prometheus and (under `spec`) a PrometheusRule take it; `only` are matchers of what counts."""
     lines = [
         "# Made by `python -m mfu.telemetry.prometheus.rules`. Load it where dcgm-exporters are scraped; the operator",
         "# then reads the whole fleet with one query a metric.",
@@ -113,9 +132,17 @@ def document(interval_seconds: int = _INTERVAL_SECONDS) -> str:
         "    rules:",
     ]
     for rule in RULES:
-        lines += [f"      - record: {rule.record}", "        expr: >-", f"          {rule.expression}"]
+        lines += [f"      - record: {rule.record}", "        expr: >-", f"          {guarded(rule.expression, only)}"]
     return "\n".join(lines) + "\n"
 
 
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = ArgumentParser(prog="python -m mfu.telemetry.prometheus.rules", description=__doc__)
+    parser.add_argument("--job", help="only series of this job count")
+    parser.add_argument("--namespace", help="only series scraped in this namespace count")
+    chosen = parser.parse_args(arguments)
+    print(document(only=matchers(job=chosen.job, namespace=chosen.namespace)), end="")
+
+
 if __name__ == "__main__":
-    print(document(), end="")
+    main()

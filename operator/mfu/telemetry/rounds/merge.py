@@ -92,21 +92,22 @@ def plan(devices: Sequence[GPUIdentity], of_row: Sequence[int] = ()) -> Plan:
 
     Rows of one device without a pod are folded into those with one. A device that several pods name is shared: it
     keeps a row per pod, all marked, because what each pod did cannot be told. A GPU in MIG slices loses its own row.
+    Nodes are kept apart: what one node says of a device never touches what another says of a device of that name.
     """
-    by_key: dict[tuple[str, int | None], list[int]] = defaultdict(list)
+    by_key: dict[tuple[str | None, str, int | None], list[int]] = defaultdict(list)
     for row, device in enumerate(devices):
-        by_key[(device.key.uuid, device.key.instance)].append(row)
-    sliced = {uuid for uuid, instance in by_key if instance is not None}
+        by_key[(device.node, device.key.uuid, device.key.instance)].append(row)
+    sliced = {(node, uuid) for node, uuid, instance in by_key if instance is not None}
     draft = _Draft()
-    for (uuid, instance), rows in by_key.items():
-        if instance is None and uuid in sliced:
+    for (node, uuid, instance), rows in by_key.items():
+        if instance is None and (node, uuid) in sliced:
             continue
         owned = _by_pod(devices, rows)
         free = owned.pop(None, [])
         for members in owned.values() or [free]:
             draft.add(_shared(devices[members[0]], len(owned) > 1), members, free if owned else [], of_row)
             if instance is not None:
-                draft.parent += [(len(draft.devices) - 1, row) for row in by_key.get((uuid, None), ())]
+                draft.parent += [(len(draft.devices) - 1, row) for row in by_key.get((node, uuid, None), ())]
     base = np.array(draft.base, dtype=np.intp)
     layers = (_layers(draft.fill), _layers(draft.spare), _layers(draft.parent))
     return Plan(tuple(draft.devices), base, *layers, draft.duplicates)

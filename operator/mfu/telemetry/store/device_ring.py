@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from mfu.observe.readings import METRICS, Floats, GPUIdentity, GPURound, Metric
 
 _Rows = NDArray[np.intp]
-RowKey = tuple[str, int | None, str | None, str | None]
+RowKey = tuple[str | None, str, int | None, str | None, str | None, str | None]
 
 LATEST_ONLY: Final = (
     Metric.POWER_LIMIT,
@@ -30,8 +30,9 @@ _NEVER: Final = -np.inf
 
 
 def row_key(device: GPUIdentity) -> RowKey:
-    """A device while one pod has it: with another pod its history starts afresh."""
-    return (device.key.uuid, device.key.instance, device.namespace, device.pod)
+    """A device of a node while one pod has it: with another pod, of the same name too, its history starts afresh."""
+    key = device.key
+    return (device.node, key.uuid, key.instance, device.namespace, device.pod, device.pod_uid)
 
 
 class DeviceRing:

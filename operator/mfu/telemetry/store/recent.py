@@ -5,7 +5,7 @@ Rounds and progress go in, `WorkloadSeries` and `FleetReadings` come out. A read
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import ceil
 from typing import Final
 
@@ -49,6 +49,7 @@ class Store:
         self._max_pods = max_pods
         self._prefer = {source: rank for rank, source in enumerate(prefer)}
         self._sources: list[str] = []
+        self._refused: dict[str, Mapping[str, str]] = {}
         self._states: dict[str, tuple[SourceState, float, float]] = {}
         self._rows: dict[str, tuple[tuple[GPUIdentity, ...], np.ndarray[tuple[int], np.dtype[np.intp]]]] = {}
         self._evicted_at = -np.inf
@@ -71,6 +72,8 @@ class Store:
         for reading in readings:
             key = (reading.namespace, reading.pod)
             held = self._progress.get(key)
+            if held is not None and held.identity.pod_uid != reading.pod_uid:
+                held = self._progress[key] = PodProgress(reading, self._slots)
             if held is None or reading.observed_at < held.newest - self.window_seconds:
                 if held is None and len(self._progress) >= self._max_pods:
                     self.refused_pods += 1
@@ -91,7 +94,12 @@ class Store:
         values = ring.latest[rows]
         values[~ring.fresh(rows, now)] = np.nan
         devices = tuple(device for row in rows.tolist() if (device := ring.identities[row]) is not None)
-        return FleetReadings(devices, values, ring.observed_at[rows], self.states(now))
+        refused = {node: why for each in self._refused.values() for node, why in each.items()}
+        return FleetReadings(devices, values, ring.observed_at[rows], self.states(now), refused)
+
+    def refuse(self, source: str, refused: Mapping[str, str]) -> None:
+        """Why readings of nodes were not believed in the source's last round, by node."""
+        self._refused[source] = refused
 
     def states(self, now: float) -> dict[str, SourceState]:
         """State of each source; one that gave no round for two intervals is stale."""
@@ -101,17 +109,24 @@ class Store:
         }
 
     def series(
-        self, pods: Iterable[tuple[str, str]], now: float, window_seconds: float | None = None
+        self,
+        pods: Iterable[tuple[str, str]],
+        now: float,
+        window_seconds: float | None = None,
+        *,
+        uids: Mapping[tuple[str, str], str] | None = None,
     ) -> WorkloadSeries | None:
         """Recent past of the devices and counters of these (namespace, pod) keys; None when nothing is known of them.
 
+        `uids` says which pod of each name is meant: what an earlier one of that name did is not the later one's.
         Devices whose newest reading is stale are NaN throughout, pods whose progress is stale are left out.
         """
         keys = list(pods)
         seconds = self.window_seconds if window_seconds is None else window_seconds
         ring = self._ring
-        rows = np.array(sorted(row for key in keys for row in ring.rows_of_pod.get(key, ())), dtype=np.intp)
-        progress = self._progress_of(keys, now, seconds)
+        mine = (row for key in keys for row in ring.rows_of_pod.get(key, ()) if self._is_of(row, key, uids or {}))
+        rows = np.array(sorted(mine), dtype=np.intp)
+        progress = self._progress_of(keys, now, seconds, uids or {})
         if not len(rows) and not progress:
             return None
         devices = tuple(device for row in rows.tolist() if (device := ring.identities[row]) is not None)
@@ -120,6 +135,10 @@ class Store:
         names = {self._sources[number] for number in ring.source[rows].tolist()}
         names.update(reading.source for reading in progress)
         return WorkloadSeries(devices, times, values, interval, progress, tuple(sorted(names)))
+
+    def _is_of(self, row: int, key: tuple[str, str], uids: Mapping[tuple[str, str], str]) -> bool:
+        device = self._ring.identities[row]
+        return device is not None and device.pod_uid in (None, uids.get(key, device.pod_uid))
 
     def _source(self, name: str) -> int:
         if name not in self._sources:
@@ -153,10 +172,10 @@ class Store:
     def _current(self, rows: np.ndarray[tuple[int], np.dtype[np.intp]]) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
         """Rows that hold the newest news of their GPU: the former pod's row of a device is history at once."""
         ring = self._ring
-        numbers: dict[str, int] = {}
+        numbers: dict[tuple[str | None, str], int] = {}
         gpu = np.array(
             [
-                numbers.setdefault(device.key.uuid, len(numbers))
+                numbers.setdefault((device.node, device.key.uuid), len(numbers))
                 for row in rows.tolist()
                 if (device := ring.identities[row]) is not None
             ],
@@ -167,9 +186,16 @@ class Store:
         found: np.ndarray[tuple[int], np.dtype[np.bool_]] = ring.observed_at[rows] >= newest[gpu]
         return found
 
-    def _progress_of(self, keys: list[tuple[str, str]], now: float, seconds: float) -> tuple[ProgressReading, ...]:
+    def _progress_of(
+        self, keys: list[tuple[str, str]], now: float, seconds: float, uids: Mapping[tuple[str, str], str]
+    ) -> tuple[ProgressReading, ...]:
         interval = self._progress_interval
-        held = [found for key in keys if (found := self._progress.get(key)) is not None and found.fresh(now, interval)]
+        known = ((key, found) for key in keys if (found := self._progress.get(key)) is not None)
+        held = [
+            found
+            for key, found in known
+            if found.fresh(now, interval) and found.identity.pod_uid in (None, uids.get(key, found.identity.pod_uid))
+        ]
         sources = {each.identity.source for each in held}
         if sources - {DYNAMO_FRONTEND.name}:
             held = [each for each in held if each.identity.source != DYNAMO_FRONTEND.name]
