@@ -12,7 +12,8 @@ from aiohttp.test_utils import TestServer
 
 from mfu.observe.readings import Counter, ProgressReading, SourceState
 from mfu.telemetry.errors import Redirected, TelemetryError, TooLarge, Unreachable
-from mfu.telemetry.http import Backoff, Limits, fetch, gather_bounded, session
+from mfu.telemetry.fair import Ask, gather_fair
+from mfu.telemetry.http import Backoff, Limits, fetch, session
 from mfu.telemetry.pods.engines import read_engine
 from mfu.telemetry.pods.progress import Declared, Pod, declared
 from mfu.telemetry.sources import DirectScrape, Endpoint, ProgressScrape, Target
@@ -102,12 +103,17 @@ async def test_bad_addresses_are_unreachable(url: str) -> None:
 
 
 async def test_many_at_once_keep_their_names(server: TestServer) -> None:
-    urls = {f"t{k}": str(server.make_url("/ok" if k % 2 else "/broken")) for k in range(20)}
+    asks = [Ask(f"t{k}", str(server.make_url("/ok" if k % 2 else "/broken"))) for k in range(20)]
     found: dict[str, bytes | TelemetryError] = {}
+
+    async def consume(name: str, answer: bytes | TelemetryError) -> float:
+        found[name] = answer
+        return 0.0
+
     async with session(LIMITS) as client:
-        await gather_bounded(client, urls, LIMITS, found.__setitem__)
-        await gather_bounded(client, {}, LIMITS, found.__setitem__)
-    assert set(found) == set(urls)
+        await gather_fair(client, asks, LIMITS, consume)
+        await gather_fair(client, [], LIMITS, consume)
+    assert set(found) == {ask.name for ask in asks}
     assert all(isinstance(found[f"t{k}"], bytes) == bool(k % 2) for k in range(20))
 
 

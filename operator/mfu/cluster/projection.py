@@ -141,6 +141,7 @@ def node_view(item: JSON) -> NodeView | None:
         mig=_instances(behind),
         replicas={name: each.replicas for name, each in behind.items() if each.replicas != 1},
         ill=_ill(units, status.get("capacity") or {}),
+        addresses=tuple(str(each.get("address", "")) for each in status.get("addresses") or ()),
         ready=_ready(status),
         schedulable=not (item.get("spec") or {}).get("unschedulable", False),
         domain=labels.get(CLIQUE_LABEL),

@@ -18,6 +18,7 @@ from mfu.engine.plan import Handover
 from mfu.engine.snapshot import Assignment, FleetReadings, PodView, PolicyView, Snapshot, WorkloadView
 from mfu.observe.readings import WorkloadSeries
 from mfu.predict.types import Corrections
+from mfu.telemetry.addresses import is_plain
 from mfu.telemetry.rounds.binding import Bound
 
 
@@ -57,6 +58,7 @@ class ClusterState:
     def __init__(
         self, client: KubeClient, *, changed: Callable[[], None], exporters: Mapping[str, ExporterPods] | None = None
     ) -> None:
+        self._addresses: tuple[int, frozenset[str]] | None = None
         self._bindings: tuple[int, Mapping[tuple[str, str], Bound]] | None = None
         self._claims: _Claims | None = None
         self._used: tuple[tuple[int, int], tuple[NodeView, ...]] | None = None
@@ -147,6 +149,13 @@ class ClusterState:
             self._bindings = (self.pods.version, _bound(self.pods.objects.values()))
         return self._bindings[1]
 
+    def node_addresses(self) -> frozenset[str]:
+        """Addresses of all GPU nodes; made anew when nodes change."""
+        if self._addresses is None or self._addresses[0] != self.nodes.version:
+            found = (each for node in self.nodes.objects.values() for each in node.addresses)
+            self._addresses = (self.nodes.version, frozenset(found))
+        return self._addresses[1]
+
     def waiting(self, before: Handover, since: float) -> int:
         """Workloads that have not been judged since then, or have changed."""
         return waiting(tuple(self.workloads.objects.values()), self.claims(), before.plans, since)
@@ -212,4 +221,6 @@ def _exporter(item: JSON) -> Exporter | None:
     owners = metadata.get("ownerReferences") or ()
     placed = any(owner.get("controller") and owner["kind"] == "DaemonSet" for owner in owners)
     running = status.get("phase") == "Running" and metadata.get("deletionTimestamp") is None
-    return Exporter(metadata["name"], node, address) if node and address and placed and running else None
+    if not (node and address and placed and running and is_plain(address)):
+        return None
+    return Exporter(metadata["name"], node, address)

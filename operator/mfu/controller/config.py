@@ -114,6 +114,16 @@ class Progress(_Section):
     """Address to read instead of the pod's own, with {namespace} and {pod}."""
     scrape_interval_seconds: Seconds = 15.0
     """Seconds between two rounds of reading."""
+    max_body_bytes: Annotated[int, Field(ge=1024, le=16 * 1024 * 1024)] = 256 * 1024
+    """Largest page of one pod that is read."""
+    concurrency: Annotated[int, Field(ge=1, le=1024)] = 64
+    """Pages that are read at the same time: this many of maxBodyBytes are what reading may hold in memory."""
+    max_round_bytes: Annotated[int, Field(ge=1024 * 1024)] = 64 * 1024 * 1024
+    """Bytes of one round; every namespace has the same share of them, and waits once it is over."""
+    max_round_seconds: Annotated[float, Field(gt=0, le=600)] = 6.0
+    """Processor time of one round, shared in the same way."""
+    host_network_namespaces: tuple[str, ...] = ()
+    """Namespaces whose pods are read on their node's network too, as RDMA jobs need it; nobody else's are."""
 
 
 class Cycle(_Section):

@@ -9,7 +9,7 @@ import socket
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,9 +29,10 @@ from mfu.controller.server import serve
 from mfu.controller.targets import exporter_targets, progress_endpoints, speakers
 from mfu.telemetry.agent.adapter import AgentFleet
 from mfu.telemetry.dcgm.adapter import DCGMFleet
+from mfu.telemetry.fair import Allowance
 from mfu.telemetry.prometheus.adapter import PrometheusAPI
 from mfu.telemetry.prometheus.rules import matchers
-from mfu.telemetry.sources import DirectScrape, ProgressScrape
+from mfu.telemetry.sources import PROGRESS_LIMITS, DirectScrape, ProgressScrape
 from mfu.telemetry.store.recent import Store
 
 log = logging.getLogger(__name__)
@@ -160,7 +161,9 @@ class Operator:
             )
             self.collector.sources["prometheus"] = (api, prometheus.interval_seconds)
         if progress.enabled:
-            source = ProgressScrape(progress_endpoints(state, progress))
+            limits = replace(PROGRESS_LIMITS, max_body_bytes=progress.max_body_bytes, concurrency=progress.concurrency)
+            allowance = Allowance(progress.max_round_bytes, progress.max_round_seconds)
+            source = ProgressScrape(progress_endpoints(state, progress), limits, allowance)
             self.collector.progress = (source, progress.scrape_interval_seconds)
 
     def _warm(self) -> bool:

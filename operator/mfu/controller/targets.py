@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from mfu.api.inference import Phase
@@ -11,6 +11,7 @@ from mfu.cluster.state import ClusterState, Exporter
 from mfu.controller import config
 from mfu.engine.snapshot import PodView
 from mfu.observe.readings import Counter, ProgressReading
+from mfu.telemetry.addresses import refusal
 from mfu.telemetry.errors import NotExposition
 from mfu.telemetry.pods.engines import read_engine
 from mfu.telemetry.pods.progress import Declared, Pod, declared
@@ -60,7 +61,7 @@ def progress_endpoints(state: ClusterState, settings: config.Progress) -> Callab
     """Endpoints of running pods whose workload declares where it reports. Address and pod are the cluster's word."""
 
     def endpoints() -> Iterator[Endpoint]:
-        assignment = state.claims()
+        assignment, nodes = state.claims(), state.node_addresses()
         for view in state.workloads.objects.values():
             if view.spec is None or view.spec.progress is None:
                 continue
@@ -68,7 +69,8 @@ def progress_endpoints(state: ClusterState, settings: config.Progress) -> Callab
             for pod in assignment.pods.get(view.key, ()):
                 url = _url(pod, view.spec.progress, settings)
                 if url is not None and pod.node is not None and pod.phase == "Running":
-                    yield Endpoint(Pod(pod.namespace, pod.name), url, read, pod.uid, _current(state, pod))
+                    who, refused = Pod(pod.namespace, pod.name), _refused(pod, settings, nodes)
+                    yield Endpoint(who, url, read, pod.uid, _current(state, pod), refused)
 
     return endpoints
 
@@ -79,6 +81,14 @@ def _current(state: ClusterState, pod: PodView) -> Callable[[], bool]:
         return now is not None and (now.uid, now.address) == (pod.uid, pod.address)
 
     return same
+
+
+def _refused(pod: PodView, settings: config.Progress, nodes: Container[str]) -> str | None:
+    """Why the pod's address is not read; the operator's own template is its own affair."""
+    if settings.url_template or pod.address is None:
+        return None
+    allowed = pod.namespace in settings.host_network_namespaces
+    return refusal(pod.address, host_network=pod.host_network, host_allowed=allowed, nodes=nodes)
 
 
 def _url(pod: PodView, progress: Progress, settings: config.Progress) -> str | None:

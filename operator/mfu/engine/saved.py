@@ -131,7 +131,14 @@ def _to_node(document: JSON) -> NodeView:
     label = document["product_label"]
     found = load_catalog().resolve(label) if label else None
     device = found if isinstance(found, Device) else None
-    return NodeView(**{**document, **_devices(document, device), "device": device})
+    return NodeView(
+        **{
+            **document,
+            **_devices(document, device),
+            "addresses": tuple(document.get("addresses", ())),
+            "device": device,
+        }
+    )
 
 
 def _devices(document: JSON, device: Device | None) -> JSON:

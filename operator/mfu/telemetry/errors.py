@@ -6,11 +6,13 @@ from __future__ import annotations
 class TelemetryError(Exception):
     """A source gave nothing that can be used; the last good readings age into unknown."""
 
-    def __init__(self, source: str, problem: str, fix: str = "") -> None:
+    def __init__(self, source: str, problem: str, fix: str = "", *, size: int = 0) -> None:
         super().__init__(f"{source}: {problem}" + (f"; {fix}" if fix else ""))
         self.source = source
         self.problem = problem
         self.fix = fix
+        self.size = size
+        """Bytes that were read before it went wrong."""
 
 
 class Unreachable(TelemetryError):

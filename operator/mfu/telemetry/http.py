@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -16,7 +13,8 @@ MAX_BODY_BYTES: Final = 4 * 1024 * 1024
 """A node of 8 GPUs in 7 slices each, with every field, prints about 1 MB."""
 _OK: Final = 200
 _REDIRECTS: Final = range(300, 400)
-_CHUNK: Final = 1 << 18
+_CHUNK: Final = 1 << 14
+"""Bytes of one answer that wait to be taken; more of them wait in the kernel."""
 _LONGEST_BACKOFF_SECONDS: Final = 60.0
 
 
@@ -40,6 +38,7 @@ def session(limits: Limits, *, headers: dict[str, str] | None = None) -> aiohttp
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=False,
         trust_env=False,
+        read_bufsize=_CHUNK,
     )
 
 
@@ -72,14 +71,13 @@ def _check(response: aiohttp.ClientResponse, url: str) -> None:
 async def _body(response: aiohttp.ClientResponse, url: str, cap: int) -> bytes:
     if (response.content_length or 0) > cap:
         raise TooLarge(url, f"announces {response.content_length} bytes, the cap is {cap}")
-    chunks: list[bytes] = []
-    size = 0
+    # One buffer: a body that comes a byte at a time must not cost an object a byte.
+    body = bytearray()
     async for chunk in response.content.iter_any():
-        size += len(chunk)
-        if size > cap:
-            raise TooLarge(url, f"sends more than the cap of {cap} bytes")
-        chunks.append(chunk)
-    return b"".join(chunks)
+        body += chunk
+        if len(body) > cap:
+            raise TooLarge(url, f"sends more than the cap of {cap} bytes", size=len(body))
+    return bytes(body)
 
 
 @dataclass(slots=True)
@@ -107,30 +105,3 @@ class Backoff:
         """Forget targets that are gone."""
         for gone in self._failures.keys() - targets:
             self.succeeded(gone)
-
-
-async def gather_bounded(
-    client: aiohttp.ClientSession,
-    urls: dict[str, str],
-    limits: Limits,
-    consume: Callable[[str, bytes | TelemetryError], None],
-) -> None:
-    """Hand the body of each address, or what went wrong, to `consume` by name as it arrives.
-
-    At most `concurrency` bodies are in flight, in the order given. What is not read within `round_seconds` is left for
-    the next round and not consumed.
-    """
-    queue = iter(urls.items())
-
-    async def work() -> None:
-        for name, url in queue:
-            try:
-                answer: bytes | TelemetryError = await fetch(client, url, limits)
-            except TelemetryError as error:
-                answer = error
-            consume(name, answer)
-
-    with suppress(TimeoutError):
-        async with asyncio.timeout(limits.round_seconds), asyncio.TaskGroup() as group:
-            for _ in range(min(limits.concurrency, len(urls))):
-                group.create_task(work())

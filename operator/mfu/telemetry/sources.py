@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import asyncio
+from collections.abc import Callable, Container, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from functools import partial
+from time import thread_time
+from typing import Final, Protocol, TypeVar, TypeVarTuple
 
 import aiohttp
 
 from mfu.observe.readings import GPURound, ProgressReading, SourceState
 from mfu.telemetry.dcgm.adapter import DCGMFleet
-from mfu.telemetry.errors import TelemetryError
-from mfu.telemetry.http import Backoff, Limits, gather_bounded, session
+from mfu.telemetry.errors import NotExposition, TelemetryError
+from mfu.telemetry.fair import Allowance, Ask, gather_fair
+from mfu.telemetry.http import Backoff, Limits, session
 from mfu.telemetry.pods.progress import Pod
+
+T = TypeVar("T")
+Given = TypeVarTuple("Given")
 
 
 class Source(Protocol):
@@ -62,11 +70,16 @@ class LeftOut:
 
     names: frozenset[str] = frozenset()
 
-    def first(self, due: dict[str, str]) -> dict[str, str]:
-        return dict(sorted(due.items(), key=lambda item: item[0] not in self.names)) if self.names else due
+    def first(self, due: Iterable[Ask]) -> list[Ask]:
+        return sorted(due, key=lambda ask: ask.name not in self.names)
 
-    def note(self, due: Iterable[str], answered: set[str]) -> None:
-        self.names = frozenset(due) - answered
+    def note(self, due: Iterable[Ask], answered: Container[str]) -> None:
+        self.names = frozenset(ask.name for ask in due if ask.name not in answered)
+
+
+def reader() -> ThreadPoolExecutor:
+    """One thread in which bodies are read, so that none of them holds the loop that answers probes."""
+    return ThreadPoolExecutor(max_workers=1, thread_name_prefix="bodies")
 
 
 @dataclass(slots=True)
@@ -81,30 +94,41 @@ class DirectScrape:
     """Why a target gave nothing at its last attempt, by target name."""
     _left_out: LeftOut = field(default_factory=LeftOut)
     _client: aiohttp.ClientSession | None = None
+    _thread: ThreadPoolExecutor = field(default_factory=reader)
 
     async def read(self, now: float) -> GPURound:
         targets = {target.name: target for target in self.targets()}
         self.backoff.keep_only(frozenset(targets))
         self.problems = {name: why for name, why in self.problems.items() if name in targets}
-        due = {name: target.url for name, target in targets.items() if self.backoff.due(name, now)}
+        due = [Ask(name, target.url, name) for name, target in targets.items() if self.backoff.due(name, now)]
         answered: set[str] = set()
 
-        def consume(name: str, answer: bytes | TelemetryError) -> None:
+        async def consume(name: str, answer: bytes | TelemetryError) -> float:
+            await self._take(targets[name], answer, now)
             answered.add(name)
-            self._take(targets[name], answer, now)
+            return 0.0
 
-        await gather_bounded(self._session(), self._left_out.first(due), self.limits, consume)
+        await gather_fair(self._session(), self._left_out.first(due), self.limits, consume)
         self._left_out.note(due, answered)
-        return self.adapter.finish(targets, now)
+        return await self._in_thread(self.adapter.finish, list(targets), now)
 
-    def _take(self, target: Target, answer: bytes | TelemetryError, now: float) -> None:
+    async def _take(self, target: Target, answer: bytes | TelemetryError, now: float) -> None:
         if isinstance(answer, TelemetryError):
             self.backoff.failed(target.name, now)
             self.problems[target.name] = str(answer)
             return
+        try:
+            await self._in_thread(partial(self.adapter.take, node=target.node), target.name, answer, now)
+        except Exception as error:
+            # As above for all the others: what one node prints must not silence the fleet.
+            self.backoff.failed(target.name, now)
+            self.problems[target.name] = f"can not be read: {type(error).__name__}: {error}"[:300]
+            return
         self.backoff.succeeded(target.name)
         self.problems.pop(target.name, None)
-        self.adapter.take(target.name, answer, now, node=target.node)
+
+    async def _in_thread(self, work: Callable[[*Given], T], *given: *Given) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work, *given)
 
     def _session(self) -> aiohttp.ClientSession:
         if self._client is None or self._client.closed:
@@ -112,6 +136,7 @@ class DirectScrape:
         return self._client
 
     async def close(self) -> None:
+        self._thread.shutdown(wait=False, cancel_futures=True)
         if self._client is not None:
             await self._client.close()
 
@@ -127,52 +152,84 @@ class Endpoint:
     """Which pod of that name it is."""
     current: Callable[[], bool] = lambda: True
     """Does the pod still have that address? Another may have been given it while the answer was under way."""
+    refused: str | None = None
+    """Why it is not asked at all."""
 
     @property
     def name(self) -> str:
         return f"{self.pod.namespace}/{self.pod.name}"
 
 
+PROGRESS_LIMITS: Final = Limits(deadline_seconds=3.0, max_body_bytes=256 * 1024, concurrency=64)
+"""64 bodies in flight hold 16 MiB at most. An engine's page is 20 to 100 KiB."""
+BYTES_PER_ROUND: Final = 64 * 1024 * 1024
+SECONDS_PER_ROUND: Final = 6.0
+"""Of one thread, for all pages together."""
+
+
 @dataclass(slots=True)
 class ProgressScrape:
-    """Workloads' own endpoints, only ever their own pods. `endpoints` is called each round."""
+    """Workloads' own endpoints, only ever their own pods. `endpoints` is called each round.
+
+    Namespaces share places, bytes and reading time alike; one that is over its share waits, the others do not notice.
+    """
 
     endpoints: Callable[[], Iterable[Endpoint]]
-    limits: Limits = field(default_factory=lambda: Limits(deadline_seconds=3.0, max_body_bytes=4 * 1024 * 1024))
+    limits: Limits = PROGRESS_LIMITS
+    allowance: Allowance = field(default_factory=lambda: Allowance(BYTES_PER_ROUND, SECONDS_PER_ROUND))
     backoff: Backoff = field(default_factory=Backoff)
     problems: dict[str, str] = field(default_factory=dict)
     """Why a pod gave nothing at its last attempt, by "namespace/pod"."""
     _left_out: LeftOut = field(default_factory=LeftOut)
     _client: aiohttp.ClientSession | None = None
+    _thread: ThreadPoolExecutor = field(default_factory=reader)
 
     async def read(self, now: float) -> tuple[ProgressReading, ...]:
         endpoints = {endpoint.name: endpoint for endpoint in self.endpoints()}
         self.backoff.keep_only(frozenset(endpoints))
         self.problems = {name: why for name, why in self.problems.items() if name in endpoints}
-        due = {name: endpoint.url for name, endpoint in endpoints.items() if self.backoff.due(name, now)}
+        self.problems |= {name: each.refused for name, each in endpoints.items() if each.refused}
+        due = [
+            Ask(name, each.url, each.pod.namespace)
+            for name, each in endpoints.items()
+            if not each.refused and self.backoff.due(name, now)
+        ]
         found: dict[str, ProgressReading | None] = {}
 
-        def consume(name: str, answer: bytes | TelemetryError) -> None:
-            found[name] = self._reading(endpoints[name], answer, now)
+        async def consume(name: str, answer: bytes | TelemetryError) -> float:
+            found[name], seconds = await self._reading(endpoints[name], answer, now)
+            return seconds
 
-        await gather_bounded(self._session(), self._left_out.first(due), self.limits, consume)
-        self._left_out.note(due, set(found))
+        await gather_fair(self._session(), self._left_out.first(due), self.limits, consume, self.allowance)
+        self._left_out.note(due, found)
+        over = self.allowance.over
+        for ask in due:
+            if ask.name not in found and ask.group in over:
+                self.problems[ask.name] = (
+                    f"namespace {ask.group} is over its share of progress pages: serve fewer bytes"
+                )
         return tuple(reading for reading in found.values() if reading is not None)
 
-    def _reading(self, endpoint: Endpoint, answer: bytes | TelemetryError, now: float) -> ProgressReading | None:
-        try:
-            if isinstance(answer, TelemetryError):
-                raise answer
-            if not endpoint.current():
-                return None
-            reading = replace(endpoint.read(answer, endpoint.pod, now), pod_uid=endpoint.uid)
-        except TelemetryError as error:
-            self.backoff.failed(endpoint.name, now)
-            self.problems[endpoint.name] = str(error)
-            return None
+    async def _reading(
+        self, endpoint: Endpoint, answer: bytes | TelemetryError, now: float
+    ) -> tuple[ProgressReading | None, float]:
+        if isinstance(answer, TelemetryError):
+            self._failed(endpoint, answer, now)
+            return None, 0.0
+        work = asyncio.get_running_loop().run_in_executor(self._thread, _timed, endpoint, answer, now)
+        read, seconds = await work
+        if isinstance(read, TelemetryError):
+            self._failed(endpoint, read, now)
+            return None, seconds
         self.backoff.succeeded(endpoint.name)
         self.problems.pop(endpoint.name, None)
-        return reading
+        if not endpoint.current():
+            return None, seconds
+        return replace(read, pod_uid=endpoint.uid), seconds
+
+    def _failed(self, endpoint: Endpoint, error: TelemetryError, now: float) -> None:
+        self.backoff.failed(endpoint.name, now)
+        self.problems[endpoint.name] = str(error)
 
     def _session(self) -> aiohttp.ClientSession:
         if self._client is None or self._client.closed:
@@ -180,5 +237,18 @@ class ProgressScrape:
         return self._client
 
     async def close(self) -> None:
+        self._thread.shutdown(wait=False, cancel_futures=True)
         if self._client is not None:
             await self._client.close()
+
+
+def _timed(endpoint: Endpoint, body: bytes, now: float) -> tuple[ProgressReading | TelemetryError, float]:
+    began = thread_time()
+    try:
+        read: ProgressReading | TelemetryError = endpoint.read(body, endpoint.pod, now)
+    except TelemetryError as error:
+        read = error
+    except Exception as error:
+        # Readers promise not to raise on what a body holds; a promise broken for one must not silence the rest.
+        read = NotExposition(endpoint.name, f"can not be read: {type(error).__name__}: {error}"[:300])
+    return read, thread_time() - began

@@ -1,0 +1,130 @@
+"""Many bounded GETs in one round, shared fairly: whoever has a thousand endpoints waits as long as whoever has one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+import aiohttp
+
+from mfu.telemetry.errors import TelemetryError
+from mfu.telemetry.http import Limits, fetch
+
+Consume = Callable[[str, bytes | TelemetryError], Awaitable[float]]
+"""Takes the answer of an ask by name; gives the seconds of work that reading it was."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One GET. Asks of one `group` (a namespace) share what the group may cost."""
+
+    name: str
+    url: str
+    group: str = ""
+
+
+@dataclass(slots=True)
+class Allowance:
+    """What groups may cost a round, in bytes read and seconds of reading; a debt is paid before anything new is read.
+
+    Each group has the same share, and one that is over its share is not asked at all until later rounds have paid.
+    """
+
+    bytes_per_round: float
+    seconds_per_round: float
+    _share: tuple[float, float] = (0.0, 0.0)
+    _left: dict[str, tuple[float, float]] = field(default_factory=dict)
+
+    def begin(self, groups: Iterable[str]) -> None:
+        """A new round of these groups: each gets its share on top of what it owes, never on top of what it saved."""
+        names = set(groups)
+        count = max(1, len(names))
+        self._share = (self.bytes_per_round / count, self.seconds_per_round / count)
+        owed = {name: self._left.get(name, (0.0, 0.0)) for name in names}
+        self._left = {
+            name: (self._share[0] + min(0.0, left[0]), self._share[1] + min(0.0, left[1]))
+            for name, left in owed.items()
+        }
+
+    def may(self, group: str) -> bool:
+        size, seconds = self._left.get(group, self._share)
+        return size > 0 and seconds > 0
+
+    def spend(self, group: str, size: int, seconds: float) -> None:
+        left = self._left.get(group, self._share)
+        self._left[group] = (left[0] - size, left[1] - seconds)
+
+    @property
+    def over(self) -> frozenset[str]:
+        """Groups that are over their share."""
+        return frozenset(group for group in self._left if not self.may(group))
+
+
+@dataclass(slots=True)
+class Queue:
+    """Asks by group. The next is of the group with the fewest under way; among those, of the one served longest ago."""
+
+    allowance: Allowance | None = None
+    _waiting: dict[str, deque[Ask]] = field(default_factory=dict)
+    _under_way: dict[str, int] = field(default_factory=dict)
+
+    def add(self, asks: Iterable[Ask]) -> None:
+        for ask in asks:
+            self._waiting.setdefault(ask.group, deque()).append(ask)
+            self._under_way.setdefault(ask.group, 0)
+
+    def next(self) -> Ask | None:
+        """None when nothing may be asked any more in this round."""
+        ready = [group for group in self._waiting if self.allowance is None or self.allowance.may(group)]
+        if not ready:
+            return None
+        group = min(ready, key=self._under_way.__getitem__)
+        # Served groups go to the end.
+        waiting = self._waiting.pop(group)
+        ask = waiting.popleft()
+        if waiting:
+            self._waiting[group] = waiting
+        self._under_way[group] += 1
+        return ask
+
+    def done(self, ask: Ask, size: int, seconds: float) -> None:
+        self._under_way[ask.group] -= 1
+        if self.allowance is not None:
+            self.allowance.spend(ask.group, size, seconds)
+
+
+async def gather_fair(
+    client: aiohttp.ClientSession,
+    asks: Iterable[Ask],
+    limits: Limits,
+    consume: Consume,
+    allowance: Allowance | None = None,
+) -> None:
+    """Hand the body of each ask, or what went wrong, to `consume` by name as it arrives.
+
+    At most `concurrency` bodies of `max_body_bytes` are in flight. What is not read within `round_seconds`, or what
+    its group has no share for, is left for the next round and not consumed.
+    """
+    wanted = list(asks)
+    if allowance is not None:
+        allowance.begin(ask.group for ask in wanted)
+    queue = Queue(allowance)
+    queue.add(wanted)
+
+    async def work() -> None:
+        while (ask := queue.next()) is not None:
+            try:
+                answer: bytes | TelemetryError = await fetch(client, ask.url, limits)
+            except TelemetryError as error:
+                answer = error
+            size = len(answer) if isinstance(answer, bytes) else answer.size
+            seconds = await consume(ask.name, answer)
+            queue.done(ask, size, seconds)
+
+    with suppress(TimeoutError):
+        async with asyncio.timeout(limits.round_seconds), asyncio.TaskGroup() as group:
+            for _ in range(min(limits.concurrency, len(wanted))):
+                group.create_task(work())
