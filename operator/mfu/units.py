@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import Final
 
 KIB: Final = 1024
@@ -24,28 +25,28 @@ def gigabytes_to_bytes(gigabytes: float) -> float:
 
 
 def percent(fraction: float | None, digits: int = 1) -> str:
-    """Screen form of a fraction: `percent(0.412) == "41.2%"`; unknown stays "Unknown"."""
-    return _UNKNOWN if fraction is None else f"{100 * fraction:.{digits}f}%"
+    """Screen form of a fraction: `percent(0.412) == "41.2%"`; unknown stays "Unknown", infinity is unknown."""
+    return _UNKNOWN if fraction is None or not isfinite(fraction) else f"{100 * fraction:.{digits}f}%"
 
 
 def points(fraction: float | None, digits: int = 1) -> str:
     """Screen form of a difference of fractions in percentage points: `points(0.267) == "26.7pt"`."""
-    return _UNKNOWN if fraction is None else f"{100 * fraction:.{digits}f}pt"
+    return _UNKNOWN if fraction is None or not isfinite(fraction) else f"{100 * fraction:.{digits}f}pt"
 
 
 def money(amount: float | None, symbol: str = "$") -> str:
     """Screen form of an amount: `money(332.1) == "$332.10"`."""
-    return _UNKNOWN if amount is None else f"{symbol}{amount:,.2f}"
+    return _UNKNOWN if amount is None or not isfinite(amount) else f"{symbol}{amount:,.2f}"
 
 
 def decimal(fraction: float | None, digits: int = 4) -> str | None:
     """API form of a fraction, a decimal string (the API has no floats): `decimal(0.41234) == "0.4123"`."""
-    return None if fraction is None else f"{fraction:.{digits}f}"
+    return None if fraction is None or not isfinite(fraction) else f"{fraction:.{digits}f}"
 
 
 def gibibytes(size_bytes: float | None) -> str:
     """Screen and quantity form of a size, whole GiB above ten: `gibibytes(61 * 1024**3) == "61Gi"`."""
-    if size_bytes is None:
+    if size_bytes is None or not isfinite(size_bytes):
         return _UNKNOWN
     size = size_bytes / GIB
     return f"{size:.0f}Gi" if size >= 10 else f"{size:.1f}Gi"

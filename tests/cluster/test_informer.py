@@ -6,9 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Any, cast
 
-import pytest
-
-from mfu.cluster.client import ApiError, Gone, KubeClient, Unreachable
+from mfu.cluster.client import ApiError, Gone, KubeClient, Page, Unreachable
 from mfu.cluster.informer import Informer, key_of
 from mfu.cluster.resources import NODES
 from tests.controller.virtual_time import run
@@ -27,13 +25,16 @@ class Script:
         self.lists, self.watches = list(lists), watches
         self.versions: list[str] = []
 
-    async def list(self, resource: Any, **selectors: str) -> tuple[list[dict[str, Any]], str]:
+    async def pages(self, resource: Any, **selectors: Any) -> AsyncIterator[Page]:
         answer = self.lists.pop(0) if len(self.lists) > 1 else self.lists[0]
         if isinstance(answer, Exception):
             raise answer
-        return answer, "10"
+        # A page an object.
+        for item in answer:
+            yield Page([item], "10", "more")
+        yield Page([], "10", None)
 
-    async def watch(self, resource: Any, version: str, **selectors: str) -> AsyncIterator[tuple[str, dict[str, Any]]]:
+    async def watch(self, resource: Any, version: str, **selectors: Any) -> AsyncIterator[tuple[str, dict[str, Any]]]:
         self.versions.append(version)
         for event in self.watches.pop(0) if self.watches else ():
             if isinstance(event, Exception):
@@ -87,11 +88,16 @@ def test_a_bookmark_moves_the_version_alone() -> None:
     assert (informer.objects, changes, script.versions) == ({"a": "1"}, 1, ["10", "77"])
 
 
-@pytest.mark.parametrize("error", [GONE, ApiError(500, "InternalError", "etcd leader changed", "watch")])
-def test_after_an_error_of_the_server_the_list_replaces_the_store(error: ApiError) -> None:
-    script = Script([node("a", a="1"), node("gone", a="2")], [node("a", a="1")], watches=[[error], []])
+def test_when_the_version_is_too_old_the_list_replaces_the_store() -> None:
+    script = Script([node("a", a="1"), node("gone", a="2")], [node("a", a="1")], watches=[[GONE], []])
     informer, changes = followed(script)
     assert (informer.objects, informer.relists, changes) == ({"a": "1"}, 2, 2)
+
+
+def test_an_error_of_the_server_is_waited_out_without_a_list() -> None:
+    error = ApiError(500, "InternalError", "etcd leader changed", "watch")
+    informer, _ = followed(Script([node("a", a="1")], watches=[[error], []]))
+    assert informer.relists == 1
 
 
 def test_a_lost_connection_is_taken_up_where_it_stopped() -> None:

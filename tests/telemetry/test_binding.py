@@ -141,3 +141,13 @@ def test_a_gpu_that_gets_another_number_is_still_the_same_gpu() -> None:
     assert found is not None
     assert len(found.devices) == 1
     assert len(found.times) == 2
+
+
+@pytest.mark.parametrize("count", [1e22, 1e300, float("inf"), float("nan")])
+def test_a_counter_that_nothing_can_count_to_is_unknown(count: float) -> None:
+    store, key = Store(), ("team-a", "victim")
+    for at in (1000.0, 1015.0):
+        store.add_progress([ProgressReading(*key, "progress", at, {Counter.TRAINED_TOKENS: count})])
+    found = store.series([key], 1015.0)
+    assert found is not None
+    assert not [each for each in found.progress if Counter.TRAINED_TOKENS in each.counters]

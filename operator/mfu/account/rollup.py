@@ -2,6 +2,7 @@
 
 One row is a group of GPUs of one node that are in the same state: those of one pod, or those that nobody holds.
 Unknown GPUs count in neither sum; the coverage says how much that leaves out. Idle ones are known: they do nothing.
+Where less than half of what somebody holds is known a group has no figure: the idle would speak for the busy.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,7 +69,10 @@ class FleetFigures:
 
 
 Floats = NDArray[np.float64]
-
+LEAST_COVERAGE: Final = 0.5
+"""Of the GPUs that somebody holds: with less of them known a group has no figure."""
+MOST_POSSIBLE: Final = 4.2
+"""Reference MFU of a product at its FP4 peak, four times the 16-bit one, with the error of clocks and counters."""
 
 Indices = NDArray[np.int64]
 
@@ -133,9 +138,11 @@ def roll_up_table(table: Table, mfu: Floats, knowledge: Indices) -> FleetFigures
     """`mfu` is each row's reference MFU, NaN where unknown."""
     if not len(table):
         return FleetFigures()
-    work = np.where(knowledge == Knowledge.IDLE, 0.0, table.peak * mfu)
-    # A product without a known peak, or a reading that came to nothing, is unknown whatever its state claims.
-    unknown = np.isnan(work) | np.isnan(table.peak)
+    with np.errstate(over="ignore", invalid="ignore"):
+        work = np.where(knowledge == Knowledge.IDLE, 0.0, table.peak * mfu)
+    # A product without a known peak, or a reading that no GPU can reach, is unknown whatever its state claims.
+    unknown = ~np.isfinite(work) | ~np.isfinite(table.peak) | (work < 0) | (mfu > MOST_POSSIBLE)
+    work = np.where(unknown, np.nan, work)
     columns = _Columns(table.gpus, table.peak, work, table.price, np.where(unknown, Knowledge.UNKNOWN, knowledge))
     whole = Groups(("fleet",), np.zeros(len(table), dtype=np.int64))
     return FleetFigures(
@@ -171,9 +178,10 @@ def _figures(columns: _Columns, index: NDArray[np.int64], groups: int) -> list[F
     gpus = total(columns.gpus, everything)
     share = {kind: total(columns.gpus, columns.knowledge == kind) / np.maximum(gpus, 1e-12) for kind in Knowledge}
     fraction = columns.work / columns.peak
-    mfu = _ratio(total(columns.work, known), total(columns.peak, known))
-    allocated = _ratio(total(columns.work, held), total(columns.peak, held))
-    weighted = _ratio(total(fraction * columns.price, priced), total(columns.price, priced))
+    enough = total(columns.gpus, held) >= LEAST_COVERAGE * total(columns.gpus, ~idle)
+    mfu = _ratio(total(columns.work, known), total(columns.peak, known), enough)
+    allocated = _ratio(total(columns.work, held), total(columns.peak, held), enough)
+    weighted = _ratio(total(fraction * columns.price, priced), total(columns.price, priced), enough)
     cost = total(columns.price, ~np.isnan(columns.price))
     has_price = np.bincount(index[~np.isnan(columns.price)], minlength=groups) > 0
     idle_cost = total(columns.price, idle & ~np.isnan(columns.price))
@@ -197,6 +205,6 @@ def _where(values: Floats, known: NDArray[np.bool_]) -> list[float | None]:
     return [value if there else None for value, there in zip(values.tolist(), known.tolist(), strict=True)]
 
 
-def _ratio(numerator: Floats, denominator: Floats) -> list[float | None]:
-    pairs = zip(numerator.tolist(), denominator.tolist(), strict=True)
-    return [above / below if below > 0 else None for above, below in pairs]
+def _ratio(numerator: Floats, denominator: Floats, enough: NDArray[np.bool_]) -> list[float | None]:
+    rows = zip(numerator.tolist(), denominator.tolist(), enough.tolist(), strict=True)
+    return [above / below if covered and below > 0 else None for above, below, covered in rows]

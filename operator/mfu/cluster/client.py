@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -23,14 +24,24 @@ WATCH_SERVER_TIMEOUT_SECONDS: Final = 290
 WATCH_SILENCE_SECONDS: Final = 90
 REQUEST_TIMEOUT: Final = aiohttp.ClientTimeout(total=30, connect=5)
 RETRIES_ON_UNAUTHORIZED: Final = 1
+MOST_LINE_BYTES: Final = 16 * 1024 * 1024
+"""An object is at most some megabytes; a line of a watch holds one."""
+MOST_ERROR_BYTES: Final = 64 * 1024
+_EVENTS: Final = frozenset({"ADDED", "MODIFIED", "DELETED", "BOOKMARK"})
 
 
 class ApiError(Exception):
-    """The API server refused. `status` and `reason` are for code, the message is for people."""
+    """The API server refused. `status` and `reason` are for code, the message is for people.
 
-    def __init__(self, status: int, reason: str, message: str, attempted: str) -> None:
+    `retry_after_seconds` is how long it asked to be left alone, None where it did not.
+    """
+
+    def __init__(
+        self, status: int, reason: str, message: str, attempted: str, *, retry_after_seconds: float | None = None
+    ) -> None:
         super().__init__(f"{attempted}: {status} {reason}: {message}")
         self.status, self.reason, self.message = status, reason, message
+        self.retry_after_seconds = retry_after_seconds
 
 
 class Gone(ApiError):
@@ -38,7 +49,16 @@ class Gone(ApiError):
 
 
 class Unreachable(Exception):
-    """No answer from the API server; trying again later is right."""
+    """No answer from the API server, or none that can be read; trying again later is right."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some objects of a list. `version` is where a watch goes on, `token` what the next page is asked with."""
+
+    items: list[JSON]
+    version: str
+    token: str | None
 
 
 class KubeClient:
@@ -64,16 +84,20 @@ class KubeClient:
     async def list(
         self, resource: Resource, *, namespace: str | None = None, **selectors: str
     ) -> tuple[list[JSON], str]:
-        """Every object (in chunks) and the resourceVersion to watch from. `labelSelector=`, `fieldSelector=`."""
-        items: list[JSON] = []
+        """Every object at once and the resourceVersion to watch from. `labelSelector=`, `fieldSelector=`."""
+        pages = [page async for page in self.pages(resource, namespace=namespace, **selectors)]
+        return [item for page in pages for item in page.items], pages[-1].version
+
+    async def pages(self, resource: Resource, *, namespace: str | None = None, **selectors: str) -> AsyncIterator[Page]:
+        """The same in pages of CHUNK objects, for those who keep little of each: no two pages are held at once."""
         params: dict[str, str] = {"limit": str(CHUNK), **selectors}
+        path = resource.path(namespace)
         while True:
-            page = await self.request("GET", resource.path(namespace), params=params)
-            items += page["items"]
-            token = page["metadata"].get("continue")
-            if not token:
-                return items, page["metadata"]["resourceVersion"]
-            params["continue"] = token
+            page = _page(await self.request("GET", path, params=params), f"GET {path}")
+            yield page
+            if not page.token:
+                return
+            params["continue"] = page.token
 
     async def watch(
         self, resource: Resource, version: str, *, namespace: str | None = None, **selectors: str
@@ -94,7 +118,7 @@ class KubeClient:
             ) as response:
                 await _raise_for_status(response, f"watch {path}")
                 async for line in _lines(response.content):
-                    yield _event(json.loads(line), path)
+                    yield _event(_document(line, f"watch {path}"), path)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise Unreachable(f"watch {path}: {_words(error)}") from error
 
@@ -151,8 +175,7 @@ class KubeClient:
                     if response.status == 401 and attempt < RETRIES_ON_UNAUTHORIZED:
                         continue
                     await _raise_for_status(response, f"{method} {path}")
-                    answer: JSON = json.loads(await response.read())
-                    return answer
+                    return _document(await response.read(), f"{method} {path}")
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
                 raise Unreachable(f"{method} {path}: {_words(error)}") from error
         raise AssertionError("unreachable: the last attempt returns or raises")
@@ -169,31 +192,74 @@ def _words(error: BaseException) -> str:
 
 async def _lines(stream: aiohttp.StreamReader) -> AsyncIterator[bytes]:
     # readline() fails on lines longer than the buffer; a watch event may be as large as an object.
-    rest = b""
+    rest = bytearray()
     async for chunk in stream.iter_any():
-        *lines, rest = (rest + chunk).split(b"\n")
-        for line in lines:
-            if line:
-                yield line
+        rest += chunk
+        if b"\n" in chunk:
+            *lines, rest = rest.split(b"\n")
+            for line in lines:
+                if line:
+                    yield bytes(line)
+        if len(rest) > MOST_LINE_BYTES:
+            raise Unreachable(f"a line of the watch does not end within {MOST_LINE_BYTES} bytes")
+    if rest:
+        raise Unreachable("the watch ended in the middle of a line")
+
+
+def _document(data: bytes, attempted: str) -> JSON:
+    """A JSON object. What a proxy or a broken server sends instead is no answer."""
+    try:
+        found = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise Unreachable(f"{attempted}: answered with no JSON: {bytes(data[:80])!r}") from error
+    if not isinstance(found, dict):
+        raise Unreachable(f"{attempted}: answered with no object: {bytes(data[:80])!r}")
+    return found
+
+
+def _page(document: JSON, attempted: str) -> Page:
+    """`items: null` is an empty page."""
+    items, metadata = document.get("items"), document.get("metadata")
+    items = [] if items is None else items
+    version = metadata.get("resourceVersion") if isinstance(metadata, dict) else None
+    if not isinstance(version, str) or not isinstance(items, list) or not all(map(is_object, items)):
+        raise Unreachable(f"{attempted}: answered with no list of objects")
+    token = metadata.get("continue") if isinstance(metadata, dict) else None
+    return Page(items, version, token if isinstance(token, str) else None)
+
+
+def is_object(item: object) -> bool:
+    """Has it what every object of the API has: metadata with a name?"""
+    metadata = item.get("metadata") if isinstance(item, dict) else None
+    return isinstance(metadata, dict) and isinstance(metadata.get("name"), str)
 
 
 def _event(event: JSON, path: str) -> tuple[str, JSON]:
-    if event["type"] == "ERROR":
-        raise _error(event["object"], int(event["object"].get("code", 500)), f"watch {path}")
-    return event["type"], event["object"]
+    kind, item = event.get("type"), event.get("object")
+    if kind == "ERROR" and isinstance(item, dict):
+        code = item.get("code")
+        raise _error(item, code if isinstance(code, int) else 500, f"watch {path}")
+    metadata = item.get("metadata") if isinstance(item, dict) else None
+    if not isinstance(metadata, dict) or not isinstance(metadata.get("resourceVersion"), str):
+        raise Unreachable(f"watch {path}: sent an event without an object")
+    if kind not in _EVENTS or item is None or (kind != "BOOKMARK" and not is_object(item)):
+        raise Unreachable(f"watch {path}: sent an event of type {str(kind)[:40]!r} that says nothing")
+    return kind, item
 
 
 async def _raise_for_status(response: aiohttp.ClientResponse, attempted: str) -> None:
     if response.status < 400:
         return
-    text = await response.text()
+    data = await response.content.read(MOST_ERROR_BYTES)
     try:
-        body = json.loads(text)
-    except ValueError:
-        body = {"reason": response.reason, "message": text[:500]}
-    raise _error(body, response.status, attempted)
+        body = _document(data, attempted)
+    except Unreachable:
+        body = {"reason": response.reason, "message": data[:500].decode(errors="replace")}
+    raise _error(body, response.status, attempted, retry_after=response.headers.get("Retry-After"))
 
 
-def _error(body: JSON, status: int, attempted: str) -> ApiError:
+def _error(body: JSON, status: int, attempted: str, *, retry_after: str | None = None) -> ApiError:
     kind = Gone if status == 410 else ApiError
-    return kind(status, str(body.get("reason") or "Unknown"), str(body.get("message") or ""), attempted)
+    seconds = float(retry_after) if retry_after and retry_after.isascii() and retry_after.isdigit() else None
+    reason, message = str(body.get("reason") or "Unknown"), str(body.get("message") or "")
+    return kind(status, reason, message, attempted, retry_after_seconds=seconds)

@@ -16,7 +16,21 @@ log = logging.getLogger(__name__)
 
 # A proxy that ends every stream at once must not make us spin.
 SHORTEST_STREAM_SECONDS: Final = 1.0
-BACKOFF_SECONDS: Final = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+BACKOFF_SECONDS: Final = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+SHORTEST_WATCH_SECONDS: Final = 30.0
+"""A server that forgets faster than this is not listed in a row."""
+RELIST_AFTER: Final = 3
+"""Tries to take up a watch before everything is listed again."""
+LONGEST_ASKED_SECONDS: Final = 60.0
+"""A Retry-After beyond this is not waited for."""
+
+
+class Stalled(Exception):
+    """The watch can not be taken up; `cause` is what the last try met."""
+
+    def __init__(self, cause: ApiError | Unreachable) -> None:
+        super().__init__(str(cause))
+        self.cause = cause
 
 
 class Informer(Generic[T]):
@@ -53,17 +67,35 @@ class Informer(Generic[T]):
         while True:
             try:
                 version = await self._list()
-                failures = 0
-                await self._follow(version)
-            except (ApiError, Unreachable) as error:
-                delay = BACKOFF_SECONDS[min(failures, len(BACKOFF_SECONDS) - 1)]
+                listed_at = asyncio.get_running_loop().time()
+                gone = await self._follow(version)
+                lasted = asyncio.get_running_loop().time() - listed_at
+                failures = 0 if lasted > SHORTEST_WATCH_SECONDS else failures + 1
+                if failures > 1:
+                    await self._pause(failures, gone)
+            except Stalled as error:
+                # Lists answer and watches do not: what is known grows old, and listing all is dear.
+                await self._pause(min(failures + RELIST_AFTER, len(BACKOFF_SECONDS) - 1), error.cause)
                 failures += 1
-                log.warning("informer kind=%s retry_in=%.1fs error=%s", self.resource.kind, delay, error)
-                await asyncio.sleep(delay * random.uniform(0.8, 1.2))
+            except (ApiError, Unreachable) as error:
+                await self._pause(failures, error)
+                failures += 1
+
+    async def _pause(self, failures: int, error: Exception) -> None:
+        """Ever longer, and at least as long as the server asked for."""
+        delay = BACKOFF_SECONDS[min(failures, len(BACKOFF_SECONDS) - 1)] * random.uniform(0.8, 1.2)
+        asked = error.retry_after_seconds if isinstance(error, ApiError) else None
+        delay = max(delay, min(asked or 0.0, LONGEST_ASKED_SECONDS))
+        log.warning("informer kind=%s retry_in=%.1fs error=%s", self.resource.kind, delay, error)
+        await asyncio.sleep(delay)
 
     async def _list(self) -> str:
-        items, version = await self._client.list(self.resource, namespace=self._namespace, **self._selectors)
-        fresh = {key_of(item): value for item in items if (value := self._projected(item)) is not None}
+        """Page by page: what a page does not add to the store is forgotten before the next one comes."""
+        fresh: dict[str, T] = {}
+        version = ""
+        async for page in self._client.pages(self.resource, namespace=self._namespace, **self._selectors):
+            fresh |= {key_of(item): value for item in page.items if (value := self._projected(item)) is not None}
+            version = page.version
         self.relists += 1
         self._touch()
         if fresh != self.objects or not self.synced.is_set():
@@ -72,12 +104,15 @@ class Informer(Generic[T]):
             self._note()
         return version
 
-    async def _follow(self, version: str) -> None:
-        """Watch until the version is too old. A stream that ends is taken up again where it stopped."""
+    async def _follow(self, version: str) -> Gone:
+        """Watch until the version is too old. A stream that ends is taken up again where it stopped.
+
+        Raises Stalled when it could not be taken up for several times.
+        """
         failures = 0
         while True:
             try:
-                started = self._touch()
+                started = asyncio.get_running_loop().time()
                 async for kind, item in self._client.watch(
                     self.resource, version, namespace=self._namespace, **self._selectors
                 ):
@@ -88,14 +123,13 @@ class Informer(Generic[T]):
                         self._take(kind, item)
                 if self._touch() - started < SHORTEST_STREAM_SECONDS:
                     await asyncio.sleep(SHORTEST_STREAM_SECONDS)
-            except Gone:
-                return
-            except Unreachable as error:
+            except Gone as gone:
+                return gone
+            except (ApiError, Unreachable) as error:
                 # A server that comes back may have lost its past; after some tries a full list is safer.
-                if failures >= 3:
-                    return
-                log.info("watch kind=%s interrupted: %s", self.resource.kind, error)
-                await asyncio.sleep(BACKOFF_SECONDS[failures])
+                if failures >= RELIST_AFTER:
+                    raise Stalled(error) from error
+                await self._pause(failures, error)
                 failures += 1
 
     def _take(self, kind: str, item: JSON) -> None:
@@ -105,7 +139,7 @@ class Informer(Generic[T]):
         if value == self.objects.get(key):
             return
         if value is None:
-            del self.objects[key]
+            self.objects.pop(key, None)
         else:
             self.objects[key] = value
         self._note()

@@ -27,6 +27,8 @@ WRITES_PER_SECOND: Final = 50.0
 WRITES_PER_CYCLE: Final = 500
 """The rest waits for the next cycle, which knows more by then."""
 REPORT_NAME: Final = "fleet"
+CLUSTER_EVENTS_NAMESPACE: Final = "default"
+"""Where events about cluster-scoped objects stand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +91,9 @@ class Writer:
             by_object[each.object_key].append(each)
         await asyncio.gather(*(self._write_in_turn(each, gate, pace) for each in by_object.values()))
         told = [(each, event) for each in plan.workloads if each.key in current for event in each.events]
-        await asyncio.gather(*(self._emit(each, event, gate, pace) for each, event in told))
+        bodies = [(_event_body(each, event), each.namespace) for each, event in told]
+        bodies += [(_fleet_event_body(event), CLUSTER_EVENTS_NAMESPACE) for event in plan.events]
+        await asyncio.gather(*(self._emit(body, namespace, gate, pace) for body, namespace in bodies))
 
     def wanted(self, plan: Plan, current: Mapping[str, Mapping[str, Any]], report: Mapping[str, Any]) -> list[Write]:
         """Everything that differs, whether or not its time has come."""
@@ -169,16 +173,16 @@ class Writer:
             await self.client.create(FLEETREPORTS, _body(FLEETREPORTS, {"name": REPORT_NAME}))
             await self.client.apply(write.resource, write.body, subresource="status", manager=write.manager)
 
-    async def _emit(self, plan: WorkloadPlan, event: Event, gate: asyncio.Semaphore, pace: Pace) -> None:
+    async def _emit(self, body: JSON, namespace: str, gate: asyncio.Semaphore, pace: Pace) -> None:
         async with gate:
             await asyncio.sleep(pace.delay(asyncio.get_running_loop().time()))
             if not self.may_write():
                 return
             try:
-                await self.client.create(EVENTS, _event_body(plan, event), plan.namespace)
+                await self.client.create(EVENTS, body, namespace)
                 self.counts.events += 1
             except (ApiError, Unreachable) as error:
-                log.info("event object=%s reason=%s error=%s", plan.key, event.reason, error)
+                log.info("event object=%s reason=%s error=%s", body["regarding"]["name"], body["reason"], error)
 
 
 def _news(seen: Mapping[str, Any], said: Mapping[str, Any]) -> bool:
@@ -196,7 +200,6 @@ def _body(resource: Resource, metadata: JSON, **parts: Any) -> JSON:
 
 
 def _event_body(plan: WorkloadPlan, event: Event) -> JSON:
-    now = datetime.now(UTC)
     regarding = {
         "apiVersion": MODELWORKLOADS.api_version,
         "kind": MODELWORKLOADS.kind,
@@ -204,10 +207,20 @@ def _event_body(plan: WorkloadPlan, event: Event) -> JSON:
         "name": plan.name,
         "uid": plan.uid,
     }
+    return _event(event, regarding, plan.namespace)
+
+
+def _fleet_event_body(event: Event) -> JSON:
+    regarding = {"apiVersion": FLEETREPORTS.api_version, "kind": FLEETREPORTS.kind, "name": REPORT_NAME}
+    return _event(event, regarding, CLUSTER_EVENTS_NAMESPACE)
+
+
+def _event(event: Event, regarding: JSON, namespace: str) -> JSON:
+    now = datetime.now(UTC)
     return {
         "apiVersion": EVENTS.api_version,
         "kind": EVENTS.kind,
-        "metadata": {"namespace": plan.namespace, "generateName": f"{plan.name[:200]}-"},
+        "metadata": {"namespace": namespace, "generateName": f"{regarding['name'][:200]}-"},
         "eventTime": now.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
         "type": event.type,
         "reason": event.reason,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from math import isfinite
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import GaugeMetricFamily
@@ -11,6 +12,7 @@ from prometheus_client.registry import Collector
 
 from mfu.account.rollup import Figure
 from mfu.api.conditions import ConditionType
+from mfu.engine.fleet import believable
 from mfu.engine.plan import Plan, WorkloadPlan
 from mfu.observe.assessment import Finding, Window
 from mfu.observe.history import promises
@@ -108,7 +110,7 @@ class PlanCollector(Collector):
 def _family(named: Named, samples: Iterable[tuple[Sequence[str], float | None]]) -> GaugeMetricFamily:
     family = GaugeMetricFamily(named.name, named.help, labels=named.labels)
     for labels, value in samples:
-        if value is not None:
+        if value is not None and isfinite(value):
             family.add_metric(list(labels), value)
     return family
 
@@ -136,7 +138,7 @@ def _observed(plans: Sequence[WorkloadPlan]) -> Iterator[GaugeMetricFamily]:
         for plan in plans
         if plan.assessment
         for each in plan.assessment.observations
-        if each.window in _WINDOWS
+        if each.window in _WINDOWS and believable(plan, each)
     ]
     yield _family(OBSERVED[0], ((labels, each.mfu) for labels, each in rows))
     yield _family(OBSERVED[1], ((labels, each.mbu) for labels, each in rows))

@@ -19,6 +19,7 @@ from mfu.engine.judge import Surroundings, broken, plan_workload, unsaid
 from mfu.engine.plan import Plan, WorkloadPlan
 from mfu.engine.policies import InForce, in_force
 from mfu.engine.products import agreed
+from mfu.engine.say import notes
 from mfu.engine.say.hysteresis import differs
 from mfu.engine.say.packed import Packed, packed, plain
 from mfu.engine.say.recall import YOUNG_SECONDS, unshaken
@@ -65,7 +66,8 @@ def evaluate(snapshot: Snapshot, now: float) -> Plan:
     told = report(figures, plans, products, force.cluster.currency, now)
     if told:
         told["calibration"] = calibration_rows(corrections)
-    return Plan(plans, force.plans, figures, told, corrections, force.accepted, ground)
+    events = notes.fleet_events(snapshot.report, told)
+    return Plan(plans, force.plans, figures, told, events, corrections, force.accepted, ground)
 
 
 def _alone(

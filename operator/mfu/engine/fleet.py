@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from math import isfinite
 
 import numpy as np
 
@@ -13,9 +14,11 @@ from mfu.decide.types import NodeView
 from mfu.engine.holdings.fleet import IDLE, UNCLAIMED, WHOLE, Ground, Grounds, build
 from mfu.engine.holdings.workload import device_of
 from mfu.engine.plan import Handover, WorkloadPlan
+from mfu.engine.say.status import MOST_POSSIBLE, observed_on_scale
 from mfu.engine.snapshot import FleetReadings
 from mfu.hardware.names import MIG_PREFIX
 from mfu.hardware.types import Device
+from mfu.observe.assessment import Observation
 from mfu.observe.counters import fleet_counters_mfu, peak_table
 
 
@@ -46,11 +49,19 @@ def _known(ground: Ground, plans: Sequence[WorkloadPlan]) -> tuple[Floats, Indic
     for plan in plans:
         index = number.get(plan.key)
         best = plan.assessment.best() if plan.assessment else None
-        if index is None or best is None or best.reference_mfu is None:
+        if index is None or best is None or best.reference_mfu is None or not believable(plan, best):
             continue
         mfu[index] = best.reference_mfu
         how[index] = Knowledge.PROGRESS if best.meter is Meter.PROGRESS else Knowledge.COUNTERS
     return mfu, how
+
+
+def believable(plan: WorkloadPlan, best: Observation) -> bool:
+    """Does the workload's own summary show a number? What it calls unknown is unknown to the fleet as well."""
+    fractions = [each for each in (best.mfu, best.mbu, best.reference_mfu) if each is not None]
+    shown = plan.expected is None or observed_on_scale(plan.assessment, plan.expected.scale) is not None
+    possible = all(0 <= each <= MOST_POSSIBLE for each in (best.mfu, best.mbu) if each is not None)
+    return shown and possible and all(isfinite(each) for each in fractions)
 
 
 def _estimate(
@@ -77,7 +88,7 @@ def _estimates(readings: FleetReadings, nodes: Mapping[str, NodeView], pods: set
     mfu = fleet_counters_mfu(readings.values[rows], peak_table(devices))
     by_pod: dict[str, list[float]] = defaultdict(list)
     for row, value in zip(rows, mfu.tolist(), strict=True):
-        if not np.isnan(value):
+        if 0 <= value <= MOST_POSSIBLE:
             by_pod[keys[row] or ""].append(value)
     return {key: sum(values) / len(values) for key, values in by_pod.items()}
 

@@ -104,6 +104,8 @@ class Plan:
     figures: FleetFigures = field(default_factory=FleetFigures)
     report: Mapping[str, Any] = field(default_factory=dict)
     """Status of the FleetReport."""
+    events: tuple[Event, ...] = ()
+    """What is to be told of the fleet as a whole, on the FleetReport."""
     corrections: Corrections = field(default_factory=Corrections)
     """Online calibration after this cycle's lessons."""
     accepted: Mapping[str, PolicySpec] = field(default_factory=dict)

@@ -90,3 +90,15 @@ def drift_events(found: Drift | None) -> tuple[Event, ...]:
         f"{found.against.lower()}; kind of change: {found.kind}"
     )
     return (Event("Warning" if worse else "Normal", reason, message),)
+
+
+def fleet_events(standing: Mapping[str, Any], told: Mapping[str, Any]) -> tuple[Event, ...]:
+    """The fleet's figure went, or came back; said once, on the change. Silent where no report stood before."""
+    before, now = (each.get("summary", {}).get("mfu") for each in (standing, told))
+    if before is None or now is None or (before == "Unknown") == (now == "Unknown"):
+        return ()
+    coverage = told["summary"]["coverage"]
+    if now == "Unknown":
+        message = f"less than half of the GPUs in use can be measured (coverage {coverage}): the fleet's MFU is unknown"
+        return (Event("Warning", "FleetUnknown", message),)
+    return (Event("Normal", "FleetKnown", f"the fleet's MFU is known again: {now}, coverage {coverage}"),)

@@ -184,7 +184,7 @@ def observed_on_scale(assessment: Assessment | None, scale: Scale | None) -> flo
         return None
     reached = best.mbu if scale is Scale.MBU else best.mfu
     # More than the hardware can do means that the declaration is wrong, not that it does more.
-    return None if reached is not None and reached > MOST_POSSIBLE else reached
+    return reached if reached is not None and 0.0 <= reached <= MOST_POSSIBLE else None
 
 
 def summary(

@@ -14,6 +14,8 @@ _COUNTED: Final = len(COUNTERS)
 _WIDTH: Final = len(COUNTERS) + len(GAUGES)
 _JITTER: Final = 0.01
 """A derived counter (prompt less cached) may step back a little; more than this is another life of the process."""
+MOST_COUNTED: Final = 1e21
+"""A million times the tokens of the longest training so far: what counts more counts something else."""
 STALE_INTERVALS: Final = 2.0
 
 
@@ -36,6 +38,7 @@ class PodProgress:
         if not np.isfinite(reading.observed_at) or reading.observed_at <= self.newest:
             return False
         raw = np.array([reading.counters.get(counter, np.nan) for counter in COUNTERS])
+        raw = np.where(np.abs(raw) <= MOST_COUNTED, raw, np.nan)
         counters = self._steady(raw)
         gauges = [reading.gauges.get(gauge, np.nan) for gauge in GAUGES]
         self._values[self._head] = np.concatenate([counters, gauges])
