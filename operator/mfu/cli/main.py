@@ -27,6 +27,7 @@ COMMANDS: Final = (
     ("presets", "models that are known by name"),
     ("init", "write a ModelWorkload from a Hugging Face config.json"),
     ("operator", "run the operator"),
+    ("admission", "answer at the prompt: warn of what does not fit, refuse names that do not exist"),
     ("agent", "run the node agent"),
     ("sim", "run a simulated fleet"),
 )

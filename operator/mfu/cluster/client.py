@@ -5,8 +5,9 @@ The typed client costs ten times the CPU and memory on thousands of objects; the
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final, Self
@@ -160,7 +161,7 @@ class KubeClient:
         method: str,
         path: str,
         *,
-        body: JSON | None = None,
+        body: JSON | Sequence[JSON] | None = None,
         params: Mapping[str, str] | None = None,
         content_type: str = "application/json",
     ) -> JSON:
@@ -173,6 +174,7 @@ class KubeClient:
                     method, path, data=data, params=params, headers=headers, timeout=REQUEST_TIMEOUT
                 ) as response:
                     if response.status == 401 and attempt < RETRIES_ON_UNAUTHORIZED:
+                        await asyncio.to_thread(self._connection.renew)
                         continue
                     await _raise_for_status(response, f"{method} {path}")
                     return _document(await response.read(), f"{method} {path}")

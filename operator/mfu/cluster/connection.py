@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,14 +18,26 @@ class NoCluster(Exception):
     """No kubeconfig and no service account: there is nothing to connect to."""
 
 
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """The files behind `ssl_context`, for libraries that build their own."""
+
+    ca_file: str | None = None
+    certificate_file: str | None = None
+    key_file: str | None = None
+    verified: bool = True
+
+
 @dataclass(slots=True)
 class Connection:
     """Address, trust and a way to fresh credentials; tokens expire, so headers are asked for on each request."""
 
     url: str
     ssl_context: ssl.SSLContext | None
+    trust: Trust
     _configuration: Any
     _token_file: Path | None = None
+    _again: Callable[[], Any] | None = None
 
     def headers(self) -> dict[str, str]:
         if self._token_file is not None:
@@ -33,6 +46,11 @@ class Connection:
             "authorization"
         ) or self._configuration.get_api_key_with_prefix("BearerToken")
         return {"Authorization": token} if token else {}
+
+    def renew(self) -> None:
+        """After a 401: read the kubeconfig again, which runs its exec plugin again. A token file is read each time."""
+        if self._again is not None:
+            self._configuration = self._again()
 
 
 def connect(kubeconfig: Path | str | None = None, context: str | None = None) -> Connection:
@@ -54,6 +72,15 @@ def connect(kubeconfig: Path | str | None = None, context: str | None = None) ->
 def _from_kubeconfig(path: Path, context: str | None) -> Connection:
     if not path.exists():
         raise NoCluster(f"kubeconfig {path} does not exist")
+    configuration = _load(path, context)
+    trust = Trust(
+        configuration.ssl_ca_cert, configuration.cert_file, configuration.key_file, bool(configuration.verify_ssl)
+    )
+    address = configuration.host.rstrip("/")
+    return Connection(address, _ssl(address, trust), trust, configuration, _again=lambda: _load(path, context))
+
+
+def _load(path: Path, context: str | None) -> Any:
     # Importing the client costs 60 MiB, and a pod with a service account does without it.
     from kubernetes import client as kubernetes_client
     from kubernetes import config as kubernetes_config
@@ -61,7 +88,7 @@ def _from_kubeconfig(path: Path, context: str | None) -> Connection:
     configuration = kubernetes_client.Configuration()
     try:
         kubernetes_config.load_kube_config(str(path), context=context, client_configuration=configuration)
-        return Connection(configuration.host.rstrip("/"), _ssl(configuration), configuration)
+        return configuration
     except kubernetes_config.ConfigException as error:
         raise NoCluster(f"kubeconfig {path}: {error}") from error
     # The client lets through whatever its parser and its look-ups raise on a file that is no kubeconfig.
@@ -73,17 +100,17 @@ def _from_kubeconfig(path: Path, context: str | None) -> Connection:
 def _from_service_account() -> Connection:
     host, port = os.environ["KUBERNETES_SERVICE_HOST"], os.environ["KUBERNETES_SERVICE_PORT"]
     address = f"[{host}]" if ":" in host else host
-    context = ssl.create_default_context(cafile=str(SERVICE_ACCOUNT / "ca.crt"))
-    return Connection(f"https://{address}:{port}", context, None, SERVICE_ACCOUNT / "token")
+    trust, url = Trust(str(SERVICE_ACCOUNT / "ca.crt")), f"https://{address}:{port}"
+    return Connection(url, _ssl(url, trust), trust, None, SERVICE_ACCOUNT / "token")
 
 
-def _ssl(configuration: Any) -> ssl.SSLContext | None:
-    if not configuration.host.startswith("https"):
+def _ssl(url: str, trust: Trust) -> ssl.SSLContext | None:
+    if not url.startswith("https"):
         return None
-    context = ssl.create_default_context(cafile=configuration.ssl_ca_cert)
-    if not configuration.verify_ssl:
+    context = ssl.create_default_context(cafile=trust.ca_file)
+    if not trust.verified:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
-    if configuration.cert_file:
-        context.load_cert_chain(configuration.cert_file, configuration.key_file)
+    if trust.certificate_file:
+        context.load_cert_chain(trust.certificate_file, trust.key_file)
     return context

@@ -23,9 +23,11 @@ from mfu.cluster.state import ClusterState, ExporterPods
 from mfu.cluster.writer import Writer
 from mfu.controller.collector import Collector
 from mfu.controller.config import Config, LeaderElection, PodDiscovery
+from mfu.controller.login import add_login
 from mfu.controller.loop import Loop, Trigger
 from mfu.controller.metrics import OperatorMetrics
 from mfu.controller.server import serve
+from mfu.controller.settings import configure
 from mfu.controller.targets import exporter_targets, progress_endpoints, speakers
 from mfu.telemetry.agent.adapter import AgentFleet
 from mfu.telemetry.dcgm.adapter import DCGMFleet
@@ -245,6 +247,7 @@ def _identity() -> str:
 def registry_for(operator: Operator, stop: asyncio.Event) -> kopf.OperatorRegistry:
     """Everything that kopf does for us, in a registry of its own."""
     registry = kopf.OperatorRegistry()
+    add_login(registry, operator.kubeconfig)
 
     @kopf.on.startup(registry=registry)
     async def start(settings: kopf.OperatorSettings, **_: Any) -> None:
@@ -255,10 +258,6 @@ def registry_for(operator: Operator, stop: asyncio.Event) -> kopf.OperatorRegist
     async def finish(**_: Any) -> None:
         await operator.stop()
 
-    @kopf.on.login(registry=registry)
-    def login(**kwargs: Any) -> kopf.ConnectionInfo | None:
-        return kopf.login_with_kubeconfig(**kwargs) or kopf.login_with_service_account(**kwargs)
-
     # Marks and returns; the informers hold the truth, kopf never reports a deletion after a re-list.
     @kopf.on.event(GROUP, VERSION, "mfupolicies", registry=registry)
     async def policy_changed(**_: Any) -> None:
@@ -268,25 +267,8 @@ def registry_for(operator: Operator, stop: asyncio.Event) -> kopf.OperatorRegist
     return registry
 
 
-def configure(settings: kopf.OperatorSettings) -> None:
-    """No peering (we hold a Lease), no scanning (no rights needed), no events, bounded patience with the network."""
-    settings.peering.standalone = True
-    settings.scanning.disabled = True
-    settings.posting.enabled = False
-    settings.watching.chunk_size = 500
-    settings.watching.server_timeout = 600
-    settings.networking.request_timeout = 30
-    settings.networking.connect_timeout = 5
-    settings.networking.error_backoffs = (0.5, 1, 2, 5, 10, 20, 30)
-    settings.queueing.idle_timeout = 0.5
-    settings.queueing.exit_timeout = 2
-    settings.persistence.finalizer = f"{GROUP}/unused"
-
-
 async def operate(config: Config, kubeconfig: Path | None) -> int:
     """Run until a signal; 1 when a part ended by itself (a lost lease: the next one starts in seconds)."""
     operator, broken = Operator(config, kubeconfig), asyncio.Event()
-    if kubeconfig is not None:
-        os.environ["KUBECONFIG"] = str(kubeconfig)
     await kopf.operator(registry=registry_for(operator, broken), clusterwide=True, standalone=True, stop_flag=broken)
     return 1 if operator.failed else 0

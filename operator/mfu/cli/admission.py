@@ -1,0 +1,53 @@
+"""`mfu admission`: answer at the prompt of whoever applies a ModelWorkload or an MFUPolicy. The chart runs it."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+from pathlib import Path
+from typing import Any
+
+from mfu.cli.errors import UsageError
+from mfu.cluster.connection import NoCluster, connect
+
+
+def add_parser(subparsers: Any) -> None:
+    parser = subparsers.add_parser("admission", help="warn and refuse at the prompt", description=__doc__)
+    parser.add_argument("--host", required=True, help="name that the API server calls, such as SERVICE.NAMESPACE.svc")
+    parser.add_argument("--certificates", type=Path, required=True, metavar="FOLDER", help="holds tls.crt and tls.key")
+    parser.add_argument(
+        "--announce-in",
+        metavar="NAME",
+        help="ValidatingWebhookConfiguration: make an own certificate and keep it trusted there",
+    )
+    parser.add_argument("--address", default="0.0.0.0", help="address to listen on (default: all)")
+    parser.add_argument("--port", type=int, default=9443, help="port to listen on")
+    parser.add_argument("--health-port", type=int, default=8081, help="port of /healthz and /readyz")
+    parser.add_argument("--kubeconfig", type=Path, help="default: $KUBECONFIG, the pod's account, ~/.kube/config")
+    parser.add_argument("--log-level", default="info", choices=("debug", "info", "warning", "error"))
+
+
+def run(args: argparse.Namespace) -> int:
+    from mfu.controller.admission import Options, admit
+
+    logging.basicConfig(
+        level=args.log_level.upper(), format="time=%(asctime)s level=%(levelname)s logger=%(name)s %(message)s"
+    )
+    logging.getLogger("kopf").setLevel(logging.WARNING)
+    if args.announce_in is None and not (args.certificates / "tls.crt").exists():
+        raise UsageError(f"--certificates {args.certificates}: has no tls.crt; mount one, or give --announce-in")
+    try:
+        connect(args.kubeconfig)
+    except NoCluster as error:
+        raise UsageError(str(error)) from error
+    options = Options(
+        host=args.host,
+        certificates=args.certificates,
+        configuration=args.announce_in,
+        address=args.address,
+        port=args.port,
+        health_port=args.health_port,
+        kubeconfig=args.kubeconfig,
+    )
+    return asyncio.run(admit(options))

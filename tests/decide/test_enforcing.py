@@ -1,0 +1,47 @@
+"""What a policy enforces in name only."""
+
+from __future__ import annotations
+
+import pytest
+
+from mfu.api.decisions import DecisionType
+from mfu.api.mfupolicy import PolicySpec
+from mfu.api.powers import ActionType
+from mfu.decide.enforcing import ACTING, CARRIED_OUT_BY, in_name_only
+
+
+def spec(*actions: str, **modes: str) -> PolicySpec:
+    return PolicySpec.model_validate({"modes": modes, "actions": [{"type": each} for each in actions]})
+
+
+def test_every_kind_of_decision_has_what_carries_it_out() -> None:
+    assert set(CARRIED_OUT_BY) == set(DecisionType)
+    assert all(CARRIED_OUT_BY.values())
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (spec(), []),
+        (spec(scaling="Recommend"), []),
+        (spec(scaling="Enforce"), ["modes.scaling is Enforce but actions lists none of Scale, PodDeletionCost"]),
+        (spec("Suspend", scaling="Enforce"), ["actions lists none of Scale"]),
+        (spec("Scale", scaling="Enforce"), ["this version does not take Scale yet"]),
+        (spec(placement="Enforce", mig="Enforce"), ["modes.placement", "modes.mig"]),
+    ],
+)
+def test_enforce_that_does_nothing_is_said(given: PolicySpec, words: list[str]) -> None:
+    lines = in_name_only(given, frozenset())
+    assert len(lines) == len(words)
+    for line, word in zip(lines, words, strict=True):
+        assert word in line
+
+
+def test_an_action_that_acts_needs_no_word() -> None:
+    acting = frozenset({ActionType.SCALE})
+    assert in_name_only(spec("Scale", scaling="Enforce"), acting) == ()
+    assert in_name_only(spec("PodDeletionCost", scaling="Enforce"), acting) != ()
+
+
+def test_this_version_says_what_it_takes() -> None:
+    assert set(ActionType) >= ACTING
