@@ -23,10 +23,16 @@ EVERYTHING = (
     "metrics.serviceMonitor.enabled=true",
     "metrics.prometheusRule.enabled=true",
     "networkPolicy.enabled=true",
+    "admission.enabled=true",
 )
 
 CONTAINERS = pytest.mark.parametrize(
-    ("kind", "name"), [("Deployment", "mfu-mfu-operator"), ("DaemonSet", "mfu-mfu-operator-agent")]
+    ("kind", "name"),
+    [
+        ("Deployment", "mfu-mfu-operator"),
+        ("Deployment", "mfu-mfu-operator-admission"),
+        ("DaemonSet", "mfu-mfu-operator-agent"),
+    ],
 )
 
 Objects = dict[tuple[str, str], dict[str, Any]]
@@ -93,7 +99,13 @@ def test_switches_add_the_rest(render: Render) -> None:
 
 
 def test_everything_is_labelled_and_namespaced(render: Render) -> None:
-    cluster_scoped = ("ClusterRole", "ClusterRoleBinding", "CustomResourceDefinition", "ValidatingAdmission")
+    cluster_scoped = (
+        "ClusterRole",
+        "ClusterRoleBinding",
+        "CustomResourceDefinition",
+        "ValidatingAdmission",
+        "ValidatingWebhook",
+    )
     for (kind, name), document in render(*EVERYTHING).items():
         assert document["metadata"]["labels"]["app.kubernetes.io/instance"] == "mfu", (kind, name)
         assert ("namespace" in document["metadata"]) != kind.startswith(cluster_scoped), (kind, name)
@@ -282,3 +294,54 @@ def test_monitor_without_service_is_refused(render: Render) -> None:
 def test_names_stay_short(render: Render) -> None:
     for _, name in render("fullnameOverride=" + "a" * 80, *EVERYTHING):
         assert len(name) <= 80
+
+
+ADMISSION = "mfu-mfu-operator-admission"
+
+
+def test_the_handler_is_opt_in(render: Render) -> None:
+    assert not [name for kind, name in render() if "admission" in name or kind == "ValidatingWebhookConfiguration"]
+
+
+def test_the_handler_fails_open_within_a_second_and_sees_our_two_kinds_only(render: Render) -> None:
+    webhooks = render("admission.enabled=true")["ValidatingWebhookConfiguration", ADMISSION]["webhooks"]
+    assert {resource for each in webhooks for rule in each["rules"] for resource in rule["resources"]} == {
+        "modelworkloads",
+        "mfupolicies",
+    }
+    for each in webhooks:
+        assert (each["failurePolicy"], each["timeoutSeconds"], each["sideEffects"]) == ("Ignore", 1, "None")
+        assert "caBundle" not in each["clientConfig"]
+        assert [rule["operations"] for rule in each["rules"]] == [["CREATE", "UPDATE"]]
+
+
+def test_the_handler_may_patch_its_own_configuration_and_nothing_else(render: Render) -> None:
+    objects = render("admission.enabled=true")
+    (rule,) = objects["ClusterRole", ADMISSION]["rules"]
+    assert rule["resourceNames"] == [ADMISSION]
+    assert rule["verbs"] == ["get", "patch"]
+    bound = [
+        binding["roleRef"]["name"]
+        for (kind, _), binding in objects.items()
+        if kind.endswith("RoleBinding") and any(each["name"] == ADMISSION for each in binding["subjects"])
+    ]
+    assert bound == [ADMISSION]
+
+
+def test_with_cert_manager_it_has_no_rights_at_all(render: Render) -> None:
+    objects = render("admission.enabled=true", "admission.certManager.enabled=true")
+    assert ("ClusterRole", ADMISSION) not in objects
+    assert objects["Certificate", ADMISSION]["spec"]["dnsNames"] == [f"{ADMISSION}.mfu-system.svc"]
+    annotations = objects["ValidatingWebhookConfiguration", ADMISSION]["metadata"]["annotations"]
+    assert annotations == {"cert-manager.io/inject-ca-from": f"mfu-system/{ADMISSION}"}
+    arguments = container(objects, "Deployment", ADMISSION)["args"]
+    assert not [each for each in arguments if each.startswith("--announce-in")]
+
+
+def test_the_handler_is_called_by_the_name_in_its_certificate(render: Render) -> None:
+    objects = render("admission.enabled=true")
+    service = objects["ValidatingWebhookConfiguration", ADMISSION]["webhooks"][0]["clientConfig"]["service"]
+    arguments = container(objects, "Deployment", ADMISSION)["args"]
+    assert f"--host={service['name']}.{service['namespace']}.svc" in arguments
+    assert f"--announce-in={ADMISSION}" in arguments
+    assert ("Service", service["name"]) in objects

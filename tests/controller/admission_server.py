@@ -31,6 +31,13 @@ def configuration(namespace: str, port: int) -> dict[str, Any]:
             "name": f"{path}.mfu.gpuaas.io",
             "clientConfig": {"service": {**service, "path": f"/{path}"}},
             "rules": [{**rule, "resources": [plural]}],
+            "matchConditions": [
+                {
+                    "name": "spec-is-news",
+                    "expression": "request.operation == 'CREATE' || object.spec != oldObject.spec",
+                },
+                {"name": "is-not-going", "expression": "!has(object.metadata.deletionTimestamp)"},
+            ],
             "failurePolicy": "Ignore",
             "timeoutSeconds": 1,
             "sideEffects": "None",

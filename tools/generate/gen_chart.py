@@ -37,6 +37,7 @@ _KNOWN: Final[Mapping[str, Schema]] = {
     "extraEnv": _OBJECTS,
     "from": _OBJECTS,
     "imagePullSecrets": _OBJECTS,
+    "kind": {"type": "string", "enum": ["Issuer", "ClusterIssuer"]},
     "interval": {"type": "string", "pattern": "^[0-9]+(ms|s|m|h)$"},
     "labels": _STRINGS,
     "nodeSelector": _STRINGS,
@@ -82,6 +83,7 @@ too: `kubectl delete crd {crds}`.
 | operator | create `fleetreports`, `events.events.k8s.io` | the one report, and Events on transitions |
 | operator | in its Lease's namespace: create `leases`; get, update its own | one writer at a time |
 | agent | get `nodes`; get, create, patch `gpunodes`; patch `gpunodes/status` | its own node only, by admission policy |
+| admission | get, patch its own `validatingwebhookconfigurations`, by name | its certificate |
 | view | get, list, watch `modelworkloads` | aggregated |
 | edit, admin | create, update, patch, delete `modelworkloads`, never their status | aggregated |
 

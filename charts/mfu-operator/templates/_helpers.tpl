@@ -43,6 +43,10 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- default (printf "%s-agent" (include "mfu.fullname" .)) .Values.agent.serviceAccount.name -}}
 {{- end -}}
 
+{{- define "mfu.admissionServiceAccountName" -}}
+{{- default (printf "%s-admission" (include "mfu.fullname" .)) .Values.admission.serviceAccount.name -}}
+{{- end -}}
+
 {{- define "mfu.image" -}}
 {{- if .Values.image.digest -}}
 {{- printf "%s@%s" .Values.image.repository .Values.image.digest -}}
