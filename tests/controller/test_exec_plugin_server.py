@@ -1,4 +1,4 @@
-"""An exec-plugin kubeconfig (EKS, GKE, AKS): the whole operator runs with it, and asks for a new token when one ends."""
+"""An exec-plugin kubeconfig (EKS, GKE, AKS): the operator runs with it, and asks for a new token when one ends."""
 
 from __future__ import annotations
 
