@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,9 @@ class NoTelemetry:
     def latest(self, now: float) -> FleetReadings:
         return FleetReadings()
 
-    def series(self, pods: Iterable[tuple[str, str]], now: float) -> WorkloadSeries | None:
+    def series(
+        self, pods: Iterable[tuple[str, str]], now: float, *, uids: Mapping[tuple[str, str], str]
+    ) -> WorkloadSeries | None:
         return None
 
 

@@ -20,6 +20,9 @@ from mfu.cluster.resources import Resource
 
 JSON = dict[str, Any]
 CHUNK: Final = 500
+PLAIN: Final = "application/json"
+METADATA_ONLY: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+"""What to accept of a list whose objects are wanted by name alone."""
 WATCH_SERVER_TIMEOUT_SECONDS: Final = 290
 # A bookmark arrives on an idle watch every 60 to 75 seconds: longer silence means a dead stream.
 WATCH_SILENCE_SECONDS: Final = 90
@@ -89,12 +92,14 @@ class KubeClient:
         pages = [page async for page in self.pages(resource, namespace=namespace, **selectors)]
         return [item for page in pages for item in page.items], pages[-1].version
 
-    async def pages(self, resource: Resource, *, namespace: str | None = None, **selectors: str) -> AsyncIterator[Page]:
+    async def pages(
+        self, resource: Resource, *, namespace: str | None = None, accept: str = PLAIN, **selectors: str
+    ) -> AsyncIterator[Page]:
         """The same in pages of CHUNK objects, for those who keep little of each: no two pages are held at once."""
         params: dict[str, str] = {"limit": str(CHUNK), **selectors}
         path = resource.path(namespace)
         while True:
-            page = _page(await self.request("GET", path, params=params), f"GET {path}")
+            page = _page(await self.request("GET", path, params=params, accept=accept), f"GET {path}")
             yield page
             if not page.token:
                 return
@@ -163,12 +168,13 @@ class KubeClient:
         *,
         body: JSON | Sequence[JSON] | None = None,
         params: Mapping[str, str] | None = None,
-        content_type: str = "application/json",
+        content_type: str = PLAIN,
+        accept: str = PLAIN,
     ) -> JSON:
         """One request with a deadline; a 401 is tried once more with fresh credentials."""
         data = None if body is None else json.dumps(body).encode()
         for attempt in range(RETRIES_ON_UNAUTHORIZED + 1):
-            headers = {"Content-Type": content_type, "Accept": "application/json", **self._connection.headers()}
+            headers = {"Content-Type": content_type, "Accept": accept, **self._connection.headers()}
             try:
                 async with self._http().request(
                     method, path, data=data, params=params, headers=headers, timeout=REQUEST_TIMEOUT

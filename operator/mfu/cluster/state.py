@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from mfu.api.modelworkload import WorkloadSpec
 from mfu.cluster import projection, resources
 from mfu.cluster.client import JSON, KubeClient
+from mfu.cluster.declared import Declared
 from mfu.cluster.informer import Informer, key_of
 from mfu.decide.types import NodeView
 from mfu.engine.claims import assign
@@ -20,6 +21,10 @@ from mfu.observe.readings import WorkloadSeries
 from mfu.predict.types import Corrections
 from mfu.telemetry.addresses import is_plain
 from mfu.telemetry.rounds.binding import Bound
+
+V = TypeVar("V")
+Watched = Informer[V] | Declared[V]
+"""A store of objects of one kind, whoever watches them."""
 
 
 class Past(Protocol):
@@ -52,11 +57,17 @@ class Exporter:
 class ClusterState:
     """All informers together. `changed` is called after any change; `snapshot` is cheap enough for each cycle.
 
-    `exporters` says where pods of each source are looked for.
+    `exporters` says where pods of each source are looked for. `told`: ModelWorkloads and MFUPolicies are told from
+    outside (kopf's watch); otherwise they have informers like the rest.
     """
 
     def __init__(
-        self, client: KubeClient, *, changed: Callable[[], None], exporters: Mapping[str, ExporterPods] | None = None
+        self,
+        client: KubeClient,
+        *,
+        changed: Callable[[], None],
+        exporters: Mapping[str, ExporterPods] | None = None,
+        told: bool = False,
     ) -> None:
         self._addresses: tuple[int, frozenset[str]] | None = None
         self._bindings: tuple[int, Mapping[tuple[str, str], Bound]] | None = None
@@ -68,8 +79,11 @@ class ClusterState:
         ) -> Informer[Any]:
             return Informer(client, resource, project, changed=changed, namespace=namespace, selectors=selectors)
 
-        self.workloads: Informer[WorkloadView] = watch(resources.MODELWORKLOADS, self._workload)
-        self.policies: Informer[PolicyView] = watch(resources.MFUPOLICIES, projection.policy_view)
+        def declared(resource: resources.Resource, project: Callable[[JSON], Any]) -> Watched[Any]:
+            return Declared(client, resource, project, changed=changed) if told else watch(resource, project)
+
+        self.workloads: Watched[WorkloadView] = declared(resources.MODELWORKLOADS, self._workload)
+        self.policies: Watched[PolicyView] = declared(resources.MFUPOLICIES, projection.policy_view)
         self.pods: Informer[PodView] = watch(resources.PODS, projection.pod_view)
         self.nodes: Informer[NodeView] = watch(resources.NODES, projection.node_view)
         self.namespaces: Informer[Mapping[str, str]] = watch(resources.NAMESPACES, projection.namespace_labels)
@@ -80,7 +94,13 @@ class ClusterState:
         }
 
     @property
-    def informers(self) -> tuple[Informer[Any], ...]:
+    def told(self) -> dict[str, Declared[Any]]:
+        """By plural name, the stores that somebody outside must tell."""
+        stores = (self.workloads, self.policies)
+        return {each.resource.plural: each for each in stores if isinstance(each, Declared)}
+
+    @property
+    def informers(self) -> tuple[Watched[Any], ...]:
         found = (self.workloads, self.policies, self.pods, self.nodes, self.namespaces, self.reports)
         return (*found, *self.exporters.values())
 

@@ -1,0 +1,136 @@
+"""The parts of an operator, built once from its configuration and one client of the API server."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from mfu.cluster.client import KubeClient
+from mfu.cluster.connection import SERVICE_ACCOUNT
+from mfu.cluster.lease import Lease
+from mfu.cluster.state import ClusterState, ExporterPods
+from mfu.cluster.writer import Writer
+from mfu.controller.collector import Collector
+from mfu.controller.config import Config, PodDiscovery
+from mfu.controller.loop import Loop, Trigger
+from mfu.controller.metrics import OperatorMetrics
+from mfu.controller.targets import exporter_targets, progress_endpoints, speakers
+from mfu.telemetry.agent.adapter import AgentFleet
+from mfu.telemetry.dcgm.adapter import DCGMFleet
+from mfu.telemetry.fair import Allowance
+from mfu.telemetry.prometheus.adapter import PrometheusAPI
+from mfu.telemetry.prometheus.rules import matchers
+from mfu.telemetry.sources import PROGRESS_LIMITS, DirectScrape, ProgressScrape
+from mfu.telemetry.store.recent import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What runs in one operator."""
+
+    config: Config
+    state: ClusterState
+    collector: Collector
+    loop: Loop
+    lease: Lease | None
+    """None where no lease is held while writing."""
+
+
+def build(config: Config, client: KubeClient, *, told: bool = True) -> Parts:
+    """Nothing runs yet. `told`: kopf watches the declarations and tells them; otherwise they have informers too."""
+    cycle = config.cycle
+    trigger = Trigger(idle=cycle.idle_seconds, longest=cycle.longest_wait_seconds, resync=cycle.resync_seconds)
+    own = own_namespace(config)
+    state = ClusterState(client, changed=trigger.mark, exporters=discovered(config, own), told=told)
+    store = Store(
+        interval_seconds=_shortest_news_seconds(config),
+        progress_interval_seconds=config.progress.scrape_interval_seconds,
+        prefer=("mfu-agent",),
+    )
+    metrics = OperatorMetrics(lambda: loop.plan)
+    collector = Collector(store, metrics, trigger.mark, state.bindings)
+    _add_sources(collector, state, config)
+    lease = None
+    if config.leader_election.enabled:
+        lease = Lease(client, namespace=own, name=config.leader_election.name, identity=_identity())
+    writer = Writer(client, may_write=lambda: lease is None or lease.fresh)
+    ready = _warm(collector, cycle.warm_up_seconds)
+    loop = Loop(state, store, writer, metrics, cycle, trigger, ready=ready, dry_run=config.dry_run)
+    return Parts(config, state, collector, loop, lease)
+
+
+def discovered(config: Config, own_namespace: str) -> dict[str, ExporterPods]:
+    """Where pods are looked for, by source, for the sources that are not found by an address template."""
+    dcgm, agent = config.dcgm, config.agent
+    found: dict[str, PodDiscovery] = {}
+    if dcgm.enabled and not dcgm.url_template and config.prometheus.url is None:
+        found["dcgm"] = dcgm.discovery
+    if agent.enabled and not agent.url_template:
+        found["agent"] = agent.discovery
+    return {name: ExporterPods(each.namespace or own_namespace, each.label_selector) for name, each in found.items()}
+
+
+def own_namespace(config: Config) -> str:
+    """That of the lease, else of the operator's own pod."""
+    configured = config.leader_election.namespace or os.environ.get("POD_NAMESPACE")
+    own = SERVICE_ACCOUNT / "namespace"
+    return configured or (own.read_text().strip() if own.exists() else "default")
+
+
+def _shortest_news_seconds(config: Config) -> float:
+    """How far apart new readings of a device are: a value collected once and scraped twice is one."""
+    dcgm, agent, prometheus = config.dcgm, config.agent, config.prometheus
+    news = [agent.scrape_interval_seconds] if agent.enabled else []
+    if prometheus.url is not None:
+        news.append(prometheus.interval_seconds)
+    elif dcgm.enabled:
+        news.append(max(dcgm.scrape_interval_seconds, dcgm.collection_interval_seconds))
+    return min(news, default=dcgm.collection_interval_seconds)
+
+
+def _add_sources(collector: Collector, state: ClusterState, config: Config) -> None:
+    dcgm, agent, prometheus, progress = config.dcgm, config.agent, config.prometheus, config.progress
+    if dcgm.enabled and prometheus.url is None:
+        exporters = DCGMFleet(dcgm.scrape_interval_seconds, dcgm.collection_interval_seconds)
+        targets = exporter_targets(state, "dcgm", dcgm.url_template, dcgm.discovery)
+        collector.sources["dcgm"] = (DirectScrape(targets, exporters), dcgm.scrape_interval_seconds)
+        collector.silenced["dcgm"] = lambda: speakers(state, "dcgm").refused
+    if agent.enabled:
+        agents = AgentFleet(agent.scrape_interval_seconds)
+        targets = exporter_targets(state, "agent", agent.url_template, agent.discovery)
+        collector.sources["agent"] = (DirectScrape(targets, agents), agent.scrape_interval_seconds)
+        collector.silenced["agent"] = lambda: speakers(state, "agent").refused
+    if prometheus.url is not None:
+        api = PrometheusAPI(
+            prometheus.url,
+            prometheus.interval_seconds,
+            matchers=matchers(job=prometheus.job, namespace=prometheus.namespace),
+            bearer_token_file=prometheus.bearer_token_file,
+        )
+        collector.sources["prometheus"] = (api, prometheus.interval_seconds)
+    if progress.enabled:
+        limits = replace(PROGRESS_LIMITS, max_body_bytes=progress.max_body_bytes, concurrency=progress.concurrency)
+        allowance = Allowance(progress.max_round_bytes, progress.max_round_seconds)
+        source = ProgressScrape(progress_endpoints(state, progress), limits, allowance)
+        collector.progress = (source, progress.scrape_interval_seconds)
+
+
+def _warm(collector: Collector, longest_seconds: float) -> Callable[[], bool]:
+    """False while readings just have not come yet, for at most so long after it was first asked."""
+    asked: list[float] = []
+
+    def warm() -> bool:
+        now = asyncio.get_running_loop().time()
+        if not asked:
+            asked.append(now)
+        return collector.warm or now - asked[0] >= longest_seconds
+
+    return warm
+
+
+def _identity() -> str:
+    return f"{os.environ.get('POD_NAME') or socket.gethostname()}_{uuid.uuid4().hex[:8]}"
