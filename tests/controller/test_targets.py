@@ -15,7 +15,7 @@ from mfu.cluster.client import KubeClient
 from mfu.cluster.projection import pod_view, workload_view
 from mfu.cluster.state import ClusterState, Exporter, ExporterPods
 from mfu.controller import config
-from mfu.controller.operator import discovered
+from mfu.controller.build import discovered
 from mfu.controller.targets import exporter_targets, progress_endpoints, speakers
 
 SPEC: dict[str, Any] = {
