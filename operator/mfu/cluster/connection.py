@@ -34,9 +34,9 @@ class Connection:
 
     url: str
     ssl_context: ssl.SSLContext | None
-    trust: Trust
     _configuration: Any
     _token_file: Path | None = None
+    trust: Trust = Trust()
     _again: Callable[[], Any] | None = None
 
     def headers(self) -> dict[str, str]:
@@ -77,7 +77,7 @@ def _from_kubeconfig(path: Path, context: str | None) -> Connection:
         configuration.ssl_ca_cert, configuration.cert_file, configuration.key_file, bool(configuration.verify_ssl)
     )
     address = configuration.host.rstrip("/")
-    return Connection(address, _ssl(address, trust), trust, configuration, _again=lambda: _load(path, context))
+    return Connection(address, _ssl(address, trust), configuration, trust=trust, _again=lambda: _load(path, context))
 
 
 def _load(path: Path, context: str | None) -> Any:
@@ -101,7 +101,7 @@ def _from_service_account() -> Connection:
     host, port = os.environ["KUBERNETES_SERVICE_HOST"], os.environ["KUBERNETES_SERVICE_PORT"]
     address = f"[{host}]" if ":" in host else host
     trust, url = Trust(str(SERVICE_ACCOUNT / "ca.crt")), f"https://{address}:{port}"
-    return Connection(url, _ssl(url, trust), trust, None, SERVICE_ACCOUNT / "token")
+    return Connection(url, _ssl(url, trust), None, SERVICE_ACCOUNT / "token", trust)
 
 
 def _ssl(url: str, trust: Trust) -> ssl.SSLContext | None:
