@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
+from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from mfu.predict.inference import predict_inference
 from mfu.predict.inference.constants import UNSTATED, document, engine_key, load
-from tools.fit.inference import errors, fit, read, space_of
+from mfu.predict.inference.fit.newton import beginning, fit
+from mfu.predict.inference.fit.rows import Rows, log_errors, rows_of, stack_effects
+from mfu.predict.types import Inference, Placement, Prediction
 
 HEADER = (
     "id,source,model,params_b,active_params_b,layers,hidden,heads,kv_heads,head_dim,ffn,vocab,gpu,tp,pp,ep,"
     "weight_precision,kv_precision,isl,osl,concurrency_or_batch,metric,value,notes"
 )
+Build = Callable[..., Inference]
+On = Callable[..., Placement]
 LLAMA = "Llama-3.1-8B,8.03,8.03,32,4096,32,8,128,14336,128256,H100-SXM-80GB,1,1,1"
 
 
@@ -33,13 +39,24 @@ def test_spellings_of_engines(name: str | None, key: str) -> None:
     assert engine_key(name) == key
 
 
-def test_each_engine_has_one_factor() -> None:
+def test_an_engine_that_nobody_measured_gets_the_common_mean_and_its_whole_spread() -> None:
     constants = load()
-    assert constants.engine_factor("TensorRT-LLM") == 1.0
-    assert constants.engine_factor(None) == constants.engines[UNSTATED]
-    known = [value for name, value in constants.engines.items() if name != UNSTATED]
-    assert constants.engine_factor("never seen") == pytest.approx(math.exp(float(np.mean(np.log(known)))))
-    assert all(0.5 < value <= 1.3 for value in constants.engines.values())
+    unknown = constants.stack("never seen")
+    assert (unknown.speed, unknown.host) == (1.0, 1.0)
+    assert unknown.doubt == constants.doubt["engine"] > constants.stack("vLLM").doubt
+    assert constants.stack(None) == unknown != constants.stack(UNSTATED)
+    assert all(0.7 < each.speed < 1.3 for each in (*constants.engines.values(), *constants.products.values()))
+
+
+def test_a_product_that_nobody_measured_is_less_certain(serving: Build, on: On) -> None:
+    known, unknown = (_relative(serving(), on(product)) for product in ("H100-SXM5", "H800-SXM5"))
+    assert unknown > known > 1.1
+
+
+def _relative(setup: Inference, placement: Placement) -> float:
+    found = predict_inference(setup, placement)
+    assert isinstance(found, Prediction), found
+    return found.high / found.low
 
 
 def test_no_constant_left_its_bounds() -> None:
@@ -48,26 +65,29 @@ def test_no_constant_left_its_bounds() -> None:
 
 
 @pytest.fixture
-def table(tmp_path: Path) -> Path:
-    """24 rows, every value 1 second: the test overwrites them with what the fit has to find again."""
-    rows = [
-        f"X-{batch},{engine},{LLAMA},{precision},{precision},{inputs},{outputs},{batch},e2e_latency_ms,1000,"
-        for engine, precision in (("vllm", "fp16"), ("sglang", "fp8"))
-        for batch in (1, 8, 64, 256)
-        for inputs, outputs in ((128, 128), (2048, 128), (128, 1024))
+def rows() -> Rows:
+    """48 rows of two engines: what they measured is what `truth` makes of them."""
+    table = [
+        {
+            **dict(zip(HEADER.split(","), f"X,{engine},{LLAMA}".split(","), strict=False)),
+            **{"weight_precision": precision, "kv_precision": precision, "isl": str(inputs), "osl": str(outputs)},
+            **{"concurrency_or_batch": str(batch), "metric": "e2e_latency_ms", "value": "1000"},
+        }
+        for engine, precision in (("vllm one", "fp16"), ("sglang two", "fp8"))
+        for batch in (1, 4, 8, 32, 64, 256)
+        for inputs, outputs in ((128, 128), (2048, 128), (128, 1024), (1024, 1024))
     ]
-    path = tmp_path / "rows.csv"
-    path.write_text("\n".join([HEADER, *rows]) + "\n", encoding="utf-8")
-    return path
+    return rows_of(table)
 
 
-def test_the_fit_finds_what_made_the_rows(table: Path) -> None:
-    data, space = read(table), space_of(document(), ["vllm", "sglang"])
-    truth = space.prior.copy()
-    truth[space.names.index("weight_stream")] += math.log(0.7)
-    truth[len(space.names)] += math.log(0.8)
-    data.measured[:] = data.predicted(space.constants(truth))
-    everything = np.ones(len(data.rows), dtype=bool)
-    before = np.abs(errors(data, space.constants(space.prior))).mean()
-    found = fit(data, space, everything, space.prior, 4)
-    assert np.abs(errors(data, space.constants(found))).mean() < 0.25 * before
+def test_the_fit_finds_what_made_the_rows(rows: Rows) -> None:
+    start = beginning(rows)
+    truth = start.theta.copy()
+    truth[start.unknowns.names.index("weight_stream")] += math.log(0.7)
+    made = log_errors(rows, start.unknowns.constants(truth)) + np.where(rows.engine == "vllm", math.log(0.9), 0.0)
+    measured = replace(rows, log_measured=rows.log_measured + rows.sign * made)
+    found = fit(measured, rounds=4).constants()
+    before = np.abs(log_errors(measured, start.unknowns.constants(start.theta))).mean()
+    after = np.abs(log_errors(measured, found) + stack_effects(measured, found)).mean()
+    assert after < 0.35 * before
+    assert found.stack("vllm").speed < found.stack("sglang").speed

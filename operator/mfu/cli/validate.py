@@ -28,6 +28,7 @@ KINDS: Final = {
 LEFT_OUT: Final = {
     "training": ("mfu.predict.fit.left_out", "training_left_out"),
     "steps": ("mfu.predict.fit.left_out", "steps_left_out"),
+    "inference": ("mfu.predict.inference.fit.left_out", "inference_left_out"),
 }
 """Kinds that are refitted without each source in turn: module and function of (rows, given)."""
 SHARING: Final = "sharing"

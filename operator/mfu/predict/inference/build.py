@@ -11,13 +11,11 @@ from mfu.hardware.problem import ProblemReason
 from mfu.hardware.types import BYTES_PER_VALUE, Precision
 from mfu.predict.inference.case import Case, Chip, Format, Layout, Load, Speculation
 from mfu.predict.inference.constants import Constants
+from mfu.predict.inference.habits import USUAL, habit_of
 from mfu.predict.inference.shape import shape_of
 from mfu.predict.types import Inference, Placement, Problem
 from mfu.workload.architecture import Architecture, Family
 
-DEFAULT_BATCH_TOKENS = 8192
-"""Scheduled tokens of one step where nothing is declared: the default of TensorRT-LLM and of vLLM on large GPUs."""
-DEFAULT_BATCH = 2048
 _MOST_DRAFTS = 32
 _INVALID = ProblemReason.INVALID_SPEC
 _LAYOUT = ProblemReason.IMPOSSIBLE_LAYOUT
@@ -44,9 +42,15 @@ def case_of(
         chip=chip,
         format=format_of(setup, placement),
         layout=Layout(float(layout.tensor), float(layout.pipeline), float(layout.data), float(layout.expert)),
-        load=load_of(setup, speculation),
-        speed=constants.engine_factor(setup.engine) / (1.0 + (speculation.draft_share if speculation else 0.0)),
+        load=load_of(setup, placement, speculation),
+        speed=_speed(setup, placement, constants) / (1.0 + (speculation.draft_share if speculation else 0.0)),
+        host=constants.stack(setup.engine).host,
     )
+
+
+def _speed(setup: Inference, placement: Placement, constants: Constants) -> float:
+    product = constants.product(placement.device.gpu.api_name)
+    return constants.usual_speed * constants.stack(setup.engine).speed * product.speed
 
 
 def refuse(setup: Inference, placement: Placement) -> Problem | None:
@@ -66,7 +70,7 @@ def _refuse_load(setup: Inference) -> Problem | None:
         return Problem(_INVALID, "concurrency", f"is {setup.concurrency}, no number of requests", "set 1 or more")
     if setup.max_batch_tokens is not None and setup.max_batch_tokens < 1:
         problem = f"is {setup.max_batch_tokens} tokens a step"
-        return Problem(_INVALID, "maxBatchTokens", problem, f"set {DEFAULT_BATCH_TOKENS}")
+        return Problem(_INVALID, "maxBatchTokens", problem, f"set {USUAL.batch_tokens}")
     return None
 
 
@@ -124,16 +128,16 @@ def experts_only(setup: Inference) -> bool:
     return architecture.mla is not None or setup.precisions.compute not in _NARROW
 
 
-def load_of(setup: Inference, speculation: Speculation | None = None) -> Load:
+def load_of(setup: Inference, placement: Placement, speculation: Speculation | None = None) -> Load:
     concurrency = math.inf if setup.concurrency is None else float(setup.concurrency)
-    budget = float(setup.max_batch_tokens or DEFAULT_BATCH_TOKENS)
+    habit = habit_of(setup.engine, placement.device)
     spoken = speculation or Speculation(0, 0.0)
     return Load(
         float(setup.input_tokens),
         float(setup.output_tokens),
         concurrency,
-        budget,
-        DEFAULT_BATCH,
+        float(setup.max_batch_tokens or habit.batch_tokens),
+        float(habit.batch),
         drafted=1.0 + spoken.draft_tokens,
         accepted=spoken.accepted,
     )

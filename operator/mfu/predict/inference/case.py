@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from typing import TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from mfu.predict.inference.shape import Number, Shape, stack
 
@@ -105,6 +106,8 @@ class Case:
     load: Load
     speed: Number
     """Efficiency factor of the engine, 1 for the reference engine."""
+    host: Number = 1.0
+    """Time of its host work and launches over the usual one."""
 
     @property
     def rows(self) -> int:
@@ -128,7 +131,28 @@ def stack_cases(cases: Sequence[Case]) -> Case:
         layout=_stack(Layout, [each.layout for each in cases]),
         load=_stack(Load, [each.load for each in cases]),
         speed=np.array([each.speed for each in cases], dtype=float),
+        host=np.array([each.host for each in cases], dtype=float),
     )
+
+
+def take(case: Case, rows: npt.NDArray[np.intp]) -> Case:
+    """The rows of a stacked case, in that order."""
+    return Case(
+        shape=_rows(case.shape, rows),
+        chip=_rows(case.chip, rows),
+        format=_rows(case.format, rows),
+        layout=_rows(case.layout, rows),
+        load=_rows(case.load, rows),
+        speed=np.asarray(case.speed)[rows],
+        host=np.asarray(case.host)[rows],
+    )
+
+
+_Struct = TypeVar("_Struct", Shape, Chip, Format, Layout, Load)
+
+
+def _rows(struct: _Struct, rows: npt.NDArray[np.intp]) -> _Struct:
+    return type(struct)(*(np.asarray(getattr(struct, field.name))[rows] for field in fields(struct)))
 
 
 def _stack(kind: type[_Part], values: Sequence[_Part]) -> _Part:

@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache
 from importlib.resources import files
 from typing import Any
 
 UNSTATED = "unstated"
+"""Engine of published tables that name none; a declaration that names none is an unknown engine."""
 _SPELLINGS = (("trtllm", "tensorrtllm"), ("tensorrt", "tensorrtllm"), ("vllm", "vllm"), ("sglang", "sglang"))
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """What was learned of one engine or product beside the physics."""
+
+    speed: float = 1.0
+    """Factor on every rate."""
+    host: float = 1.0
+    """Factor on the time of launches and of the host's work."""
+    doubt: float = 0.0
+    """Standard deviation of the logarithm of what is still unknown of `speed`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +69,17 @@ class Constants:
     """The same for each running request."""
     request_seconds: float
     """HTTP, tokeniser and admission of one request, before its first step."""
+    drain: float
+    """Turns of its running requests that a closed-loop benchmark loses while it fills and empties."""
     amd_layer_seconds: float
     stage_seconds: float
     """Lost at each hand-over between pipeline stages in continuous batching, host work included."""
     grouped: float
     """Rate of grouped expert products over plain ones."""
+    expert_tile: float
+    """Rows that the last tile of each touched expert leaves empty."""
+    expert_narrow: float
+    """Width of an expert's slice on one GPU at which its products reach half of their rate."""
     expert_balance: float
     """Mean over busiest expert-parallel rank."""
     memory_share: float
@@ -70,19 +88,28 @@ class Constants:
     """16-bit copies of the largest step's hidden state that the engine holds as work space."""
     reserve_bytes: float
     """CUDA context, graphs and work space that no declared quantity scales."""
-    relative_error: float
-    """Standard deviation of the logarithm of predicted over measured, cross-validated by source."""
-    engines: Mapping[str, float] = field(default_factory=dict)
+    usual_speed: float
+    """Common factor of all stacks; what an engine or product that nobody measured gets."""
+    engines: Mapping[str, Stack] = field(default_factory=dict)
+    products: Mapping[str, Stack] = field(default_factory=dict)
+    doubt: Mapping[str, float] = field(default_factory=dict)
+    """Standard deviations of logarithms: how far engines, products, sources and series lie apart, and what a row errs
+    by alone, by what its time is made of."""
 
-    def engine_factor(self, engine: str | None) -> float:
-        """Speed relative to the reference engine; an engine that the fit never saw gets the mean of those it did."""
-        name = engine_key(engine) or UNSTATED
-        if name in self.engines:
-            return self.engines[name]
-        known = [math.log(factor) for each, factor in self.engines.items() if each != UNSTATED]
-        return math.exp(sum(known) / len(known)) if known else 1.0
+    def stack(self, engine: str | None) -> Stack:
+        """What was learned of an engine; the common mean, and what engines differ by, where nobody measured it."""
+        return self.engines.get(engine_key(engine)) or Stack(doubt=self.doubt.get("engine", 0.0))
+
+    def product(self, api_name: str) -> Stack:
+        """The same of a GPU product."""
+        return self.products.get(api_name) or Stack(doubt=self.doubt.get("product", 0.0))
+
+    def without_stacks(self) -> Constants:
+        """The same physics with no engine or product known."""
+        return replace(self, usual_speed=1.0, engines={}, products={})
 
 
+@lru_cache(maxsize=1024)
 def engine_key(engine: str | None) -> str:
     """`engine_key("TensorRT-LLM") == engine_key("trtllm-serve") == "tensorrtllm"`; None and blank are ""."""
     name = "".join(each for each in (engine or "").lower() if each.isalnum())
@@ -90,11 +117,14 @@ def engine_key(engine: str | None) -> str:
 
 
 def parse(document: Mapping[str, Any]) -> Constants:
-    """Constants from the JSON document: `numbers` by name, each with its value, and `engines` with their factors."""
+    """Constants from the JSON document: `numbers` by name, `engines` and `products` with their factors, `doubt`."""
     numbers = {
         each.name: float(document["numbers"][each.name]["value"]) for each in fields(Constants) if each.type == "float"
     }
-    return Constants(**numbers, engines=dict(document["engines"]["value"]))
+    engines, products = (
+        {name: Stack(**each) for name, each in document[key].items()} for key in ("engines", "products")
+    )
+    return Constants(**numbers, engines=engines, products=products, doubt=dict(document["doubt"]))
 
 
 def document() -> dict[str, Any]:

@@ -11,6 +11,7 @@ from functools import lru_cache
 from mfu.hardware.aliases import dataset_gpu
 from mfu.hardware.problem import ProblemReason, did_you_mean
 from mfu.hardware.types import GPU, Device, Precision, Unmatched
+from mfu.predict.inference.constants import UNSTATED
 from mfu.predict.types import Inference, Parallelism, Phase, Placement, Precisions, Problem
 from mfu.workload.architecture import Architecture, MoE
 from mfu.workload.parameters import count
@@ -114,10 +115,15 @@ def number(text: str | None) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def engine_of(source: str) -> str | None:
+def engine_of(source: str) -> str:
     """The serving engine that a source names: `engine_of("… id=dsr1_b200_sglang_fp8_agg") == "sglang"`."""
     text = source.lower()
-    return next((name for name, pattern in _ENGINES if re.search(pattern, text)), None)
+    return next((name for name, pattern in _ENGINES if re.search(pattern, text)), UNSTATED)
+
+
+def source_of(row: Mapping[str, str]) -> str:
+    """Where a row was published; what names the single run is cut off."""
+    return (row.get("source") or "").split(" id=")[0]
 
 
 def precisions_of(row: Mapping[str, str], gpu: GPU) -> Precisions:

@@ -125,8 +125,8 @@ def step_time(case: Case, step: Step, constants: Constants) -> StepTime:
         expert_communication=_expert_communication(case, tokens, constants),
         pipeline_communication=_pipeline_communication(case, tokens, constants),
         bubble=0.0 * tokens,
-        launch=_launch(case, step, constants),
-        host=constants.step_seconds * layout.pipeline + requests * constants.sequence_seconds,
+        launch=case.host * _launch(case, step, constants),
+        host=case.host * (constants.step_seconds * layout.pipeline + requests * constants.sequence_seconds),
         weight_bytes=sum(each.bytes for each in groups),
         cache_bytes=cache_bytes,
     )
@@ -142,7 +142,7 @@ def _launch(case: Case, step: Step, constants: Constants) -> Number:
         + case.chip.amd * constants.amd_layer_seconds
         + np.where(step.prefill > 0, constants.eager_layer_seconds, 0.0)
     )
-    return shape.layers * layer + shape.moe_layers * constants.moe_layer_seconds * pace
+    return shape.layers * layer + shape.moe_layers * constants.moe_layer_seconds
 
 
 def _linear(case: Case, tokens: Number, constants: Constants) -> _Matrix:
@@ -163,8 +163,11 @@ def _experts(case: Case, everywhere: Number, constants: Constants) -> _Matrix:
     touched = experts * -np.expm1(everywhere * np.log1p(-np.minimum(shape.top_k / experts, 0.999999)))
     balance = np.where(layout.expert > 1, constants.expert_balance, 1.0)
     stored = shape.moe_layers * shape.expert_weights / layout.stage_gpus
-    rate = _rate(case, constants, case.format.expert, case.chip.peak_expert) * constants.grouped
-    compute = 2.0 * everywhere * shape.top_k * stored / (rate * balance)
+    width = shape.expert_weights / (3.0 * shape.hidden) * np.minimum(layout.expert / layout.stage_gpus, 1.0)
+    grouped = constants.grouped * width / (width + constants.expert_narrow)
+    rate = _rate(case, constants, case.format.expert, case.chip.peak_expert) * np.where(shape.experts > 0, grouped, 1.0)
+    rows = everywhere * shape.top_k + touched * constants.expert_tile
+    compute = 2.0 * rows * stored / (rate * balance)
     widening = _widening(case, case.format.expert, constants)
     return _matrix(case, constants, compute, touched * stored * case.format.expert, widening)
 

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import lru_cache
 
 import numpy as np
+import numpy.typing as npt
 
-from mfu.predict.inference.case import Case, stack_cases
+from mfu.predict.inference.case import Case, take
 from mfu.predict.inference.constants import Constants
 from mfu.predict.inference.dataset import Question
+from mfu.predict.inference.kernels import StepTime
 from mfu.predict.inference.serving import continuous, decode, prefill, prompts_of, running, static_latency
-from mfu.predict.inference.shape import Array
+from mfu.predict.inference.shape import Array, Number
 from mfu.predict.types import Phase
 
+Places = npt.NDArray[np.intp]
 _NODE = 8.0
+_REQUESTS = 1000.0
+"""Of a closed-loop benchmark that does not say: the default of vLLM's and of SGLang's `bench_serving`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,39 +72,105 @@ def known_metric(metric: str) -> bool:
     return _place(metric) is not None
 
 
-def predicted_values(questions: Sequence[Question], cases: Sequence[Case], constants: Constants) -> Array:
-    """The predicted value of every question in its own unit; every metric must be known."""
-    return values_of(questions, stack_cases(cases), constants)
+def is_rate(metric: str) -> bool:
+    """Whether more of it is faster; else it is a time."""
+    return "tok_s" in metric or metric.startswith(("requests_s", "samples_s"))
 
 
 def values_of(questions: Sequence[Question], case: Case, constants: Constants) -> Array:
-    """The same for cases that are stacked already."""
+    """The predicted value of every question in its own unit; every metric must be known."""
     rates = _rates(questions, case, constants)
     columns = [compute(rates) for _, compute in METRICS]
     places = [_place(each.metric) or 0 for each in questions]
     return np.array([columns[place][row] for row, place in enumerate(places)], dtype=float)
 
 
+def step_of(asked: Question, case: Case, constants: Constants) -> StepTime:
+    """The step that sets the pace of one row: of the prompts, of decoding alone, or of both."""
+    way = _way(asked)
+    if way == _READING:
+        return prefill(case, prompts_of(case), constants).step
+    if way == _MIXED:
+        return continuous(case, constants).step
+    batch = _start(case) if way == _TOGETHER else running(case, constants)
+    return decode(case, batch, constants).step
+
+
+def steps_of(questions: Sequence[Question], case: Case, constants: Constants) -> StepTime:
+    """The same for every row of a stacked case."""
+    ways = np.array([_way(each) for each in questions])
+    parts = {each.name: np.zeros(len(questions)) for each in fields(StepTime)}
+    for way in np.unique(ways):
+        rows = np.flatnonzero(ways == way)
+        found = step_of(questions[rows[0]], take(case, rows), constants)
+        for name, values in parts.items():
+            values[rows] = getattr(found, name)
+    return StepTime(**parts)
+
+
+@lru_cache(maxsize=1024)
 def _place(metric: str) -> int | None:
     return next((place for place, (start, _) in enumerate(METRICS) if metric.startswith(start)), None)
 
 
 def _rates(questions: Sequence[Question], case: Case, constants: Constants) -> Rates:
-    static = np.array([each.static for each in questions])
-    alone = np.array([each.setup.phase is Phase.DECODE for each in questions])
-    together = np.where(np.isfinite(case.load.concurrency), case.load.concurrency, 1.0)
-    latency = static_latency(case, together, constants)
-    reading = np.array([each.setup.phase is Phase.PREFILL for each in questions])
-    prompts = prefill(case, np.where(reading, prompts_of(case), together), constants)
-    mixed, apart = continuous(case, constants), decode(case, running(case, constants), constants)
-    serving = np.where(alone, apart.output_tokens_per_s, mixed.output_tokens_per_s)
-    return Rates(
-        first_token_seconds=np.asarray(prompts.ttft_seconds),
-        latency_seconds=np.asarray(latency),
-        tpot_seconds=np.where(alone, apart.tpot_seconds, mixed.tpot_seconds),
-        output_tokens_per_s=np.where(static, together * case.load.output_tokens / latency, serving),
-        input_tokens_per_s=np.asarray(prompts.input_tokens_per_s),
-        ttft_seconds=np.asarray(mixed.ttft_seconds),
-        lengths=(np.asarray(case.load.input_tokens), np.asarray(case.load.output_tokens)),
-        gpus=np.asarray(case.layout.gpus),
-    )
+    """Each row by the one way of serving that its metric needs; NaN for the quantities that it does not ask for."""
+    ways = np.array([_way(each) for each in questions])
+    first, latency, tpot, outputs, inputs, ttft = np.full((6, len(questions)), np.nan)
+    lengths = (np.asarray(case.load.input_tokens), np.asarray(case.load.output_tokens))
+    rates = Rates(first, latency, tpot, outputs, inputs, ttft, lengths, np.asarray(case.layout.gpus))
+    for way, fill in ((_TOGETHER, _together), (_READING, _reading), (_ALONE, _alone), (_MIXED, _mixed)):
+        rows = np.flatnonzero(ways == way)
+        if len(rows):
+            fill(rates, rows, take(case, rows), constants)
+    return rates
+
+
+_TOGETHER, _READING, _ALONE, _MIXED = range(4)
+
+
+def _way(asked: Question) -> int:
+    if asked.setup.phase is Phase.PREFILL:
+        return _READING
+    if asked.static:
+        return _TOGETHER
+    return _ALONE if asked.setup.phase is Phase.DECODE else _MIXED
+
+
+def _start(case: Case) -> Array:
+    """Requests of a batch that starts together: one where nothing is stated."""
+    return np.where(np.isfinite(case.load.concurrency), case.load.concurrency, 1.0)
+
+
+def _together(rates: Rates, rows: Places, case: Case, constants: Constants) -> None:
+    batch = _start(case)
+    latency = static_latency(case, batch, constants)
+    rates.latency_seconds[rows] = latency
+    rates.output_tokens_per_s[rows] = batch * case.load.output_tokens / latency
+
+
+def _reading(rates: Rates, rows: Places, case: Case, constants: Constants) -> None:
+    served = prefill(case, prompts_of(case), constants)
+    rates.first_token_seconds[rows] = served.ttft_seconds
+    rates.input_tokens_per_s[rows] = served.input_tokens_per_s
+
+
+def _alone(rates: Rates, rows: Places, case: Case, constants: Constants) -> None:
+    served = decode(case, running(case, constants), constants)
+    rates.tpot_seconds[rows] = served.tpot_seconds
+    rates.output_tokens_per_s[rows] = served.output_tokens_per_s
+
+
+def _mixed(rates: Rates, rows: Places, case: Case, constants: Constants) -> None:
+    served = continuous(case, constants)
+    drained = 1.0 + _drained(case, served.batch, constants)
+    rates.tpot_seconds[rows] = served.tpot_seconds
+    rates.output_tokens_per_s[rows] = served.output_tokens_per_s / drained
+    rates.ttft_seconds[rows] = served.ttft_seconds
+    rates.latency_seconds[rows] = case.load.output_tokens * served.batch / served.output_tokens_per_s
+
+
+def _drained(case: Case, batch: Number, constants: Constants) -> Number:
+    """Time that a closed loop loses while it fills and empties, over its run; nothing where no loop is stated."""
+    requests = np.maximum(case.load.concurrency, _REQUESTS)
+    return np.where(np.isfinite(requests), constants.drain * batch / requests, 0.0)

@@ -5,20 +5,21 @@ from __future__ import annotations
 import math
 from functools import lru_cache
 
+import numpy as np
+
 from mfu.hardware.catalog import device_peak
 from mfu.predict.inference.build import case_of
 from mfu.predict.inference.cache_memory import memory_of
 from mfu.predict.inference.case import Case, Speculation
 from mfu.predict.inference.constants import Constants, load
+from mfu.predict.inference.doubt import own_doubt, shared_doubt
 from mfu.predict.inference.flops import model_flops_per_token
 from mfu.predict.inference.serving import Served, continuous, decode, prefill, prompts_of, running
 from mfu.predict.inference.waterfall import bound_of, losses
 from mfu.predict.learnkeys import correction_of
 from mfu.predict.names import Bound
+from mfu.predict.spread import band
 from mfu.predict.types import Correction, Corrections, Inference, Phase, Placement, Prediction, Problem, Scale
-
-_BAND_DEVIATIONS = 1.28
-"""Standard deviations on each side: 80 % of a normal error."""
 
 
 def predict_inference(
@@ -72,8 +73,8 @@ def prediction_of(
     mfu = tokens * flops / peak
     mbu = _mbu(case, served) * correction.factor
     scale = scale_of(served)
-    spread = math.exp(_BAND_DEVIATIONS * math.hypot(constants.relative_error, correction.relative_sd))
     value = mbu if scale is Scale.MBU else mfu
+    low, high = band(value, _doubt(setup, placement, served, case, constants, correction))
     seconds = float(served.step_seconds) / correction.factor
     return Prediction(
         mfu=mfu,
@@ -81,8 +82,8 @@ def prediction_of(
         hfu=mfu,
         mbu=mbu,
         scale=scale,
-        low=value / spread,
-        high=min(value * spread, 1.0),
+        low=low,
+        high=min(high, 1.0),
         step_seconds=seconds,
         tokens_per_s_per_gpu=tokens,
         input_tokens_per_s_per_gpu=inputs or None,
@@ -95,6 +96,14 @@ def prediction_of(
         concurrency=float(served.batch),
         notes=_notes(setup, case, served),
     )
+
+
+def _doubt(
+    setup: Inference, placement: Placement, served: Served, case: Case, constants: Constants, correction: Correction
+) -> float:
+    stack = (np.array([setup.engine or ""]), np.array([placement.device.gpu.api_name]))
+    shared, own = shared_doubt(constants, *stack), own_doubt(constants, case, served.step)
+    return math.hypot(float(shared[0]), float(own[0]), correction.relative_sd)
 
 
 def scale_of(served: Served) -> Scale:

@@ -9,18 +9,25 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+import numpy as np
+
 from mfu.hardware.problem import ProblemReason
 from mfu.predict.inference.build import case_of
-from mfu.predict.inference.case import Case
-from mfu.predict.inference.constants import Constants, load
-from mfu.predict.inference.dataset import Question, question
-from mfu.predict.inference.measured import known_metric, predicted_values
+from mfu.predict.inference.case import Case, stack_cases
+from mfu.predict.inference.constants import UNSTATED, Constants, load
+from mfu.predict.inference.dataset import Question, question, source_of
+from mfu.predict.inference.doubt import own_doubt, shared_doubt
+from mfu.predict.inference.measured import known_metric, steps_of, values_of
+from mfu.predict.inference.shape import Array
+from mfu.predict.spread import NORMAL_80
 from mfu.predict.types import Problem
-from mfu.predict.validate.common import Refused, Report, Row, Scored, mape, size_of
+from mfu.predict.validate.common import Refused, Report, Row, Scored, coverage, mape, size_of
 from mfu.workload.parameters import count
 
 _FLAGS = re.compile(r"KV-LIMITED|SUSPECT|REJECT|CAUTION")
 _HOST_BOUND = re.compile(r"LLM-Inference-Bench")
+_BURST = 1000
+"""Requests at once from which a closed loop is no steady state: the benchmark sends no more than that in all."""
 _TABLES = re.compile(r"TensorRT-LLM")
 
 
@@ -35,11 +42,25 @@ def validate(rows: Sequence[Row], constants: Constants | None = None) -> Report:
         if isinstance(each, Problem)
     ]
     scored = _scored(answered, constants)
+    return Report(len(rows), tuple(scored), tuple(refused), errors_by_kind(scored))
+
+
+def errors_by_kind(scored: Sequence[Scored]) -> dict[str, float | None]:
+    """Errors of the rows that the table does not flag: all, TensorRT-LLM's own tables, the rest; and their band."""
     plain = [row for row in scored if row.keys["trust"] == "plain"]
     tables = [row for row in plain if row.keys["table"] == "TensorRT-LLM"]
     rest = [row for row in plain if row.keys["table"] != "TensorRT-LLM"]
-    extra = {"mape_plain": mape(plain), "mape_tensorrt_llm_tables": mape(tables), "mape_rest": mape(rest)}
-    return Report(len(rows), tuple(scored), tuple(refused), extra)
+    return {
+        "mape_plain": mape(plain),
+        "mape_tensorrt_llm_tables": mape(tables),
+        "mape_rest": mape(rest),
+        "coverage_plain": coverage(plain),
+    }
+
+
+def predictable(row: Row) -> bool:
+    """Whether the row is scored, not refused."""
+    return not isinstance(_ask(row, load()), Problem)
 
 
 def _ask(row: Row, constants: Constants) -> tuple[Question, Case] | Problem:
@@ -60,21 +81,38 @@ def _scored(answered: Sequence[tuple[Row, tuple[Question, Case]]], constants: Co
     if not answered:
         return []
     questions = [asked for _, (asked, _) in answered]
-    values = predicted_values(questions, [case for _, (_, case) in answered], constants)
+    case = stack_cases([case for _, (_, case) in answered])
+    values = values_of(questions, case, constants)
+    reach = np.exp(NORMAL_80 * _doubt(questions, case, constants))
     return [
-        Scored(row.get("id") or "", asked.value, float(value), _keys(row, asked))
-        for (row, (asked, _)), value in zip(answered, values, strict=True)
+        Scored(
+            row.get("id") or "",
+            asked.value,
+            float(value),
+            _keys(row, asked),
+            low=float(value / factor),
+            high=float(value * factor),
+        )
+        for (row, (asked, _)), value, factor in zip(answered, values, reach, strict=True)
     ]
+
+
+def _doubt(questions: Sequence[Question], case: Case, constants: Constants) -> Array:
+    engines = np.array([each.setup.engine or "" for each in questions])
+    products = np.array([each.placement.device.gpu.api_name for each in questions])
+    own = own_doubt(constants, case, steps_of(questions, case, constants))
+    return np.hypot(shared_doubt(constants, engines, products), own)
 
 
 def _keys(row: Row, asked: Question) -> dict[str, str]:
     source = row.get("source") or ""
+    engine = asked.setup.engine
     return {
         "gpu": asked.placement.device.gpu.api_name,
         "precision": row.get("weight_precision") or "",
-        "source": source.split(" id=")[0],
+        "source": source_of(row),
         "size": size_of(float(count(asked.setup.architecture).total)),
-        "engine": asked.setup.engine or "not stated",
+        "engine": "not stated" if engine == UNSTATED else str(engine),
         "metric": asked.metric,
         "table": "TensorRT-LLM" if _TABLES.search(source) and not _measured_elsewhere(source) else "other",
         "trust": _trust(row, asked),
@@ -89,5 +127,8 @@ def _measured_elsewhere(source: str) -> bool:
 def _trust(row: Row, asked: Question) -> str:
     if _FLAGS.search(row.get("notes") or ""):
         return "flagged"
+    closed = asked.metric.startswith("output_tok_s_total")
+    if closed and (asked.setup.concurrency or 0.0) >= _BURST:
+        return "burst"
     host_bound = _HOST_BOUND.search(row.get("source") or "") and asked.placement.device.gpu.vendor == "AMD"
     return "host-bound" if host_bound else "plain"

@@ -1,0 +1,47 @@
+"""How far a serving prediction may be off, by how near it is to what was measured.
+
+Two parts, as standard deviations of log(measured / predicted). What all runs of one engine on one product err by
+together: the engine and the product (little where they were measured, the whole spread between engines or products
+where not) and what sources differ by. What each run errs by alone: the series, the run, and what the model knows less
+well than reading weights: communication and the host, each by its share of the step, mixtures, and attention groups.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mfu.predict.inference.case import Case
+from mfu.predict.inference.constants import Constants
+from mfu.predict.inference.kernels import StepTime
+from mfu.predict.inference.shape import Array
+
+Names = NDArray[np.str_]
+TERMS = ("own", "communication", "host", "mixture", "groups")
+"""Entries of `Constants.doubt` that a run's own doubt is made of; `own` counts for every run."""
+
+
+def shared_doubt(constants: Constants, engines: Names, products: Names) -> Array:
+    """What runs of one engine on one product err by together, for arrays of names."""
+    engine = np.array([constants.stack(str(name)).doubt for name in engines])
+    product = np.array([constants.product(str(name)).doubt for name in products])
+    return np.asarray(np.sqrt(engine**2 + product**2 + constants.doubt["source"] ** 2))
+
+
+def own_doubt(constants: Constants, case: Case, step: StepTime) -> Array:
+    """What each run errs by alone."""
+    weights = np.array([constants.doubt[name] ** 2 for name in TERMS])
+    return np.asarray(np.sqrt(constants.doubt["series"] ** 2 + features(case, step) @ weights))
+
+
+def features(case: Case, step: StepTime) -> Array:
+    """What the squares of the terms are multiplied by: shape (rows, terms)."""
+    total = np.atleast_1d(step.total)
+    shares = [
+        np.ones_like(total),
+        np.square(step.communication / total),
+        np.square((step.launch + step.host) / total),
+        np.broadcast_to(np.asarray(case.shape.experts) > 0, total.shape),
+        np.broadcast_to(np.asarray(case.layout.groups) > 1, total.shape),
+    ]
+    return np.stack([np.asarray(each, dtype=float) for each in shares], axis=-1)

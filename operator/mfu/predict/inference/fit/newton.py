@@ -1,0 +1,234 @@
+"""The fit: damped Gauss-Newton on robustly weighted log errors, constants held by their sources, stacks by one another.
+
+Unknowns are the logarithms of the constants, the host factor of each engine, and the random effects on speed: engines
+and products (which go into predictions), sources and series (which keep a source with many rows from speaking as if its
+rows were independent). How far the levels of a factor lie apart is estimated from the same rows.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mfu.predict.inference.constants import Constants, Stack, document, load
+from mfu.predict.inference.fit.rows import Rows, log_errors
+
+Floats = NDArray[np.float64]
+SPREAD: Final = {"engine": 0.12, "product": 0.08, "source": 0.12, "series": 0.10}
+"""First guesses of how far (in log) the levels of a factor lie apart, weighed as two levels."""
+PREDICTED: Final = ("engine", "product")
+"""Factors whose effects go into a prediction; what a source or a series has of its own is nobody else's."""
+HOST_SPREAD: Final = 0.5
+NOISE: Final = 0.10
+"""Standard deviation of the log error that rows of one series have of their own."""
+_ROBUST: Final = 1.0
+_EFFECTIVE_ROWS: Final = 150.0
+"""What all rows together count against the priors: rows of one source are far from independent. Chosen by what left-out
+sources are predicted best with, among 60, 80, 120, 150, 200 and 500."""
+_TRUST: Final = ((r"TensorRT-LLM (docs|perf)", 7.0), (r"aiconfigurator", 1.5), (r"LLM-Inference-Bench", 0.6))
+_USUAL_TRUST: Final = 1.5
+_MEAN_SPREAD: Final = 0.03
+_PRIOR_LEVELS: Final = 2.0
+_LEAST_SPREAD: Final = 0.02
+_DELTA: Final = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Unknowns:
+    """Names, priors, spreads and upper bounds of the fitted constants, host factors of engines behind them."""
+
+    names: tuple[str, ...]
+    engines: tuple[str, ...]
+    prior: Floats
+    spread: Floats
+    most: Floats
+
+    @classmethod
+    def of(cls, rows: Rows) -> Unknowns:
+        fitted = {name: each for name, each in document()["numbers"].items() if "prior" in each}
+        engines = tuple(str(name) for name in np.unique(rows.engine) if name)
+        hosts = len(engines)
+        return cls(
+            tuple(fitted),
+            engines,
+            np.concatenate([np.log([each["prior"] for each in fitted.values()]), np.zeros(hosts)]),
+            np.concatenate([[each["spread"] for each in fitted.values()], np.full(hosts, HOST_SPREAD)]),
+            np.concatenate([np.log([each["most"] for each in fitted.values()]), np.full(hosts, np.log(5.0))]),
+        )
+
+    def constants(self, theta: Floats) -> Constants:
+        """Constants at `theta` with every stack's speed 1."""
+        values, hosts = np.exp(theta[: len(self.names)]), np.exp(theta[len(self.names) :])
+        numbers = {name: float(value) for name, value in zip(self.names, values, strict=True)}
+        engines = {name: Stack(1.0, float(host)) for name, host in zip(self.engines, hosts, strict=True)}
+        return replace(load().without_stacks(), **numbers, engines=engines)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """Constants and host factors (as logarithms), effects of every factor's levels, what is still unknown of them."""
+
+    unknowns: Unknowns
+    theta: Floats
+    mean: float
+    effects: Mapping[str, Mapping[str, float]]
+    doubt: Mapping[str, Mapping[str, float]]
+    spread: Mapping[str, float]
+    jacobian: Floats
+
+    def constants(self) -> Constants:
+        """The shipped constants with all of that in their place, and no stack that this fit did not see."""
+        bare = self.unknowns.constants(self.theta)
+        engines = {name: self._stack("engine", name, bare.stack(name).host) for name in self.effects["engine"]}
+        products = {name: self._stack("product", name, 1.0) for name in self.effects["product"]}
+        return replace(
+            bare,
+            usual_speed=float(np.exp(self.mean)),
+            engines=engines,
+            products=products,
+            doubt={**bare.doubt, **self.spread},
+        )
+
+    def _stack(self, factor: str, name: str, host: float) -> Stack:
+        return Stack(float(np.exp(self.effects[factor][name])), host, self.doubt[factor][name])
+
+
+def beginning(rows: Rows) -> Fit:
+    """Constants at their priors, no effects known."""
+    unknowns = Unknowns.of(rows)
+    empty: dict[str, Mapping[str, float]] = {factor: {} for factor in SPREAD}
+    return Fit(unknowns, unknowns.prior, 0.0, empty, empty, SPREAD, np.zeros((0, 0)))
+
+
+def shipped_fit(rows: Rows) -> Fit:
+    """The shipped constants as the point to start from, no effects known."""
+    start, constants = beginning(rows), load()
+    numbers = [getattr(constants, name) for name in start.unknowns.names]
+    hosts = [constants.stack(name).host for name in start.unknowns.engines]
+    return replace(start, theta=np.log([*numbers, *hosts]))
+
+
+def fit(rows: Rows, *, rounds: int = 10, start: Fit | None = None) -> Fit:
+    """From the priors, or from another fit's constants."""
+    found = start or beginning(rows)
+    for _ in range(rounds):
+        found = _iterate(rows, found)
+    return found
+
+
+def _iterate(rows: Rows, state: Fit) -> Fit:
+    base = log_errors(rows, state.unknowns.constants(state.theta))
+    linear = Linear.of(rows, base, _jacobian(rows, base, state), state.theta)
+    found, before = linear.solve(state), linear.objective(base, state)
+    for scale in (1.0, 0.5, 0.25, 0.1):
+        theta = state.theta + scale * (found.theta - state.theta)
+        trial = replace(found, theta=theta)
+        if linear.objective(log_errors(rows, state.unknowns.constants(theta)), trial) < before:
+            return trial
+    return replace(found, theta=state.theta)
+
+
+def _jacobian(rows: Rows, base: Floats, state: Fit) -> Floats:
+    columns = []
+    for place in range(len(state.theta)):
+        moved = state.theta.copy()
+        moved[place] -= _DELTA
+        columns.append((base - log_errors(rows, state.unknowns.constants(moved))) / _DELTA)
+    return np.stack(columns, axis=1)
+
+
+def weights(rows: Rows) -> Floats:
+    """Vendors' tables are exact in their shapes and few; samples of many stacks are many, some of a doubtful state."""
+    found = np.array([_trust(str(source)) for source in rows.source])
+    return np.asarray(found * _EFFECTIVE_ROWS / found.sum())
+
+
+@lru_cache(maxsize=1024)
+def _trust(source: str) -> float:
+    return next((weight for pattern, weight in _TRUST if re.search(pattern, source)), _USUAL_TRUST)
+
+
+@dataclass(frozen=True, slots=True)
+class Linear:
+    """Errors around one point: base + jacobian · (theta - at) + the effects of each row's levels."""
+
+    base: Floats
+    at: Floats
+    weight: Floats
+    levels: Mapping[str, tuple[str, ...]]
+    owner: NDArray[np.int_]
+    design: Floats
+    """Constants, the common mean, then one column a level: derivative of the error by each."""
+
+    @classmethod
+    def of(cls, rows: Rows, base: Floats, jacobian: Floats, at: Floats) -> Linear:
+        levels = {factor: np.unique(rows.names(factor), return_inverse=True) for factor in SPREAD}
+        blocks = [np.eye(len(names))[index] for names, index in levels.values()]
+        owner = np.concatenate([np.full(len(names), number) for number, (names, _) in enumerate(levels.values())])
+        design = np.hstack([jacobian, np.ones((len(base), 1)), *blocks])
+        named = {factor: tuple(str(name) for name in names) for factor, (names, _) in levels.items()}
+        return cls(base, at, weights(rows), named, owner, design)
+
+    def solve(self, state: Fit, *, rounds: int = 6) -> Fit:
+        """Constants, effects and spreads that the linear model finds best, by reweighting."""
+        count, spread, solution = len(self.at), dict(state.spread), self._start(state)
+        target = self.design[:, :count] @ self.at - self.base
+        covariance: Floats = np.eye(len(solution))
+        for _ in range(rounds):
+            error = self.design @ solution - target
+            each = self.weight * np.minimum(1.0, _ROBUST * NOISE / np.maximum(np.abs(error), 1e-9)) / NOISE**2
+            prior, precision = self._prior(state.unknowns, spread)
+            normal = self.design.T @ (each[:, None] * self.design) + np.diag(precision)
+            covariance = np.asarray(np.linalg.inv(normal), dtype=np.float64)
+            solution = covariance @ (self.design.T @ (each * target) + precision * prior)
+            spread = self._spreads(solution, covariance)
+        return self._fit(state.unknowns, solution, covariance, spread)
+
+    def objective(self, errors: Floats, state: Fit) -> float:
+        """Huber loss of the errors that effects leave, and the priors."""
+        count, solution = len(self.at), self._start(state)
+        rest = np.abs(errors + self.design[:, count:] @ solution[count:]) / NOISE
+        loss = np.where(rest < _ROBUST, 0.5 * rest**2, _ROBUST * (rest - 0.5 * _ROBUST))
+        prior, precision = self._prior(state.unknowns, state.spread)
+        return float(np.sum(self.weight * loss) + 0.5 * np.sum(precision * (solution - prior) ** 2))
+
+    def _start(self, state: Fit) -> Floats:
+        known = [state.effects[factor].get(name, 0.0) for factor, names in self.levels.items() for name in names]
+        return np.array([*state.theta, state.mean, *known])
+
+    def _prior(self, unknowns: Unknowns, spread: Mapping[str, float]) -> tuple[Floats, Floats]:
+        effects = np.array([spread[factor] for factor in SPREAD])[self.owner]
+        prior = np.concatenate([unknowns.prior, np.zeros(1 + len(self.owner))])
+        return prior, 1.0 / np.square(np.concatenate([unknowns.spread, [_MEAN_SPREAD], effects]))
+
+    def _spreads(self, solution: Floats, covariance: Floats) -> dict[str, float]:
+        squares = (solution**2 + np.diag(covariance))[len(self.at) + 1 :]
+        found = {}
+        for number, (factor, guess) in enumerate(SPREAD.items()):
+            members = squares[self.owner == number]
+            total = members.sum() + _PRIOR_LEVELS * guess**2
+            found[factor] = max(float(np.sqrt(total / (len(members) + _PRIOR_LEVELS))), _LEAST_SPREAD)
+        return found
+
+    def _fit(self, unknowns: Unknowns, solution: Floats, covariance: Floats, spread: Mapping[str, float]) -> Fit:
+        count = len(self.at)
+        effects, sds = solution[count + 1 :], np.sqrt(np.diag(covariance))[count + 1 :]
+        named = {
+            factor: list(zip(names, np.flatnonzero(self.owner == number), strict=True))
+            for number, (factor, names) in enumerate(self.levels.items())
+        }
+        return Fit(
+            unknowns,
+            np.minimum(solution[:count], unknowns.most),
+            float(solution[count]),
+            {factor: {name: float(effects[place]) for name, place in pairs} for factor, pairs in named.items()},
+            {factor: {name: float(sds[place]) for name, place in pairs} for factor, pairs in named.items()},
+            spread,
+            self.design[:, :count],
+        )

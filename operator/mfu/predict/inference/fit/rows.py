@@ -1,0 +1,114 @@
+"""Measured rows as one stacked case to which any constants can be bound at once."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from importlib.resources import files
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mfu.predict.inference.build import case_of
+from mfu.predict.inference.case import Case, stack_cases, take
+from mfu.predict.inference.constants import Constants, engine_key, load
+from mfu.predict.inference.dataset import Question, question, source_of
+from mfu.predict.inference.measured import is_rate, known_metric, values_of
+from mfu.predict.types import Problem
+
+Floats = NDArray[np.float64]
+Names = NDArray[np.str_]
+Table = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Cases with every stack's factors 1; `sign` is 1 where more is faster (a rate), -1 where less is (a time)."""
+
+    questions: tuple[Question, ...]
+    case: Case
+    log_measured: Floats
+    sign: Floats
+    engine: Names
+    product: Names
+    source: Names
+    series: Names
+
+    def __len__(self) -> int:
+        return len(self.questions)
+
+    def names(self, factor: str) -> Names:
+        """The level of each row in a factor of the random effects."""
+        return np.asarray(getattr(self, factor))
+
+    def take(self, index: NDArray[np.intp]) -> Rows:
+        return Rows(
+            questions=tuple(self.questions[place] for place in index),
+            case=take(self.case, index),
+            log_measured=self.log_measured[index],
+            sign=self.sign[index],
+            engine=self.engine[index],
+            product=self.product[index],
+            source=self.source[index],
+            series=self.series[index],
+        )
+
+
+def rows_of(table: Sequence[Table]) -> Rows:
+    """The rows that the model can predict; the others are left out."""
+    neutral = load().without_stacks()
+    found = [(row, *made) for row in table if (made := _made(row, neutral)) is not None]
+    asked = tuple(question for _, question, _ in found)
+    sources = [source_of(row) for row, _, _ in found]
+    return Rows(
+        questions=asked,
+        case=stack_cases([case for _, _, case in found]),
+        log_measured=np.log([each.value for each in asked]),
+        sign=np.array([1.0 if is_rate(each.metric) else -1.0 for each in asked]),
+        engine=np.array([engine_key(each.setup.engine) for each in asked]),
+        product=np.array([each.placement.device.gpu.api_name for each in asked]),
+        source=np.array(sources),
+        series=np.array([f"{source}/{_series(each)}" for source, each in zip(sources, asked, strict=True)]),
+    )
+
+
+def _made(row: Table, constants: Constants) -> tuple[Question, Case] | None:
+    asked = question(row)
+    if isinstance(asked, Problem) or not known_metric(asked.metric):
+        return None
+    case = case_of(asked.setup, asked.placement, constants)
+    return None if isinstance(case, Problem) else (asked, case)
+
+
+def _series(asked: Question) -> str:
+    """Rows of one series differ in lengths, load and layout alone."""
+    setup, product = asked.setup, asked.placement.device.gpu.api_name
+    return f"{setup.architecture.name}/{product}/{setup.engine}/{setup.precisions.weights}"
+
+
+@lru_cache(maxsize=1)
+def shipped_rows() -> tuple[Table, ...]:
+    """Every measured row that the product ships, each with its source."""
+    text = (files("mfu.predict.inference") / "data" / "measured.csv").read_text(encoding="utf-8")
+    return tuple(csv.DictReader(text.splitlines()))
+
+
+def without(table: Sequence[Table], sources: frozenset[str]) -> list[Table]:
+    """The rows of other sources."""
+    return [row for row in table if source_of(row) not in sources]
+
+
+def log_errors(rows: Rows, constants: Constants) -> Floats:
+    """log(predicted / measured) as speed: positive where the row is predicted too fast, rate or time."""
+    host = np.array([constants.stack(str(name)).host for name in rows.engine])
+    values = values_of(rows.questions, replace(rows.case, host=host), constants)
+    return np.asarray(rows.sign * (np.log(values) - rows.log_measured))
+
+
+def stack_effects(rows: Rows, constants: Constants) -> Floats:
+    """Logarithm of the factor that engine and product put on each row's speed."""
+    engine = np.array([constants.stack(str(name)).speed for name in rows.engine])
+    product = np.array([constants.product(str(name)).speed for name in rows.product])
+    return np.asarray(np.log(constants.usual_speed * engine * product))
