@@ -15,7 +15,9 @@ from mfu.cli.output import add_output, bar, console, positive, print_json, print
 from mfu.decide.scale import attainable_on_scale
 from mfu.predict import attainable, predict
 from mfu.predict.declared import tunable_of
-from mfu.predict.types import Attainable, Change, Placement, Prediction, Problem
+from mfu.predict.inference import more_concurrency
+from mfu.predict.inference.slo import misses
+from mfu.predict.types import Attainable, Change, Inference, Placement, Prediction, Problem, Scale, Tunable
 from mfu.units import decimal, gibibytes, money, percent, points
 
 COLUMNS = (
@@ -27,6 +29,8 @@ COLUMNS = (
     "BAND",
     "TOKENS/S/GPU",
     "STEP",
+    "TTFT",
+    "TPOT",
     "MEMORY",
     "ATTAINABLE",
     "BOUND",
@@ -100,33 +104,51 @@ def _show(declaration: Declaration, rows: list[Row], refusals: list[tuple[str, P
         out.print(f"{product}: {refusal}")
     first = next((row for row in rows if row.prediction.memory.fits), rows[0])
     _waterfall(first)
-    _advice(first)
+    _advice(declaration, first)
 
 
 def _table(lines: list[list[str]]) -> None:
     """Without the columns in which nothing is known of any product: MBU of training, COST without a price."""
     kept = [column for column in range(len(COLUMNS)) if any(line[column] != "-" for line in lines)]
     columns = [COLUMNS[column] for column in kept]
-    print_table(columns, [[line[column] for column in kept] for line in lines], right=frozenset(COLUMNS[3:9]))
+    print_table(columns, [[line[column] for column in kept] for line in lines], right=frozenset(COLUMNS[3:11]))
 
 
 def _cells(declaration: Declaration, row: Row) -> list[str]:
     found = row.prediction
-    fits = "yes" if found.memory.fits else f"no: {found.memory.largest_term}"
     return [
         row.placement.device.label,
         str(row.placement.gpus),
-        fits,
+        _fits(declaration, found),
         percent(found.mfu),
         percent(found.mbu) if found.mbu is not None else "-",
         f"{percent(found.low)}-{percent(found.high)}",
         f"{found.tokens_per_s_per_gpu:,.0f}",
         _duration(found.step_seconds),
+        _latency(found.ttft_seconds),
+        _latency(found.tpot_seconds),
         f"{gibibytes(found.memory.total_bytes)} of {gibibytes(found.memory.capacity_bytes)}",
         _reach(row),
         found.bound,
         _cost(declaration, row),
     ]
+
+
+def _fits(declaration: Declaration, found: Prediction) -> str:
+    """`no: KVCache` beyond memory, `late: TPOT` where it fits but misses a declared limit."""
+    if not found.memory.fits:
+        return f"no: {found.memory.largest_term}"
+    late = _late(declaration, found)
+    return f"late: {', '.join(each.split()[0] for each in late)}" if late else "yes"
+
+
+def _late(declaration: Declaration, found: Prediction) -> tuple[str, ...]:
+    setup = declaration.setup
+    return misses(setup, found) if isinstance(setup, Inference) else ()
+
+
+def _latency(seconds: float | None) -> str:
+    return "-" if seconds is None else _duration(seconds)
 
 
 def _reach(row: Row) -> str:
@@ -175,19 +197,40 @@ _WIDTH = 50
 _LABEL = 43
 
 
-def _advice(row: Row) -> None:
+def _advice(declaration: Declaration, row: Row) -> None:
     out, memory = console(), row.prediction.memory
     if not memory.fits:
         change = f"; nearest change that fits: {memory.advice}" if memory.advice else "; no single change makes it fit"
         out.print(f"\ndoes not fit: {memory.largest_term} is the largest part{change}")
     for note in row.prediction.notes:
         print_line(out, f"note: {note}")
+    if (more := _more(declaration, row)) is not None:
+        print_line(out, f"note: {more}")
     if row.best is None or not row.best.changes:
         return
-    out.print("\nwhat would make it faster on the same GPUs")
+    out.print("\nwhat would make it faster on the same GPUs, each on top of those above")
+    reached = 1.0
     for step in row.best.changes:
-        gain = f"{100 * step.gain:+.1f}% tokens/s, {points(step.gain_points)} {row.prediction.scale.value}"
-        print_line(out, f"  {step.field}: {step.before} → {step.after}   {gain}")
+        before, reached = reached, reached + step.gain
+        total = reached * row.prediction.tokens_per_s_per_gpu
+        gain = f"{100 * (reached / before - 1.0):+.1f}% → {total:,.0f} tokens/s/GPU, {points(step.gain_points)}"
+        print_line(out, f"  {step.field}: {step.before} → {step.after}   {gain} {row.prediction.scale.value}")
+
+
+def _more(declaration: Declaration, row: Row) -> str | None:
+    """What more requests at once would bring where memory sets the pace and the spec does not let it be tuned."""
+    setup = declaration.setup
+    if not isinstance(setup, Inference) or Tunable.CONCURRENCY in tunable_of(declaration.spec):
+        return None
+    found = more_concurrency(setup, row.placement) if row.prediction.scale is Scale.MBU else None
+    if found is None:
+        return None
+    best, reached = found
+    times = reached.tokens_per_s_per_gpu / row.prediction.tokens_per_s_per_gpu
+    return (
+        f"with {best.concurrency:,.0f} requests at once instead of {setup.concurrency or 0:,.0f}: "
+        f"{times:.1f} times the tokens/s, {_latency(reached.tpot_seconds)} a token"
+    )
 
 
 def _document(declaration: Declaration, rows: list[Row], refusals: list[tuple[str, Problem]]) -> dict[str, Any]:
@@ -220,6 +263,7 @@ def _prediction(declaration: Declaration, row: Row) -> dict[str, Any]:
         "tpotSeconds": found.tpot_seconds,
         "flopsPerToken": found.flops_per_token,
         "bound": found.bound,
+        "late": list(_late(declaration, found)),
         "memory": {
             "totalBytes": memory.total_bytes,
             "capacityBytes": memory.capacity_bytes,

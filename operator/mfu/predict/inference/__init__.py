@@ -11,7 +11,7 @@ from mfu.predict.inference.flops import (
     prefill_flops_per_token,
 )
 from mfu.predict.inference.prediction import predict_inference
-from mfu.predict.inference.search import attainable_inference
+from mfu.predict.inference.search import attainable_inference, best_within_limits, more_concurrency
 
 predict = predict_inference
 attainable = attainable_inference
@@ -20,10 +20,12 @@ __all__ = [
     "Speculation",
     "attainable",
     "attainable_inference",
+    "best_within_limits",
     "bytes_moved_per_token",
     "concurrency_at_rate",
     "decode_flops_per_token",
     "model_flops_per_token",
+    "more_concurrency",
     "predict",
     "predict_at_rate",
     "predict_inference",

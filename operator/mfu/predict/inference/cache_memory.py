@@ -24,11 +24,6 @@ def memory_of(setup: Inference, placement: Placement, case: Case, constants: Con
     return Memory(terms=terms, total_bytes=total, capacity_bytes=capacity_bytes, advice=advice)
 
 
-def fits(case: Case, constants: Constants) -> bool:
-    """Whether weights, work space and the cache of one request fit."""
-    return sum(_terms(case, constants).values()) <= float(case.chip.memory)
-
-
 def _terms(case: Case, constants: Constants) -> dict[str, float]:
     tokens = case.load.input_tokens + case.load.output_tokens
     requests = running(case, constants) / case.layout.groups
@@ -44,7 +39,7 @@ def _advice(setup: Inference, placement: Placement, constants: Constants) -> str
     """The first of: more tensor parallelism on the GPUs there, narrower weights, more GPUs."""
     for change, words in _remedies(setup, placement):
         trial = case_of(change, replace(placement, gpus=_gpus(change)), constants)
-        if not isinstance(trial, Problem) and fits(trial, constants):
+        if not isinstance(trial, Problem) and capacity.one_request_fits(trial, constants):
             return words
     needed = gibibytes(_smallest(setup, placement, constants))
     return f"no layout of this model fits this product; one GPU would need {needed}"

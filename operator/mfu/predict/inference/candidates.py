@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mfu.predict.inference.build import case_of
-from mfu.predict.inference.capacity import batch_that_fits
+from mfu.predict.inference.capacity import one_request_fits
 from mfu.predict.inference.case import Case, stack_cases
 from mfu.predict.inference.constants import Constants, load
 from mfu.predict.inference.serving import continuous, decode, prefill, prompts_of, running
@@ -27,6 +27,8 @@ class Scores:
     tokens_per_s: Floats
     ttft_seconds: Floats
     tpot_seconds: Floats
+    batch: Floats
+    """Requests that run at once; fewer than the concurrency where cache or engine hold no more."""
     fits: npt.NDArray[np.bool_]
 
 
@@ -57,10 +59,9 @@ def _scores(case: Case, phase: Phase, constants: Constants) -> Scores:
         served = continuous(case, constants)
         rate = served.output_tokens_per_s
     shape = np.broadcast_shapes(np.shape(rate), np.shape(case.load.concurrency))
-    fits = batch_that_fits(case, constants) >= 1.0
-    arrays = (rate / case.layout.gpus, served.ttft_seconds, served.tpot_seconds)
-    tokens, ttft, tpot = (np.broadcast_to(np.asarray(each, dtype=float), shape) for each in arrays)
-    return Scores(tokens, ttft, tpot, np.broadcast_to(fits, shape))
+    arrays = (rate / case.layout.gpus, served.ttft_seconds, served.tpot_seconds, served.batch)
+    tokens, ttft, tpot, batch = (np.broadcast_to(np.asarray(each, dtype=float), shape) for each in arrays)
+    return Scores(tokens, ttft, tpot, batch, np.broadcast_to(one_request_fits(case, constants), shape))
 
 
 def _grid(case: Case, concurrencies: Floats) -> Case:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from mfu.predict.inference.case import Case
 from mfu.predict.inference.constants import Constants
@@ -47,3 +48,10 @@ def batch_that_fits(case: Case, constants: Constants) -> Number:
     free = (case.chip.memory - taken) * constants.memory_share
     tokens = case.load.input_tokens + case.load.output_tokens
     return np.maximum(free, 0.0) / kv_bytes_per_request(case, tokens) * case.layout.groups
+
+
+def one_request_fits(case: Case, constants: Constants) -> npt.NDArray[np.bool_]:
+    """Whether weights, work space and the cache of one request fit: the one answer of predict, plan and admission."""
+    tokens = case.load.input_tokens + case.load.output_tokens
+    taken = weight_bytes_per_gpu(case) + workspace_bytes(case, constants) + constants.reserve_bytes
+    return np.asarray(taken + kv_bytes_per_request(case, tokens) <= case.chip.memory)

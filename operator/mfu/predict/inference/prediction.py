@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
@@ -12,9 +13,11 @@ from mfu.predict.inference.build import case_of
 from mfu.predict.inference.cache_memory import memory_of
 from mfu.predict.inference.case import Case, Speculation
 from mfu.predict.inference.constants import Constants, load
+from mfu.predict.inference.contexts import beyond
 from mfu.predict.inference.doubt import own_doubt, shared_doubt
 from mfu.predict.inference.flops import model_flops_per_token
 from mfu.predict.inference.serving import Served, continuous, decode, prefill, prompts_of, running
+from mfu.predict.inference.slo import misses
 from mfu.predict.inference.waterfall import bound_of, losses
 from mfu.predict.learnkeys import correction_of
 from mfu.predict.names import Bound
@@ -76,7 +79,7 @@ def prediction_of(
     value = mbu if scale is Scale.MBU else mfu
     low, high = band(value, _doubt(setup, placement, served, case, constants, correction))
     seconds = float(served.step_seconds) / correction.factor
-    return Prediction(
+    found = Prediction(
         mfu=mfu,
         reference_mfu=tokens * flops / float(case.chip.peak_16bit),
         hfu=mfu,
@@ -96,6 +99,7 @@ def prediction_of(
         concurrency=float(served.batch),
         notes=_notes(setup, case, served),
     )
+    return replace(found, notes=(*misses(setup, found), *found.notes))
 
 
 def _doubt(
@@ -124,6 +128,8 @@ def _notes(setup: Inference, case: Case, served: Served) -> tuple[str, ...]:
     declared, runs = setup.concurrency, float(served.batch)
     if declared is not None and setup.phase is not Phase.PREFILL and runs < declared:
         notes.append(f"{runs:.0f} of {declared:g} requests run at once: the KV cache or the engine's batch is full")
+    if (long := beyond(setup)) is not None:
+        notes.append(long)
     if bound_of(served) is Bound.HOST:
         notes.append("launch and host work, not the GPU, set the pace")
     return tuple(notes)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from itertools import product
+from itertools import permutations, product
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,7 @@ import numpy.typing as npt
 from mfu.hardware.types import BYTES_PER_VALUE, Precision
 from mfu.predict.inference.candidates import Floats, Scores, score
 from mfu.predict.inference.prediction import predicted
+from mfu.predict.inference.slo import keeps, misses
 from mfu.predict.learnkeys import correction_of
 from mfu.predict.types import (
     Attainable,
@@ -31,6 +32,8 @@ from mfu.predict.types import (
 )
 
 _CONCURRENCIES = np.unique(np.concatenate([2.0 ** np.arange(0, 13), 3 * 2.0 ** np.arange(0, 12)]))
+NOTABLE = 0.005
+"""Gains below it are no advice."""
 _NARROWER = (Precision.FP8, Precision.FP4)
 
 
@@ -39,7 +42,8 @@ def attainable_inference(
 ) -> Attainable | Problem:
     """Highest tokens/s over concurrency, precision and layout as far as `tunable` allows; the changes with their gains.
 
-    Limits on TTFT and TPOT hold for every candidate but the declared setting itself, which always stays one.
+    Limits on TTFT and TPOT hold for every candidate but the declared setting itself, which always stays one. A field
+    that brings less than half a percent is not changed.
     """
     return _attainable(setup, placement, tunable, correction_of(setup, placement, corrections))
 
@@ -51,32 +55,64 @@ def _attainable(
     declared = predicted(setup, placement, correction)
     if isinstance(declared, Problem):
         return declared
-    best = _search(setup, placement, tunable)
-    found = predicted(best, placement, correction)
-    if isinstance(found, Problem) or found.tokens_per_s_per_gpu <= declared.tokens_per_s_per_gpu:
+    best = best_within_limits(setup, placement, tunable)
+    if best is None:
         return Attainable(declared, setup)
-    return Attainable(found, best, _changes(setup, best, placement, correction))
+    found = predicted(best, placement, correction)
+    if isinstance(found, Problem) or found.tokens_per_s_per_gpu <= (1.0 + NOTABLE) * declared.tokens_per_s_per_gpu:
+        return Attainable(declared, setup)
+    return Attainable(found, best, changes(setup, best, placement, correction))
 
 
-def _search(setup: Inference, placement: Placement, tunable: frozenset[Tunable]) -> Inference:
+def more_concurrency(
+    setup: Inference, placement: Placement, corrections: Corrections | None = None
+) -> tuple[Inference, Prediction] | None:
+    """What more requests at once would bring, inside memory and the limits; None where it brings nothing notable."""
+    found = attainable_inference(setup, placement, frozenset({Tunable.CONCURRENCY}), corrections)
+    if isinstance(found, Problem) or not found.changes or not isinstance(found.setup, Inference):
+        return None
+    return found.setup, found.prediction
+
+
+def best_within_limits(setup: Inference, placement: Placement, tunable: frozenset[Tunable]) -> Inference | None:
+    """The fastest setting that fits and keeps the latency limits, declared or not; fields that bring nothing stay as
+    declared. None where no setting does."""
     variants = list(_variants(setup, placement, tunable))
     concurrencies = _concurrencies(setup, tunable)
     scores = score(variants, placement, concurrencies)
     if scores is None:
-        return setup
-    rates = np.where(_allowed(setup, scores), scores.tokens_per_s, 0.0)
+        return None
+    rates = np.where(_allowed(setup, scores, concurrencies), scores.tokens_per_s, 0.0)
     if not rates.any():
-        return setup
+        return None
     row, column = divmod(int(np.argmax(rates)), len(concurrencies))
-    if Tunable.CONCURRENCY not in tunable:
-        return variants[row]
-    return replace(variants[row], concurrency=float(concurrencies[column]))
+    best = variants[row]
+    if Tunable.CONCURRENCY in tunable:
+        best = replace(best, concurrency=float(concurrencies[column]))
+    return _plainest(setup, best, placement)
 
 
-def _allowed(setup: Inference, scores: Scores) -> npt.NDArray[np.bool_]:
-    slow = (setup.input_tokens_p95 or setup.input_tokens) / setup.input_tokens
-    ttft, tpot = setup.ttft_limit_seconds or math.inf, setup.tpot_limit_seconds or math.inf
-    return scores.fits & (scores.ttft_seconds * slow <= ttft) & (scores.tpot_seconds <= tpot)
+def _allowed(setup: Inference, scores: Scores, concurrencies: Floats) -> npt.NDArray[np.bool_]:
+    """Fits, in time, and no more requests than run at once, unless so many were declared."""
+    declared = setup.concurrency or math.inf
+    runs = (scores.batch >= concurrencies[None, :] - 0.5) | (concurrencies[None, :] == declared)
+    return np.asarray(scores.fits & runs & keeps(setup, scores.ttft_seconds, scores.tpot_seconds))
+
+
+def _plainest(setup: Inference, best: Inference, placement: Placement) -> Inference:
+    """The best setting with every field put back that brings nothing notable."""
+    for name in _FIELDS:
+        back = _take(best, setup, name)
+        kept, without = (predicted(each, placement, Correction()) for each in (best, back))
+        if isinstance(kept, Problem) or isinstance(without, Problem) or not _possible(back, without):
+            continue
+        if without.tokens_per_s_per_gpu * (1.0 + NOTABLE) >= kept.tokens_per_s_per_gpu:
+            best = back
+    return best
+
+
+def _possible(setup: Inference, found: Prediction) -> bool:
+    return found.memory.fits and not misses(setup, found)
 
 
 def _concurrencies(setup: Inference, tunable: frozenset[Tunable]) -> Floats:
@@ -125,21 +161,50 @@ def _precisions(setup: Inference, placement: Placement) -> list[Precisions]:
     return [declared, *narrower]
 
 
-def _changes(setup: Inference, best: Inference, placement: Placement, correction: Correction) -> tuple[Change, ...]:
-    """One field at a time, the one that brings most first; gains are shares of the declared tokens/s."""
-    remaining = {name for name in ("precisions", "parallelism", "concurrency") if _differs(setup, best, name)}
-    current, changes = setup, []
+def changes(setup: Inference, best: Inference, placement: Placement, correction: Correction) -> tuple[Change, ...]:
+    """The steps to the best setting, each predicted on top of the earlier ones; gains are shares of the declared
+    tokens/s and add up. Of all orders, the one whose every step is possible and whose least step brings most; one step
+    of all fields where in every order some step would not fit, be late or be slower."""
+    differing = [name for name in _FIELDS if _differs(setup, best, name)]
+    found = max((_steps(setup, best, order, placement, correction) for order in permutations(differing)), key=_merit)
+    sound = found.possible and all(each.gain >= 0.0 for each in found.changes)
+    return found.changes if sound else (_whole(setup, best, placement, correction),)
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    changes: tuple[Change, ...]
+    possible: bool
+
+
+def _merit(order: _Order) -> tuple[bool, float, float]:
+    gains = [each.gain for each in order.changes]
+    return order.possible, min(*gains, NOTABLE), gains[0]
+
+
+def _steps(
+    setup: Inference, best: Inference, order: tuple[str, ...], placement: Placement, correction: Correction
+) -> _Order:
     base = before = predicted(setup, placement, correction)
-    while remaining and not isinstance(base, Problem) and not isinstance(before, Problem):
-        trials = {name: predicted(_take(current, best, name), placement, correction) for name in sorted(remaining)}
-        name = max(trials, key=lambda each: _rate(trials[each]))
-        after = trials[name]
-        if isinstance(after, Problem):
-            break
-        changes.append(_change(name, current, best, (before, after, base)))
+    current, found, possible = setup, [], True
+    for name in order:
+        after = predicted(_take(current, best, name), placement, correction)
+        if isinstance(after, Problem) or isinstance(before, Problem) or isinstance(base, Problem):
+            return _Order((_whole(setup, best, placement, correction),), False)
+        found.append(_change(name, current, best, (before, after, base)))
         current, before = _take(current, best, name), after
-        remaining.remove(name)
-    return tuple(changes)
+        possible = possible and _possible(current, after)
+    return _Order(tuple(found), possible)
+
+
+def _whole(setup: Inference, best: Inference, placement: Placement, correction: Correction) -> Change:
+    """All fields at once, where no order of single steps can run."""
+    base, after = predicted(setup, placement, correction), predicted(best, placement, correction)
+    assert isinstance(base, Prediction) and isinstance(after, Prediction)
+    differing = [name for name in _FIELDS if _differs(setup, best, name)]
+    was, becomes = (", ".join(_words(each, name) for name in differing) for each in (setup, best))
+    gain = after.tokens_per_s_per_gpu / base.tokens_per_s_per_gpu - 1.0
+    return Change(" and ".join(_FIELDS[name] for name in differing), was, becomes, gain, _value(after) - _value(base))
 
 
 def _change(
@@ -164,10 +229,6 @@ def _words(setup: Inference, name: str) -> str:
 
 def _value(prediction: Prediction) -> float:
     return (prediction.mbu or 0.0) if prediction.scale is Scale.MBU else prediction.mfu
-
-
-def _rate(prediction: Prediction | Problem) -> float:
-    return -1.0 if isinstance(prediction, Problem) else prediction.tokens_per_s_per_gpu
 
 
 def _differs(setup: Inference, best: Inference, name: str) -> bool:
