@@ -40,15 +40,12 @@ def test_config_gives_the_preset(path: Path) -> None:
     ("name", "key"),
     [
         ("llama-3.1-8b", "num_hidden_layers"),
-        ("llama-3.1-8b", "vocab_size"),
-        ("mixtral-8x7b", "num_local_experts"),
-        ("deepseek-v3", "kv_lora_rank"),
+        ("llama-3.1-8b", "hidden_size"),
         ("gpt-2", "n_embd"),
-        ("qwen1.5-moe-a2.7b", "shared_expert_intermediate_size"),
         ("vit-l-16", "patch_size"),
         ("dit-xl-2", "num_embeds_ada_norm"),
         ("mpt-7b", "d_model"),
-        ("opt-66b", "ffn_dim"),
+        ("opt-66b", "hidden_size"),
     ],
 )
 def test_missing_key_is_named(name: str, key: str) -> None:
@@ -60,7 +57,7 @@ def test_missing_key_is_named(name: str, key: str) -> None:
     assert key in caught.value.why.fix
 
 
-@pytest.mark.parametrize("kind", ["mamba", "t5", "", None])
+@pytest.mark.parametrize("kind", ["rwkv", "t5", "", None])
 def test_uncovered_model_type_lists_the_covered_ones(kind: str | None) -> None:
     with pytest.raises(UnsupportedConfig) as caught:
         from_config({"model_type": kind})
@@ -104,11 +101,10 @@ def test_contradicting_heads_are_refused() -> None:
     assert caught.value.why.field == "kv_heads"
 
 
-def test_irregular_sliding_layers_are_refused() -> None:
+def test_irregular_sliding_layers_are_counted() -> None:
     kinds = ["full_attention"] * 17 + ["sliding_attention"] * 7
-    with pytest.raises(UnsupportedConfig) as caught:
-        from_config(load("gpt-oss-20b") | {"layer_types": kinds})
-    assert caught.value.why.field == "layer_types"
+    arch = from_config(load("gpt-oss-20b") | {"layer_types": kinds})
+    assert (arch.full_attention_layers, arch.sliding_layers, arch.window) == (17, 7, 128)
 
 
 def test_a_projected_embedding_is_refused() -> None:
@@ -117,10 +113,9 @@ def test_a_projected_embedding_is_refused() -> None:
     assert caught.value.why.field == "word_embed_proj_dim"
 
 
-def test_dense_layers_between_mixtures_are_refused() -> None:
-    with pytest.raises(UnsupportedConfig) as caught:
-        from_config(load("qwen3-30b-a3b") | {"mlp_only_layers": [0, 7]})
-    assert caught.value.why.field == "mlp_only_layers"
+def test_dense_layers_between_mixtures_are_counted() -> None:
+    arch = from_config(load("qwen3-30b-a3b") | {"mlp_only_layers": [0, 7]})
+    assert (arch.dense_layer_count, arch.moe_layer_count) == (2, 46)
 
 
 def test_leading_dense_layers_are_read() -> None:

@@ -46,7 +46,10 @@ ARCHITECTURE_RULES: Final = (
         field=".moe.denseLayers",
     ),
     Rule(
-        rule="self.ffn > 0 || has(self.moe) && self.moe.denseLayers == 0 && self.moe.every == 1",
+        rule=(
+            "self.ffn > 0 || has(self.ffnLayers) && self.ffnLayers == 0 || "
+            "has(self.moe) && self.moe.denseLayers == 0 && self.moe.every == 1"
+        ),
         message="ffn is 0 but the model has dense layers: set ffn to their inner width",
         field=".ffn",
     ),
@@ -59,6 +62,15 @@ ARCHITECTURE_RULES: Final = (
         rule="self.family != 'Vision' && self.family != 'Diffusion' || self.inputFeatures > 0",
         message="inputFeatures is 0: set it to channels x patch x patch",
         field=".inputFeatures",
+    ),
+    *(
+        Rule(
+            rule=f"!has(self.{name}) || self.{name} <= self.layers",
+            message=f"{name} is {{self.{name}}} but layers is {{self.layers}}: lower {name}",
+            fallback=f"{name} must not exceed layers",
+            field=f".{name}",
+        )
+        for name in ("attentionLayers", "fullLayers", "ffnLayers")
     ),
     Rule(
         rule="self.windowEvery <= self.layers",

@@ -10,13 +10,14 @@ from mfu.api.architecture_rules import ARCHITECTURE_RULES
 from mfu.api.base import Resource, ShortText
 from mfu.api.cel import validations
 from mfu.api.rules import MODEL_RULES
-from mfu.workload.architecture import MLA, Architecture, AttentionKind, Family, MoE
+from mfu.workload.architecture import MLA, Architecture, AttentionKind, Block, Family, MoE
 
 Dimension = Annotated[int, Field(ge=1, le=16_777_216)]
 OptionalDimension = Annotated[int, Field(ge=0, le=16_777_216)]
 Layers = Annotated[int, Field(ge=1, le=4096)]
 Heads = Annotated[int, Field(ge=1, le=4096)]
 Experts = Annotated[int, Field(ge=1, le=65_536)]
+Count = Annotated[int, Field(ge=0, le=2**53)]
 
 
 class MLADimensions(Resource):
@@ -55,6 +56,35 @@ class MoEDimensions(Resource):
     """Whether the router carries a bias per expert."""
     shared_gate: bool = False
     """Whether the shared expert is gated by a learned scalar per token (Qwen2-MoE)."""
+    layers: Annotated[int, Field(ge=0, le=4096)] | None = None
+    """Layers that hold experts, where denseLayers and every do not say it."""
+    expert_hidden: OptionalDimension = 0
+    """Width that the routed experts read behind a shared projection (latent experts); 0 means hidden."""
+
+
+class BlockDimensions(Resource):
+    """What some layers hold beside the declared attention and feed-forward, or instead of them. Counts of one layer."""
+
+    name: Annotated[str, Field(min_length=1, max_length=64)]
+    """What it is, such as Mamba-2, gated delta net or indexer."""
+    layers: Layers
+    """Layers that hold it."""
+    weights: Count = 0
+    """Values in matrices that every token meets (2 FLOPs each)."""
+    vectors: Count = 0
+    """All other values: norms, biases, convolution, decay."""
+    flops_per_token: Count = 0
+    """Forward FLOPs per token beside the weights: the recurrence."""
+    flops_per_key: Count = 0
+    """Forward FLOPs for each key that a token attends to."""
+    window: OptionalDimension = 0
+    """Tokens that it looks back; 0 is all of them."""
+    stride: Annotated[int, Field(ge=1, le=16_777_216)] = 1
+    """Tokens that one key stands for (compressed attention)."""
+    cache_values: Count = 0
+    """Values kept for each key of a sequence."""
+    state_values: Count = 0
+    """Values kept for each sequence, however long."""
 
 
 class ArchitectureDimensions(Resource):
@@ -122,6 +152,20 @@ class ArchitectureDimensions(Resource):
     """Normalisation after the last layer."""
     pooler: bool = False
     """Dense layer on the first token (BERT)."""
+    lm_head: bool = True
+    """Output projection over the vocabulary; embedding models and classifiers have none."""
+    output_gate: bool = False
+    """Queries come with a gate of the same width on the attention's output (Qwen3-Next)."""
+    sparse_attention: bool = False
+    """`window` counts keys that each token picks from the whole context, and all of them stay cached (DeepSeek)."""
+    attention_layers: Annotated[int, Field(ge=0, le=4096)] | None = None
+    """Layers that hold the declared attention. Absent means all."""
+    full_layers: Annotated[int, Field(ge=0, le=4096)] | None = None
+    """With a window: layers that attend fully, where windowEvery does not say it."""
+    ffn_layers: Annotated[int, Field(ge=0, le=4096)] | None = None
+    """Layers that hold a feed-forward block, dense or of experts. Absent means all."""
+    blocks: Annotated[tuple[BlockDimensions, ...], Field(max_length=16)] = ()
+    """State-space mixers, linear attention, indexers and what else only some layers hold."""
 
 
 class Model(Resource):
@@ -150,4 +194,5 @@ def architecture_of(dimensions: ArchitectureDimensions, name: str) -> Architectu
     given["head_dim"] = dimensions.head_dim or dimensions.hidden // dimensions.heads
     given["mla"] = None if dimensions.mla is None else MLA(**dict(dimensions.mla))
     given["moe"] = None if dimensions.moe is None else MoE(**dict(dimensions.moe))
+    given["blocks"] = tuple(Block(**dict(each)) for each in dimensions.blocks)
     return Architecture(name=name, **given)

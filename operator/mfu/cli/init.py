@@ -66,6 +66,8 @@ def dimensions(architecture: Architecture) -> dict[str, Any]:
 
 
 def _nested(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_nested(each) for each in value]
     if isinstance(value, dict):
         return {api_name(key): each for key, each in value.items()}
     return str(value) if isinstance(value, str) else value

@@ -12,13 +12,17 @@ from mfu.workload.parameters import TIMESTEP_FEATURES
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """Forward FLOPs per token: fixed + per_key·context + per_window_key·(windowed context) + per_sequence/length."""
+    """Forward FLOPs per token: fixed + per_key·context + per_window_key·(windowed context) + per_sequence/length.
+
+    `reaches` holds (window in tokens, FLOPs per token within it) of blocks with windows of their own.
+    """
 
     name: str
     fixed: float = 0.0
     per_key: float = 0.0
     per_window_key: float = 0.0
     per_sequence: float = 0.0
+    reaches: tuple[tuple[int, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +40,13 @@ def attention_shape(arch: Architecture, *, absorbed: bool = False) -> AttentionS
     if arch.mla is not None:
         return _latent_attention(arch, arch.mla, absorbed=absorbed)
     queries, keys = arch.heads * arch.head_dim, arch.kv_heads * arch.head_dim
-    projections = 2.0 * arch.hidden * (queries + 2 * keys)
+    projections = 2.0 * arch.hidden * ((2 if arch.output_gate else 1) * queries + 2 * keys)
     return AttentionShape(projections, 2.0 * queries, 2.0 * queries, 2.0 * queries * arch.hidden)
 
 
-def ffn_flops(arch: Architecture, width: int) -> float:
-    """Three matrices with a gate, two without."""
-    return (6.0 if arch.gated_ffn else 4.0) * arch.hidden * width
+def ffn_flops(arch: Architecture, width: int, *, hidden: int = 0) -> float:
+    """Three matrices with a gate, two without; `hidden` where the block reads another width than the model's."""
+    return (6.0 if arch.gated_ffn else 4.0) * (hidden or arch.hidden) * width
 
 
 def moe_terms(arch: Architecture) -> tuple[Term, ...]:
@@ -52,8 +56,8 @@ def moe_terms(arch: Architecture) -> tuple[Term, ...]:
         return ()
     gate = 2.0 * arch.hidden if moe.shared_gate and moe.shared_width else 0.0
     return (
-        Term("router", 2.0 * arch.hidden * moe.experts),
-        Term("experts", moe.top_k * ffn_flops(arch, moe.expert_ffn)),
+        Term("router", 2.0 * arch.hidden * (moe.experts + 2 * moe.expert_hidden)),
+        Term("experts", moe.top_k * ffn_flops(arch, moe.expert_ffn, hidden=moe.expert_hidden)),
         Term("shared_experts", ffn_flops(arch, moe.shared_width) + gate),
     )
 
@@ -66,6 +70,8 @@ def forward_terms(arch: Architecture, *, absorbed: bool = False) -> tuple[Term, 
         Term("ffn", arch.dense_layer_count * ffn_flops(arch, arch.ffn)),
     ]
     terms += (replace(term, fixed=arch.moe_layer_count * term.fixed) for term in moe_terms(arch))
+    if arch.blocks:
+        terms.append(_block_term(arch))
     terms += _edge_terms(arch)
     return tuple(terms)
 
@@ -97,13 +103,21 @@ def _latent_attention(arch: Architecture, mla: MLA, *, absorbed: bool) -> Attent
     return AttentionShape(2.0 * (query + down + up), 2.0 * score, 2.0 * value, 2.0 * output)
 
 
+def _block_term(arch: Architecture) -> Term:
+    """All blocks together: weights and recurrence are fixed, keys count within each block's own window and stride."""
+    fixed = sum(block.layers * (2.0 * block.weights + block.flops_per_token) for block in arch.blocks)
+    keyed = [(block.window, block.layers * block.flops_per_key / block.stride) for block in arch.blocks]
+    unbounded = sum(flops for window, flops in keyed if not window)
+    return Term("blocks", fixed, per_key=unbounded, reaches=tuple(each for each in keyed if each[0] and each[1]))
+
+
 def _attention_terms(arch: Architecture, *, absorbed: bool) -> Iterator[Term]:
     shape = attention_shape(arch, absorbed=absorbed)
-    full, sliding = arch.full_attention_layers, arch.sliding_layers
-    yield Term("qkv", arch.layers * shape.qkv)
+    full, sliding, layers = arch.full_attention_layers, arch.sliding_layers, arch.attention_layer_count
+    yield Term("qkv", layers * shape.qkv)
     yield Term("scores", per_key=full * shape.score_per_key, per_window_key=sliding * shape.score_per_key)
     yield Term("values", per_key=full * shape.value_per_key, per_window_key=sliding * shape.value_per_key)
-    yield Term("output", arch.layers * shape.output)
+    yield Term("output", layers * shape.output)
 
 
 def _edge_terms(arch: Architecture) -> tuple[Term, ...]:
@@ -111,7 +125,7 @@ def _edge_terms(arch: Architecture) -> tuple[Term, ...]:
         return _vision_edges(arch)
     if arch.family is Family.DIFFUSION:
         return _diffusion_edges(arch)
-    head = Term("head", 2.0 * arch.hidden * arch.vocab)
+    head = Term("head", 2.0 * arch.hidden * arch.vocab if arch.lm_head else 0.0)
     if not arch.pooler:
         return (head,)
     return head, Term("pooler", per_sequence=2.0 * arch.hidden**2)

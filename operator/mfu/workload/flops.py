@@ -28,6 +28,8 @@ class AttentionMask(StrEnum):
     """Which keys a token sees."""
 
     CAUSAL = "causal"
+    BIDIRECTIONAL = "bidirectional"
+    """All of them, or as many as the window holds, half before and half after the token (edges not subtracted)."""
     FULL = "full"
     """All of them, windows ignored: what a counter of dense matrix products sees."""
 
@@ -91,18 +93,26 @@ class ContextCurve:
     per_window_key: float
     per_sequence: float
     window: int
+    reaches: tuple[tuple[int, float], ...] = ()
 
     def at(self, context: Tokens) -> Tokens:
         """One token that attends to `context` keys, as in decode."""
         reach: Tokens = np.minimum(context, self.window) if self.window else context
-        return self.fixed + self.per_key * context + self.per_window_key * reach
+        total = self.fixed + self.per_key * context + self.per_window_key * reach
+        for window, flops in self.reaches:
+            own: Tokens = np.minimum(context, window)
+            total = total + flops * own
+        return total
 
     def over(self, sequence_length: Tokens, *, mask: AttentionMask = AttentionMask.CAUSAL) -> Tokens:
         """Mean over a sequence of that length, as in training."""
         full = mean_context(sequence_length, mask=mask)
         sliding = mean_context(sequence_length, window=self.window, mask=mask)
         once = self.per_sequence / sequence_length
-        return self.fixed + self.per_key * full + self.per_window_key * sliding + once
+        total = self.fixed + self.per_key * full + self.per_window_key * sliding + once
+        for window, flops in self.reaches:
+            total = total + flops * mean_context(sequence_length, window=window, mask=mask)
+        return total
 
 
 def mean_context(sequence_length: Tokens, *, window: int = 0, mask: AttentionMask = AttentionMask.CAUSAL) -> Tokens:
@@ -113,12 +123,14 @@ def mean_context(sequence_length: Tokens, *, window: int = 0, mask: AttentionMas
     if mask is AttentionMask.FULL:
         return sequence_length
     reach: Tokens = np.minimum(sequence_length, window) if window else sequence_length
+    if mask is AttentionMask.BIDIRECTIONAL:
+        return reach
     return reach * (1 - reach / (2 * sequence_length))
 
 
 def own_mask(arch: Architecture) -> AttentionMask:
-    """Decoders are causal; encoders, ViT and DiT attend to everything."""
-    return AttentionMask.CAUSAL if arch.causal else AttentionMask.FULL
+    """Decoders are causal; encoders, ViT and DiT look both ways."""
+    return AttentionMask.CAUSAL if arch.causal else AttentionMask.BIDIRECTIONAL
 
 
 def layer_flops(arch: Architecture, context: float, *, moe: bool = False, absorbed: bool = False) -> LayerFlops:
@@ -144,7 +156,9 @@ def forward_flops_per_token(
     mask = AttentionMask(attention) if attention else own_mask(arch)
     length = float(sequence_length)
     full, sliding = mean_context(length, mask=mask), mean_context(length, window=arch.window, mask=mask)
-    values = {each.name: _evaluate(each, full, sliding, length) for each in forward_terms(arch)}
+    values = {
+        each.name: _evaluate(each, full, sliding, length) + _reached(each, length, mask) for each in forward_terms(arch)
+    }
     return TokenFlops(MappingProxyType(values))
 
 
@@ -203,7 +217,13 @@ def _curve(arch: Architecture, terms: tuple[Term, ...]) -> ContextCurve:
         per_window_key=sum(term.per_window_key for term in terms),
         per_sequence=sum(term.per_sequence for term in terms),
         window=arch.window,
+        reaches=tuple(reach for term in terms for reach in term.reaches),
     )
+
+
+def _reached(term: Term, length: float, mask: AttentionMask) -> float:
+    """FLOPs per token of the blocks that have windows of their own."""
+    return float(sum(flops * mean_context(length, window=window, mask=mask) for window, flops in term.reaches))
 
 
 def _evaluate(term: Term, full: float, sliding: float, length: float) -> float:
@@ -216,4 +236,4 @@ def _adapter_flops(arch: Architecture, rank: int) -> float:
     hidden, queries, keys = arch.hidden, arch.heads * arch.head_dim, arch.kv_heads * arch.head_dim
     attention = 2 * (hidden + queries) + 2 * (hidden + keys)
     ffn = (3 if arch.gated_ffn else 2) * (hidden + arch.ffn)
-    return 2.0 * rank * (arch.layers * attention + arch.dense_layer_count * ffn)
+    return 2.0 * rank * (arch.attention_layer_count * attention + arch.dense_layer_count * ffn)

@@ -31,22 +31,17 @@ class Parameters:
     top_k: int
     shared_experts_per_layer: int
     router_per_layer: int
+    """Router of one MoE layer, with the projections around experts of a narrower width."""
+    layers: int
+    attention_layers: int
     dense_layers: int
     moe_layers: int
+    blocks: int
+    """All blocks of all layers together."""
     final: int
     """Final norm, pooler and final modulation."""
     mtp: int
     """Multi-token-prediction layers: trained, not part of the published total and not served."""
-
-    @property
-    def dense_layer(self) -> int:
-        """All parameters of one dense layer."""
-        return self.attention_per_layer + self.norms_per_layer + self.modulation_per_layer + self.ffn_dense
-
-    @property
-    def moe_layer(self) -> int:
-        """All parameters of one MoE layer, every expert included."""
-        return self._moe_layer_with(self.experts)
 
     @property
     def total(self) -> int:
@@ -66,26 +61,25 @@ class Parameters:
     @property
     def by_group(self) -> Mapping[str, int]:
         """The same total by group; the values sum to `total`."""
-        layers = self.dense_layers + self.moe_layers
         return {
             "embedding": self.embedding,
-            "attention": layers * self.attention_per_layer,
-            "norms": layers * self.norms_per_layer,
-            "modulation": layers * self.modulation_per_layer,
+            "attention": self.attention_layers * self.attention_per_layer,
+            "norms": self.layers * self.norms_per_layer,
+            "modulation": self.layers * self.modulation_per_layer,
             "ffn": self.dense_layers * self.ffn_dense,
             "experts": self.moe_layers * self.experts * self.expert,
             "sharedExperts": self.moe_layers * self.shared_experts_per_layer,
             "router": self.moe_layers * self.router_per_layer,
+            "blocks": self.blocks,
             "final": self.final,
             "head": self.head,
         }
 
-    def _moe_layer_with(self, experts: int) -> int:
-        common = self.attention_per_layer + self.norms_per_layer + self.modulation_per_layer
-        return common + experts * self.expert + self.shared_experts_per_layer + self.router_per_layer
-
     def _total_with(self, experts: int) -> int:
-        layers = self.dense_layers * self.dense_layer + self.moe_layers * self._moe_layer_with(experts)
+        mixture = experts * self.expert + self.shared_experts_per_layer + self.router_per_layer
+        layers = self.layers * (self.norms_per_layer + self.modulation_per_layer)
+        layers += self.attention_layers * self.attention_per_layer + self.blocks
+        layers += self.dense_layers * self.ffn_dense + self.moe_layers * mixture
         return self.embedding + layers + self.final + self.head
 
 
@@ -103,13 +97,16 @@ def count(arch: Architecture) -> Parameters:
         norms_per_layer=arch.norms_per_layer * _norm(arch),
         modulation_per_layer=_linear(arch.hidden, 6 * arch.hidden, True) if arch.family is Family.DIFFUSION else 0,
         ffn_dense=_ffn(arch, arch.ffn),
-        expert=_ffn(arch, moe.expert_ffn) if moe else 0,
+        expert=_expert(arch, moe) if moe else 0,
         experts=moe.experts if moe else 0,
         top_k=moe.top_k if moe else 0,
         shared_experts_per_layer=_shared(arch, moe) if moe else 0,
-        router_per_layer=_linear(arch.hidden, moe.experts, moe.router_bias) if moe else 0,
+        router_per_layer=_router(arch, moe) if moe else 0,
+        layers=arch.layers,
+        attention_layers=arch.attention_layer_count,
         dense_layers=arch.dense_layer_count,
         moe_layers=arch.moe_layer_count,
+        blocks=sum(block.layers * (block.weights + block.vectors) for block in arch.blocks),
         final=_final(arch),
         mtp=_mtp(arch),
     )
@@ -127,7 +124,8 @@ def _attention(arch: Architecture) -> int:
     if arch.attention is AttentionKind.MLA and arch.mla is not None:
         return _latent_attention(arch, arch.mla)
     queries, keys = arch.heads * arch.head_dim, arch.kv_heads * arch.head_dim
-    projections = _linear(arch.hidden, queries + 2 * keys, arch.qkv_bias)
+    gates = queries if arch.output_gate else 0
+    projections = _linear(arch.hidden, queries + gates + 2 * keys, arch.qkv_bias)
     head_norms = 2 * arch.head_dim if arch.qk_norm else 0
     sinks = arch.heads if arch.attention_sinks else 0
     return projections + _linear(queries, arch.hidden, arch.output_bias) + head_norms + sinks
@@ -144,9 +142,18 @@ def _latent_attention(arch: Architecture, mla: MLA) -> int:
     return query + down + up + arch.heads * mla.value_head_dim * arch.hidden
 
 
-def _ffn(arch: Architecture, width: int) -> int:
-    up = _linear(arch.hidden, width, arch.ffn_bias)
-    return (2 if arch.gated_ffn else 1) * up + _linear(width, arch.hidden, arch.ffn_bias)
+def _ffn(arch: Architecture, width: int, *, hidden: int = 0) -> int:
+    outer = hidden or arch.hidden
+    up = _linear(outer, width, arch.ffn_bias)
+    return (2 if arch.gated_ffn else 1) * up + _linear(width, outer, arch.ffn_bias)
+
+
+def _expert(arch: Architecture, moe: MoE) -> int:
+    return _ffn(arch, moe.expert_ffn, hidden=moe.expert_hidden)
+
+
+def _router(arch: Architecture, moe: MoE) -> int:
+    return _linear(arch.hidden, moe.experts, moe.router_bias) + 2 * arch.hidden * moe.expert_hidden
 
 
 def _shared(arch: Architecture, moe: MoE) -> int:
@@ -172,7 +179,7 @@ def _head(arch: Architecture) -> int:
         return _linear(arch.hidden, arch.vocab, True)
     if arch.family is Family.DIFFUSION:
         return _linear(arch.hidden, 2 * arch.input_features, True)
-    return 0 if arch.tied_embeddings else arch.vocab * arch.hidden
+    return 0 if arch.tied_embeddings or not arch.lm_head else arch.vocab * arch.hidden
 
 
 def _final(arch: Architecture) -> int:
@@ -192,7 +199,6 @@ def _mtp(arch: Architecture) -> int:
     moe = arch.moe
     ffn = _ffn(arch, arch.ffn)
     if moe is not None:
-        ffn = moe.experts * _ffn(arch, moe.expert_ffn) + _shared(arch, moe)
-        ffn += _linear(arch.hidden, moe.experts, moe.router_bias)
+        ffn = moe.experts * _expert(arch, moe) + _shared(arch, moe) + _router(arch, moe)
     layer = _attention(arch) + arch.norms_per_layer * _norm(arch) + ffn
     return arch.mtp_layers * (layer + 3 * _norm(arch) + 2 * arch.hidden * arch.hidden)

@@ -26,7 +26,7 @@ def weight_bytes_read(arch: Architecture, precision: Precision, tokens: Tokens) 
     """
     parameters = count(arch)
     routed = parameters.moe_layers * parameters.expert * _experts_touched(arch, tokens)
-    looked_up = 0 if arch.tied_embeddings else arch.vocab * arch.hidden
+    looked_up = 0 if arch.tied_embeddings and arch.lm_head else arch.vocab * arch.hidden
     always = parameters.total - parameters.moe_layers * parameters.experts * parameters.expert - looked_up
     return (always + routed) * BYTES_PER_VALUE[precision]
 
@@ -46,14 +46,24 @@ def kv_bytes_per_token(arch: Architecture, precision: Precision) -> float:
 
     Llama-3.1-70B at BF16: 80 layers · 2 · 8 · 128 · 2 bytes = 327,680. DeepSeek-V3: 61 · 576 · 2 = 70,272.
     """
-    return arch.layers * kv_bytes_per_token_layer(arch, precision)
+    blocks = sum(block.layers * block.cache_values / block.stride for block in arch.blocks)
+    return arch.attention_layer_count * kv_bytes_per_token_layer(arch, precision) + blocks * BYTES_PER_VALUE[precision]
 
 
 def kv_bytes(arch: Architecture, precision: Precision, context_tokens: Tokens) -> Tokens:
-    """Cache bytes of one sequence of `context_tokens`; sliding layers keep their window only."""
-    reach: Tokens = np.minimum(context_tokens, arch.window) if arch.window else context_tokens
+    """Cache bytes of one sequence of `context_tokens`: sliding layers keep their window, recurrent ones a state."""
+    capped = arch.window and not arch.sparse_attention
+    reach: Tokens = np.minimum(context_tokens, arch.window) if capped else context_tokens
     rows = arch.full_attention_layers * context_tokens + arch.sliding_layers * reach
-    return kv_bytes_per_token_layer(arch, precision) * rows
+    return kv_bytes_per_token_layer(arch, precision) * rows + _block_bytes(arch, precision, context_tokens)
+
+
+def _block_bytes(arch: Architecture, precision: Precision, context_tokens: Tokens) -> Tokens:
+    total = 0.0 * context_tokens
+    for block in arch.blocks:
+        kept: Tokens = np.minimum(context_tokens, block.window) if block.window else context_tokens
+        total = total + block.layers * (block.cache_values * kept / block.stride + block.state_values)
+    return total * BYTES_PER_VALUE[precision]
 
 
 def _experts_touched(arch: Architecture, tokens: Tokens) -> Tokens:

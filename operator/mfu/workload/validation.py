@@ -53,7 +53,7 @@ def _latent(arch: Architecture) -> Iterator[InvalidArchitecture]:
 def _experts(arch: Architecture) -> Iterator[InvalidArchitecture]:
     moe = arch.moe
     if moe is None:
-        if arch.ffn < 1:
+        if arch.ffn < 1 and arch.dense_layer_count:
             yield InvalidArchitecture("ffn", f"is {arch.ffn} in a dense model", "set it to at least 1")
         return
     if moe.experts < 1 or moe.expert_ffn < 1:
@@ -75,4 +75,17 @@ def _inputs(arch: Architecture) -> Iterator[InvalidArchitecture]:
         yield InvalidArchitecture("input_features", "is missing", "give channels times patch size squared")
 
 
-_CHECKS: tuple[Check, ...] = (_sizes, _heads, _latent, _experts, _inputs)
+def _layers(arch: Architecture) -> Iterator[InvalidArchitecture]:
+    most = {"attention_layers": arch.layers, "ffn_layers": arch.layers, "full_layers": arch.attention_layer_count}
+    for name, bound in most.items():
+        value = getattr(arch, name)
+        if value is not None and not 0 <= value <= bound:
+            yield InvalidArchitecture(name, f"is {value}", f"choose between 0 and {bound}")
+    if arch.moe is not None and arch.moe.layers is not None and not 0 <= arch.moe.layers <= arch.ffn_layer_count:
+        yield InvalidArchitecture("moe.layers", f"is {arch.moe.layers}", f"use at most {arch.ffn_layer_count}")
+    for block in arch.blocks:
+        if not 0 < block.layers <= arch.layers or block.stride < 1:
+            yield InvalidArchitecture("blocks", f"{block.name} does not fit the layers", "use 1 to layers, stride 1+")
+
+
+_CHECKS: tuple[Check, ...] = (_sizes, _heads, _latent, _experts, _inputs, _layers)

@@ -62,6 +62,10 @@ def _refuse_load(setup: Inference) -> Problem | None:
     if setup.architecture.family is not Family.DECODER:
         problem = f"is {setup.architecture.name}, which does not generate tokens"
         return Problem(_INVALID, "model", problem, "choose a decoder model")
+    unlike = _unlike(setup.architecture)
+    if unlike is not None:
+        problem = f"is {setup.architecture.name}, which has {unlike}: serving speed is not modelled"
+        return Problem(_INVALID, "model.architecture", problem, "choose a model of uniform layers; memory is counted")
     for field in ("input_tokens", "output_tokens"):
         value = getattr(setup, field)
         if not (math.isfinite(value) and value > 0):
@@ -72,6 +76,17 @@ def _refuse_load(setup: Inference) -> Problem | None:
         problem = f"is {setup.max_batch_tokens} tokens a step"
         return Problem(_INVALID, "maxBatchTokens", problem, f"set {USUAL.batch_tokens}")
     return None
+
+
+def _unlike(architecture: Architecture) -> str | None:
+    """What the serving model knows no time for; training FLOPs, parameters and memory are counted all the same."""
+    if not architecture.lm_head:
+        return "no vocabulary head"
+    if architecture.blocks:
+        return f"layers of {architecture.blocks[0].name}"
+    if architecture.sparse_attention:
+        return "sparse attention"
+    return None if architecture.uniform else "layers without attention or feed-forward"
 
 
 def _refuse_speculation(speculation: Speculation | None) -> Problem | None:

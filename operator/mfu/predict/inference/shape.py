@@ -70,7 +70,7 @@ class Shape:
 def shape_of(architecture: Architecture) -> Shape:
     """The shape of a decoder. Llama-3.1-8B: 32 layers of 41,943,040 attention and 176,160,768 FFN weights."""
     attention, prefill_pair, decode_pair, kv_values = _attention(architecture)
-    moe_layers = _moe_layers(architecture)
+    moe_layers = architecture.moe_layer_count
     moe = architecture.moe or MoE(experts=0, top_k=0, expert_ffn=0)
     factor = (3.0 if architecture.gated_ffn else 2.0) * architecture.hidden
     vocabulary = float(architecture.vocab * architecture.hidden)
@@ -81,7 +81,7 @@ def shape_of(architecture: Architecture) -> Shape:
         kv_heads=float(architecture.kv_heads),
         attention_weights=attention,
         dense_weights=factor * architecture.ffn,
-        dense_layers=float(architecture.layers - moe_layers),
+        dense_layers=float(architecture.dense_layer_count),
         expert_weights=factor * moe.expert_ffn,
         experts=float(moe.experts),
         top_k=float(moe.top_k),
@@ -93,7 +93,7 @@ def shape_of(architecture: Architecture) -> Shape:
         decode_pair_flops=decode_pair,
         kv_values=kv_values,
         window=float(architecture.window) if architecture.window else float("inf"),
-        sliding_share=_sliding_share(architecture),
+        sliding_share=architecture.sliding_layers / architecture.layers,
         mla=float(architecture.mla is not None),
     )
 
@@ -118,16 +118,3 @@ def _attention(architecture: Architecture) -> tuple[float, float, float, float]:
     prefill = 2.0 * heads * (mla.nope_head_dim + mla.rope_head_dim + mla.value_head_dim)
     decode = 2.0 * heads * (2 * mla.kv_rank + mla.rope_head_dim)
     return float(weights), prefill, decode, float(mla.kv_rank + mla.rope_head_dim)
-
-
-def _moe_layers(architecture: Architecture) -> int:
-    moe = architecture.moe
-    if moe is None:
-        return 0
-    return (architecture.layers - moe.dense_layers) // max(1, moe.every)
-
-
-def _sliding_share(architecture: Architecture) -> float:
-    if architecture.window == 0:
-        return 0.0
-    return 1.0 if architecture.window_every <= 1 else 1.0 - 1.0 / architecture.window_every

@@ -1,4 +1,4 @@
-"""Models of other shapes: GPT-2, GPT-NeoX, Falcon, OPT, BLOOM, MPT, DBRX, BERT, ViT and DiT.
+"""Models of other shapes: GPT-2 and its kin, Falcon, OPT, BLOOM, MPT, DBRX, Phi, ViT and DiT.
 
 Defaults are those of the configuration classes of Hugging Face transformers and diffusers.
 """
@@ -9,16 +9,16 @@ from dataclasses import replace
 
 from mfu.workload.architecture import Architecture, Family, MoE
 from mfu.workload.errors import UnsupportedConfig
-from mfu.workload.huggingface_llama import Builder
-from mfu.workload.huggingface_reader import Config
+from mfu.workload.huggingface.decoder import Builder, llama, name_of
+from mfu.workload.huggingface.reader import Config
 
 _UNNAMED_CLASSES = 2
 
 
-def _plain(config: Config, *, layers: int, hidden: int, heads: int, bias: bool = True) -> Architecture:
+def plain(config: Config, *, layers: int, hidden: int, heads: int, bias: bool = True) -> Architecture:
     """A classic decoder: multi-head attention, two feed-forward matrices of four times the width, tied embeddings."""
     return Architecture(
-        name=config.text("_name_or_path", default=config.model_type),
+        name=name_of(config),
         layers=layers,
         hidden=hidden,
         heads=heads,
@@ -35,8 +35,8 @@ def _plain(config: Config, *, layers: int, hidden: int, heads: int, bias: bool =
     )
 
 
-def _standard(config: Config, *, bias: bool = True) -> Architecture:
-    return _plain(
+def standard(config: Config, *, bias: bool = True) -> Architecture:
+    return plain(
         config,
         layers=config.integer("num_hidden_layers", "n_layer"),
         hidden=config.integer("hidden_size", "n_embed"),
@@ -47,7 +47,7 @@ def _standard(config: Config, *, bias: bool = True) -> Architecture:
 
 def gpt2(config: Config) -> Architecture:
     hidden = config.integer("n_embd")
-    base = _plain(config, layers=config.integer("n_layer"), hidden=hidden, heads=config.size("n_head"))
+    base = plain(config, layers=config.integer("n_layer"), hidden=hidden, heads=config.size("n_head"))
     positions = config.integer("n_positions", default=1024)
     return replace(base, ffn=config.integer("n_inner", default=4 * hidden), learned_positions=positions)
 
@@ -55,7 +55,7 @@ def gpt2(config: Config) -> Architecture:
 def gpt_neox(config: Config) -> Architecture:
     bias = config.flag("attention_bias", default=True)
     return replace(
-        _standard(config),
+        standard(config),
         ffn=config.integer("intermediate_size"),
         tied_embeddings=config.flag("tie_word_embeddings", default=False),
         qkv_bias=bias,
@@ -66,7 +66,7 @@ def gpt_neox(config: Config) -> Architecture:
 
 def falcon(config: Config) -> Architecture:
     """Falcon-7B: one key-value head and one norm; the newer decoder: groups of heads and two norms."""
-    base = _standard(config, bias=config.flag("bias", default=False))
+    base = standard(config, bias=config.flag("bias", default=False))
     newer = config.flag("new_decoder_architecture", default=False)
     parallel = config.flag("parallel_attn", default=True)
     if newer:
@@ -81,7 +81,7 @@ def falcon(config: Config) -> Architecture:
 
 def opt(config: Config) -> Architecture:
     """OPT's position table has an offset of two; OPT-350m projects its embeddings, which is not covered."""
-    base = _standard(config, bias=config.flag("enable_bias", default=True))
+    base = standard(config, bias=config.flag("enable_bias", default=True))
     if config.integer("word_embed_proj_dim", default=base.hidden) != base.hidden:
         raise UnsupportedConfig("word_embed_proj_dim", "differs from hidden_size", "give model.architecture")
     positions = config.integer("max_position_embeddings") + 2
@@ -89,25 +89,90 @@ def opt(config: Config) -> Architecture:
 
 
 def bloom(config: Config) -> Architecture:
-    return replace(_standard(config), embedding_norm=True)
+    return replace(standard(config), embedding_norm=True)
 
 
 def mpt(config: Config) -> Architecture:
     hidden = config.integer("d_model")
     bias = not config.flag("no_bias", default=True)
     layers, heads = config.integer("n_layers"), config.size("n_heads")
-    base = _plain(config, layers=layers, hidden=hidden, heads=heads, bias=bias)
-    attention = Config(config.mapping("attn_config"), config.model_type)
-    kv_heads = attention.integer("kv_n_heads", default=heads)
+    base = plain(config, layers=layers, hidden=hidden, heads=heads, bias=bias)
+    config.integer("max_seq_len", default=2048)
+    kv_heads = _mpt_kv_heads(config.nested("attn_config"), heads)
     ffn = config.integer("expansion_ratio", default=4) * hidden
     return replace(base, kv_heads=kv_heads, ffn=ffn, norm_bias=bias)
+
+
+def _mpt_kv_heads(attention: Config, heads: int) -> int:
+    """`attn_type` says how many key-value heads there are; a window is refused."""
+    kind = attention.text("attn_type", default="multihead_attention")
+    if attention.integer("sliding_window_size", default=-1) > 0:
+        raise UnsupportedConfig("attn_config.sliding_window_size", "slides", "give model.architecture")
+    if kind == "multiquery_attention":
+        return 1
+    if kind == "grouped_query_attention":
+        return attention.integer("kv_n_heads")
+    if kind != "multihead_attention":
+        raise UnsupportedConfig("attn_config.attn_type", f"is {kind!r}", "give model.architecture")
+    return attention.integer("kv_n_heads", default=heads)
+
+
+def gpt_bigcode(config: Config) -> Architecture:
+    """StarCoder: GPT-2 with one key-value head."""
+    base = gpt2(config)
+    return replace(base, kv_heads=1 if config.flag("multi_query", default=True) else base.heads)
+
+
+def gptj(config: Config) -> Architecture:
+    """GPT-J, CodeGen: one norm, attention without biases beside the feed-forward, a head of its own."""
+    base = gpt2(config)
+    return replace(
+        base,
+        learned_positions=0,
+        qkv_bias=False,
+        output_bias=False,
+        norms_per_layer=1,
+        parallel_block=True,
+        tied_embeddings=config.flag("tie_word_embeddings", default=False),
+    )
+
+
+def gpt_neo(config: Config) -> Architecture:
+    """GPT-Neo: every other layer looks `window_size` tokens back."""
+    layers, hidden = config.size("num_layers"), config.size("hidden_size")
+    base = plain(config, layers=layers, hidden=hidden, heads=config.size("num_heads"))
+    kinds = [kind for entry in config.sequence("attention_types") for kind in entry[0] * int(entry[1])]
+    kinds = kinds or ["global", "local"] * (layers // 2)
+    return replace(
+        base,
+        qkv_bias=False,
+        ffn=config.integer("intermediate_size", default=4 * hidden),
+        learned_positions=config.integer("max_position_embeddings", default=2048),
+        window=config.integer("window_size", default=256) if "local" in kinds else 0,
+        full_layers=kinds[:layers].count("global") if "local" in kinds else None,
+    )
+
+
+def phi(config: Config) -> Architecture:
+    """Phi-1 to Phi-2: one norm, biases everywhere, feed-forward of two matrices beside attention."""
+    base = replace(_biased(llama(config)), norms_per_layer=1, parallel_block=True)
+    return replace(base, qk_norm=config.flag("qk_layernorm", default=False))
+
+
+def persimmon(config: Config) -> Architecture:
+    return replace(_biased(llama(config)), qk_norm=config.flag("qk_layernorm", default=True))
+
+
+def _biased(base: Architecture) -> Architecture:
+    """Two feed-forward matrices, and a bias on every matrix and norm."""
+    return replace(base, gated_ffn=False, qkv_bias=True, output_bias=True, ffn_bias=True, norm_bias=True)
 
 
 def dbrx(config: Config) -> Architecture:
     ffn = Config(config.mapping("ffn_config"), "dbrx ffn_config")
     attention = Config(config.mapping("attn_config"), "dbrx attn_config")
     layers, heads = config.integer("n_layers"), config.size("n_heads")
-    base = _plain(config, layers=layers, hidden=config.integer("d_model"), heads=heads, bias=False)
+    base = plain(config, layers=layers, hidden=config.integer("d_model"), heads=heads, bias=False)
     return replace(
         base,
         kv_heads=attention.integer("kv_n_heads", default=1),
@@ -119,27 +184,13 @@ def dbrx(config: Config) -> Architecture:
     )
 
 
-def bert(config: Config) -> Architecture:
-    """Post-norm encoder with token types and a pooler; RoBERTa has the same shape."""
-    return replace(
-        _standard(config),
-        family=Family.ENCODER,
-        ffn=config.integer("intermediate_size"),
-        learned_positions=config.integer("max_position_embeddings"),
-        token_types=config.integer("type_vocab_size", default=2),
-        embedding_norm=True,
-        final_norm=False,
-        pooler=True,
-    )
-
-
 def vit(config: Config) -> Architecture:
     patch, channels = config.size("patch_size"), config.integer("num_channels", default=3)
     classes = len(config.mapping("id2label")) or config.integer("num_labels", default=_UNNAMED_CLASSES)
     values = {"vocab_size": classes} | dict(config.values)
     patches = (config.integer("image_size") // patch) ** 2
     return replace(
-        _standard(Config(values, config.model_type), bias=True),
+        standard(Config(values, config.model_type), bias=True),
         family=Family.VISION,
         ffn=config.integer("intermediate_size"),
         tied_embeddings=False,
@@ -155,7 +206,7 @@ def dit(config: Config) -> Architecture:
     values = {"vocab_size": config.integer("num_embeds_ada_norm")} | dict(config.values)
     layers = config.integer("num_layers")
     return replace(
-        _plain(Config(values, config.model_type), layers=layers, hidden=heads * head_dim, heads=heads),
+        plain(Config(values, config.model_type), layers=layers, hidden=heads * head_dim, heads=heads),
         family=Family.DIFFUSION,
         tied_embeddings=False,
         norms_per_layer=0,
@@ -173,8 +224,12 @@ BUILDERS: dict[str, Builder] = {
     "bloom": bloom,
     "mpt": mpt,
     "dbrx": dbrx,
-    "bert": bert,
-    "roberta": bert,
+    "gpt_bigcode": gpt_bigcode,
+    "gptj": gptj,
+    "codegen": gptj,
+    "gpt_neo": gpt_neo,
+    "phi": phi,
+    "persimmon": persimmon,
     "vit": vit,
     "DiTTransformer2DModel": dit,
     "Transformer2DModel": dit,

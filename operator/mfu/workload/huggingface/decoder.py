@@ -1,0 +1,321 @@
+"""Llama-shaped decoders: pre-norm, gated feed-forward, grouped queries; what a kind does otherwise is its function."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+
+from mfu.workload.architecture import Architecture
+from mfu.workload.errors import UnsupportedConfig
+from mfu.workload.huggingface import mixture
+from mfu.workload.huggingface.layers import late_sliding, sliding
+from mfu.workload.huggingface.reader import Config
+
+Builder = Callable[[Config], Architecture]
+
+_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+
+
+def name_of(config: Config) -> str:
+    """The hub name that the config carries, never a path of its author; else the kind."""
+    name = config.text("_name_or_path", "name_or_path")
+    return name if _HUB_NAME.fullmatch(name) else config.model_type
+
+
+def llama(config: Config) -> Architecture:
+    """Pre-norm, gated feed-forward, grouped queries, no biases unless the config says so."""
+    heads, hidden = config.size("num_attention_heads", "n_heads"), config.size("hidden_size", "d_model")
+    attention_bias = config.flag("attention_bias", "use_bias", "bias", default=False)
+    return Architecture(
+        name=name_of(config),
+        layers=config.size("num_hidden_layers", "num_layers", "n_layers"),
+        hidden=hidden,
+        heads=heads,
+        kv_heads=config.integer("num_key_value_heads", "num_attention_groups", default=heads),
+        head_dim=config.integer("head_dim", "attention_head_dim", default=hidden // heads),
+        ffn=config.integer("intermediate_size", "ffn_hidden_size", default=_without_dense(config)),
+        vocab=config.integer("vocab_size"),
+        tied_embeddings=config.flag("tie_word_embeddings", "tie_embedding", default=False),
+        qkv_bias=attention_bias,
+        output_bias=attention_bias,
+        ffn_bias=config.flag("mlp_bias", "use_bias", default=False),
+    )
+
+
+def _without_dense(config: Config) -> int | None:
+    """A mixture on every layer needs no dense width; where a layer is dense, the checks ask for it."""
+    return 0 if config.value("moe_intermediate_size") is not None else None
+
+
+def mistral(config: Config) -> Architecture:
+    return sliding(config, llama(config), every=1)
+
+
+def mixtral(config: Config) -> Architecture:
+    base = mistral(config)
+    return mixture.everywhere(config, base, width=base.ffn)
+
+
+def phimoe(config: Config) -> Architecture:
+    return replace(mixtral(config), norm_bias=True)
+
+
+def olmoe(config: Config) -> Architecture:
+    base = llama(config)
+    return mixture.everywhere(config, replace(base, qk_norm=True), width=base.ffn)
+
+
+def granitemoe(config: Config) -> Architecture:
+    base = llama(config)
+    return mixture.everywhere(config, base, width=base.ffn)
+
+
+def qwen1(config: Config) -> Architecture:
+    """Qwen of 2023: `intermediate_size` counts both halves of the gated feed-forward."""
+    base = llama(config)
+    return replace(base, ffn=base.ffn // 2, qkv_bias=True, output_bias=False)
+
+
+def qwen2(config: Config) -> Architecture:
+    base = replace(llama(config), qkv_bias=config.flag("qkv_bias", default=True), output_bias=False)
+    return replace(late_sliding(config, base), mtp_layers=config.integer("num_nextn_predict_layers", default=0))
+
+
+def qwen2_moe(config: Config) -> Architecture:
+    shared = config.integer("shared_expert_intermediate_size")
+    return mixture.qwen(config, qwen2(config), shared=shared)
+
+
+def qwen3(config: Config) -> Architecture:
+    base = replace(llama(config), qk_norm=True, head_dim=config.integer("head_dim", default=128))
+    return late_sliding(config, base)
+
+
+def qwen3_moe(config: Config) -> Architecture:
+    return mixture.qwen(config, qwen3(config), shared=0)
+
+
+def gemma(config: Config) -> Architecture:
+    return llama(config)
+
+
+def gemma2(config: Config) -> Architecture:
+    return sliding(config, replace(gemma(config), norms_per_layer=4), every=2)
+
+
+def gemma3(config: Config) -> Architecture:
+    every = config.integer("sliding_window_pattern", "_sliding_window_pattern", default=6)
+    return sliding(config, replace(gemma(config), norms_per_layer=4, qk_norm=True), every=every)
+
+
+def starcoder2(config: Config) -> Architecture:
+    bias = config.flag("use_bias", default=True)
+    base = replace(llama(config), gated_ffn=False, norm_bias=True)
+    return sliding(config, replace(base, qkv_bias=bias, output_bias=bias, ffn_bias=bias), every=1)
+
+
+def nemotron(config: Config) -> Architecture:
+    return replace(llama(config), gated_ffn=False, norm_bias=True)
+
+
+def plain_ffn(config: Config) -> Architecture:
+    """Arcee: Llama with two feed-forward matrices."""
+    return replace(llama(config), gated_ffn=False)
+
+
+def apertus(config: Config) -> Architecture:
+    return replace(plain_ffn(config), qk_norm=True)
+
+
+def qk_normed(config: Config) -> Architecture:
+    """OLMo-2, Hunyuan: norms on queries and keys; OLMo-2 norms the whole width, counted as one head's."""
+    config.flag("use_qk_norm", default=True)
+    return replace(llama(config), qk_norm=True)
+
+
+def olmo(config: Config) -> Architecture:
+    """OLMo-1's norms hold no parameters."""
+    config.value("clip_qkv")
+    return replace(llama(config), norms_per_layer=0, final_norm=False)
+
+
+def olmo3(config: Config) -> Architecture:
+    return sliding(config, qk_normed(config), every=4)
+
+
+def exaone4(config: Config) -> Architecture:
+    """A pattern of letters, "LLLG", or a number; without a window every layer is full."""
+    pattern = config.value("sliding_window_pattern")
+    every = len(pattern) if isinstance(pattern, str) else config.integer("sliding_window_pattern", default=4)
+    explicit = config.given("layer_types") or config.values.get("sliding_window") is not None
+    base = qk_normed(config)
+    return sliding(config, base, every=every) if explicit else base
+
+
+def seed_oss(config: Config) -> Architecture:
+    return replace(llama(config), output_bias=config.flag("attention_out_bias", default=False))
+
+
+def qkv_biased(config: Config) -> Architecture:
+    """GLM-4: `attention_bias` means the query, key and value projections only."""
+    return replace(llama(config), output_bias=False)
+
+
+def glm4(config: Config) -> Architecture:
+    return replace(qkv_biased(config), norms_per_layer=4)
+
+
+def chatglm(config: Config) -> Architecture:
+    """ChatGLM2 to GLM-4-9B as their own code names them."""
+    heads = config.size("num_attention_heads")
+    grouped = config.flag("multi_query_attention", default=False)
+    return Architecture(
+        name=name_of(config),
+        layers=config.size("num_layers", "num_hidden_layers"),
+        hidden=config.size("hidden_size"),
+        heads=heads,
+        kv_heads=config.integer("multi_query_group_num") if grouped else heads,
+        head_dim=config.integer("kv_channels", default=config.size("hidden_size") // heads),
+        ffn=config.integer("ffn_hidden_size"),
+        vocab=config.integer("padded_vocab_size", "vocab_size"),
+        tied_embeddings=config.flag("tie_word_embeddings", default=False),
+        qkv_bias=config.flag("add_qkv_bias", default=False),
+        output_bias=config.flag("add_bias_linear", default=False),
+        ffn_bias=config.flag("add_bias_linear", default=False),
+    )
+
+
+def cohere(config: Config) -> Architecture:
+    """Command R: attention and feed-forward side by side behind one norm."""
+    qk_norm = config.flag("use_qk_norm", default=False)
+    return replace(llama(config), norms_per_layer=1, parallel_block=True, qk_norm=qk_norm)
+
+
+def cohere2(config: Config) -> Architecture:
+    every = config.integer("sliding_window_pattern", default=4)
+    return sliding(config, cohere(config), every=every)
+
+
+def stablelm(config: Config) -> Architecture:
+    parallel = config.flag("use_parallel_residual", default=False)
+    return replace(
+        llama(config),
+        qkv_bias=config.flag("use_qkv_bias", default=False),
+        qk_norm=config.flag("qk_layernorm", default=False),
+        parallel_block=parallel,
+        norms_per_layer=1 if parallel else 2,
+        norm_bias=True,
+    )
+
+
+def gpt_oss(config: Config) -> Architecture:
+    bias = config.flag("attention_bias", default=True)
+    base = replace(llama(config), qkv_bias=bias, output_bias=bias, ffn_bias=True, attention_sinks=True)
+    found = mixture.everywhere(config, sliding(config, base, every=2), width=base.ffn)
+    return replace(found, moe=replace(mixture.experts(config, width=base.ffn), router_bias=True))
+
+
+def llama4(config: Config) -> Architecture:
+    """Chunked attention is taken as full: the two agree up to `attention_chunk_size` tokens."""
+    for key in ("attention_chunk_size", "layer_types", "no_rope_layers", "no_rope_layer_interval", "use_qk_norm"):
+        config.value(key)
+    base = llama(config)
+    moe = replace(mixture.experts(config, width=base.ffn), shared_experts=1)
+    dense = config.integer("intermediate_size_mlp", default=2 * base.ffn)
+    return mixture.on_layers(replace(base, ffn=dense), moe, _llama4_sparse(config, base.layers))
+
+
+def _llama4_sparse(config: Config, layers: int) -> tuple[bool, ...]:
+    listed = config.sequence("moe_layers")
+    if listed:
+        return tuple(layer in listed for layer in range(layers))
+    step = config.integer("interleave_moe_layer_step", default=1)
+    if step < 1:
+        raise UnsupportedConfig("interleave_moe_layer_step", f"is {step}", "set it to at least 1")
+    return tuple((layer + 1) % step == 0 for layer in range(layers))
+
+
+def grouped_mixture(config: Config) -> Architecture:
+    """Grouped queries with fine-grained experts: GLM-4.5, dots.llm1, Ling, Ernie 4.5, Solar, LongCat's relatives."""
+    bias = config.flag("attention_bias", "use_qkv_bias", "use_bias", default=False)
+    base = replace(
+        llama(config),
+        qkv_bias=bias,
+        output_bias=config.flag("use_bias", default=False),
+        qk_norm=config.flag("use_qk_norm", default=config.model_type == "dots1"),
+        mtp_layers=config.integer("num_nextn_predict_layers", default=0),
+    )
+    if config.model_type == "dots1":
+        base = late_sliding(config, base)
+    return mixture.grained(config, base)
+
+
+def hunyuan_moe(config: Config) -> Architecture:
+    base = replace(llama(config), qk_norm=config.flag("use_qk_norm", default=True))
+    width = config.value("moe_intermediate_size")
+    width = width[0] if isinstance(width, list) and width else width
+    share = config.integer("cla_share_factor", default=1) if config.flag("use_cla", default=False) else 1
+    if share > 1:
+        raise UnsupportedConfig("cla_share_factor", "shares key-value heads between layers", "give model.architecture")
+    config.flag("use_mixed_mlp_moe", default=False)
+    return mixture.everywhere(config, base, width=width or base.ffn)
+
+
+def minimax_m2(config: Config) -> Architecture:
+    """All layers full attention: `attn_type_list` of ones."""
+    kinds = set(config.sequence("attn_type_list"))
+    if kinds - {1}:
+        raise UnsupportedConfig("attn_type_list", "has linear-attention layers", "give model.architecture")
+    for key in ("use_qk_norm", "qk_norm_type", "shared_moe_mode"):
+        config.value(key)
+    base = replace(llama(config), qk_norm=True)
+    found = mixture.everywhere(config, base, width=base.ffn)
+    mtp = config.flag("use_mtp", default=False)
+    layers = config.integer("num_mtp_modules", default=0) * config.integer("mtp_transformer_layers", default=1)
+    moe = replace(mixture.experts(config, width=base.ffn), router_bias=config.flag("use_routing_bias", default=True))
+    return replace(found, moe=replace(moe, shared_ffn=_m2_shared(config)), mtp_layers=layers if mtp else 0)
+
+
+def _m2_shared(config: Config) -> int:
+    return config.integer("shared_intermediate_size", default=0)
+
+
+BUILDERS: dict[str, Builder] = {
+    **dict.fromkeys(("llama", "granite", "smollm3", "helium", "bitnet", "baichuan", "internlm", "yi", "aquila"), llama),
+    **dict.fromkeys(("internlm2", "internlm3", "minicpm", "ernie4_5", "jais2", "ministral3"), llama),
+    **dict.fromkeys(("mistral", "ministral", "phi3", "cwm"), mistral),
+    **dict.fromkeys(("qwen2", "qwen2_vl_text", "qwen2_5_vl_text", "mimo", "qwen2_vl", "qwen2_5_vl"), qwen2),
+    **dict.fromkeys(("qwen3", "qwen3_vl_text"), qwen3),
+    **dict.fromkeys(("qwen3_moe", "qwen3_vl_moe_text"), qwen3_moe),
+    **dict.fromkeys(("gemma3", "gemma3_text"), gemma3),
+    **dict.fromkeys(("llama4", "llama4_text"), llama4),
+    **dict.fromkeys(("olmo2", "hunyuan_v1_dense"), qk_normed),
+    **dict.fromkeys(("granitemoe", "granitemoeshared"), granitemoe),
+    **dict.fromkeys(("glm4_moe", "glm4v_moe_text", "dots1", "ernie4_5_moe", "solar_open"), grouped_mixture),
+    **dict.fromkeys(("bailing_moe", "bailing_moe_v2"), grouped_mixture),
+    **dict.fromkeys(("glm4", "glm4v_text"), glm4),
+    "mixtral": mixtral,
+    "phimoe": phimoe,
+    "olmoe": olmoe,
+    "qwen": qwen1,
+    "qwen2_moe": qwen2_moe,
+    "gemma": gemma,
+    "gemma2": gemma2,
+    "starcoder2": starcoder2,
+    "nemotron": nemotron,
+    "arcee": plain_ffn,
+    "apertus": apertus,
+    "olmo": olmo,
+    "olmo3": olmo3,
+    "exaone4": exaone4,
+    "seed_oss": seed_oss,
+    "glm": qkv_biased,
+    "chatglm": chatglm,
+    "cohere": cohere,
+    "cohere2": cohere2,
+    "stablelm": stablelm,
+    "gpt_oss": gpt_oss,
+    "hunyuan_v1_moe": hunyuan_moe,
+    "minimax_m2": minimax_m2,
+}

@@ -1,0 +1,366 @@
+"""Models whose layers differ: state-space and linear-attention hybrids, and pure state-space models."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+
+from mfu.workload.architecture import Architecture, Block, MoE
+from mfu.workload.errors import UnsupportedConfig
+from mfu.workload.huggingface import mixture, recurrent
+from mfu.workload.huggingface.decoder import Builder, llama, name_of
+from mfu.workload.huggingface.latent import latent
+from mfu.workload.huggingface.layers import FULL, layer_kinds, on_period, spread
+from mfu.workload.huggingface.reader import Config
+
+_NEMOTRON_LETTERS = {"M": "mamba", "*": "attention", "-": "mlp", "E": "moe"}
+_NEMOTRON_WORDS = {"linear_attention": "mamba", "full_attention": "attention"}
+
+
+def qwen3_next(config: Config) -> Architecture:
+    """Qwen3-Next and Qwen3.5: three gated delta nets to each gated attention."""
+    base = replace(llama(config), qk_norm=True, output_gate=config.flag("attn_output_gate", default=True))
+    kinds = layer_kinds(config, base.layers)
+    interval = max(1, config.integer("full_attention_interval", default=4))
+    full = sum(kind in FULL for kind in kinds) if kinds else base.layers // interval
+    net = recurrent.delta_net(
+        base.layers - full,
+        hidden=base.hidden,
+        key_heads=config.size("linear_num_key_heads"),
+        value_heads=config.size("linear_num_value_heads"),
+        key_dim=config.size("linear_key_head_dim"),
+        value_dim=config.size("linear_value_head_dim"),
+        kernel=config.size("linear_conv_kernel_dim"),
+    )
+    config.integer("mtp_num_hidden_layers", default=0)
+    found = _mixed(base, full, net)
+    if config.value("num_experts") is None:
+        return found
+    return mixture.qwen(config, found, shared=config.integer("shared_expert_intermediate_size", default=0))
+
+
+def kimi_linear(config: Config) -> Architecture:
+    """Kimi Linear: three delta attentions to each latent attention, fine-grained experts."""
+    for key in ("attn_res_block_size", "routed_expert_hidden_size", "mla_use_output_gate"):
+        if config.value(key):
+            raise UnsupportedConfig(key, "changes the layers in a way that is not covered", "give model.architecture")
+    base = latent(config, replace(llama(config), qkv_bias=False))
+    linear = config.nested("linear_attn_config")
+    listed = linear.sequence("full_attn_layers")
+    kinds = layer_kinds(config, base.layers)
+    full = len(listed) if listed else sum(kind in FULL for kind in kinds)
+    if not full:
+        raise UnsupportedConfig("linear_attn_config", "names no full-attention layer", "add full_attn_layers")
+    net = recurrent.kimi_delta(
+        base.layers - full,
+        hidden=base.hidden,
+        heads=linear.integer("num_heads", default=config.integer("linear_num_heads", default=base.heads)),
+        head_dim=linear.integer("head_dim", default=config.integer("linear_head_dim", default=128)),
+        kernel=linear.integer("short_conv_kernel_size", default=config.integer("linear_conv_kernel_dim", default=4)),
+    )
+    return mixture.grained(config, _mixed(base, full, net))
+
+
+def nemotron_h(config: Config) -> Architecture:
+    """Nemotron-H and Nemotron 3: every layer is one thing, a Mamba-2 mixer, attention, feed-forward or experts."""
+    kinds = _nemotron_layers(config)
+    values = dict(config.values) | {"num_hidden_layers": len(kinds)}
+    head_dim = config.integer("head_dim", "attention_head_dim", default=128)
+    base = llama(Config(values, config.model_type, config.defaults, config.read, config.assumed))
+    feeds = kinds.count("mlp") + kinds.count("moe")
+    mixer = _nemotron_mixer(config, base.hidden, kinds.count("mamba"))
+    base = replace(
+        base,
+        head_dim=head_dim,
+        gated_ffn=False,
+        norms_per_layer=1,
+        attention_layers=kinds.count("attention"),
+        ffn_layers=feeds,
+        blocks=mixer,
+        ffn=base.ffn if "mlp" in kinds else 0,
+    )
+    config.integer("num_nextn_predict_layers", default=0)
+    return replace(base, moe=_nemotron_experts(config, kinds.count("moe"), feeds)) if "moe" in kinds else base
+
+
+def _nemotron_layers(config: Config) -> list[str]:
+    pattern = config.value("hybrid_override_pattern")
+    if isinstance(pattern, str):
+        kinds = [_NEMOTRON_LETTERS.get(letter, letter) for letter in pattern]
+    else:
+        kinds = [str(each) for each in config.sequence("layers_block_type", "layer_types")]
+        kinds = [_NEMOTRON_WORDS.get(kind, kind) for kind in kinds]
+    unknown = set(kinds) - set(_NEMOTRON_LETTERS.values())
+    if unknown or not kinds:
+        problem = f"has layers of {', '.join(sorted(unknown))}" if unknown else "is missing"
+        raise UnsupportedConfig("hybrid_override_pattern", problem, "use M, *, - and E, one a layer")
+    config.value("num_hidden_layers")
+    return kinds
+
+
+def _nemotron_mixer(config: Config, hidden: int, layers: int) -> tuple[Block, ...]:
+    if not layers:
+        return ()
+    heads = config.size("mamba_num_heads")
+    found = recurrent.mamba2(
+        layers,
+        hidden=hidden,
+        inner=heads * config.size("mamba_head_dim"),
+        heads=heads,
+        groups=config.size("n_groups", "mamba_n_groups"),
+        state=config.size("ssm_state_size"),
+        kernel=config.size("conv_kernel", "mamba_d_conv"),
+    )
+    return (found,)
+
+
+def _nemotron_experts(config: Config, layers: int, feeds: int) -> MoE:
+    found = mixture.experts(config, width=config.integer("moe_intermediate_size"))
+    shared = config.integer("n_shared_experts", default=0)
+    width = config.integer("moe_shared_expert_intermediate_size", default=0)
+    return replace(
+        found,
+        shared_experts=shared,
+        shared_ffn=width if shared else 0,
+        expert_hidden=config.integer("moe_latent_size", default=0),
+        router_bias=True,
+        layers=None if layers == feeds else layers,
+    )
+
+
+def jamba(config: Config) -> Architecture:
+    """Jamba: one attention layer in a period, Mamba in the others, experts at every other place."""
+    base = llama(config)
+    attention = on_period(config, base.layers, "attn_layer_period", "attn_layer_offset")
+    sparse = on_period(config, base.layers, "expert_layer_period", "expert_layer_offset")
+    inner, rank = config.size("mamba_expand") * base.hidden, config.value("mamba_dt_rank")
+    mixer = recurrent.mamba1(
+        base.layers - sum(attention),
+        hidden=base.hidden,
+        inner=inner,
+        state=config.size("mamba_d_state"),
+        rank=rank if isinstance(rank, int) else math.ceil(base.hidden / 16),
+        kernel=config.size("mamba_d_conv"),
+        normed=True,
+    )
+    found = _mixed(base, sum(attention), mixer)
+    experts = mixture.experts(config, width=base.ffn)
+    if experts.experts <= 1:
+        return found
+    return replace(found, moe=spread(experts, sparse))
+
+
+def bamba(config: Config) -> Architecture:
+    """Bamba: Mamba-2 layers, attention at `attn_layer_indices`, a gated feed-forward everywhere."""
+    base = llama(config)
+    kinds = layer_kinds(config, base.layers, "layer_types", "layers_block_type")
+    indices = config.sequence("attn_layer_indices")
+    full = sum(kind in FULL for kind in kinds) if kinds else len(indices)
+    return _mixed(base, full, _grouped_mamba2(config, base.hidden, base.layers - full))
+
+
+def granite_hybrid(config: Config) -> Architecture:
+    """Granite 4: Mamba-2 and attention layers, a shared expert everywhere, routed ones where there are any."""
+    base = llama(config)
+    kinds = layer_kinds(config, base.layers, "layer_types", "layers_block_type")
+    full = sum(kind in FULL for kind in kinds)
+    found = _mixed(base, full, _grouped_mamba2(config, base.hidden, base.layers - full))
+    shared = config.integer("shared_intermediate_size")
+    routed = config.integer("num_local_experts", default=0)
+    if routed == 0:
+        config.value("num_experts_per_tok")
+        return replace(found, ffn=shared)
+    moe = replace(mixture.experts(config, width=base.ffn), shared_experts=1, shared_ffn=shared)
+    return replace(found, ffn=0, moe=moe)
+
+
+def falcon_h1(config: Config) -> Architecture:
+    """Falcon-H1: attention and Mamba-2 side by side in every layer."""
+    base = llama(config)
+    inner = config.integer("mamba_d_ssm", default=config.integer("mamba_expand", default=2) * base.hidden)
+    normed = config.flag("mamba_rms_norm", default=False)
+    config.value("mamba_d_head")
+    mixer = recurrent.mamba2(
+        base.layers,
+        hidden=base.hidden,
+        inner=inner,
+        heads=config.size("mamba_n_heads"),
+        groups=config.size("mamba_n_groups"),
+        state=config.size("mamba_d_state"),
+        kernel=config.size("mamba_d_conv"),
+        normed=normed,
+    )
+    return replace(base, blocks=(mixer,))
+
+
+def lfm2(config: Config) -> Architecture:
+    """LFM2: short convolutions and a few attention layers; the feed-forward width is two thirds, rounded up."""
+    values = dict(config.values)
+    wide = config.value("block_ff_dim")
+    if wide is not None:
+        values["intermediate_size"] = wide
+    base = replace(llama(Config(values, config.model_type, config.defaults, config.read, config.assumed)), qk_norm=True)
+    kinds = layer_kinds(config, base.layers)
+    full = sum(kind in FULL for kind in kinds) if kinds else len(config.sequence("full_attn_idxs"))
+    conv = recurrent.short_convolution(
+        base.layers - full,
+        hidden=base.hidden,
+        kernel=config.size("conv_L_cache"),
+        bias=config.flag("conv_bias", default=False),
+    )
+    found = _mixed(base, full, conv)
+    if config.given("num_experts"):
+        return mixture.grained(config, found)
+    return replace(found, ffn=_lfm2_width(config, base.ffn))
+
+
+def _lfm2_width(config: Config, width: int) -> int:
+    factor, multiple = config.value("block_ffn_dim_multiplier"), config.integer("block_multiple_of", default=256)
+    if not config.flag("block_auto_adjust_ff_dim", default=True):
+        return width
+    adjusted = int((factor if isinstance(factor, int | float) else 1.0) * int(2 * width / 3))
+    return multiple * math.ceil(adjusted / multiple)
+
+
+def mamba(config: Config) -> Architecture:
+    """Mamba alone: no attention, no feed-forward."""
+    hidden = config.size("hidden_size", "d_model")
+    inner = config.integer("intermediate_size", "d_inner", default=config.integer("expand", default=2) * hidden)
+    rank = config.value("time_step_rank")
+    mixer = recurrent.mamba1(
+        config.size("num_hidden_layers", "n_layer"),
+        hidden=hidden,
+        inner=inner,
+        state=config.size("state_size"),
+        rank=rank if isinstance(rank, int) else math.ceil(hidden / 16),
+        kernel=config.size("conv_kernel"),
+    )
+    return _pure(config, hidden, mixer)
+
+
+def mamba2(config: Config) -> Architecture:
+    """Mamba-2 alone (Codestral Mamba)."""
+    hidden = config.size("hidden_size", "d_model")
+    heads, width = config.size("num_heads"), config.size("head_dim")
+    mixer = recurrent.mamba2(
+        config.size("num_hidden_layers", "n_layer"),
+        hidden=hidden,
+        inner=heads * width,
+        heads=heads,
+        groups=config.size("n_groups"),
+        state=config.size("state_size"),
+        kernel=config.size("conv_kernel"),
+    )
+    return _pure(config, hidden, mixer)
+
+
+def _pure(config: Config, hidden: int, mixer: Block) -> Architecture:
+    return Architecture(
+        name=name_of(config),
+        layers=mixer.layers,
+        hidden=hidden,
+        heads=1,
+        kv_heads=1,
+        head_dim=hidden,
+        ffn=0,
+        vocab=config.integer("vocab_size"),
+        tied_embeddings=config.flag("tie_word_embeddings", default=True),
+        norms_per_layer=1,
+        attention_layers=0,
+        ffn_layers=0,
+        blocks=(mixer,),
+    )
+
+
+def _mixed(base: Architecture, full: int, mixer: Block) -> Architecture:
+    """Attention on `full` layers, the mixer on the others."""
+    if not full:
+        return replace(base, attention_layers=0, blocks=(mixer,))
+    return base if not mixer.layers else replace(base, attention_layers=full, blocks=(mixer,))
+
+
+def _grouped_mamba2(config: Config, hidden: int, layers: int) -> Block:
+    config.value("mamba_d_head")
+    return recurrent.mamba2(
+        layers,
+        hidden=hidden,
+        inner=config.size("mamba_expand") * hidden,
+        heads=config.size("mamba_n_heads"),
+        groups=config.size("mamba_n_groups"),
+        state=config.size("mamba_d_state"),
+        kernel=config.size("mamba_d_conv"),
+    )
+
+
+def zamba2(config: Config) -> Architecture:
+    """Zamba2: Mamba-2 everywhere; at some layers a transformer block whose weights a few copies share.
+
+    The block reads the layer's input beside the embedding (twice the width). Weights are stored once a copy and met at
+    every place: what repeats is counted as work without weights. Low-rank adapters are each place's own.
+    """
+    hidden, layers = config.size("hidden_size"), config.size("num_hidden_layers")
+    places, copies = _zamba_places(config, layers), config.integer("num_mem_blocks", default=1)
+    inner = config.size("mamba_expand") * hidden
+    mixer = recurrent.mamba2(
+        layers,
+        hidden=hidden,
+        inner=inner,
+        heads=config.size("n_mamba_heads"),
+        groups=config.size("mamba_ngroups", "mamba_n_groups"),
+        state=config.size("mamba_d_state"),
+        kernel=config.size("mamba_d_conv"),
+    )
+    blocks = (mixer, *_zamba_shared(config, hidden, places, copies))
+    return replace(_pure(config, hidden, mixer), blocks=blocks)
+
+
+def _zamba_places(config: Config, layers: int) -> int:
+    listed = config.sequence("hybrid_layer_ids")
+    kinds = config.sequence("layers_block_type", "layer_types")[:layers]
+    places = len(listed) or sum(kind in ("hybrid", "full_attention") for kind in kinds)
+    if not places:
+        raise UnsupportedConfig("hybrid_layer_ids", "is missing", "add the layers that hold the shared block")
+    return places
+
+
+def _zamba_shared(config: Config, hidden: int, places: int, copies: int) -> Iterator[Block]:
+    heads, wide, ffn = config.size("num_attention_heads"), 2 * hidden, config.size("intermediate_size")
+    width = config.integer("attention_head_dim", default=wide // heads) * heads
+    shared = 3 * wide * width + width * hidden + 3 * hidden * ffn
+    rank = config.integer("adapter_rank", default=0)
+    adapters = rank * (hidden + 2 * ffn)
+    if config.flag("use_shared_attention_adapter", default=False):
+        adapters += 3 * 2 * rank * wide
+    yield Block(
+        name="shared transformer block",
+        layers=min(copies, places),
+        weights=shared,
+        vectors=wide + hidden,
+        flops_per_key=4 * width,
+        cache_values=2 * width,
+    )
+    if places > copies:
+        yield Block(
+            name="shared transformer block, again",
+            layers=places - copies,
+            flops_per_token=2 * shared,
+            flops_per_key=4 * width,
+            cache_values=2 * width,
+        )
+    yield Block(name="adapters of the shared block", layers=places, weights=adapters + hidden * hidden)
+
+
+BUILDERS: dict[str, Builder] = {
+    **dict.fromkeys(("qwen3_next", "qwen3_5", "qwen3_5_text", "qwen3_5_moe", "qwen3_5_moe_text"), qwen3_next),
+    **dict.fromkeys(("mamba", "falcon_mamba"), mamba),
+    **dict.fromkeys(("lfm2", "lfm2_moe"), lfm2),
+    "kimi_linear": kimi_linear,
+    "nemotron_h": nemotron_h,
+    "jamba": jamba,
+    "bamba": bamba,
+    "granitemoehybrid": granite_hybrid,
+    "falcon_h1": falcon_h1,
+    "mamba2": mamba2,
+    "zamba2": zamba2,
+}

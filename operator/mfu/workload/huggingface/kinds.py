@@ -1,0 +1,46 @@
+"""Every model kind that is covered, and which one a config describes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from mfu.workload.errors import UnsupportedConfig
+from mfu.workload.huggingface import classic, decoder, encoder, hybrid, latent, uneven
+from mfu.workload.huggingface.decoder import Builder
+from mfu.workload.huggingface.defaults import kind_of_class
+
+BUILDERS: Final[Mapping[str, Builder]] = (
+    decoder.BUILDERS | latent.BUILDERS | uneven.BUILDERS | hybrid.BUILDERS | classic.BUILDERS | encoder.BUILDERS
+)
+
+
+def model_types() -> tuple[str, ...]:
+    """Every `model_type` (or diffusers `_class_name`) that is covered."""
+    return tuple(sorted(BUILDERS))
+
+
+def kind_of(values: Mapping[str, Any]) -> str:
+    """The covered kind of a config: its model_type, else the kind whose class its `architectures` name.
+
+    Raises UnsupportedConfig with the kinds covered.
+    """
+    named = values.get("model_type") or values.get("_class_name") or ""
+    kind = named if isinstance(named, str) else ""
+    if kind in BUILDERS:
+        return kind
+    for each in classes_of(values):
+        by_class = kind_of_class(each)
+        if by_class is not None and by_class in BUILDERS:
+            return by_class
+    problem = f"{kind!r} is not covered" if kind else "is missing"
+    fix = f"use one of {', '.join(model_types())}, or give model.architecture"
+    raise UnsupportedConfig("model_type", problem, fix)
+
+
+def classes_of(values: Mapping[str, Any]) -> tuple[str, ...]:
+    """`architectures`: the model classes that the weights belong to."""
+    listed = values.get("architectures")
+    if isinstance(listed, str):
+        return (listed,)
+    return tuple(each for each in listed if isinstance(each, str)) if isinstance(listed, list | tuple) else ()

@@ -1,0 +1,68 @@
+"""What the model is for: which head it has and whether its tokens look ahead, by `architectures` and by its keys."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from mfu.workload.architecture import Architecture, Family
+from mfu.workload.errors import UnsupportedConfig
+from mfu.workload.huggingface.reader import Config
+
+_HEADLESS = ("ForSequenceClassification", "ForTokenClassification", "ForQuestionAnswering", "ForRewardModel")
+_WITH_HEAD = ("LMHeadModel", "ForCausalLM", "ForMaskedLM", "ForConditionalGeneration", "ForPreTraining")
+
+
+def with_purpose(arch: Architecture, config: Config, classes: tuple[str, ...]) -> tuple[Architecture, list[str]]:
+    """The architecture with the head and mask that it is used with, and a sentence for each that is not usual."""
+    notes: list[str] = []
+    arch = _mask(arch, config, classes, notes)
+    return _head(arch, config, classes, notes), notes
+
+
+def _mask(arch: Architecture, config: Config, classes: tuple[str, ...], notes: list[str]) -> Architecture:
+    if arch.family is not Family.DECODER or not _looks_ahead(config, classes, notes):
+        return arch
+    if arch.blocks:
+        raise UnsupportedConfig("use_bidirectional_attention", "on layers that keep a state", "give model.architecture")
+    notes.append("tokens look ahead: read as an encoder, attention over all keys (or all of the window)")
+    return replace(arch, family=Family.ENCODER)
+
+
+def _looks_ahead(config: Config, classes: tuple[str, ...], notes: list[str]) -> bool:
+    both = config.value("use_bidirectional_attention", "bidirectional", "bidirectional_attention")
+    if both == "vision":
+        notes.append("image tokens look ahead of themselves (use_bidirectional_attention: vision): counted as causal")
+        both = False
+    if both not in (None, False, True, "all"):
+        raise UnsupportedConfig("use_bidirectional_attention", f"is {both!r}", "use true or false")
+    kind = config.value("attn_type")
+    if kind not in (None, "causal", "decoder", "uni", "bi", "bidirectional", "full", "encoder_only"):
+        raise UnsupportedConfig("attn_type", f"is {kind!r}", "give model.architecture")
+    causal = config.value("is_causal", "causal")
+    named = any("Bidirectional" in each or "BiModel" in each for each in classes)
+    return bool(both) or causal is False or named or kind in ("bi", "bidirectional", "full", "encoder_only")
+
+
+def _head(arch: Architecture, config: Config, classes: tuple[str, ...], notes: list[str]) -> Architecture:
+    if arch.family in (Family.VISION, Family.DIFFUSION) or not classes:
+        return arch
+    if any(each.endswith(_WITH_HEAD) for each in classes):
+        return arch
+    labels = config.mapping("id2label")
+    if any(each.endswith(_HEADLESS) for each in classes):
+        count = len(labels) or config.integer("num_labels", default=2)
+        notes.append(f"{classes[0]}: no vocabulary head; its {count} outputs are not counted")
+        return replace(arch, lm_head=False)
+    if any(each.endswith("Model") for each in classes):
+        notes.append(f"{classes[0]}: no vocabulary head")
+        return replace(arch, lm_head=False)
+    return arch
+
+
+def towers(config: Mapping[str, Any], text_key: str) -> list[str]:
+    """Parts of a multimodal config that were left out, by key."""
+    parts = ("vision_config", "visual", "audio_config", "vision_tower", "speech_config", "encoder", "talker_config")
+    dropped = [key for key in parts if isinstance(config.get(key), Mapping | str)]
+    return dropped if text_key or dropped else []

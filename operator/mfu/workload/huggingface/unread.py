@@ -1,0 +1,61 @@
+"""Keys that nobody read: those that change the shape or the mask are refused by name, the others that may are said."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+from importlib import resources
+from typing import Any
+
+from mfu.workload.errors import UnsupportedConfig
+from mfu.workload.huggingface.reader import Config
+
+_LOOKS_LIKE_SHAPE = re.compile(
+    r"(^|_)(layers?|heads?|experts?|rank|dim|window|hidden_size|intermediate_size|ffn|sparse|topk|latent)(_|$)"
+)
+_HARMLESS = re.compile(
+    r"rope|rotary|token_id|dropout|norm_eps|init|logit|softcap|aux|loss|n_group|topk_(group|method)|scaling|label|"
+    r"max_|num_beam|num_return|num_logits|return_|output_|feature|pruned|chunk_size_feed|ep_size|pretraining|"
+    r"mtp|nextn|num_hash|index_share|index_skip|index_topk_freq|index_topk_pattern|qk_head_dim|router|config$|"
+    r"cross_attention_hidden_size|top_k$|norm_topk|share_for|hash|ssm_dtype|num_labels|time_step|head_dropout|"
+    r"^vision_|^image_|^audio_|^video_|mm_|projector|bottleneck|memory|summary|classifier|^num_channels$|hidden_act|"
+    r"compress_rope|query_pre|first_head|norm_head|hidden_dropout|kv_cache|use_cache|cache_implementation"
+)
+_NEUTRAL: tuple[Any, ...] = (None, False, 0, "", [], {}, -1)
+
+
+@lru_cache(maxsize=1)
+def _shaping() -> frozenset[str]:
+    """Keys that change the shape or the mask of the kinds that use them."""
+    return frozenset((resources.files("mfu.workload") / "data" / "shaping_keys.txt").read_text("utf-8").split())
+
+
+def refuse_unread(config: Config) -> None:
+    """UnsupportedConfig for the first key of the file that changes the shape or the mask and that nothing read."""
+    for key, value in config.values.items():
+        if key in _shaping() and key not in config.read and not _neutral(key, value):
+            problem = f"is {_short(value)}, which kind {config.model_type!r} is not known to use"
+            raise UnsupportedConfig(key, problem, "give model.architecture, or remove the key if it has no effect")
+
+
+def unread(config: Config) -> Iterator[str]:
+    """Other keys of the file that look as if they changed the shape and that nothing read."""
+    for key, value in config.values.items():
+        if key in config.read or key in _shaping() or isinstance(value, str | dict) or _neutral(key, value):
+            continue
+        if _LOOKS_LIKE_SHAPE.search(key) and not _HARMLESS.search(key):
+            yield f"{key}: {_short(value)} was not read"
+
+
+def _neutral(key: str, value: Any) -> bool:
+    if key == "is_causal" and value is True:
+        return True
+    if key == "layer_types" and isinstance(value, list):
+        return set(value) <= {"full_attention", "attention"}
+    return any(value == each and type(value) is type(each) for each in _NEUTRAL)
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 40 else f"{text[:37]}..."
