@@ -122,5 +122,5 @@ def test_training_rows_have_the_peak_of_the_data_set() -> None:
 
 
 def test_aliases_never_reach_telemetry() -> None:
-    for name in ("H100", "A100-40", "H800", "8xH100 SXM", "GB200-NVL72-192GB"):
+    for name in ("H100", "A100-40", "8xH100 SXM", "GB200-NVL72-192GB"):
         assert isinstance(load().resolve(name), Unmatched)

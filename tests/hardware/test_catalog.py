@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mfu.hardware.catalog import device_bandwidth, device_memory, device_peak, load
+from mfu.hardware.loading import load_exact_names
 from mfu.hardware.types import GPU, Device, Precision, Unmatched
 from mfu.units import GIB
 
@@ -67,6 +68,24 @@ NAMES = {
     "AMD_Instinct_MI300X_OAM": "MI300X",
     "AMD_Instinct_MI355X_OAM": "MI355X",
     "nvidia h100 80gb hbm3": "H100-SXM5",
+    "NVIDIA H800": "H800-SXM5",
+    "NVIDIA H800 PCIe": "H800-PCIe",
+    "NVIDIA-A800-SXM4-80GB": "A800-SXM4-80GB",
+    "NVIDIA A800 80GB PCIe": "A800-PCIe-80GB",
+    "NVIDIA GeForce RTX 3090": "RTX-3090",
+    "NVIDIA-GeForce-RTX-4090": "RTX-4090",
+    "NVIDIA GeForce RTX 4090 D": "RTX-4090-D",
+    "NVIDIA GeForce RTX 5090": "RTX-5090",
+    "NVIDIA RTX A6000": "RTX-A6000",
+    "NVIDIA-RTX-A6000": "RTX-A6000",
+    "NVIDIA L20": "L20",
+    "NVIDIA A16": "A16",
+    "NVIDIA A2": "A2",
+    "Quadro RTX 8000": "Quadro-RTX-8000",
+    "AMD Instinct MI308X": "MI308X",
+    "AMD_Instinct_MI308X_OAM": "MI308X",
+    "AMD Instinct MI210": "MI210",
+    "NVIDIA-A100-80GB-PCIe-MIG-1g.10gb": "A100-PCIe-80GB-MIG-1g.10gb",
     "  NVIDIA H200  ": "H200-SXM",
 }
 
@@ -80,14 +99,14 @@ def test_names_resolve(name: str, api_name: str) -> None:
     "name",
     [
         "NVIDIA H100",
-        "NVIDIA H800",
         "NVIDIA A100",
         "NVIDIA H2000",
         "NVIDIA XH200",
         "NVIDIA GB200 NVL72 special",
         "NVIDIA A10M",
         "NVIDIA L40G",
-        "NVIDIA GeForce RTX 4090",
+        "NVIDIA GeForce RTX 4090 Laptop GPU",
+        "NVIDIA L400",
         "Intel Gaudi 3",
         "MIG-1g.10gb",
         "-SHARED",
@@ -276,3 +295,45 @@ def test_ceilings_are_below_the_peak() -> None:
     fractions = [each.fraction for each in found if each is not None]
     assert len(fractions) >= 20
     assert all(0.4 < fraction < 1 for fraction in fractions)
+
+
+@pytest.mark.parametrize("key", sorted(CATALOG.gpus))
+def test_instances_have_profiles(key: str) -> None:
+    """A product that claims MIG instances says which: the smallest profile fits as often as it claims."""
+    profiles = CATALOG.mig_profiles(key)
+    claimed = CATALOG.gpus[key].mig_max_instances
+    assert bool(profiles) == bool(claimed)
+    assert max((each.max_instances for each in profiles), default=0) == claimed
+
+
+def telemetry_names(key: str) -> list[str]:
+    return [name for owner, name in load_exact_names() if owner == key]
+
+
+@pytest.mark.parametrize("key", sorted(CATALOG.gpus))
+def test_every_product_resolves_from_a_telemetry_name(key: str) -> None:
+    names = telemetry_names(key)
+    assert names
+    assert {resolved(name).gpu.key for name in names} == {key}
+
+
+GEFORCE = {"RTX-3090": 71.2, "RTX-4090": 165.2, "RTX-5090": 209.5, "RTX-4090-D": 147.1, "RTX-2080-Ti": 53.8}
+FULL_RATE = {"RTX-A6000": 154.8, "A16": 17.97, "A2": 18.1, "RTX-6000-Ada": 364.2, "Quadro-RTX-8000": 130.5}
+
+
+@pytest.mark.parametrize(("name", "tflops"), (GEFORCE | FULL_RATE | {"L20": 119.5, "MI308X": 232.7}).items())
+def test_peaks_are_dense_at_fp32_accumulation(name: str, tflops: float) -> None:
+    peak = gpu(name).peak_flops_per_s(Precision.FP16)
+    assert peak == pytest.approx(tflops * 1e12)
+
+
+@pytest.mark.parametrize("name", GEFORCE)
+def test_geforce_runs_at_half_the_rate_of_its_workstation_sibling(name: str) -> None:
+    """512 FLOPs per clock and SM with FP32 accumulation, where the same chip's workstation card does 1024."""
+    assert gpu(name).tensor_flops_per_clock_per_sm == 512
+
+
+@pytest.mark.parametrize(("spelling", "name"), [("7g.79gb", "7g.80gb"), ("3g.39gb", "3g.40gb"), ("7g.78gb", None)])
+def test_a_profile_rounded_down_by_the_driver_is_found(spelling: str, name: str | None) -> None:
+    found = CATALOG.mig_profile("a100-pcie-80gb", spelling)
+    assert (found.name if found else None) == name

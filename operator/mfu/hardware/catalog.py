@@ -11,7 +11,7 @@ from functools import lru_cache
 from mfu.hardware.catalog_data import gpus
 from mfu.hardware.ceilings import Ceilings, load_ceilings
 from mfu.hardware.loading import load_exact_names, load_mig, load_name_patterns
-from mfu.hardware.names import TelemetryName, canonical, canonical_profile, parse, without_vendor
+from mfu.hardware.names import TelemetryName, canonical, canonical_profile, parse, rounded_down, without_vendor
 from mfu.hardware.types import GPU, Ceiling, Device, MIGProfile, Precision, Unmatched
 
 _NEAREST = 3
@@ -49,11 +49,15 @@ class Catalog:
         return self._mig.get(gpu_key, ())
 
     def mig_profile(self, gpu_key: str, profile: str) -> MIGProfile | None:
-        """One profile by NVIDIA's name ("1g.10gb+me") or GFD's spelling of it; None where the product has none such."""
+        """One profile by NVIDIA's name ("1g.10gb+me") or GFD's spelling of it; None where the product has none such.
+
+        Some drivers round the memory down: `7g.79gb` of an A100 is its 7g.80gb.
+        """
         profiles = self.mig_profiles(gpu_key)
         exact = next((each for each in profiles if each.name == profile), None)
         wanted = canonical_profile(profile)
-        return exact or next((each for each in profiles if canonical_profile(each.name) == wanted), None)
+        spelled = next((each for each in profiles if canonical_profile(each.name) == wanted), None)
+        return exact or spelled or next((each for each in profiles if rounded_down(profile) == each.name), None)
 
     def ceiling(self, gpu_key: str, precision: Precision) -> Ceiling | None:
         """Best measured matrix-product rate of the product at that precision, None where nobody published one."""

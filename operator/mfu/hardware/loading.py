@@ -48,8 +48,7 @@ def load_exact_names() -> Iterator[tuple[str, str]]:
         names = f"{row['nvml_name_exact']};{row['gfd_product_label']}".split(";")
         yield from ((_key_for_name(row, name), _without_label_key(name)) for name in names if name)
     for row in rows("variants.csv"):
-        if row["nvml_name_exact"]:
-            yield row["gpu_key"], row["nvml_name_exact"]
+        yield from ((row["gpu_key"], name) for name in row["nvml_name_exact"].split(";") if name)
 
 
 def load_name_patterns() -> Iterator[tuple[str, str]]:
@@ -155,7 +154,7 @@ def _variant(row: Row, base: GPU) -> GPU:
         base,
         key=row["gpu_key"],
         api_name=row["api_name"],
-        name=row["nvml_name_exact"] or row["api_name"],
+        name=row["nvml_name_exact"].split(";")[0] or row["api_name"],
         memory_bytes=gigabytes_to_bytes(float(row["memory_gb"])),
         memory_bandwidth_bytes_per_s=gigabytes_to_bytes(float(row["memory_bw_gbs"])),
         nvlink_bytes_per_s=gigabytes_to_bytes(float(row["nvlink_total_gbs_bidir"])) / 2,

@@ -59,3 +59,9 @@ def canonical_profile(profile: str) -> str:
     `canonical_profile("1g.10gb.me") == "1g10gbme"`
     """
     return re.sub(r"[^a-z0-9-]", "", profile.lower())
+
+
+def rounded_down(profile: str) -> str:
+    """The name whose memory a driver may have rounded down by one: `rounded_down("3g.39gb") == "3g.40gb"`."""
+    match = re.fullmatch(r"(\d+g\.)(\d+)(gb.*)", profile)
+    return f"{match[1]}{int(match[2]) + 1}{match[3]}" if match else profile
