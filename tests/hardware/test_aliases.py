@@ -85,7 +85,7 @@ def test_spellings(name: str, key: str) -> None:
     assert found.key == key
 
 
-@pytest.mark.parametrize("name", ["Intel Gaudi 3", "TPU v5p", "RTX 4090 Ti Super", "H100 vs A100", "H1000", "", "80GB"])
+@pytest.mark.parametrize("name", ["Intel Gaudi 3", "TPU v5p", "RTX 7090", "H100 vs A100", "H1000", "", "80GB"])
 def test_no_product_or_more_than_one_is_unmatched(name: str) -> None:
     assert isinstance(dataset_gpu(name), Unmatched)
 
