@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from mfu.api.metadata import LabelSelector
 from mfu.api.modelworkload import TargetRef, WorkloadSpec
 from mfu.api.names import WORKLOAD_LABEL
-from mfu.engine.claims import assign
+from mfu.engine.claims import assign, qualified
 from mfu.engine.snapshot import PodView, WorkloadView
 
 BASE = WorkloadSpec.model_validate(
@@ -51,6 +51,48 @@ CASES = {
     "a deployment whose name begins alike": (
         pod("p", owners=(("ReplicaSet", "serve-two-7c9d"),), labels={"pod-template-hash": "7c9d"}),
         workload("w", target=("Deployment", "serve")),
+        False,
+    ),
+    "a RayJob's pod, by how its cluster is named": (
+        pod("p", owners=(("RayCluster", "rj-raycluster-tnd4z"),), labels={"ray.io/cluster": "rj-raycluster-tnd4z"}),
+        workload("w", target=("RayJob", "rj")),
+        True,
+    ),
+    "a RayService's pod, by KubeRay's labels": (
+        pod("p", labels={"ray.io/originated-from-crd": "RayService", "ray.io/originated-from-cr-name": "llm"}),
+        workload("w", target=("RayService", "llm")),
+        True,
+    ),
+    "another RayJob's pod, by KubeRay's labels": (
+        pod(
+            "p",
+            labels={
+                "ray.io/cluster": "llm-raycluster-tnd4z",
+                "ray.io/originated-from-crd": "RayJob",
+                "ray.io/originated-from-cr-name": "other",
+            },
+        ),
+        workload("w", target=("RayJob", "llm")),
+        False,
+    ),
+    "a CronJob's pod, through its Job": (
+        pod("p", owners=(("Job", "nightly-29387520"),)),
+        workload("w", target=("CronJob", "nightly")),
+        True,
+    ),
+    "a Volcano Job of the same name": (
+        pod("p", owners=(("Job.batch.volcano.sh", "train"),)),
+        workload("w", target=("Job", "train")),
+        False,
+    ),
+    "an LLMInferenceService's pod": (
+        pod("p", labels={"app.kubernetes.io/name": "llm", "app.kubernetes.io/part-of": "llminferenceservice"}),
+        workload("w", target=("LLMInferenceService", "llm")),
+        True,
+    ),
+    "any other pod of that name": (
+        pod("p", labels={"app.kubernetes.io/name": "llm"}),
+        workload("w", target=("LLMInferenceService", "llm")),
         False,
     ),
     "a JobSet's pod, by its label": (
@@ -122,3 +164,25 @@ def test_every_pod_has_at_most_one_owner_and_order_is_nothing(mine: list[Workloa
     again = assign(mine[::-1], theirs[::-1])
     assert again.pods == found.pods
     assert again.conflicts == found.conflicts
+
+
+@pytest.mark.parametrize(
+    ("kind", "api_version", "expected"),
+    [
+        ("Job", "batch/v1", "Job"),
+        ("Job", "v1", "Job"),
+        ("Job", "batch.volcano.sh/v1alpha1", "Job.batch.volcano.sh"),
+        ("RayCluster", "ray.io/v1", "RayCluster"),
+        ("Notebook", "kubeflow.org/v1", "Notebook"),
+    ],
+)
+def test_a_kind_is_told_by_its_api_group(kind: str, api_version: str, expected: str) -> None:
+    assert qualified(kind, api_version) == expected
+
+
+def test_target_ref_honours_its_api_group() -> None:
+    volcano = TargetRef(api_version="batch.volcano.sh/v1alpha1", kind="Job", name="train")
+    claimant = replace(workload("w"), spec=BASE.model_copy(update={"target_ref": volcano}))
+    mine, other = pod("p", owners=(("Job.batch.volcano.sh", "train"),)), pod("q", owners=(("Job", "train"),))
+    found = assign([claimant], [mine, other])
+    assert [each.name for each in found.pods["team-a/w"]] == ["p"]

@@ -14,6 +14,7 @@ from mfu.api.modelworkload import ModelWorkload
 from mfu.api.names import GROUP, PAUSED_ANNOTATION, WORKLOAD_LABEL
 from mfu.cluster.client import JSON
 from mfu.decide.types import NodeView
+from mfu.engine.claims import qualified
 from mfu.engine.say.notes import ANNOTATIONS
 from mfu.engine.say.packed import Packed
 from mfu.engine.snapshot import PodView, PolicyView, WorkloadView
@@ -106,7 +107,12 @@ def pod_view(item: JSON) -> PodView | None:
         node=spec.get("nodeName"),
         phase="Terminating" if terminating else status.get("phase", "Pending"),
         labels=_shared(labels),
-        owners=_owners(tuple((owner["kind"], owner["name"]) for owner in metadata.get("ownerReferences") or ())),
+        owners=_owners(
+            tuple(
+                (qualified(owner["kind"], owner.get("apiVersion", "")), owner["name"])
+                for owner in metadata.get("ownerReferences") or ()
+            )
+        ),
         gpus=_shared(gpus),
         address=status.get("podIP"),
         priority=spec.get("priority"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -17,7 +18,43 @@ CHAIN_LABELS: Mapping[str, str] = {
     "MPIJob": "training.kubeflow.org/job-name",
     "RayCluster": "ray.io/cluster",
     "InferenceService": "serving.kserve.io/inferenceservice",
+    "LLMInferenceService": "app.kubernetes.io/name",
+    "DynamoGraphDeployment": "nvidia.com/dynamo-graph-deployment-name",
 }
+_NEEDS_PART_OF = {"LLMInferenceService": ("app.kubernetes.io/part-of", "llminferenceservice")}
+"""A label that many things carry names the owner only beside one that says what it is."""
+
+_GROUPS: Mapping[str, str] = {
+    "Job": "batch",
+    "CronJob": "batch",
+    "Deployment": "apps",
+    "StatefulSet": "apps",
+    "ReplicaSet": "apps",
+    "DaemonSet": "apps",
+    "JobSet": "jobset.x-k8s.io",
+    "TrainJob": "trainer.kubeflow.org",
+    "LeaderWorkerSet": "leaderworkerset.x-k8s.io",
+    "PyTorchJob": "kubeflow.org",
+    "MPIJob": "kubeflow.org",
+    "RayCluster": "ray.io",
+    "RayJob": "ray.io",
+    "RayService": "ray.io",
+    "InferenceService": "serving.kserve.io",
+    "LLMInferenceService": "serving.kserve.io",
+}
+
+_RAY_CLUSTER_OF = re.compile(r"(?P<owner>.+?)(-raycluster)?-[a-z0-9]{5}")
+"""KubeRay names the cluster of a RayJob or RayService NAME-raycluster-xxxxx, in newer versions NAME-xxxxx."""
+_RAY_ORIGIN = ("ray.io/originated-from-crd", "ray.io/originated-from-cr-name")
+_JOB_OF_CRON = re.compile(r"(?P<owner>.+)-\d{8,10}")
+"""The CronJob controller ends a Job's name with its minutes since 1970."""
+
+
+def qualified(kind: str, api_version: str) -> str:
+    """The kind as claims compare it: bare in its usual API group, `Job.batch.volcano.sh` in another one."""
+    group = api_version.rpartition("/")[0]
+    usual = _GROUPS.get(kind)
+    return kind if usual is None or group in ("", usual) else f"{kind}.{group}"
 
 
 def assign(workloads: Sequence[WorkloadView], pods: Iterable[PodView]) -> Assignment:
@@ -55,7 +92,8 @@ class _Claims:
             if spec is None:
                 continue
             if spec.target_ref is not None:
-                self._by_target[(spec.target_ref.kind, spec.target_ref.name)].append(workload)
+                kind = qualified(spec.target_ref.kind, spec.target_ref.api_version)
+                self._by_target[(kind, spec.target_ref.name)].append(workload)
             if spec.pod_selector is not None and not spec.pod_selector.empty:
                 self._selecting.append(workload)
 
@@ -80,10 +118,22 @@ def owners_of(pod: PodView) -> set[tuple[str, str]]:
     for kind, name in pod.owners:
         if kind == "ReplicaSet" and template_hash:
             owners.add(("Deployment", name.removesuffix(f"-{template_hash}")))
+        if kind == "Job" and (job := _JOB_OF_CRON.fullmatch(name)):
+            owners.add(("CronJob", job["owner"]))
     for kind, label in CHAIN_LABELS.items():
-        if chain := pod.labels.get(label):
+        beside, value = _NEEDS_PART_OF.get(kind, ("", None))
+        if (chain := pod.labels.get(label)) and pod.labels.get(beside) == value:
             owners.add((kind, chain))
-    return owners
+    return owners | _ray_owners(pod)
+
+
+def _ray_owners(pod: PodView) -> set[tuple[str, str]]:
+    """The RayJob or RayService behind a RayCluster: by KubeRay's origin labels, else by how it names the cluster."""
+    origin, name = (pod.labels.get(label) for label in _RAY_ORIGIN)
+    if origin and name:
+        return {(origin, name)}
+    made = _RAY_CLUSTER_OF.fullmatch(pod.labels.get("ray.io/cluster", ""))
+    return {(kind, made["owner"]) for kind in ("RayJob", "RayService")} if made else set()
 
 
 def _conflict(pod: PodView, owner: WorkloadView) -> str:
