@@ -26,8 +26,16 @@ FLOPs are model FLOPs: matrix products at two FLOPs a multiply-add, three forwar
 attention, no recomputation, the output head counted and the embedding look-up free. Multi-token prediction is trained
 but not served, so it is in the training FLOPs and not in the parameters.
 
-Not covered: encoder-decoder models, state-space and linear attention, the vision towers of multimodal models. Llama 4's
-chunked attention is counted as full attention, which is exact up to 8192 tokens and too much beyond.
+A `config.json` is read as the model's own configuration class reads it: keys that it leaves out have the class's
+default, and `mfu init` and `mfu read` say which were assumed. Hybrids (Mamba, Mamba-2, gated delta nets, Kimi's linear
+attention, short convolutions), attention that slides, compresses keys or picks them, latent experts and layers of
+unequal width are counted for parameters, training FLOPs and memory; the speed of serving them is not modelled and is
+refused. A scan counts 7 FLOPs per channel and state entry, as Megatron-LM does. A key that changes shape, mask or head
+and is not understood is refused by its name.
+
+Not covered: encoder-decoder models, RWKV, Gemma 3n, the vision and audio towers of multimodal models (they are left out,
+and it is said). Llama 4's chunked attention is counted as full attention, which is exact up to 8192 tokens and too much
+beyond.
 """
 
 _LANGUAGE_HEAD = (
