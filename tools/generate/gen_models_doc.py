@@ -33,9 +33,9 @@ unequal width are counted for parameters, training FLOPs and memory; the speed o
 refused. A scan counts 7 FLOPs per channel and state entry, as Megatron-LM does. A key that changes shape, mask or head
 and is not understood is refused by its name.
 
-Not covered: encoder-decoder models, RWKV, Gemma 3n, the vision and audio towers of multimodal models (they are left out,
-and it is said). Llama 4's chunked attention is counted as full attention, which is exact up to 8192 tokens and too much
-beyond.
+Not covered: encoder-decoder models, RWKV, Gemma 3n, the vision and audio towers of multimodal models (they are left
+out, and it is said). Llama 4's chunked attention is counted as full attention, which is exact up to 8192 tokens and too
+much beyond.
 """
 
 _LANGUAGE_HEAD = (
