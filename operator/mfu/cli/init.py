@@ -1,73 +1,82 @@
-"""`mfu init --from-config config.json`: a ModelWorkload to edit, with the dimensions of a Hugging Face model."""
+"""`mfu init --from-config config.json`: a ModelWorkload to edit, with the dimensions of a Hugging Face model.
+
+What was assumed and what was left out is said on standard error.
+"""
 
 from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import asdict, fields
+import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import yaml
 
-from mfu.api.base import api_name
+from mfu.adopt.model import model_block, precision_block
 from mfu.cli.errors import UsageError
 from mfu.cli.files import read_text
-from mfu.workload.architecture import Architecture
 from mfu.workload.errors import WorkloadError
-from mfu.workload.huggingface import from_config
+from mfu.workload.huggingface import Understood, understand
 
-_DEFAULTS = {field.name: field.default for field in fields(Architecture)}
+_TRAINING: Final[dict[str, Any]] = {
+    "sequenceLength": 4096,
+    "globalBatchSize": 64,
+    "microBatchSize": 1,
+    "parallelism": {"data": 8},
+    "sharding": "FSDP",
+}
+_INFERENCE: Final[dict[str, Any]] = {
+    "inputTokens": {"mean": 1024},
+    "outputTokens": {"mean": 256},
+    "concurrency": 64,
+    "parallelism": {"tensor": 8},
+}
 
 
 def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser("init", help="write a ModelWorkload from a config.json", description=__doc__)
-    parser.add_argument("--from-config", type=Path, required=True, metavar="FILE", help="Hugging Face config.json")
+    parser.add_argument(
+        "--from-config", type=Path, required=True, metavar="FILE", help="Hugging Face config.json, - for standard input"
+    )
     parser.add_argument("--name", default="my-workload", help="metadata.name")
+    parser.add_argument("--mode", choices=("training", "inference"), default="training", help="default: training")
 
 
 def run(args: argparse.Namespace) -> int:
-    try:
-        architecture = from_config(json.loads(read_text(args.from_config, "--from-config")))
-    except ValueError as error:
-        raise UsageError(f"--from-config {args.from_config}: is no JSON: {error}") from error
-    except WorkloadError as error:
-        raise UsageError(f"--from-config {args.from_config}: {error}") from error
-    print(yaml.safe_dump(_workload(args.name, architecture), sort_keys=False), end="")
+    understood = read_config(args.from_config)
+    for note in understood.notes:
+        print(f"note: {note}", file=sys.stderr)
+    print(yaml.safe_dump(_workload(args.name, args.mode, understood), sort_keys=False), end="")
     return 0
 
 
-def _workload(name: str, architecture: Architecture) -> dict[str, Any]:
+def read_config(path: Path, argument: str = "--from-config") -> Understood:
+    """What a config.json says, "-" for standard input. UsageError names the file, the field and the fix."""
+    name = f"{argument} {path}"
+    text = sys.stdin.read() if str(path) == "-" else read_text(path, argument)
+    try:
+        return understand(json.loads(text))
+    except WorkloadError as error:
+        raise UsageError(f"{name}: {error}") from error
+    except ValueError as error:
+        raise UsageError(f"{name}: is no JSON: {error}") from error
+
+
+def _workload(name: str, mode: str, understood: Understood) -> dict[str, Any]:
+    serving = mode == "inference"
+    kind = {"apiVersion": "apps/v1", "kind": "Deployment"} if serving else {"apiVersion": "batch/v1", "kind": "Job"}
+    precision = precision_block(understood.precision)
     return {
         "apiVersion": "mfu.gpuaas.io/v1alpha1",
         "kind": "ModelWorkload",
         "metadata": {"name": name},
         "spec": {
-            "mode": "Training",
-            "targetRef": {"apiVersion": "batch/v1", "kind": "Job", "name": name},
-            "model": {"name": architecture.name, "architecture": dimensions(architecture)},
+            "mode": mode.capitalize(),
+            "targetRef": kind | {"name": name},
+            "model": model_block(understood.architecture),
+            **({"precision": precision} if precision else {}),
             "accelerators": {"count": 8},
-            "training": {
-                "sequenceLength": 4096,
-                "globalBatchSize": 64,
-                "microBatchSize": 1,
-                "parallelism": {"data": 8},
-                "sharding": "FSDP",
-            },
+            mode: dict(_INFERENCE if serving else _TRAINING),
         },
     }
-
-
-def dimensions(architecture: Architecture) -> dict[str, Any]:
-    """`spec.model.architecture`; fields at their default are left out."""
-    values = {key: value for key, value in asdict(architecture).items() if key != "name"}
-    kept = {key: value for key, value in values.items() if value != _DEFAULTS[key]}
-    return {api_name(key): _nested(value) for key, value in kept.items()}
-
-
-def _nested(value: Any) -> Any:
-    if isinstance(value, tuple):
-        return [_nested(each) for each in value]
-    if isinstance(value, dict):
-        return {api_name(key): each for key, each in value.items()}
-    return str(value) if isinstance(value, str) else value

@@ -26,6 +26,8 @@ COMMANDS: Final = (
     ("gpus", "GPU products and MIG profiles that are known"),
     ("presets", "models that are known by name"),
     ("init", "write a ModelWorkload from a Hugging Face config.json"),
+    ("adopt", "write ModelWorkloads for what runs already, in a cluster or in a manifest"),
+    ("read", "say what is understood of a config, a metrics page, a Node, a Pod or a GPU name"),
     ("operator", "run the operator"),
     ("admission", "answer at the prompt: warn of what does not fit, refuse names that do not exist"),
     ("agent", "run the node agent"),

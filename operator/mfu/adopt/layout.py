@@ -1,0 +1,153 @@
+"""Where it runs: GPUs, product and layout, and whether the two agree."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from math import prod
+from typing import Any, Final
+
+from mfu.adopt.commands import Command
+from mfu.adopt.containers import Container, computing
+from mfu.adopt.engines import Engine
+from mfu.adopt.findings import Findings
+from mfu.adopt.objects import Unit
+from mfu.hardware.aliases import dataset_key
+from mfu.hardware.catalog import load
+from mfu.hardware.types import Device
+
+_PRODUCT_LABELS: Final = ("nvidia.com/gpu.product", "amd.com/gpu.product-name")
+_CLOUD_LABELS: Final = ("cloud.google.com/gke-accelerator", "karpenter.k8s.aws/instance-gpu-name")
+_CLOUD_NAMES: Final[Mapping[str, str]] = {
+    "nvidia-l4": "L4",
+    "nvidia-tesla-t4": "T4",
+    "nvidia-tesla-a100": "A100-SXM4-40GB",
+    "nvidia-a100-80gb": "A100-SXM4-80GB",
+    "nvidia-h100-80gb": "H100-SXM5",
+    "nvidia-h100-mega-80gb": "H100-SXM5",
+    "nvidia-h200-141gb": "H200-SXM",
+    "nvidia-b200": "B200",
+    "nvidia-gb200": "GB200",
+    "a10g": "A10G",
+    "l4": "L4",
+    "l40s": "L40S",
+    "t4": "T4",
+    "h100": "H100-SXM5",
+}
+"""What GKE and EKS sell under the name (their accelerator lists)."""
+_INSTANCES: Final[Mapping[str, str]] = {
+    "p5.48xlarge": "H100-SXM5",
+    "p5e.48xlarge": "H200-SXM",
+    "p4d.24xlarge": "A100-SXM4-40GB",
+    "p4de.24xlarge": "A100-SXM4-80GB",
+    "a3-highgpu-8g": "H100-SXM5",
+    "a3-megagpu-8g": "H100-SXM5",
+    "a2-highgpu-1g": "A100-SXM4-40GB",
+    "a2-ultragpu-8g": "A100-SXM4-80GB",
+}
+DEGREES: Final = ("tensor", "pipeline", "context", "data")
+
+
+def main_container(unit: Unit, files: Mapping[str, Mapping[str, str]]) -> Container | None:
+    """The container of the first group that asks for GPUs; without one, of the first group."""
+    found = [each for group in unit.groups if (each := computing(group.spec, files)) is not None]
+    return next((each for each in found if each.count), found[0] if found else None)
+
+
+def gpus_of(unit: Unit, files: Mapping[str, Mapping[str, str]]) -> int:
+    """GPUs of all pods of the unit: of the job, or of one replica of the service."""
+    asked = ((group.pods, computing(group.spec, files)) for group in unit.groups)
+    return sum(pods * container.count for pods, container in asked if container is not None)
+
+
+def accelerators(unit: Unit, container: Container | None, count: int, findings: Findings) -> None:
+    """Count, resource, MIG profile and product. The count may be corrected by the layout later."""
+    if count:
+        findings.read("accelerators.count", count, "GPUs that the pods ask for")
+    if container is not None and container.count:
+        if container.resource != "nvidia.com/gpu":
+            findings.read("accelerators.resourceName", container.resource, "the resource that they ask for")
+        if container.mig_profile:
+            findings.read("accelerators.migProfile", container.mig_profile, "the resource that they ask for")
+    product(unit, findings)
+
+
+def product(unit: Unit, findings: Findings) -> None:
+    for label, value in _node_labels(unit):
+        name = _product_of(label, value)
+        if name is not None:
+            findings.read("accelerators.products", [name], f"node label {label}: {value}")
+            return
+    accelerator = unit.given.get("accelerator")
+    key = dataset_key(str(accelerator[0])) if accelerator else None
+    if accelerator and key is not None:
+        findings.read("accelerators.products", [load().gpus[key].api_name], accelerator[1])
+        return
+    findings.unknown("accelerators.products", "no node label or affinity names a GPU; any product is predicted")
+
+
+def _product_of(label: str, value: str) -> str | None:
+    if label in _PRODUCT_LABELS:
+        found = load().resolve(value)
+        return found.gpu.api_name if isinstance(found, Device) else None
+    if label in _CLOUD_LABELS:
+        return _CLOUD_NAMES.get(value.lower())
+    return _INSTANCES.get(value.lower()) if label.endswith("instance-type") else None
+
+
+def _node_labels(unit: Unit) -> Iterator[tuple[str, str]]:
+    for group in unit.groups:
+        yield from ((str(key), str(value)) for key, value in (group.spec.get("nodeSelector") or {}).items())
+        affinity = (group.spec.get("affinity") or {}).get("nodeAffinity") or {}
+        required = affinity.get("requiredDuringSchedulingIgnoredDuringExecution") or {}
+        for term in required.get("nodeSelectorTerms") or ():
+            for match in term.get("matchExpressions") or ():
+                if match.get("operator") == "In" and len(match.get("values") or ()) == 1:
+                    yield str(match.get("key")), str(match["values"][0])
+
+
+def degree(command: Command, engine: Engine, thing: str, path: str, findings: Findings) -> None:
+    found = command.number(*engine.at(thing)) if engine.at(thing) else None
+    if found is not None:
+        findings.read(path, found[0], found[1])
+
+
+def settle(mode: str, count: int, findings: Findings) -> None:
+    """Make the number of GPUs and the layout one: data-parallel ranks fill what the other degrees leave."""
+    block = f"{mode}.parallelism"
+    given = {name: int(findings.value(f"{block}.{name}") or 1) for name in DEGREES}
+    used = prod(given.values())
+    if not count:
+        findings.assume("accelerators.count", used, "the pods name no GPU resource; the layout takes so many")
+        return
+    if used == count:
+        return
+    if mode == "training" and not findings.holds(f"{block}.data") and count % used == 0:
+        findings.read(f"{block}.data", count // used, f"{count} GPUs over {used} for each copy of the model")
+        return
+    _disagree(mode, count, used, findings)
+
+
+def _disagree(mode: str, count: int, used: int, findings: Findings) -> None:
+    kept = used if mode == "inference" and used < count else count
+    if kept == used:
+        findings.read("accelerators.count", used, "the layout of one replica")
+        why = f"the pods hold {count} GPUs and the layout takes {used}: more replicas in them, or idle GPUs"
+    else:
+        findings.declared[mode].pop("parallelism", None)
+        name = "tensor" if mode == "inference" else "data"
+        findings.assume(f"{mode}.parallelism.{name}", count, f"the arguments take {used} GPUs, the pods hold {count}")
+        why = f"the arguments take {used} GPUs and the pods hold {count}; correct whichever is wrong"
+    findings.unknown(f"{mode}.parallelism", why)
+
+
+def version_of(image: str) -> str:
+    """The version in an image's tag, "" where it names none: `vllm/vllm-openai:v0.8.5` is 0.8.5."""
+    tag = image.rsplit("/", 1)[-1].partition("@")[0].partition(":")[2]
+    match = re.match(r"v?(\d+(\.\d+){1,3}([._-]?(rc|post|dev)\d*)?)", tag)
+    return match[1] if match else ""
+
+
+def value_of(unit: Unit, key: str) -> Any:
+    found = unit.given.get(key)
+    return found[0] if found else None
