@@ -1,6 +1,6 @@
 """`mfu init --from-config config.json`: a ModelWorkload to edit, with the dimensions of a Hugging Face model.
 
-What was assumed and what was left out is said on standard error.
+What was assumed and what was left out stands above it, as comments.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def add_parser(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     understood = read_config(args.from_config)
     for note in understood.notes:
-        print(f"note: {note}", file=sys.stderr)
+        print(f"# {note}")
     print(yaml.safe_dump(_workload(args.name, args.mode, understood), sort_keys=False), end="")
     return 0
 
