@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -50,7 +50,7 @@ class Given:
     files: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
-def adopt(documents: list[Object], given: Given | None = None) -> tuple[Draft, ...]:
+def adopt(documents: Sequence[Object], given: Given | None = None) -> tuple[Draft, ...]:
     """A draft for each thing among the objects that runs a model on GPUs."""
     said = given or Given()
     files = {**said.files, **config_maps(documents)}
@@ -198,6 +198,9 @@ def _model_name(command: Command, engine: Engine) -> Setting | None:
     if engine.name == "torchtune" and found is not None:
         family, _, size = str(found.value).rpartition("/")
         return Setting(f"{family}-{size.split('_')[0]}", found.source)
+    if found is None and engine.name == "llm-foundry":
+        recipe = next((word for word in command.positional if word.endswith((".yaml", ".yml"))), None)
+        return Setting(recipe.rsplit("/", 1)[-1].rpartition(".")[0], f"argument {recipe}") if recipe else None
     if found is None and engine.serves:
         named = _positional(command, engine)
         return Setting(named, f"argument {named}") if named else None

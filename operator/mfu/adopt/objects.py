@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -52,7 +52,7 @@ def kinds() -> tuple[str, ...]:
     return tuple(sorted(_MAKERS))
 
 
-def config_maps(documents: list[Object]) -> dict[str, Mapping[str, str]]:
+def config_maps(documents: Sequence[Object]) -> dict[str, Mapping[str, str]]:
     """Data of the ConfigMaps among the objects, by name."""
     return {
         str((each.get("metadata") or {}).get("name")): {str(k): str(v) for k, v in (each.get("data") or {}).items()}

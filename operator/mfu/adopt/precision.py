@@ -40,6 +40,11 @@ def precision(command: Command, engine: Engine, model: NamedModel | None, findin
     cache = command.find(*engine.at("cache")) if engine.at("cache") else None
     if cache is not None and "fp8" in str(cache.value).lower():
         findings.read("precision.kvCache", "FP8", cache.source)
+    if not findings.holds("precision.compute"):
+        if named and dtype:
+            findings.read("precision.compute", named, dtype.source)
+        else:
+            findings.assume("precision.compute", "BF16", "not stated; what most checkpoints and frameworks use")
 
 
 def _quantized(command: Command, engine: Engine, model: NamedModel | None, findings: Findings) -> None:

@@ -20,6 +20,10 @@ _FSDP: Final = {
 _STAGES: Final = {0: "DDP", 1: "ZeRO1", 2: "ZeRO2", 3: "ZeRO3"}
 
 
+_RECOMPUTE: Final = {"torchtitan": "Selective", "MaxText": "Full"}
+"""What a framework does unless told (torchtitan job_config, MaxText base.yml); the others keep all activations."""
+
+
 def training(command: Command, engine: Engine, count: int, findings: Findings) -> None:
     """Layout, batch, sharding and memory saving; what a framework leaves to a file in its image is not known."""
     findings.declared.setdefault("training", {})
@@ -50,7 +54,7 @@ def _sequence(command: Command, engine: Engine, findings: Findings) -> None:
         findings.read("training.sequenceLength", *found)
         return
     usual = engine.habits.get("sequence")
-    why = f"default of {engine.name}" if usual else f"nothing says it; {engine.name} takes it from a file in its image"
+    why = f"default of {engine.name}" if usual else "nothing says it; it may stand in a file of the image"
     findings.assume("training.sequenceLength", usual or _SEQUENCE, why)
 
 
@@ -117,8 +121,7 @@ def _recompute(command: Command, engine: Engine, findings: Findings) -> None:
         named = known.get(str(granularity.value).lower())
         if named:
             findings.read("training.recompute", named, granularity.source)
-        return
-    if selective is not None and truth(selective.value):
+    elif selective is not None and truth(selective.value):
         findings.read("training.recompute", "Selective", selective.source)
     elif full is not None and truth(full.value):
         findings.read("training.recompute", "Full", full.source)
@@ -126,6 +129,10 @@ def _recompute(command: Command, engine: Engine, findings: Findings) -> None:
         named = {"full": "Full", "minimal": "Selective"}.get(str(remat.value).lower())
         if named:
             findings.read("training.recompute", named, remat.source)
+    if not findings.holds("training.recompute"):
+        findings.assume(
+            "training.recompute", _RECOMPUTE.get(engine.name, "None"), "not stated; what it does unless told"
+        )
 
 
 def _method(command: Command, engine: Engine, findings: Findings) -> None:
@@ -140,6 +147,7 @@ def _method(command: Command, engine: Engine, findings: Findings) -> None:
 def _optimizer(command: Command, engine: Engine, findings: Findings) -> None:
     found = _setting(command, engine, "optimizer")
     if found is None:
+        findings.assume("training.optimizer", "AdamW", "not stated; the usual one")
         return
     text = str(found.value).lower()
     named = next((name for mark, name in _OPTIMIZERS.items() if mark in text), None)

@@ -1,0 +1,328 @@
+"""Each engine and framework: a command line of its own kind gives the declaration that it means."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from mfu.adopt.draft import Draft, Given, adopt
+from mfu.adopt.findings import Certainty
+from mfu.adopt.names import named_model
+
+
+def job(
+    *command: str, image: str = "registry.example/any:1", gpus: int = 8, pods: int = 1, **more: Any
+) -> dict[str, Any]:
+    container = {
+        "name": "c",
+        "image": image,
+        "command": list(command),
+        "resources": {"limits": {"nvidia.com/gpu": gpus}},
+    }
+    spec = {"containers": [container | more], "volumes": [{"name": "cfg", "configMap": {"name": "cfg"}}]}
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"name": "job"},
+        "spec": {"parallelism": pods, "template": {"spec": spec}},
+    }
+
+
+def mounted(**files: str) -> dict[str, Any]:
+    data = {name.replace("__", "."): text for name, text in files.items()}
+    return {"kind": "ConfigMap", "metadata": {"name": "cfg"}, "data": data}
+
+
+MOUNT: dict[str, Any] = {"volumeMounts": [{"name": "cfg", "mountPath": "/cfg"}]}
+AXOLOTL = """
+base_model: meta-llama/Llama-3.1-8B
+sequence_len: 4096
+micro_batch_size: 2
+gradient_accumulation_steps: 4
+adapter: lora
+gradient_checkpointing: true
+deepspeed: deepspeed_configs/zero3_bf16.json
+optimizer: adamw_torch_fused
+"""
+DEEPSPEED = '{"train_batch_size": 128, "train_micro_batch_size_per_gpu": 4, "zero_optimization": {"stage": 2}}'
+TRAINER = r"""
+set -e
+pip install trl
+accelerate launch --num_processes 8 run_clm.py \
+  --model_name_or_path meta-llama/Llama-2-13b-hf --per_device_train_batch_size 4 --gradient_accumulation_steps 2 \
+  --block_size 2048 --bf16 True --gradient_checkpointing True --fsdp "full_shard auto_wrap" --optim adafactor
+"""
+
+CASES: dict[str, tuple[list[dict[str, Any]], dict[str, Any]]] = {
+    "axolotl": (
+        [job("axolotl", "train", "/cfg/c.yaml", image="axolotlai/axolotl:0.9.2", **MOUNT), mounted(c__yaml=AXOLOTL)],
+        {
+            "runtime.engine": "Axolotl",
+            "model.preset": "llama-3.1-8b",
+            "training.sequenceLength": 4096,
+            "training.microBatchSize": 2,
+            "training.globalBatchSize": 64,
+            "training.sharding": "ZeRO3",
+            "training.method": "LoRA",
+            "training.recompute": "Full",
+        },
+    ),
+    "deepspeed": (
+        [
+            job(
+                "deepspeed",
+                "--num_gpus=8",
+                "train.py",
+                "--model_name_or_path",
+                "meta-llama/Llama-2-7b-hf",
+                "--deepspeed",
+                "/cfg/ds.json",
+                "--max_seq_len",
+                "2048",
+                **MOUNT,
+            ),
+            mounted(ds__json=DEEPSPEED),
+        ],
+        {
+            "runtime.engine": "DeepSpeed",
+            "model.preset": "llama-2-7b",
+            "training.sharding": "ZeRO2",
+            "training.globalBatchSize": 128,
+            "training.microBatchSize": 4,
+            "training.sequenceLength": 2048,
+        },
+    ),
+    "hugging face trainer": (
+        [job("bash", "-lc", TRAINER)],
+        {
+            "runtime.engine": "Hugging Face Trainer",
+            "model.preset": "llama-2-13b",
+            "training.globalBatchSize": 64,
+            "training.sharding": "FSDP",
+            "training.optimizer": "Adafactor",
+            "training.recompute": "Full",
+        },
+    ),
+    "maxtext": (
+        [
+            job(
+                "python3",
+                "-m",
+                "MaxText.train",
+                "MaxText/configs/base.yml",
+                "model_name=llama2-7b",
+                "per_device_batch_size=4",
+                "max_target_length=4096",
+                "ici_tensor_parallelism=2",
+                "remat_policy=full",
+                "quantization=fp8",
+                pods=2,
+            )
+        ],
+        {
+            "runtime.engine": "MaxText",
+            "model.preset": "llama-2-7b",
+            "accelerators.count": 16,
+            "training.parallelism.tensor": 2,
+            "training.parallelism.data": 8,
+            "training.recompute": "Full",
+            "precision.compute": "FP8",
+        },
+    ),
+    "llm-foundry": (
+        [
+            job(
+                "composer",
+                "train/train.py",
+                "yamls/pretrain/mpt-7b.yaml",
+                "max_seq_len=2048",
+                "global_train_batch_size=256",
+                "device_train_microbatch_size=8",
+                image="mosaicml/llm-foundry:2.5.1",
+            )
+        ],
+        {"runtime.engine": "llm-foundry", "model.preset": "mpt-7b", "training.globalBatchSize": 256},
+    ),
+    "nemo": (
+        [
+            job(
+                "nemo",
+                "llm",
+                "pretrain",
+                "--factory",
+                "llama31_8b",
+                "data.seq_length=8192",
+                "data.global_batch_size=128",
+                "data.micro_batch_size=1",
+                "trainer.strategy.tensor_model_parallel_size=2",
+                image="nvcr.io/nvidia/nemo:24.09",
+            )
+        ],
+        {
+            "runtime.engine": "NeMo",
+            "runtime.version": "24.09",
+            "model.preset": "llama-3.1-8b",
+            "training.parallelism.tensor": 2,
+            "training.parallelism.data": 4,
+            "training.globalBatchSize": 128,
+        },
+    ),
+    "torchtune": (
+        [
+            job(
+                "tune",
+                "run",
+                "--nproc_per_node",
+                "8",
+                "lora_finetune_distributed",
+                "--config",
+                "llama3_1/8B_lora",
+                "batch_size=2",
+                "gradient_accumulation_steps=8",
+            )
+        ],
+        {
+            "runtime.engine": "torchtune",
+            "model.preset": "llama-3.1-8b",
+            "training.method": "LoRA",
+            "training.globalBatchSize": 128,
+        },
+    ),
+    "megatron with grouped queries": (
+        [
+            job(
+                "torchrun",
+                "pretrain_gpt.py",
+                "--tensor-model-parallel-size",
+                "2",
+                "--num-layers",
+                "32",
+                "--hidden-size",
+                "4096",
+                "--ffn-hidden-size",
+                "14336",
+                "--num-attention-heads",
+                "32",
+                "--group-query-attention",
+                "--num-query-groups",
+                "8",
+                "--swiglu",
+                "--disable-bias-linear",
+                "--normalization",
+                "RMSNorm",
+                "--position-embedding-type",
+                "rope",
+                "--untie-embeddings-and-output-weights",
+                "--vocab-size",
+                "128256",
+                "--seq-length",
+                "8192",
+                "--micro-batch-size",
+                "1",
+                "--global-batch-size",
+                "128",
+                "--use-distributed-optimizer",
+                "--bf16",
+                image="registry.example/megatron-lm:1",
+            )
+        ],
+        {
+            "runtime.engine": "Megatron",
+            "model.architecture.kvHeads": 8,
+            "model.architecture.ffn": 14336,
+            "training.sharding": "ZeRO1",
+            "training.parallelism.data": 4,
+        },
+    ),
+    "tensorrt-llm": (
+        [job("trtllm-serve", "serve", "Qwen/Qwen3-32B", "--tp_size", "8", "--max_batch_size", "256")],
+        {"runtime.engine": "TensorRT-LLM", "model.preset": "qwen3-32b", "inference.parallelism.tensor": 8},
+    ),
+    "vllm serve": (
+        [job("vllm", "serve", "RedHatAI/Llama-3.3-70B-Instruct-FP8-dynamic", "-tp", "8", "--kv-cache-dtype=fp8")],
+        {
+            "runtime.engine": "vLLM",
+            "model.preset": "llama-3.3-70b",
+            "precision.weights": "FP8",
+            "precision.kvCache": "FP8",
+            "inference.parallelism.tensor": 8,
+        },
+    ),
+    "a MIG slice": (
+        [
+            job("vllm", "serve", "Qwen/Qwen3-0.6B", gpus=0, resources={"limits": {"nvidia.com/mig-1g.10gb": 1}}),
+        ],
+        {"accelerators.migProfile": "1g.10gb", "accelerators.resourceName": "nvidia.com/mig-1g.10gb"},
+    ),
+}
+
+
+def at(draft: Draft, path: str) -> Any:
+    node: Any = draft.document["spec"]
+    for step in path.split("."):
+        node = node.get(step) if isinstance(node, dict) else None
+    return node
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_command_line_means_this(name: str) -> None:
+    documents, expected = CASES[name]
+    (draft,) = adopt(documents)
+    assert {path: at(draft, path) for path in expected} == expected
+    assert draft.complete
+
+
+def test_an_environment_fills_in_variables() -> None:
+    env = [{"name": "MODEL", "value": "Qwen/Qwen3-8B"}, {"name": "TP", "value": "2"}]
+    (draft,) = adopt([job("sh", "-c", "vllm serve $MODEL --tensor-parallel-size ${TP}", gpus=2, env=env)])
+    assert at(draft, "model.preset") == "qwen3-8b"
+    assert at(draft, "inference.parallelism.tensor") == 2
+
+
+def test_a_layout_that_takes_other_gpus_than_the_pods_hold_is_said() -> None:
+    (draft,) = adopt([job("vllm", "serve", "Qwen/Qwen3-8B", gpus=4)])
+    unknown = {line.field: line.why for line in draft.lines if line.certainty is Certainty.UNKNOWN}
+    assert at(draft, "accelerators.count") == 1
+    assert "hold 4 GPUs" in unknown["inference.parallelism"]
+
+
+def test_an_unknown_engine_is_said_and_nothing_is_guessed_of_the_model() -> None:
+    (draft,) = adopt([job("python", "main.py", gpus=1)])
+    unknown = {line.field for line in draft.lines if line.certainty is Certainty.UNKNOWN}
+    assert {"model", "runtime.engine"} <= unknown
+    assert not draft.complete
+
+
+def test_a_preset_may_be_given() -> None:
+    (draft,) = adopt([job("python", "main.py", gpus=1)], Given(model="llama-3.1-8b"))
+    assert at(draft, "model.preset") == "llama-3.1-8b"
+
+
+@pytest.mark.parametrize("document", [{}, {"kind": "Service"}, {"kind": "Deployment"}, {"kind": "Job", "spec": None}])
+def test_what_runs_no_model_gives_nothing(document: dict[str, Any]) -> None:
+    assert adopt([document]) == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "preset"),
+    [
+        ("meta-llama/Meta-Llama-3.1-8B-Instruct", "llama-3.1-8b"),
+        ("hf://Qwen/Qwen2.5-7B-Instruct", "qwen2.5-7b"),
+        ("deepseek-ai/DeepSeek-R1-Distill-Llama-70B", "llama-3.3-70b"),
+        ("openai/gpt-oss-120b", "gpt-oss-120b"),
+        ("hugging-quants/Meta-Llama-3.1-70B-Instruct-AWQ-INT4", "llama-3.1-70b"),
+        ("acme/secret-model-9b", None),
+        ("meta-llama/Llama-3.1-9B", None),
+    ],
+)
+def test_model_names(name: str, preset: str | None) -> None:
+    block = named_model(name).block
+    assert (block or {}).get("preset") == preset
+
+
+def test_a_mistral_without_a_window_is_not_the_one_with_it() -> None:
+    block = named_model("mistralai/Mistral-7B-Instruct-v0.2").block
+    assert block is not None
+    assert "preset" not in block
+    assert "window" not in block["architecture"]
