@@ -168,3 +168,16 @@ def test_small_ones() -> None:
     assert epoch("1970-01-01T00:01:00Z") == 60.0
     assert epoch(None) == 0.0
     assert namespace_labels({"metadata": {"name": "a"}}) == {}
+
+
+def test_a_pod_with_resource_claims_is_seen() -> None:
+    item = {
+        "metadata": {"namespace": "team", "name": "p", "uid": "u"},
+        "spec": {
+            "resourceClaims": [{"name": "gpu", "resourceClaimTemplateName": "one-gpu"}],
+            "containers": [{"name": "c", "resources": {"claims": [{"name": "gpu"}]}}],
+        },
+    }
+    view = pod_view(item)
+    assert view is not None
+    assert (view.gpus, view.claims) == ({}, ("gpu",))

@@ -237,10 +237,13 @@ def _pod(item: Mapping[str, Any]) -> Document:
         }
     owners = [{"kind": kind, "name": name} for kind, name in sorted(owners_of(view)) if kind != "Pod"]
     notes = [] if owners else ["has no owner that is followed: label it mfu.gpuaas.io/workload=NAME"]
+    if view.claims:
+        notes.append("asks by resource claims (DRA): how many GPUs are behind them is not known from the pod")
     return document | {
         "phase": view.phase,
         "node": view.node,
         "gpus": dict(view.gpus),
+        "claims": list(view.claims),
         "owners": owners,
         "notes": notes,
     }

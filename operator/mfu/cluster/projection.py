@@ -91,11 +91,12 @@ def policy_view(item: JSON) -> PolicyView:
 
 
 def pod_view(item: JSON) -> PodView | None:
-    """None for pods that neither ask for GPUs nor carry our label."""
+    """None for pods that neither ask for GPUs, by resource or by claim, nor carry our label."""
     metadata, spec = item["metadata"], item.get("spec", {})
     labels = metadata.get("labels") or {}
     gpus = _requested(spec)
-    if not gpus and WORKLOAD_LABEL not in labels:
+    claims = tuple(str(each.get("name", "")) for each in spec.get("resourceClaims") or ())
+    if not gpus and not claims and WORKLOAD_LABEL not in labels:
         return None
     status = item.get("status") or {}
     terminating = metadata.get("deletionTimestamp") is not None
@@ -114,6 +115,7 @@ def pod_view(item: JSON) -> PodView | None:
             )
         ),
         gpus=_shared(gpus),
+        claims=claims,
         address=status.get("podIP"),
         priority=spec.get("priority"),
         started_at=epoch(status.get("startTime")) or None,

@@ -119,7 +119,8 @@ def _to_policy(document: JSON) -> PolicyView:
 
 
 def _to_pod(document: JSON) -> PodView:
-    return PodView(**{**document, "owners": tuple((kind, name) for kind, name in document["owners"])})
+    owners = tuple((kind, name) for kind, name in document["owners"])
+    return PodView(**{**document, "owners": owners, "claims": tuple(document.get("claims", ()))})
 
 
 def _node(view: NodeView) -> JSON:

@@ -35,7 +35,10 @@ class WorkloadView:
 
 @dataclass(frozen=True, slots=True)
 class PodView:
-    """One pod that asks for GPUs, or that carries our label. `owners` are (kind, name) from the nearest outwards."""
+    """One pod that asks for GPUs or has resource claims, or that carries our label.
+
+    `owners` are (kind, name) from the nearest outwards.
+    """
 
     namespace: str
     name: str
@@ -54,6 +57,8 @@ class PodView:
     """When its node took it on (Unix seconds), None while none has."""
     host_network: bool = False
     """It has its node's address instead of one of its own."""
+    claims: tuple[str, ...] = ()
+    """Its resource claims (DRA), as the pod names them; which devices are behind them is not known here."""
 
     @property
     def key(self) -> str:
