@@ -25,6 +25,7 @@ from typing import Any, cast
 import numpy as np
 from measure import Figure, reference_seconds
 
+from mfu.api.workload_status import WorkloadStatus
 from mfu.cluster import projection
 from mfu.cluster.client import KubeClient
 from mfu.cluster.state import ClusterState
@@ -32,8 +33,8 @@ from mfu.cluster.writer import Writer
 from mfu.controller.loop import calm
 from mfu.engine.due import MOST_JUDGED
 from mfu.engine.evaluate import evaluate
+from mfu.engine.packed import Packed
 from mfu.engine.plan import Handover, Plan
-from mfu.engine.say.packed import Packed, plain
 from mfu.observe.readings import (
     METRICS,
     Counter,
@@ -192,13 +193,13 @@ class Cluster:
         for each in plan.workloads:
             view = self.state.workloads.objects[each.key]
             if view.status != each.status or view.annotations != each.annotations:
-                status = Packed(json.loads(json.dumps(plain(each.status))))
+                status = Packed(WorkloadStatus, json.loads(json.dumps(each.status.document())))
                 self.state.workloads.objects[each.key] = replace(
                     view, status=status, annotations=dict(each.annotations)
                 )
         for made in plan.policies:
             known = self.state.policies.objects[made.name]
-            self.state.policies.objects[made.name] = replace(known, status=dict(made.status))
+            self.state.policies.objects[made.name] = replace(known, status=made.status)
         self.state.reports.objects["fleet"] = plan.report
 
 

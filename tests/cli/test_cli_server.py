@@ -14,7 +14,6 @@ from e2e.testbed.cluster.plane import ControlPlane
 from mfu.cli.main import main
 from mfu.engine.evaluate import evaluate
 from mfu.engine.saved import load
-from mfu.engine.say.packed import plain
 from tests.cluster.kube import install_definitions
 
 pytestmark = pytest.mark.integration
@@ -51,8 +50,8 @@ def run(server: ControlPlane, capsys: pytest.CaptureFixture[str]) -> Run:
 def judged() -> tuple[dict[str, Any], dict[str, Any]]:
     """Status of the faulty workload and of the fleet, as the operator writes them for the example's snapshot."""
     plan = evaluate(*load((ROOT / "examples" / "snapshot.json").read_text()))
-    status = next(plain(each.status) for each in plan.workloads if each.name == NAME)
-    return status, plain(plan.report)
+    status = next(each.status.document() for each in plan.workloads if each.name == NAME)
+    return status, plan.report.document()
 
 
 def workload(name: str, space: str) -> dict[str, Any]:

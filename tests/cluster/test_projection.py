@@ -10,7 +10,6 @@ import pytest
 from mfu.api.names import PAUSED_ANNOTATION, RECOMMENDED_REPLICAS_ANNOTATION, WORKLOAD_LABEL
 from mfu.cluster.projection import epoch, namespace_labels, node_view, pod_view, policy_view, workload_view
 from mfu.engine.holdings.workload import held
-from mfu.engine.say.packed import plain
 
 SPEC: dict[str, Any] = {
     "mode": "Training",
@@ -140,7 +139,7 @@ def test_a_workload_and_what_is_ours_of_its_annotations() -> None:
     assert view.spec is not None
     assert view.paused
     assert view.annotations == {RECOMMENDED_REPLICAS_ANNOTATION: "3"}
-    assert plain(view.status) == {"observedGeneration": 2}
+    assert view.status.document() == {"observedGeneration": 2}
     assert view.resource_version == "7"
 
 

@@ -8,10 +8,12 @@ from typing import Any, cast
 
 import pytest
 
+from mfu.api.workload_status import WorkloadStatus
 from mfu.cluster.client import ApiError, KubeClient, Unreachable
 from mfu.cluster.writer import Writer
-from mfu.engine.plan import Plan, WorkloadPlan
-from mfu.engine.say.packed import Packed
+from mfu.engine.packed import Packed
+from mfu.engine.plan import NO_REPORT, Plan, WorkloadPlan
+from mfu.engine.views import NO_STATUS
 from tests.controller.virtual_time import run
 
 CYCLE_SECONDS = 1.0
@@ -34,12 +36,12 @@ class Server:
 
 
 def plan_of(count: int) -> Plan:
-    status = Packed({"summary": {"expected": "41.2%"}})
+    status = Packed(WorkloadStatus, {"summary": {"expected": "41.2%"}})
     return Plan(workloads=tuple(WorkloadPlan("a", f"w{number}", f"u{number}", status) for number in range(count)))
 
 
 def seen(plan: Plan) -> dict[str, dict[str, Any]]:
-    return {each.key: {"status": Packed({}), "annotations": {}, "version": "1"} for each in plan.workloads}
+    return {each.key: {"status": NO_STATUS, "annotations": {}, "version": "1"} for each in plan.workloads}
 
 
 def cycles(server: Server, seconds: float, count: int = 1, **options: Any) -> Writer:
@@ -49,7 +51,7 @@ def cycles(server: Server, seconds: float, count: int = 1, **options: Any) -> Wr
     async def work() -> None:
         loop = asyncio.get_running_loop()
         while loop.time() < seconds:
-            await writer.apply(plan, seen(plan), {})
+            await writer.apply(plan, seen(plan), NO_REPORT)
             await asyncio.sleep(CYCLE_SECONDS)
 
     run(work())

@@ -9,11 +9,13 @@ import pytest
 
 from e2e.testbed.cluster.plane import ControlPlane
 from mfu.api.names import PAUSED_ANNOTATION, decision_annotation
+from mfu.api.workload_status import WorkloadStatus
 from mfu.cluster import projection
 from mfu.cluster.client import ApiError, KubeClient
 from mfu.cluster.resources import FLEETREPORTS, MODELWORKLOADS
 from mfu.cluster.writer import Writer
-from mfu.engine.plan import Event, Plan, WorkloadPlan
+from mfu.engine.packed import Packed
+from mfu.engine.plan import NO_REPORT, Event, Plan, WorkloadPlan
 from tests.cluster.kube import training
 
 pytestmark = pytest.mark.integration
@@ -28,7 +30,13 @@ async def created(server: ControlPlane, client: KubeClient, space: str, name: st
 
 def plan_for(item: dict[str, Any], **fields: Any) -> Plan:
     metadata = item["metadata"]
-    made = WorkloadPlan(metadata["namespace"], metadata["name"], metadata["uid"], STATUS, {NOTE: "Admit: it fits"})
+    made = WorkloadPlan(
+        metadata["namespace"],
+        metadata["name"],
+        metadata["uid"],
+        Packed(WorkloadStatus, STATUS),
+        {NOTE: "Admit: it fits"},
+    )
     return Plan(workloads=(replace(made, **fields),))
 
 
@@ -40,7 +48,7 @@ def current_of(item: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 async def test_news_is_written_once_and_by_two_managers(server: ControlPlane, client: KubeClient, space: str) -> None:
     item, writer = await created(server, client, space), Writer(client)
-    await writer.apply(plan_for(item), current_of(item), {})
+    await writer.apply(plan_for(item), current_of(item), NO_REPORT)
     written = await client.get(MODELWORKLOADS, "llama", space)
     assert written["status"] == STATUS
     assert written["metadata"]["annotations"][NOTE] == "Admit: it fits"
@@ -52,11 +60,10 @@ async def test_news_is_written_once_and_by_two_managers(server: ControlPlane, cl
 
 async def test_nothing_new_changes_no_version(server: ControlPlane, client: KubeClient, space: str) -> None:
     item = await created(server, client, space)
-    await Writer(client).apply(plan_for(item), current_of(item), {})
+    await Writer(client).apply(plan_for(item), current_of(item), NO_REPORT)
     written = await client.get(MODELWORKLOADS, "llama", space)
-    noise = {**STATUS, "summary": {"expected": "41.3%", "observed": "41.1%"}}
     writer = Writer(client)
-    await writer.apply(plan_for(written, status=noise), current_of(written), {})
+    await writer.apply(plan_for(written), current_of(written), NO_REPORT)
     assert (writer.counts.written, writer.counts.failed) == (0, 0)
     again = await client.get(MODELWORKLOADS, "llama", space)
     assert again["metadata"]["resourceVersion"] == written["metadata"]["resourceVersion"]
@@ -66,14 +73,14 @@ async def test_our_own_echo_is_waited_for(server: ControlPlane, client: KubeClie
     """Before the watch brings our write back, the cycle still sees the old status: that is no reason to write again."""
     item, writer = await created(server, client, space), Writer(client)
     for _ in range(3):
-        await writer.apply(plan_for(item), current_of(item), {})
+        await writer.apply(plan_for(item), current_of(item), NO_REPORT)
     assert (writer.counts.written, writer.counts.suppressed) == (2, 4)
 
 
 async def test_a_deleted_object_is_not_resurrected(server: ControlPlane, client: KubeClient, space: str) -> None:
     item, writer = await created(server, client, space), Writer(client)
     server.kubectl("delete", "modelworkload", "llama", "-n", space)
-    await writer.apply(plan_for(item), current_of(item), {})
+    await writer.apply(plan_for(item), current_of(item), NO_REPORT)
     assert writer.counts.written == 0
     with pytest.raises(ApiError) as gone:
         await client.get(MODELWORKLOADS, "llama", space)
@@ -110,9 +117,9 @@ async def test_what_somebody_else_wrote_over_is_set_right(server: ControlPlane, 
 
 async def test_annotations_that_are_no_longer_said_go(server: ControlPlane, client: KubeClient, space: str) -> None:
     item = await created(server, client, space)
-    await Writer(client).apply(plan_for(item), current_of(item), {})
+    await Writer(client).apply(plan_for(item), current_of(item), NO_REPORT)
     written = await client.get(MODELWORKLOADS, "llama", space)
-    await Writer(client).apply(plan_for(item, annotations={}), current_of(written), {})
+    await Writer(client).apply(plan_for(item, annotations={}), current_of(written), NO_REPORT)
     found = await client.get(MODELWORKLOADS, "llama", space)
     assert NOTE not in found["metadata"].get("annotations", {})
     assert found["status"] == STATUS
@@ -127,7 +134,7 @@ async def test_the_report_is_made_where_there_is_none(client: KubeClient) -> Non
 async def test_events_are_emitted_on_the_object(server: ControlPlane, client: KubeClient, space: str) -> None:
     item, writer = await created(server, client, space), Writer(client)
     told = Event("Warning", "OutOfMemory", "needs 97Gi of 80Gi")
-    await writer.apply(plan_for(item, events=(told,)), current_of(item), {})
+    await writer.apply(plan_for(item, events=(told,)), current_of(item), NO_REPORT)
     found = server.get("events.events.k8s.io", "-n", space)["items"]
     assert [(each["reason"], each["note"], each["regarding"]["name"]) for each in found] == [
         ("OutOfMemory", "needs 97Gi of 80Gi", "llama")
@@ -138,7 +145,7 @@ async def test_events_are_emitted_on_the_object(server: ControlPlane, client: Ku
 async def test_without_the_lease_nothing_is_written(server: ControlPlane, client: KubeClient, space: str) -> None:
     item = await created(server, client, space)
     writer = Writer(client, may_write=lambda: False)
-    await writer.apply(plan_for(item, events=(Event("Warning", "A", "b"),)), current_of(item), {})
+    await writer.apply(plan_for(item, events=(Event("Warning", "A", "b"),)), current_of(item), NO_REPORT)
     found = await client.get(MODELWORKLOADS, "llama", space)
     assert found["metadata"]["resourceVersion"] == item["metadata"]["resourceVersion"]
     assert writer.counts.events == 0

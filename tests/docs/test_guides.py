@@ -35,7 +35,6 @@ from mfu.controller.metrics import (
 from mfu.decide.reasons import Why
 from mfu.engine.evaluate import evaluate
 from mfu.engine.saved import load
-from mfu.engine.say.packed import plain
 from mfu.engine.views import PolicyView
 from mfu.observe.readings import SourceState
 
@@ -191,7 +190,7 @@ def test_the_row_of_the_readme_is_what_its_workload_gets() -> None:
     shown = dict(zip(("expected", "observed", "attainable", "cause"), row[4:8], strict=True))
     snapshot, now = load((ROOT / "examples" / "snapshot.json").read_text())
     (plan,) = (each for each in evaluate(snapshot, now).workloads if each.name == "faulty-training")
-    summary = plain(plan.status)["summary"]
+    summary = plan.status.document()["summary"]
     assert shown["cause"] == summary["cause"]
     for name in ("expected", "observed", "attainable"):
         assert abs(float(shown[name].rstrip("%")) - float(summary[name].rstrip("%"))) <= 1.0, name
@@ -238,4 +237,4 @@ def said_under(spec: Mapping[str, Any]) -> list[object]:
     snapshot, now = load((ROOT / "examples" / "snapshot.json").read_text())
     policy = PolicyView("tried", "uid", 1, PolicySpec.model_validate(spec), None, {})
     plan = evaluate(replace(snapshot, policies=(policy,)), now)
-    return [(each.key, plain(each.status), dict(each.annotations)) for each in plan.workloads]
+    return [(each.key, each.status.document(), dict(each.annotations)) for each in plan.workloads]

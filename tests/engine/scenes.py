@@ -95,16 +95,14 @@ def written(snapshot: Snapshot, plan: Plan, **changes: Any) -> Snapshot:
         replace(view, status=views[view.uid].status, annotations=views[view.uid].annotations)
         for view in snapshot.workloads
     )
-    after = replace(
-        snapshot, workloads=said, before=plan.handover, corrections=plan.corrections, report=dict(plan.report)
-    )
+    after = replace(snapshot, workloads=said, before=plan.handover, corrections=plan.corrections, report=plan.report)
     return replace(after, **changes)
 
 
 def conditions(plan: WorkloadPlan) -> dict[str, tuple[str, str]]:
     """Status and reason by type."""
-    return {each["type"]: (each["status"], each["reason"]) for each in plan.status["conditions"]}
+    return {each["type"]: (each["status"], each["reason"]) for each in plan.status.document()["conditions"]}
 
 
 def message(plan: WorkloadPlan, kind: str) -> str:
-    return next(str(each["message"]) for each in plan.status["conditions"] if each["type"] == kind)
+    return next(str(each["message"]) for each in plan.status.document()["conditions"] if each["type"] == kind)

@@ -12,7 +12,7 @@ from mfu.api.conditions import ConditionStatus, ConditionType, Reason
 from mfu.api.names import WORKLOAD_LABEL
 from mfu.engine.evaluate import evaluate
 from mfu.engine.plan import WorkloadPlan
-from mfu.engine.say.conditions import Verdict, ready, telemetry_available
+from mfu.engine.say.conditions import Aspect, ready, telemetry_available
 from mfu.engine.snapshot import Snapshot, WorkloadView
 from mfu.observe.assessment import Assessment, TelemetryState
 from mfu.observe.readings import WorkloadSeries
@@ -41,7 +41,7 @@ def answer(view: WorkloadView, around: Snapshot, readings: WorkloadSeries | None
 
 
 def told(plan: WorkloadPlan) -> TOLD:
-    return {each["type"]: (each["status"], each["reason"]) for each in plan.status["conditions"]}
+    return {each["type"]: (each["status"], each["reason"]) for each in plan.status.document()["conditions"]}
 
 
 @dataclass(frozen=True)
@@ -186,7 +186,7 @@ def test_what_is_answered(name: str) -> None:
     assert {kind: found[kind] for kind in row.want} == row.want
     for words in row.words:
         assert words in message(plan, next(iter(row.want)))
-    assert tuple(each["product"] for each in plan.status.get("expected", ())) == row.predicted
+    assert tuple(each["product"] for each in plan.status.document().get("expected", ())) == row.predicted
     assert (plan.expected is None) is (not row.predicted)
     assert plan.conditions == tuple((kind, status) for kind, (status, _) in found.items())
 
@@ -195,9 +195,9 @@ def test_what_is_answered(name: str) -> None:
 def test_what_is_refused_has_no_numbers_and_no_decisions(name: str) -> None:
     row = ROWS[name]
     plan = answer(row.view, row.around)
-    summary = plan.status["summary"]
+    summary = plan.status.document()["summary"]
     assert {summary[each] for each in ("expected", "observed", "attainable", "gap", "scale", "cause")} == {"Unknown"}
-    assert not {"expected", "attainable", "memory", "observed", "losses", "decisions"} & set(plan.status)
+    assert not {"expected", "attainable", "memory", "observed", "losses", "decisions"} & set(plan.status.document())
     assert (plan.annotations, plan.decisions, plan.lesson) == ({}, (), None)
 
 
@@ -209,11 +209,11 @@ def test_a_mig_profile_that_does_not_exist_is_named_as_such() -> None:
 
 def test_assigned_and_declared_are_told_apart() -> None:
     plan = answer(declared(products=["H200-SXM"]), on(H100))
-    assert [(each["product"], each["basis"]) for each in plan.status["expected"]] == [
+    assert [(each["product"], each["basis"]) for each in plan.status.document()["expected"]] == [
         ("H100-SXM5", "Assigned"),
         ("H200-SXM", "Declared"),
     ]
-    assert plan.status["allocation"] == {"pods": 1, "nodes": 1, "gpus": 8, "product": "H100-SXM5"}
+    assert plan.status.document()["allocation"] == {"pods": 1, "nodes": 1, "gpus": 8, "product": "H100-SXM5"}
 
 
 def test_of_two_that_claim_a_pod_the_younger_is_refused_and_told_why() -> None:
@@ -224,9 +224,9 @@ def test_of_two_that_claim_a_pod_the_younger_is_refused_and_told_why() -> None:
     plans = {each.name: each for each in evaluate(Snapshot((young, old), (claimed,), (node("n0"),)), NOW).workloads}
     assert told(plans["old"])["Accepted"] == ("True", "Accepted")
     assert told(plans["young"])["Accepted"] == ("False", "PodsClaimed")
-    assert "pod x-0 already belongs to the older ModelWorkload old" in message(plans["young"], "Accepted")
-    assert "expected" not in plans["young"].status
-    assert (plans["old"].gpus, "allocation" in plans["young"].status) == (8, False)
+    assert "pod x-0, which already belongs to the older ModelWorkload old" in message(plans["young"], "Accepted")
+    assert "expected" not in plans["young"].status.document()
+    assert (plans["old"].gpus, "allocation" in plans["young"].status.document()) == (8, False)
     assert [(each.type, each.reason) for each in plans["young"].events] == [("Warning", "PodsClaimed")]
 
 
@@ -236,7 +236,10 @@ def test_our_label_settles_a_conflict() -> None:
     assert mine.labels == {WORKLOAD_LABEL: "young"}
     plans = {each.name: each for each in evaluate(Snapshot((young, old), (mine,), (node("n0"),)), NOW).workloads}
     assert told(plans["young"])["Accepted"] == told(plans["old"])["Accepted"] == ("True", "Accepted")
-    assert (plans["young"].status["allocation"]["gpus"], "allocation" in plans["old"].status) == (8, False)
+    assert (plans["young"].status.document()["allocation"]["gpus"], "allocation" in plans["old"].status.document()) == (
+        8,
+        False,
+    )
 
 
 @pytest.mark.parametrize("state", TelemetryState)
@@ -260,5 +263,5 @@ READY: dict[str, tuple[dict[ConditionType, ConditionStatus], ConditionStatus, st
 def test_ready_is_the_worst_of_the_others(name: str) -> None:
     changed, want, words = READY[name]
     kinds = [each for each in ConditionType if each is not ConditionType.READY]
-    found = ready([Verdict(each, changed.get(each, TRUE), Reason.READY, "as it is") for each in kinds])
+    found = ready([Aspect(each, changed.get(each, TRUE), Reason.READY, "as it is") for each in kinds])
     assert (found.type, found.status, found.message) == (ConditionType.READY, want, words)

@@ -11,10 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mfu.api.causes import Actor, Cause, Explains
-from mfu.api.fleetreport import FleetStatus
+from mfu.api.fleetreport import Calibration, FleetStatus
 from mfu.api.workload_status import Meter
 from mfu.engine.evaluate import evaluate
 from mfu.engine.history.calibration import LESSON_SECONDS, MOST_KEYS, calibration_rows, lesson_of, restored
+from mfu.engine.packed import Packed
 from mfu.engine.snapshot import Snapshot
 from mfu.observe.assessment import Assessment, Finding, Observation, TelemetryState, Window
 from mfu.predict import key_of, predict
@@ -117,12 +118,12 @@ def test_lessons_move_the_next_prediction_towards_what_was_seen_and_stop_there()
 def test_a_restart_keeps_what_was_learned() -> None:
     plan = evaluate(moment(0.43), NOW)
     assert plan.corrections.by_key
-    kept = restored(plan.report)
+    kept = restored(plan.report.read().calibration)
     assert set(kept.by_key) == set(plan.corrections.by_key)
     for key, each in kept.by_key.items():
         assert each.factor == pytest.approx(plan.corrections.by_key[key].factor, abs=1e-4)
         assert each.observations == plan.corrections.by_key[key].observations
-    assert calibration_rows(kept) == plan.report["calibration"]
+    assert calibration_rows(kept) == plan.report.read().calibration
 
 
 def test_rows_fit_the_api_however_many_were_learned() -> None:
@@ -147,15 +148,20 @@ DAMAGED: dict[str, Any] = {
 }
 
 
+def rows_of(rows: list[Any] | None) -> tuple[Calibration, ...]:
+    """As they are read from a FleetReport that anybody may have written."""
+    return Packed(FleetStatus, {"calibration": rows}).read().calibration
+
+
 @pytest.mark.parametrize("name", DAMAGED)
 def test_damaged_rows_are_forgotten_and_the_others_stay(name: str) -> None:
-    kept = restored({"calibration": [DAMAGED[name], {**ROW, "key": "B200/NeMo/Training"}]})
+    kept = restored(rows_of([DAMAGED[name], {**ROW, "key": "B200/NeMo/Training"}]))
     assert set(kept.by_key) == {"B200/NeMo/Training"}
 
 
-@pytest.mark.parametrize("report", [{}, {"calibration": None}, {"calibration": []}])
-def test_without_rows_nothing_is_known(report: dict[str, Any]) -> None:
-    assert restored(report) == Corrections({})
+@pytest.mark.parametrize("rows", [None, []])
+def test_without_rows_nothing_is_known(rows: list[Any] | None) -> None:
+    assert restored(rows_of(rows)) == Corrections({})
 
 
 @STEADY
@@ -168,8 +174,8 @@ def test_without_rows_nothing_is_known(report: dict[str, Any]) -> None:
 )
 def test_rows_are_bounded_and_read_back(by_key: dict[str, Correction]) -> None:
     rows = calibration_rows(Corrections(by_key))
-    assert [each["key"] for each in rows] == sorted(by_key)[:MOST_KEYS]
-    kept = restored({"calibration": rows}).by_key
+    assert [each.key for each in rows] == sorted(by_key)[:MOST_KEYS]
+    kept = restored(rows).by_key
     assert len(kept) == len(rows)
     assert calibration_rows(Corrections(kept)) == rows
-    assert FleetStatus.model_validate({"calibration": rows})
+    assert rows_of([each.to_api() for each in rows]) == rows

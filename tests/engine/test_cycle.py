@@ -10,10 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mfu.api.fleetreport import FleetStatus
 from mfu.api.mfupolicy import PolicySpec
+from mfu.api.workload_status import WorkloadStatus
 from mfu.engine.evaluate import evaluate
+from mfu.engine.packed import Packed
 from mfu.engine.plan import Handover, Plan, WorkloadPlan
-from mfu.engine.say.hysteresis import differs
+from mfu.engine.say.hysteresis import Novelty, novelty
 from mfu.engine.snapshot import FleetReadings, PolicyView, Snapshot, WorkloadView
 from mfu.predict.types import Corrections
 from tests.decide.cases import SERVING, TRAINING, node
@@ -103,9 +106,9 @@ def test_the_order_of_everything_is_nothing(random: Any) -> None:
     assert essence(evaluate(shuffled, NOW)) == essence(PLANNED)
 
 
-def told(plan: Plan) -> dict[str, Any]:
+def told(plan: Plan) -> FleetStatus:
     """The report without what was learned meanwhile."""
-    return {name: each for name, each in plan.report.items() if name != "calibration"}
+    return plan.report.read().model_copy(update={"calibration": ()})
 
 
 def test_plans_stand_in_the_order_of_their_declarations() -> None:
@@ -120,7 +123,7 @@ def test_what_was_written_is_not_written_again() -> None:
             assert after.status == before.status, after.key
             assert after.annotations == before.annotations
             assert after.events == ()
-        assert not differs(told(PLANNED), told(again))
+        assert novelty(told(PLANNED), told(again)) is Novelty.NOTHING
 
 
 def test_two_lessons_of_one_key_are_learned_in_one_order() -> None:
@@ -175,39 +178,42 @@ DOUBTS: dict[str, tuple[Callable[[Snapshot], Snapshot], str, str]] = {
 def test_in_doubt_decisions_and_annotations_stay(name: str, restart: bool) -> None:
     spoil, kind, reason = DOUBTS[name]
     before, after = step(one())
-    assert before.status["decisions"]
+    assert before.status.document()["decisions"]
     assert before.annotations
     doubtful = spoil(declares(after, LARGER))
     plan = evaluate(replace(doubtful, before=Handover()) if restart else doubtful, LATER)
     (frozen,) = plan.workloads
     assert conditions(frozen)[kind] == ("False", reason)
-    assert frozen.status["decisions"] == before.status["decisions"]
+    assert frozen.status.document()["decisions"] == before.status.document()["decisions"]
     assert frozen.annotations == before.annotations
     assert plan.corrections == doubtful.corrections
     assert conditions(frozen)["FitsMemory"] == ("False", "OutOfMemory")
     clear = evaluate(reads(declares(after, LARGER), now=LATER), LATER).workloads[0]
-    assert clear.status["decisions"][0]["outcome"] == "Hold"
-    assert clear.status["decisions"][0]["evaluatedAt"] != before.status["decisions"][0]["evaluatedAt"]
+    assert clear.status.document()["decisions"][0]["outcome"] == "Hold"
+    assert (
+        clear.status.document()["decisions"][0]["evaluatedAt"]
+        != before.status.document()["decisions"][0]["evaluatedAt"]
+    )
     assert clear.annotations != before.annotations
 
 
 def test_a_policy_binds_at_once_even_while_decisions_are_frozen() -> None:
     before, after = step(one())
-    assert {each["mode"] for each in before.status["decisions"]} == {"Recommend"}
+    assert {each["mode"] for each in before.status.document()["decisions"]} == {"Recommend"}
     frozen = evaluate(replace(after, series={}, policies=(OBSERVING,)), NOW + 60.0).workloads[0]
-    assert {each["type"]: each["mode"] for each in frozen.status["decisions"]} == {
+    assert {each["type"]: each["mode"] for each in frozen.status.document()["decisions"]} == {
         "Admission": "Observe",
         "Placement": "Observe",
     }
-    assert [each["reason"] for each in frozen.status["decisions"]] == [
-        each["reason"] for each in before.status["decisions"]
+    assert [each["reason"] for each in frozen.status.document()["decisions"]] == [
+        each["reason"] for each in before.status.document()["decisions"]
     ]
     assert frozen.annotations == {}
 
 
 def test_what_is_only_observed_is_not_annotated() -> None:
     observed, _ = step(replace(one(), policies=(OBSERVING,)))
-    assert {each["mode"] for each in observed.status["decisions"]} == {"Observe"}
+    assert {each["mode"] for each in observed.status.document()["decisions"]} == {"Observe"}
     assert observed.annotations == {}
 
 
@@ -257,10 +263,10 @@ def test_history_outlives(name: str) -> None:
     for minute in range(6):
         now = NOW + 60.0 * minute
         _, snapshot = step(reads(snapshot, 0.40, now=now), now)
-    known = snapshot.workloads[0].status["history"]
+    known = snapshot.workloads[0].status.document()["history"]
     changed = HISTORY[name](declares(snapshot, training(microBatchSize=2)))
     now += 120.0
-    rows = evaluate(reads(changed, 0.45, now=now), now).workloads[0].status["history"]
+    rows = evaluate(reads(changed, 0.45, now=now), now).workloads[0].status.document()["history"]
     assert len(rows) == 2
     assert rows[1]["setting"] == known[0]["setting"]
     assert rows[0]["before"] == known[0]["after"]
@@ -279,7 +285,7 @@ def test_a_defect_of_ours_keeps_the_numbers_and_the_history(monkeypatch: pytest.
     assert failed.error == "ZeroDivisionError: a defect"
     assert conditions(failed)["Ready"] == ("False", "InternalError")
     for kept in ("expected", "observed", "decisions", "history"):
-        assert failed.status[kept] == before.status[kept]
+        assert failed.status.document()[kept] == before.status.document()[kept]
     assert failed.memory.history == before.memory.history
     assert conditions(healthy)["Accepted"] == ("True", "Accepted")
     assert healthy.error is None
@@ -287,19 +293,19 @@ def test_a_defect_of_ours_keeps_the_numbers_and_the_history(monkeypatch: pytest.
 
 def test_a_status_that_does_not_read_is_written_anew() -> None:
     _, after = step(one())
-    said = after.workloads[0].status.read()  # type: ignore[attr-defined]
+    said = after.workloads[0].status.document()
     spoiled: dict[str, Any] = {
         **said,
         "conditions": [{"type": "Ready"}, *said["conditions"][:2]],
         "observed": [{**each, "observedAt": "yesterday"} for each in said["observed"]],
         "history": [{"nonsense": 1}],
     }
-    view = replace(after.workloads[0], status=spoiled)
+    view = replace(after.workloads[0], status=Packed(WorkloadStatus, spoiled))
     for before in (Handover(), after.before):
         plan = evaluate(replace(after, workloads=(view,), before=before), NOW + 10.0).workloads[0]
         assert plan.error is None
         assert conditions(plan)["Ready"] == ("True", "Ready")
-        assert plan.status["observed"] == said["observed"]
+        assert plan.status.document()["observed"] == said["observed"]
 
 
 BAD: dict[str, tuple[dict[str, Any], float | None, str]] = {
@@ -345,13 +351,13 @@ def test_lost_telemetry_is_no_event() -> None:
 def test_transition_and_decision_times_stay_while_answers_do() -> None:
     before, after = step(one())
     later = evaluate(replace(after, series={"team-a/w": series(after.workloads[0], 0.40, now=NOW + 600)}), NOW + 600.0)
-    status = later.workloads[0].status
-    assert status["observed"] != before.status["observed"]
+    status = later.workloads[0].status.document()
+    assert status["observed"] != before.status.document()["observed"]
     assert [each["evaluatedAt"] for each in status["decisions"]] == [
-        each["evaluatedAt"] for each in before.status["decisions"]
+        each["evaluatedAt"] for each in before.status.document()["decisions"]
     ]
     assert {each["lastTransitionTime"] for each in status["conditions"]} == {
-        each["lastTransitionTime"] for each in before.status["conditions"]
+        each["lastTransitionTime"] for each in before.status.document()["conditions"]
     }
 
 
@@ -370,9 +376,9 @@ def test_who_is_not_in_turn_repeats_itself_without_events_and_lessons() -> None:
 def test_money_needs_a_price() -> None:
     free, _ = step(one())
     priced, _ = step(replace(one(), policies=(POLICY,)))
-    assert free.status["summary"]["costPerHour"] == "Unknown"
-    assert "cost" not in free.status
-    assert priced.status["summary"]["costPerHour"] == "$20.00"
+    assert free.status.document()["summary"]["costPerHour"] == "Unknown"
+    assert "cost" not in free.status.document()
+    assert priced.status.document()["summary"]["costPerHour"] == "$20.00"
     assert priced.cost_per_hour == 20.0
 
 

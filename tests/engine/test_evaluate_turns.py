@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from mfu.engine import judge as workload
+from mfu.engine import judge as judging
 from mfu.engine.claims import assign
 from mfu.engine.due import turn
 from mfu.engine.evaluate import evaluate
 from mfu.engine.plan import Handover
 from mfu.engine.saved import load
-from mfu.engine.say.packed import plain
 from mfu.engine.snapshot import Snapshot
+from mfu.engine.views import NO_STATUS
 
 SAVED = Path(__file__).parents[2] / "examples" / "snapshot.json"
 
@@ -26,14 +26,14 @@ def moment() -> tuple[Snapshot, float]:
 
 def test_judged_in_turns_they_say_the_same(moment: tuple[Snapshot, float]) -> None:
     snapshot, now = moment
-    whole = {each.key: plain(each.status) for each in evaluate(snapshot, now).workloads}
+    whole = {each.key: each.status.document() for each in evaluate(snapshot, now).workloads}
     claims, before = assign(snapshot.workloads, snapshot.pods), Handover()
     for _ in range(len(snapshot.workloads) + 1):
         whose = turn(snapshot.workloads, claims, before.plans, most=1)
         assert len(whose) == 1
         plan = evaluate(replace(snapshot, claims=claims, before=before, turn=whose), now)
         before = plan.handover
-    assert {each.key: plain(each.status) for each in plan.workloads} == whole
+    assert {each.key: each.status.document() for each in plan.workloads} == whole
 
 
 def test_who_was_never_judged_is_left_as_it_is(moment: tuple[Snapshot, float]) -> None:
@@ -50,7 +50,7 @@ def test_events_are_told_once(moment: tuple[Snapshot, float]) -> None:
     first = snapshot.workloads[0]
     assert first.spec is not None
     odd = first.spec.accelerators.model_copy(update={"products": ("H1000",)})
-    bad = replace(first, spec=first.spec.model_copy(update={"accelerators": odd}), status={})
+    bad = replace(first, spec=first.spec.model_copy(update={"accelerators": odd}), status=NO_STATUS)
     scene = replace(snapshot, workloads=(bad,), pods=())
     plan = evaluate(scene, now)
     assert [each.reason for each in plan.workloads[0].events] == ["UnknownProduct"]
@@ -64,8 +64,8 @@ def test_one_that_can_not_be_judged_silences_nobody(
     moment: tuple[Snapshot, float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     snapshot, now = moment
-    good = {each.key: plain(each.status) for each in evaluate(snapshot, now).workloads}
-    real = workload.from_spec
+    good = {each.key: each.status.document() for each in evaluate(snapshot, now).workloads}
+    real = judging.from_spec
     victim = snapshot.workloads[0].spec
 
     def fails(spec: object) -> object:
@@ -73,10 +73,12 @@ def test_one_that_can_not_be_judged_silences_nobody(
             raise ZeroDivisionError("a defect")
         return real(spec)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(workload, "from_spec", fails)
+    monkeypatch.setattr(judging, "from_spec", fails)
     plan = evaluate(snapshot, now)
     broken, *others = plan.workloads
     assert broken.error == "ZeroDivisionError: a defect"
-    ready = next(each for each in broken.status["conditions"] if each["type"] == "Ready")
+    ready = next(each for each in broken.status.document()["conditions"] if each["type"] == "Ready")
     assert (ready["status"], ready["reason"]) == ("False", "InternalError")
-    assert {each.key: plain(each.status) for each in others} == {key: good[key] for key in good if key != broken.key}
+    assert {each.key: each.status.document() for each in others} == {
+        key: good[key] for key in good if key != broken.key
+    }

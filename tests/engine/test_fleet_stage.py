@@ -9,7 +9,6 @@ from mfu.api.mfupolicy import PolicySpec
 from mfu.decide.fleet.capacity import Kind
 from mfu.engine.evaluate import evaluate
 from mfu.engine.plan import Plan
-from mfu.engine.say.packed import plain
 from mfu.engine.snapshot import PolicyView, Snapshot
 from tests.decide.cases import SERVING, TRAINING, node
 from tests.decide.fleets import H100
@@ -33,7 +32,7 @@ def places(plan: Plan) -> dict[str, tuple[str, str]]:
     return {
         each.name: (row["outcome"], row["message"])
         for each in plan.workloads
-        for row in plain(each.status).get("decisions") or ()
+        for row in each.status.document().get("decisions") or ()
         if row["type"] == "Placement"
     }
 
@@ -59,7 +58,7 @@ def test_annotations_and_status_say_the_same() -> None:
     first = next(each for each in plan.workloads if each.name == "a")
     assert first.annotations["mfu.gpuaas.io/decision-placement"] == f"Place: 8 free {H100} together on node n0"
     assert "n0" in first.annotations["mfu.gpuaas.io/recommended-affinity"]
-    kinds = [row["type"] for row in plain(first.status)["decisions"]]
+    kinds = [row["type"] for row in first.status.document()["decisions"]]
     assert kinds == ["Admission", "Placement"]
 
 

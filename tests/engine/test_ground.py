@@ -20,7 +20,7 @@ from mfu.engine.fleet import figures, ground
 from mfu.engine.holdings.fleet import IDLE, UNCLAIMED, Grounds, build
 from mfu.engine.plan import Handover, WorkloadPlan
 from mfu.engine.snapshot import FleetReadings
-from mfu.engine.views import PodView, WorkloadView
+from mfu.engine.views import NO_STATUS, PodView, WorkloadView
 from mfu.hardware.catalog import load
 from mfu.observe.assessment import Assessment, Observation, TelemetryState, Window
 from mfu.observe.readings import METRICS, GPUIdentity, Metric
@@ -163,7 +163,7 @@ def planned(
     mfu: float | None, meter: Meter = Meter.PROGRESS, *, name: str = "w", namespace: str = "team-a"
 ) -> WorkloadPlan:
     seen = Observation(Window.TEN_MINUTES, meter, mfu, mfu, None, None, None, 1.0, "test", 0.0, 0.9)
-    return WorkloadPlan(namespace, name, "uid", {}, assessment=Assessment((seen,), state=TelemetryState.OK))
+    return WorkloadPlan(namespace, name, "uid", NO_STATUS, assessment=Assessment((seen,), state=TelemetryState.OK))
 
 
 def read(*devices: GPUIdentity, mfu: float | None = 0.4) -> FleetReadings:
@@ -224,7 +224,7 @@ def test_a_pod_is_estimated_by_those_of_its_devices_that_are_read() -> None:
 
 
 def test_a_workload_of_which_nothing_is_known_is_unknown_not_idle() -> None:
-    for plans in ([], [WorkloadPlan("team-a", "w", "uid", {})], [planned(None)]):
+    for plans in ([], [WorkloadPlan("team-a", "w", "uid", NO_STATUS)], [planned(None)]):
         fleet = rolled(grounds([pod()], [node("n0")]), plans).fleet
         assert fleet is not None
         assert (fleet.mfu, fleet.unknown, fleet.idle) == (None, 1.0, 0.0)

@@ -8,8 +8,8 @@ import pytest
 
 from mfu.api.causes import Actor, Cause, Explains
 from mfu.api.workload_status import Meter
-from mfu.engine.say.losses import explained, main_cause
-from mfu.observe.assessment import Assessment, Finding, Observation, TelemetryState, Window
+from mfu.engine.losses import explained
+from mfu.observe.assessment import Assessment, Finding, Observation, TelemetryState, Window, main_cause
 from mfu.predict.types import Attainable, Prediction, Scale
 from tests.decide.cases import case
 
@@ -85,15 +85,15 @@ def test_explained(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("assessment", "findings", "want"),
+    ("state", "findings", "want"),
     [
-        (None, (), Cause.UNKNOWN),
-        (seen(0.4), (), Cause.NONE),
-        (seen(0.4), (HARMLESS,), Cause.NONE),
-        (seen(0.2), (HARMLESS, SLOW_LINK, SMALL_BATCH), Cause.COMMUNICATION),
-        (replace(seen(0.4), state=TelemetryState.STALE), (), Cause.UNKNOWN),
-        (replace(seen(0.4), state=TelemetryState.STALE), (SLOW_LINK,), Cause.COMMUNICATION),
+        (TelemetryState.OK, (), Cause.NONE),
+        (TelemetryState.OK, (HARMLESS,), Cause.NONE),
+        (TelemetryState.OK, (HARMLESS, SLOW_LINK, SMALL_BATCH), Cause.COMMUNICATION),
+        (TelemetryState.STALE, (), Cause.UNKNOWN),
+        (TelemetryState.STALE, (SLOW_LINK,), Cause.COMMUNICATION),
     ],
 )
-def test_main_cause(assessment: Assessment | None, findings: tuple[Finding, ...], want: Cause) -> None:
-    assert main_cause(assessment, findings) is want
+def test_main_cause(state: TelemetryState, findings: tuple[Finding, ...], want: Cause) -> None:
+    assert main_cause(state, findings) is want
+    assert Assessment(findings=findings, state=state).cause is want

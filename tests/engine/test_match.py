@@ -119,7 +119,7 @@ def test_the_older_claim_wins_and_the_younger_is_told() -> None:
     older, younger = workload("b", created=1, target=("Job", "t")), workload("a", created=2, target=("Job", "t"))
     found = assign([younger, older], [pod("p", owners=(("Job", "t"),))])
     assert set(found.pods) == {older.key}
-    assert "pod p already belongs to the older ModelWorkload b" in found.conflicts[younger.key]
+    assert "pod p, which already belongs to the older ModelWorkload b" in found.conflicts[younger.key].message
 
 
 def test_the_label_wins_over_an_older_selector() -> None:

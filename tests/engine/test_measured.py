@@ -6,7 +6,8 @@ import pytest
 
 from mfu.api.conditions import ConditionStatus, Reason
 from mfu.api.workload_status import Meter
-from mfu.engine.say.conditions import measured, telemetry_available
+from mfu.engine.judged import measured
+from mfu.engine.say.conditions import telemetry_available
 from mfu.observe.assessment import Assessment, Observation, TelemetryState, Window
 
 PROGRESS = Observation(Window.TEN_MINUTES, Meter.PROGRESS, 0.4, 0.4, None, 0.39, 0.41, 1.0, "progress", 1.0, 0.9)

@@ -1,61 +1,98 @@
-"""A packed status is the same JSON: it reads back, compares and changes nothing."""
+"""A status at rest is the same status: it reads back, compares, and damage to it stops nothing."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mfu.engine.say.packed import Packed, packed, plain
+from mfu.api.fleetreport import FleetStatus
+from mfu.api.mfupolicy import PolicyStatus
+from mfu.api.workload_status import Attainable, Change, Expected, History, Loss, Summary, WorkloadStatus
+from mfu.engine.packed import Packed, dumped
 from tests.engine.scenes import STEADY
 
-leaves = st.one_of(st.none(), st.booleans(), st.integers(-(2**53), 2**53), st.text(max_size=6))
-values = st.recursive(
-    leaves,
-    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=4), inner, max_size=3)),
-    max_leaves=10,
+decimals = st.floats(-1e6, 1e6).map(lambda each: f"{each:.4f}")
+some = st.one_of(st.none(), decimals)
+words = st.text(max_size=12)
+changes = st.lists(st.builds(Change, field=words, from_=words, to=words), max_size=2).map(tuple)
+statuses = st.builds(
+    WorkloadStatus,
+    observed_generation=st.one_of(st.none(), st.integers(0, 9)),
+    summary=st.one_of(st.none(), st.builds(Summary, model=words, cause=words)),
+    expected=st.lists(
+        st.builds(Expected, product=words, basis=st.sampled_from(["Declared", "Assigned"]), mfu=some), max_size=3
+    ).map(tuple),
+    attainable=st.one_of(
+        st.none(),
+        st.builds(
+            Attainable,
+            mfu=some,
+            changes=changes,
+        ),
+    ),
+    losses=st.lists(
+        st.builds(
+            Loss, cause=st.sampled_from(["None", "Straggler"]), explains=st.sampled_from(["Runtime"]), evidence=words
+        ),
+        max_size=2,
+    ).map(tuple),
+    history=st.lists(st.builds(History, model=words, after=some), max_size=2).map(tuple),
 )
-objects = st.dictionaries(st.text(max_size=4), values, max_size=4)
 
 
 @STEADY
-@given(objects)
-def test_it_reads_as_what_was_packed(value: dict[str, Any]) -> None:
-    tight = Packed(value)
-    assert tight == value
-    assert plain(tight) == value == tight.read()
-    assert dict(tight.items()) == value
-    assert (len(tight), set(tight)) == (len(value), set(value))
-    assert all(tight[key] == each for key, each in value.items())
+@given(statuses)
+def test_it_reads_as_what_was_packed(said: WorkloadStatus) -> None:
+    tight = Packed.of(said)
+    assert tight.read() == said
+    assert tight.document() == dumped(said)
+    assert Packed(WorkloadStatus, tight.document()) == tight, "what comes back from a server is what was sent"
 
 
 @STEADY
-@given(objects, objects)
-def test_two_compare_as_what_they_hold(one: dict[str, Any], other: dict[str, Any]) -> None:
-    assert (Packed(one) == Packed(other)) is (repr(plain(Packed(one))) == repr(plain(Packed(other))))
-    assert (Packed(one) == other) is (one == other)
+@given(statuses, statuses)
+def test_two_compare_as_what_they_hold(one: WorkloadStatus, other: WorkloadStatus) -> None:
+    assert (Packed.of(one) == Packed.of(other)) is (one == other)
 
 
 def test_the_order_of_keys_is_nothing() -> None:
-    assert Packed({"a": 1, "b": [2]}) == Packed({"b": [2], "a": 1})
+    one = Packed(WorkloadStatus, {"observedGeneration": 1, "summary": {"model": "m", "cause": "None"}})
+    assert one == Packed(WorkloadStatus, {"summary": {"cause": "None", "model": "m"}, "observedGeneration": 1})
 
 
-def test_packing_twice_is_packing_once() -> None:
-    tight = packed({"a": 1})
-    assert packed(tight) is tight
-    assert plain({"a": 1}) == {"a": 1}
+def test_the_same_json_of_two_kinds_is_not_the_same() -> None:
+    assert Packed(WorkloadStatus, {}) != Packed(FleetStatus, {})
+    assert Packed(WorkloadStatus, {}) != {}
 
 
-def test_a_change_of_what_was_read_changes_nothing() -> None:
-    tight = Packed({"a": {"b": 1}})
-    tight["a"]["b"] = 2
-    tight.read()["a"] = None
-    assert tight == {"a": {"b": 1}}
-    assert tight != {"a": None}
-    assert tight != "a"
+def test_what_is_unknown_or_empty_is_left_out() -> None:
+    assert dumped(WorkloadStatus(observed_generation=1, expected=(), cost=None)) == {"observedGeneration": 1}
+    assert dumped(PolicyStatus(matched_namespaces=0)) == {"matchedNamespaces": 0, "summary": ""}
+
+
+GOOD: dict[str, Any] = {"product": "H100-SXM5", "basis": "Declared", "mfu": "0.4"}
+DAMAGED: dict[str, tuple[dict[str, Any], WorkloadStatus]] = {
+    "a row": (
+        {"expected": [{"basis": "Declared"}, GOOD, "nonsense"], "observedGeneration": 1},
+        WorkloadStatus(expected=(Expected(**GOOD),), observed_generation=1),
+    ),
+    "a field": ({"summary": {"model": 3}, "observedGeneration": 1}, WorkloadStatus(observed_generation=1)),
+    "a list that is none": ({"expected": "x", "observedGeneration": 1}, WorkloadStatus(observed_generation=1)),
+    "a generation": ({"observedGeneration": -1, "expected": [GOOD]}, WorkloadStatus(expected=(Expected(**GOOD),))),
+    "everything": ({"expected": 1, "summary": 2, "conditions": [3], "losses": {}}, WorkloadStatus()),
+    "what a newer version wrote": ({"tomorrow": 1, "observedGeneration": 1}, WorkloadStatus(observed_generation=1)),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+def test_what_does_not_read_is_left_out_and_the_rest_stays(name: str) -> None:
+    document, want = DAMAGED[name]
+    assert Packed(WorkloadStatus, document).read() == want
 
 
 def test_it_is_small() -> None:
-    value = {"losses": [{"cause": "Communication", "action": "raise micro-batch", "share": "0.1000"}] * 20}
-    assert len(Packed(value)._text) < len(str(value)) / 5
+    losses = [{"cause": "Communication", "explains": "Runtime", "action": "raise micro-batch", "share": "0.1000"}] * 20
+    assert Packed(WorkloadStatus, {"losses": losses}).bytes_at_rest < len(str(losses)) / 5

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from mfu.api.mfupolicy import PolicySpec, PolicyStatus
 from mfu.decide.policy import DEFAULT
+from mfu.engine.packed import Packed
 from mfu.engine.policies import InForce, in_force
 from mfu.engine.views import PolicyView
 from tests.engine.scenes import NOW, STEADY
@@ -38,12 +39,12 @@ def governs(force: InForce) -> dict[str, str | None]:
 
 
 def said(force: InForce) -> dict[str, str]:
-    return {each.name: each.status["summary"] for each in force.plans}
+    return {each.name: each.status.document()["summary"] for each in force.plans}
 
 
 def conditions(force: InForce, name: str = "p") -> dict[str, tuple[str, str]]:
     plan = next(each for each in force.plans if each.name == name)
-    return {each["type"]: (each["status"], each["reason"]) for each in plan.status["conditions"]}
+    return {each["type"]: (each["status"], each["reason"]) for each in plan.status.document()["conditions"]}
 
 
 Row = tuple[list[PolicyView], dict[str, str | None], dict[str, str]]
@@ -88,7 +89,7 @@ def test_who_governs(name: str) -> None:
     assert governs(force) == want
     assert said(force) == summaries
     for each in force.plans:
-        assert PolicyStatus.model_validate(dict(each.status)).summary == summaries[each.name]
+        assert each.status.read().summary == summaries[each.name]
 
 
 def test_what_each_standing_says() -> None:
@@ -97,10 +98,10 @@ def test_what_each_standing_says() -> None:
     assert conditions(force, "p") == {"Accepted": ("True", "PolicyValid"), "Ready": ("True", "Ready")}
     assert conditions(force, "q") == {"Accepted": ("True", "PolicyValid"), "Ready": ("False", "Overlaps")}
     assert conditions(force, "r") == {"Accepted": ("False", "InvalidPolicy"), "Ready": ("False", "NotReady")}
-    invalid = next(each for each in force.plans if each.name == "r").status
+    invalid = next(each for each in force.plans if each.name == "r").status.document()
     assert "spec.prices[0].product: H100-SXM6" in invalid["conditions"][0]["message"]
     assert "no spec was accepted before" in invalid["conditions"][1]["message"]
-    assert [each.status["matchedNamespaces"] for each in force.plans] == [3, 0, 0]
+    assert [each.status.document()["matchedNamespaces"] for each in force.plans] == [3, 0, 0]
 
 
 def test_the_last_accepted_spec_stays_in_force_while_the_present_one_is_invalid() -> None:
@@ -109,16 +110,16 @@ def test_the_last_accepted_spec_stays_in_force_while_the_present_one_is_invalid(
     bad = replace(spoiled(good), status=first.plans[0].status)
     second = in_force([bad], NAMESPACES, NOW + 60, first.accepted)
     assert governs(second) == governs(first) == {"a": "p", "b": None, "c": None}
-    status = second.plans[0].status
+    status = second.plans[0].status.document()
     assert (status["summary"], status["matchedNamespaces"], status["observedGeneration"]) == ("Invalid", 1, 2)
-    assert status["lastAppliedAt"] == first.plans[0].status["lastAppliedAt"]
+    assert status["lastAppliedAt"] == first.plans[0].status.document()["lastAppliedAt"]
     assert "the last accepted spec stays in force and governs 1 namespaces" in status["conditions"][1]["message"]
-    third = in_force([replace(bad, status=status)], NAMESPACES, NOW + 120, second.accepted)
+    third = in_force([replace(bad, status=second.plans[0].status)], NAMESPACES, NOW + 120, second.accepted)
     assert governs(third) == governs(first)
     mended = replace(policy("p", team="b"), generation=3, status=third.plans[0].status)
     fourth = in_force([mended], NAMESPACES, NOW + 180, third.accepted)
     assert governs(fourth) == {"a": None, "b": "p", "c": None}
-    assert fourth.plans[0].status["lastAppliedAt"] != status["lastAppliedAt"]
+    assert fourth.plans[0].status.document()["lastAppliedAt"] != status["lastAppliedAt"]
 
 
 def test_a_new_policy_of_the_same_name_inherits_nothing() -> None:
@@ -162,15 +163,15 @@ APPLIED: dict[str, tuple[PolicyView, dict[str, Any], str | None]] = {
 @pytest.mark.parametrize("name", APPLIED)
 def test_when_it_came_into_force(name: str) -> None:
     view, before, want = APPLIED[name]
-    plan = in_force([replace(view, status=before)], NAMESPACES, NOW).plans[0]
-    assert plan.status.get("lastAppliedAt") == want
+    plan = in_force([replace(view, status=Packed(PolicyStatus, before))], NAMESPACES, NOW).plans[0]
+    assert plan.status.read().last_applied_at == want
 
 
 def test_transition_times_stay_while_nothing_turns() -> None:
     first = in_force([policy("p")], NAMESPACES, NOW).plans[0].status
     second = in_force([policy("p", status=first)], NAMESPACES, NOW + 60).plans[0].status
     assert second == first
-    third = in_force([replace(spoiled(policy("p")), status=first)], NAMESPACES, NOW + 60).plans[0].status
+    third = in_force([replace(spoiled(policy("p")), status=first)], NAMESPACES, NOW + 60).plans[0].status.document()
     times = {each["type"]: each["lastTransitionTime"] for each in third["conditions"]}
     assert set(times.values()) == {"2027-01-15T08:01:00Z"}
 
@@ -201,7 +202,7 @@ def test_the_order_of_policies_is_nothing_and_each_namespace_has_one(mine: list[
     assert governs(one) == governs(other)
     assert said(one) == said(other)
     assert one.cluster == other.cluster
-    matched = {each.name: each.status["matchedNamespaces"] for each in one.plans}
+    matched = {each.name: each.status.document()["matchedNamespaces"] for each in one.plans}
     assert sum(matched.values()) == sum(1 for name in governs(one).values() if name is not None)
     for view in mine:
         assert (said(one)[view.name] == "InForce") is (matched[view.name] > 0)

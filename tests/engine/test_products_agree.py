@@ -59,7 +59,7 @@ def test_a_host_labelled_h100_whose_gpus_are_a100_is_not_judged_as_h100(
     runpy.run_path(str(next(CASES.glob("12_*.py"))), run_name="__main__")
     snapshot, now = saved.load(json.dumps(json.loads(out.read_text())))
     plan = next(each for each in evaluate(snapshot, now).workloads if each.key == "team-llm/dense-training")
-    conditions = {each["type"]: each for each in plan.status["conditions"]}
+    conditions = {each["type"]: each for each in plan.status.document()["conditions"]}
     assert conditions["Ready"]["status"] != "True"
     assert conditions["Accepted"]["reason"] == "ProductsDisagree"
     assert "A100" in conditions["Accepted"]["message"]

@@ -11,7 +11,6 @@ import pytest
 from mfu.api.conditions import ConditionType
 from mfu.engine.evaluate import evaluate
 from mfu.engine.saved import BadSnapshot, dump, load
-from mfu.engine.say.hysteresis import differs
 from mfu.engine.snapshot import FleetReadings, Snapshot
 
 SAVED = Path(__file__).parents[2] / "examples" / "snapshot.json"
@@ -42,7 +41,7 @@ def test_the_same_snapshot_gives_the_same_plan(moment: tuple[Snapshot, float]) -
 
 
 def test_what_the_demo_shows(moment: tuple[Snapshot, float]) -> None:
-    causes = {each.name: each.status["summary"]["cause"] for each in evaluate(*moment).workloads}
+    causes = {each.name: each.status.document()["summary"]["cause"] for each in evaluate(*moment).workloads}
     assert causes.pop("faulty-training") == "Communication"
     assert set(causes.values()) == {"None"}
 
@@ -59,7 +58,7 @@ def test_applying_the_plan_leaves_nothing_to_write(moment: tuple[Snapshot, float
         ),
     )
     for each in evaluate(applied, now + 1).workloads:
-        assert not differs(said[each.key].status, each.status), each.key
+        assert each.status == said[each.key].status, each.key
         assert each.annotations == said[each.key].annotations
         assert each.events == ()
 
@@ -77,12 +76,12 @@ def test_without_telemetry_readings_turn_unknown_and_decisions_stay(moment: tupl
         ),
     )
     for each in evaluate(dark, now + 3600).workloads:
-        assert each.status["summary"]["observed"] == "Unknown"
-        assert each.status["summary"]["cause"] == "Unknown"
-        assert each.status["summary"]["lostPerHour"] == "Unknown"
-        assert "observed" not in each.status
-        assert conditions(each.status)[ConditionType.TELEMETRY_AVAILABLE] == "False"
-        assert each.status["decisions"] == said[each.key].status["decisions"]
+        assert each.status.document()["summary"]["observed"] == "Unknown"
+        assert each.status.document()["summary"]["cause"] == "Unknown"
+        assert each.status.document()["summary"]["lostPerHour"] == "Unknown"
+        assert "observed" not in each.status.document()
+        assert conditions(each.status.document())[ConditionType.TELEMETRY_AVAILABLE] == "False"
+        assert each.status.document()["decisions"] == said[each.key].status.document()["decisions"]
         assert each.annotations == said[each.key].annotations
 
 

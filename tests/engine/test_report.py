@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import pytest
@@ -10,8 +11,10 @@ from mfu.account.rollup import FleetFigures, Knowledge, Row, roll_up
 from mfu.api.causes import Actor, Cause, Explains
 from mfu.api.fleetreport import FleetStatus
 from mfu.api.workload_status import Meter
+from mfu.engine.packed import JSON, dumped
 from mfu.engine.plan import WorkloadPlan
-from mfu.engine.say.report import MOST, amount, report
+from mfu.engine.say.report import MOST, Fleet, amount, report
+from mfu.engine.views import NO_STATUS
 from mfu.observe.assessment import Assessment, Finding, Observation, TelemetryState, Window
 from tests.decide.cases import case
 from tests.engine.scenes import NOW
@@ -41,7 +44,7 @@ def plan(
         "team-000",
         name,
         f"uid-{name}",
-        {},
+        NO_STATUS,
         expected=EXPECTED,
         assessment=Assessment((seen,), state=TelemetryState.OK),
         findings=findings,
@@ -51,13 +54,20 @@ def plan(
     )
 
 
+def said(figures: FleetFigures, plans: Sequence[WorkloadPlan], products: Mapping[str, str], currency: str) -> JSON:
+    """The report as the API server gets it."""
+    status = report(Fleet(figures, plans, products, currency), NOW)
+    assert status is not None
+    return dumped(status)
+
+
 def test_without_gpus_there_is_nothing_to_report() -> None:
-    assert report(FleetFigures(), [], {}, "$", NOW) == {}
+    assert report(Fleet(FleetFigures(), [], {}, "$"), NOW) is None
 
 
 def test_worked_example() -> None:
     """Two nodes; a quarter of the second's cost is lost to a slow link: 0.1 of 0.4 on 8 of 16 GPUs."""
-    told = report(figures(2), [plan(finding(Cause.COMMUNICATION))], {"n000": "H100-SXM5"}, "€", NOW)
+    told = said(figures(2), [plan(finding(Cause.COMMUNICATION))], {"n000": "H100-SXM5"}, "€")
     assert told["summary"] == {
         "gpus": "16/16",
         "mfu": "40.0%",
@@ -75,7 +85,7 @@ def test_worked_example() -> None:
 
 def test_it_is_bounded_whatever_the_fleet() -> None:
     causes = [finding(cause, actor=actor) for cause in Cause for actor in Actor]
-    told = report(figures(300), [plan(*causes, name=f"w{number}") for number in range(50)], {}, "$", NOW)
+    told = said(figures(300), [plan(*causes, name=f"w{number}") for number in range(50)], {}, "$")
     assert len(told["nodes"]) == len(told["namespaces"]) == MOST == 20
     assert len(told["losses"]) <= 40
     assert FleetStatus.model_validate(told).summary is not None
@@ -89,7 +99,7 @@ def test_most_unused_peak_first_then_names_and_the_unknown_last() -> None:
         Row("dark", "c", "H100-SXM5", 99, 99e15, None, Knowledge.UNKNOWN),
         Row("idle", None, "H100-SXM5", 8, 8e15, None, Knowledge.IDLE),
     ]
-    told = report(roll_up(rows), [], {}, "$", NOW)
+    told = said(roll_up(rows), [], {}, "$")
     assert [each["node"] for each in told["nodes"]] == ["also-idle", "idle", "large", "busy", "dark"]
     assert "mfu" not in told["nodes"][-1]
     assert told["nodes"][0]["coverage"]["measured"] == "1.000"
@@ -121,12 +131,12 @@ LOSSES: dict[str, tuple[list[WorkloadPlan], list[tuple[str, int, str]]]] = {
 @pytest.mark.parametrize("name", LOSSES)
 def test_losses(name: str) -> None:
     plans, want = LOSSES[name]
-    told = report(figures(), plans, {}, "$", NOW)["losses"]
+    told = said(figures(), plans, {}, "$").get("losses", [])
     assert [(each["cause"], each["workloads"], each["share"]) for each in told] == want
 
 
 def test_money_is_unknown_where_no_price_is() -> None:
-    told = report(figures(), [plan(finding(Cause.STRAGGLER), cost=None, lost=None)], {}, "$", NOW)
+    told = said(figures(), [plan(finding(Cause.STRAGGLER), cost=None, lost=None)], {}, "$")
     assert "lostPerHour" not in told["losses"][0]
     assert "lostPerHour" not in told["totals"]
     assert told["summary"]["lostPerHour"] == "Unknown"
@@ -134,18 +144,18 @@ def test_money_is_unknown_where_no_price_is() -> None:
 
 def test_a_cause_takes_no_more_than_the_workload_costs() -> None:
     """A share above what was expected is still at most the whole cost."""
-    told = report(figures(), [plan(finding(Cause.STRAGGLER, 0.9))], {}, "$", NOW)
+    told = said(figures(), [plan(finding(Cause.STRAGGLER, 0.9))], {}, "$")
     assert told["losses"][0]["lostPerHour"] == "16.00"
 
 
 def test_no_cause_is_said_only_where_something_was_judged() -> None:
-    assert report(figures(), [plan()], {}, "$", NOW)["summary"]["cause"] == "None"
-    assert report(figures(), [replace(plan(), assessment=None)], {}, "$", NOW)["summary"]["cause"] == "Unknown"
-    assert report(figures(), [], {}, "$", NOW)["summary"]["cause"] == "Unknown"
+    assert said(figures(), [plan()], {}, "$")["summary"]["cause"] == "None"
+    assert said(figures(), [replace(plan(), assessment=None)], {}, "$")["summary"]["cause"] == "Unknown"
+    assert said(figures(), [], {}, "$")["summary"]["cause"] == "Unknown"
 
 
 def test_an_unknown_fleet_is_unknown() -> None:
-    told = report(figures(mfu=None), [], {}, "$", NOW)
+    told = said(figures(mfu=None), [], {}, "$")
     assert (told["summary"]["mfu"], told["summary"]["coverage"]) == ("Unknown", "0%")
     assert "mfu" not in told["totals"]
 

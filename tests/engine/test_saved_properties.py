@@ -10,8 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mfu.api.mfupolicy import PolicySpec
+from mfu.api.fleetreport import FleetStatus
+from mfu.api.mfupolicy import PolicySpec, PolicyStatus
+from mfu.api.workload_status import WorkloadStatus
 from mfu.engine.evaluate import evaluate
+from mfu.engine.packed import Packed
 from mfu.engine.saved import BadSnapshot, dump, load
 from mfu.engine.snapshot import FleetReadings, PolicyView, Snapshot
 from mfu.observe.readings import METRICS, Counter, Gauge, Metric, ProgressReading, SourceState, WorkloadSeries
@@ -22,7 +25,9 @@ from tests.engine.scenes import NOW, STEADY, identity, pod, series, workload
 
 def rich() -> Snapshot:
     """One of everything that a snapshot can hold."""
-    view = workload(status={"summary": {"cause": "None"}}, annotations={"a": "b"}, resource_version="7")
+    view = workload(
+        status=Packed(WorkloadStatus, {"summary": {"cause": "None"}}), annotations={"a": "b"}, resource_version="7"
+    )
     broken = replace(workload("broken"), spec=None, invalid="spec.mode: missing")
     devices = (identity(0), identity(1, "team-a", "w-0", mig_profile="1g.10gb", shared=True))
     values = np.full((2, METRICS), np.nan)
@@ -32,14 +37,14 @@ def rich() -> Snapshot:
         pods=(pod(owners=(("Job", "j"), ("JobSet", "s")), address="10.0.0.1"), pod("waits", None, node=None)),
         nodes=(node("n0", used=3, mig={"1g.10gb": 7}, domain="c.1", labels={"x": "y"}),),
         policies=(
-            PolicyView("p", "u", 2, PolicySpec(), status={"summary": "InForce"}),
+            PolicyView("p", "u", 2, PolicySpec(), status=Packed(PolicyStatus, {"summary": "InForce"})),
             PolicyView("q", "v", 1, None, "no"),
         ),
         namespaces={"team-a": {"team": "a"}},
         fleet=FleetReadings(devices, values, np.array([NOW, np.nan]), {"agent": SourceState.STALE}),
         series={view.key: series(view, 0.45)},
         corrections=Corrections({"H100-SXM5/NeMo/Training": Correction(0.9, 0.05, 3)}),
-        report={"summary": {"gpus": "8/8"}},
+        report=Packed(FleetStatus, {"summary": {"gpus": "8/8"}}),
     )
 
 

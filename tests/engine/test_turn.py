@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from mfu.engine.due import turn, waiting
 from mfu.engine.plan import WorkloadPlan
-from mfu.engine.views import Assignment, PodView, WorkloadView
+from mfu.engine.views import NO_STATUS, Assignment, PodView, WorkloadView
 from tests.engine.scenes import STEADY, pod, workload
 
 SPEC = workload().spec
@@ -25,7 +25,7 @@ def view(name: str) -> WorkloadView:
 def judged(
     each: WorkloadView, at: float | None, pods: tuple[PodView, ...] = (), said: str | None = None
 ) -> WorkloadPlan:
-    plan = WorkloadPlan(each.namespace, each.name, each.uid, {})
+    plan = WorkloadPlan(each.namespace, each.name, each.uid, NO_STATUS)
     return replace(plan, judged_at=at, judged=(each, pods, said))
 
 

@@ -14,11 +14,11 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import generate_latest
 
 from mfu.account.rollup import Knowledge, Row, roll_up
+from mfu.api.fleetreport import Figures, FleetStatus, FleetSummary
 from mfu.controller.metrics import PlanCollector
 from mfu.engine.evaluate import evaluate
 from mfu.engine.plan import Plan
-from mfu.engine.say.notes import fleet_events
-from mfu.engine.say.packed import plain
+from mfu.engine.say.events import on_fleet
 from mfu.engine.snapshot import Snapshot
 from mfu.observe.readings import Counter, WorkloadSeries
 from mfu.units import decimal, gibibytes, money, percent, points
@@ -47,7 +47,7 @@ def without_counters(factor: float) -> WorkloadSeries:
 def test_a_workload_beyond_what_hardware_can_do_is_unknown_everywhere(factor: float) -> None:
     plan = judged(without_counters(factor))
     honest = judged(None).figures
-    summary = plain(plan.workloads[0].status)["summary"]
+    summary = plan.workloads[0].status.document()["summary"]
     assert summary["observed"] == "Unknown"
     assert plan.figures.fleet is not None
     assert honest.fleet is not None
@@ -61,7 +61,7 @@ def test_no_number_that_leaves_is_infinite(factor: float) -> None:
     plan = judged(without_counters(factor))
     registry = CollectorRegistry()
     registry.register(PlanCollector(lambda: plan))
-    said = json.dumps([plain(each.status) for each in plan.workloads] + [plan.report])
+    said = json.dumps([each.status.document() for each in plan.workloads] + [plan.report.document()])
     page = generate_latest(registry).decode()
     for text in (said, page):
         assert not [word for word in ("NaN", "Inf", "nan", "inf") if f" {word}" in text or f"+{word}" in text]
@@ -119,6 +119,9 @@ def test_whatever_is_read_figures_are_finite_and_possible(values: list[float]) -
     ],
 )
 def test_the_fleets_figure_going_and_coming_is_told_once(before: str | None, now: str, reason: str | None) -> None:
-    standing = {"summary": {"mfu": before}} if before else {}
-    found = fleet_events(standing, {"summary": {"mfu": now, "coverage": "12%"}})
+    def status(mfu: str) -> FleetStatus:
+        figure = None if mfu == "Unknown" else "0.4"
+        return FleetStatus(summary=FleetSummary(mfu=mfu, coverage="12%"), totals=Figures(mfu=figure))
+
+    found = on_fleet(status(before) if before else FleetStatus(), status(now))
     assert [each.reason for each in found] == ([reason] if reason else [])

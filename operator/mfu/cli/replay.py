@@ -14,7 +14,6 @@ from mfu.cli.workloads import COLUMNS, row
 from mfu.engine.evaluate import evaluate
 from mfu.engine.plan import Plan, WorkloadPlan
 from mfu.engine.saved import BadSnapshot, load
-from mfu.engine.say.packed import plain
 
 
 def add_parser(subparsers: Any) -> None:
@@ -33,10 +32,10 @@ def run(args: argparse.Namespace) -> int:
     if args.explain:
         return _explain(plan, args.explain, args.output)
     if args.output == "json":
-        print_json({"workloads": [_document(each) for each in plan.workloads], "fleet": plan.report})
+        print_json({"workloads": [_document(each) for each in plan.workloads], "fleet": plan.report.document()})
         return 0
     modes = {view.key: str(view.spec.mode) if view.spec else "Unknown" for view in snapshot.workloads}
-    rows = [row(each.namespace, each.name, modes[each.key], plain(each.status)) for each in plan.workloads]
+    rows = [row(each.namespace, each.name, modes[each.key], each.status.document()) for each in plan.workloads]
     print_table(COLUMNS, rows)
     return 0
 
@@ -49,10 +48,10 @@ def _explain(plan: Plan, key: str, output: str) -> int:
     if output == "json":
         print_json(_document(found))
         return 0
-    explain(found.namespace, found.name, plain(found.status))
+    explain(found.namespace, found.name, found.status.document())
     return 0
 
 
 def _document(plan: WorkloadPlan) -> dict[str, Any]:
-    status = plain(plan.status)
+    status = plan.status.document()
     return {"namespace": plan.namespace, "name": plan.name, "status": status, "annotations": plan.annotations}

@@ -9,14 +9,16 @@ from typing import Any, Final, TypeVar
 
 from pydantic import ValidationError
 
-from mfu.api.mfupolicy import MFUPolicy
+from mfu.api.fleetreport import FleetStatus
+from mfu.api.mfupolicy import MFUPolicy, PolicyStatus
 from mfu.api.modelworkload import ModelWorkload
 from mfu.api.names import GROUP, PAUSED_ANNOTATION, WORKLOAD_LABEL
+from mfu.api.workload_status import WorkloadStatus
 from mfu.cluster.client import JSON
 from mfu.decide.types import NodeView
 from mfu.engine.claims import qualified
-from mfu.engine.say.notes import ANNOTATIONS
-from mfu.engine.say.packed import Packed
+from mfu.engine.packed import Packed
+from mfu.engine.say.annotations import ANNOTATIONS
 from mfu.engine.snapshot import PodView, PolicyView, WorkloadView
 from mfu.hardware.catalog import load
 from mfu.hardware.names import MIG_PREFIX
@@ -66,7 +68,7 @@ def workload_view(item: JSON, before: WorkloadView | None = None) -> WorkloadVie
         spec=spec,
         invalid=invalid,
         paused=annotations.get(PAUSED_ANNOTATION) == "true",
-        status=Packed(item.get("status") or {}),
+        status=Packed(WorkloadStatus, item.get("status") or {}),
         annotations=_ours(annotations),
         resource_version=metadata.get("resourceVersion", ""),
     )
@@ -85,7 +87,7 @@ def policy_view(item: JSON) -> PolicyView:
         generation=metadata.get("generation", 0),
         spec=spec,
         invalid=invalid,
-        status=item.get("status") or {},
+        status=Packed(PolicyStatus, item.get("status") or {}),
         resource_version=metadata.get("resourceVersion", ""),
     )
 
@@ -176,6 +178,10 @@ def _instances(behind: Mapping[str, Slices]) -> dict[str, int]:
             profile = base_resource(name).removeprefix(MIG_PREFIX)
             found[profile] = found.get(profile, 0) + each.devices
     return found
+
+
+def fleet_status(item: JSON) -> Packed[FleetStatus]:
+    return Packed(FleetStatus, item.get("status") or {})
 
 
 def namespace_labels(item: JSON) -> Mapping[str, str]:

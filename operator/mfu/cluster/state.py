@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
 
+from mfu.api.fleetreport import FleetStatus
 from mfu.api.modelworkload import WorkloadSpec
+from mfu.api.names import FLEET_REPORT_NAME
 from mfu.cluster import projection, resources
 from mfu.cluster.client import JSON, KubeClient
 from mfu.cluster.declared import Declared
@@ -15,7 +17,8 @@ from mfu.cluster.informer import Informer, key_of
 from mfu.decide.types import NodeView
 from mfu.engine.claims import assign
 from mfu.engine.due import turn, waiting
-from mfu.engine.plan import Handover
+from mfu.engine.packed import Packed
+from mfu.engine.plan import NO_REPORT, Handover
 from mfu.engine.snapshot import Assignment, FleetReadings, PodView, PolicyView, Snapshot, WorkloadView
 from mfu.observe.readings import WorkloadSeries
 from mfu.predict.types import Corrections
@@ -87,7 +90,7 @@ class ClusterState:
         self.pods: Informer[PodView] = watch(resources.PODS, projection.pod_view)
         self.nodes: Informer[NodeView] = watch(resources.NODES, projection.node_view)
         self.namespaces: Informer[Mapping[str, str]] = watch(resources.NAMESPACES, projection.namespace_labels)
-        self.reports: Informer[Mapping[str, Any]] = watch(resources.FLEETREPORTS, lambda item: item.get("status") or {})
+        self.reports: Informer[Packed[FleetStatus]] = watch(resources.FLEETREPORTS, projection.fleet_status)
         self.exporters: dict[str, Informer[Exporter]] = {
             name: watch(resources.PODS, _exporter, where.namespace, labelSelector=where.selector)
             for name, where in (exporters or {}).items()
@@ -138,8 +141,13 @@ class ClusterState:
             before=handed,
             claims=claims,
             turn=whose,
-            report=self.reports.objects.get("fleet", {}),
+            report=self.report,
         )
+
+    @property
+    def report(self) -> Packed[FleetStatus]:
+        """What the FleetReport says now."""
+        return self.reports.objects.get(FLEET_REPORT_NAME, NO_REPORT)
 
     def current(self) -> dict[str, dict[str, Any]]:
         """What the cluster says now, in the form that the writer compares with."""

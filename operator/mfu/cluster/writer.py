@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from mfu.api.names import ANNOTATION_FIELD_MANAGER, FIELD_MANAGER
+from mfu.api.fleetreport import FleetStatus
+from mfu.api.names import ANNOTATION_FIELD_MANAGER, FIELD_MANAGER, FLEET_REPORT_NAME
 from mfu.cluster.client import JSON, ApiError, KubeClient, Unreachable
 from mfu.cluster.pacing import Attempts, Pace
 from mfu.cluster.resources import EVENTS, FLEETREPORTS, MFUPOLICIES, MODELWORKLOADS, Resource
+from mfu.engine.packed import Packed
 from mfu.engine.plan import Event, Plan, WorkloadPlan
-from mfu.engine.say.hysteresis import differs
-from mfu.engine.say.packed import plain
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +26,6 @@ IN_FLIGHT: Final = 10
 WRITES_PER_SECOND: Final = 50.0
 WRITES_PER_CYCLE: Final = 500
 """The rest waits for the next cycle, which knows more by then."""
-REPORT_NAME: Final = "fleet"
 CLUSTER_EVENTS_NAMESPACE: Final = "default"
 """Where events about cluster-scoped objects stand."""
 
@@ -81,7 +80,7 @@ class Writer:
     per_cycle: int = WRITES_PER_CYCLE
     _attempts: Attempts = field(default_factory=Attempts)
 
-    async def apply(self, plan: Plan, current: Mapping[str, Mapping[str, Any]], report: Mapping[str, Any]) -> None:
+    async def apply(self, plan: Plan, current: Mapping[str, Mapping[str, Any]], report: Packed[FleetStatus]) -> None:
         """`current` maps "namespace/name" of workloads and "policy/name" to what the cluster holds now."""
         due = self._due(self.wanted(plan, current, report))
         self.counts.deferred = max(0, len(due) - self.per_cycle)
@@ -95,7 +94,7 @@ class Writer:
         bodies += [(_fleet_event_body(event), CLUSTER_EVENTS_NAMESPACE) for event in plan.events]
         await asyncio.gather(*(self._emit(body, namespace, gate, pace) for body, namespace in bodies))
 
-    def wanted(self, plan: Plan, current: Mapping[str, Mapping[str, Any]], report: Mapping[str, Any]) -> list[Write]:
+    def wanted(self, plan: Plan, current: Mapping[str, Mapping[str, Any]], report: Packed[FleetStatus]) -> list[Write]:
         """Everything that differs, whether or not its time has come."""
         few = [*self._report_writes(plan, report), *self._policy_writes(plan, current)]
         return few + self._workload_writes(plan, current)
@@ -114,8 +113,8 @@ class Writer:
             if seen is None:
                 continue
             metadata = {"namespace": each.namespace, "name": each.name, "uid": each.uid}
-            if _news(seen.get("status", {}), each.status):
-                body = _body(MODELWORKLOADS, _at(metadata, seen), status=plain(each.status))
+            if seen["status"] != each.status:
+                body = _body(MODELWORKLOADS, _at(metadata, seen), status=each.status.document())
                 writes.append(Write(MODELWORKLOADS, body, "status", FIELD_MANAGER))
             if seen.get("annotations", {}) != each.annotations:
                 body = _body(MODELWORKLOADS, {**metadata, "annotations": dict(each.annotations)})
@@ -126,16 +125,16 @@ class Writer:
         writes = []
         for each in plan.policies:
             seen = current.get(f"policy/{each.name}")
-            if seen is not None and differs(seen.get("status", {}), each.status):
+            if seen is not None and seen["status"] != each.status:
                 metadata = {"name": each.name, "uid": each.uid}
-                body = _body(MFUPOLICIES, _at(metadata, seen), status=dict(each.status))
+                body = _body(MFUPOLICIES, _at(metadata, seen), status=each.status.document())
                 writes.append(Write(MFUPOLICIES, body, "status", FIELD_MANAGER))
         return writes
 
-    def _report_writes(self, plan: Plan, report: Mapping[str, Any]) -> list[Write]:
-        if not plan.report or not differs(report, plan.report):
+    def _report_writes(self, plan: Plan, report: Packed[FleetStatus]) -> list[Write]:
+        if plan.report == report:
             return []
-        body = _body(FLEETREPORTS, {"name": REPORT_NAME}, status=dict(plan.report))
+        body = _body(FLEETREPORTS, {"name": FLEET_REPORT_NAME}, status=plan.report.document())
         return [Write(FLEETREPORTS, body, "status", FIELD_MANAGER)]
 
     async def _write_in_turn(self, writes: list[Write], gate: asyncio.Semaphore, pace: Pace) -> None:
@@ -170,7 +169,7 @@ class Writer:
             # Apply on /status can not create; the fleet report is the only object that we create ourselves.
             if error.status != 404 or write.resource is not FLEETREPORTS:
                 raise
-            await self.client.create(FLEETREPORTS, _body(FLEETREPORTS, {"name": REPORT_NAME}))
+            await self.client.create(FLEETREPORTS, _body(FLEETREPORTS, {"name": FLEET_REPORT_NAME}))
             await self.client.apply(write.resource, write.body, subresource="status", manager=write.manager)
 
     async def _emit(self, body: JSON, namespace: str, gate: asyncio.Semaphore, pace: Pace) -> None:
@@ -183,10 +182,6 @@ class Writer:
                 self.counts.events += 1
             except (ApiError, Unreachable) as error:
                 log.info("event object=%s reason=%s error=%s", body["regarding"]["name"], body["reason"], error)
-
-
-def _news(seen: Mapping[str, Any], said: Mapping[str, Any]) -> bool:
-    return seen != said and differs(plain(seen), plain(said))
 
 
 def _at(metadata: JSON, seen: Mapping[str, Any]) -> JSON:
@@ -211,7 +206,7 @@ def _event_body(plan: WorkloadPlan, event: Event) -> JSON:
 
 
 def _fleet_event_body(event: Event) -> JSON:
-    regarding = {"apiVersion": FLEETREPORTS.api_version, "kind": FLEETREPORTS.kind, "name": REPORT_NAME}
+    regarding = {"apiVersion": FLEETREPORTS.api_version, "kind": FLEETREPORTS.kind, "name": FLEET_REPORT_NAME}
     return _event(event, regarding, CLUSTER_EVENTS_NAMESPACE)
 
 

@@ -105,7 +105,7 @@ class Loop:
         """1 snapshot, 2 evaluate, 3 write the difference, 4 report; each timed."""
         with self.metrics.cycle_seconds.labels("snapshot").time():
             if self.corrections is None:
-                self.corrections = restored(self.state.reports.objects.get("fleet", {}))
+                self.corrections = restored(self.state.report.read().calibration)
             snapshot = self.state.snapshot(self.past, self.corrections, now, self.before)
         with self.metrics.cycle_seconds.labels("evaluate").time():
             plan = await asyncio.to_thread(evaluate, snapshot, now)

@@ -1,8 +1,14 @@
-"""Expected and attainable on one scale, so that they can be compared."""
+"""Expected, observed and attainable on one scale, so that they can be compared."""
 
 from __future__ import annotations
 
+from typing import Final
+
+from mfu.observe.assessment import Assessment
 from mfu.predict.types import Attainable, Prediction, Scale
+
+MOST_POSSIBLE: Final = 1.05
+"""Of a peak, with the error of clocks and counters."""
 
 
 def on_scale(prediction: Prediction | None) -> float | None:
@@ -27,3 +33,15 @@ def attainable_on_scale(prediction: Prediction | None, best: Attainable | None) 
     if prediction.tokens_per_s_per_gpu <= 0:
         return declared
     return declared * max(1.0, best.prediction.tokens_per_s_per_gpu / prediction.tokens_per_s_per_gpu)
+
+
+def observed_on_scale(assessment: Assessment | None, scale: Scale | None) -> float | None:
+    """The ten minutes of the best meter on that scale.
+
+    More than the hardware can do means that the declaration is wrong, not that it does more: that is unknown.
+    """
+    best = assessment.best() if assessment else None
+    if best is None:
+        return None
+    reached = best.mbu if scale is Scale.MBU else best.mfu
+    return reached if reached is not None and 0.0 <= reached <= MOST_POSSIBLE else None

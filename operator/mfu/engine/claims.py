@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from mfu.api.names import WORKLOAD_LABEL
 from mfu.engine.views import Assignment, PodView, WorkloadView
+from mfu.hardware.problem import Problem, ProblemReason
 
 # Labels that controllers put on the pods of objects which own them only through a chain of other owners.
 CHAIN_LABELS: Mapping[str, str] = {
@@ -63,7 +64,7 @@ def assign(workloads: Sequence[WorkloadView], pods: Iterable[PodView]) -> Assign
     for workload in sorted(workloads, key=lambda each: (each.created_at, each.key)):
         by_namespace[workload.namespace].append(workload)
     claimed: dict[str, list[PodView]] = defaultdict(list)
-    conflicts: dict[str, str] = {}
+    conflicts: dict[str, Problem] = {}
     unclaimed: list[PodView] = []
     indexes = {namespace: _Claims(mine) for namespace, mine in by_namespace.items()}
     for pod in sorted(pods, key=lambda each: each.key):
@@ -75,7 +76,7 @@ def assign(workloads: Sequence[WorkloadView], pods: Iterable[PodView]) -> Assign
         owner, *others = claims
         claimed[owner.key].append(pod)
         for other in others:
-            conflicts.setdefault(other.key, _conflict(pod, owner))
+            conflicts.setdefault(other.key, _conflict(pod, other, owner))
     return Assignment({key: tuple(mine) for key, mine in claimed.items()}, conflicts, tuple(unclaimed))
 
 
@@ -136,8 +137,11 @@ def _ray_owners(pod: PodView) -> set[tuple[str, str]]:
     return {(kind, made["owner"]) for kind in ("RayJob", "RayService")} if made else set()
 
 
-def _conflict(pod: PodView, owner: WorkloadView) -> str:
-    return (
-        f"pod {pod.name} already belongs to the older ModelWorkload {owner.name}; "
-        f"point targetRef or podSelector at other pods, or delete one of the two"
+def _conflict(pod: PodView, loser: WorkloadView, owner: WorkloadView) -> Problem:
+    by_target = loser.spec is not None and loser.spec.target_ref is not None
+    return Problem(
+        ProblemReason.PODS_CLAIMED,
+        "targetRef" if by_target else "podSelector",
+        f"claims pod {pod.name}, which already belongs to the older ModelWorkload {owner.name}",
+        "point it at other pods, or delete one of the two",
     )

@@ -2,33 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Final
 
-from mfu.api.names import DECISION_ANNOTATION_PREFIX
+from mfu.api.fleetreport import FleetStatus
 from mfu.decide.fleet.capacity import capacity_of
 from mfu.decide.fleet.order import decide_together
 from mfu.decide.types import Decision
 from mfu.engine import fleet
 from mfu.engine.claims import assign
-from mfu.engine.history.calibration import calibration_rows
 from mfu.engine.holdings.fleet import Grounds
 from mfu.engine.holdings.workload import products_of
-from mfu.engine.judge import Surroundings, broken, plan_workload, unsaid
+from mfu.engine.judged import Surroundings
+from mfu.engine.packed import Packed
 from mfu.engine.plan import Plan, WorkloadPlan
 from mfu.engine.policies import InForce, in_force
 from mfu.engine.products import agreed
-from mfu.engine.say import notes
-from mfu.engine.say.hysteresis import differs
-from mfu.engine.say.packed import Packed, packed, plain
-from mfu.engine.say.recall import YOUNG_SECONDS, unshaken
-from mfu.engine.say.report import report
-from mfu.engine.say.together import news, with_together
+from mfu.engine.say.events import on_fleet
+from mfu.engine.say.hysteresis import novelty
+from mfu.engine.say.report import Fleet, report
 from mfu.engine.snapshot import Assignment, Snapshot, WorkloadView
+from mfu.engine.views import NO_STATUS
+from mfu.engine.workload import Asked, Examined, broken, examine, paused, planned, spoken_up, unsaid
 from mfu.predict.learn import learn
-
-_NOTHING: Final[Mapping[str, Any]] = {}
+from mfu.predict.types import Corrections
 
 
 def evaluate(snapshot: Snapshot, now: float) -> Plan:
@@ -48,78 +45,72 @@ def evaluate(snapshot: Snapshot, now: float) -> Plan:
         now=now,
         refused=snapshot.fleet.refused,
     )
-    judged = tuple(_alone(view, snapshot, claims, force, around) for view in snapshot.workloads)
+    alone = tuple(_alone(view, snapshot, (claims, force), around) for view in snapshot.workloads)
     # 3. All of them together, over one ledger.
-    together = decide_together(tuple(each.standing for each in judged if each.standing), capacity_of(nodes))
+    standings = tuple(each.standing for each in alone if each.standing)
+    together = decide_together(standings, capacity_of(nodes))
     plans = tuple(
-        _said(view, plan, together.decisions.get(view.key, ()), now, due=_due(view, snapshot))
-        for view, plan in zip(snapshot.workloads, judged, strict=True)
+        _planned(each, together.decisions.get(view.key, ()), now)
+        for view, each in zip(snapshot.workloads, alone, strict=True)
     )
     # 4. Add it up.
     ground = fleet.ground(Grounds(claims, nodes, force.by_namespace, force.cluster), snapshot.before)
     figures = fleet.figures(ground, plans, snapshot.fleet, around.nodes)
     products = {node.name: node.device.gpu.api_name for node in nodes if node.device}
     # 5. What was learned.
-    corrections = snapshot.corrections
-    for plan in sorted((each for each in plans if each.lesson), key=lambda each: each.key):
-        corrections = learn(corrections, plan.lesson) if plan.lesson else corrections
-    told = report(figures, plans, products, force.cluster.currency, now)
-    if told:
-        told["calibration"] = calibration_rows(corrections)
-    events = notes.fleet_events(snapshot.report, told)
-    return Plan(plans, force.plans, figures, told, events, corrections, force.accepted, ground)
+    corrections = _learned(plans, snapshot.corrections)
+    told = report(Fleet(figures, plans, products, force.cluster.currency, corrections), now)
+    return Plan(
+        workloads=plans,
+        policies=force.plans,
+        figures=figures,
+        report=_reported(told, snapshot.report),
+        events=on_fleet(snapshot.report.read(), told),
+        corrections=corrections,
+        accepted=force.accepted,
+        ground=ground,
+    )
 
 
 def _alone(
-    view: WorkloadView, snapshot: Snapshot, claims: Assignment, force: InForce, around: Surroundings
-) -> WorkloadPlan:
+    view: WorkloadView, snapshot: Snapshot, known: tuple[Assignment, InForce], around: Surroundings
+) -> Examined | WorkloadPlan:
     """Judged now if it is its turn, else as it was judged before."""
+    claims, force = known
     before = snapshot.before.plans.get(view.uid)
-    if not _due(view, snapshot):
+    if snapshot.turn is not None and view.uid not in snapshot.turn:
         return _as_before(before) if before else unsaid(view)
-    pods, conflict = claims.pods.get(view.key, ()), claims.conflicts.get(view.key)
-    policy = force.of(view.namespace)
-    first = around.now if before is None or before.first_judged_at is None else before.first_judged_at
+    asked = Asked(
+        view=view,
+        pods=claims.pods.get(view.key, ()),
+        series=snapshot.series.get(view.key),
+        policy=force.of(view.namespace),
+        conflict=claims.conflicts.get(view.key),
+        before=before,
+    )
+    if view.paused:
+        return _judged_now(paused(asked), asked, around.now)
     try:
-        plan = plan_workload(
-            view,
-            pods,
-            snapshot.series.get(view.key),
-            policy,
-            around,
-            conflict=conflict,
-            before=before,
-        )
+        return examine(asked, around)
     except Exception as error:
         # A defect that one declaration brings to light must not silence all the others.
-        plan = broken(view, error, policy, around.now, before)
-    return replace(plan, judged_at=around.now, first_judged_at=first, judged=(_bare(view), pods, conflict))
+        return _judged_now(broken(asked, error, around.now), asked, around.now)
 
 
-def _due(view: WorkloadView, snapshot: Snapshot) -> bool:
-    return snapshot.turn is None or view.uid in snapshot.turn
-
-
-def _said(view: WorkloadView, plan: WorkloadPlan, made: Sequence[Decision], now: float, *, due: bool) -> WorkloadPlan:
-    """What it says after all were decided. One that was not judged now speaks up only where it has news."""
-    if not due:
-        return _spoken_up(plan, made, now) if plan.standing and news(plan, made) else plan
+def _planned(found: Examined | WorkloadPlan, among_all: Sequence[Decision], now: float) -> WorkloadPlan:
+    """What it says after all were decided."""
+    if isinstance(found, WorkloadPlan):
+        return spoken_up(found, among_all, now)
     try:
-        whole = with_together(plan, made, plain(view.status), now)
-        young = now - (plan.first_judged_at or now) < YOUNG_SECONDS
-        status = _settled(view, whole, young=young)
+        plan = planned(found, among_all, now)
     except Exception as error:
-        whole = broken(view, error, plan.policy, now, plan)
-        whole = replace(whole, judged_at=now, first_judged_at=plan.first_judged_at, judged=plan.judged)
-        status = Packed(whole.status)
-    notes = _settled_notes(view.annotations, whole.annotations)
-    return replace(_lean(whole), status=status, annotations=notes)
+        plan = broken(found.asked, error, now)
+    return _judged_now(_lean(plan), found.asked, now)
 
 
-def _spoken_up(plan: WorkloadPlan, made: Sequence[Decision], now: float) -> WorkloadPlan:
-    stands = plain(plan.status)
-    told = with_together(replace(plan, status=stands), made, stands, now)
-    return replace(told, status=Packed(told.status))
+def _judged_now(plan: WorkloadPlan, asked: Asked, now: float) -> WorkloadPlan:
+    kept = (_bare(asked.view), asked.pods, asked.conflict)
+    return replace(plan, judged_at=now, first_judged_at=asked.first_judged(now), judged=kept)
 
 
 def _lean(plan: WorkloadPlan) -> WorkloadPlan:
@@ -133,31 +124,23 @@ def _lean(plan: WorkloadPlan) -> WorkloadPlan:
 
 def _bare(view: WorkloadView) -> WorkloadView:
     """The declaration, for telling whether it changed."""
-    return replace(view, status=_NOTHING, annotations=_NOTHING)
-
-
-def _settled(view: WorkloadView, plan: WorkloadPlan, *, young: bool) -> Packed:
-    """What stands there already where the new status brings no news."""
-    if plan.status is view.status:
-        return packed(view.status)
-    standing = plain(view.status)
-    said = unshaken(standing, plan.status) if young else plan.status
-    return Packed(said) if differs(standing, said) else packed(view.status)
-
-
-def _settled_notes(standing: Mapping[str, str], said: Mapping[str, str]) -> dict[str, str]:
-    """The readings inside a sentence wander: that alone writes nothing."""
-    return {
-        name: standing[name] if name in standing and _same_words(name, standing[name], text) else text
-        for name, text in said.items()
-    }
-
-
-def _same_words(name: str, standing: str, said: str) -> bool:
-    prose = name.startswith(DECISION_ANNOTATION_PREFIX)
-    return not differs(standing, said, key="message") if prose else standing == said
+    return replace(view, status=NO_STATUS, annotations={})
 
 
 def _as_before(plan: WorkloadPlan) -> WorkloadPlan:
     """Events and lessons are of the moment; everything else is still said."""
     return replace(plan, events=(), lesson=None) if plan.events or plan.lesson else plan
+
+
+def _learned(plans: tuple[WorkloadPlan, ...], known: Corrections) -> Corrections:
+    """In the order of keys, so that the order of workloads is nothing."""
+    for plan in sorted((each for each in plans if each.lesson), key=lambda each: each.key):
+        known = learn(known, plan.lesson) if plan.lesson else known
+    return known
+
+
+def _reported(told: FleetStatus | None, stands: Packed[FleetStatus]) -> Packed[FleetStatus]:
+    """What stands already where the report brings no news, or there is nothing to report."""
+    if told is None or not novelty(stands.read(), told):
+        return stands
+    return Packed.of(told)

@@ -10,11 +10,11 @@ import numpy as np
 
 from mfu.account.rollup import FleetFigures, Floats, Indices, Knowledge, roll_up_table
 from mfu.api.workload_status import Meter
+from mfu.decide.scale import MOST_POSSIBLE, observed_on_scale
 from mfu.decide.types import NodeView
 from mfu.engine.holdings.fleet import IDLE, UNCLAIMED, WHOLE, Ground, Grounds, build
 from mfu.engine.holdings.workload import device_of
 from mfu.engine.plan import Handover, WorkloadPlan
-from mfu.engine.say.status import MOST_POSSIBLE, observed_on_scale
 from mfu.engine.snapshot import FleetReadings
 from mfu.hardware.names import MIG_PREFIX
 from mfu.hardware.types import Device

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Final
 
 from mfu.account.rollup import FleetFigures
 from mfu.api.causes import Cause
-from mfu.api.mfupolicy import PolicySpec
+from mfu.api.fleetreport import FleetStatus
+from mfu.api.mfupolicy import PolicySpec, PolicyStatus
+from mfu.api.workload_status import WorkloadStatus
 from mfu.decide.fleet.standing import Standing
 from mfu.decide.types import Decision, EffectivePolicy
 from mfu.engine.history.remembered import WorkloadMemory
 from mfu.engine.holdings.fleet import Ground
+from mfu.engine.packed import Packed
 from mfu.engine.views import PodView, WorkloadView
+from mfu.hardware.problem import Problem
 from mfu.observe.assessment import Assessment, Finding
 from mfu.predict.learn import Lesson
 from mfu.predict.types import Attainable, Corrections, Prediction
+
+NO_REPORT: Final = Packed(FleetStatus, {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +41,7 @@ class WorkloadPlan:
     namespace: str
     name: str
     uid: str
-    status: Mapping[str, Any]
+    status: Packed[WorkloadStatus]
     annotations: Mapping[str, str] = field(default_factory=dict)
     events: tuple[Event, ...] = ()
     expected: Prediction | None = None
@@ -69,7 +75,9 @@ class WorkloadPlan:
     """When it was judged; None where it never was."""
     first_judged_at: float | None = None
     """When this process judged it first."""
-    judged: tuple[WorkloadView, tuple[PodView, ...], str | None] | None = None
+    said_at: float | None = None
+    """When its status last changed, as far as this process knows."""
+    judged: tuple[WorkloadView, tuple[PodView, ...], Problem | None] | None = None
     """What was judged: the declaration, its pods and who else claims them."""
     error: str | None = None
     """Why judging it failed: a defect of ours, for the log."""
@@ -83,7 +91,7 @@ class WorkloadPlan:
 class PolicyPlan:
     name: str
     uid: str
-    status: Mapping[str, Any]
+    status: Packed[PolicyStatus]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +110,8 @@ class Plan:
     workloads: tuple[WorkloadPlan, ...] = ()
     policies: tuple[PolicyPlan, ...] = ()
     figures: FleetFigures = field(default_factory=FleetFigures)
-    report: Mapping[str, Any] = field(default_factory=dict)
-    """Status of the FleetReport."""
+    report: Packed[FleetStatus] = NO_REPORT
+    """Status of the FleetReport; empty without any GPU."""
     events: tuple[Event, ...] = ()
     """What is to be told of the fleet as a whole, on the FleetReport."""
     corrections: Corrections = field(default_factory=Corrections)

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
-from mfu.api.conditions import Condition, ConditionStatus, ConditionType, Reason
-from mfu.api.mfupolicy import PolicySpec
+from mfu.api.conditions import ConditionStatus, ConditionType, Reason
+from mfu.api.mfupolicy import PolicySpec, PolicyStatus
 from mfu.decide.policy import DEFAULT, Named, effective, governing, problem
 from mfu.decide.types import EffectivePolicy
+from mfu.engine.packed import Packed
 from mfu.engine.plan import PolicyPlan
-from mfu.engine.say import status
-from mfu.engine.say.text import moment, pruned
+from mfu.engine.say.conditions import Aspect, conditions
+from mfu.engine.say.hysteresis import novelty
+from mfu.engine.text import moment
 from mfu.engine.views import PolicyView
 
 
@@ -48,7 +49,7 @@ def in_force(
     made = {each.name: effective(each) for each in valid}
     matched = Counter(each.name for each in governed.values())
     plans = tuple(
-        _plan(each, _Standing(problems[each.uid], each.uid in kept, matched[each.name]), now) for each in policies
+        _plan(each, _Force(problems[each.uid], each.uid in kept, matched[each.name]), now) for each in policies
     )
     most = min(matched, key=lambda name: (-matched[name], name), default=None)
     return InForce(
@@ -60,7 +61,7 @@ def in_force(
 
 
 @dataclass(frozen=True, slots=True)
-class _Standing:
+class _Force:
     """How one policy stands: what is wrong with its present spec, and what is in force of it."""
 
     invalid: str | None
@@ -74,57 +75,42 @@ class _Standing:
         return "InForce" if self.matched else "Overruled"
 
 
-def _plan(view: PolicyView, standing: _Standing, now: float) -> PolicyPlan:
-    before, word = view.status, standing.word
-    accepted = (ConditionStatus.TRUE, Reason.POLICY_VALID, "the policy is valid")
-    if standing.invalid is not None:
-        accepted = (ConditionStatus.FALSE, Reason.INVALID_POLICY, standing.invalid)
-    said = {
-        "observedGeneration": view.generation,
-        "matchedNamespaces": standing.matched,
-        "summary": word,
-        "lastAppliedAt": _applied_at(before, word, generation=view.generation, now=now),
-        "conditions": status.conditions(
-            [
-                _condition(ConditionType.ACCEPTED, accepted, view.generation, now),
-                _condition(ConditionType.READY, _in_force(standing), view.generation, now),
-            ],
-            before.get("conditions") or (),
+def _plan(view: PolicyView, force: _Force, now: float) -> PolicyPlan:
+    stands = view.status.read()
+    said = PolicyStatus(
+        observed_generation=view.generation,
+        matched_namespaces=force.matched,
+        summary=force.word,
+        last_applied_at=_applied_at(stands, force.word, generation=view.generation, now=now),
+        conditions=conditions(
+            [_accepted(force), _in_force(force)], stands.conditions, generation=view.generation, now=now
         ),
-    }
-    return PolicyPlan(view.name, view.uid, pruned(said))
-
-
-def _applied_at(before: Mapping[str, Any], word: str, *, generation: int, now: float) -> str | None:
-    """An invalid generation never came into force: the time of the one before stays, if there was one."""
-    known: str | None = before.get("lastAppliedAt")
-    if word == "Invalid":
-        return known
-    same = (before.get("observedGeneration"), before.get("summary")) == (generation, word)
-    return known if same and known is not None else moment(now)
-
-
-def _in_force(standing: _Standing) -> tuple[ConditionStatus, Reason, str]:
-    if standing.word == "InForce":
-        return ConditionStatus.TRUE, Reason.READY, f"governs {standing.matched} namespaces"
-    if standing.word == "Overruled":
-        message = "governs no namespace: none matches, or a policy with higher priority governs those that do"
-        return ConditionStatus.FALSE, Reason.OVERLAPS, message
-    if standing.kept:
-        message = f"the last accepted spec stays in force and governs {standing.matched} namespaces"
-        return ConditionStatus.FALSE, Reason.NOT_READY, message
-    return ConditionStatus.FALSE, Reason.NOT_READY, "an invalid policy changes nothing, and no spec was accepted before"
-
-
-def _condition(
-    kind: ConditionType, said: tuple[ConditionStatus, Reason, str], generation: int, now: float
-) -> Condition:
-    state, reason, message = said
-    return Condition(
-        type=kind,
-        status=state,
-        reason=reason,
-        message=message[:2048],
-        last_transition_time=moment(now),
-        observed_generation=generation,
     )
+    # Its sentences follow from the spec and from what the status counts: other words are news.
+    return PolicyPlan(view.name, view.uid, Packed.of(said) if novelty(stands, said) else view.status)
+
+
+def _applied_at(before: PolicyStatus, word: str, *, generation: int, now: float) -> str | None:
+    """An invalid generation never came into force: the time of the one before stays, if there was one."""
+    if word == "Invalid":
+        return before.last_applied_at
+    same = (before.observed_generation, before.summary) == (generation, word)
+    return before.last_applied_at if same and before.last_applied_at is not None else moment(now)
+
+
+def _accepted(force: _Force) -> Aspect:
+    if force.invalid is not None:
+        return Aspect(ConditionType.ACCEPTED, ConditionStatus.FALSE, Reason.INVALID_POLICY, force.invalid)
+    return Aspect(ConditionType.ACCEPTED, ConditionStatus.TRUE, Reason.POLICY_VALID, "the policy is valid")
+
+
+def _in_force(force: _Force) -> Aspect:
+    kind, governs = ConditionType.READY, f"governs {force.matched} namespaces"
+    if force.word == "InForce":
+        return Aspect(kind, ConditionStatus.TRUE, Reason.READY, governs)
+    if force.word == "Overruled":
+        message = "governs no namespace: none matches, or a policy with higher priority governs those that do"
+        return Aspect(kind, ConditionStatus.FALSE, Reason.OVERLAPS, message)
+    kept = f"the last accepted spec stays in force and {governs}"
+    never = "an invalid policy changes nothing, and no spec was accepted before"
+    return Aspect(kind, ConditionStatus.FALSE, Reason.NOT_READY, kept if force.kept else never)

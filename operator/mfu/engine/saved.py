@@ -8,9 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from mfu.api.mfupolicy import PolicySpec
+from mfu.api.fleetreport import FleetStatus
+from mfu.api.mfupolicy import PolicySpec, PolicyStatus
 from mfu.api.modelworkload import WorkloadSpec
+from mfu.api.workload_status import WorkloadStatus
 from mfu.decide.types import NodeView
+from mfu.engine.packed import Packed
 from mfu.engine.snapshot import FleetReadings, PodView, PolicyView, Snapshot, WorkloadView
 from mfu.hardware.catalog import load as load_catalog
 from mfu.hardware.slices import slices_of
@@ -45,8 +48,8 @@ def dump(snapshot: Snapshot, now: float) -> str:
         "version": VERSION,
         "now": now,
         "metrics": [metric.name for metric in columns],
-        "workloads": [_workload(each) for each in snapshot.workloads],
-        "policies": [_policy(each) for each in snapshot.policies],
+        "workloads": [_declared(each) for each in snapshot.workloads],
+        "policies": [_declared(each) for each in snapshot.policies],
         "pods": [_plain(each) for each in snapshot.pods],
         "nodes": [_node(each) for each in snapshot.nodes],
         "namespaces": {name: dict(labels) for name, labels in snapshot.namespaces.items()},
@@ -55,7 +58,7 @@ def dump(snapshot: Snapshot, now: float) -> str:
         "corrections": {
             key: [each.factor, each.relative_sd, each.observations] for key, each in snapshot.corrections.by_key.items()
         },
-        "report": dict(snapshot.report),
+        "report": snapshot.report.document(),
     }
     return json.dumps(document, allow_nan=False, separators=(",", ":")) + "\n"
 
@@ -86,7 +89,7 @@ def _snapshot(document: JSON) -> Snapshot:
         fleet=_to_fleet(document["fleet"], columns),
         series={key: _to_series(each, columns) for key, each in document["series"].items()},
         corrections=Corrections(corrections),
-        report=document["report"],
+        report=Packed(FleetStatus, document["report"]),
     )
 
 
@@ -100,22 +103,20 @@ def _jsonable(value: Any) -> Any:
     return [list(each) if isinstance(each, tuple) else each for each in value] if isinstance(value, tuple) else value
 
 
-def _workload(view: WorkloadView) -> JSON:
-    return _plain(view) | {"spec": view.spec.to_api() if view.spec else None}
+def _declared(view: WorkloadView | PolicyView) -> JSON:
+    return _plain(view) | {"spec": view.spec.to_api() if view.spec else None, "status": view.status.document()}
 
 
 def _to_workload(document: JSON) -> WorkloadView:
-    spec = document["spec"]
-    return WorkloadView(**{**document, "spec": WorkloadSpec.model_validate(spec) if spec else None})
-
-
-def _policy(view: PolicyView) -> JSON:
-    return _plain(view) | {"spec": view.spec.to_api() if view.spec else None}
+    spec, status = document["spec"], Packed(WorkloadStatus, document["status"])
+    read = WorkloadSpec.model_validate(spec) if spec else None
+    return WorkloadView(**{**document, "spec": read, "status": status})
 
 
 def _to_policy(document: JSON) -> PolicyView:
-    spec = document["spec"]
-    return PolicyView(**{**document, "spec": PolicySpec.model_validate(spec) if spec is not None else None})
+    spec, status = document["spec"], Packed(PolicyStatus, document["status"])
+    read = PolicySpec.model_validate(spec) if spec is not None else None
+    return PolicyView(**{**document, "spec": read, "status": status})
 
 
 def _to_pod(document: JSON) -> PodView:

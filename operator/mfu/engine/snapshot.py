@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
+from mfu.api.fleetreport import FleetStatus
 from mfu.decide.types import NodeView
-from mfu.engine.plan import Handover
+from mfu.engine.packed import Packed
+from mfu.engine.plan import NO_REPORT, Handover
 from mfu.engine.views import Assignment as Assignment
 from mfu.engine.views import PodView as PodView
 from mfu.engine.views import PolicyView as PolicyView
@@ -48,5 +49,5 @@ class Snapshot:
     """Whose pod is whose, where the builder of the snapshot knows already."""
     turn: frozenset[str] | None = None
     """uids of the workloads to be judged in this cycle; the others say what they said. None: everyone."""
-    report: Mapping[str, Any] = field(default_factory=dict)
+    report: Packed[FleetStatus] = NO_REPORT
     """Status of the FleetReport as it stands."""

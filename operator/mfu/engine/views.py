@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Final
 
-from mfu.api.mfupolicy import PolicySpec
+from mfu.api.mfupolicy import PolicySpec, PolicyStatus
 from mfu.api.modelworkload import WorkloadSpec
+from mfu.api.workload_status import WorkloadStatus
+from mfu.engine.packed import Packed
+from mfu.hardware.problem import Problem
+
+NO_STATUS: Final = Packed(WorkloadStatus, {})
+NO_POLICY_STATUS: Final = Packed(PolicyStatus, {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +28,7 @@ class WorkloadView:
     spec: WorkloadSpec | None
     invalid: str | None = None
     paused: bool = False
-    status: Mapping[str, Any] = field(default_factory=dict)
+    status: Packed[WorkloadStatus] = NO_STATUS
     annotations: Mapping[str, str] = field(default_factory=dict)
     """Only the operator's own, to be compared with; never read back into a decision."""
     resource_version: str = ""
@@ -80,7 +86,7 @@ class PolicyView:
     generation: int
     spec: PolicySpec | None
     invalid: str | None = None
-    status: Mapping[str, Any] = field(default_factory=dict)
+    status: Packed[PolicyStatus] = NO_POLICY_STATUS
     resource_version: str = ""
 
 
@@ -89,6 +95,6 @@ class Assignment:
     """`pods` by workload key; `conflicts` says of a younger workload which pod an older one keeps."""
 
     pods: Mapping[str, tuple[PodView, ...]]
-    conflicts: Mapping[str, str]
+    conflicts: Mapping[str, Problem]
     unclaimed: tuple[PodView, ...]
     """GPU pods without a ModelWorkload."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -109,10 +110,7 @@ class Assessment:
     @property
     def cause(self) -> Cause:
         """Main cause of waste: `None` when nothing is wrong, `Unknown` when there is no evidence to say so."""
-        wasted = next((each.cause for each in self.findings if each.wasted), None)
-        if wasted is not None:
-            return wasted
-        return Cause.NONE if self.state is TelemetryState.OK else Cause.UNKNOWN
+        return main_cause(self.state, self.findings)
 
     @property
     def limit(self) -> Cause:
@@ -123,6 +121,14 @@ class Assessment:
         """The observation of that window to act on: progress where it is known, else counters."""
         found = [each for each in self.observations if each.window is window and _known(each)]
         return max(found, key=lambda each: (each.meter is Meter.PROGRESS, each.confidence), default=None)
+
+
+def main_cause(state: TelemetryState, findings: Sequence[Finding]) -> Cause:
+    """The first cause that wastes something; None when nothing does, Unknown without readings."""
+    wasted = next((each.cause for each in findings if each.wasted), None)
+    if wasted is not None:
+        return wasted
+    return Cause.NONE if state is TelemetryState.OK else Cause.UNKNOWN
 
 
 def _known(observation: Observation) -> bool:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from mfu.api.causes import Explains
+from mfu.api.fleetreport import Calibration
 from mfu.api.workload_status import Meter
 from mfu.observe.assessment import Assessment, Finding, TelemetryState
 from mfu.predict import correction_of, key_of
@@ -38,32 +38,23 @@ def lesson_of(
     return Lesson(key_of(setup, placement), shipped, best.tokens_per_s_per_gpu, best.confidence, best.coverage, suspect)
 
 
-def calibration_rows(corrections: Corrections) -> list[dict[str, Any]]:
+def calibration_rows(corrections: Corrections) -> tuple[Calibration, ...]:
     """`status.calibration` of the FleetReport."""
-    return [
-        {
-            "key": key,
-            "factor": f"{each.factor:.4f}",
-            "relativeSD": f"{each.relative_sd:.4f}",
-            "observations": each.observations,
-        }
+    return tuple(
+        Calibration(
+            key=key,
+            factor=f"{each.factor:.4f}",
+            relative_sd=f"{each.relative_sd:.4f}",
+            observations=each.observations,
+        )
         for key, each in sorted(corrections.by_key.items())[:MOST_KEYS]
-    ]
+    )
 
 
-def restored(report: Mapping[str, Any]) -> Corrections:
+def restored(rows: Sequence[Calibration]) -> Corrections:
     """What a former operator learned; damaged or out-of-bounds entries are forgotten."""
-    rows = report.get("calibration") or ()
-    named = [row for row in rows if isinstance(row, Mapping) and row.get("key")]
-    return from_document({str(row["key"]): _numbers(row) for row in named})
+    return from_document({row.key: _numbers(row) for row in rows if row.key})
 
 
-def _numbers(row: Mapping[str, Any]) -> dict[str, float] | None:
-    try:
-        return {
-            "factor": float(row["factor"]),
-            "relativeSD": float(row["relativeSD"]),
-            "observations": float(row["observations"]),
-        }
-    except (KeyError, TypeError, ValueError):
-        return None
+def _numbers(row: Calibration) -> dict[str, float]:
+    return {"factor": float(row.factor), "relativeSD": float(row.relative_sd), "observations": float(row.observations)}

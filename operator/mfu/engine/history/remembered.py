@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from math import isfinite
-from typing import Any
 
-from mfu.api.workload_status import Meter
+from mfu.api.workload_status import History, Meter
 from mfu.engine.history.longterm import LongTerm, extended, take
 from mfu.engine.history.setting import setting_of
-from mfu.engine.say.text import moment, pruned
+from mfu.engine.text import epoch
 from mfu.observe import drift as changes
 from mfu.observe.assessment import Assessment, TelemetryState, Window
 from mfu.observe.drift import Drift, DriftState, Identity, Regime
 from mfu.observe.history import Advice, Entry, record
 from mfu.predict.types import Attainable, Placement, Prediction, Setup
-from mfu.units import decimal
 
 SAMPLE_SECONDS = 60.0
 """One sample a minute for drift and history: ten-minute means that overlap more would only repeat themselves."""
@@ -38,7 +35,7 @@ class WorkloadMemory:
 
 
 @dataclass(frozen=True, slots=True)
-class Running:
+class Current:
     """What runs now, and what is advised for it."""
 
     setup: Setup
@@ -64,7 +61,7 @@ class Running:
 
 
 def remember(
-    memory: WorkloadMemory, running: Running, assessment: Assessment, now: float
+    memory: WorkloadMemory, current: Current, assessment: Assessment, now: float
 ) -> tuple[WorkloadMemory, Assessment, Drift | None]:
     """The memory after this cycle, the assessment with its long windows, and a change that was found just now."""
     minute = {each.meter: each for each in assessment.observations if each.window is Window.MINUTE}
@@ -76,11 +73,11 @@ def remember(
         return kept, whole, None
     if now - memory.sampled_at < SAMPLE_SECONDS:
         return kept, whole, None
-    identity, mfu = running.identity, float(best.reference_mfu)
+    identity, mfu = current.identity, float(best.reference_mfu)
     state, found = changes.update(
-        memory.drift_state, mfu, at=now, identity=identity, expected=running.expected.reference_mfu
+        memory.drift_state, mfu, at=now, identity=identity, expected=current.expected.reference_mfu
     )
-    history = record(memory.history, mfu, identity=identity, at=now, advice=running.advice)
+    history = record(memory.history, mfu, identity=identity, at=now, advice=current.advice)
     return replace(kept, drift_state=state, drift=found or memory.drift, history=history, sampled_at=now), whole, found
 
 
@@ -92,33 +89,7 @@ def _worth_remembering(assessment: Assessment) -> bool:
     return best is not None and best.coverage >= LEAST_COVERAGE
 
 
-def history_rows(history: Sequence[Entry]) -> list[dict[str, Any]] | None:
-    """`status.history`, newest first."""
-    return [_row(each) for each in history] or None
-
-
-def _row(entry: Entry) -> dict[str, Any]:
-    identity = entry.identity
-    return pruned(
-        {
-            "model": identity.model[:256],
-            "setting": identity.setting[:256],
-            "modelVersion": identity.version,
-            "product": identity.product,
-            "gpus": identity.gpus,
-            "before": decimal(entry.before),
-            "after": decimal(entry.mfu),
-            "promised": decimal(entry.promised),
-            "kept": entry.kept,
-            "samples": entry.samples,
-            "advisedSetting": entry.advice.setting[:256] if entry.advice else None,
-            "advisedGain": decimal(entry.advice.gain) if entry.advice else None,
-            "changedAt": moment(entry.changed_at),
-        }
-    )
-
-
-def recalled(rows: Sequence[Mapping[str, Any]]) -> WorkloadMemory:
+def recalled(rows: Sequence[History]) -> WorkloadMemory:
     """What is known after a restart: history from status, and the level it ended at for drift to be judged against."""
     history = restored(rows)
     if not history:
@@ -129,56 +100,35 @@ def recalled(rows: Sequence[Mapping[str, Any]]) -> WorkloadMemory:
     return WorkloadMemory(history=history, drift_state=DriftState(newest.identity, regime))
 
 
-def restored(rows: Sequence[Mapping[str, Any]]) -> tuple[Entry, ...]:
-    """History from status after a restart. A row that does not read is dropped: old status must stop nothing."""
+def restored(rows: Sequence[History]) -> tuple[Entry, ...]:
+    """History from status after a restart. A row that says too little is dropped: old status must stop nothing."""
     return tuple(entry for row in rows if (entry := _entry(row)) is not None)
 
 
-def _entry(row: Mapping[str, Any]) -> Entry | None:
+def _entry(row: History) -> Entry | None:
+    if not row.product or row.gpus is None or row.after is None or row.changed_at is None:
+        return None
+    if (row.advised_setting is None) is not (row.advised_gain is None):
+        return None
     try:
-        identity = Identity(
-            str(row.get("model", "")),
-            str(row.get("modelVersion", "")),
-            str(row.get("setting", "")),
-            str(row["product"]),
-            int(row["gpus"]),
-        )
-        changed = datetime.fromisoformat(str(row["changedAt"])).timestamp()
-        advised = row.get("advisedSetting")
-        return Entry(
-            identity,
-            _finite(row["after"]),
-            max(1, int(row.get("samples", 1))),
-            changed,
-            changed,
-            _number(row.get("before")),
-            _number(row.get("promised")),
-            Advice(str(advised), _finite(row["advisedGain"])) if advised else None,
-        )
-    except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
+        changed = epoch(row.changed_at)
+    except ValueError:
         return None
+    advised = Advice(row.advised_setting, float(row.advised_gain)) if row.advised_setting and row.advised_gain else None
+    entry = Entry(
+        Identity(row.model, row.model_version, row.setting, row.product, row.gpus),
+        float(row.after),
+        max(1, row.samples),
+        changed,
+        changed,
+        None if row.before is None else float(row.before),
+        None if row.promised is None else float(row.promised),
+        advised,
+    )
+    return entry if _finite(entry) else None
 
 
-def drift_row(found: Drift | None) -> dict[str, Any] | None:
-    """`status.drift`."""
-    if found is None:
-        return None
-    return {
-        "kind": str(found.kind),
-        "against": found.against,
-        "before": f"{found.before:.4f}",
-        "after": f"{found.after:.4f}",
-        "at": moment(found.at),
-    }
-
-
-def _number(text: Any) -> float | None:
-    return None if text is None else _finite(text)
-
-
-def _finite(text: Any) -> float:
-    """Raises ValueError for what no mean can be made of."""
-    value = float(text)
-    if not isfinite(value):
-        raise ValueError(text)
-    return value
+def _finite(entry: Entry) -> bool:
+    """ "1e999" is a decimal string as well."""
+    gain = entry.advice.gain if entry.advice else 0.0
+    return all(isfinite(each) for each in (entry.mfu, entry.before or 0.0, entry.promised or 0.0, gain))

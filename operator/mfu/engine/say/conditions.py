@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from mfu.api.conditions import Condition, ConditionStatus, ConditionType, Reason
-from mfu.api.workload_status import Meter
-from mfu.engine.say.text import moment
+from mfu.api.conditions import Condition, ConditionStatus, ConditionType, Reason, merge
+from mfu.engine.judged import Judged, Refused, Running, measured
+from mfu.engine.text import MOST_WORDS, moment
 from mfu.observe.assessment import Assessment, TelemetryState
 from mfu.predict.types import Memory
 from mfu.units import gibibytes
@@ -15,8 +16,8 @@ TRUE, FALSE, UNKNOWN = ConditionStatus.TRUE, ConditionStatus.FALSE, ConditionSta
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """One condition before it gets its times."""
+class Aspect:
+    """What one condition is about and how it stands, before it gets its times."""
 
     type: ConditionType
     status: ConditionStatus
@@ -24,58 +25,61 @@ class Verdict:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class Rejection:
-    """Why a declaration is not accepted: a reason for programs, and what to change for people."""
-
-    reason: Reason
-    message: str
-
-
-def accepted(rejection: Rejection | None) -> Verdict:
-    if rejection is None:
-        return Verdict(ConditionType.ACCEPTED, TRUE, Reason.ACCEPTED, "the declaration makes sense")
-    return Verdict(ConditionType.ACCEPTED, FALSE, rejection.reason, rejection.message)
+def aspects(judged: Judged) -> list[Aspect]:
+    """All of them, in the order in which people read them."""
+    assessment = judged.assessment if isinstance(judged, Running) else None
+    found = [
+        accepted(judged),
+        _memory(judged),
+        telemetry_available(assessment, running=judged.holding.gpus > 0, refused=judged.refused),
+        intent_consistent(assessment),
+    ]
+    return [*found, ready(found)]
 
 
-def fits_memory(memory: Memory | None, label: str) -> Verdict:
+def accepted(judged: Judged) -> Aspect:
+    if isinstance(judged, Refused):
+        return Aspect(ConditionType.ACCEPTED, FALSE, Reason(judged.problem.reason), judged.message)
+    return Aspect(ConditionType.ACCEPTED, TRUE, Reason.ACCEPTED, "the declaration makes sense")
+
+
+def _memory(judged: Judged) -> Aspect:
+    main = None if isinstance(judged, Refused) else judged.main
+    if main is None:
+        return fits_memory(None, "")
+    candidate, prediction = main
+    return fits_memory(prediction.memory, candidate.placement.device.label)
+
+
+def fits_memory(memory: Memory | None, label: str) -> Aspect:
     if memory is None:
-        return Verdict(ConditionType.FITS_MEMORY, UNKNOWN, Reason.NOT_PREDICTED, "memory was not predicted")
+        return Aspect(ConditionType.FITS_MEMORY, UNKNOWN, Reason.NOT_PREDICTED, "memory was not predicted")
     used = f"{gibibytes(memory.total_bytes)} of {gibibytes(memory.capacity_bytes)} on {label}"
     if memory.fits:
-        return Verdict(ConditionType.FITS_MEMORY, TRUE, Reason.FITS, f"needs {used}")
+        return Aspect(ConditionType.FITS_MEMORY, TRUE, Reason.FITS, f"needs {used}")
     advice = f"; {memory.advice}" if memory.advice else ""
     message = f"needs {used}; the largest term is {memory.largest_term}{advice}"
-    return Verdict(ConditionType.FITS_MEMORY, FALSE, Reason.OUT_OF_MEMORY, message)
+    return Aspect(ConditionType.FITS_MEMORY, FALSE, Reason.OUT_OF_MEMORY, message)
 
 
-def telemetry_available(assessment: Assessment | None, *, running: bool, refused: str | None = None) -> Verdict:
+def telemetry_available(assessment: Assessment | None, *, running: bool, refused: str | None = None) -> Aspect:
     """`refused` is why readings of its node were not believed: what is missing then is missing for that reason."""
     kind = ConditionType.TELEMETRY_AVAILABLE
     if not running:
-        return Verdict(kind, UNKNOWN, Reason.NO_PODS, "no pod of this workload runs on a GPU")
+        return Aspect(kind, UNKNOWN, Reason.NO_PODS, "no pod of this workload runs on a GPU")
     if assessment is None:
-        return Verdict(kind, UNKNOWN, Reason.NOT_PREDICTED, "not accepted, so nothing is read")
+        return Aspect(kind, UNKNOWN, Reason.NOT_PREDICTED, "not accepted, so nothing is read")
     reason, words = _TELEMETRY[assessment.state]
     if assessment.state is TelemetryState.OK:
-        return Verdict(kind, TRUE, reason, words)
+        return Aspect(kind, TRUE, reason, words)
     if measured(assessment):
-        return Verdict(kind, TRUE, Reason.READINGS_FRESH, f"reported progress is fresh; of counters: {words}")
+        return Aspect(kind, TRUE, Reason.READINGS_FRESH, f"reported progress is fresh; of counters: {words}")
     if refused is not None and assessment.state in _SILENT:
         reason, words = Reason.READINGS_REFUSED, f"readings are not believed: {refused}"
-    return Verdict(kind, FALSE, reason, words)
-
-
-def measured(assessment: Assessment) -> bool:
-    """At least one meter speaks: counters, or progress where there are no counters. Counters that stopped are doubt."""
-    if assessment.state is TelemetryState.OK:
-        return True
-    best = assessment.best()
-    return assessment.state in _NO_COUNTERS and best is not None and best.meter is Meter.PROGRESS
+    return Aspect(kind, FALSE, reason, words)
 
 
 _SILENT = frozenset({TelemetryState.MISSING, TelemetryState.STALE})
-_NO_COUNTERS = frozenset({TelemetryState.MISSING, TelemetryState.NO_PROFILING, TelemetryState.SHARED})
 
 
 _TELEMETRY = {
@@ -91,41 +95,45 @@ _TELEMETRY = {
 }
 
 
-def intent_consistent(assessment: Assessment | None) -> Verdict:
+def intent_consistent(assessment: Assessment | None) -> Aspect:
     kind = ConditionType.INTENT_CONSISTENT
     if assessment is None or assessment.intent_consistent is None:
-        return Verdict(kind, UNKNOWN, Reason.ONE_METER, "only one meter speaks, so nothing can be compared")
+        return Aspect(kind, UNKNOWN, Reason.ONE_METER, "only one meter speaks, so nothing can be compared")
     if assessment.intent_consistent:
-        return Verdict(kind, TRUE, Reason.METERS_AGREE, "progress and counters agree within their bands")
-    return Verdict(kind, FALSE, Reason.METERS_DISAGREE, assessment.message)
+        return Aspect(kind, TRUE, Reason.METERS_AGREE, "progress and counters agree within their bands")
+    return Aspect(kind, FALSE, Reason.METERS_DISAGREE, assessment.message)
 
 
-def ready(others: list[Verdict]) -> Verdict:
+def ready(others: list[Aspect]) -> Aspect:
     """Everything above holds; one meter alone is enough, disagreeing meters are not."""
     failing = next((each for each in others if each.status is FALSE), None)
     if failing is not None:
-        return Verdict(ConditionType.READY, FALSE, Reason.NOT_READY, f"{failing.type}: {failing.message}")
+        return Aspect(ConditionType.READY, FALSE, Reason.NOT_READY, f"{failing.type}: {failing.message}")
     waiting = [each for each in others if each.status is UNKNOWN and each.type is not ConditionType.INTENT_CONSISTENT]
     if waiting:
-        return Verdict(ConditionType.READY, UNKNOWN, Reason.NOT_READY, f"{waiting[0].type}: {waiting[0].message}")
-    return Verdict(ConditionType.READY, TRUE, Reason.READY, "predicted, measured and consistent")
+        return Aspect(ConditionType.READY, UNKNOWN, Reason.NOT_READY, f"{waiting[0].type}: {waiting[0].message}")
+    return Aspect(ConditionType.READY, TRUE, Reason.READY, "predicted, measured and consistent")
 
 
-def internal_error(words: str) -> Verdict:
+def internal_error(words: str) -> Aspect:
     """Judging failed by a defect of ours."""
     message = f"the operator failed on this workload and leaves it as it is; please report: {words}"
-    return Verdict(ConditionType.READY, FALSE, Reason.INTERNAL_ERROR, message)
+    return Aspect(ConditionType.READY, FALSE, Reason.INTERNAL_ERROR, message)
 
 
-def conditions(verdicts: list[Verdict], *, generation: int, now: float) -> list[Condition]:
-    return [
-        Condition(
-            type=each.type,
-            status=each.status,
-            reason=each.reason,
-            message=each.message[:2048],
-            last_transition_time=moment(now),
-            observed_generation=generation,
-        )
-        for each in verdicts
-    ]
+def conditions(
+    found: Iterable[Aspect], before: Iterable[Condition], *, generation: int, now: float
+) -> tuple[Condition, ...]:
+    """With the times at which they last turned."""
+    return merge(before, (_condition(each, generation, now) for each in found))
+
+
+def _condition(aspect: Aspect, generation: int, now: float) -> Condition:
+    return Condition(
+        type=aspect.type,
+        status=aspect.status,
+        reason=aspect.reason,
+        message=aspect.message[:MOST_WORDS],
+        last_transition_time=moment(now),
+        observed_generation=generation,
+    )

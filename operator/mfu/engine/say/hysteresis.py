@@ -1,88 +1,135 @@
-"""When is a status worth writing? Noise is not news: figures may wander a little, and times refresh slowly."""
+"""When is a status worth writing? Noise is not news: figures may wander a little, and times refresh slowly.
+
+How a field is compared follows from its type in the API: figures within tolerances, sentences apart from everything
+else, and what is left exactly. A sentence repeats what the typed fields beside it say: its words alone can wait.
+"""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
-from datetime import datetime
-from typing import Any, Final
+from collections.abc import Callable, Mapping
+from enum import IntEnum
+from functools import lru_cache
+from typing import Any, Final, get_args, get_type_hints
+
+from mfu.api.base import Decimal, LongText, Resource
+from mfu.api.fleetreport import FleetSummary
+from mfu.api.workload_status import Summary
+from mfu.engine.text import epoch
 
 REFRESH_SECONDS: Final = 300.0
-"""`observedAt` alone makes a write at most this often."""
+"""`observedAt`, or the words of a sentence, alone make a write at most this often."""
 ABSOLUTE: Final = 0.005
 """Half a point of a fraction."""
 RELATIVE: Final = 0.02
-
-# A number does not start inside a word: digits of a node name are news.
-_NUMBER: Final = re.compile(r"(?<![\w.-])-?\d[\d,]*(?:\.\d+)?(?:[eE][+-]?\d+)?")
-_REFRESHED: Final = frozenset({"observedAt", "generatedAt"})
-# When an answer first came out or last turned is kept by the writer of the status; a new time alone is no news.
-_TIMES: Final = frozenset({"evaluatedAt", "lastTransitionTime", "samples", "observations"})
-# Sentences: their words are news, the readings inside them are not.
-_PROSE: Final = frozenset({"message", "evidence", "action"})
-# How much is known wanders with every round that comes in late; a tenth tells.
-_TOLERANCES: Final = {"coverage": 0.1, "confidence": 0.1}
-_PERCENT_TOLERANCE: Final = 100 * ABSOLUTE
+ROUGH: Final = 0.1
+"""How much is known wanders with every round that comes in late; a tenth tells."""
 
 
-def differs(current: Any, desired: Any, *, key: str = "") -> bool:
-    """Whether `desired` says something new compared with `current` (two JSON values).
+class Novelty(IntEnum):
+    """How much one status adds to another."""
 
-    >>> differs({"mfu": "0.4120"}, {"mfu": "0.4151"}), differs({"mfu": "0.4120"}, {"mfu": "0.4320"})
-    (False, True)
+    NOTHING = 0
+    WORDS = 1
+    """Sentences read differently; everything that they are made from is the same."""
+    NEWS = 2
+
+
+Compare = Callable[[Any, Any], Novelty]
+
+
+def novelty(standing: Resource, said: Resource) -> Novelty:
+    """What `said` adds to the status that stands; both of one type.
+
+    >>> from mfu.api.workload_status import Attainable
+    >>> novelty(Attainable(mfu="0.4120"), Attainable(mfu="0.4151")).name
+    'NOTHING'
+    >>> novelty(Attainable(mfu="0.4120"), Attainable(mfu="0.4320")).name
+    'NEWS'
     """
-    if key in _TIMES:
-        return False
-    if isinstance(desired, Mapping):
-        return not isinstance(current, Mapping) or _mappings_differ(current, desired)
-    if isinstance(desired, Sequence) and not isinstance(desired, str):
-        return not isinstance(current, Sequence) or _lists_differ(current, desired, key)
-    if current == desired:
-        return False
-    if isinstance(desired, str) and isinstance(current, str):
-        return _strings_differ(current, desired, key)
-    return True
+    found = Novelty.NOTHING
+    for name, compare in _comparisons(type(said)):
+        found = max(found, compare(getattr(standing, name), getattr(said, name)))
+        if found is Novelty.NEWS:
+            break
+    return found
 
 
-def _mappings_differ(current: Mapping[str, Any], desired: Mapping[str, Any]) -> bool:
-    if current.keys() != desired.keys():
-        return True
-    return any(differs(current[key], value, key=key) for key, value in desired.items())
+@lru_cache
+def _comparisons(kind: type[Resource]) -> tuple[tuple[str, Compare], ...]:
+    hints, derived = get_type_hints(kind, include_extras=True), _DERIVED.get(kind, frozenset())
+    return tuple(
+        (name, _known if name in derived else _BY_NAME.get(name) or _by_type(name, hints[name]))
+        for name in kind.model_fields
+    )
 
 
-def _lists_differ(current: Sequence[Any], desired: Sequence[Any], key: str) -> bool:
-    if len(current) != len(desired):
-        return True
-    return any(differs(mine, theirs, key=key) for mine, theirs in zip(current, desired, strict=True))
+def _by_type(name: str, hint: Any) -> Compare:
+    parts = (hint, *get_args(hint))
+    if Decimal in parts:
+        return _rough if name in _ROUGH else _figure
+    return _sentence if LongText in parts else _exact
 
 
-def _strings_differ(current: str, desired: str, key: str) -> bool:
-    if key in _REFRESHED:
-        return _due(current, desired)
-    if _NUMBER.sub("#", current) != _NUMBER.sub("#", desired):
-        return True
-    if key in _PROSE:
-        return False
-    absolute = _PERCENT_TOLERANCE if "%" in desired or desired.endswith("pt") else _TOLERANCES.get(key, ABSOLUTE)
-    pairs = zip(_NUMBER.findall(current), _NUMBER.findall(desired), strict=True)
-    return any(_apart(_float(mine), _float(theirs), absolute) for mine, theirs in pairs)
+def _exact(mine: Any, theirs: Any) -> Novelty:
+    if isinstance(mine, Resource) and isinstance(theirs, Resource):
+        return novelty(mine, theirs)
+    if isinstance(mine, tuple) and isinstance(theirs, tuple) and len(mine) == len(theirs):
+        return max(map(_exact, mine, theirs), default=Novelty.NOTHING)
+    return Novelty.NOTHING if mine == theirs else Novelty.NEWS
 
 
-def _apart(mine: float, theirs: float, absolute: float) -> bool:
-    return abs(mine - theirs) > max(absolute, RELATIVE * abs(mine))
+def _sentence(mine: str, theirs: str) -> Novelty:
+    return Novelty.NOTHING if mine == theirs else Novelty.WORDS
 
 
-def _float(text: str) -> float:
-    return float(text.replace(",", ""))
+def _figure(mine: str | None, theirs: str | None) -> Novelty:
+    return _moved(mine, theirs, ABSOLUTE)
 
 
-def _due(current: str, desired: str) -> bool:
+def _rough(mine: str | None, theirs: str | None) -> Novelty:
+    return _moved(mine, theirs, ROUGH)
+
+
+def _moved(mine: str | None, theirs: str | None, absolute: float) -> Novelty:
+    if mine is None or theirs is None:
+        return Novelty.NOTHING if mine is theirs else Novelty.NEWS
+    before = float(mine)
+    apart = abs(before - float(theirs)) > max(absolute, RELATIVE * abs(before))
+    return Novelty.NEWS if apart else Novelty.NOTHING
+
+
+def _refreshed(mine: str | None, theirs: str | None) -> Novelty:
     """A time that does not read is due."""
+    if mine == theirs:
+        return Novelty.NOTHING
     try:
-        return abs(_seconds(desired) - _seconds(current)) >= REFRESH_SECONDS
-    except (TypeError, ValueError):
-        return True
+        due = mine is None or theirs is None or abs(epoch(theirs) - epoch(mine)) >= REFRESH_SECONDS
+    except ValueError:
+        due = True
+    return Novelty.NEWS if due else Novelty.NOTHING
 
 
-def _seconds(timestamp: str) -> float:
-    return datetime.fromisoformat(timestamp).timestamp()
+def _known(mine: str, theirs: str) -> Novelty:
+    """A figure that stands elsewhere as a number: here it only matters whether it is known."""
+    return Novelty.NOTHING if (mine == _UNKNOWN) is (theirs == _UNKNOWN) else Novelty.NEWS
+
+
+def _ignored(_mine: Any, _theirs: Any) -> Novelty:
+    return Novelty.NOTHING
+
+
+_UNKNOWN: Final = "Unknown"
+_ROUGH: Final = frozenset({"coverage", "confidence"})
+_BY_NAME: Final[Mapping[str, Compare]] = {
+    "observed_at": _refreshed,
+    # When an answer first came out or last turned is kept by who says it; a new time alone is no news.
+    "evaluated_at": _ignored,
+    "last_transition_time": _ignored,
+    "samples": _ignored,
+    "observations": _ignored,
+}
+_DERIVED: Final[Mapping[type[Resource], frozenset[str]]] = {
+    Summary: frozenset({"expected", "observed", "attainable", "gap", "cost_per_hour", "lost_per_hour"}),
+    FleetSummary: frozenset({"gpus", "mfu", "coverage", "cost_per_hour", "lost_per_hour"}),
+}
+"""Columns made from figures that the same status holds as numbers."""

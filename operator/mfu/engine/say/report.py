@@ -4,59 +4,76 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from mfu.account.rollup import Figure, FleetFigures
-from mfu.decide.scale import on_scale
+from mfu.api import fleetreport as api
+from mfu.api.causes import Actor, Cause, Explains
+from mfu.decide.scale import observed_on_scale, on_scale
+from mfu.engine.history.calibration import calibration_rows
 from mfu.engine.plan import WorkloadPlan
-from mfu.engine.say.status import observed_on_scale
-from mfu.engine.say.text import moment, pruned
+from mfu.engine.text import moment
+from mfu.predict.types import Corrections
 from mfu.units import decimal, money, percent
 
-JSON = dict[str, Any]
-MOST = 20
+MOST, MOST_PRODUCTS, MOST_LOSSES = 20, 64, 40
 
 
-def report(
-    figures: FleetFigures, plans: Sequence[WorkloadPlan], products: Mapping[str, str], currency: str, now: float
-) -> JSON:
-    """`products` names each node's product. Without any GPU there is nothing to report."""
-    if figures.fleet is None:
-        return {}
-    losses = _losses(plans, figures.fleet)
-    return {
-        "observedAt": moment(now),
-        "window": "10m",
-        "currency": currency,
-        "summary": _summary(figures.fleet, losses, plans, currency),
-        "totals": figure(figures.fleet, lost=_total_lost(plans)),
-        "products": [{"product": name, **figure(each)} for name, each in sorted(figures.products.items())][:64],
-        "nodes": [
-            {"node": name, "product": products.get(name, ""), **figure(each)} for name, each in _worst(figures.nodes)
-        ],
-        "namespaces": [{"namespace": name, **figure(each)} for name, each in _worst(figures.namespaces)],
-        "losses": losses[:40],
-    }
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """What the report tells of."""
+
+    figures: FleetFigures
+    plans: Sequence[WorkloadPlan]
+    products: Mapping[str, str]
+    """Each node's product."""
+    currency: str
+    corrections: Corrections = field(default_factory=Corrections)
 
 
-def figure(each: Figure, lost: float | None = None) -> JSON:
-    coverage = {
-        "measured": decimal(each.measured + each.idle, 3),
-        "estimated": decimal(each.estimated, 3),
-        "unknown": decimal(each.unknown, 3),
-    }
-    return pruned(
-        {
-            "gpus": amount(each.gpus),
-            "allocatedGPUs": amount(each.allocated_gpus),
-            "mfu": decimal(each.mfu),
-            "allocatedMFU": decimal(each.allocated_mfu),
-            "priceWeightedMFU": decimal(each.price_weighted_mfu),
-            "coverage": coverage,
-            "costPerHour": decimal(each.cost_per_hour, 2),
-            "lostPerHour": decimal(lost, 2),
-        }
+def report(told: Fleet, now: float) -> api.FleetStatus | None:
+    """None without any GPU: there is nothing to report."""
+    figures, whole = told.figures, told.figures.fleet
+    if whole is None:
+        return None
+    losses = _losses(told.plans, whole)
+    return api.FleetStatus(
+        observed_at=moment(now),
+        window="10m",
+        currency=told.currency,
+        summary=_summary(told, whole, losses),
+        totals=api.Figures(**_figures(whole), lost_per_hour=decimal(_total_lost(told.plans), 2)),
+        products=tuple(
+            api.ProductFigures(product=name, **_figures(each))
+            for name, each in sorted(figures.products.items())[:MOST_PRODUCTS]
+        ),
+        nodes=tuple(
+            api.NodeFigures(node=name, product=told.products.get(name, ""), **_figures(each))
+            for name, each in _worst(figures.nodes)
+        ),
+        namespaces=tuple(
+            api.NamespaceFigures(namespace=name, **_figures(each)) for name, each in _worst(figures.namespaces)
+        ),
+        losses=losses[:MOST_LOSSES],
+        calibration=calibration_rows(told.corrections),
     )
+
+
+def _figures(each: Figure) -> dict[str, Any]:
+    return {
+        "gpus": amount(each.gpus),
+        "allocated_gpus": amount(each.allocated_gpus),
+        "mfu": decimal(each.mfu),
+        "allocated_mfu": decimal(each.allocated_mfu),
+        "price_weighted_mfu": decimal(each.price_weighted_mfu),
+        "coverage": api.Coverage(
+            measured=decimal(each.measured + each.idle, 3),
+            estimated=decimal(each.estimated, 3),
+            unknown=decimal(each.unknown, 3),
+        ),
+        "cost_per_hour": decimal(each.cost_per_hour, 2),
+    }
 
 
 def amount(gpus: float) -> str:
@@ -73,36 +90,38 @@ def _unused(each: Figure) -> float:
     return each.gpus * (1.0 - each.mfu) if each.mfu is not None else -1.0
 
 
-def _losses(plans: Sequence[WorkloadPlan], fleet: Figure) -> list[JSON]:
-    share: dict[tuple[str, str, str], float] = defaultdict(float)
-    money_lost: dict[tuple[str, str, str], float] = defaultdict(float)
-    workloads: dict[tuple[str, str, str], int] = defaultdict(int)
+Key = tuple[Cause, Explains, Actor]
+
+
+def _losses(plans: Sequence[WorkloadPlan], fleet: Figure) -> tuple[api.LossFigures, ...]:
+    """What is wasted, by cause and by who can mend it; of two actors for one cause the one with more."""
+    share: dict[Key, float] = defaultdict(float)
+    money_lost: dict[Key, float] = defaultdict(float)
+    workloads: dict[Key, int] = defaultdict(int)
     for plan in plans:
         promised = on_scale(plan.expected)
         for finding in plan.findings:
             if not finding.wasted or finding.share is None:
                 continue
-            key = (str(finding.cause), str(finding.explains), str(finding.actor))
+            key = (finding.cause, finding.explains, finding.actor)
             workloads[key] += 1
             share[key] += finding.share * plan.gpus * plan.gpu_share / max(fleet.gpus, 1e-9)
             if plan.cost_per_hour is not None and promised:
                 money_lost[key] += plan.cost_per_hour * min(1.0, finding.share / promised)
     ordered = sorted(share, key=lambda key: (-share[key], key))
-    unique = {(cause, explains): (cause, explains, actor) for cause, explains, actor in reversed(ordered)}
-    return [
-        pruned(
-            {
-                "cause": key[0],
-                "explains": key[1],
-                "actor": key[2],
-                "workloads": workloads[key],
-                "share": decimal(share[key]),
-                "lostPerHour": decimal(money_lost[key], 2) if key in money_lost else None,
-            }
+    unique = {key[:2]: key for key in reversed(ordered)}
+    return tuple(
+        api.LossFigures(
+            cause=key[0],
+            explains=key[1],
+            actor=key[2],
+            workloads=workloads[key],
+            share=decimal(share[key]),
+            lost_per_hour=decimal(money_lost[key], 2) if key in money_lost else None,
         )
         for key in ordered
         if unique[key[:2]] == key
-    ]
+    )
 
 
 def _total_lost(plans: Sequence[WorkloadPlan]) -> float | None:
@@ -110,13 +129,18 @@ def _total_lost(plans: Sequence[WorkloadPlan]) -> float | None:
     return sum(lost) if lost else None
 
 
-def _summary(fleet: Figure, losses: Sequence[JSON], plans: Sequence[WorkloadPlan], currency: str) -> JSON:
-    judged = [plan for plan in plans if plan.expected and observed_on_scale(plan.assessment, plan.expected.scale)]
-    return {
-        "gpus": f"{amount(fleet.allocated_gpus)}/{amount(fleet.gpus)}",
-        "mfu": percent(fleet.mfu),
-        "coverage": percent(1.0 - fleet.unknown, 0),
-        "cause": losses[0]["cause"] if losses else ("None" if judged else "Unknown"),
-        "costPerHour": money(fleet.cost_per_hour, currency),
-        "lostPerHour": money(_total_lost(plans), currency),
-    }
+def _summary(told: Fleet, whole: Figure, losses: Sequence[api.LossFigures]) -> api.FleetSummary:
+    return api.FleetSummary(
+        gpus=f"{amount(whole.allocated_gpus)}/{amount(whole.gpus)}",
+        mfu=percent(whole.mfu),
+        coverage=percent(1.0 - whole.unknown, 0),
+        cause=str(losses[0].cause if losses else _no_loss(told.plans)),
+        cost_per_hour=money(whole.cost_per_hour, told.currency),
+        lost_per_hour=money(_total_lost(told.plans), told.currency),
+    )
+
+
+def _no_loss(plans: Sequence[WorkloadPlan]) -> Cause:
+    """No loss is said only where something was judged."""
+    judged = any(each.expected and observed_on_scale(each.assessment, each.expected.scale) for each in plans)
+    return Cause.NONE if judged else Cause.UNKNOWN

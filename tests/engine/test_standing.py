@@ -4,23 +4,29 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from mfu.api.workload_status import Meter, Observed, Summary, WorkloadStatus
 from mfu.engine.evaluate import evaluate
 from mfu.engine.saved import load
-from mfu.engine.say.packed import plain
-from mfu.engine.say.recall import YOUNG_SECONDS, unshaken
+from mfu.engine.say.standing import YOUNG_SECONDS, unshaken
 from mfu.engine.snapshot import Snapshot
 from mfu.observe.readings import WorkloadSeries
 
 SAVED = Path(__file__).parents[2] / "examples" / "snapshot.json"
-ROW: dict[str, Any] = {"window": "10m", "meter": "Progress", "mfu": "0.4000", "low": "0.38", "high": "0.42"}
+ROW = Observed(
+    window="10m", meter=Meter.PROGRESS, mfu="0.4000", low="0.38", high="0.42", observed_at="2026-11-22T06:00:00Z"
+)
+LATER = "2026-11-22T06:05:00Z"
 
 
-def row(mfu: str, coverage: str, **fields: str) -> dict[str, Any]:
-    return {**ROW, "mfu": mfu, "coverage": coverage, "observedAt": "2026-11-22T06:00:00Z", **fields}
+def row(mfu: str, coverage: str, **fields: str) -> Observed:
+    return ROW.model_copy(update={"mfu": mfu, "coverage": coverage, **fields})
+
+
+def status(reading: Observed, **columns: str) -> WorkloadStatus:
+    return WorkloadStatus(observed=(reading,), summary=Summary(**columns))
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +53,7 @@ def test_a_restart_with_the_same_state_changes_no_status(moment: tuple[Snapshot,
         ),
     )
     for each in evaluate(after, now).workloads:
-        assert plain(each.status) == plain(said[each.uid].status), each.name
+        assert each.status.document() == said[each.uid].status.document(), each.name
         assert each.annotations == said[each.uid].annotations
         assert each.events == ()
 
@@ -60,26 +66,30 @@ def test_a_restart_with_the_same_state_changes_no_status(moment: tuple[Snapshot,
         (row("0.4000", "0.95"), row("0.2000", "0.10", low="0.15", high="0.25"), "0.2000"),
         (row("0.4000", "0.95"), row("0.2000", "0.10", low="0.00", high="0.90"), "0.4000"),
         (row("0.4000", "0.95"), row("0.4100", "0.10", window="1m"), "0.4100"),
-        (row("0.4000", "0.95"), row("0.4100", "0.10", meter="Counters"), "0.4100"),
+        (row("0.4000", "0.95"), row("0.4100", "0.10", meter=Meter.COUNTERS), "0.4100"),
     ],
     ids=["knows less", "knows as much", "contradicts", "cannot tell", "another window", "another meter"],
 )
-def test_which_figure_stands(standing: dict[str, Any], fresh: dict[str, Any], mfu: str) -> None:
-    merged = unshaken({"observed": [standing]}, {"observed": [{**fresh, "observedAt": "2026-11-22T06:05:00Z"}]})
-    assert merged["observed"][0]["mfu"] == mfu
-    assert merged["observed"][0]["observedAt"] == "2026-11-22T06:05:00Z"
+def test_which_figure_stands(standing: Observed, fresh: Observed, mfu: str) -> None:
+    merged = unshaken(status(standing), status(fresh.model_copy(update={"observed_at": LATER})))
+    assert merged.observed[0].mfu == mfu
+    assert merged.observed[0].observed_at == LATER
 
 
 def test_what_is_gone_is_said_at_once() -> None:
-    assert unshaken({"observed": [row("0.4", "0.95")]}, {"summary": {"observed": "Unknown"}}) == {
-        "summary": {"observed": "Unknown"}
-    }
+    gone = WorkloadStatus(summary=Summary(observed="Unknown"))
+    assert unshaken(status(row("0.4", "0.95")), gone) == gone
+
+
+def test_columns_follow_the_figures_that_stand() -> None:
+    stands, said = status(row("0.4", "0.95"), observed="40.0%"), status(row("0.41", "0.1"), observed="41.0%")
+    assert unshaken(stands, said).summary == stands.summary
 
 
 def test_another_cause_is_said_at_once() -> None:
-    standing = {"observed": [row("0.4", "0.95")], "summary": {"observed": "40.0%", "cause": "None"}}
-    said = {"observed": [row("0.41", "0.1")], "summary": {"observed": "41.0%", "cause": "Straggler"}}
-    assert unshaken(standing, said)["summary"] == said["summary"]
+    stands = status(row("0.4", "0.95"), observed="40.0%", cause="None")
+    said = status(row("0.41", "0.1"), observed="41.0%", cause="Straggler")
+    assert unshaken(stands, said).summary == said.summary
 
 
 def test_only_a_young_process_leans_on_what_stands(moment: tuple[Snapshot, float]) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from mfu.api.causes import Cause, Explains
-from mfu.decide.scale import attainable_on_scale, on_scale
-from mfu.engine.say.status import observed_on_scale
-from mfu.observe.assessment import Assessment, Finding, TelemetryState
+from mfu.decide.scale import attainable_on_scale, observed_on_scale, on_scale
+from mfu.engine.judged import Judged, Running
+from mfu.observe.assessment import Assessment, Finding, main_cause
 from mfu.predict.types import Attainable, Prediction
 
 SMALLEST = 0.01
@@ -32,14 +32,11 @@ def explained(
     return tuple(each if better or each.explains is Explains.RUNTIME else replace(each, wasted=False) for each in kept)
 
 
-def main_cause(assessment: Assessment | None, findings: tuple[Finding, ...]) -> Cause:
-    """The first cause that wastes something; None when nothing does, Unknown without readings."""
-    if assessment is None:
+def cause_of(judged: Judged) -> Cause:
+    """The main cause of what runs; Unknown where nothing does, or nothing is read."""
+    if not isinstance(judged, Running):
         return Cause.UNKNOWN
-    first = next((each for each in findings if each.wasted), None)
-    if first is not None:
-        return first.cause
-    return Cause.NONE if assessment.state is TelemetryState.OK else Cause.UNKNOWN
+    return main_cause(judged.assessment.state, judged.findings)
 
 
 def _short_of_expected(assessment: Assessment, prediction: Prediction) -> bool:

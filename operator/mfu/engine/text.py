@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from mfu.api.conditions import timestamp
+
+MOST_WORDS: Final = 2048
+"""Characters of a sentence in status."""
 
 
 def compact_json(value: Mapping[str, Any]) -> str:
@@ -15,10 +18,10 @@ def compact_json(value: Mapping[str, Any]) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"))
 
 
-def pruned(value: dict[str, Any]) -> dict[str, Any]:
-    """Without the fields that are unknown; the API never shows null."""
-    return {key: each for key, each in value.items() if each is not None}
-
-
 def moment(seconds: float) -> str:
     return timestamp(datetime.fromtimestamp(seconds, UTC))
+
+
+def epoch(timestamp: str) -> float:
+    """RFC 3339 → Unix seconds. Raises ValueError for anything else."""
+    return datetime.fromisoformat(timestamp).timestamp()

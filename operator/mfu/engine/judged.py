@@ -1,0 +1,114 @@
+"""What was found out about one workload: refused, waiting for GPUs, or running. Nothing here is said yet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from mfu.account.cost import Cost
+from mfu.api.workload_status import Meter
+from mfu.decide.types import EffectivePolicy, Load, NodeView
+from mfu.engine.holdings.workload import Candidate, Held
+from mfu.engine.views import WorkloadView
+from mfu.hardware.problem import Problem
+from mfu.hardware.types import GPU
+from mfu.observe.assessment import Assessment, Finding, TelemetryState
+from mfu.predict.types import Attainable, Corrections, Prediction, Setup
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What one workload shares with all others in a cycle."""
+
+    nodes: Mapping[str, NodeView]
+    products: tuple[GPU, ...]
+    corrections: Corrections
+    now: float
+    refused: Mapping[str, str] = field(default_factory=dict)
+    """Why readings of a node were not believed, by node."""
+
+    def refused_of(self, holding: Held) -> str | None:
+        """Why readings of one of its nodes were not believed."""
+        return next((f"on {node} {self.refused[node]}" for node in holding.nodes if node in self.refused), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holder:
+    """Who is judged, under which policy, and what its pods hold."""
+
+    view: WorkloadView
+    policy: EffectivePolicy
+    holding: Held
+    refused: str | None = None
+    """Why readings of one of its nodes were not believed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused(Holder):
+    """Not accepted: nothing is predicted, observed or decided."""
+
+    problem: Problem
+    """`field` is empty where it is not the spec that is to blame."""
+    setup: Setup | None = None
+    """Where the declaration reads, though it can not run as it stands."""
+
+    @property
+    def message(self) -> str:
+        problem = self.problem
+        return f"spec.{problem}" if problem.field else ": ".join(filter(None, (problem.problem, problem.fix)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accepted(Holder):
+    """Predicted on the products where it may run; on none while the fleet is empty and none is declared."""
+
+    setup: Setup
+    predictions: tuple[tuple[Candidate, Prediction], ...]
+    best: Attainable | None
+    cost: Cost = field(default_factory=Cost)
+    load: Load = field(default_factory=Load)
+    replicas: int = 0
+    """Pods that are bound."""
+
+    @property
+    def main(self) -> tuple[Candidate, Prediction] | None:
+        """The assigned product, or the first declared one."""
+        return self.predictions[0] if self.predictions else None
+
+    @property
+    def expected(self) -> Prediction | None:
+        return self.predictions[0][1] if self.predictions else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting(Accepted):
+    """No pod of it holds a GPU."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Running(Accepted):
+    assessment: Assessment
+    findings: tuple[Finding, ...] = ()
+    """Causes of losses that are there, largest first."""
+
+
+Judged = Refused | Waiting | Running
+
+
+def trusted(judged: Judged) -> bool:
+    """Whether decisions may change: nothing runs yet, or what runs is measured and is what was declared."""
+    if not isinstance(judged, Running):
+        return True
+    return measured(judged.assessment) and judged.assessment.intent_consistent is not False
+
+
+def measured(assessment: Assessment) -> bool:
+    """At least one meter speaks: counters, or progress where there are no counters. Counters that stopped are doubt."""
+    if assessment.state is TelemetryState.OK:
+        return True
+    best = assessment.best()
+    return assessment.state in _NO_COUNTERS and best is not None and best.meter is Meter.PROGRESS
+
+
+_NO_COUNTERS: Final = frozenset({TelemetryState.MISSING, TelemetryState.NO_PROFILING, TelemetryState.SHARED})

@@ -1,0 +1,66 @@
+"""What stands on the object beside its status: decisions for people, and hints ready for other tools."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from mfu.api import decisions as api
+from mfu.api.decisions import DecisionMode, DecisionType
+from mfu.api.names import (
+    RECOMMENDED_AFFINITY_ANNOTATION,
+    RECOMMENDED_MIG_PROFILE_ANNOTATION,
+    RECOMMENDED_REPLICAS_ANNOTATION,
+    decision_annotation,
+)
+from mfu.decide.types import Decision, EffectivePolicy
+from mfu.engine.text import compact_json
+
+HINTS: Final[Mapping[str, DecisionType]] = {
+    RECOMMENDED_AFFINITY_ANNOTATION: DecisionType.PLACEMENT,
+    RECOMMENDED_REPLICAS_ANNOTATION: DecisionType.SCALING,
+    RECOMMENDED_MIG_PROFILE_ANNOTATION: DecisionType.MIG,
+}
+ANNOTATIONS: Final[Mapping[str, DecisionType]] = {
+    **{decision_annotation(kind): kind for kind in DecisionType},
+    **HINTS,
+}
+"""Every annotation that the operator writes, and the decision that it tells of."""
+
+
+def sentences(said: Iterable[api.Decision]) -> dict[str, str]:
+    """Decisions as status says them. Those in mode Observe stand in status alone."""
+    return {
+        decision_annotation(each.type): f"{each.outcome}: {each.message}"
+        for each in said
+        if each.mode is not DecisionMode.OBSERVE
+    }
+
+
+def hints(decided: Sequence[Decision]) -> dict[str, str]:
+    """What a policy lets us recommend, ready to paste."""
+    notes: dict[str, str] = {}
+    for each in decided:
+        if each.mode is not DecisionMode.OBSERVE:
+            notes |= _hints(each.hint or {})
+    return notes
+
+
+def _hints(hint: Mapping[str, Any]) -> dict[str, str]:
+    notes = {}
+    if "nodeAffinity" in hint:
+        notes[RECOMMENDED_AFFINITY_ANNOTATION] = compact_json(hint)
+    if "replicas" in hint:
+        notes[RECOMMENDED_REPLICAS_ANNOTATION] = str(hint["replicas"])
+    if "migProfile" in hint:
+        notes[RECOMMENDED_MIG_PROFILE_ANNOTATION] = str(hint["migProfile"])
+    return notes
+
+
+def frozen_hints(before: Mapping[str, str], policy: EffectivePolicy) -> dict[str, str]:
+    """Hints stay while decisions are frozen, but for kinds that a policy now only observes."""
+    return {
+        name: text
+        for name, text in before.items()
+        if name in HINTS and policy.mode_of(HINTS[name]) is not DecisionMode.OBSERVE
+    }

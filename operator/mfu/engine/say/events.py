@@ -1,0 +1,58 @@
+"""Events on transitions: what somebody can mend, and what changed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from mfu.api.conditions import ConditionStatus, ConditionType, find
+from mfu.api.fleetreport import FleetStatus
+from mfu.api.workload_status import WorkloadStatus
+from mfu.engine.plan import Event
+from mfu.engine.say.conditions import Aspect
+from mfu.observe.drift import Drift
+from mfu.units import percent
+
+_TOLD: Final = (ConditionType.ACCEPTED, ConditionType.FITS_MEMORY, ConditionType.INTENT_CONSISTENT)
+
+
+def on_turns(found: Sequence[Aspect], before: WorkloadStatus) -> tuple[Event, ...]:
+    """On a turn to the bad of a condition that somebody can mend; the status tells the rest."""
+    return tuple(
+        Event("Warning", str(each.reason), each.message)
+        for each in found
+        if each.type in _TOLD and each.status is ConditionStatus.FALSE and not _failed(before, each.type)
+    )
+
+
+def _failed(before: WorkloadStatus, kind: ConditionType) -> bool:
+    known = find(before.conditions, kind)
+    return known is not None and known.status is ConditionStatus.FALSE
+
+
+def on_drift(found: Drift | None) -> tuple[Event, ...]:
+    if found is None:
+        return ()
+    worse = found.after < found.before
+    reason = "EfficiencyDropped" if worse else "EfficiencyRose"
+    message = (
+        f"reference MFU {percent(found.before)} → {percent(found.after)} against its "
+        f"{found.against.lower()}; kind of change: {found.kind}"
+    )
+    return (Event("Warning" if worse else "Normal", reason, message),)
+
+
+def on_fleet(before: FleetStatus, now: FleetStatus | None) -> tuple[Event, ...]:
+    """The fleet's figure went, or came back; said once, on the change. Silent where no report stood before."""
+    if now is None or before.summary is None or before.totals is None or now.totals is None:
+        return ()
+    known = now.totals.mfu is not None
+    if (before.totals.mfu is not None) is known or now.summary is None:
+        return ()
+    coverage = now.summary.coverage
+    if known:
+        return (
+            Event("Normal", "FleetKnown", f"the fleet's MFU is known again: {now.summary.mfu}, coverage {coverage}"),
+        )
+    message = f"less than half of the GPUs in use can be measured (coverage {coverage}): the fleet's MFU is unknown"
+    return (Event("Warning", "FleetUnknown", message),)

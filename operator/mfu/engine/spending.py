@@ -1,0 +1,34 @@
+"""What one workload's GPUs cost, and which part of that is lost."""
+
+from __future__ import annotations
+
+from mfu.account import cost as account
+from mfu.account.cost import Cost
+from mfu.decide.scale import attainable_on_scale, observed_on_scale, on_scale
+from mfu.engine.judged import Waiting
+from mfu.observe.assessment import Assessment
+from mfu.predict.types import Inference
+
+
+def cost_of(judged: Waiting, assessment: Assessment | None) -> Cost:
+    """`judged` is what is known apart from readings. Without a prediction nothing is known but the price."""
+    holding, prediction = judged.holding, judged.expected
+    device = holding.devices[0] if holding.devices else None
+    amount = None if holding.share is None else holding.gpus * holding.share
+    per_hour = None if amount is None else account.price_per_hour(judged.policy.prices, device, amount)
+    if prediction is None or holding.shared:
+        # What a slice could give depends on its neighbours: nothing is accused of it.
+        return Cost(per_hour=per_hour)
+    reached, promised = observed_on_scale(assessment, prediction.scale), on_scale(prediction)
+    best = assessment.best() if assessment else None
+    measured = best.tokens_per_s_per_gpu if best else None
+    rate = measured if measured is not None else prediction.tokens_per_s_per_gpu
+    slowdown = promised / reached if promised and reached else 1.0
+    training = not isinstance(judged.setup, Inference)
+    return Cost(
+        per_hour=per_hour,
+        lost_per_hour=account.lost(per_hour, reached, promised),
+        improvable_per_hour=account.lost(per_hour, promised, attainable_on_scale(prediction, judged.best)),
+        per_million_tokens=account.per_million_tokens(per_hour, rate * holding.gpus),
+        per_step=account.per_step(per_hour, prediction.step_seconds * slowdown) if training else None,
+    )
