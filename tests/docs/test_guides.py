@@ -235,6 +235,6 @@ def test_a_policy_field_that_is_used_changes_something() -> None:
 def said_under(spec: Mapping[str, Any]) -> list[object]:
     """Statuses and annotations of the saved cluster under one policy."""
     snapshot, now = load((ROOT / "examples" / "snapshot.json").read_text())
-    policy = PolicyView("tried", "uid", 1, PolicySpec.model_validate(spec), None, {})
+    policy = PolicyView("tried", "uid", 1, PolicySpec.model_validate(spec))
     plan = evaluate(replace(snapshot, policies=(policy,)), now)
     return [(each.key, each.status.document(), dict(each.annotations)) for each in plan.workloads]

@@ -37,7 +37,7 @@ class Bar:
 
 def status_of(name: str) -> Mapping[str, Any]:
     snapshot, now = load((ROOT / "examples" / "snapshot.json").read_text())
-    return next(each.status for each in evaluate(snapshot, now).workloads if each.name == name)
+    return next(each.status.document() for each in evaluate(snapshot, now).workloads if each.name == name)
 
 
 def bars(status: Mapping[str, Any]) -> list[Bar]:
