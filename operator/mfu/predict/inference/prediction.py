@@ -22,7 +22,7 @@ from mfu.predict.inference.waterfall import bound_of, losses
 from mfu.predict.learnkeys import correction_of
 from mfu.predict.names import Bound
 from mfu.predict.spread import band
-from mfu.predict.types import Correction, Corrections, Inference, Phase, Placement, Prediction, Problem, Scale
+from mfu.predict.types import Correction, Corrections, Doubt, Inference, Phase, Placement, Prediction, Problem, Scale
 
 
 def predict_inference(
@@ -77,7 +77,8 @@ def prediction_of(
     mbu = _mbu(case, served) * correction.factor
     scale = scale_of(served)
     value = mbu if scale is Scale.MBU else mfu
-    low, high = band(value, _doubt(setup, placement, served, case, constants, correction))
+    doubt = _doubt(setup, placement, served, case, constants)
+    low, high = band(value, math.hypot(doubt.total, correction.relative_sd))
     seconds = float(served.step_seconds) / correction.factor
     found = Prediction(
         mfu=mfu,
@@ -97,17 +98,16 @@ def prediction_of(
         ttft_seconds=float(served.ttft_seconds) / correction.factor or None,
         tpot_seconds=float(served.tpot_seconds) / correction.factor or None,
         concurrency=float(served.batch),
+        doubt=doubt,
         notes=_notes(setup, case, served),
     )
     return replace(found, notes=(*misses(setup, found), *found.notes))
 
 
-def _doubt(
-    setup: Inference, placement: Placement, served: Served, case: Case, constants: Constants, correction: Correction
-) -> float:
+def _doubt(setup: Inference, placement: Placement, served: Served, case: Case, constants: Constants) -> Doubt:
     stack = (np.array([setup.engine or ""]), np.array([placement.device.gpu.api_name]))
     shared, own = shared_doubt(constants, *stack), own_doubt(constants, case, served.step)
-    return math.hypot(float(shared[0]), float(own[0]), correction.relative_sd)
+    return Doubt(float(shared[0]), float(own[0]))
 
 
 def scale_of(served: Served) -> Scale:
