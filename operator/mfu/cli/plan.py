@@ -12,6 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import Progress
 
+from mfu.cli import picture
 from mfu.cli.declaration import Declaration, place, prices, products_of, read
 from mfu.cli.errors import UsageError
 from mfu.cli.output import add_output, console, positive, print_json, print_table
@@ -39,6 +40,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--objective", choices=tuple(Objective), default=Objective.TIME, help="default: time")
     parser.add_argument("--price", action="append", metavar="PRODUCT=$/H", help="dollars per GPU-hour, may repeat")
     parser.add_argument("--top", type=positive, default=_DEFAULT_ROWS, help=f"rows to show, default {_DEFAULT_ROWS}")
+    parser.add_argument("--plot", metavar="FILE.svg", help="write a picture: the best choices, and how they scale")
     add_output(parser)
 
 
@@ -70,6 +72,8 @@ def run(args: argparse.Namespace) -> int:
     if not found.choices:
         reasons = "; ".join(dict.fromkeys(f"{_place(each.option)}: {each.reason}" for each in found.nothing))
         raise UsageError(f"{declaration.name}: nothing fits: {reasons or 'no product has the precision'}")
+    if args.plot:
+        _plot(args.plot, declaration, found, args.top)
     if args.output == "json":
         print_json(_document(declaration, found, objective, args.top))
     else:
@@ -169,6 +173,31 @@ def _show(declaration: Declaration, found: Searched, objective: Objective, count
         out.print(found.now_problem)
     for each in found.nothing:
         out.print(f"  {_place(each.option)}: {each.reason}")
+
+
+def _plot(path: str, declaration: Declaration, found: Searched, count: int) -> None:
+    """The best choices and today as bars; where several GPU counts were searched, tokens/s over GPUs."""
+    shown = [*found.choices[:count], *([found.now] if found.now else [])]
+    most = max(each.tokens_per_s for each in shown)
+    rows = [
+        (
+            f"today: {_place(each.option)}" if each is found.now else _place(each.option),
+            0.0,
+            each.tokens_per_s / most,
+            picture.GREY if each is found.now else picture.BLUE,
+            f"{picture.short(each.tokens_per_s)}/s",
+        )
+        for each in shown
+    ]
+    panels = [picture.bars("Tokens per second of the best setting", rows)]
+    series: dict[str, list[tuple[float, float]]] = {}
+    for each in sorted(found.choices, key=lambda each: each.option.placement.gpus):
+        name = f"{each.option.placement.device.label} {each.option.precision.value}"
+        series.setdefault(name, []).append((float(each.option.placement.gpus), each.tokens_per_s))
+    several = {name: points for name, points in series.items() if len(points) > 1}
+    if several:
+        panels.append(picture.curve("How the best setting scales", ("GPUs", "tokens/s"), several))
+    picture.write(path, f"{declaration.name}: {declaration.spec.model.display_name}", panels)
 
 
 def _place(option: Option) -> str:
