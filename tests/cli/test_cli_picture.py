@@ -40,6 +40,7 @@ def test_training_shows_how_it_scales(plot: Callable[..., Path]) -> None:
     assert "More GPUs, the same global batch" in found and not any("Roofline" in each for each in found)
 
 
+@pytest.mark.slow
 def test_a_plan_shows_choices_and_today(plot: Callable[..., Path]) -> None:
     found = words(plot("plan", "-f", str(EXAMPLES / "dense-training.yaml"), "--gpus", "8,16"))
     assert any(each.startswith("today: 8 × ") for each in found) and "How the best setting scales" in found

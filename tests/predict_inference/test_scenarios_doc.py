@@ -6,6 +6,7 @@ import pytest
 
 from tools.generate.gen_scenarios_doc import DOCUMENT, Answer, answers, render
 
+pytestmark = pytest.mark.slow
 MISSED = {"DeepSeek-V3 on 2,048 H800"}
 """Half the published speed: the overlap of DualPipe and node-limited routing is not modelled."""
 
