@@ -21,7 +21,7 @@ from mfu.agent.exposition import Line, escaped, label_sets, number, render
 from mfu.agent.inventory import GPU, Instance
 from mfu.agent.node import Node
 from mfu.agent.runtime import Agent
-from mfu.agent.window import Window
+from mfu.agent.window import SampleWindow
 from mfu.agent.wire import Allocation
 from mfu.observe.metric import Metric
 from mfu.observe.readings import GPUKey, SourceState
@@ -102,14 +102,14 @@ def test_label_escapes() -> None:
 
 
 def test_gauges_are_means_over_the_window_and_masks_are_not() -> None:
-    window = Window(3.0)
+    window = SampleWindow(3.0)
     for second, tensor in enumerate((0.9, 0.2, 0.4, 0.6)):
         window.add(float(second), {Metric.TENSOR_ACTIVE: tensor, Metric.CLOCK_EVENTS: float(second)})
     assert window.mean() == pytest.approx({Metric.TENSOR_ACTIVE: 0.4, Metric.CLOCK_EVENTS: 3.0})
 
 
 def test_a_metric_unknown_at_times_is_averaged_over_the_rest() -> None:
-    window = Window(10.0)
+    window = SampleWindow(10.0)
     window.add(0.0, {Metric.POWER: 100.0})
     window.add(1.0, {Metric.POWER: 200.0, Metric.TENSOR_ACTIVE: 0.5})
     assert window.mean() == pytest.approx({Metric.POWER: 150.0, Metric.TENSOR_ACTIVE: 0.5})

@@ -17,8 +17,8 @@ import pytest
 from mfu.cli.diagnose import placement_of, setup_of
 from mfu.observe import counters, executed
 from mfu.observe.evidence import gather, trimmed
-from mfu.observe.inferred import infer
 from mfu.observe.readings import METRICS, Floats
+from mfu.observe.traits import infer
 from mfu.predict.types import Placement, Setup
 from mfu.telemetry.recorded import parse
 from tests.observe.faults import DATA

@@ -21,7 +21,7 @@ from mfu.agent.inventory import GPU, scan
 from mfu.agent.nvml import GPULost, Missing, NVMLUnavailable, ask, close_library, open_library
 from mfu.agent.sample import Key, Reading, Sampler
 from mfu.agent.topology import Topology
-from mfu.agent.window import Window
+from mfu.agent.window import SampleWindow
 from mfu.agent.xid import XidWatch
 from mfu.observe.metric import Metric
 
@@ -47,7 +47,7 @@ class Node:
     _topology: Topology | None = None
     _records: dict[str, Record] = field(default_factory=dict)
     _latest: dict[Key, Reading] = field(default_factory=dict)
-    _windows: dict[Key, Window] = field(default_factory=dict)
+    _windows: dict[Key, SampleWindow] = field(default_factory=dict)
     _pipes: dict[Key, dict[Metric, float]] = field(default_factory=dict)
     _energy: dict[str, Energy] = field(default_factory=dict)
     _scanned_at: float | None = None
@@ -140,7 +140,7 @@ class Node:
             record.note(reading.gpu, reading.values, now)
             reading = replace(reading, values={**reading.values, **self._kept(reading, record)})
         self._latest[reading.key] = reading
-        self._windows.setdefault(reading.key, Window(self.window_seconds)).add(now, reading.values)
+        self._windows.setdefault(reading.key, SampleWindow(self.window_seconds)).add(now, reading.values)
 
     def _kept(self, reading: Reading, record: Record) -> dict[Metric, float]:
         """What is known by remembering: the last Xid, and energy."""

@@ -25,7 +25,7 @@ INSTANTANEOUS: Final = frozenset(
 
 
 @dataclass(slots=True)
-class Window:
+class SampleWindow:
     """Readings of one device. The mean of 0.2 and 0.4 is 0.3; of a metric unknown at times, that of the others."""
 
     seconds: float

@@ -9,14 +9,14 @@ import numpy as np
 from mfu.api.causes import Actor, Cause, Explains
 from mfu.api.workload_status import Meter
 from mfu.observe.assessment import Assessment, EvidenceItem, Finding, Observation, TelemetryState, Window
-from mfu.observe.crosscheck import Verdict, cross_check, twice
-from mfu.observe.diagnosis import Case, Predict, diagnose
-from mfu.observe.diagnosis.build import Blame, finding
+from mfu.observe.crosscheck import MeterAgreement, cross_check, twice
+from mfu.observe.diagnosis import Predict, Situation, diagnose
+from mfu.observe.diagnosis.build import Accusation, finding
 from mfu.observe.evidence import Evidence, gather
 from mfu.observe.executed import executed
-from mfu.observe.inferred import Inferred, infer, off_tensor_cores
 from mfu.observe.readings import Metric, WorkloadSeries
-from mfu.observe.windows import Scene, counters_observation, counters_observations, progress_observation
+from mfu.observe.traits import RunTraits, infer, off_tensor_cores
+from mfu.observe.windows import MeteredRun, counters_observation, counters_observations, progress_observation
 from mfu.predict import predict
 from mfu.predict.types import Attainable, Placement, Prediction, Recompute, Scale, Setup, Training
 
@@ -60,10 +60,10 @@ def assess(
         return _without_counters(setup, placement, series=series, now=now, state=state)
     evidence = _evidence(series, placement, hints, now)
     declared = _declared(setup, placement, evidence, hints, series)
-    verdict, seen = _recognise(declared, evidence, hints.window, series, now)
+    agreement, seen = _recognise(declared, evidence, hints.window, series, now)
     observations = _observations(series, _corrected(declared, seen), now)
     progress, counters = _pair(observations, hints.window)
-    case = Case(
+    situation = Situation(
         evidence=evidence,
         device=placement.device,
         series=series,
@@ -71,7 +71,7 @@ def assess(
         placement=placement,
         expected=expected,
         attainable=attainable,
-        inferred=seen,
+        traits=seen,
         mfu=_first_known(progress, counters, "mfu"),
         mbu=_first_known(progress, counters, "mbu"),
         since=now - hints.window.seconds,
@@ -80,9 +80,9 @@ def assess(
     )
     return Assessment(
         observations=observations,
-        findings=_findings(case, trusted=verdict.consistent is not False),
-        intent_consistent=verdict.consistent,
-        message=verdict.message,
+        findings=_findings(situation, trusted=agreement.consistent is not False),
+        intent_consistent=agreement.consistent,
+        message=agreement.message,
         state=state,
         readings=_readings(evidence),
     )
@@ -117,8 +117,10 @@ def _without_counters(
     """Progress may still be known when counters are not."""
     if series is None or placement is None or setup is None:
         return Assessment(state=state)
-    scene = Scene(placement.device, _gpus(placement, Hints(), series), setup, placement, None, setup.precisions.compute)
-    known = (progress_observation(series, scene, window, now, alone=True) for window in Window)
+    run = MeteredRun(
+        placement.device, _gpus(placement, Hints(), series), setup, placement, None, setup.precisions.compute
+    )
+    known = (progress_observation(series, run, window, now, alone=True) for window in Window)
     return Assessment(observations=tuple(each for each in known if each is not None), state=state)
 
 
@@ -131,48 +133,48 @@ def _evidence(series: WorkloadSeries, placement: Placement, hints: Hints, now: f
 
 def _declared(
     setup: Setup | None, placement: Placement, evidence: Evidence, hints: Hints, series: WorkloadSeries
-) -> Scene:
+) -> MeteredRun:
     """What to compute MFU with, the declaration taken at its word."""
     limit = evidence.average(Metric.POWER_LIMIT)
     off = off_tensor_cores(evidence, limit if np.isfinite(limit) else placement.device.gpu.tdp_watts)
     gpus = _gpus(placement, hints, series)
     if setup is None:
-        return Scene(placement.device, gpus, placement=placement, tensor_cores=not off)
+        return MeteredRun(placement.device, gpus, placement=placement, tensor_cores=not off)
     intent = executed(setup, fused_attention=infer(evidence, setup).fused_attention)
-    return Scene(placement.device, gpus, setup, placement, intent, setup.precisions.compute, not off)
+    return MeteredRun(placement.device, gpus, setup, placement, intent, setup.precisions.compute, not off)
 
 
 def _recognise(
-    scene: Scene, evidence: Evidence, window: Window, series: WorkloadSeries, now: float
-) -> tuple[Verdict, Inferred]:
+    run: MeteredRun, evidence: Evidence, window: Window, series: WorkloadSeries, now: float
+) -> tuple[MeterAgreement, RunTraits]:
     """Do both meters agree with the declaration, and what runs instead? Progress outweighs what memory gives away."""
-    seen = replace(infer(evidence, scene.setup), tensor_cores=scene.tensor_cores)
-    progress = progress_observation(series, scene, window, now) if series.progress else None
+    seen = replace(infer(evidence, run.setup), tensor_cores=run.tensor_cores)
+    progress = progress_observation(series, run, window, now) if series.progress else None
     if progress is None:
-        return Verdict(None), seen
-    counters = counters_observation(series, scene, window, now)
-    verdict = cross_check(progress, counters, scene.setup, intent=scene.intent, gpus=scene.gpus)
-    if verdict.ratio is None or not isinstance(scene.setup, Training) or scene.intent is None:
-        return verdict, seen
-    if twice(verdict.ratio, scene.setup, scene.intent):
-        return verdict, replace(seen, recompute=Recompute.FULL)
-    return verdict, replace(seen, recompute=None) if verdict.ratio > RUNS_ONCE else seen
+        return MeterAgreement(None), seen
+    counters = counters_observation(series, run, window, now)
+    agreement = cross_check(progress, counters, run.setup, intent=run.intent, gpus=run.gpus)
+    if agreement.ratio is None or not isinstance(run.setup, Training) or run.intent is None:
+        return agreement, seen
+    if twice(agreement.ratio, run.setup, run.intent):
+        return agreement, replace(seen, recompute=Recompute.FULL)
+    return agreement, replace(seen, recompute=None) if agreement.ratio > RUNS_ONCE else seen
 
 
-def _corrected(scene: Scene, seen: Inferred) -> Scene:
-    if scene.setup is None or seen.recompute is None:
-        return scene
-    intent = executed(scene.setup, recompute=seen.recompute, fused_attention=seen.fused_attention)
-    return replace(scene, intent=intent)
+def _corrected(run: MeteredRun, seen: RunTraits) -> MeteredRun:
+    if run.setup is None or seen.recompute is None:
+        return run
+    intent = executed(run.setup, recompute=seen.recompute, fused_attention=seen.fused_attention)
+    return replace(run, intent=intent)
 
 
 def _gpus(placement: Placement, hints: Hints, series: WorkloadSeries) -> int:
     return hints.gpus or max(placement.gpus, len(series.devices))
 
 
-def _observations(series: WorkloadSeries, scene: Scene, now: float) -> tuple[Observation, ...]:
-    progress = (progress_observation(series, scene, window, now) for window in Window) if series.progress else ()
-    return (*(each for each in progress if each is not None), *counters_observations(series, scene, now))
+def _observations(series: WorkloadSeries, run: MeteredRun, now: float) -> tuple[Observation, ...]:
+    progress = (progress_observation(series, run, window, now) for window in Window) if series.progress else ()
+    return (*(each for each in progress if each is not None), *counters_observations(series, run, now))
 
 
 def _pair(observations: tuple[Observation, ...], window: Window) -> tuple[Observation | None, Observation | None]:
@@ -185,10 +187,10 @@ def _first_known(progress: Observation | None, counters: Observation | None, nam
     return next((each for each in values if each is not None), None)
 
 
-def _findings(case: Case, *, trusted: bool) -> tuple[Finding, ...]:
-    if case.evidence.samples < MINIMUM_SAMPLES:
+def _findings(situation: Situation, *, trusted: bool) -> tuple[Finding, ...]:
+    if situation.evidence.samples < MINIMUM_SAMPLES:
         return ()
-    findings = diagnose(case) or _unexplained(case)
+    findings = diagnose(situation) or _unexplained(situation)
     if trusted:
         return findings
     return tuple(each if each.cause is Cause.RECOMPUTE else _doubted(each) for each in findings)
@@ -199,15 +201,15 @@ def _doubted(finding: Finding) -> Finding:
     return replace(finding, confidence=finding.confidence * DOUBTED)
 
 
-def _unexplained(case: Case) -> tuple[Finding, ...]:
+def _unexplained(situation: Situation) -> tuple[Finding, ...]:
     """Far below the expected band and no rule knows why: said so, rather than guessed."""
-    expected = case.expected
+    expected = situation.expected
     if expected is None:
         return ()
-    seen, aim = (case.mbu, expected.mbu) if expected.scale is Scale.MBU else (case.mfu, expected.mfu)
+    seen, aim = (situation.mbu, expected.mbu) if expected.scale is Scale.MBU else (situation.mfu, expected.mfu)
     if seen is None or not aim or seen >= UNEXPLAINED * expected.low:
         return ()
-    blame = Blame(
+    accusation = Accusation(
         cause=Cause.UNKNOWN,
         explains=Explains.RUNTIME,
         actor=Actor.TENANT,
@@ -216,7 +218,7 @@ def _unexplained(case: Case) -> tuple[Finding, ...]:
         action="no reading explains the gap: profile one step, and check the declared model and batch",
         counterfactual_mfu=expected.mfu,
     )
-    return (finding(case, blame, EvidenceItem("expected", round(aim, 4), "fraction")),)
+    return (finding(situation, accusation, EvidenceItem("expected", round(aim, 4), "fraction")),)
 
 
 def _readings(evidence: Evidence) -> tuple[EvidenceItem, ...]:

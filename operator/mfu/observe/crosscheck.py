@@ -21,7 +21,7 @@ UNEXPLAINED = "FLOPs per token: the model dimensions, or the unit of progress"
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class MeterAgreement:
     """`consistent` is None where there is nothing to compare. `ratio` is progress over counters."""
 
     consistent: bool | None
@@ -36,22 +36,22 @@ def cross_check(
     *,
     intent: Executed | None,
     gpus: int,
-) -> Verdict:
+) -> MeterAgreement:
     """Compare both meters over one window and name what would explain a disagreement.
 
     Progress 0.30 beside counters 0.60 on a declared FP8 job: ratio 0.5, "runs in 16 bit though FP8 is declared".
     """
     if progress is None or counters is None or not progress.mfu or not counters.mfu or _decodes(setup):
-        return Verdict(None)
+        return MeterAgreement(None)
     if max(progress.mfu, counters.mfu) < MINIMUM_MFU:
-        return Verdict(None)
+        return MeterAgreement(None)
     ratio = progress.mfu / counters.mfu
     if abs(progress.mfu - counters.mfu) <= ABSOLUTE or abs(ratio - 1) <= max(
         TOLERANCE, hypot(_relative_band(progress), _relative_band(counters))
     ):
-        return Verdict(True, ratio)
+        return MeterAgreement(True, ratio)
     reason = ", or ".join(_reasons(ratio, setup, intent, gpus)) or UNEXPLAINED
-    return Verdict(False, ratio, f"progress is {ratio:.2f} × what the counters saw: check {reason}")
+    return MeterAgreement(False, ratio, f"progress is {ratio:.2f} × what the counters saw: check {reason}")
 
 
 def _reasons(ratio: float, setup: Setup | None, intent: Executed | None, gpus: int) -> Iterator[str]:

@@ -30,7 +30,7 @@ PROGRESS_SD = 0.01
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
+class MeteredRun:
     """What a window is computed from, besides the series."""
 
     device: Device
@@ -52,36 +52,34 @@ class _Meaning:
     basis: Rate
 
 
-def counters_observations(series: WorkloadSeries, scene: Scene, now: float) -> tuple[Observation, ...]:
+def counters_observations(series: WorkloadSeries, run: MeteredRun, now: float) -> tuple[Observation, ...]:
     """The counters meter over every window; those that hold the whole series share one answer."""
-    measured = counters_mfu(
-        series.values, scene.device, scene.precision, intent=scene.intent, tensor_cores=scene.tensor_cores
-    )
+    measured = counters_mfu(series.values, run.device, run.precision, intent=run.intent, tensor_cores=run.tensor_cores)
     found: list[Observation] = []
     whole: Observation | None = None
     for window in Window:
         if whole is not None:
             found.append(replace(whole, window=window))
             continue
-        found.append(_counters(series, scene, measured, window, now))
+        found.append(_counters(series, run, measured, window, now))
         if _rows(series, window, now).start == 0 and window.seconds >= now - _first(series):
             whole = found[-1]
     return tuple(found)
 
 
-def counters_observation(series: WorkloadSeries, scene: Scene, window: Window, now: float) -> Observation:
+def counters_observation(series: WorkloadSeries, run: MeteredRun, window: Window, now: float) -> Observation:
     """The counters meter: estimated, since what is executed is corrected by the declared intent."""
-    measured = counters_mfu(
-        series.values, scene.device, scene.precision, intent=scene.intent, tensor_cores=scene.tensor_cores
-    )
-    return _counters(series, scene, measured, window, now)
+    measured = counters_mfu(series.values, run.device, run.precision, intent=run.intent, tensor_cores=run.tensor_cores)
+    return _counters(series, run, measured, window, now)
 
 
-def _counters(series: WorkloadSeries, scene: Scene, measured: CountersMFU, window: Window, now: float) -> Observation:
+def _counters(
+    series: WorkloadSeries, run: MeteredRun, measured: CountersMFU, window: Window, now: float
+) -> Observation:
     inside = _rows(series, window, now)
     known = np.isfinite(measured.mfu[inside])
     samples = int(known.sum())
-    coverage = _coverage(samples, series, scene, window, now)
+    coverage = _coverage(samples, series, run, window, now)
     if coverage < MINIMUM_COVERAGE:
         return _unknown(window, Meter.COUNTERS, series, "too little of the window was measured")
     values = measured.mfu[inside][known]
@@ -92,41 +90,41 @@ def _counters(series: WorkloadSeries, scene: Scene, measured: CountersMFU, windo
         window=window,
         meter=Meter.COUNTERS,
         mfu=mfu,
-        reference_mfu=_reference(mfu, scene),
+        reference_mfu=_reference(mfu, run),
         mbu=None if np.isnan(mbu) else mbu,
         low=max(0.0, mfu - doubt),
         high=mfu + doubt,
         coverage=coverage,
         source=", ".join(series.sources) or "counters",
         observed_at=float(series.times[inside][known.any(axis=1)][-1]),
-        confidence=_confidence(scene, coverage),
+        confidence=_confidence(run, coverage),
         estimated=True,
         tensor_utilisation=tensor,
-        note=MIG_NOTE if scene.device.mig else "",
+        note=MIG_NOTE if run.device.mig else "",
     )
 
 
 def progress_observation(
-    series: WorkloadSeries, scene: Scene, window: Window, now: float, *, alone: bool = False
+    series: WorkloadSeries, run: MeteredRun, window: Window, now: float, *, alone: bool = False
 ) -> Observation | None:
     """The progress meter; None where the workload reports nothing or its FLOPs per token are not known.
 
     `alone`: no counters speak. A count that stands still may then as well be a frozen page: unknown.
     """
     since = max(now - window.seconds, _first(series))
-    meaning = None if scene.setup is None else _meaning(series, scene.setup, scene, since=since, now=now)
-    peak = device_peak(scene.device, scene.precision)
-    if meaning is None or not peak or scene.gpus < 1 or (alone and meaning.basis.standing):
+    meaning = None if run.setup is None else _meaning(series, run.setup, run, since=since, now=now)
+    peak = device_peak(run.device, run.precision)
+    if meaning is None or not peak or run.gpus < 1 or (alone and meaning.basis.standing):
         return None
-    mfu = meaning.flops_per_s / (scene.gpus * peak)
-    mbu = None if meaning.bytes_per_s is None else meaning.bytes_per_s / (scene.gpus * device_bandwidth(scene.device))
+    mfu = meaning.flops_per_s / (run.gpus * peak)
+    mbu = None if meaning.bytes_per_s is None else meaning.bytes_per_s / (run.gpus * device_bandwidth(run.device))
     doubt = BAND * mfu * hypot(PROGRESS_SD, meaning.basis.relative_sd)
     covered = min(1.0, meaning.basis.span_seconds / max(1e-9, min(window.seconds, now - since)))
     return Observation(
         window=window,
         meter=Meter.PROGRESS,
         mfu=mfu,
-        reference_mfu=_reference(mfu, scene),
+        reference_mfu=_reference(mfu, run),
         mbu=mbu,
         low=max(0.0, mfu - doubt),
         high=mfu + doubt,
@@ -134,14 +132,14 @@ def progress_observation(
         source=meaning.basis.source,
         observed_at=meaning.basis.observed_at,
         confidence=0.95 * sqrt(covered) * (1 - meaning.basis.relative_sd),
-        tokens_per_s_per_gpu=meaning.tokens_per_s / scene.gpus,
+        tokens_per_s_per_gpu=meaning.tokens_per_s / run.gpus,
     )
 
 
-def _meaning(series: WorkloadSeries, setup: Setup, scene: Scene, *, since: float, now: float) -> _Meaning | None:
+def _meaning(series: WorkloadSeries, setup: Setup, run: MeteredRun, *, since: float, now: float) -> _Meaning | None:
     if isinstance(setup, Training):
         return _training_meaning(series, setup, since=since, now=now)
-    return _serving_meaning(series, setup, scene, since=since, now=now)
+    return _serving_meaning(series, setup, run, since=since, now=now)
 
 
 def _training_meaning(series: WorkloadSeries, setup: Training, *, since: float, now: float) -> _Meaning | None:
@@ -158,7 +156,7 @@ def _training_meaning(series: WorkloadSeries, setup: Training, *, since: float, 
 
 
 def _serving_meaning(
-    series: WorkloadSeries, setup: Inference, scene: Scene, *, since: float, now: float
+    series: WorkloadSeries, setup: Inference, run: MeteredRun, *, since: float, now: float
 ) -> _Meaning | None:
     read = rate(series.progress, Counter.PREFILL_TOKENS, since=since, now=now)
     written = rate(series.progress, Counter.DECODE_TOKENS, since=since, now=now)
@@ -169,7 +167,7 @@ def _serving_meaning(
     moved = None
     if written is not None:
         flops += written.per_second * _flops_per_written(setup, prompts_reported=read is not None)
-        per_token = None if scene.placement is None else bytes_moved_per_token(setup, scene.placement)
+        per_token = None if run.placement is None else bytes_moved_per_token(setup, run.placement)
         moved = None if per_token is None else written.per_second * per_token
     tokens = basis if setup.phase is not Phase.PREFILL or read is None else read
     return _Meaning(flops, moved, tokens.per_second, tokens)
@@ -187,16 +185,16 @@ def _rows(series: WorkloadSeries, window: Window, now: float) -> slice:
     return slice(start, int(np.searchsorted(series.times, now, side="right")))
 
 
-def _coverage(samples: int, series: WorkloadSeries, scene: Scene, window: Window, now: float) -> float:
+def _coverage(samples: int, series: WorkloadSeries, run: MeteredRun, window: Window, now: float) -> float:
     """Measured device-intervals over those that the window (or the life of the workload, if shorter) holds."""
     span = min(window.seconds, now - _first(series) + series.interval_seconds)
-    expected = max(1.0, span / series.interval_seconds) * max(scene.gpus, len(series.devices))
+    expected = max(1.0, span / series.interval_seconds) * max(run.gpus, len(series.devices))
     return min(1.0, samples / expected)
 
 
-def _confidence(scene: Scene, coverage: float) -> float:
-    known = NO_INTENT if scene.intent is None else 0.85
-    if scene.device.mig is not None:
+def _confidence(run: MeteredRun, coverage: float) -> float:
+    known = NO_INTENT if run.intent is None else 0.85
+    if run.device.mig is not None:
         known = min(known, MIG_CONFIDENCE)
     return known * sqrt(coverage)
 
@@ -219,9 +217,9 @@ def _unknown(window: Window, meter: Meter, series: WorkloadSeries, note: str) ->
     )
 
 
-def _reference(mfu: float, scene: Scene) -> float | None:
+def _reference(mfu: float, run: MeteredRun) -> float | None:
     """The same FLOPs over the dense 16-bit peak: FP32 at 0.71 of its own peak is 0.048 of the GPU's."""
-    own, reference = scene.device.gpu.peak_flops_per_s(scene.precision), scene.device.gpu.reference_peak_flops_per_s
+    own, reference = run.device.gpu.peak_flops_per_s(run.precision), run.device.gpu.reference_peak_flops_per_s
     return None if not own or not reference else mfu * own / reference
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from mfu.api.causes import Cause
 from mfu.observe.assessment import Finding
 from mfu.observe.diagnosis.batch import small_batch
-from mfu.observe.diagnosis.case import Case, Predict, Rule
 from mfu.observe.diagnosis.communication import communication
 from mfu.observe.diagnosis.health import degraded_hardware, power_or_thermal
 from mfu.observe.diagnosis.kernels import memory_bound, precision
@@ -14,6 +13,7 @@ from mfu.observe.diagnosis.ranks import straggler
 from mfu.observe.diagnosis.recompute import recompute
 from mfu.observe.diagnosis.serving import bandwidth_bound, kv_cache_pressure, low_concurrency, request_variability
 from mfu.observe.diagnosis.shares import apportioned
+from mfu.observe.diagnosis.situation import Predict, Rule, Situation
 from mfu.observe.diagnosis.waiting import data_starvation, host_overhead, idle_allocation
 
 RULES: tuple[Rule, ...] = (
@@ -52,12 +52,12 @@ EXPLAINED_BY: dict[Cause, frozenset[Cause]] = {
 CLEARLY_MORE = 1.5
 
 
-def diagnose(case: Case, rules: tuple[Rule, ...] = RULES) -> tuple[Finding, ...]:
+def diagnose(situation: Situation, rules: tuple[Rule, ...] = RULES) -> tuple[Finding, ...]:
     """Findings, the one that costs most first; what another finding already explains is left out."""
-    found = [each for each in (rule(case) for rule in rules) if each is not None]
+    found = [each for each in (rule(situation) for rule in rules) if each is not None]
     kept = [each for each in found if not any(_explains(other, each) for other in found)]
     ranked = sorted(kept, key=lambda each: (not each.wasted, -(each.speedup - 1) * each.confidence))
-    return apportioned(tuple(ranked), case)
+    return apportioned(tuple(ranked), situation)
 
 
 def _explains(cause: Finding, symptom: Finding) -> bool:
@@ -66,4 +66,4 @@ def _explains(cause: Finding, symptom: Finding) -> bool:
     return cause.cause is Cause.IDLE_ALLOCATION or symptom.speedup < CLEARLY_MORE * cause.speedup
 
 
-__all__ = ["EXPLAINED_BY", "RULES", "Case", "Predict", "Rule", "diagnose"]
+__all__ = ["EXPLAINED_BY", "RULES", "Predict", "Rule", "Situation", "diagnose"]

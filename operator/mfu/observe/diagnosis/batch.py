@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from mfu.api.causes import Actor, Cause, Explains
 from mfu.observe.assessment import EvidenceItem, Finding
-from mfu.observe.diagnosis.build import Blame, count, finding, fraction, graded
-from mfu.observe.diagnosis.case import WORTH, Case
+from mfu.observe.diagnosis.build import Accusation, count, finding, fraction, graded
 from mfu.observe.diagnosis.communication import communicates
 from mfu.observe.diagnosis.gaps import Gaps, gap_kind
 from mfu.observe.diagnosis.ranks import even
 from mfu.observe.diagnosis.shape import launch_bound, step_time
+from mfu.observe.diagnosis.situation import WORTH, Situation
 from mfu.observe.diagnosis.waiting import IDLE, thin_kernels
 from mfu.observe.readings import Metric
 from mfu.predict.types import Prediction, Training
@@ -20,43 +20,43 @@ FEW_TOKENS = 4096
 """Tokens per GPU and micro-step above which the batch is not small by any standard."""
 
 
-def small_batch(case: Case) -> Finding | None:
+def small_batch(situation: Situation) -> Finding | None:
     """As declared (configuration), or as the kernels look whatever is declared (runtime)."""
-    training = case.training
-    if case.inference is not None or communicates(case):
+    training = situation.training
+    if situation.inference is not None or communicates(situation):
         return None
-    bound = case.evidence.idle >= IDLE and gap_kind(case) is not Gaps.LONG and even(case.evidence)
+    bound = situation.evidence.idle >= IDLE and gap_kind(situation) is not Gaps.LONG and even(situation.evidence)
     if training is None:
-        return _small_undeclared(case) if bound and thin_kernels(case) else None
-    launches = bound and (launch_bound(case) or thin_kernels(case))
-    if not launches and (_tokens(training) > FEW_TOKENS or not case.allows("micro")):
+        return _small_undeclared(situation) if bound and thin_kernels(situation) else None
+    launches = bound and (launch_bound(situation) or thin_kernels(situation))
+    if not launches and (_tokens(training) > FEW_TOKENS or not situation.allows("micro")):
         return None
-    size, better = case.best_micro_batch()
-    speedup = _batch_speedup(case, better)
+    size, better = situation.best_micro_batch()
+    speedup = _batch_speedup(situation, better)
     if not launches and speedup < SMALL:
         return None
-    faithful = launch_bound(case) or not launches
-    blame = Blame(
+    faithful = launch_bound(situation) or not launches
+    accusation = Accusation(
         cause=Cause.SMALL_BATCH,
         explains=Explains.CONFIGURATION if faithful else Explains.RUNTIME,
         actor=Actor.TENANT,
         confidence=graded(speedup, WORTH, 2.5) if faithful else 0.75,
-        speedup=speedup if faithful else max(speedup, case.to_expected),
-        action=_batch_action(case, training, size, better),
+        speedup=speedup if faithful else max(speedup, situation.to_expected),
+        action=_batch_action(situation, training, size, better),
         counterfactual_mfu=None if better is None else better.mfu,
     )
     return finding(
-        case,
-        blame,
+        situation,
+        accusation,
         count("tokens per GPU and micro-step", _tokens(training), "tokens"),
-        *_small_evidence(case),
+        *_small_evidence(situation),
     )
 
 
-def _small_undeclared(case: Case) -> Finding:
+def _small_undeclared(situation: Situation) -> Finding:
     """Nothing is declared, and what runs are kernels too small for the GPU with gaps between them."""
-    idle = case.evidence.idle
-    blame = Blame(
+    idle = situation.evidence.idle
+    accusation = Accusation(
         cause=Cause.SMALL_BATCH,
         explains=Explains.RUNTIME,
         actor=Actor.TENANT,
@@ -64,14 +64,14 @@ def _small_undeclared(case: Case) -> Finding:
         speedup=1 / max(1 - idle, 0.1),
         action="give each step more tokens: kernels do not fill the GPU, and it waits between them",
     )
-    return finding(case, blame, *_small_evidence(case))
+    return finding(situation, accusation, *_small_evidence(situation))
 
 
-def _small_evidence(case: Case) -> tuple[EvidenceItem, ...]:
+def _small_evidence(situation: Situation) -> tuple[EvidenceItem, ...]:
     return (
-        fraction("SM activity while active", case.evidence.busy(Metric.SM_ACTIVE)),
-        fraction("tensor activity", case.evidence.average(Metric.TENSOR_ACTIVE)),
-        fraction("GPU active", case.evidence.working),
+        fraction("SM activity while active", situation.evidence.busy(Metric.SM_ACTIVE)),
+        fraction("tensor activity", situation.evidence.average(Metric.TENSOR_ACTIVE)),
+        fraction("GPU active", situation.evidence.working),
     )
 
 
@@ -79,17 +79,17 @@ def _tokens(training: Training) -> float:
     return training.micro_batch_size * training.sequence_length / training.parallelism.context
 
 
-def _batch_speedup(case: Case, better: Prediction | None) -> float:
+def _batch_speedup(situation: Situation, better: Prediction | None) -> float:
     if better is not None:
-        return case.gain(better)
-    time = step_time(case)
+        return situation.gain(better)
+    time = step_time(situation)
     return 1.0 if time is None else max(time.host, time.gpu) / max(time.products, 1e-9)
 
 
-def _batch_action(case: Case, training: Training, size: int, better: Prediction | None) -> str:
-    if better is None or case.mfu is None:
+def _batch_action(situation: Situation, training: Training, size: int, better: Prediction | None) -> str:
+    if better is None or situation.mfu is None:
         return f"raise micro-batch {training.micro_batch_size} or the sequence length: the GPU is not filled"
-    now = case.now_expected
+    now = situation.now_expected
     more = "" if now is None else f", {(better.memory.total_bytes - now.memory.total_bytes) / 2**30:+.0f} GiB"
-    points = 100 * (better.mfu - case.mfu)
+    points = 100 * (better.mfu - situation.mfu)
     return f"raise micro-batch {training.micro_batch_size} → {size}: {points:+.0f} points{more}, fits"

@@ -8,14 +8,14 @@ import numpy as np
 
 from mfu.api.causes import Actor, Cause, Explains
 from mfu.observe.assessment import EvidenceItem, Finding
-from mfu.observe.diagnosis.case import Case
+from mfu.observe.diagnosis.situation import Situation
 
 CEILING_MFU = 0.80
 """No counter-factual above the best measured matrix-product rate of a product."""
 
 
 @dataclass(frozen=True, slots=True)
-class Blame:
+class Accusation:
     """The judgement of a rule, before figures are worked out."""
 
     cause: Cause
@@ -32,32 +32,32 @@ class Blame:
     """Where it does not follow from the counter-factual."""
 
 
-def finding(case: Case, blame: Blame, *evidence: EvidenceItem) -> Finding:
+def finding(situation: Situation, accusation: Accusation, *evidence: EvidenceItem) -> Finding:
     """The counter-factual is observed MFU × speed-up unless given; `share` the points of the scale from now to then."""
-    mended = blame.counterfactual_mfu
-    if mended is None and case.mfu is not None:
-        mended = min(CEILING_MFU, case.mfu * blame.speedup)
-    share = _share(case, blame, mended) if blame.share is None else blame.share
+    mended = accusation.counterfactual_mfu
+    if mended is None and situation.mfu is not None:
+        mended = min(CEILING_MFU, situation.mfu * accusation.speedup)
+    share = _share(situation, accusation, mended) if accusation.share is None else accusation.share
     return Finding(
-        cause=blame.cause,
-        confidence=round(max(0.0, min(1.0, blame.confidence)), 3),
-        explains=blame.explains,
+        cause=accusation.cause,
+        confidence=round(max(0.0, min(1.0, accusation.confidence)), 3),
+        explains=accusation.explains,
         share=share,
         counterfactual_mfu=mended,
-        action=blame.action,
-        actor=blame.actor,
-        wasted=blame.wasted,
+        action=accusation.action,
+        actor=accusation.actor,
+        wasted=accusation.wasted,
         evidence=evidence,
-        speedup=blame.speedup,
-        message=blame.message,
-        device=blame.device,
+        speedup=accusation.speedup,
+        message=accusation.message,
+        device=accusation.device,
     )
 
 
-def _share(case: Case, blame: Blame, mended: float | None) -> float | None:
-    if case.decoding and blame.explains is Explains.RUNTIME and case.mbu is not None:
-        return max(0.0, min(1.0, case.mbu * blame.speedup) - case.mbu)
-    return None if mended is None or case.mfu is None else max(0.0, mended - case.mfu)
+def _share(situation: Situation, accusation: Accusation, mended: float | None) -> float | None:
+    if situation.decoding and accusation.explains is Explains.RUNTIME and situation.mbu is not None:
+        return max(0.0, min(1.0, situation.mbu * accusation.speedup) - situation.mbu)
+    return None if mended is None or situation.mfu is None else max(0.0, mended - situation.mfu)
 
 
 def fraction(name: str, value: float) -> EvidenceItem:

@@ -7,8 +7,8 @@ from math import sqrt
 
 import numpy as np
 
-from mfu.observe.diagnosis.case import Case
 from mfu.observe.diagnosis.shape import step_time
+from mfu.observe.diagnosis.situation import Situation
 from mfu.observe.evidence import mean_or_nan
 from mfu.observe.readings import Metric
 
@@ -32,22 +32,22 @@ class Gaps(StrEnum):
     UNCLEAR = "Unclear"
 
 
-def gap_kind(case: Case) -> Gaps:
+def gap_kind(situation: Situation) -> Gaps:
     """By the spread of GPU utilisation; a steady one proves short gaps only where a long one would show."""
-    spread = mean_or_nan(case.evidence.sd[:, Metric.GPU_UTIL])
+    spread = mean_or_nan(situation.evidence.sd[:, Metric.GPU_UTIL])
     if not np.isfinite(spread):
         return Gaps.UNCLEAR
     if spread > CERTAIN_SPREAD:
         return Gaps.LONG
     if spread > STEADY_SPREAD:
         return Gaps.UNCLEAR
-    single = single_gap_spread(case)
+    single = single_gap_spread(situation)
     return Gaps.UNCLEAR if single is not None and single < TELLING_SPREAD else Gaps.SHORT
 
 
-def single_gap_spread(case: Case) -> float | None:
+def single_gap_spread(situation: Situation) -> float | None:
     """Spread of utilisation if each micro-step had one gap; None without a declared step."""
-    time, training, idle = step_time(case), case.training, case.evidence.idle
+    time, training, idle = step_time(situation), situation.training, situation.evidence.idle
     if time is None or training is None or not 0 < idle < 1:
         return None
     micro_steps = max(1.0, training.global_batch_size / training.parallelism.data / training.micro_batch_size)

@@ -6,8 +6,8 @@ import numpy as np
 
 from mfu.api.causes import Actor, Cause, Explains
 from mfu.observe.assessment import EvidenceItem, Finding
-from mfu.observe.diagnosis.build import Blame, count, finding, fraction, known
-from mfu.observe.diagnosis.case import Case
+from mfu.observe.diagnosis.build import Accusation, count, finding, fraction, known
+from mfu.observe.diagnosis.situation import Situation
 from mfu.observe.evidence import mean_or_nan
 from mfu.observe.readings import Floats, Metric
 
@@ -28,25 +28,25 @@ FATAL_XIDS = frozenset({31, 43, 45, 48, 61, 62, 63, 64, 74, 79, 92, 94, 95, 109,
 APPLICATION_XIDS = frozenset({13, 31, 43, 45, 68})
 
 
-def power_or_thermal(case: Case) -> Finding | None:
+def power_or_thermal(situation: Situation) -> Finding | None:
     """Clocks held down by heat, by a brake, or by a power limit below the product's own."""
-    evidence, gpu = case.evidence, case.device.gpu
+    evidence, gpu = situation.evidence, situation.device.gpu
     clock = evidence.average(Metric.SM_CLOCK)
     if not np.isfinite(clock) or not gpu.reference_clock_mhz:
         return None
     ratio = clock / (gpu.reference_clock_mhz * 1e6)
-    events = bit_share(case.series.values[..., Metric.CLOCK_EVENTS], THERMAL_BITS)
+    events = bit_share(situation.series.values[..., Metric.CLOCK_EVENTS], THERMAL_BITS)
     limit = evidence.average(Metric.POWER_LIMIT) / (gpu.tdp_watts or np.nan)
     lowered = np.isfinite(limit) and limit < LOWERED_LIMIT
     hot = np.isfinite(events) and events > 0.1
     working = mean_or_nan(evidence.active) > 0.2
-    if not working or not (hot or lowered or ratio < LOW_CLOCK or _locked(case, ratio)) or ratio >= 1.0:
+    if not working or not (hot or lowered or ratio < LOW_CLOCK or _locked(situation, ratio)) or ratio >= 1.0:
         return None
-    speedup = _usual_clock(case, ratio) / ratio
+    speedup = _usual_clock(situation, ratio) / ratio
     if speedup < 1.05:
         return None
     reason = _reason(hot=hot, limit=limit if lowered else None)
-    blame = Blame(
+    accusation = Accusation(
         cause=Cause.POWER_OR_THERMAL,
         explains=Explains.RUNTIME,
         actor=Actor.PROVIDER,
@@ -55,8 +55,8 @@ def power_or_thermal(case: Case) -> Finding | None:
         action=f"the GPUs are held back by {reason}: check cooling, power limit and locked clocks of these nodes",
     )
     return finding(
-        case,
-        blame,
+        situation,
+        accusation,
         count("SM clock", clock / 1e6, "MHz"),
         fraction("share of the reference clock", ratio),
         count("power", evidence.average(Metric.POWER), "W"),
@@ -64,9 +64,9 @@ def power_or_thermal(case: Case) -> Finding | None:
     )
 
 
-def _locked(case: Case, ratio: float) -> bool:
-    power = case.evidence.average(Metric.POWER) / (case.device.gpu.tdp_watts or np.nan)
-    return bool(ratio < LOCKED_CLOCK and power < SPARE_POWER and case.evidence.working > 0.9)
+def _locked(situation: Situation, ratio: float) -> bool:
+    power = situation.evidence.average(Metric.POWER) / (situation.device.gpu.tdp_watts or np.nan)
+    return bool(ratio < LOCKED_CLOCK and power < SPARE_POWER and situation.evidence.working > 0.9)
 
 
 def _reason(*, hot: bool, limit: float | None) -> str:
@@ -75,22 +75,22 @@ def _reason(*, hot: bool, limit: float | None) -> str:
     return "a low clock" if limit is None else f"a power limit at {100 * limit:.0f} % of the product's"
 
 
-def _usual_clock(case: Case, ratio: float) -> float:
+def _usual_clock(situation: Situation, ratio: float) -> float:
     """What the clock would rise to: the power limit's, dynamic power growing with clock to about 2.5 (V²·f)."""
-    gpu = case.device.gpu
-    power = case.evidence.average(Metric.POWER) / (gpu.tdp_watts or np.nan)
+    gpu = situation.device.gpu
+    power = situation.evidence.average(Metric.POWER) / (gpu.tdp_watts or np.nan)
     highest = (gpu.max_clock_mhz or 0.0) / (gpu.reference_clock_mhz or np.inf)
     spare = ratio * power ** (-1 / CLOCK_EXPONENT) if np.isfinite(power) and 0 < power < 1 else 0.0
     return max(SUSTAINED_CLOCK, min(highest, spare))
 
 
-def degraded_hardware(case: Case) -> Finding | None:
+def degraded_hardware(situation: Situation) -> Finding | None:
     """Faults that the device itself reports: new Xids, uncorrected memory errors, a PCIe link below its product's."""
-    problems = [*_xids(case), *_ecc(case), *_links(case)]
+    problems = [*_xids(situation), *_ecc(situation), *_links(situation)]
     if not problems:
         return None
     device, item = problems[0]
-    blame = Blame(
+    accusation = Accusation(
         cause=Cause.DEGRADED_HARDWARE,
         explains=Explains.RUNTIME,
         actor=Actor.PROVIDER,
@@ -99,33 +99,36 @@ def degraded_hardware(case: Case) -> Finding | None:
         action=f"drain and check GPU {device}: {item.name} {item.value} {item.unit}".rstrip(),
         device=device,
     )
-    return finding(case, blame, *(each for _, each in problems))
+    return finding(situation, accusation, *(each for _, each in problems))
 
 
-def _xids(case: Case) -> list[tuple[str, EvidenceItem]]:
+def _xids(situation: Situation) -> list[tuple[str, EvidenceItem]]:
     """The exporter repeats the last Xid for ever: only one that appeared inside the window counts."""
-    first, last = case.evidence.first[:, Metric.XID], case.evidence.last[:, Metric.XID]
+    first, last = situation.evidence.first[:, Metric.XID], situation.evidence.last[:, Metric.XID]
     fresh = np.isfinite(last) & (last != np.where(np.isfinite(first), first, 0.0))
     serious = [int(each) in FATAL_XIDS - APPLICATION_XIDS if np.isfinite(each) else False for each in last]
     return [
-        (case.evidence.names[i], count("Xid", last[i])) for i in np.flatnonzero(fresh & np.asarray(serious, dtype=bool))
+        (situation.evidence.names[i], count("Xid", last[i]))
+        for i in np.flatnonzero(fresh & np.asarray(serious, dtype=bool))
     ]
 
 
-def _ecc(case: Case) -> list[tuple[str, EvidenceItem]]:
-    errors = case.evidence.last[:, Metric.ECC_UNCORRECTED] - case.evidence.first[:, Metric.ECC_UNCORRECTED]
-    return [(case.evidence.names[i], count("uncorrected memory errors", errors[i])) for i in np.flatnonzero(errors > 0)]
+def _ecc(situation: Situation) -> list[tuple[str, EvidenceItem]]:
+    errors = situation.evidence.last[:, Metric.ECC_UNCORRECTED] - situation.evidence.first[:, Metric.ECC_UNCORRECTED]
+    return [
+        (situation.evidence.names[i], count("uncorrected memory errors", errors[i])) for i in np.flatnonzero(errors > 0)
+    ]
 
 
-def _links(case: Case) -> list[tuple[str, EvidenceItem]]:
+def _links(situation: Situation) -> list[tuple[str, EvidenceItem]]:
     """Width below x16, or a rank whose generation is below its peers' while busy (idle links down-train by design)."""
-    width, generation = case.evidence.of(Metric.PCIE_LINK_WIDTH), case.evidence.of(Metric.PCIE_LINK_GEN)
+    width, generation = situation.evidence.of(Metric.PCIE_LINK_WIDTH), situation.evidence.of(Metric.PCIE_LINK_GEN)
     narrow = np.isfinite(width) & (width > 0) & (width < 15.5)
     best = np.nanmax(generation) if np.isfinite(generation).any() else np.nan
-    slow = np.isfinite(generation) & (generation < best - 0.5) & (case.evidence.active > 0.5)
-    found = [(case.evidence.names[i], count("PCIe width", width[i], "lanes")) for i in np.flatnonzero(narrow)]
+    slow = np.isfinite(generation) & (generation < best - 0.5) & (situation.evidence.active > 0.5)
+    found = [(situation.evidence.names[i], count("PCIe width", width[i], "lanes")) for i in np.flatnonzero(narrow)]
     return found + [
-        (case.evidence.names[i], count("PCIe generation", generation[i])) for i in np.flatnonzero(slow & ~narrow)
+        (situation.evidence.names[i], count("PCIe generation", generation[i])) for i in np.flatnonzero(slow & ~narrow)
     ]
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from mfu.api.causes import Actor, Cause, Explains
 from mfu.observe.assessment import Finding
-from mfu.observe.diagnosis.build import Blame, count, finding, fraction, graded
-from mfu.observe.diagnosis.case import WORTH, Case
+from mfu.observe.diagnosis.build import Accusation, count, finding, fraction, graded
+from mfu.observe.diagnosis.situation import WORTH, Situation
 
 CLEARLY = 1.35
 """Speed-up of another layout from which the declared one is called wrong; under it, a hint that accuses nobody: both
@@ -16,18 +16,18 @@ BUBBLE = 0.10
 LAYOUT_WORDS = ("layout", "parallelism", "tensor", "pipeline", "context", "sharding")
 
 
-def pipeline_bubble(case: Case) -> Finding | None:
+def pipeline_bubble(situation: Situation) -> Finding | None:
     """Stages wait for the first and last micro-batches: (p - 1) / (v·m + p - 1) of the step."""
-    training = case.training
+    training = situation.training
     if training is None or training.parallelism.pipeline < 2:
         return None
     parallel = training.parallelism
     micro = max(1.0, training.global_batch_size / (parallel.data * training.micro_batch_size))
     waiting = (parallel.pipeline - 1) / parallel.virtual_pipeline
     bubble = waiting / (micro + waiting)
-    if bubble < BUBBLE or not _improvable(case):
+    if bubble < BUBBLE or not _improvable(situation):
         return None
-    blame = Blame(
+    accusation = Accusation(
         cause=Cause.PIPELINE_BUBBLE,
         explains=Explains.CONFIGURATION,
         actor=Actor.TENANT,
@@ -37,34 +37,36 @@ def pipeline_bubble(case: Case) -> Finding | None:
         f"fewer stages, or interleaving (virtual pipeline)",
     )
     return finding(
-        case,
-        blame,
+        situation,
+        accusation,
         fraction("pipeline bubble", bubble),
         count("micro-batches per pipeline", micro),
         count("stages", parallel.pipeline),
     )
 
 
-def _improvable(case: Case) -> bool:
+def _improvable(situation: Situation) -> bool:
     """A bubble that no allowed layout avoids is the price of the model's size, not a mistake."""
-    if case.attainable is None or case.expected is None:
+    if situation.attainable is None or situation.expected is None:
         return True
-    return case.attainable.prediction.tokens_per_s_per_gpu > IMPROVABLE * case.expected.tokens_per_s_per_gpu
+    return situation.attainable.prediction.tokens_per_s_per_gpu > IMPROVABLE * situation.expected.tokens_per_s_per_gpu
 
 
-def wrong_layout(case: Case) -> Finding | None:
+def wrong_layout(situation: Situation) -> Finding | None:
     """The same GPUs, model and batch run clearly faster in another split, says the planner."""
-    if case.attainable is None or case.training is None:
+    if situation.attainable is None or situation.training is None:
         return None
-    changes = [each for each in case.attainable.changes if any(word in each.field.lower() for word in LAYOUT_WORDS)]
+    changes = [
+        each for each in situation.attainable.changes if any(word in each.field.lower() for word in LAYOUT_WORDS)
+    ]
     gain = 1.0
     for change in changes:
         gain *= 1 + max(0.0, change.gain)
-    gain = min(gain, case.gain(case.attainable.prediction))
+    gain = min(gain, situation.gain(situation.attainable.prediction))
     if gain < WORTH:
         return None
     text = ", ".join(f"{each.field} {each.before} → {each.after}" for each in changes)
-    blame = Blame(
+    accusation = Accusation(
         cause=Cause.WRONG_LAYOUT,
         explains=Explains.CONFIGURATION,
         actor=Actor.TENANT,
@@ -72,6 +74,6 @@ def wrong_layout(case: Case) -> Finding | None:
         speedup=gain,
         wasted=gain >= CLEARLY,
         action=f"{text}: {100 * (gain - 1):+.0f} % speed",
-        counterfactual_mfu=case.attainable.prediction.mfu,
+        counterfactual_mfu=situation.attainable.prediction.mfu,
     )
-    return finding(case, blame, *(fraction(f"{each.field} → {each.after}", each.gain) for each in changes))
+    return finding(situation, accusation, *(fraction(f"{each.field} → {each.after}", each.gain) for each in changes))

@@ -8,8 +8,8 @@ import numpy as np
 
 from mfu.api.causes import Actor, Cause, Explains
 from mfu.observe.assessment import Finding
-from mfu.observe.diagnosis.build import Blame, count, finding, fraction, graded
-from mfu.observe.diagnosis.case import Case
+from mfu.observe.diagnosis.build import Accusation, count, finding, fraction, graded
+from mfu.observe.diagnosis.situation import Situation
 from mfu.observe.evidence import Evidence, mean_or_nan
 from mfu.observe.readings import Metric
 
@@ -31,17 +31,17 @@ class Suspect:
     actor: Actor
 
 
-def straggler(case: Case) -> Finding | None:
+def straggler(situation: Situation) -> Finding | None:
     """The rank that its peers wait for, by whichever sign shows it most."""
-    evidence = case.evidence
-    if evidence.devices < 2 or case.inference is not None:
+    evidence = situation.evidence
+    if evidence.devices < 2 or situation.inference is not None:
         return None
     suspects = [each for each in (_late(evidence), _waited_for(evidence), _slow(evidence), _loaded(evidence)) if each]
     if not suspects:
         return None
     worst = max(suspects, key=lambda each: each.lost)
     name = evidence.names[worst.index]
-    blame = Blame(
+    accusation = Accusation(
         cause=Cause.STRAGGLER,
         explains=Explains.RUNTIME,
         actor=worst.actor,
@@ -52,8 +52,8 @@ def straggler(case: Case) -> Finding | None:
     )
     active = evidence.active
     return finding(
-        case,
-        blame,
+        situation,
+        accusation,
         fraction("active share of the slow rank", active[worst.index]),
         fraction("active share of the other ranks", mean_or_nan(np.delete(active, worst.index))),
         count("SM clock of the slow rank", evidence.of(Metric.SM_CLOCK)[worst.index] / 1e6, "MHz"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mfu.hardware.catalog import device_bandwidth, device_peak
-from mfu.observe.diagnosis.case import Case
+from mfu.observe.diagnosis.situation import Situation
 from mfu.predict.types import Training
 from mfu.workload.flops import training_flops_per_token
 from mfu.workload.parameters import count
@@ -33,10 +33,10 @@ class StepTime:
         return self.products + self.optimizer
 
 
-def step_time(case: Case, setup: Training | None = None) -> StepTime | None:
+def step_time(situation: Situation, setup: Training | None = None) -> StepTime | None:
     """Roofline of one optimizer step on one GPU, communication left out; None without a training intent."""
-    training = setup or case.training
-    peak = None if training is None else device_peak(case.device, training.precisions.compute)
+    training = setup or situation.training
+    peak = None if training is None else device_peak(situation.device, training.precisions.compute)
     if training is None or peak is None:
         return None
     parallel = training.parallelism
@@ -45,15 +45,15 @@ def step_time(case: Case, setup: Training | None = None) -> StepTime | None:
     flops = training_flops_per_token(training.architecture, training.sequence_length, method=training.method)
     products = flops * sequences * training.sequence_length / sharded / (REACHED * peak)
     parameters = count(training.architecture).total / (parallel.tensor * parallel.pipeline)
-    optimizer = parameters * OPTIMIZER_BYTES_PER_PARAMETER / (BANDWIDTH_REACHED * device_bandwidth(case.device))
+    optimizer = parameters * OPTIMIZER_BYTES_PER_PARAMETER / (BANDWIDTH_REACHED * device_bandwidth(situation.device))
     micro_steps = max(1.0, sequences / training.micro_batch_size)
     host = HOST_SECONDS_PER_LAYER * training.architecture.layers / parallel.pipeline * micro_steps
     return StepTime(products, optimizer, host)
 
 
-def launch_bound(case: Case) -> bool:
+def launch_bound(situation: Situation) -> bool:
     """The declared step is shorter on the GPU than its launches take on a usual host, unless compiled."""
-    time, training = step_time(case), case.training
+    time, training = step_time(situation), situation.training
     if time is None or training is None or training.compiled:
         return False
     return time.gpu < time.host

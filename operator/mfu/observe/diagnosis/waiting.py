@@ -6,10 +6,10 @@ import numpy as np
 
 from mfu.api.causes import Actor, Cause, Explains
 from mfu.observe.assessment import Finding
-from mfu.observe.diagnosis.build import Blame, count, finding, fraction, graded
-from mfu.observe.diagnosis.case import Case
+from mfu.observe.diagnosis.build import Accusation, count, finding, fraction, graded
 from mfu.observe.diagnosis.gaps import Gaps, gap_kind
 from mfu.observe.diagnosis.shape import launch_bound
+from mfu.observe.diagnosis.situation import Situation
 from mfu.observe.evidence import mean_or_nan
 from mfu.observe.progress import gauge, rate
 from mfu.observe.readings import Counter, Gauge, Metric
@@ -23,34 +23,36 @@ THIN_SM = 0.82
 THIN_TENSOR = 0.40
 
 
-def idle_allocation(case: Case) -> Finding | None:
+def idle_allocation(situation: Situation) -> Finding | None:
     """Nothing runs on any device."""
-    active = mean_or_nan(case.evidence.active)
+    active = mean_or_nan(situation.evidence.active)
     if not np.isfinite(active) or active > ALLOCATED_IDLE:
         return None
-    blame = Blame(
+    accusation = Accusation(
         cause=Cause.IDLE_ALLOCATION,
         explains=Explains.RUNTIME,
         actor=Actor.TENANT,
         confidence=graded(ALLOCATED_IDLE - active, 0.0, ALLOCATED_IDLE),
         speedup=1 / ALLOCATED_IDLE,
-        action=f"release {case.evidence.devices} idle GPUs, or start the work that they were allocated for",
-        counterfactual_mfu=case.expected.mfu if case.expected else None,
+        action=f"release {situation.evidence.devices} idle GPUs, or start the work that they were allocated for",
+        counterfactual_mfu=situation.expected.mfu if situation.expected else None,
     )
-    return finding(case, blame, fraction("GPU active", active), count("window", case.evidence.seconds, "s"))
+    return finding(
+        situation, accusation, fraction("GPU active", active), count("window", situation.evidence.seconds, "s")
+    )
 
 
-def data_starvation(case: Case) -> Finding | None:
+def data_starvation(situation: Situation) -> Finding | None:
     """GPUs go quiet for longer than launches take, and work at their usual pace in between."""
-    waited = _reported_wait(case)
-    idle = case.evidence.idle
-    if waited is None and not _starved(case, idle):
+    waited = _reported_wait(situation)
+    idle = situation.evidence.idle
+    if waited is None and not _starved(situation, idle):
         return None
     lost = max(idle if np.isfinite(idle) else 0.0, waited or 0.0)
     if lost < IDLE:
         return None
     where = "loader or storage: indistinguishable by counters" if waited is None else "the loop reports the wait itself"
-    blame = Blame(
+    accusation = Accusation(
         cause=Cause.DATA_STARVATION,
         explains=Explains.RUNTIME,
         actor=Actor.TENANT,
@@ -60,41 +62,41 @@ def data_starvation(case: Case) -> Finding | None:
     )
     reported = () if waited is None else (fraction("time waiting for data, reported", waited),)
     return finding(
-        case,
-        blame,
+        situation,
+        accusation,
         fraction("GPU active", 1 - idle),
-        fraction("tensor activity while active", case.evidence.busy(Metric.TENSOR_ACTIVE)),
+        fraction("tensor activity while active", situation.evidence.busy(Metric.TENSOR_ACTIVE)),
         *reported,
     )
 
 
-def _starved(case: Case, idle: float) -> bool:
+def _starved(situation: Situation, idle: float) -> bool:
     """One gap a step proves it; unseen ones count as such unless launches or kernels too small account for them."""
-    if not np.isfinite(idle) or idle < IDLE or idle > 1 - ALLOCATED_IDLE or case.inference is not None:
+    if not np.isfinite(idle) or idle < IDLE or idle > 1 - ALLOCATED_IDLE or situation.inference is not None:
         return False
-    gaps = gap_kind(case)
+    gaps = gap_kind(situation)
     if gaps is Gaps.LONG:
         return True
-    return gaps is Gaps.UNCLEAR and not launch_bound(case) and not thin_kernels(case)
+    return gaps is Gaps.UNCLEAR and not launch_bound(situation) and not thin_kernels(situation)
 
 
-def thin_kernels(case: Case) -> bool:
+def thin_kernels(situation: Situation) -> bool:
     """Tensor cores quiet and SMs few (where that is read) while anything runs: kernels do not fill the GPU."""
-    full, tensor = case.evidence.busy(Metric.SM_ACTIVE), case.evidence.busy(Metric.TENSOR_ACTIVE)
+    full, tensor = situation.evidence.busy(Metric.SM_ACTIVE), situation.evidence.busy(Metric.TENSOR_ACTIVE)
     return bool(tensor < THIN_TENSOR and not full >= THIN_SM)
 
 
-def _reported_wait(case: Case) -> float | None:
-    seconds = rate(case.series.progress, Counter.DATA_WAIT_SECONDS, since=case.since, now=case.now)
+def _reported_wait(situation: Situation) -> float | None:
+    seconds = rate(situation.series.progress, Counter.DATA_WAIT_SECONDS, since=situation.since, now=situation.now)
     return None if seconds is None else min(1.0, seconds.per_second / max(1, seconds.pods))
 
 
-def host_overhead(case: Case) -> Finding | None:
+def host_overhead(situation: Situation) -> Finding | None:
     """Many short gaps between kernels that do fill the GPU: the host launches them more slowly than they finish."""
-    idle = case.evidence.idle
-    if not np.isfinite(idle) or idle < IDLE or gap_kind(case) is not Gaps.SHORT or short_of_requests(case):
+    idle = situation.evidence.idle
+    if not np.isfinite(idle) or idle < IDLE or gap_kind(situation) is not Gaps.SHORT or short_of_requests(situation):
         return None
-    blame = Blame(
+    accusation = Accusation(
         cause=Cause.HOST_OVERHEAD,
         explains=Explains.RUNTIME,
         actor=Actor.TENANT,
@@ -103,20 +105,20 @@ def host_overhead(case: Case) -> Finding | None:
         action="launch less: torch.compile or CUDA graphs, fewer and larger kernels, a faster or less contended CPU",
     )
     return finding(
-        case,
-        blame,
+        situation,
+        accusation,
         fraction("GPU active", 1 - idle),
-        fraction("SM activity while active", case.evidence.busy(Metric.SM_ACTIVE)),
+        fraction("SM activity while active", situation.evidence.busy(Metric.SM_ACTIVE)),
     )
 
 
-def short_of_requests(case: Case) -> bool:
+def short_of_requests(situation: Situation) -> bool:
     """Serving that idles because nobody asks is not the host's fault."""
-    if case.inference is None:
+    if situation.inference is None:
         return False
-    waiting = gauge(case.series.progress, Gauge.WAITING_REQUESTS, since=case.since, now=case.now)
-    running = gauge(case.series.progress, Gauge.RUNNING_REQUESTS, since=case.since, now=case.now)
-    wanted = case.inference.concurrency
+    waiting = gauge(situation.series.progress, Gauge.WAITING_REQUESTS, since=situation.since, now=situation.now)
+    running = gauge(situation.series.progress, Gauge.RUNNING_REQUESTS, since=situation.since, now=situation.now)
+    wanted = situation.inference.concurrency
     queued = bool(waiting) and float(np.mean(waiting)) >= 1
     full = bool(running) and wanted is not None and float(np.mean(running)) >= wanted
     return not queued and not full

@@ -13,7 +13,7 @@ from mfu.observe.readings import METRICS, Floats, GPUIdentity, GPUKey, GPURound,
 from mfu.telemetry.dcgm.labels import identity, key
 from mfu.telemetry.prometheus.answers import labels_of, vector
 from mfu.telemetry.prometheus.rules import OBSERVED_AT, RULES
-from mfu.telemetry.rounds.between import Observation, RowMemory
+from mfu.telemetry.rounds.between import RowMemory, RowReading
 from mfu.telemetry.rounds.blanks import blank_to_nan, impossible_to_nan
 from mfu.telemetry.rounds.contradictions import PROFILING_COLUMNS, erase_stuck, tdps
 from mfu.telemetry.rounds.merge import Plan, plan
@@ -172,7 +172,7 @@ class RecordedRules:
     def _observed_at(self, times: Floats, values: Floats) -> Floats:
         """Sample times, held back where the energy counter stands still."""
         unknown = np.full(len(times), np.nan)
-        seen = Observation(times, values[:, Metric.ENERGY], unknown, unknown, unknown, unknown)
+        seen = RowReading(times, values[:, Metric.ENERGY], unknown, unknown, unknown, unknown)
         return self._memory.advance(self._plan.devices, seen).observed_at
 
 

@@ -17,7 +17,7 @@ def _empty() -> Floats:
 
 
 @dataclass(frozen=True, slots=True)
-class Observation:
+class RowReading:
     """The remembered facts of every row of one round."""
 
     observed_at: Floats
@@ -33,10 +33,10 @@ class RowMemory:
     """Rows of the last round by (device, pod). Bounded by the rows of two rounds; forgotten rows start afresh."""
 
     _devices: tuple[GPUIdentity, ...] = ()
-    _last: Observation | None = None
+    _last: RowReading | None = None
     _index: dict[GPUIdentity, int] = field(default_factory=dict)
 
-    def advance(self, devices: tuple[GPUIdentity, ...], seen: Observation) -> Observation:
+    def advance(self, devices: tuple[GPUIdentity, ...], seen: RowReading) -> RowReading:
         """Turn counters into shares of time and hold back `observed_at` of rows whose energy counter stands still.
 
         `seen.observed_at` may repeat an earlier time: a value that was collected once and scraped twice. Energy only
@@ -46,7 +46,7 @@ class RowMemory:
         standing = seen.energy == before.energy
         observed_at = np.where(standing, before.observed_at, seen.observed_at)
         elapsed = observed_at - before.observed_at
-        result = Observation(
+        result = RowReading(
             observed_at,
             np.where(np.isnan(seen.energy), before.energy, seen.energy),
             seen.power_ns,
@@ -57,15 +57,15 @@ class RowMemory:
         self._devices, self._last = devices, result
         return result
 
-    def _aligned(self, devices: tuple[GPUIdentity, ...]) -> Observation:
+    def _aligned(self, devices: tuple[GPUIdentity, ...]) -> RowReading:
         if self._last is None:
-            return Observation(*(np.full(len(devices), np.nan) for _ in range(6)))
+            return RowReading(*(np.full(len(devices), np.nan) for _ in range(6)))
         if devices is self._devices:
             return self._last
         index = {device: row for row, device in enumerate(self._devices)}
         rows = np.array([index.get(device, -1) for device in devices], dtype=np.intp)
-        columns = (getattr(self._last, name) for name in Observation.__slots__)
-        return Observation(*(_take(column, rows) for column in columns))
+        columns = (getattr(self._last, name) for name in RowReading.__slots__)
+        return RowReading(*(_take(column, rows) for column in columns))
 
 
 def _take(column: Floats, rows: np.ndarray[tuple[int], np.dtype[np.intp]]) -> Floats:

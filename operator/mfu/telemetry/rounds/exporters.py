@@ -9,7 +9,7 @@ from typing import Final, Protocol
 import numpy as np
 
 from mfu.observe.readings import METRICS, Floats, GPUIdentity, GPURound, Metric, SourceState
-from mfu.telemetry.rounds.between import Observation, RowMemory
+from mfu.telemetry.rounds.between import RowMemory, RowReading
 from mfu.telemetry.rounds.blanks import blank_to_nan, impossible_to_nan
 from mfu.telemetry.rounds.contradictions import PROFILING_COLUMNS, erase_stuck, tdps
 from mfu.telemetry.rounds.merge import Plan, plan
@@ -199,11 +199,9 @@ def _counted(count: int, what: str) -> str:
     return f"{count} {what}" if count else ""
 
 
-def _observation(observed_at: Floats, values: Floats, converted: Converted) -> Observation:
+def _observation(observed_at: Floats, values: Floats, converted: Converted) -> RowReading:
     unknown = np.full(len(values), np.nan)
-    return Observation(
-        observed_at, values[:, Metric.ENERGY], converted.power_ns, converted.thermal_ns, unknown, unknown
-    )
+    return RowReading(observed_at, values[:, Metric.ENERGY], converted.power_ns, converted.thermal_ns, unknown, unknown)
 
 
 def _with_stamps(times: Floats, scrapes: list[Rows], now: float) -> Floats:

@@ -9,8 +9,8 @@ from typing import Protocol
 from mfu.hardware.types import Device
 from mfu.observe.assessment import Finding
 from mfu.observe.evidence import Evidence
-from mfu.observe.inferred import Inferred
 from mfu.observe.readings import WorkloadSeries
+from mfu.observe.traits import RunTraits
 from mfu.predict.types import (
     Attainable,
     Inference,
@@ -36,7 +36,7 @@ NOTICEABLE = 1.02
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Case:
+class Situation:
     """One workload over one window. What is not known is None, and the rules that need it stay silent."""
 
     evidence: Evidence
@@ -49,7 +49,7 @@ class Case:
     mfu: float | None = None
     """Observed, by the better meter."""
     mbu: float | None = None
-    inferred: Inferred = field(default_factory=Inferred)
+    traits: RunTraits = field(default_factory=RunTraits)
     since: float = 0.0
     now: float = 0.0
     model: Predict | None = None
@@ -139,4 +139,4 @@ class Case:
 class Rule(Protocol):
     """One cause family: None where its evidence is absent, missing or too weak to accuse anybody."""
 
-    def __call__(self, case: Case) -> Finding | None: ...
+    def __call__(self, situation: Situation) -> Finding | None: ...

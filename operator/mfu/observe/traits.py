@@ -38,7 +38,7 @@ TELLING = 0.15
 
 
 @dataclass(frozen=True, slots=True)
-class Inferred:
+class RunTraits:
     """`recompute` is None where the declaration stands; `fused_attention` False where scores go through memory."""
 
     recompute: Recompute | None = None
@@ -47,13 +47,13 @@ class Inferred:
     """False where the products run on the FP32 pipe, whatever precision is declared."""
 
 
-def infer(evidence: Evidence, setup: Setup | None) -> Inferred:
+def infer(evidence: Evidence, setup: Setup | None) -> RunTraits:
     """Recomputation by memory in use, unfused attention by memory traffic; nothing without a training intent."""
     if not isinstance(setup, Training):
-        return Inferred()
+        return RunTraits()
     kept = kept_activations(evidence, setup)
     again = setup.recompute is Recompute.NONE and kept is not None and kept < KEPT
-    return Inferred(Recompute.FULL if again else None, not starved_for_memory(evidence))
+    return RunTraits(Recompute.FULL if again else None, not starved_for_memory(evidence))
 
 
 def off_tensor_cores(evidence: Evidence, power_limit_watts: float | None) -> bool:
