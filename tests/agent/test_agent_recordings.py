@@ -10,7 +10,8 @@ import pytest
 
 from e2e.recordings.shape import Shape
 from mfu.api.workload_status import Meter
-from mfu.cli.diagnose import diagnosis, placement_of, setup_of
+from mfu.cli.diagnose import diagnosis
+from mfu.cli.recorded_run import placement_of, setup_of
 from mfu.observe.assess import Hints, assess
 from mfu.observe.assessment import Window
 from mfu.observe.readings import ProgressReading

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mfu.cli.diagnose import placement_of, setup_of
+from mfu.cli.recorded_run import placement_of, setup_of
 from mfu.observe import counters, executed
 from mfu.observe.evidence import gather, trimmed
 from mfu.observe.readings import METRICS, Floats

@@ -9,32 +9,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from mfu.api.causes import Cause
-from mfu.hardware.catalog import load
-from mfu.hardware.types import Precision, Unmatched
+from mfu.cli.recorded_run import placement_of, run_seconds, setup_of
 from mfu.observe.assess import Hints, assess
 from mfu.observe.assessment import Assessment, Window
 from mfu.observe.evidence import trimmed
-from mfu.observe.readings import Metric, WorkloadSeries
 from mfu.predict import predict
-from mfu.predict.types import (
-    Inference,
-    Parallelism,
-    Phase,
-    Placement,
-    Precisions,
-    Prediction,
-    Setup,
-    Sharding,
-    Training,
-)
+from mfu.predict.types import Prediction
 from mfu.telemetry import recorded
 from mfu.telemetry.errors import TelemetryError
 from mfu.telemetry.recorded import Trace
 from mfu.units import percent
-from mfu.workload.architecture import Architecture
 
 
 def add_parser(subparsers: Any) -> None:
@@ -71,7 +56,8 @@ def _said(path: Path, error: OSError | UnicodeDecodeError | TelemetryError) -> s
 
 def diagnosis(trace: Trace) -> dict[str, Any]:
     """One recorded run judged by its counters and its declared shape alone."""
-    series, facts = trimmed(trace.series), trace.facts
+    facts = trace.facts
+    series = trimmed(trace.series, run_seconds(facts))
     setup, placement = setup_of(facts), placement_of(facts, series)
     expected = None
     if placement is not None and setup is not None:
@@ -115,77 +101,6 @@ def _confidence(found: Assessment) -> float:
 
 def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 4)
-
-
-def placement_of(row: Mapping[str, Any], series: WorkloadSeries) -> Placement | None:
-    """Product and GPU count; None for a product that the catalog does not know."""
-    device = load().resolve(str(row.get("gpu", "")))
-    if isinstance(device, Unmatched):
-        return None
-    gpus = int(row.get("gpus", 1))
-    return Placement(device, gpus, nvlink=_nvlink(series) if gpus > 1 else None)
-
-
-def _nvlink(series: WorkloadSeries) -> bool:
-    """Whether any traffic was seen on NVLink: a run with peer-to-peer switched off shows none."""
-    return bool(np.nansum(series.values[..., Metric.NVLINK_TX]) > 0)
-
-
-def setup_of(row: Mapping[str, Any]) -> Setup | None:
-    """The declared shape of a recorded run; None where it declares none, or one that does not read."""
-    if not {"layers", "hidden", "heads", "ffn", "vocab"} <= row.keys():
-        return None
-    try:
-        return _setup(row)
-    except (KeyError, TypeError, ValueError, ZeroDivisionError):
-        return None
-
-
-def _setup(row: Mapping[str, Any]) -> Setup:
-    arch = _architecture(row)
-    precision = Precision(str(row.get("precision", "bf16")).upper())
-    precisions = Precisions(precision, precision, precision)
-    if row.get("kind") in ("decode", "prefill"):
-        return _serving(row, arch, precisions)
-    micro, ranks = int(row.get("micro_batch", 1)), int(row.get("data_parallel") or row.get("gpus", 1))
-    return Training(
-        architecture=arch,
-        precisions=precisions,
-        sequence_length=int(row["seq_len"]),
-        global_batch_size=micro * ranks,
-        micro_batch_size=micro,
-        parallelism=Parallelism(data=ranks),
-        sharding=Sharding.DDP,
-    )
-
-
-def _architecture(row: Mapping[str, Any]) -> Architecture:
-    hidden, heads = int(row["hidden"]), int(row["heads"])
-    return Architecture(
-        name=str(row.get("scenario", "recorded")),
-        layers=int(row["layers"]),
-        hidden=hidden,
-        heads=heads,
-        kv_heads=int(row.get("kv_heads", heads)),
-        head_dim=hidden // heads,
-        ffn=int(row["ffn"]),
-        vocab=int(row["vocab"]),
-        gated_ffn=False,
-    )
-
-
-def _serving(row: Mapping[str, Any], arch: Architecture, precisions: Precisions) -> Inference:
-    phase = Phase.DECODE if row["kind"] == "decode" else Phase.PREFILL
-    context = float(row.get("context") or row.get("seq_len") or 1)
-    return Inference(
-        architecture=arch,
-        precisions=precisions,
-        phase=phase,
-        input_tokens=context,
-        output_tokens=1.0,
-        concurrency=float(row.get("batch") or row.get("micro_batch") or 1),
-        parallelism=Parallelism(),
-    )
 
 
 def _text(result: Mapping[str, Any]) -> str:

@@ -12,10 +12,11 @@ from mfu.observe.assessment import Assessment, EvidenceItem, Finding, Observatio
 from mfu.observe.crosscheck import MeterAgreement, cross_check, twice
 from mfu.observe.diagnosis import Predict, Situation, diagnose
 from mfu.observe.diagnosis.build import Accusation, finding
+from mfu.observe.diagnosis.traffic import explains_traffic
 from mfu.observe.evidence import Evidence, gather
 from mfu.observe.executed import executed
 from mfu.observe.readings import Metric, WorkloadSeries
-from mfu.observe.traits import RunTraits, infer, off_tensor_cores
+from mfu.observe.traits import DRAM_BUSY, RunTraits, infer, off_tensor_cores
 from mfu.observe.windows import MeteredRun, counters_observation, counters_observations, progress_observation
 from mfu.predict import predict
 from mfu.predict.types import Attainable, Placement, Prediction, Recompute, Scale, Setup, Training
@@ -204,7 +205,7 @@ def _doubted(finding: Finding) -> Finding:
 def _unexplained(situation: Situation) -> tuple[Finding, ...]:
     """Far below the expected band and no rule knows why: said so, rather than guessed."""
     expected = situation.expected
-    if expected is None:
+    if expected is None or _busy_as_declared(situation):
         return ()
     seen, aim = (situation.mbu, expected.mbu) if expected.scale is Scale.MBU else (situation.mfu, expected.mfu)
     if seen is None or not aim or seen >= UNEXPLAINED * expected.low:
@@ -219,6 +220,11 @@ def _unexplained(situation: Situation) -> tuple[Finding, ...]:
         counterfactual_mfu=expected.mfu,
     )
     return (finding(situation, accusation, EvidenceItem("expected", round(aim, 4), "fraction")),)
+
+
+def _busy_as_declared(situation: Situation) -> bool:
+    """Memory is what limits it, and the declared stack moves no less: the expectation was too high."""
+    return situation.evidence.busy(Metric.DRAM_ACTIVE) >= DRAM_BUSY and explains_traffic(situation)
 
 
 def _readings(evidence: Evidence) -> tuple[EvidenceItem, ...]:

@@ -15,6 +15,9 @@ PCIE_YIELD: Final = 0.62
 """Share of PCIe's rate that traffic through host memory reaches: 40 of 63 GB/s in the recorded `-pcie` runs."""
 EDGE: Final = 0.8
 """Share of the usual activity below which the first or last second is only touched by the run."""
+LATE: Final = 0.1
+"""Share of an interval by which a row may be written late and still belong to the run."""
+LEAST_ROWS: Final = 3
 NOT_YET: Final = 0.2
 """Share below which the run has not begun, or is over."""
 
@@ -93,9 +96,19 @@ class Evidence:
         return fabric, min(1.0, shares[fabric])
 
 
-def trimmed(series: WorkloadSeries) -> WorkloadSeries:
-    """A finished recording without a first or last row that the run only touches."""
-    rows = slice(*_inside(series.values))
+def trimmed(series: WorkloadSeries, run_seconds: float | None = None) -> WorkloadSeries:
+    """A finished recording without the rows that the run only touches.
+
+    Where its length is told: the rows that lie wholly inside. Else its last row goes, which is seldom a whole one,
+    whatever is in it: choosing by what a row shows would take idle seconds out of runs that have them. Rows before and
+    after a run go by what they show only where the run itself never pauses.
+    """
+    if run_seconds is not None and series.times.size:
+        rows = slice(0, int((series.times <= run_seconds + LATE * series.interval_seconds).sum()))
+    else:
+        rows = slice(*_inside(series.values))
+    if rows.stop - rows.start < LEAST_ROWS:
+        return series
     return replace(series, times=series.times[rows], values=series.values[rows])
 
 
@@ -124,22 +137,18 @@ def gather(series: WorkloadSeries, *, nvlink: float | None, pcie: float | None) 
 
 
 def _inside(values: Floats) -> tuple[int, int]:
-    """First and one past the last row of the run: idle rows before and after it go, and one partial row a side.
-
-    A run that is idle in between as well may begin or end with a pause of its own: nothing is taken from it.
-    """
-    if values.shape[0] < 4:
-        return 0, values.shape[0]
+    """First and one past the last row to keep."""
+    whole = 0, values.shape[0] - 1
     busy = _nan_mean(np.swapaxes(values[:, :, Metric.SM_ACTIVE], 0, 1))
     typical = float(np.nanquantile(busy, 0.75)) if np.isfinite(busy).any() else 0.0
-    paused = busy < NOT_YET * typical
-    running = np.flatnonzero(~paused)
+    running = np.flatnonzero(~(busy < NOT_YET * typical))
+    if not running.size:
+        return whole
     start, end = int(running[0]), int(running[-1]) + 1
-    if paused[start:end].any():
-        return 0, values.shape[0]
     start += bool(busy[start] < EDGE * typical)
     end -= bool(busy[end - 1] < EDGE * typical)
-    return (start, end) if end > start else (0, values.shape[0])
+    steady = end > start and not (busy[start:end] < EDGE * typical).any()
+    return (start, min(end, whole[1])) if steady else whole
 
 
 def mean_or_nan(values: Floats) -> float:

@@ -6,12 +6,13 @@ blocks, padded tiles, matrix products kept at a wider precision. Each is one fac
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 from math import ceil
 
 from mfu.hardware.types import Precision
-from mfu.predict.types import Inference, Phase, Recompute, Setup, Training
+from mfu.predict.types import AttentionKernel, Compilation, Inference, Phase, Recompute, Setup, Training
 from mfu.workload.architecture import Architecture
 from mfu.workload.flops import decode_flops_per_token, forward_flops_per_token
 
@@ -20,8 +21,14 @@ ATTENTION_BLOCK = 128
 ATTENTION_BACKWARD = 5 / 4
 """Flash attention recomputes the scores in the backward pass: five matrix products where the model counts four."""
 ATTENTION_PIPE = 1.15
-"""Pipe time of an attention FLOP over that of a plain product; fitted with the constants of `counters` on the 12
-single-GPU and data-parallel H200 recordings."""
+"""Pipe time of an attention FLOP over that of a plain product, heads of 128; fitted with the constants of `counters` on
+the 12 single-GPU and data-parallel H200 recordings. What it costs over a product grows as heads shrink (narrower
+instructions): 1.30 at 64, as four Trainer runs on H100s show."""
+USUAL_HEAD = 128
+MASKED_SQUARE = 2.0
+"""A compiled transformers model cannot skip the causal mask, so its kernel computes the whole square (torch 2.11,
+transformers 5.17 on an H100, 8 layers, heads of 64: forward 5.2 → 17.3 ms, backward 14.1 → 45.9 ms a step)."""
+TRAINER = re.compile(r"transformers|hugging|\btrl\b|trainer|axolotl|llama-?factory", re.IGNORECASE)
 ATTENTION_PIPE_FP32 = 4.5
 """The same for 32-bit tensors: three TF32 products for one, on older instructions (H200 `fp32` recording: 3.55 %
 tensor activity for 3.4 TFLOP/s of attention)."""
@@ -89,15 +96,29 @@ def _training(setup: Training, recompute: Recompute, fused: bool) -> Executed:
 
 
 def _training_attention(setup: Training, fused: bool) -> float:
-    if not fused:
+    if not fused or setup.attention is AttentionKernel.EAGER:
         return 2.0 if setup.architecture.causal else 1.0
     passes = _TRAINING_FORWARD + (1 - _TRAINING_FORWARD) * ATTENTION_BACKWARD
     diagonal = 1 + ATTENTION_BLOCK / setup.sequence_length if setup.architecture.causal else 1.0
-    return passes * diagonal * _attention_pipe(setup.precisions.compute)
+    square = MASKED_SQUARE if setup.architecture.causal and masks_whole_square(setup) else diagonal
+    return passes * square * _attention_pipe(setup.precisions.compute, setup.architecture.head_dim)
 
 
-def _attention_pipe(compute: Precision) -> float:
-    return ATTENTION_PIPE_FP32 if compute in (Precision.FP32, Precision.TF32) else ATTENTION_PIPE
+def masks_whole_square(setup: Training) -> bool:
+    """Compiled by transformers with PyTorch's own attention: half of what its kernel computes is masked away."""
+    compiled = bool(setup.compiled) or setup.compilation in (Compilation.FULL, Compilation.REGIONAL)
+    return compiled and setup.attention in (None, AttentionKernel.SDPA) and from_trainer(setup)
+
+
+def from_trainer(setup: Training) -> bool:
+    """Runs a model of the transformers library, by whichever trainer."""
+    return TRAINER.search(setup.engine or "") is not None
+
+
+def _attention_pipe(compute: Precision, head_dim: int) -> float:
+    if compute in (Precision.FP32, Precision.TF32):
+        return ATTENTION_PIPE_FP32
+    return 1 + (ATTENTION_PIPE - 1) * USUAL_HEAD / max(head_dim, 32)
 
 
 def _recomputed(setup: Training, recompute: Recompute, attention_share: float, head_share: float) -> float:
@@ -125,7 +146,7 @@ def _inference(setup: Inference) -> Executed:
     arch = setup.architecture
     prefill_share, _ = _shares(arch, max(setup.input_tokens, 1.0))
     diagonal = 1 + ATTENTION_BLOCK / max(setup.input_tokens, float(ATTENTION_BLOCK)) if arch.causal else 1.0
-    prefill = 1 + prefill_share * (diagonal * _attention_pipe(setup.precisions.compute) - 1)
+    prefill = 1 + prefill_share * (diagonal * _attention_pipe(setup.precisions.compute, arch.head_dim) - 1)
     decode_share, decode = _decode_attention(setup)
     if setup.phase is Phase.PREFILL:
         return Executed(attention=prefill, attention_share=prefill_share, relative_sd=0.03 + 0.3 * prefill_share)

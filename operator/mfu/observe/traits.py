@@ -9,8 +9,9 @@ import numpy as np
 
 from mfu.hardware.types import Precision
 from mfu.observe.evidence import Evidence
+from mfu.observe.executed import from_trainer
 from mfu.observe.readings import Metric
-from mfu.predict.types import Method, Recompute, Setup, Sharding, Training
+from mfu.predict.types import AttentionKernel, Method, Recompute, Setup, Sharding, Training
 from mfu.workload.parameters import count
 
 DRAM_BUSY = 0.40
@@ -53,7 +54,14 @@ def infer(evidence: Evidence, setup: Setup | None) -> RunTraits:
         return RunTraits()
     kept = kept_activations(evidence, setup)
     again = setup.recompute is Recompute.NONE and kept is not None and kept < KEPT
-    return RunTraits(Recompute.FULL if again else None, not starved_for_memory(evidence))
+    return RunTraits(Recompute.FULL if again else None, _fused_attention(evidence, setup))
+
+
+def _fused_attention(evidence: Evidence, training: Training) -> bool:
+    """As declared, or as the engine does it; seen from memory activity only where neither says."""
+    if training.attention is not None:
+        return training.attention is not AttentionKernel.EAGER
+    return from_trainer(training) or not starved_for_memory(evidence)
 
 
 def off_tensor_cores(evidence: Evidence, power_limit_watts: float | None) -> bool:

@@ -43,6 +43,8 @@ EXPLAINED_BY: dict[Cause, frozenset[Cause]] = {
     ),
     Cause.COMMUNICATION: frozenset({Cause.SMALL_BATCH, Cause.HOST_OVERHEAD}),
     Cause.DATA_STARVATION: frozenset({Cause.HOST_OVERHEAD}),
+    Cause.PRECISION: frozenset({Cause.MEMORY_BOUND}),
+    Cause.RECOMPUTE: frozenset({Cause.MEMORY_BOUND}),
     Cause.SMALL_BATCH: frozenset({Cause.HOST_OVERHEAD, Cause.MEMORY_BOUND}),
     Cause.PIPELINE_BUBBLE: frozenset({Cause.COMMUNICATION}),
     Cause.WRONG_LAYOUT: frozenset({Cause.COMMUNICATION, Cause.PIPELINE_BUBBLE, Cause.SMALL_BATCH}),

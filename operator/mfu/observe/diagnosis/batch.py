@@ -8,7 +8,7 @@ from mfu.observe.diagnosis.build import Accusation, count, finding, fraction, gr
 from mfu.observe.diagnosis.communication import communicates
 from mfu.observe.diagnosis.gaps import Gaps, gap_kind
 from mfu.observe.diagnosis.ranks import even
-from mfu.observe.diagnosis.shape import launch_bound, step_time
+from mfu.observe.diagnosis.shape import launch_bound, outlasts_launches, step_time
 from mfu.observe.diagnosis.situation import WORTH, Situation
 from mfu.observe.diagnosis.waiting import IDLE, thin_kernels
 from mfu.observe.readings import Metric
@@ -25,7 +25,9 @@ def small_batch(situation: Situation) -> Finding | None:
     training = situation.training
     if situation.inference is not None or communicates(situation):
         return None
-    bound = situation.evidence.idle >= IDLE and gap_kind(situation) is not Gaps.LONG and even(situation.evidence)
+    gaps = gap_kind(situation)
+    late = gaps is Gaps.LONG or (gaps is Gaps.UNCLEAR and outlasts_launches(situation))
+    bound = situation.evidence.idle >= IDLE and not late and even(situation.evidence)
     if training is None:
         return _small_undeclared(situation) if bound and thin_kernels(situation) else None
     launches = bound and (launch_bound(situation) or thin_kernels(situation))

@@ -42,16 +42,17 @@ def gap_kind(situation: Situation) -> Gaps:
     if spread > STEADY_SPREAD:
         return Gaps.UNCLEAR
     single = single_gap_spread(situation)
-    return Gaps.UNCLEAR if single is not None and single < TELLING_SPREAD else Gaps.SHORT
+    return Gaps.SHORT if single is not None and single >= TELLING_SPREAD else Gaps.UNCLEAR
 
 
 def single_gap_spread(situation: Situation) -> float | None:
     """Spread of utilisation if each micro-step had one gap; None without a declared step."""
-    time, training, idle = step_time(situation), situation.training, situation.evidence.idle
+    training, idle, step = situation.training, situation.evidence.idle, situation.step_seconds
+    time = step_time(situation)
     if time is None or training is None or not 0 < idle < 1:
         return None
     micro_steps = max(1.0, training.global_batch_size / training.parallelism.data / training.micro_batch_size)
-    period = time.gpu / (1 - idle) / micro_steps
+    period = (step if step is not None else time.gpu / (1 - idle)) / micro_steps
     return gap_spread(gap=idle * period, period=period, window=NVML_WINDOW_SECONDS)
 
 
@@ -59,11 +60,13 @@ def gap_spread(*, gap: float, period: float, window: float) -> float:
     """Standard deviation of the busy share seen in a window at a random moment, one gap a period.
 
     The overlap of gap g and window w is a trapezium over the period p (w < p): with s = min(g, w), l = max(g, w),
-    E[overlap²] = (s²·(l - s) + 2·s³/3) / p and E[overlap] = g·w/p. g = 0.27, p = 0.54, w = 1/6: 0.38 (0.40 recorded).
+    E[overlap²] = (s²·(l - s) + 2·s³/3) / p and E[overlap] = g·w/p. Gap and work between gaps have the same spread: the
+    shorter one is taken, since neither may reach around the period. g = 0.27, p = 0.54, w = 1/6: 0.38 (0.40 recorded).
     """
     if window >= period:
         return 0.0
-    short, long = min(gap, window), max(gap, window)
+    part = min(gap, period - gap)
+    short, long = min(part, window), max(part, window)
     square = (short**2 * (long - short) + 2 * short**3 / 3) / period
-    variance = square / window**2 - (gap / period) ** 2
+    variance = square / window**2 - (part / period) ** 2
     return sqrt(max(0.0, variance))

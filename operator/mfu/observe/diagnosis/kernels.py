@@ -11,8 +11,10 @@ from mfu.hardware.types import Precision
 from mfu.observe.assessment import Finding
 from mfu.observe.diagnosis.build import Accusation, finding, fraction, graded, known
 from mfu.observe.diagnosis.situation import WORTH, Situation
+from mfu.observe.diagnosis.traffic import explains_traffic
 from mfu.observe.readings import Metric
 from mfu.observe.traits import DRAM_OVER_TENSOR, element_wise_share, starved_for_memory
+from mfu.predict.types import AttentionKernel
 
 HALF_BELOW, HALF_DRAM, HALF_ELEMENT_WISE = 0.90, 0.30, 0.25
 """Below the band, memory busier than in fused training, twice its element-wise share: enough together."""
@@ -24,6 +26,8 @@ def memory_bound(situation: Situation) -> Finding | None:
     """Training or prefill whose kernels wait for memory while the tensor cores idle: operators that are not fused."""
     if situation.decoding or not (starved_for_memory(situation.evidence) or _half_starved(situation)):
         return None
+    if explains_traffic(situation):
+        return None
     evidence = situation.evidence
     dram, tensor = evidence.busy(Metric.DRAM_ACTIVE), evidence.busy(Metric.TENSOR_ACTIVE)
     expected = situation.now_expected
@@ -32,7 +36,7 @@ def memory_bound(situation: Situation) -> Finding | None:
     )
     accusation = Accusation(
         cause=Cause.MEMORY_BOUND,
-        explains=Explains.RUNTIME,
+        explains=Explains.CONFIGURATION if _declared_unfused(situation) else Explains.RUNTIME,
         actor=Actor.TENANT,
         confidence=graded(dram / max(tensor, 0.01), DRAM_OVER_TENSOR, 5.0),
         speedup=max(speedup, 1.2),
@@ -46,6 +50,10 @@ def memory_bound(situation: Situation) -> Finding | None:
         fraction("SM activity", evidence.average(Metric.SM_ACTIVE)),
         fraction("SM occupancy", evidence.average(Metric.SM_OCCUPANCY)),
     )
+
+
+def _declared_unfused(situation: Situation) -> bool:
+    return situation.training is not None and situation.training.attention is AttentionKernel.EAGER
 
 
 def _half_starved(situation: Situation) -> bool:

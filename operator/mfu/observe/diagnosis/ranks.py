@@ -66,13 +66,17 @@ def even(evidence: Evidence) -> bool:
 
 
 def _late(evidence: Evidence) -> Suspect | None:
-    """Its GPU has nothing to do while the others hold a collective open: active 52 % beside active 100 %."""
+    """Its GPU has nothing to do while the others hold a collective open: active 52 % beside active 100 %.
+
+    Peers that idle as much themselves do not wait for it: all of them wait for something else.
+    """
     active = evidence.active
     if not np.isfinite(active).all():
         return None
     index = int(np.argmin(active))
-    lost = float(np.delete(active, index).mean() - active[index])
-    if lost <= max(UNEVEN, _error(evidence, Metric.GR_ENGINE_ACTIVE)):
+    peers = float(np.delete(active, index).mean())
+    lost = peers - float(active[index])
+    if lost <= max(UNEVEN, 1 - peers, _error(evidence, Metric.GR_ENGINE_ACTIVE)):
         return None
     return Suspect(index, lost, "late", Actor.TENANT)
 

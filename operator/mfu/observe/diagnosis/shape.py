@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from mfu.hardware.catalog import device_bandwidth, device_peak
 from mfu.observe.diagnosis.situation import Situation
+from mfu.observe.executed import from_trainer
 from mfu.predict.types import Training
 from mfu.workload.flops import training_flops_per_token
 from mfu.workload.parameters import count
@@ -13,6 +14,10 @@ from mfu.workload.parameters import count
 HOST_SECONDS_PER_LAYER = 1.0e-3
 """Host time of one eager layer, forward, backward and its share of the optimizer: both launch-bound H200 recordings
 (24 layers in 25.1 and 27.5 ms whatever the batch)."""
+TRAINER_HOST_SECONDS_PER_LAYER, TRAINER_HOST_SECONDS = 3.5e-3, 0.02
+"""The same of eager transformers models, and what its training loop does once a step (clipping, logging, collating)."""
+LAUNCHES_EXPLAIN = 1.5
+"""Idle time a step over the host's own from which late launches do not account for it."""
 REACHED = 0.55
 """Share of the peak that a step's products reach on their own when well fed."""
 OPTIMIZER_BYTES_PER_PARAMETER = 20.0
@@ -47,8 +52,22 @@ def step_time(situation: Situation, setup: Training | None = None) -> StepTime |
     parameters = count(training.architecture).total / (parallel.tensor * parallel.pipeline)
     optimizer = parameters * OPTIMIZER_BYTES_PER_PARAMETER / (BANDWIDTH_REACHED * device_bandwidth(situation.device))
     micro_steps = max(1.0, sequences / training.micro_batch_size)
-    host = HOST_SECONDS_PER_LAYER * training.architecture.layers / parallel.pipeline * micro_steps
-    return StepTime(products, optimizer, host)
+    layers = training.architecture.layers / parallel.pipeline * micro_steps
+    return StepTime(products, optimizer, _host(training, layers))
+
+
+def _host(training: Training, layers: float) -> float:
+    if from_trainer(training):
+        return TRAINER_HOST_SECONDS_PER_LAYER * layers + TRAINER_HOST_SECONDS
+    return HOST_SECONDS_PER_LAYER * layers
+
+
+def outlasts_launches(situation: Situation) -> bool:
+    """Idle for longer each step than a host needs to launch all of it: something else is late."""
+    time, step, idle = step_time(situation), situation.step_seconds, situation.evidence.idle
+    if time is None or step is None or not idle > 0:
+        return False
+    return bool(idle * step > LAUNCHES_EXPLAIN * time.host)
 
 
 def launch_bound(situation: Situation) -> bool:

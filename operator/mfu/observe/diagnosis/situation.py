@@ -6,11 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from mfu.hardware.catalog import device_peak
 from mfu.hardware.types import Device
 from mfu.observe.assessment import Finding
 from mfu.observe.evidence import Evidence
 from mfu.observe.readings import WorkloadSeries
 from mfu.observe.traits import RunTraits
+from mfu.predict import model_flops_per_token
 from mfu.predict.types import (
     Attainable,
     Inference,
@@ -79,6 +81,17 @@ class Situation:
             return None
         answer = self.model(setup, placement)
         return answer if isinstance(answer, Prediction) else None
+
+    @property
+    def step_seconds(self) -> float | None:
+        """Of one optimizer step, as the observed MFU makes it; None without a training intent."""
+        training, peak = self.training, None
+        if training is not None:
+            peak = device_peak(self.device, training.precisions.compute)
+        if training is None or not peak or not self.mfu or self.placement is None:
+            return None
+        tokens = training.global_batch_size * training.sequence_length / self.placement.gpus
+        return model_flops_per_token(training) * tokens / (self.mfu * peak)
 
     @property
     def now_expected(self) -> Prediction | None:

@@ -8,7 +8,7 @@ from mfu.api.causes import Actor, Cause, Explains
 from mfu.observe.assessment import Finding
 from mfu.observe.diagnosis.build import Accusation, count, finding, fraction, graded
 from mfu.observe.diagnosis.gaps import Gaps, gap_kind
-from mfu.observe.diagnosis.shape import launch_bound
+from mfu.observe.diagnosis.shape import launch_bound, outlasts_launches
 from mfu.observe.diagnosis.situation import Situation
 from mfu.observe.evidence import mean_or_nan
 from mfu.observe.progress import gauge, rate
@@ -71,13 +71,14 @@ def data_starvation(situation: Situation) -> Finding | None:
 
 
 def _starved(situation: Situation, idle: float) -> bool:
-    """One gap a step proves it; unseen ones count as such unless launches or kernels too small account for them."""
+    """One gap a step proves it; unseen ones count as such where they are longer than a host needs to launch the whole
+    step, or where neither launches nor kernels too small account for them."""
     if not np.isfinite(idle) or idle < IDLE or idle > 1 - ALLOCATED_IDLE or situation.inference is not None:
         return False
     gaps = gap_kind(situation)
-    if gaps is Gaps.LONG:
-        return True
-    return gaps is Gaps.UNCLEAR and not launch_bound(situation) and not thin_kernels(situation)
+    if gaps is not Gaps.UNCLEAR:
+        return gaps is Gaps.LONG
+    return outlasts_launches(situation) or not (launch_bound(situation) or thin_kernels(situation))
 
 
 def thin_kernels(situation: Situation) -> bool:
