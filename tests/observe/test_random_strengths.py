@@ -9,9 +9,11 @@ import pytest
 
 from mfu.api.causes import Cause
 from mfu.observe.assess import assess
+from mfu.observe.evidence import trimmed
 from mfu.observe.readings import Floats, Metric
 from mfu.predict import predict
 from mfu.predict.types import Prediction, Training
+from mfu.workload.flops import training_flops_per_token
 from tests.observe.faults import (
     DATA,
     H100,
@@ -125,3 +127,68 @@ def test_no_healthy_run_is_accused() -> None:
     draw = np.random.default_rng(12)
     accused = [judge(healthy(draw)) for _ in range(2 * RUNS)]
     assert set(accused) == {Cause.NONE}
+
+
+def bursting(draw: Draw) -> tuple[Run, float]:
+    """Whole seconds of idleness anywhere, at the edges of the recording too; with the tensor activity that is true."""
+    name, wait = product(draw), draw.uniform(0.1, 0.4)
+    setup, _ = shape(draw, 1)
+    work = busy(name)
+    burst = draw.uniform(1.0, 5.0)
+    rank = Rank(((burst * (1 - wait) / wait, work), (burst, idle_phase(work))), jitter=draw.uniform(0.0, 0.3))
+    values = np.roll(timeline((rank,), seed=int(draw.integers(1e6)), events=4), int(draw.integers(60)), axis=0)
+    return run(f"bursts {wait:.2f}", Cause.DATA_STARVATION, setup, values, product=name), wait
+
+
+def small_and_starved(draw: Draw) -> Run:
+    """Steps far shorter than NVML's window, and far longer waits."""
+    name, wait = product(draw), draw.uniform(0.75, 0.95)
+    step, arch = draw.uniform(0.03, 0.08), gpt(12, 768, 64)
+    sequences = 0.5 * 989e12 * step / (training_flops_per_token(arch, 512) * 512)
+    setup = training(round(sequences), 512, 1, arch=arch)
+    work = busy(name)
+    rank = Rank(((step, work), (step * wait / (1 - wait), idle_phase(work))), jitter=draw.uniform(0.0, 0.2))
+    values = timeline((rank,), seed=int(draw.integers(1e6)), events=4)
+    return run(f"small and starved {wait:.2f}", Cause.DATA_STARVATION, setup, values, product=name)
+
+
+def hidden_exchange(draw: Draw) -> Run:
+    """A link busy for a tenth to half of the time, all of it under full SMs."""
+    name, ranks = product(draw), int(draw.choice([2, 4]))
+    setup, step = shape(draw, ranks)
+    work = busy(name)
+    pcie, share = bool(draw.integers(2)), draw.uniform(0.1, 0.5)
+    work[[Metric.NVLINK_RX, Metric.NVLINK_TX]] = 0.0 if pcie else share * 315e9
+    if pcie:
+        work[[Metric.PCIE_RX, Metric.PCIE_TX]] = share * 39e9
+    values = timeline((Rank(((step, work),)),) * ranks, seed=int(draw.integers(1e6)), events=4)
+    return run(f"hidden {share:.2f}", Cause.NONE, setup, values, product=name, nvlink=not pcie)
+
+
+def test_idle_seconds_are_never_trimmed_away() -> None:
+    draw = np.random.default_rng(13)
+    for _ in range(RUNS):
+        made, _ = bursting(draw)
+        whole = np.nanmean(made.series.values[:, 0, Metric.GR_ENGINE_ACTIVE])
+        kept = np.nanmean(trimmed(made.series).values[:, 0, Metric.GR_ENGINE_ACTIVE])
+        assert kept == pytest.approx(whole, abs=0.02), made.name
+
+
+def test_bursts_are_named() -> None:
+    draw = np.random.default_rng(14)
+    made = [bursting(draw)[0] for _ in range(RUNS)]
+    wrong = [(each.name, judge(each)) for each in made if judge(each) is not each.cause]
+    assert len(wrong) <= 0.05 * RUNS, wrong
+
+
+def test_a_starved_small_model_is_not_its_hosts_fault() -> None:
+    draw = np.random.default_rng(15)
+    made = [small_and_starved(draw) for _ in range(RUNS)]
+    wrong = [(each.name, judge(each)) for each in made if judge(each) is not each.cause]
+    assert len(wrong) <= 0.05 * RUNS, wrong
+
+
+def test_an_exchange_that_computing_hides_is_no_loss() -> None:
+    draw = np.random.default_rng(16)
+    made = [hidden_exchange(draw) for _ in range(RUNS)]
+    assert Cause.COMMUNICATION not in {judge(each) for each in made}

@@ -193,7 +193,7 @@ def test_batches_that_come_in_over_pcie_are_no_collective() -> None:
 def test_shares_never_explain_more_than_was_lost() -> None:
     expected = predict(job(), Placement(H100, 2))
     assert isinstance(expected, Prediction)
-    values = spoiled(1, GR_ENGINE_ACTIVE=0.5, SM_ACTIVE=0.47, TENSOR_ACTIVE=0.3)
+    values = spoiled(1, GR_ENGINE_ACTIVE=0.2, SM_ACTIVE=0.19, TENSOR_ACTIVE=0.3)
     values[:, 0, Metric.TENSOR_ACTIVE] = 0.3
     values[..., Metric.CLOCK_EVENTS] = 0x40
     values[..., Metric.SM_CLOCK] = 1200e6

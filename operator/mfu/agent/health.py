@@ -12,6 +12,7 @@ from typing import Final
 
 from mfu.agent.inventory import GPU
 from mfu.agent.xid import Xid
+from mfu.hardware.xid import APPLICATION_XIDS, INFORMATIONAL_XIDS, RESET_XIDS
 from mfu.observe.metric import Metric
 
 
@@ -26,10 +27,6 @@ class Health(StrEnum):
 
 SW_POWER_CAP, HW_SLOWDOWN, SW_THERMAL, HW_THERMAL, HW_POWER_BRAKE = 0x4, 0x8, 0x20, 0x40, 0x80
 """Clock-event bits of nvml.h."""
-APPLICATION_XIDS: Final = frozenset({13, 31, 43, 45, 68, 69, 137})
-"""Xids that a program causes by itself (NVIDIA Xid catalog): nothing is wrong with the GPU."""
-FATAL_XIDS: Final = frozenset({46, 48, 62, 64, 74, 79, 95, 119, 120, 136, 140, 143, 154})
-"""Xids after which a GPU needs a reset or a replacement; the others degrade it."""
 LOWERED_LIMIT: Final = 0.93
 """Enforced over default power limit: below it somebody has lowered it."""
 UNDER_LOAD: Final = 0.5
@@ -141,9 +138,9 @@ class Record:
     def verdict(self, now: float, *, lost: bool = False) -> Verdict:
         """Worst first: lost, fatal Xids, failed memory; then whatever slows it down."""
         serious = sorted(number for number, at in self.xids.items() if _serious(number, now - at))
-        fatal = [f"XID{number}" for number in serious if number in FATAL_XIDS]
+        fatal = [f"XID{number}" for number in serious if number in RESET_XIDS]
         failed = ["GPULost"] * lost + fatal + ["RowRemapFailed"] * self.rows.failed
-        slowed = [f"XID{number}" for number in serious if number not in FATAL_XIDS]
+        slowed = [f"XID{number}" for number in serious if number not in RESET_XIDS]
         slowed += ["ECCUncorrectable"] * self._new_ecc() + ["RowRemapPending"] * self.rows.pending
         slowed += [reason for reason, spell in self.spells.items() if spell.last - spell.since >= LASTS_SECONDS]
         if failed:
@@ -157,7 +154,9 @@ class Record:
 
 
 def _serious(number: int, age_seconds: float) -> bool:
-    return number not in APPLICATION_XIDS and (number in FATAL_XIDS or age_seconds < XID_SECONDS)
+    if number in APPLICATION_XIDS | INFORMATIONAL_XIDS:
+        return False
+    return number in RESET_XIDS or age_seconds < XID_SECONDS
 
 
 def worst(verdicts: Iterable[Verdict]) -> Health:

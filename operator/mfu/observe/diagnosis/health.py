@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from mfu.api.causes import Actor, Cause, Explains
+from mfu.hardware.xid import HARDWARE_XIDS
 from mfu.observe.assessment import EvidenceItem, Finding
 from mfu.observe.diagnosis.build import Accusation, count, finding, fraction, known
 from mfu.observe.diagnosis.situation import Situation
@@ -23,9 +24,6 @@ LOCKED_CLOCK, SPARE_POWER = 0.90, 0.80
 """A busy board below this clock with that much power to spare is held by something other than its power limit."""
 LOWERED_LIMIT = 0.93
 """Enforced power limit over the product's: below it somebody has lowered it."""
-FATAL_XIDS = frozenset({31, 43, 45, 48, 61, 62, 63, 64, 74, 79, 92, 94, 95, 109, 119, 120, 136, 137, 138, 140, 143})
-"""Xids after which a GPU is reset or suspect (NVIDIA Xid catalog); 13, 31 from applications are left to the tenant."""
-APPLICATION_XIDS = frozenset({13, 31, 43, 45, 68})
 
 
 def power_or_thermal(situation: Situation) -> Finding | None:
@@ -106,7 +104,7 @@ def _xids(situation: Situation) -> list[tuple[str, EvidenceItem]]:
     """The exporter repeats the last Xid for ever: only one that appeared inside the window counts."""
     first, last = situation.evidence.first[:, Metric.XID], situation.evidence.last[:, Metric.XID]
     fresh = np.isfinite(last) & (last != np.where(np.isfinite(first), first, 0.0))
-    serious = [int(each) in FATAL_XIDS - APPLICATION_XIDS if np.isfinite(each) else False for each in last]
+    serious = [int(each) in HARDWARE_XIDS if np.isfinite(each) else False for each in last]
     return [
         (situation.evidence.names[i], count("Xid", last[i]))
         for i in np.flatnonzero(fresh & np.asarray(serious, dtype=bool))

@@ -13,7 +13,7 @@ from mfu.observe.diagnosis.build import Accusation, finding, fraction, graded, k
 from mfu.observe.diagnosis.situation import WORTH, Situation
 from mfu.observe.diagnosis.traffic import explains_traffic
 from mfu.observe.readings import Metric
-from mfu.observe.traits import DRAM_OVER_TENSOR, element_wise_share, starved_for_memory
+from mfu.observe.traits import DRAM_OVER_TENSOR, FULLY_ACTIVE, element_wise_share, starved_for_memory
 from mfu.predict.types import AttentionKernel
 
 HALF_BELOW, HALF_DRAM, HALF_ELEMENT_WISE = 0.90, 0.30, 0.25
@@ -60,6 +60,8 @@ def _half_starved(situation: Situation) -> bool:
     """Element-wise kernels take a good part of the time, and the run is below its band for it."""
     expected, dram = situation.expected, situation.evidence.busy(Metric.DRAM_ACTIVE)
     if expected is None or situation.mfu is None or situation.mfu >= HALF_BELOW * expected.low:
+        return False
+    if situation.evidence.working < FULLY_ACTIVE:
         return False
     return bool(dram >= HALF_DRAM) and element_wise_share(situation.evidence) >= HALF_ELEMENT_WISE
 
