@@ -239,3 +239,29 @@ def test_undeclared_gpus_are_read_without_any_intent() -> None:
     best = found.best()
     assert best is not None and best.mfu == pytest.approx(0.49, abs=0.03)
     assert found.intent_consistent is None
+
+
+@pytest.mark.parametrize("blind", [False, True], ids=["with counters", "without"])
+@pytest.mark.parametrize("mfu", [1.5, 1e6, 1e300])
+def test_more_work_than_the_gpus_can_do_is_no_number(mfu: float, blind: bool) -> None:
+    values = table()
+    if blind:
+        values[..., Metric.TENSOR_ACTIVE] = np.nan
+    found = judge(recent(values, progress=reports(mfu, job())))
+    assert of(found, Meter.PROGRESS).mfu is None
+    assert found.intent_consistent is False
+    assert "progress" in found.message
+    best = found.best()
+    assert best is None or best.meter is Meter.COUNTERS
+
+
+def test_a_gauge_is_said_and_not_measured() -> None:
+    told = tuple(
+        ProgressReading(
+            "ns", "p", "progress", NOW - 600 + 15 * k, {Counter.TRAINED_TOKENS: 1e5 + 3e3 * (k * 7 % 5)}, {}, True
+        )
+        for k in range(40)
+    )
+    found = judge(recent(table(), progress=told))
+    assert not [each for each in found.observations if each.meter is Meter.PROGRESS]
+    assert (found.intent_consistent, "falls again and again" in found.message) == (False, True)

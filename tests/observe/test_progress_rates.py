@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mfu.observe.progress import gauge, rate
+from mfu.observe.progress import gauge, not_counting, rate
 from mfu.observe.readings import Counter, Gauge, ProgressReading
 
 TOKENS = Counter.TRAINED_TOKENS
@@ -79,3 +81,42 @@ def test_rates_are_never_negative(steps: list[tuple[float, float]]) -> None:
         points.append((at, value))
     found = per_second(readings(points))
     assert found is None or found >= 0
+
+
+def test_a_counter_restored_higher_than_before_is_a_new_life() -> None:
+    """66.7 per second before and after; the leap of 5e9 between is a checkpoint's, not the GPUs'."""
+    points = [(15.0 * k, (1e6 if k < 10 else 5e9) + 1000 * k) for k in range(20)]
+    assert per_second(readings(points)) == pytest.approx(1000 / 15)
+
+
+@given(st.integers(5, 14), st.floats(1e5, 1e15), st.floats(0.0, 0.2))
+def test_any_leap_anywhere_leaves_the_rate_right(at: int, leap: float, noise: float) -> None:
+    points = [(15.0 * k, (leap if k >= at else 0.0) + 1000 * k * (1 + noise * (k % 2) / 40)) for k in range(20)]
+    assert per_second(readings(points)) == pytest.approx(1000 / 15, rel=0.25)
+
+
+def test_a_return_to_a_checkpoint_just_before_is_a_restart() -> None:
+    points, value = [], 1e6
+    for k in range(20):
+        value += 100 if k != 10 else -4900
+        points.append((15.0 * k, value))
+    assert per_second(readings(points)) == pytest.approx(100 / 15)
+
+
+@given(st.lists(st.floats(97e3, 103e3), min_size=20, max_size=60, unique=True))
+def test_a_gauge_is_no_counter(values: list[float]) -> None:
+    told = readings([(15.0 * k, value) for k, value in enumerate(values)])
+    falls = sum(b < a for a, b in pairwise(values))
+    if falls < 3 or falls <= 0.2 * (len(values) - 1):
+        return
+    assert per_second(told) is None
+    assert "falls again and again" in not_counting(told, now=1e9)
+
+
+def test_a_service_may_do_much_more_for_once() -> None:
+    served = [
+        ProgressReading("n", "p", "s", 15.0 * k, {Counter.PREFILL_TOKENS: 100.0 * k + (1e5 if k > 5 else 0.0)})
+        for k in range(12)
+    ]
+    found = rate(served, Counter.PREFILL_TOKENS, since=0, now=1e9)
+    assert found is not None and found.per_second > 500

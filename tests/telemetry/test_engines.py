@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from mfu.observe.readings import Counter, Gauge
@@ -133,3 +135,62 @@ def test_a_body_of_no_engine_is_refused() -> None:
         read_engine(b"up 1\n", POD, 0.0)
     assert refused.value.source == "team-b/svc-0"
     assert "spec.progress" in refused.value.fix
+
+
+BLOCKS = b"""# HELP vllm:gpu_prefix_cache_hits_total GPU prefix cache hits, in terms of number of cached blocks.
+# TYPE vllm:gpu_prefix_cache_hits_total counter
+vllm:gpu_prefix_cache_hits_total{engine="0"} 50000.0
+vllm:gpu_prefix_cache_queries_total{engine="0"} 62500.0
+vllm:prompt_tokens_total{engine="0"} 1000000.0
+vllm:generation_tokens_total{engine="0"} 250000.0
+"""
+SIZE = b'vllm:cache_config_info{block_size="16",engine="0"} 1.0\n'
+SILENT = BLOCKS[BLOCKS.index(b"vllm:gpu_prefix_cache_hits_total{") :]
+
+
+@pytest.mark.parametrize(
+    ("body", "prefill"),
+    [
+        pytest.param(BLOCKS + SIZE, 200_000, id="HELP says blocks"),
+        pytest.param(BLOCKS, None, id="blocks of unknown size"),
+        pytest.param(SILENT + SIZE, 200_000, id="as many queries as blocks of prompts"),
+        pytest.param(SILENT.replace(b"62500", b"1000000") + SIZE, 950_000, id="as many queries as tokens"),
+        pytest.param(SILENT.replace(b"62500", b"3000000") + SIZE, None, id="as many queries as neither"),
+        pytest.param(BLOCKS.replace(b"cached blocks", b"cached tokens") + SIZE, 950_000, id="HELP says tokens"),
+        pytest.param(BLOCKS.replace(b"hits_total counter", b"hits_total gauge") + SIZE, None, id="no counter"),
+    ],
+)
+def test_the_unit_of_cache_hits_is_what_the_page_says(body: bytes, prefill: float | None) -> None:
+    """vllm pull request 18003: hits were blocks before it, and HELP said so."""
+    assert read_engine(body, POD, 0.0).counters.get(PREFILL) == prefill
+
+
+TOKENS = b"vllm:prompt_tokens_total 67000\nvllm:prefix_cache_hits_total 1000\nvllm:generation_tokens_total 5\n"
+
+
+@pytest.mark.parametrize(
+    ("more", "prefill"),
+    [
+        pytest.param(
+            b"vllm:external_prefix_cache_hits_total 65000\n", 1000, id="what a connector brought was not computed"
+        ),
+        pytest.param(b"vllm:nixl_xfer_time_seconds_count 12\n", None, id="a connector of which nothing is counted"),
+        pytest.param(b"", 66000, id="no connector"),
+    ],
+)
+def test_kv_from_a_connector_is_no_prefill(more: bytes, prefill: float | None) -> None:
+    assert read_engine(TOKENS + more, POD, 0.0).counters.get(PREFILL) == prefill
+
+
+def test_sglang_with_underscores_is_sglang() -> None:
+    """sglang pull request 12970 and dynamo pull request 5701 write `sglang_`."""
+    found = read_engine(SGLANG.replace(b"sglang:", b"sglang_"), POD, 5.0)
+    assert (found.source, found.counters) == ("SGLang", read_engine(SGLANG, POD, 5.0).counters)
+
+
+@pytest.mark.parametrize(
+    ("case", "prefill", "decode"), [("09-vllm-blocks", 2e5, 2.5e5), ("10-sglang-underscore", 4e5, 2.5e5)]
+)
+def test_field_cases(case: str, prefill: float, decode: float) -> None:
+    page = Path(__file__).parents[3] / "shared" / "data" / "field_cases" / f"{case}.prom"
+    assert read_engine(page.read_bytes(), POD, 0.0).counters == {PREFILL: prefill, DECODE: decode}

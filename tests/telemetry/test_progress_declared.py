@@ -102,3 +102,26 @@ def test_the_file_runs_alone_without_any_package(tmp_path: Path) -> None:
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert "train_tokens_total 5.0" in done.stdout
+
+
+RANKS = "".join(f'train_tokens_total{{rank="{rank}"}} {5_000_000 + rank}\n' for rank in range(8)).encode()
+
+
+def test_a_total_given_once_a_rank_is_refused_and_shares_add_up() -> None:
+    with pytest.raises(NotExposition, match="8 series of the same value") as refused:
+        declared(RANKS, POD, 0.0, Declared("train_tokens_total"))
+    assert "PerRank" in refused.value.fix
+    shares = declared(RANKS, POD, 0.0, Declared("train_tokens_total", scope="PerRank"))
+    assert shares.counters[Counter.TRAINED_TOKENS] == 8 * 5_000_000 + 28
+
+
+def test_different_series_of_one_total_add_up() -> None:
+    body = b't_total{kind="text"} 7000\nt_total{kind="code"} 3000\n'
+    assert declared(body, POD, 0.0, Declared("t_total")).counters[Counter.TRAINED_TOKENS] == 10_000
+
+
+@pytest.mark.parametrize("kind", ["gauge", "histogram", "summary", "info"])
+def test_only_counters_count(kind: str) -> None:
+    body = f"# HELP tps tokens per second\n# TYPE tps {kind}\ntps 100000\n".encode()
+    with pytest.raises(NotExposition, match=f"tps is a {kind}, not a counter"):
+        declared(body, POD, 0.0, Declared("tps"))

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from math import isfinite
 
 import numpy as np
 
 from mfu.api.causes import Actor, Cause, Explains
 from mfu.api.workload_status import Meter
 from mfu.observe.assessment import Assessment, EvidenceItem, Finding, Observation, TelemetryState, Window
-from mfu.observe.crosscheck import MeterAgreement, cross_check, twice
+from mfu.observe.crosscheck import MeterAgreement, cross_check, disbelieved, impossible, twice
 from mfu.observe.diagnosis import Predict, Situation, diagnose
 from mfu.observe.diagnosis.build import Accusation, finding
 from mfu.observe.diagnosis.traffic import explains_traffic
 from mfu.observe.evidence import Evidence, gather
 from mfu.observe.executed import executed
+from mfu.observe.progress import not_counting
 from mfu.observe.readings import Metric, WorkloadSeries
 from mfu.observe.traits import DRAM_BUSY, RunTraits, infer, off_tensor_cores
 from mfu.observe.windows import MeteredRun, counters_observation, counters_observations, progress_observation
@@ -89,6 +91,7 @@ def assess(
     )
 
 
+IMPOSSIBLE_REASONS = "spec.progress unit and scope, the model, and whether the counter was restored"
 _BLIND = frozenset({TelemetryState.MISSING, TelemetryState.STALE, TelemetryState.SHARED})
 
 
@@ -121,8 +124,20 @@ def _without_counters(
     run = MeteredRun(
         placement.device, _gpus(placement, Hints(), series), setup, placement, None, setup.precisions.compute
     )
-    known = (progress_observation(series, run, window, now, alone=True) for window in Window)
-    return Assessment(observations=tuple(each for each in known if each is not None), state=state)
+    known = [progress_observation(series, run, window, now, alone=True) for window in Window]
+    told = tuple(each for each in known if each is not None)
+    lie = _lie(told, series, now)
+    observations = tuple(disbelieved(each) if impossible(each) else each for each in told)
+    if lie:
+        return Assessment(observations, intent_consistent=False, message=lie, state=state)
+    return Assessment(observations=observations, state=state)
+
+
+def _lie(progress: tuple[Observation, ...], series: WorkloadSeries, now: float) -> str:
+    """What is wrong with reported progress by itself, whatever counters say; empty where nothing is."""
+    if any(impossible(each) for each in progress):
+        return f"reported progress is more than the GPUs can do at most: check {IMPOSSIBLE_REASONS}"
+    return not_counting(series.progress, now=now)
 
 
 def _evidence(series: WorkloadSeries, placement: Placement, hints: Hints, now: float) -> Evidence:
@@ -152,9 +167,12 @@ def _recognise(
     seen = replace(infer(evidence, run.setup), tensor_cores=run.tensor_cores)
     progress = progress_observation(series, run, window, now) if series.progress else None
     if progress is None:
-        return MeterAgreement(None), seen
+        lie = not_counting(series.progress, now=now)
+        return MeterAgreement(False if lie else None, message=lie), seen
     counters = counters_observation(series, run, window, now)
     agreement = cross_check(progress, counters, run.setup, intent=run.intent, gpus=run.gpus)
+    if impossible(progress) and (agreement.ratio is None or not isfinite(agreement.ratio)):
+        return MeterAgreement(False, message=_lie((progress,), series, now)), seen
     if agreement.ratio is None or not isinstance(run.setup, Training) or run.intent is None:
         return agreement, seen
     if twice(agreement.ratio, run.setup, run.intent):
@@ -174,8 +192,9 @@ def _gpus(placement: Placement, hints: Hints, series: WorkloadSeries) -> int:
 
 
 def _observations(series: WorkloadSeries, run: MeteredRun, now: float) -> tuple[Observation, ...]:
-    progress = (progress_observation(series, run, window, now) for window in Window) if series.progress else ()
-    return (*(each for each in progress if each is not None), *counters_observations(series, run, now))
+    told = (progress_observation(series, run, window, now) for window in Window) if series.progress else ()
+    progress = (disbelieved(each) if impossible(each) else each for each in told if each is not None)
+    return (*progress, *counters_observations(series, run, now))
 
 
 def _pair(observations: tuple[Observation, ...], window: Window) -> tuple[Observation | None, Observation | None]:

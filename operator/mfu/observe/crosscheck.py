@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import hypot
 
 from mfu.hardware.types import Precision
@@ -16,6 +16,7 @@ TOLERANCE = 0.12
 ABSOLUTE = 0.02
 """Points of MFU that are allowed anyway."""
 CLOSE = 0.12
+MOST_MFU = 1.0
 MINIMUM_MFU = 0.005
 UNEXPLAINED = "FLOPs per token: the model dimensions, or the unit of progress"
 
@@ -52,6 +53,27 @@ def cross_check(
         return MeterAgreement(True, ratio)
     reason = ", or ".join(_reasons(ratio, setup, intent, gpus)) or UNEXPLAINED
     return MeterAgreement(False, ratio, f"progress is {ratio:.2f} × what the counters saw: check {reason}")
+
+
+def impossible(progress: Observation | None) -> bool:
+    """More model FLOPs than the GPUs could do: whatever is reported, it is not that."""
+    return progress is not None and progress.mfu is not None and not progress.mfu <= MOST_MFU
+
+
+def disbelieved(progress: Observation) -> Observation:
+    """Unknown instead of a number that cannot be."""
+    note = "reported progress is more than the GPUs can do at most"
+    return replace(
+        progress,
+        mfu=None,
+        reference_mfu=None,
+        mbu=None,
+        low=None,
+        high=None,
+        tokens_per_s_per_gpu=None,
+        confidence=0.0,
+        note=note,
+    )
 
 
 def _reasons(ratio: float, setup: Setup | None, intent: Executed | None, gpus: int) -> Iterator[str]:

@@ -6,6 +6,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from math import inf
+from statistics import median
 
 from mfu.observe.readings import Counter, Gauge, ProgressReading
 
@@ -13,6 +15,14 @@ STILL_READINGS = 4
 """Readings without any move after which a counter is taken to stand still."""
 STANDS_STILL = 2.5
 """Usual times between two moves after which a counter is taken to stand still."""
+TRAINED = frozenset({Counter.TRAINED_TOKENS, Counter.TRAINED_SAMPLES, Counter.STEPS})
+"""Counters of a loop that does the same again and again; a service may well do twenty times as much for once."""
+RESTORED = 20.0
+"""Times the usual rate from which a training counter did not count but was restored, to more than it had."""
+USUAL_MOVES = 4
+"""Moves from which a rate is usual."""
+FALLS, FALLING = 3, 0.2
+"""Falls, and their share of all intervals, from which a number is no counter: processes do not restart like that."""
 MINIMUM_SPAN_SECONDS = 1.0
 """Two readings closer than this give no rate worth publishing."""
 
@@ -35,7 +45,8 @@ class Rate:
 def rate(readings: Sequence[ProgressReading], counter: Counter, *, since: float, now: float) -> Rate | None:
     """Increase of one counter per second over [since, now]: pods added up, or one of them where each reports the total.
 
-    A counter that fell is a restart: the interval of the fall is left out. None under two readings.
+    A counter that fell is a restart: the interval of the fall is left out, as is one in which a training counter was
+    restored higher than it was. None under two readings, and for a number that falls again and again.
     `[(0 s, 100), (10 s, 600), (20 s, 50), (30 s, 550)]` → (500 + 500) in 20 s = 50 per second.
     """
     pods = _by_pod(readings, counter, since, now)
@@ -74,11 +85,19 @@ class _Pod:
 
 
 def _by_pod(readings: Sequence[ProgressReading], counter: Counter, since: float, now: float) -> list[_Pod]:
+    falling = {pod for pod, each in _points(readings, counter, -inf, now).items() if _falls(each, counter)}
+    points = _points(readings, counter, since, now)
+    return [_pod(each, counter) for pod, each in points.items() if len(each) > 1 and pod not in falling]
+
+
+def _points(
+    readings: Sequence[ProgressReading], counter: Counter, since: float, now: float
+) -> dict[tuple[str, str], list[ProgressReading]]:
     points: dict[tuple[str, str], list[ProgressReading]] = defaultdict(list)
     for reading in readings:
         if since <= reading.observed_at <= now and counter in reading.counters:
             points[reading.namespace, reading.pod].append(reading)
-    return [_pod(each, counter) for each in points.values() if len(each) > 1]
+    return points
 
 
 def _pod(readings: list[ProgressReading], counter: Counter) -> _Pod:
@@ -112,13 +131,40 @@ class _Life:
 
 
 def _between_restarts(readings: list[ProgressReading], counter: Counter) -> list[list[ProgressReading]]:
-    """A counter that fell began anew. What it did across the fall is unknown, so that interval is left out."""
-    lives = [readings[:1]]
+    """A counter that fell, or leapt, began anew. What it did across that is unknown, so the interval is left out."""
+    lives, most = [readings[:1]], _most_per_second(readings, counter)
     for before, after in pairwise(readings):
-        if after.counters[counter] < before.counters[counter]:
+        if after.counters[counter] < before.counters[counter] or _per_second(before, after, counter) > most:
             lives.append([])
         lives[-1].append(after)
     return lives
+
+
+def _most_per_second(readings: list[ProgressReading], counter: Counter) -> float:
+    """What a training counter can do in one interval; infinite where too little is known of it."""
+    if counter not in TRAINED:
+        return inf
+    moves = [rate for before, after in pairwise(readings) if (rate := _per_second(before, after, counter)) > 0]
+    return RESTORED * median(moves) if len(moves) >= USUAL_MOVES else inf
+
+
+def _per_second(before: ProgressReading, after: ProgressReading, counter: Counter) -> float:
+    seconds = after.observed_at - before.observed_at
+    return (after.counters[counter] - before.counters[counter]) / seconds if seconds > 0 else 0.0
+
+
+def _falls(readings: list[ProgressReading], counter: Counter) -> bool:
+    falls = sum(after.counters[counter] < before.counters[counter] for before, after in pairwise(readings))
+    return falls >= FALLS and falls > FALLING * (len(readings) - 1)
+
+
+def not_counting(readings: Sequence[ProgressReading], *, now: float) -> str:
+    """Why the reported work is no count of it, by pod; empty where it is one."""
+    for counter in sorted(TRAINED):
+        for pod, each in _points(readings, counter, -inf, now).items():
+            if _falls(each, counter):
+                return f"{'/'.join(pod)} reports a number that falls again and again: spec.progress needs a counter"
+    return ""
 
 
 def _life(readings: list[ProgressReading], counter: Counter) -> _Life:

@@ -6,11 +6,13 @@ Names as read in the engines' sources; a counter that cannot be told apart from 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from mfu.observe.readings import Counter, Gauge, ProgressReading
 from mfu.telemetry.errors import NotExposition
+from mfu.telemetry.pods.described import Description, described
 from mfu.telemetry.pods.progress import Pod
 from mfu.telemetry.text.series import Series, read
 
@@ -23,7 +25,9 @@ class Engine:
     """Where one engine keeps what we need. Each tuple lists spellings in order of preference.
 
     `computed`: prompt tokens that were really computed, the best there is. Else `prompt` less `cached`, those that came
-    from a cache. With neither, prefill is known only if the caller vouches that no prefix cache is on.
+    from its own cache, and less `external`, those whose KV another engine or a store sent (`connector` names show that
+    one may). With neither, prefill is known only if the caller vouches that no prefix cache is on.
+    `queried` and `block_size` tell whether cached is counted in tokens or in blocks, where HELP does not.
     `ranks`: labels whose values repeat the same work.
     """
 
@@ -31,8 +35,12 @@ class Engine:
     decode: _Names
     prompt: _Names = ()
     cached: _Names = ()
+    external: _Names = ()
     computed: _Names = ()
     computed_where: tuple[str, str] | None = None
+    connector: _Names = ()
+    queried: _Names = ()
+    block_size: tuple[str, str] | None = None
     running: _Names = ()
     waiting: _Names = ()
     kv_usage: _Names = ()
@@ -45,9 +53,22 @@ class Engine:
     def names(self) -> frozenset[str]:
         return frozenset(
             name
-            for names in (self.decode, self.prompt, self.cached, self.computed, self.running, self.waiting)
+            for names in (
+                self.decode,
+                self.prompt,
+                self.cached,
+                self.external,
+                self.computed,
+                self.running,
+                self.waiting,
+            )
             for name in names
         ) | frozenset((*self.kv_usage, *self.preemptions))
+
+    def wanted(self) -> frozenset[str]:
+        """With what only helps to understand the others: seeing it is no sign of this engine."""
+        block = () if self.block_size is None else self.block_size[:1]
+        return self.names() | frozenset((*self.connector, *self.queried, *block))
 
 
 def _both(prefixes: tuple[str, ...], name: str) -> _Names:
@@ -61,6 +82,10 @@ VLLM: Final = Engine(
     decode=("vllm:generation_tokens_total", "ray_vllm:generation_tokens_total"),
     prompt=("vllm:prompt_tokens_total", "ray_vllm:prompt_tokens_total"),
     cached=("vllm:prompt_tokens_cached_total", "vllm:prefix_cache_hits_total", "vllm:gpu_prefix_cache_hits_total"),
+    external=("vllm:external_prefix_cache_hits_total",),
+    connector=("vllm:nixl_xfer_time_seconds_count", "vllm:nixl_bytes_transferred_count"),
+    queried=("vllm:prefix_cache_queries_total", "vllm:gpu_prefix_cache_queries_total"),
+    block_size=("vllm:cache_config_info", "block_size"),
     computed=("vllm:prompt_tokens_by_source_total",),
     computed_where=("source", "local_compute"),
     running=("vllm:num_requests_running", "ray_vllm:num_requests_running"),
@@ -68,16 +93,18 @@ VLLM: Final = Engine(
     kv_usage=("vllm:kv_cache_usage_perc", "vllm:gpu_cache_usage_perc"),
     preemptions=("vllm:num_preemptions_total",),
 )
-"""`…_perc` is a fraction 0…1 in spite of its name."""
+"""`…_perc` is a fraction 0…1 in spite of its name. Hits were counted in blocks until pull request 18003 (0.9)."""
 
+_SGLANG: Final = ("sglang:", "sglang_")
+"""Its router and Dynamo write the name with an underscore."""
 SGLANG: Final = Engine(
     name="SGLang",
-    decode=("sglang:generation_tokens_total",),
-    prompt=("sglang:prompt_tokens_total",),
-    cached=("sglang:cached_tokens_total",),
-    running=("sglang:num_running_reqs",),
-    waiting=("sglang:num_queue_reqs",),
-    kv_usage=("sglang:token_usage",),
+    decode=_both(_SGLANG, "generation_tokens_total"),
+    prompt=_both(_SGLANG, "prompt_tokens_total"),
+    cached=_both(_SGLANG, "cached_tokens_total"),
+    running=_both(_SGLANG, "num_running_reqs"),
+    waiting=_both(_SGLANG, "num_queue_reqs"),
+    kv_usage=_both(_SGLANG, "token_usage"),
     ranks=("tp_rank", "pp_rank", "moe_ep_rank"),
 )
 
@@ -128,7 +155,7 @@ DYNAMO_FRONTEND: Final = Engine(
 
 ENGINES: Final = (VLLM, SGLANG, TRTLLM_SERVE, TGI, TRITON_TRTLLM, TRITON, DYNAMO_FRONTEND)
 """In order of trust: a Dynamo worker passes its engine's own counters through, which beat the frontend's."""
-_ALL_NAMES: Final = frozenset(name for engine in ENGINES for name in engine.names())
+_ALL_NAMES: Final = frozenset(name for engine in ENGINES for name in engine.wanted())
 
 
 def read_engine(body: bytes, pod: Pod, at: float, *, prefix_caching: bool | None = None) -> ProgressReading:
@@ -146,27 +173,87 @@ def read_engine(body: bytes, pod: Pod, at: float, *, prefix_caching: bool | None
         pod=pod.name,
         source=engine.name,
         observed_at=at,
-        counters=_known(_counters(series, engine, prefix_caching)),
+        counters=_known(_counters(Page(series, described(body, _ALL_NAMES)), engine, prefix_caching)),
         gauges=_known(_gauges(series, engine)),
     )
 
 
-def _counters(series: Series, engine: Engine, prefix_caching: bool | None) -> dict[Counter, float | None]:
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Samples with what the page says of them."""
+
+    series: Series
+    about: Mapping[str, Description]
+
+    def total(self, names: _Names, engine: Engine, where: tuple[str, str] | None = None) -> float | None:
+        """Of the first name that is there; None where the page calls it anything but a counter."""
+        name = self.first(names)
+        if name is None or not (self.about[name].counts or name.endswith("_sum")):
+            return None
+        return self.series.total(name, ignoring=engine.ranks, where=where)
+
+    def first(self, names: _Names) -> str | None:
+        return next((name for name in names if name in self.series.names()), None)
+
+
+def _counters(page: Page, engine: Engine, prefix_caching: bool | None) -> dict[Counter, float | None]:
     return {
-        Counter.PREFILL_TOKENS: _prefill(series, engine, prefix_caching),
-        Counter.DECODE_TOKENS: series.total(*engine.decode, ignoring=engine.ranks),
+        Counter.PREFILL_TOKENS: _prefill(page, engine, prefix_caching),
+        Counter.DECODE_TOKENS: page.total(engine.decode, engine),
     }
 
 
-def _prefill(series: Series, engine: Engine, prefix_caching: bool | None) -> float | None:
-    computed = series.total(*engine.computed, where=engine.computed_where, ignoring=engine.ranks)
+def _prefill(page: Page, engine: Engine, prefix_caching: bool | None) -> float | None:
+    computed = page.total(engine.computed, engine, engine.computed_where)
     if computed is not None:
         return computed
-    prompt = series.total(*engine.prompt, ignoring=engine.ranks)
-    cached = series.total(*engine.cached, ignoring=engine.ranks)
-    if cached is None and prefix_caching is False:
-        return prompt
-    return None if prompt is None or cached is None else max(prompt - cached, 0.0)
+    prompt, external = page.total(engine.prompt, engine), page.total(engine.external, engine)
+    if prompt is None or (external is None and page.first(engine.connector) is not None):
+        return None
+    cached = 0.0 if prefix_caching is False else _cached_tokens(page, engine, prompt)
+    sent = 0.0 if page.first(engine.cached) in _WITH_EXTERNAL else external or 0.0
+    return None if cached is None else max(prompt - cached - sent, 0.0)
+
+
+def _cached_tokens(page: Page, engine: Engine, prompt: float) -> float | None:
+    """Hits in tokens: as HELP says, else as the number of queries shows; None where neither tells."""
+    name, hits = page.first(engine.cached), page.total(engine.cached, engine)
+    if name is None or hits is None:
+        return None
+    said = page.about[name].help
+    size = None if engine.block_size is None else _block_size(page, engine.block_size)
+    if "block" in said:
+        return None if size is None else hits * size
+    if "token" in said or name not in _IN_BLOCKS_ONCE:
+        return hits
+    return _by_queries(page, engine, hits, prompt=prompt, size=size)
+
+
+_WITH_EXTERNAL: Final = frozenset({"vllm:prompt_tokens_cached_total"})
+_IN_BLOCKS_ONCE: Final = frozenset({"vllm:gpu_prefix_cache_hits_total"})
+
+
+def _by_queries(page: Page, engine: Engine, hits: float, *, prompt: float, size: float | None) -> float | None:
+    """Every prompt token is looked up once: as many queries as tokens, or as blocks."""
+    queried = page.total(engine.queried, engine)
+    if not queried or not prompt:
+        return 0.0 if hits == 0 else None
+    for unit in (1.0, size):
+        if unit is not None and abs(queried * unit / prompt - 1) <= LOOKED_UP:
+            return hits * unit
+    return None
+
+
+LOOKED_UP: Final = 0.1
+"""Relative difference between tokens looked up and tokens of prompts: requests in flight, partial blocks."""
+
+
+def _block_size(page: Page, where: tuple[str, str]) -> float | None:
+    sizes = {dict(labels).get(where[1], "") for labels in page.series.by_name.get(where[0], {})}
+    if len(sizes) != 1:
+        return None
+    text = sizes.pop()
+    return float(text) if text.isdecimal() and int(text) > 0 else None
 
 
 def _gauges(series: Series, engine: Engine) -> dict[Gauge, float | None]:

@@ -7,10 +7,13 @@ from typing import Final
 
 from mfu.observe.readings import Counter, Gauge, ProgressReading
 from mfu.telemetry.errors import NotExposition
+from mfu.telemetry.pods.described import described
 from mfu.telemetry.text.series import Series, read
 
 _UNITS: Final = {"Tokens": Counter.TRAINED_TOKENS, "Samples": Counter.TRAINED_SAMPLES, "Steps": Counter.STEPS}
 _TOTAL_SCOPE: Final = "Total"
+SAME: Final = 0.005
+"""Relative difference of series that repeat one total: a rank may be a step ahead."""
 
 REPORT_COUNTERS: Final = {
     "train_tokens_total": Counter.TRAINED_TOKENS,
@@ -52,18 +55,37 @@ class Pod:
 def declared(body: bytes, pod: Pod, at: float, what: Declared) -> ProgressReading:
     """The declared counter, summed over its label sets, plus the waits and the step time that `mfu.report` serves.
 
-    Raises NotExposition when the body does not hold the counter as a finite, non-negative number. A counter declared
-    without `_total` is found with it, since Prometheus clients add the suffix.
+    Raises NotExposition when the body does not hold the counter as a finite, non-negative number, calls it a gauge, or
+    gives a total several times over. A counter declared without `_total` is found with it, since Prometheus clients add
+    the suffix.
     """
     names = (what.metric, f"{what.metric}_total")
     series = read(body, {*names, *REPORT_COUNTERS, *REPORT_GAUGES})
     value = series.total(*names)
-    if value is None:
-        raise NotExposition(f"{pod.namespace}/{pod.name}", *_why(series, what.metric))
+    doubt = _why(series, what.metric) if value is None else _doubt(body, series, names, what)
+    if value is None or doubt is not None:
+        raise NotExposition(f"{pod.namespace}/{pod.name}", *(doubt or _why(series, what.metric)))
     counters = _report_counters(series)
     counters[what.counts] = value
     gauges = {gauge: found for name, gauge in REPORT_GAUGES.items() if (found := series.largest(name)) is not None}
     return ProgressReading(pod.namespace, pod.name, "progress", at, counters, gauges, what.scope == _TOTAL_SCOPE)
+
+
+def _doubt(body: bytes, series: Series, names: tuple[str, ...], what: Declared) -> tuple[str, str] | None:
+    """What the page says against reading it as the work of the whole workload."""
+    name = next(each for each in names if each in series.names())
+    kind = described(body, (name,))[name]
+    if not kind.counts:
+        return (
+            f"{name} is a {kind.kind}, not a counter",
+            "declare a counter of all work so far, such as train_tokens_total",
+        )
+    values = series.by_name[name].values()
+    same = len(values) > 1 and min(values) > 0 and max(values) <= (1 + SAME) * min(values)
+    if what.scope != _TOTAL_SCOPE or not same:
+        return None
+    fix = "serve one series with the total, or declare scope: PerRank if each is a share"
+    return f"{name} has {len(values)} series of the same value: the total several times, or shares of it", fix
 
 
 def _report_counters(series: Series) -> dict[Counter, float]:

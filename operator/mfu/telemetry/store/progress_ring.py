@@ -16,6 +16,8 @@ _JITTER: Final = 0.01
 """A derived counter (prompt less cached) may step back a little; more than this is another life of the process."""
 MOST_COUNTED: Final = 1e21
 """A million times the tokens of the longest training so far: what counts more counts something else."""
+_DERIVED: Final = np.array([counter is Counter.PREFILL_TOKENS for counter in COUNTERS])
+"""The others are served as they are counted: any fall is a restart, or a return to a checkpoint."""
 STALE_INTERVALS: Final = 2.0
 
 
@@ -57,7 +59,7 @@ class PodProgress:
         last = self._raw
         back = raw < last
         if back.any():
-            little = back & (last - raw <= _JITTER * last)
+            little = back & _DERIVED & (last - raw <= _JITTER * last)
             raw = np.where(little, last, raw)
             self.resets += bool((back & ~little).any())
         self._raw = np.where(np.isnan(raw), last, raw)
