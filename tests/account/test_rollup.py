@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mfu.account.rollup import Knowledge, Row, roll_up
+from mfu.account.rollup import Knowledge, Row
+from tests.account.rolling import roll_up
 
 PEAK = 1e15
 

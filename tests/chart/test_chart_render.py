@@ -140,7 +140,8 @@ def test_operator_may_do_exactly_this(render: Render) -> None:
     watched = {("", name) for name in ("namespaces", "nodes", "pods")}
     watched |= {(ours, name) for name in ("modelworkloads", "mfupolicies", "gpunodes", "fleetreports")}
     seen = rules(objects, "mfu-mfu-operator-reader")
-    assert seen == {(*each, verb) for each in watched for verb in ("list", "watch")}
+    listed = {("trainer.kubeflow.org", "trainjobs", "list")}
+    assert seen == listed | {(*each, verb) for each in watched for verb in ("list", "watch")}
     assert rules(objects, "mfu-mfu-operator-writer") == {
         (ours, "modelworkloads/status", "patch"),
         (ours, "mfupolicies/status", "patch"),

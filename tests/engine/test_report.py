@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from mfu.account.rollup import FleetFigures, Knowledge, Row, roll_up
+from mfu.account.rollup import FleetFigures, Knowledge, Row
 from mfu.api.causes import Actor, Cause, Explains
 from mfu.api.fleetreport import FleetStatus
 from mfu.api.workload_status import Meter
@@ -16,6 +16,7 @@ from mfu.engine.plan import WorkloadPlan
 from mfu.engine.say.report import MOST, Fleet, amount, report
 from mfu.engine.views import NO_STATUS
 from mfu.observe.assessment import Assessment, Finding, Observation, TelemetryState, Window
+from tests.account.rolling import roll_up
 from tests.decide.cases import case
 from tests.engine.scenes import NOW
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import generate_latest
 
-from mfu.account.rollup import Knowledge, Row, roll_up
+from mfu.account.rollup import Knowledge, Row
 from mfu.api.fleetreport import Figures, FleetStatus, FleetSummary
 from mfu.controller.metrics import PlanCollector
 from mfu.engine.evaluate import evaluate
@@ -22,6 +22,7 @@ from mfu.engine.say.events import on_fleet
 from mfu.engine.snapshot import Snapshot
 from mfu.observe.readings import Counter, WorkloadSeries
 from mfu.units import decimal, gibibytes, money, percent, points
+from tests.account.rolling import roll_up
 from tests.decide.cases import node
 from tests.engine.scenes import NOW, pod, series, workload
 

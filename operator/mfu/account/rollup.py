@@ -109,13 +109,6 @@ class _Columns:
     knowledge: Indices
 
 
-def roll_up(rows: Sequence[Row]) -> FleetFigures:
-    """All groups at once; linear in the rows. An empty fleet has no figures."""
-    mfu = np.array([_or_nan(row.reference_mfu) for row in rows], dtype=float)
-    knowledge = np.array([row.knowledge for row in rows], dtype=np.int64)
-    return roll_up_table(table_of(rows), mfu, knowledge)
-
-
 def table_of(rows: Sequence[Row]) -> Table:
     return Table(
         gpus=np.array([row.gpus for row in rows], dtype=float),

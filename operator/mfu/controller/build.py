@@ -19,6 +19,7 @@ from mfu.controller.config import Config, PodDiscovery
 from mfu.controller.loop import Loop, Trigger
 from mfu.controller.metrics import OperatorMetrics
 from mfu.controller.targets import exporter_targets, progress_endpoints, speakers
+from mfu.controller.trainjobs import INTERVAL_SECONDS, TrainJobStatuses
 from mfu.telemetry.agent.adapter import AgentFleet
 from mfu.telemetry.dcgm.adapter import DCGMFleet
 from mfu.telemetry.fair import Allowance
@@ -53,7 +54,7 @@ def build(config: Config, client: KubeClient, *, told: bool = True) -> Parts:
     )
     metrics = OperatorMetrics(lambda: loop.plan)
     collector = Collector(store, metrics, trigger.mark, state.bindings)
-    _add_sources(collector, state, config)
+    _add_sources(collector, client, state, config)
     lease = None
     if config.leader_election.enabled:
         lease = Lease(client, namespace=own, name=config.leader_election.name, identity=_identity())
@@ -92,7 +93,7 @@ def _shortest_news_seconds(config: Config) -> float:
     return min(news, default=dcgm.collection_interval_seconds)
 
 
-def _add_sources(collector: Collector, state: ClusterState, config: Config) -> None:
+def _add_sources(collector: Collector, client: KubeClient, state: ClusterState, config: Config) -> None:
     dcgm, agent, prometheus, progress = config.dcgm, config.agent, config.prometheus, config.progress
     if dcgm.enabled and prometheus.url is None:
         exporters = DCGMFleet(dcgm.scrape_interval_seconds, dcgm.collection_interval_seconds)
@@ -116,7 +117,8 @@ def _add_sources(collector: Collector, state: ClusterState, config: Config) -> N
         limits = replace(PROGRESS_LIMITS, max_body_bytes=progress.max_body_bytes, concurrency=progress.concurrency)
         allowance = Allowance(progress.max_round_bytes, progress.max_round_seconds)
         source = ProgressScrape(progress_endpoints(state, progress), limits, allowance)
-        collector.progress = (source, progress.scrape_interval_seconds)
+        collector.progress["progress"] = (source, progress.scrape_interval_seconds)
+        collector.progress["trainjobs"] = (TrainJobStatuses(client, state), INTERVAL_SECONDS)
 
 
 def _warm(collector: Collector, longest_seconds: float) -> Callable[[], bool]:

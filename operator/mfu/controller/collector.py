@@ -12,7 +12,7 @@ from typing import TypeVar
 from mfu.controller.metrics import OperatorMetrics
 from mfu.observe.readings import GPURound, ProgressReading, SourceState
 from mfu.telemetry.rounds.binding import Binder, Bound, PodName
-from mfu.telemetry.sources import ProgressScrape, Source
+from mfu.telemetry.sources import ProgressSource, Source
 from mfu.telemetry.store.recent import Store
 
 log = logging.getLogger(__name__)
@@ -33,7 +33,8 @@ class Collector:
     """Where each pod runs, by the cluster's word."""
     sources: dict[str, tuple[Source, float]] = field(default_factory=dict)
     """By name: the source and its interval in seconds."""
-    progress: tuple[ProgressScrape, float] | None = None
+    progress: dict[str, tuple[ProgressSource, float]] = field(default_factory=dict)
+    """The same of what workloads say of themselves."""
     rounds: dict[str, int] = field(default_factory=dict)
     states: dict[str, SourceState] = field(default_factory=dict)
     messages: dict[str, str] = field(default_factory=dict)
@@ -45,20 +46,20 @@ class Collector:
         async with asyncio.TaskGroup() as group:
             for name, (source, interval) in self.sources.items():
                 group.create_task(self._devices(name, source, interval), name=f"source-{name}")
-            if self.progress is not None:
-                group.create_task(self._progress(*self.progress), name="source-progress")
+            for name, (reports, interval) in self.progress.items():
+                group.create_task(self._progress(name, reports, interval), name=f"source-{name}")
 
     async def close(self) -> None:
         """Connections of all sources."""
         for source, _ in self.sources.values():
             await source.close()
-        if self.progress is not None:
-            await self.progress[0].close()
+        for reports, _ in self.progress.values():
+            await reports.close()
 
     @property
     def warm(self) -> bool:
         """Every source has been asked often enough that silence means silence."""
-        names = [*self.sources, *(["progress"] if self.progress else [])]
+        names = [*self.sources, *self.progress]
         return all(self.rounds.get(name, 0) >= WARM_ROUNDS for name in names)
 
     async def _devices(self, name: str, source: Source, interval: float) -> None:
@@ -81,14 +82,14 @@ class Collector:
         self.metrics.silenced.labels(name).set(len(silenced))
         return found.round
 
-    async def _progress(self, source: ProgressScrape, interval: float) -> None:
+    async def _progress(self, name: str, source: ProgressSource, interval: float) -> None:
         async for now in _every(interval):
-            with self.metrics.scrape_seconds.labels("progress").time():
-                readings: tuple[ProgressReading, ...] = await self._guarded("progress", source.read(now)) or ()
+            with self.metrics.scrape_seconds.labels(name).time():
+                readings: tuple[ProgressReading, ...] = await self._guarded(name, source.read(now)) or ()
             self.store.add_progress(readings)
             if source.problems:
-                self.messages["progress"] = "; ".join(sorted(source.problems.values())[:3])
-            self._done("progress")
+                self.messages[name] = "; ".join(sorted(source.problems.values())[:3])
+            self._done(name)
 
     async def _guarded(self, name: str, reading: Awaitable[T]) -> T | None:
         try:

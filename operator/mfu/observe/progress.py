@@ -92,11 +92,12 @@ def _by_pod(readings: Sequence[ProgressReading], counter: Counter, since: float,
 
 def _points(
     readings: Sequence[ProgressReading], counter: Counter, since: float, now: float
-) -> dict[tuple[str, str], list[ProgressReading]]:
-    points: dict[tuple[str, str], list[ProgressReading]] = defaultdict(list)
+) -> dict[tuple[str, str, str], list[ProgressReading]]:
+    """Readings by pod; one that took over another's name goes on with nothing of it."""
+    points: dict[tuple[str, str, str], list[ProgressReading]] = defaultdict(list)
     for reading in readings:
         if since <= reading.observed_at <= now and counter in reading.counters:
-            points[reading.namespace, reading.pod].append(reading)
+            points[reading.namespace, reading.pod, reading.pod_uid or ""].append(reading)
     return points
 
 
@@ -163,7 +164,7 @@ def not_counting(readings: Sequence[ProgressReading], *, now: float) -> str:
     for counter in sorted(TRAINED):
         for pod, each in _points(readings, counter, -inf, now).items():
             if _falls(each, counter):
-                return f"{'/'.join(pod)} reports a number that falls again and again: spec.progress needs a counter"
+                return f"{'/'.join(pod[:2])} reports a number that falls again and again: spec.progress needs a counter"
     return ""
 
 

@@ -86,14 +86,6 @@ def updated(before: Correction | None, log_ratio: float) -> Correction:
     return Correction(factor, sd * math.sqrt(1.0 - gain), observations)
 
 
-def to_document(state: Corrections) -> dict[str, dict[str, float]]:
-    """Plain numbers to keep across restarts."""
-    return {
-        key: {"factor": each.factor, "relativeSD": each.relative_sd, "observations": float(each.observations)}
-        for key, each in sorted(state.by_key.items())
-    }
-
-
 def from_document(document: object) -> Corrections:
     """The state that was kept; entries that are damaged or out of bounds are forgotten, never trusted."""
     found: dict[str, Correction] = {}

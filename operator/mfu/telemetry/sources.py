@@ -38,7 +38,8 @@ class Source(Protocol):
 class ProgressSource(Protocol):
     """Anything that reads workloads' own counters; pods that gave nothing are missing and named in `problems`."""
 
-    problems: Mapping[str, str]
+    @property
+    def problems(self) -> Mapping[str, str]: ...
 
     async def read(self, now: float) -> tuple[ProgressReading, ...]: ...
 

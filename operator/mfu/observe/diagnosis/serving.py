@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
 from mfu.api.causes import Actor, Cause, Explains
@@ -16,7 +14,7 @@ from mfu.observe.diagnosis.waiting import short_of_requests
 from mfu.observe.progress import gauge
 from mfu.observe.readings import Gauge, Metric
 from mfu.predict.types import Inference
-from mfu.workload.stored_bytes import kv_bytes, weight_bytes
+from mfu.workload.stored_bytes import kv_bytes, weight_bytes, weight_bytes_read
 
 HEALTHY_DRAM = 0.50
 """Memory activity from which decode is at its limit in practice (about 0.8 of the peak is the most that DRAM gives)."""
@@ -77,9 +75,10 @@ def _lonely(situation: Situation, inference: Inference) -> Finding | None:
         return None
     weights, cache = _bytes(inference)
     share = weights / (weights + batch * cache)
-    room = _room(situation, weights, cache)
+    room = _room(situation, inference, cache)
     target = min(room, max(2 * batch, weights / max(cache, 1.0)))
-    speedup = (target / batch) * (weights + batch * cache) / (weights + target * cache) if target > batch else 1.0
+    more = _weights(inference, target) + target * cache
+    speedup = (target / batch) * (weights + batch * cache) / more if target > batch else 1.0
     if share < WEIGHT_BOUND or speedup < 1.3 or batch > FEW * _ridge(situation, inference):
         return None
     accusation = Accusation(
@@ -137,8 +136,8 @@ def bandwidth_bound(situation: Situation) -> Finding | None:
         return None
     weights, cache = _bytes(inference)
     batch = inference.concurrency or 1.0
-    double = 2 * (weights + batch * cache) / (weights + 2 * batch * cache)
-    fits = 2 * batch <= _room(situation, weights, cache)
+    double = 2 * (weights + batch * cache) / (_weights(inference, 2 * batch) + 2 * batch * cache)
+    fits = 2 * batch <= _room(situation, inference, cache)
     more = f"twice the sequences would give {double:.2f} × the tokens" + ("" if fits else ", yet do not fit in memory")
     accusation = Accusation(
         cause=Cause.MEMORY_BOUND,
@@ -183,19 +182,20 @@ def _bytes(inference: Inference) -> tuple[float, float]:
     """Bytes a decode step reads: weights once, and the cache of one sequence at its mean context; the whole replica."""
     arch, kinds = inference.architecture, inference.precisions
     context = inference.input_tokens + inference.output_tokens / 2
-    return weight_bytes(arch, kinds.weights), kv_bytes(arch, kinds.kv_cache, context)
+    return _weights(inference, inference.concurrency or 1.0), kv_bytes(arch, kinds.kv_cache, context)
 
 
-def _room(situation: Situation, weights: float, cache: float) -> float:
+def _weights(inference: Inference, sequences: float) -> float:
+    """Of a mixture, the experts that so many tokens touch."""
+    return weight_bytes_read(inference.architecture, inference.precisions.weights, sequences)
+
+
+def _room(situation: Situation, inference: Inference, cache: float) -> float:
     """Sequences that fit beside the weights at 90 % of memory."""
+    weights = weight_bytes(inference.architecture, inference.precisions.weights)
     gpus = situation.placement.gpus if situation.placement else situation.evidence.devices
     return max(0.0, (0.9 * device_memory(situation.device) * gpus - weights) / max(cache, 1.0))
 
 
 def _gauge(situation: Situation, name: Gauge) -> tuple[float, ...]:
     return gauge(situation.series.progress, name, since=situation.since, now=situation.now)
-
-
-def as_decode(inference: Inference, concurrency: float) -> Inference:
-    """The same replica at another concurrency."""
-    return replace(inference, concurrency=concurrency)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import IntFlag
 from typing import Final
 
@@ -104,7 +104,3 @@ def identity(labels: Mapping[str, str], *, node: str | None = None, relabelled: 
         pod=runs.pod,
         container=runs.container,
     )
-
-
-def without_pod(device: GPUIdentity) -> GPUIdentity:
-    return replace(device, namespace=None, pod=None, container=None)

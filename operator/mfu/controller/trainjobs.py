@@ -1,0 +1,79 @@
+"""Progress that a TrainJob reports in its own status, for workloads that aim at one and declare no counter."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from mfu.cluster.client import JSON, ApiError, KubeClient, Unreachable
+from mfu.cluster.resources import TRAINJOBS
+from mfu.cluster.state import ClusterState
+from mfu.engine.snapshot import PodView
+from mfu.observe.readings import ProgressReading
+from mfu.telemetry.errors import TelemetryError
+from mfu.telemetry.pods import trainjob
+from mfu.telemetry.pods.progress import Pod
+
+INTERVAL_SECONDS: Final = 30.0
+"""Trainers report every five seconds at most; two readings within a minute are enough for a rate."""
+
+
+@dataclass(slots=True)
+class TrainJobStatuses:
+    """Lists the TrainJobs of those namespaces alone in which a workload needs one."""
+
+    client: KubeClient
+    state: ClusterState
+    problems: dict[str, str] = field(default_factory=dict)
+    """Why a workload's TrainJob told nothing, by "namespace/name" of the workload."""
+
+    async def read(self, now: float) -> tuple[ProgressReading, ...]:
+        """A reading a workload, dated by the status itself. What cannot be read is a problem, never an error."""
+        wanted = self._wanted()
+        self.problems = {}
+        found: list[ProgressReading] = []
+        for namespace in sorted({namespace for namespace, _ in wanted}):
+            jobs = await self._jobs(namespace)
+            for (_, name), (workload, pod) in _of(wanted, namespace).items():
+                reading = self._reading(workload, pod, jobs.get(name))
+                found += [reading] if reading is not None else []
+        return tuple(found)
+
+    def _wanted(self) -> dict[tuple[str, str], tuple[str, PodView]]:
+        """Workload and first running pod, by namespace and name of the TrainJob."""
+        claims, wanted = self.state.claims(), {}
+        for view in self.state.workloads.objects.values():
+            target = None if view.spec is None or view.spec.progress is not None else view.spec.target_ref
+            running = [pod for pod in claims.pods.get(view.key, ()) if pod.phase == "Running"]
+            if target is not None and target.kind == TRAINJOBS.kind and running:
+                wanted[view.namespace, target.name] = view.key, min(running, key=lambda pod: pod.name)
+        return wanted
+
+    async def _jobs(self, namespace: str) -> dict[str, JSON]:
+        try:
+            items, _ = await self.client.list(TRAINJOBS, namespace=namespace)
+        except (ApiError, Unreachable) as error:
+            self.problems[namespace] = f"TrainJobs of {namespace} cannot be listed: {error}"
+            return {}
+        return {item["metadata"]["name"]: item for item in items}
+
+    def _reading(self, workload: str, pod: PodView, job: JSON | None) -> ProgressReading | None:
+        status = ((job or {}).get("status") or {}).get("trainerStatus")
+        if not isinstance(status, Mapping):
+            self.problems[workload] = f"{workload}: its TrainJob has no trainerStatus; declare spec.progress"
+            return None
+        try:
+            return replace(trainjob.read(status, Pod(pod.namespace, pod.name)), pod_uid=pod.uid)
+        except TelemetryError as error:
+            self.problems[workload] = str(error)
+            return None
+
+    async def close(self) -> None:
+        """The client is the operator's own."""
+
+
+def _of(
+    wanted: Mapping[tuple[str, str], tuple[str, PodView]], namespace: str
+) -> dict[tuple[str, str], tuple[str, PodView]]:
+    return {key: value for key, value in wanted.items() if key[0] == namespace}
