@@ -88,6 +88,23 @@ def test_odd_rows_get_an_answer(change: dict[str, Any]) -> None:
     assert found["cause"] in ("none", "Unknown")
 
 
+@pytest.mark.parametrize(
+    "config",
+    [
+        {},
+        {"model_type": "mamba"},
+        {"model_type": "llama"},
+        {"model_type": "llama", "hidden_size": "wide"},
+        [],
+        "x",
+        None,
+    ],
+)
+def test_a_config_that_does_not_read_leaves_the_counters(config: Any) -> None:
+    found = diagnosis(parse(json.dumps(ROW | {"config": config, "layers": None})))
+    assert found["mfu_counters"] is not None
+
+
 def test_the_truth_in_a_row_changes_nothing() -> None:
     told = ROW | {"truth": "straggler", "mfu": 0.1, "steps": 3, "flops_per_step_per_gpu": 1.0, "tflops_per_gpu": 2.0}
     assert diagnosis(parse(json.dumps(told))) == diagnosis(parse(json.dumps(ROW)))
