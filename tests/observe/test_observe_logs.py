@@ -245,7 +245,31 @@ NANOTRON = (
     "global_batch_size: 64 | lm_loss: 2.38 | lr: 1e-05 | model_tflops_per_gpu: 38.3 | grad_norm: 1.25\n"
 )
 
+BLOOM = (
+    " iteration     1000/   95367 | consumed samples:       192000 | elapsed time per iteration (s): 104.50 | "
+    "learning rate: 1.0E-05 | global batch size:   192 | lm loss: 6.1E+00 |\n"
+)
+TITAN_JSON = (
+    '{"step": 10, "loss_metrics/global_avg_loss": 8.1, "throughput(tps)": 5800.0, "tflops": 339.1, "mfu(%)": 34.3, '
+    '"time_metrics/end_to_end(s)": 14.1, "time_metrics/data_loading(s)": 0.1}\n'
+)
+MAXTEXT_JSON = (
+    '{"perf/step_time_seconds": 5.667, "perf/per_device_tflops_per_sec": 134.9, '
+    '"perf/per_device_tokens_per_sec": 8672.8, "learning/loss": 10.3, "step": 9.0}\n'
+)
+BRIDGE = "Step Time : 12.39s GPU utilization: 412.3MODEL_TFLOP/s/GPU\n"
+JSON_STEPS = '{"step": 7, "loss": 2.1, "step_time": 0.25, "tokens_per_sec": 65536, "time": "2026-11-22T06:00:00Z"}\n'
+
 CASES = [
+    # bigscience-workshop: the first BLOOM logs counted in seconds (numbers invented)
+    ("Megatron", BLOOM, Run(LLAMA8, 2048, 192, 48, product="A100-SXM4-80GB"), 192 * 2048 / 104.5),
+    # torchtitan's and MaxText's metric names as they write them to their own files (numbers as above)
+    ("torchtitan", TITAN_JSON, Run(LLAMA8, 8192, 80, 8), 8 * 5800),
+    ("MaxText", MAXTEXT_JSON, Run(LLAMA8, 8192, 24, 4, micro=6), 4 * 8672.8),
+    # NVIDIA-NeMo/Megatron-Bridge: its name for model FLOP/s is "GPU utilization" (facts page on workloads' metrics)
+    ("NeMo", BRIDGE, Run(LLAMA8, 8192, 128, 8), 128 * 8192 / 12.39),
+    # any loop of one's own that writes JSON lines
+    ("HuggingFace", JSON_STEPS, Run(GPT2, 1024, 16, 1, micro=16), 65_536),
     # NVIDIA/Megatron-LM issue 756: 128 sequences in (5.3616 + 5.4707 + 5.8299) / 3 s
     ("Megatron", MEGATRON, Run(MIXTRAL, 2048, 128, 16, tensor=8), 128 * 2048 * 3 / 16.6622),
     # NVIDIA/nccl issue 743: the first ten iterations are warm-up

@@ -150,12 +150,12 @@ MEGATRON: Final = Format(
 TORCHTITAN: Final = Format(
     # torchtitan/components/metrics.py, MetricsProcessor.log(); `wps` until the end of 2024
     Program.TORCHTITAN,
-    ("step:",),
-    re.compile(r"\bstep:\s*[\d,]+\s.*\bloss:"),
+    ("step:", "throughput(tps)"),
+    re.compile(r"\bstep:\s*[\d,]+\s.*\bloss:|\bthroughput\(tps\)"),
     (
-        _field("step", r"\bstep:\s*#"),
-        _field("seconds", r"\bend_to_end(?:\(s\))?:\s*@", r"\biter:\s*@"),
-        _field("tokens_per_s_per_gpu", r"\b(?:tps|wps):\s*#"),
+        _field("step", r"""\bstep["']?:\s*#"""),
+        _field("seconds", r"""\bend_to_end(?:\(s\))?["']?:\s*@""", r"\biter:\s*@"),
+        _field("tokens_per_s_per_gpu", r"\b(?:tps|wps):\s*#", r"""\bthroughput\(tps\)["']?:\s*#"""),
         _FLOPS,
     ),
     unless=re.compile(r"\bvalidat|\beval|train_time:|tok/s|completed step"),
@@ -163,8 +163,8 @@ TORCHTITAN: Final = Format(
 NEMO: Final = Format(
     # nemo/lightning/pytorch/callbacks/progress_printer.py, and the metrics of NeMo 1 behind its progress bar
     Program.NEMO,
-    ("train_step_timing", "Training epoch", "Step Time"),
-    re.compile(r"\bTraining epoch \d+, iteration \d+/\d+|train_step_timing in s|\bStep Time\s*:\s*\d"),
+    ("train_step_timing", "Training epoch", "Step Time", "MODEL_TFLOP"),
+    re.compile(r"\bTraining epoch \d+, iteration \d+/|train_step_timing in s|\bStep Time\s*:\s*\d|MODEL_TFLOP/s/GPU"),
     (
         _field("step", r"""\bglobal_step["']?\s*[:=]\s*#""", offset=1.0),
         _field("seconds", r"""\btrain_step_timing in s["']?\s*[:=]\s*#""", r"\bStep Time\s*:\s*@"),
@@ -217,12 +217,12 @@ LITGPT: Final = Format(
 MAXTEXT: Final = Format(
     # MaxText/metric_logger.py
     Program.MAXTEXT,
-    ("completed step",),
-    re.compile(r"\bcompleted step:\s*\d+"),
+    ("completed step", "perf/step_time_seconds"),
+    re.compile(r"\bcompleted step:\s*\d+|perf/step_time_seconds"),
     (
-        _field("step", r"\bcompleted step:\s*#", offset=1.0),
-        _field("seconds", r"\bseconds:\s*#"),
-        _field("tokens_per_s_per_gpu", r"\bTokens/s/device:\s*#"),
+        _field("step", r"\bcompleted step:\s*#", r"""["']step["']:\s*#""", offset=1.0),
+        _field("seconds", r"\bseconds:\s*#", r"""perf/step_time_seconds["']?:\s*#"""),
+        _field("tokens_per_s_per_gpu", r"\bTokens/s/device:\s*#", r"""perf/per_device_tokens_per_sec["']?:\s*#"""),
         _FLOPS,
     ),
 )
@@ -246,7 +246,11 @@ HUGGING_FACE: Final = Format(
     (
         _field("step", r"""["'](?:global_step(?:/max_steps)?|current_steps|step)["']\s*:\s*["']?(?P<value>\d+)"""),
         _field("tokens", r"""["'](?:num_input_tokens_seen|num_tokens|total_tokens|tokens/total)["']\s*:\s*["']?#"""),
-        _field("seconds", r"""["'](?:train_speed\(s/it\)|step_time)["']\s*:\s*["']?#"""),
+        _field(
+            "seconds",
+            r"""["'](?:train_speed\(s/it\)|(?:step|iter|iteration)_time(?:_s|_sec|_seconds)?)["']\s*:\s*["']?@""",
+        ),
+        _field("seconds", r"""["'](?:step|iter|iteration)_time_ms["']\s*:\s*["']?#""", factor=1e-3),
         _field("seconds", r"""["']train_speed\(iter/s\)["']\s*:\s*["']?#""", inverse=True),
         _GPU_TOKENS,
         _field("tokens_per_s", r"""["'](?:throughput|tokens_per_sec(?:ond)?)["']\s*:\s*["']?#"""),
