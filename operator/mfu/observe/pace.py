@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
+from math import inf
 from statistics import median
 
 WARM_UP = 1.10
@@ -23,7 +24,7 @@ INSTANT = 0.5
 COARSE_SECONDS = 20.0
 """Between two times of whole seconds, so that their rounding is a twentieth at most."""
 WRONG_UNIT = 20.0
-"""Printed time over the one that passed between lines from which it is in another unit (DeepSpeed 0.6: ms called s)."""
+"""Shortest printed time over what passed between lines from which its unit is wrong (DeepSpeed 0.6: ms called s)."""
 COUNTED = 0.01
 """Rounding that a counted batch may show."""
 DISAGREES = 0.10
@@ -137,13 +138,10 @@ def _known(readings: Sequence[StepReading], shape: RunShape, accumulation: float
     """Printed rates and durations where there are any and a clock bears them out, else differences of clocks."""
     printed = [each for each in (_printed(reading, shape, accumulation) for reading in readings) if each is not None]
     by_clock = _by_clock(readings, shape)
-    if not printed or (by_clock and _typical(printed) > WRONG_UNIT * _typical(by_clock)):
+    fastest = min((each.seconds for each in printed), default=inf)
+    if by_clock and fastest > WRONG_UNIT * median(each.seconds for each in by_clock):
         return by_clock
     return printed
-
-
-def _typical(steps: Iterable[_Step]) -> float:
-    return median(each.seconds for each in steps)
 
 
 def _printed(reading: StepReading, shape: RunShape, accumulation: float) -> _Step | None:
