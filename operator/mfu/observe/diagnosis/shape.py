@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from mfu.hardware.catalog import device_bandwidth, device_peak
 from mfu.observe.diagnosis.situation import Situation
+from mfu.observe.diagnosis.traffic import runs_eager, stack_bytes
 from mfu.observe.executed import from_trainer
-from mfu.predict.types import Training
+from mfu.predict.types import Compilation, Training
 from mfu.workload.flops import training_flops_per_token
 from mfu.workload.parameters import count
 
@@ -25,22 +26,26 @@ OPTIMIZER_BYTES_PER_PARAMETER = 20.0
 BANDWIDTH_REACHED = 0.8
 
 
+_COMPILED = (Compilation.FULL, Compilation.REGIONAL)
+
+
 @dataclass(frozen=True, slots=True)
 class StepTime:
     """Seconds of one step's parts per GPU."""
 
     products: float
-    optimizer: float
+    memory: float
+    """The optimizer; in eager transformers models also what operators that are not fused move."""
     host: float
 
     @property
     def gpu(self) -> float:
-        return self.products + self.optimizer
+        return self.products + self.memory
 
 
-def step_time(situation: Situation, setup: Training | None = None) -> StepTime | None:
+def step_time(situation: Situation) -> StepTime | None:
     """Roofline of one optimizer step on one GPU, communication left out; None without a training intent."""
-    training = setup or situation.training
+    training = situation.training
     peak = None if training is None else device_peak(situation.device, training.precisions.compute)
     if training is None or peak is None:
         return None
@@ -49,17 +54,25 @@ def step_time(situation: Situation, setup: Training | None = None) -> StepTime |
     sharded = parallel.tensor * parallel.pipeline * parallel.context
     flops = training_flops_per_token(training.architecture, training.sequence_length, method=training.method)
     products = flops * sequences * training.sequence_length / sharded / (REACHED * peak)
-    parameters = count(training.architecture).total / (parallel.tensor * parallel.pipeline)
-    optimizer = parameters * OPTIMIZER_BYTES_PER_PARAMETER / (BANDWIDTH_REACHED * device_bandwidth(situation.device))
+    memory = _moved(situation, training) / (BANDWIDTH_REACHED * device_bandwidth(situation.device))
     micro_steps = max(1.0, sequences / training.micro_batch_size)
     layers = training.architecture.layers / parallel.pipeline * micro_steps
-    return StepTime(products, optimizer, _host(training, layers))
+    return StepTime(products, memory, _host(training, layers))
+
+
+def _moved(situation: Situation, training: Training) -> float:
+    moved = stack_bytes(situation) if runs_eager(training) else None
+    if moved is not None:
+        return moved
+    parallel = training.parallelism
+    return OPTIMIZER_BYTES_PER_PARAMETER * count(training.architecture).total / (parallel.tensor * parallel.pipeline)
 
 
 def _host(training: Training, layers: float) -> float:
-    if from_trainer(training):
-        return TRAINER_HOST_SECONDS_PER_LAYER * layers + TRAINER_HOST_SECONDS
-    return HOST_SECONDS_PER_LAYER * layers
+    if not from_trainer(training):
+        return HOST_SECONDS_PER_LAYER * layers
+    a_layer = TRAINER_HOST_SECONDS_PER_LAYER if runs_eager(training) else HOST_SECONDS_PER_LAYER
+    return a_layer * layers + TRAINER_HOST_SECONDS
 
 
 def outlasts_launches(situation: Situation) -> bool:
@@ -73,6 +86,6 @@ def outlasts_launches(situation: Situation) -> bool:
 def launch_bound(situation: Situation) -> bool:
     """The declared step is shorter on the GPU than its launches take on a usual host, unless compiled."""
     time, training = step_time(situation), situation.training
-    if time is None or training is None or training.compiled:
+    if time is None or training is None or training.compiled or training.compilation in _COMPILED:
         return False
     return time.gpu < time.host

@@ -21,6 +21,8 @@ ALLOCATED_IDLE = 0.03
 THIN_SM = 0.82
 """SM activity while active below which kernels do not fill the GPU: 0.67 launch-bound, 0.86 to 0.96 healthy."""
 THIN_TENSOR = 0.40
+HOST_AT_MOST = 0.6
+"""Idle share that late launches of full kernels may bring."""
 
 
 def idle_allocation(situation: Situation) -> Finding | None:
@@ -77,8 +79,13 @@ def _starved(situation: Situation, idle: float) -> bool:
         return False
     gaps = gap_kind(situation)
     if gaps is not Gaps.UNCLEAR:
-        return gaps is Gaps.LONG
+        return gaps is Gaps.LONG or _no_host_is_that_slow(situation)
     return outlasts_launches(situation) or not (launch_bound(situation) or thin_kernels(situation))
+
+
+def _no_host_is_that_slow(situation: Situation) -> bool:
+    """Kernels that fill the GPU, and several times as long without any: launching them does not take that long."""
+    return situation.evidence.idle > HOST_AT_MOST and outlasts_launches(situation) and not thin_kernels(situation)
 
 
 def thin_kernels(situation: Situation) -> bool:
@@ -96,6 +103,8 @@ def host_overhead(situation: Situation) -> Finding | None:
     """Many short gaps between kernels that do fill the GPU: the host launches them more slowly than they finish."""
     idle = situation.evidence.idle
     if not np.isfinite(idle) or idle < IDLE or gap_kind(situation) is not Gaps.SHORT or short_of_requests(situation):
+        return None
+    if _no_host_is_that_slow(situation):
         return None
     accusation = Accusation(
         cause=Cause.HOST_OVERHEAD,
