@@ -29,6 +29,17 @@ def scheme(bits: int, kind: str) -> dict[str, Any]:
         ({"quant_method": "quanto", "bits": "int8"}, BF16, INT8, None),
         ({"quant_method": "bitsandbytes", "load_in_4bit": True, "bnb_4bit_compute_dtype": "float16"}, FP16, FP4, None),
         ({"quant_method": "bitsandbytes", "load_in_8bit": True}, BF16, INT8, None),
+        ({"quant_method": "hqq", "quant_config": {"weight_quant_params": {"nbits": 4}}}, BF16, INT4, None),
+        ({"quant_method": "awq"}, BF16, INT4, None),
+        (
+            {
+                "quant_method": "quark",
+                "global_quant_config": {"weight": {"dtype": "fp8_e4m3"}, "input_tensors": {"dtype": "fp8_e4m3"}},
+            },
+            FP8,
+            FP8,
+            None,
+        ),
         ({"quant_method": "torchao", "quant_type": "float8_dynamic_activation_float8_weight"}, FP8, FP8, None),
         ({"quant_method": "torchao", "quant_type": "int4_weight_only"}, BF16, INT4, None),
         ({"quant_method": "modelopt", "quant_algo": "FP8", "kv_cache_quant_algo": "FP8"}, FP8, FP8, FP8),
@@ -73,7 +84,15 @@ def test_formats(
     assert (read.compute, read.weights, read.kv_cache, read.problem) == (compute, weights, kv_cache, "")
 
 
-@pytest.mark.parametrize("quantization", [{"quant_method": "aqlm"}, {"quant_method": "gptq", "bits": 3}])
+@pytest.mark.parametrize(
+    "quantization",
+    [
+        {"quant_method": "aqlm"},
+        {"quant_method": "gptq", "bits": 3},
+        {"quant_method": "gptq"},
+        {"quant_method": "quark"},
+    ],
+)
 def test_what_is_not_understood_is_said(quantization: dict[str, Any]) -> None:
     assert precision_of({"quantization_config": quantization}, {}).problem
 

@@ -131,9 +131,14 @@ def _cache_scheme(found: Mapping[str, Any]) -> Precision | None:
     return _format(found.get("kv_cache_scheme"))
 
 
+_BIT_KEYS = ("bits", "w_bit", "nbits", "weights")
+
+
 def _integer_weights(found: Mapping[str, Any]) -> StoredPrecision:
-    """GPTQ, AWQ, AutoRound, HQQ, Quanto: integer weights under 16-bit arithmetic."""
-    bits = found.get("bits", found.get("w_bit", found.get("nbits", 4)))
+    """GPTQ, AWQ, AutoRound, HQQ, Quanto: integer weights under 16-bit arithmetic. AWQ alone is always of 4 bits."""
+    nested = (found.get("quant_config") or {}).get("weight_quant_params") or {}
+    usual = 4 if found.get("quant_method") == "awq" else None
+    bits = next((each[key] for each in (found, nested) for key in _BIT_KEYS if key in each), usual)
     if isinstance(bits, str) and bits.removeprefix("int").isdecimal():
         bits = int(bits.removeprefix("int"))
     weights = {4: Precision.INT4, 8: Precision.INT8}.get(bits if isinstance(bits, int) else 0)
@@ -157,6 +162,21 @@ def _fp8(found: Mapping[str, Any]) -> StoredPrecision:
     return StoredPrecision(compute, weights, _cache_scheme(found))
 
 
+def _quark(found: Mapping[str, Any]) -> StoredPrecision:
+    """AMD Quark: number formats of weights and inputs by name."""
+    scheme = found.get("global_quant_config") or {}
+    weights, inputs = (_dtype_of(scheme.get(part) or {}) for part in ("weight", "input_tensors"))
+    if weights is None:
+        return StoredPrecision(problem="quark without a weight format that is known")
+    return StoredPrecision(inputs, weights)
+
+
+def _dtype_of(scheme: Mapping[str, Any]) -> Precision | None:
+    text = str(scheme.get("dtype", "")).lower()
+    names = (("fp8", Precision.FP8), ("fp4", Precision.FP4), ("int8", Precision.INT8), ("int4", Precision.INT4))
+    return next((precision for name, precision in names if name in text), None)
+
+
 def _torchao(found: Mapping[str, Any]) -> StoredPrecision:
     kind = str(found.get("quant_type", "")).lower()
     if "float8" in kind or "fp8" in kind:
@@ -175,6 +195,7 @@ _METHODS: Mapping[str, Callable[[Mapping[str, Any]], StoredPrecision]] = {
     **dict.fromkeys(("fp8", "fbgemm_fp8"), _fp8),
     "bitsandbytes": _bitsandbytes,
     "torchao": _torchao,
+    "quark": _quark,
     "eetq": lambda found: StoredPrecision(weights=Precision.INT8),
     "mxfp4": lambda found: StoredPrecision(weights=Precision.FP4),
 }

@@ -22,6 +22,9 @@ def with_purpose(arch: Architecture, config: Config, classes: tuple[str, ...]) -
 
 
 def _mask(arch: Architecture, config: Config, classes: tuple[str, ...], notes: list[str]) -> Architecture:
+    if arch.family is Family.ENCODER and config.flag("is_decoder", default=False):
+        notes.append("is_decoder: tokens do not look ahead, read as a decoder")
+        return replace(arch, family=Family.DECODER)
     if arch.family is not Family.DECODER or not _looks_ahead(config, classes, notes):
         return arch
     if arch.blocks:
