@@ -291,3 +291,23 @@ def test_a_state_is_kept_once_a_sequence() -> None:
 
     mamba = from_config(PUBLISHED["state-spaces/mamba-2.8b"][0])
     assert kv_bytes(mamba, Precision.BF16, 1000.0) == kv_bytes(mamba, Precision.BF16, 100_000.0) > 0
+
+
+def test_deepseek_v4_reads_ratios_and_kinds_alike() -> None:
+    described = {"model_type": "deepseek_v4", "hidden_size": 4096, "num_hidden_layers": 4}
+    ratios = from_config(described | {"compress_ratios": [0, 4, 128, 4]})
+    sparse, heavy = "compressed_sparse_attention", "heavily_compressed_attention"
+    kinds = from_config(described | {"layer_types": ["sliding_attention", sparse, heavy, sparse]})
+    assert ratios == kinds
+    assert [block.layers for block in ratios.blocks if block.name == "indexer"] == [2]
+
+
+def test_a_bert_that_decodes_is_causal() -> None:
+    described = {"model_type": "bert", "hidden_size": 768, "num_hidden_layers": 12, "is_decoder": True}
+    assert from_config(described).family is Family.DECODER
+
+
+def test_llama_4_says_nothing_of_keys_that_it_knows() -> None:
+    chunked = {"attention_chunk_size": 8192, "no_rope_layers": [1, 1, 1, 0]}
+    described = LLAMA | {"model_type": "llama4_text", "num_local_experts": 16, "num_experts_per_tok": 1} | chunked
+    assert not [note for note in understand(described).notes if "was not read" in note]

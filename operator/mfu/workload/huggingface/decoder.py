@@ -216,10 +216,19 @@ def gpt_oss(config: Config) -> Architecture:
     return replace(found, moe=replace(mixture.experts(config, width=base.ffn), router_bias=True))
 
 
+_LLAMA4_KEYS = (
+    "attention_chunk_size",
+    "layer_types",
+    "no_rope_layers",
+    "no_rope_layer_interval",
+    "use_qk_norm",
+    "interleave_moe_layer_step",
+)
+
+
 def llama4(config: Config) -> Architecture:
     """Chunked attention is taken as full: the two agree up to `attention_chunk_size` tokens."""
-    for key in ("attention_chunk_size", "layer_types", "no_rope_layers", "no_rope_layer_interval", "use_qk_norm"):
-        config.value(key)
+    config.read.update(_LLAMA4_KEYS)
     base = llama(config)
     moe = replace(mixture.experts(config, width=base.ffn), shared_experts=1)
     dense = config.integer("intermediate_size_mlp", default=2 * base.ffn)
@@ -285,7 +294,7 @@ BUILDERS: dict[str, Builder] = {
     **dict.fromkeys(("llama", "granite", "smollm3", "helium", "bitnet", "baichuan", "internlm", "yi", "aquila"), llama),
     **dict.fromkeys(("internlm2", "internlm3", "minicpm", "ernie4_5", "jais2", "ministral3"), llama),
     **dict.fromkeys(("mistral", "ministral", "phi3", "cwm"), mistral),
-    **dict.fromkeys(("qwen2", "qwen2_vl_text", "qwen2_5_vl_text", "mimo", "qwen2_vl", "qwen2_5_vl"), qwen2),
+    **dict.fromkeys(("qwen2", "qwen2_vl_text", "qwen2_5_vl_text", "qwen2_5_omni_text", "mimo", "qwen2_vl"), qwen2),
     **dict.fromkeys(("qwen3", "qwen3_vl_text"), qwen3),
     **dict.fromkeys(("qwen3_moe", "qwen3_vl_moe_text"), qwen3_moe),
     **dict.fromkeys(("gemma3", "gemma3_text"), gemma3),
@@ -295,6 +304,9 @@ BUILDERS: dict[str, Builder] = {
     **dict.fromkeys(("glm4_moe", "glm4v_moe_text", "dots1", "ernie4_5_moe", "solar_open"), grouped_mixture),
     **dict.fromkeys(("bailing_moe", "bailing_moe_v2"), grouped_mixture),
     **dict.fromkeys(("glm4", "glm4v_text"), glm4),
+    "qwen2_5_vl": qwen2,
+    "qwen3_omni_moe_text": qwen3_moe,
+    "flex_olmo": olmoe,
     "mixtral": mixtral,
     "phimoe": phimoe,
     "olmoe": olmoe,

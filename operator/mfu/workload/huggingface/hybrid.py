@@ -201,8 +201,8 @@ def lfm2(config: Config) -> Architecture:
     if wide is not None:
         values["intermediate_size"] = wide
     base = replace(llama(Config(values, config.model_type, config.defaults, config.read, config.assumed)), qk_norm=True)
-    kinds = layer_kinds(config, base.layers)
-    full = sum(kind in FULL for kind in kinds) if kinds else len(config.sequence("full_attn_idxs"))
+    kinds, indices = layer_kinds(config, base.layers), config.sequence("full_attn_idxs")
+    full = sum(kind in FULL for kind in kinds) if kinds else len(indices)
     conv = recurrent.short_convolution(
         base.layers - full,
         hidden=base.hidden,
@@ -300,6 +300,7 @@ def zamba2(config: Config) -> Architecture:
     every place: what repeats is counted as work without weights. Low-rank adapters are each place's own.
     """
     hidden, layers = config.size("hidden_size"), config.size("num_hidden_layers")
+    config.read.update(("num_key_value_heads", "attention_hidden_size"))
     places, copies = _zamba_places(config, layers), config.integer("num_mem_blocks", default=1)
     inner = config.size("mamba_expand") * hidden
     mixer = recurrent.mamba2(

@@ -68,6 +68,7 @@ def minimax_m3(config: Config) -> Architecture:
         config.value(key)
     sparse = config.nested("sparse_attention_config")
     base = replace(llama(config), qk_norm=True)
+    config.read.add("dense_intermediate_size")
     found = mixture.grained(Config(_m3_widths(config), config.model_type, config.defaults, config.read), base)
     if found.dense_layer_count:
         found = replace(found, ffn=config.integer("dense_intermediate_size"))
@@ -131,8 +132,19 @@ def deepseek_v4(config: Config) -> Architecture:
     return mixture.grained(config, base)
 
 
+_V4_KINDS = {"sliding_attention": 0, "compressed_sparse_attention": 4, "heavily_compressed_attention": 128}
+
+
+def _v4_ratios(config: Config, layers: int) -> list[int]:
+    """Tokens a key stands for, one a layer: as numbers, or as the kinds that newer configs name."""
+    kinds, listed = config.sequence("layer_types"), config.sequence("compress_ratios")
+    rates = {**_V4_KINDS, **config.mapping("compress_rates")}
+    named = listed or [rates.get(kind, -1) for kind in kinds]
+    return [each if isinstance(each, int) else -1 for each in named][:layers]
+
+
 def _v4_blocks(config: Config, layers: int, hidden: int, heads: int, width: int) -> Iterator[Block]:
-    ratios = [int(each) for each in config.sequence("compress_ratios")][:layers]
+    ratios = _v4_ratios(config, layers)
     if len(ratios) != layers or any(ratio < 0 for ratio in ratios):
         raise UnsupportedConfig("compress_ratios", "does not name every layer", "give one ratio a layer")
     window, pair = config.size("sliding_window"), 4 * heads * width

@@ -20,7 +20,8 @@ _HARMLESS = re.compile(
     r"mtp|nextn|num_hash|index_share|index_skip|index_topk_freq|index_topk_pattern|qk_head_dim|router|config$|"
     r"cross_attention_hidden_size|top_k$|norm_topk|share_for|hash|ssm_dtype|num_labels|time_step|head_dropout|"
     r"^vision_|^image_|^audio_|^video_|mm_|projector|bottleneck|memory|summary|classifier|^num_channels$|hidden_act|"
-    r"compress_rope|query_pre|first_head|norm_head|hidden_dropout|kv_cache|use_cache|cache_implementation"
+    r"compress_rope|expert_group|multiplier|ignore_index|overlap|do_layer_norm|elementwise|num_kv_heads|"
+    r"^attention_layers|query_pre|first_head|norm_head|hidden_dropout|kv_cache|use_cache|cache_implementation"
 )
 _NEUTRAL: tuple[Any, ...] = (None, False, 0, "", [], {}, -1)
 
