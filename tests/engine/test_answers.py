@@ -242,6 +242,21 @@ def test_our_label_settles_a_conflict() -> None:
     )
 
 
+WAITS = {
+    "no pod at all": ((), "no pod that asks for GPUs matches targetRef Job w"),
+    "a pod without a node": ((pod(node=None, phase="Pending"),), "1 of its pods wait for a node"),
+    "a labelled pod without GPUs": ((pod(gpus={}),), "its pods run and ask for no GPU"),
+    "a pod with resource claims": ((pod(gpus={}, claims=("gpu",)),), "resource claims (DRA)"),
+}
+
+
+@pytest.mark.parametrize("name", WAITS)
+def test_why_nothing_runs_on_a_gpu(name: str) -> None:
+    pods, words = WAITS[name]
+    plan = answer(workload(), Snapshot((), pods, (node("n0"),)))
+    assert words in message(plan, "TelemetryAvailable")
+
+
 @pytest.mark.parametrize("state", TelemetryState)
 def test_every_state_of_telemetry_has_its_reason(state: TelemetryState) -> None:
     found = telemetry_available(Assessment(state=state), running=True)

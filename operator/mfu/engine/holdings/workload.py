@@ -47,6 +47,10 @@ class Held:
     """Why products of its nodes are not known though they are labelled."""
     share: float | None = 1.0
     """What each of `gpus` is of a device, in the mean; None where that is not known."""
+    matched: int = 0
+    """Pods that are its own, bound or not."""
+    claiming: int = 0
+    """Bound pods that ask by resource claims (DRA): which GPUs they hold is not known."""
 
 
 def held(pods: Sequence[PodView], nodes: Mapping[str, NodeView]) -> Held:
@@ -78,6 +82,8 @@ def held(pods: Sequence[PodView], nodes: Mapping[str, NodeView]) -> Held:
         shared=any(device.shared for device in ordered),
         doubts=_doubts(nodes, per_node),
         share=_mean_share(shares),
+        matched=sum(pod.active for pod in pods),
+        claiming=sum(bool(pod.claims) for pod in bound),
     )
 
 

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from mfu.api.conditions import Condition, ConditionStatus, ConditionType, Reason, merge
+from mfu.api.modelworkload import WorkloadSpec
+from mfu.api.names import WORKLOAD_LABEL
 from mfu.engine.judged import Judged, Refused, Running, measured
 from mfu.engine.text import MOST_WORDS, moment
 from mfu.observe.assessment import Assessment, TelemetryState
@@ -31,7 +33,7 @@ def aspects(judged: Judged) -> list[Aspect]:
     found = [
         accepted(judged),
         _memory(judged),
-        telemetry_available(assessment, running=judged.holding.gpus > 0, refused=judged.refused),
+        telemetry_available(assessment, running=judged.holding.gpus > 0, waits=_waits(judged), refused=judged.refused),
         intent_consistent(assessment),
     ]
     return [*found, ready(found)]
@@ -62,11 +64,36 @@ def fits_memory(memory: Memory | None, label: str) -> Aspect:
     return Aspect(ConditionType.FITS_MEMORY, FALSE, Reason.OUT_OF_MEMORY, message)
 
 
-def telemetry_available(assessment: Assessment | None, *, running: bool, refused: str | None = None) -> Aspect:
-    """`refused` is why readings of its node were not believed: what is missing then is missing for that reason."""
+def _waits(judged: Judged) -> str:
+    """Why nothing of it runs on a GPU."""
+    holding, view = judged.holding, judged.view
+    if holding.claiming:
+        return "its pods ask for GPUs by resource claims (DRA): which ones they hold is not known"
+    if holding.pods:
+        return "its pods run and ask for no GPU"
+    if holding.matched:
+        return f"{holding.matched} of its pods wait for a node"
+    fix = f"correct it, or label the pods {WORKLOAD_LABEL}={view.name}"
+    return f"no pod that asks for GPUs matches {_target(view.spec)}: {fix}"
+
+
+def _target(spec: WorkloadSpec | None) -> str:
+    if spec is None or (spec.target_ref is None and spec.pod_selector is None):
+        return "this workload"
+    return "podSelector" if spec.target_ref is None else f"targetRef {spec.target_ref.kind} {spec.target_ref.name}"
+
+
+def telemetry_available(
+    assessment: Assessment | None,
+    *,
+    running: bool,
+    waits: str = "no pod of this workload runs on a GPU",
+    refused: str | None = None,
+) -> Aspect:
+    """`waits` is why nothing of it runs, `refused` why readings of its node were not believed."""
     kind = ConditionType.TELEMETRY_AVAILABLE
     if not running:
-        return Aspect(kind, UNKNOWN, Reason.NO_PODS, "no pod of this workload runs on a GPU")
+        return Aspect(kind, UNKNOWN, Reason.NO_PODS, waits)
     if assessment is None:
         return Aspect(kind, UNKNOWN, Reason.NOT_PREDICTED, "not accepted, so nothing is read")
     reason, words = _TELEMETRY[assessment.state]
