@@ -8,7 +8,7 @@ from functools import lru_cache
 from mfu.hardware.catalog import device_bandwidth, device_memory, device_peak
 from mfu.hardware.catalog import load as load_catalog
 from mfu.hardware.problem import ProblemReason
-from mfu.hardware.types import BYTES_PER_VALUE, Precision
+from mfu.hardware.types import BYTES_PER_VALUE, GPU, Precision
 from mfu.predict.inference.case import Case, Chip, Format, Layout, Load, Speculation
 from mfu.predict.inference.constants import Constants
 from mfu.predict.inference.habits import USUAL, habit_of
@@ -21,6 +21,16 @@ _INVALID = ProblemReason.INVALID_SPEC
 _LAYOUT = ProblemReason.IMPOSSIBLE_LAYOUT
 _NARROW = frozenset({Precision.FP4, Precision.INT4})
 _USUAL_CEILING = 0.8
+_FULL_POWER = {
+    "turing": "quadro-rtx-8000",
+    "ampere": "a100-sxm4-80gb",
+    "ada-lovelace": "l40s",
+    "hopper": "h100-sxm5-80gb",
+    "blackwell": "gb200",
+}
+_CLOCK_BY_POWER = 1.0 / 3.0
+"""Power of the board's watts by which its clock grows, as voltage follows the clock (watts ~ f · V²). The A100's PCIe
+boards, 300 W instead of 400, reach 0.811 of their peak where the SXM one reaches 0.869: a power of 0.24."""
 _DEFAULT_PCIE = 32e9
 
 shape = lru_cache(maxsize=1024)(shape_of)
@@ -172,7 +182,7 @@ def _chip(setup: Inference, placement: Placement) -> Chip | Problem:
         peak_linear=peak_16bit if experts_only(setup) else peak,
         peak_expert=peak,
         peak_16bit=peak_16bit,
-        ceiling=_ceiling(device.gpu.key),
+        ceiling=_ceiling(device.gpu),
         bandwidth=device_bandwidth(device),
         memory=device_memory(device),
         link=link,
@@ -181,10 +191,25 @@ def _chip(setup: Inference, placement: Placement) -> Chip | Problem:
     )
 
 
-def _ceiling(key: str) -> float:
-    """Best measured 16-bit matrix rate of the product over its peak; the usual one where nobody measured it."""
-    measured = load_catalog().ceiling(key, Precision.BF16)
-    return min(1.0, measured.fraction) if measured else _USUAL_CEILING
+def _ceiling(gpu: GPU) -> float:
+    """Best measured 16-bit matrix rate of the product over its peak; the usual one, at the clock that its power leaves,
+    where nobody measured it. L4: 0.8 · (0.595 / 0.967 watts a TFLOP/s)^⅓ = 0.68."""
+    measured = load_catalog().ceiling(gpu.key, Precision.BF16)
+    return (
+        min(1.0, measured.fraction) if measured else _USUAL_CEILING * min(1.0, _relative_power(gpu)) ** _CLOCK_BY_POWER
+    )
+
+
+def _relative_power(gpu: GPU) -> float:
+    """Board power per 16-bit FLOP/s over that of the architecture's full-power board; 1 where either is unknown."""
+    reference = load_catalog().gpus.get(_FULL_POWER.get(gpu.architecture, ""))
+    own, full = _watts_per_flop(gpu), _watts_per_flop(reference) if reference else None
+    return 1.0 if own is None or full is None else own / full
+
+
+def _watts_per_flop(gpu: GPU) -> float | None:
+    peak = gpu.reference_peak_flops_per_s
+    return None if peak is None or gpu.tdp_watts is None else gpu.tdp_watts / peak
 
 
 def _link(setup: Inference, placement: Placement) -> tuple[float, bool]:
