@@ -78,8 +78,8 @@ def test_nobody_is_asked_without_need() -> None:
 def test_what_is_missing_is_said() -> None:
     pods = {"team-a/llama": (pod("llama-0"),)}
     source, found = read(Cluster([view("llama")], pods, {"llama": {}}))
-    assert found == () and "no trainerStatus" in source.problems["team-a/llama"]
+    assert found == () and "no trainerStatus" in source.problems["team-a/llama-0"]
     source, found = read(Cluster([view("llama")], pods, {"llama": {"trainerStatus": {"metrics": []}}}))
-    assert found == () and "lastUpdatedTime" in source.problems["team-a/llama"]
+    assert found == () and "lastUpdatedTime" in source.problems["team-a/llama-0"]
     source, found = read(Cluster([view("llama")], pods, ApiError(404, "NotFound", "no such kind", "list trainjobs")))
-    assert found == () and "cannot be listed" in source.problems["team-a"]
+    assert found == () and "cannot be listed" in source.problems["team-a/llama-0"]

@@ -265,3 +265,12 @@ def test_a_gauge_is_said_and_not_measured() -> None:
     found = judge(recent(table(), progress=told))
     assert not [each for each in found.observations if each.meter is Meter.PROGRESS]
     assert (found.intent_consistent, "falls again and again" in found.message) == (False, True)
+
+
+@pytest.mark.parametrize("blind", [False, True])
+def test_what_could_not_be_read_is_said(blind: bool) -> None:
+    values = table()
+    if blind:
+        values[..., Metric.TENSOR_ACTIVE] = np.nan
+    found = judge(replace(recent(values), unread="tps is a gauge, not a counter"))
+    assert (found.intent_consistent, found.message) == (None, "tps is a gauge, not a counter")

@@ -250,3 +250,14 @@ def test_progress_ages_out_with_the_rounds() -> None:
     store.add_progress([reading(0.0, 1, pod="old")])
     store.add_round(one(5000.0, 0.1), 5000.0)
     assert store.add_progress([reading(5000.0, 1)]) == 1
+
+
+def test_why_a_pod_told_nothing_goes_with_its_series() -> None:
+    store = Store(interval_seconds=30, max_devices=4)
+    store.add_round(one(0.0, 0.1, device("GPU-0")), 0.0)
+    store.unread("progress", {f"{POD[0]}/{POD[1]}": "tps is a gauge, not a counter"})
+    found = store.series([POD], 0.0)
+    assert found is not None and found.unread == "tps is a gauge, not a counter"
+    store.add_progress([reading(0.0, 5.0)])
+    heard = store.series([POD], 0.0)
+    assert heard is not None and heard.unread == ""

@@ -87,6 +87,7 @@ class Collector:
             with self.metrics.scrape_seconds.labels(name).time():
                 readings: tuple[ProgressReading, ...] = await self._guarded(name, source.read(now)) or ()
             self.store.add_progress(readings)
+            self.store.unread(name, source.problems)
             if source.problems:
                 self.messages[name] = "; ".join(sorted(source.problems.values())[:3])
             self._done(name)

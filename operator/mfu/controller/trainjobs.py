@@ -26,7 +26,7 @@ class TrainJobStatuses:
     client: KubeClient
     state: ClusterState
     problems: dict[str, str] = field(default_factory=dict)
-    """Why a workload's TrainJob told nothing, by "namespace/name" of the workload."""
+    """Why a workload's TrainJob told nothing, by "namespace/name" of the pod that would have been its reporter."""
 
     async def read(self, now: float) -> tuple[ProgressReading, ...]:
         """A reading a workload, dated by the status itself. What cannot be read is a problem, never an error."""
@@ -34,9 +34,10 @@ class TrainJobStatuses:
         self.problems = {}
         found: list[ProgressReading] = []
         for namespace in sorted({namespace for namespace, _ in wanted}):
-            jobs = await self._jobs(namespace)
-            for (_, name), (workload, pod) in _of(wanted, namespace).items():
-                reading = self._reading(workload, pod, jobs.get(name))
+            mine = _of(wanted, namespace)
+            jobs = await self._jobs(namespace, [pod for _, pod in mine.values()])
+            for (_, name), (workload, pod) in mine.items():
+                reading = None if jobs is None else self._reading(workload, pod, jobs.get(name))
                 found += [reading] if reading is not None else []
         return tuple(found)
 
@@ -50,27 +51,32 @@ class TrainJobStatuses:
                 wanted[view.namespace, target.name] = view.key, min(running, key=lambda pod: pod.name)
         return wanted
 
-    async def _jobs(self, namespace: str) -> dict[str, JSON]:
+    async def _jobs(self, namespace: str, pods: list[PodView]) -> dict[str, JSON] | None:
         try:
             items, _ = await self.client.list(TRAINJOBS, namespace=namespace)
         except (ApiError, Unreachable) as error:
-            self.problems[namespace] = f"TrainJobs of {namespace} cannot be listed: {error}"
-            return {}
+            why = f"TrainJobs of {namespace} cannot be listed: {error}"
+            self.problems.update({_reporter(pod): why for pod in pods})
+            return None
         return {item["metadata"]["name"]: item for item in items}
 
     def _reading(self, workload: str, pod: PodView, job: JSON | None) -> ProgressReading | None:
         status = ((job or {}).get("status") or {}).get("trainerStatus")
         if not isinstance(status, Mapping):
-            self.problems[workload] = f"{workload}: its TrainJob has no trainerStatus; declare spec.progress"
+            self.problems[_reporter(pod)] = f"{workload}: its TrainJob has no trainerStatus; declare spec.progress"
             return None
         try:
             return replace(trainjob.read(status, Pod(pod.namespace, pod.name)), pod_uid=pod.uid)
         except TelemetryError as error:
-            self.problems[workload] = str(error)
+            self.problems[_reporter(pod)] = str(error)
             return None
 
     async def close(self) -> None:
         """The client is the operator's own."""
+
+
+def _reporter(pod: PodView) -> str:
+    return f"{pod.namespace}/{pod.name}"
 
 
 def _of(

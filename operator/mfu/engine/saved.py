@@ -185,6 +185,7 @@ def _series(series: WorkloadSeries, columns: list[Metric]) -> JSON:
         "interval_seconds": series.interval_seconds,
         "progress": [_plain(each) for each in series.progress],
         "sources": list(series.sources),
+        "unread": series.unread,
     }
 
 
@@ -197,6 +198,7 @@ def _to_series(document: JSON, columns: list[Metric]) -> WorkloadSeries:
         interval_seconds=document["interval_seconds"],
         progress=tuple(_to_progress(each) for each in document["progress"]),
         sources=tuple(document["sources"]),
+        unread=document.get("unread", ""),
     )
 
 

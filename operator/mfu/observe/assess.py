@@ -130,7 +130,7 @@ def _without_counters(
     observations = tuple(disbelieved(each) if impossible(each) else each for each in told)
     if lie:
         return Assessment(observations, intent_consistent=False, message=lie, state=state)
-    return Assessment(observations=observations, state=state)
+    return Assessment(observations=observations, message=series.unread, state=state)
 
 
 def _lie(progress: tuple[Observation, ...], series: WorkloadSeries, now: float) -> str:
@@ -168,7 +168,7 @@ def _recognise(
     progress = progress_observation(series, run, window, now) if series.progress else None
     if progress is None:
         lie = not_counting(series.progress, now=now)
-        return MeterAgreement(False if lie else None, message=lie), seen
+        return MeterAgreement(False if lie else None, message=lie or series.unread), seen
     counters = counters_observation(series, run, window, now)
     agreement = cross_check(progress, counters, run.setup, intent=run.intent, gpus=run.gpus)
     if impossible(progress) and (agreement.ratio is None or not isfinite(agreement.ratio)):

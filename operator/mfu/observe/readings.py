@@ -117,3 +117,5 @@ class WorkloadSeries:
     interval_seconds: float
     progress: tuple[ProgressReading, ...] = ()
     sources: tuple[str, ...] = ()
+    unread: str = ""
+    """Why its pods' own reports could not be read, where they were asked for and gave nothing."""

@@ -125,7 +125,8 @@ _TELEMETRY = {
 def intent_consistent(assessment: Assessment | None) -> Aspect:
     kind = ConditionType.INTENT_CONSISTENT
     if assessment is None or assessment.intent_consistent is None:
-        return Aspect(kind, UNKNOWN, Reason.ONE_METER, "only one meter speaks, so nothing can be compared")
+        why = f"; {assessment.message}" if assessment is not None and assessment.message else ""
+        return Aspect(kind, UNKNOWN, Reason.ONE_METER, f"only one meter speaks, so nothing can be compared{why}")
     if assessment.intent_consistent:
         return Aspect(kind, TRUE, Reason.METERS_AGREE, "progress and counters agree within their bands")
     return Aspect(kind, FALSE, Reason.METERS_DISAGREE, assessment.message)

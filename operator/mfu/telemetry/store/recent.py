@@ -50,6 +50,7 @@ class Store:
         self._prefer = {source: rank for rank, source in enumerate(prefer)}
         self._sources: list[str] = []
         self._refused: dict[str, Mapping[str, str]] = {}
+        self._unread: dict[str, Mapping[str, str]] = {}
         self._states: dict[str, tuple[SourceState, float, float]] = {}
         self._rows: dict[str, tuple[tuple[GPUIdentity, ...], np.ndarray[tuple[int], np.dtype[np.intp]]]] = {}
         self._evicted_at = -np.inf
@@ -101,6 +102,10 @@ class Store:
         """Why readings of nodes were not believed in the source's last round, by node."""
         self._refused[source] = refused
 
+    def unread(self, source: str, problems: Mapping[str, str]) -> None:
+        """Why pods' own reports could not be read in the source's last round, by "namespace/pod"."""
+        self._unread[source] = dict(problems)
+
     def states(self, now: float) -> dict[str, SourceState]:
         """State of each source; one that gave no round for two intervals is stale."""
         return {
@@ -134,7 +139,12 @@ class Store:
         interval = float(ring.interval[rows].max()) if len(rows) else self._progress_interval
         names = {self._sources[number] for number in ring.source[rows].tolist()}
         names.update(reading.source for reading in progress)
-        return WorkloadSeries(devices, times, values, interval, progress, tuple(sorted(names)))
+        unread = "" if progress else self._why_unread(keys)
+        return WorkloadSeries(devices, times, values, interval, progress, tuple(sorted(names)), unread)
+
+    def _why_unread(self, keys: list[tuple[str, str]]) -> str:
+        names = [f"{namespace}/{pod}" for namespace, pod in keys]
+        return next((told[name] for told in self._unread.values() for name in names if name in told), "")
 
     def _is_of(self, row: int, key: tuple[str, str], uids: Mapping[tuple[str, str], str]) -> bool:
         device = self._ring.identities[row]
