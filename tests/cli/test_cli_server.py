@@ -126,6 +126,7 @@ def test_report_is_the_fleet_on_one_page(
         assert (code, err) == (0, "")
         for words in (
             "Fleet MFU",
+            " useful + ",
             "PRODUCT",
             "H100-SXM5",
             "NAMESPACE",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -14,20 +13,28 @@ from mfu.api.causes import Actor, Cause, Explains
 from mfu.api.fleetreport import Calibration, FleetStatus
 from mfu.api.workload_status import Meter
 from mfu.engine.evaluate import evaluate
-from mfu.engine.history.calibration import LESSON_SECONDS, MOST_KEYS, calibration_rows, lesson_of, restored
+from mfu.engine.history.calibration import (
+    LESSON_SECONDS,
+    MOST_KEYS,
+    calibration_rows,
+    learned_elsewhere,
+    lesson_of,
+    restored,
+)
+from mfu.engine.history.remembered import Current
 from mfu.engine.packed import Packed
 from mfu.engine.snapshot import Snapshot
 from mfu.observe.assessment import Assessment, Finding, Observation, TelemetryState, Window
-from mfu.predict import key_of, predict
+from mfu.predict import key_of
 from mfu.predict.learn import HIGHEST, LOWEST, acceptable, learn
-from mfu.predict.types import Correction, Corrections, Prediction
+from mfu.predict.types import Correction, Corrections
 from tests.decide.cases import case, node
 from tests.engine.scenes import NOW, STEADY, pod, series, workload, written
 
 CASE = case()
 KEY = key_of(CASE.setup, CASE.placement)
 RATE = CASE.expected.tokens_per_s_per_gpu
-NOTHING = Corrections()
+CURRENT = Current(CASE.setup, CASE.placement, "llama", "v1", 8, CASE.expected, CASE.attainable)
 
 
 def seen(
@@ -66,21 +73,15 @@ TEACHES: dict[str, tuple[Assessment, tuple[Finding, ...], bool]] = {
 @pytest.mark.parametrize("name", TEACHES)
 def test_who_teaches(name: str) -> None:
     assessment, findings, teaches = TEACHES[name]
-    lesson = lesson_of(CASE.setup, CASE.placement, CASE.expected, assessment, findings, NOTHING)
+    lesson = lesson_of("team-a", CURRENT, assessment, findings)
     assert (lesson is not None and acceptable(lesson)) is teaches
-    assert (learn(NOTHING, lesson) != NOTHING if lesson else False) is teaches
+    assert (learn(Corrections(), lesson) != Corrections() if lesson else False) is teaches
 
 
-def test_it_is_compared_with_what_shipped_constants_alone_say() -> None:
-    """What was learned before must not be learned again: the shipped prediction stands still while corrections move."""
-    learned = Corrections(MappingProxyType({KEY: Correction(0.8, 0.05, 3)}))
-    slower = predict(CASE.setup, CASE.placement, learned)
-    assert isinstance(slower, Prediction)
-    assert slower.tokens_per_s_per_gpu < RATE
-    lesson = lesson_of(CASE.setup, CASE.placement, slower, seen(), (), learned)
+def test_it_is_kept_under_the_namespace_that_taught_it() -> None:
+    lesson = lesson_of("team-a", CURRENT, seen(), ())
     assert lesson is not None
-    assert lesson.key == KEY
-    assert lesson.predicted == pytest.approx(RATE, rel=1e-6)
+    assert (lesson.key, lesson.predicted) == (f"team-a/{KEY}", RATE)
 
 
 def moment(mfu: float, now: float = NOW) -> Snapshot:
@@ -101,18 +102,48 @@ def test_at_most_one_lesson_in_ten_minutes() -> None:
     assert [each.observations for each in snapshot.corrections.by_key.values()] == [3]
 
 
-def test_lessons_move_the_next_prediction_towards_what_was_seen_and_stop_there() -> None:
+def test_what_a_workload_teaches_moves_neither_its_expectation_nor_its_loss() -> None:
     snapshot, now = moment(0.43), NOW
     first = evaluate(snapshot, now)
     for _ in range(12):
         now += LESSON_SECONDS
         plan = evaluate(replace(snapshot, series=moment(0.43, now).series), now)
         snapshot = written(snapshot, plan)
-    before, after = (each.workloads[0].expected for each in (first, plan))
-    assert before is not None
-    assert after is not None
-    assert before.mfu > 0.45
-    assert after.mfu == pytest.approx(0.43, rel=0.01)
+    assert plan.corrections.by_key
+    before, after = (each.workloads[0] for each in (first, plan))
+    assert before.expected == after.expected
+    assert before.lost_per_hour == after.lost_per_hour
+    assert {each.basis for each in plan.workloads[0].status.read().expected} == {"Assigned"}
+
+
+def test_what_other_namespaces_agree_on_is_shown_beside_and_changes_no_loss() -> None:
+    learned = Corrections(
+        {f"team-{name}/{KEY}": Correction(factor, 0.05, 3) for name, factor in (("x", 0.9), ("y", 0.92))}
+    )
+    alone = evaluate(moment(0.43), NOW).workloads[0]
+    told = evaluate(replace(moment(0.43), corrections=learned), NOW).workloads[0]
+    rows = {each.basis: float(each.mfu or 0) for each in told.status.read().expected}
+    assert rows["Learned"] / rows["Assigned"] == pytest.approx((0.9 * 0.92) ** 0.5, abs=0.02)
+    assert (told.expected, told.lost_per_hour, told.cause) == (alone.expected, alone.lost_per_hour, alone.cause)
+
+
+ELSEWHERE: dict[str, tuple[dict[str, float], float | None]] = {
+    "nobody": ({}, None),
+    "only itself": ({"mine": 0.9}, None),
+    "one other": ({"mine": 0.9, "a": 0.8}, None),
+    "two others agree": ({"mine": 1.2, "a": 0.9, "b": 0.9}, 0.9),
+    "each weighs once": ({"a": 0.90, "b": 0.96}, (0.90 * 0.96) ** 0.5),
+    "others disagree": ({"a": 0.75, "b": 1.0}, None),
+}
+
+
+@pytest.mark.parametrize("name", ELSEWHERE)
+def test_who_is_listened_to(name: str) -> None:
+    factors, want = ELSEWHERE[name]
+    known = Corrections({f"{teacher}/{KEY}": Correction(factor, 0.05, 3) for teacher, factor in factors.items()})
+    found = learned_elsewhere(known, KEY, "mine")
+    assert (found.factor if found else None) == (pytest.approx(want) if want else None)
+    assert learned_elsewhere(known, f"B200{KEY}", "mine") is None
 
 
 def test_a_restart_keeps_what_was_learned() -> None:

@@ -16,7 +16,7 @@ from mfu.api.workload_status import Meter
 from mfu.decide.policy import DEFAULT
 from mfu.decide.types import EffectivePolicy, NodeView
 from mfu.engine.claims import assign
-from mfu.engine.fleet import figures, ground
+from mfu.engine.fleet import add_up, ground
 from mfu.engine.holdings.fleet import IDLE, UNCLAIMED, Grounds, build
 from mfu.engine.plan import Handover, WorkloadPlan
 from mfu.engine.snapshot import FleetReadings
@@ -30,6 +30,10 @@ from tests.observe.builders import HEALTHY
 
 SLICE = "nvidia.com/mig-1g.10gb"
 PRICES = EffectivePolicy(prices={"H100-SXM5": 2.0, "A100-SXM4-80GB": 1.0})
+
+
+def figures_of(*asked: Any) -> FleetFigures:
+    return add_up(*asked).figures
 
 
 def grounds(
@@ -176,7 +180,7 @@ def read(*devices: GPUIdentity, mfu: float | None = 0.4) -> FleetReadings:
 
 def rolled(made_from: Grounds, plans: list[WorkloadPlan], readings: FleetReadings | None = None) -> FleetFigures:
     by_name: Mapping[str, NodeView] = {each.name: each for each in made_from.nodes}
-    return figures(build(made_from), plans, readings or FleetReadings(), by_name)
+    return figures_of(build(made_from), plans, readings or FleetReadings(), by_name)
 
 
 def test_figures_by_hand() -> None:

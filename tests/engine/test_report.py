@@ -11,6 +11,8 @@ from mfu.account.rollup import FleetFigures, Knowledge, Row
 from mfu.api.causes import Actor, Cause, Explains
 from mfu.api.fleetreport import FleetStatus
 from mfu.api.workload_status import Meter
+from mfu.decide.types import EffectivePolicy
+from mfu.engine.fleet import Sum
 from mfu.engine.packed import JSON, dumped
 from mfu.engine.plan import WorkloadPlan
 from mfu.engine.say.report import MOST, Fleet, amount, report
@@ -38,7 +40,12 @@ def finding(cause: Cause, share: float | None = 0.1, *, actor: Actor = Actor.TEN
 
 
 def plan(
-    *findings: Finding, name: str = "w", gpus: int = 8, cost: float | None = 16.0, lost: float | None = 4.0
+    *findings: Finding,
+    name: str = "w",
+    gpus: int = 8,
+    cost: float | None = 16.0,
+    lost: float | None = 4.0,
+    currency: str = "$",
 ) -> WorkloadPlan:
     seen = Observation(Window.TEN_MINUTES, Meter.PROGRESS, 0.3, 0.3, None, None, None, 1.0, "test", NOW, 0.9)
     return WorkloadPlan(
@@ -50,6 +57,7 @@ def plan(
         assessment=Assessment((seen,), state=TelemetryState.OK),
         findings=findings,
         gpus=gpus,
+        policy=EffectivePolicy(currency=currency),
         cost_per_hour=cost,
         lost_per_hour=lost,
     )
@@ -57,18 +65,18 @@ def plan(
 
 def said(figures: FleetFigures, plans: Sequence[WorkloadPlan], products: Mapping[str, str], currency: str) -> JSON:
     """The report as the API server gets it."""
-    status = report(Fleet(figures, plans, products, currency), NOW)
+    status = report(Fleet(Sum(figures, {}), plans, products, currency), NOW)
     assert status is not None
     return dumped(status)
 
 
 def test_without_gpus_there_is_nothing_to_report() -> None:
-    assert report(Fleet(FleetFigures(), [], {}, "$"), NOW) is None
+    assert report(Fleet(Sum(FleetFigures(), {}), [], {}, "$"), NOW) is None
 
 
 def test_worked_example() -> None:
     """Two nodes; a quarter of the second's cost is lost to a slow link: 0.1 of 0.4 on 8 of 16 GPUs."""
-    told = said(figures(2), [plan(finding(Cause.COMMUNICATION))], {"n000": "H100-SXM5"}, "€")
+    told = said(figures(2), [plan(finding(Cause.COMMUNICATION), currency="€")], {"n000": "H100-SXM5"}, "€")
     assert told["summary"] == {
         "gpus": "16/16",
         "mfu": "40.0%",
@@ -150,9 +158,20 @@ def test_a_cause_takes_no_more_than_the_workload_costs() -> None:
 
 
 def test_no_cause_is_said_only_where_something_was_judged() -> None:
-    assert said(figures(), [plan()], {}, "$")["summary"]["cause"] == "None"
+    assert said(figures(), [plan(lost=0.0)], {}, "$")["summary"]["cause"] == "None"
     assert said(figures(), [replace(plan(), assessment=None)], {}, "$")["summary"]["cause"] == "Unknown"
     assert said(figures(), [], {}, "$")["summary"]["cause"] == "Unknown"
+
+
+def test_no_cause_never_stands_beside_a_loss() -> None:
+    assert said(figures(), [plan(lost=4.0)], {}, "$")["summary"]["cause"] == "Unknown"
+
+
+def test_two_currencies_are_never_added_up() -> None:
+    plans = [plan(finding(Cause.STRAGGLER)), plan(finding(Cause.STRAGGLER), name="v", currency="€")]
+    told = said(figures(2), plans, {}, "$")
+    assert (told["summary"]["lostPerHour"], told["losses"][0]["lostPerHour"]) == ("$4.00", "4.00")
+    assert told["losses"][0]["workloads"] == 2
 
 
 def test_an_unknown_fleet_is_unknown() -> None:

@@ -37,6 +37,7 @@ class Row:
     reference_mfu: float | None
     knowledge: Knowledge
     price_per_hour: float | None = None
+    currency: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +96,7 @@ class Table:
     nodes: Groups
     namespaces: Groups
     products: Groups
+    currencies: Groups
 
     def __len__(self) -> int:
         return len(self.gpus)
@@ -117,6 +119,7 @@ def table_of(rows: Sequence[Row]) -> Table:
         nodes=grouped([row.node for row in rows]),
         namespaces=grouped([row.namespace for row in rows]),
         products=grouped([row.product for row in rows]),
+        currencies=grouped([row.currency for row in rows]),
     )
 
 
@@ -127,8 +130,8 @@ def grouped(labels: Sequence[str | None]) -> Groups:
     return Groups(names, np.array([-1 if label is None else number[label] for label in labels], dtype=np.int64))
 
 
-def roll_up_table(table: Table, mfu: Floats, knowledge: Indices) -> FleetFigures:
-    """`mfu` is each row's reference MFU, NaN where unknown."""
+def roll_up_table(table: Table, mfu: Floats, knowledge: Indices, currency: str | None = None) -> FleetFigures:
+    """`mfu` is each row's reference MFU, NaN where unknown. Prices count in that currency alone, if it is named."""
     if not len(table):
         return FleetFigures()
     with np.errstate(over="ignore", invalid="ignore"):
@@ -136,7 +139,8 @@ def roll_up_table(table: Table, mfu: Floats, knowledge: Indices) -> FleetFigures
     # A product without a known peak, or a reading that no GPU can reach, is unknown whatever its state claims.
     unknown = ~np.isfinite(work) | ~np.isfinite(table.peak) | (work < 0) | (mfu > MOST_POSSIBLE)
     work = np.where(unknown, np.nan, work)
-    columns = _Columns(table.gpus, table.peak, work, table.price, np.where(unknown, Knowledge.UNKNOWN, knowledge))
+    price = table.price if currency is None else _in(table, currency)
+    columns = _Columns(table.gpus, table.peak, work, price, np.where(unknown, Knowledge.UNKNOWN, knowledge))
     whole = Groups(("fleet",), np.zeros(len(table), dtype=np.int64))
     return FleetFigures(
         fleet=_by(columns, whole)["fleet"],
@@ -144,6 +148,13 @@ def roll_up_table(table: Table, mfu: Floats, knowledge: Indices) -> FleetFigures
         namespaces=_by(columns, table.namespaces),
         products=_by(columns, table.products),
     )
+
+
+def _in(table: Table, currency: str) -> Floats:
+    """Two currencies are never added up: prices in another one are unknown here."""
+    names = table.currencies.names
+    number = names.index(currency) if currency in names else len(names)
+    return np.where(table.currencies.index == number, table.price, np.nan)
 
 
 def _by(columns: _Columns, groups: Groups) -> dict[str, Figure]:

@@ -103,6 +103,27 @@ class FleetSummary(Resource):
     """Part of it that pays for lost FLOPs, per hour."""
 
 
+class Bill(Resource):
+    """Where the money of one currency goes, per hour. The five parts add up to `perHour` to the cent."""
+
+    currency: Word
+    """Currency symbol or code of the policy that prices these GPUs."""
+    per_hour: Decimal = "0.00"
+    """Price of all GPUs that have one."""
+    useful: Decimal = "0.00"
+    """Becomes what was expected of it."""
+    lost: Decimal = "0.00"
+    """Pays for what was expected and not reached."""
+    held_idle: Decimal = "0.00"
+    """Held by somebody who does nothing with it."""
+    unallocated: Decimal = "0.00"
+    """Held by nobody."""
+    unknown: Decimal = "0.00"
+    """Held, and nothing tells what becomes of it: not measured, or nobody declared what it should reach."""
+    unpriced_gpus: Decimal = "0"
+    """GPUs without a price: their money is not in `perHour`."""
+
+
 class Calibration(Resource):
     """What confident observations taught about one stack; kept here so that it survives a restart."""
 
@@ -127,6 +148,8 @@ class FleetStatus(Resource):
     """Currency symbol or code of all amounts."""
     summary: FleetSummary | None = None
     """Strings for the columns."""
+    bills: Annotated[tuple[Bill, ...], list_map("currency", bound=16)] = ()
+    """Where the money goes, per currency: amounts of two are never added up."""
     totals: Figures | None = None
     """All GPUs of the cluster."""
     products: Annotated[tuple[ProductFigures, ...], list_map("product", bound=64)] = ()

@@ -9,7 +9,7 @@ from typing import Any
 
 from mfu.cli.cluster import add_cluster, with_client
 from mfu.cli.errors import UsageError
-from mfu.cli.output import add_output, console, print_json, print_table
+from mfu.cli.output import add_output, console, print_json, print_line, print_table
 from mfu.cluster.client import ApiError, KubeClient
 from mfu.cluster.resources import FLEETREPORTS
 from mfu.units import money, percent
@@ -40,13 +40,34 @@ def show(status: Mapping[str, Any]) -> None:
     currency, out = status.get("currency", "$"), console()
     summary: dict[str, str] = defaultdict(lambda: "Unknown", status.get("summary") or {})
     out.print(f"Fleet MFU {summary['mfu']}; {summary['gpus']} GPUs allocated; {summary['coverage']} of GPU-time known")
-    out.print(
-        f"{summary['costPerHour']} per hour, {summary['lostPerHour']} of it lost; main cause {summary['cause']}\n"
-    )
+    for each in status.get("bills") or ():
+        print_line(out, _bill(each))
+    out.print(f"Main cause of loss: {summary['cause']}\n")
     for title, key, name in (("PRODUCT", "products", "product"), ("NAMESPACE", "namespaces", "namespace")):
         _groups(title, status.get(key) or (), name, currency)
     _groups("NODE", status.get("nodes") or (), "node", currency)
     _losses(status.get("losses") or (), currency)
+
+
+def _bill(each: Mapping[str, Any]) -> str:
+    """Every amount of one currency, and how they make up the whole."""
+
+    def amount(name: str) -> str:
+        return money(float(each.get(name, 0)), each["currency"])
+
+    parts = " + ".join(f"{amount(name)} {words}" for name, words in _PARTS)
+    unpriced = each.get("unpricedGPUs", "0")
+    beside = "" if float(unpriced) == 0 else f"; {unpriced} GPUs have no price"
+    return f"{amount('perHour')} per hour = {parts}{beside}"
+
+
+_PARTS = (
+    ("useful", "useful"),
+    ("lost", "lost"),
+    ("heldIdle", "held idle"),
+    ("unallocated", "unallocated"),
+    ("unknown", "unknown"),
+)
 
 
 def _groups(title: str, rows: Sequence[Mapping[str, Any]], name: str, currency: str) -> None:

@@ -55,15 +55,15 @@ def evaluate(snapshot: Snapshot, now: float) -> Plan:
     )
     # 4. Add it up.
     ground = fleet.ground(Grounds(claims, nodes, force.by_namespace, force.cluster), snapshot.before)
-    figures = fleet.figures(ground, plans, snapshot.fleet, around.nodes)
+    total = fleet.add_up(ground, plans, snapshot.fleet, around.nodes)
     products = {node.name: node.device.gpu.api_name for node in nodes if node.device}
     # 5. What was learned.
     corrections = _learned(plans, snapshot.corrections)
-    told = report(Fleet(figures, plans, products, force.cluster.currency, corrections), now)
+    told = report(Fleet(total, plans, products, force.cluster.currency, corrections), now)
     return Plan(
         workloads=plans,
         policies=force.plans,
-        figures=figures,
+        figures=total.figures,
         report=_reported(told, snapshot.report),
         events=on_fleet(snapshot.report.read(), told),
         corrections=corrections,

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from math import isfinite
+from dataclasses import dataclass
+from math import isfinite, isnan
 
 import numpy as np
 
+from mfu.account.bill import HELD_IDLE, MOST_IDLE, UNALLOCATED, UNKNOWN, Bill, Item, Use, bills, used
 from mfu.account.rollup import FleetFigures, Floats, Indices, Knowledge, roll_up_table
+from mfu.api.causes import Cause
 from mfu.api.workload_status import Meter
 from mfu.decide.scale import MOST_POSSIBLE, observed_on_scale
 from mfu.decide.types import NodeView
@@ -28,9 +31,17 @@ def ground(made_from: Grounds, before: Handover) -> Ground:
     return known if known is not None and known.made_from.same(made_from) else build(made_from)
 
 
-def figures(
+@dataclass(frozen=True, slots=True)
+class Sum:
+    """The fleet's efficiency, and where its money goes, by currency."""
+
+    figures: FleetFigures
+    bills: Mapping[str, Bill]
+
+
+def add_up(
     ground: Ground, plans: Sequence[WorkloadPlan], readings: FleetReadings, nodes: Mapping[str, NodeView]
-) -> FleetFigures:
+) -> Sum:
     """Workloads by their best meter, pods without one by counters alone (estimated), the rest is unknown or idle."""
     mfu = np.full(len(ground.table), np.nan)
     knowledge = np.full(len(ground.table), int(Knowledge.UNKNOWN), dtype=np.int64)
@@ -39,7 +50,38 @@ def figures(
     owned = ground.owner >= 0
     mfu[owned], knowledge[owned] = by_workload[ground.owner[owned]], how[ground.owner[owned]]
     _estimate(ground, readings, nodes, (mfu, knowledge))
-    return roll_up_table(ground.table, mfu, knowledge)
+    figures = roll_up_table(ground.table, mfu, knowledge, ground.made_from.default.currency)
+    return Sum(figures, _bills(ground, plans, mfu))
+
+
+def _bills(ground: Ground, plans: Sequence[WorkloadPlan], mfu: Floats) -> dict[str, Bill]:
+    """Of every holding of GPUs: nobody's, a workload's, or a pod's that declares nothing."""
+    table, by_key = ground.table, {plan.key: use_of(plan) for plan in plans}
+    by_owner = [by_key.get(key, UNKNOWN) for key in ground.workloads]
+    rows = zip(ground.owner.tolist(), table.gpus.tolist(), table.price.tolist(), mfu.tolist(), strict=True)
+    names, currency = table.currencies.names, table.currencies.index.tolist()
+    return bills(
+        Item(names[currency[row]], gpus, None if isnan(price) else price, _use(owner, by_owner, reached))
+        for row, (owner, gpus, price, reached) in enumerate(rows)
+    )
+
+
+def _use(owner: int, by_owner: Sequence[Use], reached: float) -> Use:
+    if owner >= 0:
+        return by_owner[owner]
+    if owner == IDLE:
+        return UNALLOCATED
+    # What declares nothing promises nothing: only that it does nothing can be told.
+    return HELD_IDLE if reached <= MOST_IDLE else UNKNOWN
+
+
+def use_of(plan: WorkloadPlan) -> Use:
+    """What becomes of a workload's money."""
+    if plan.lost_per_hour is None or not plan.cost_per_hour or plan.expected is None:
+        return UNKNOWN
+    reached = observed_on_scale(plan.assessment, plan.expected.scale)
+    idle = plan.cause is Cause.IDLE_ALLOCATION or (reached is not None and reached <= MOST_IDLE)
+    return used(plan.lost_per_hour / plan.cost_per_hour, idle=idle)
 
 
 def _known(ground: Ground, plans: Sequence[WorkloadPlan]) -> tuple[Floats, Indices]:

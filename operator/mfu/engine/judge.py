@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Final
 
 from mfu.api.acceptance import problems
 from mfu.api.modelworkload import WorkloadSpec
 from mfu.api.workload_status import Basis
 from mfu.decide.types import EffectivePolicy
 from mfu.engine.demand import load_of
+from mfu.engine.history.calibration import learned_elsewhere
 from mfu.engine.holdings.workload import Candidate, Held, candidates, held
 from mfu.engine.judged import Judged, Refused, Running, Surroundings, Waiting
 from mfu.engine.losses import explained
@@ -18,9 +20,11 @@ from mfu.engine.views import PodView, WorkloadView
 from mfu.hardware.problem import Problem, ProblemReason
 from mfu.observe.assess import Hints, assess
 from mfu.observe.readings import WorkloadSeries
-from mfu.predict import attainable, predict
+from mfu.predict import attainable, key_of, predict
 from mfu.predict.declared import from_spec
-from mfu.predict.types import Attainable, Prediction, Setup, Tunable
+from mfu.predict.types import Attainable, Corrections, Placement, Prediction, Setup, Tunable
+
+SHIPPED: Final = Corrections()
 
 
 def judge(
@@ -52,10 +56,10 @@ def judge(
     where = candidates(spec, holding, around.products)
     if isinstance(where, Problem):
         return refused(where, setup)
-    predictions, problem = _predicted(setup, where, around)
+    predictions, problem = _predicted(setup, where)
     if problem is not None:
         return refused(problem, setup)
-    best = _attainable(spec, setup, predictions, around)
+    best = _attainable(spec, setup, predictions)
     waiting = Waiting(
         view=view,
         policy=policy,
@@ -80,10 +84,13 @@ def _contradiction(spec: WorkloadSpec) -> Problem | None:
 
 
 def _predicted(
-    setup: Setup, where: Sequence[Candidate], around: Surroundings
+    setup: Setup, where: Sequence[Candidate]
 ) -> tuple[tuple[tuple[Candidate, Prediction], ...], Problem | None]:
-    """Where it can run; and why not, where it runs on a product that can not do it, or no product can."""
-    answers = [(each, predict(setup, each.placement, around.corrections)) for each in where]
+    """Where it can run; and why not, where it runs on a product that can not do it, or no product can.
+
+    Never corrected by what was learned: what a workload itself runs at must not become what is expected of it.
+    """
+    answers = [(each, predict(setup, each.placement, SHIPPED)) for each in where]
     predictions = tuple((each, answer) for each, answer in answers if isinstance(answer, Prediction))
     refusals = [(each.basis, answer) for each, answer in answers if isinstance(answer, Problem)]
     told = next((why for basis, why in refusals if basis is Basis.ASSIGNED or not predictions), None)
@@ -91,12 +98,12 @@ def _predicted(
 
 
 def _attainable(
-    spec: WorkloadSpec, setup: Setup, predictions: tuple[tuple[Candidate, Prediction], ...], around: Surroundings
+    spec: WorkloadSpec, setup: Setup, predictions: tuple[tuple[Candidate, Prediction], ...]
 ) -> Attainable | None:
     if not predictions:
         return None
     tunable = frozenset(Tunable(str(each)) for each in spec.tunable)
-    answer = attainable(setup, predictions[0][0].placement, tunable, around.corrections)
+    answer = attainable(setup, predictions[0][0].placement, tunable, SHIPPED)
     return None if isinstance(answer, Problem) else answer
 
 
@@ -128,9 +135,19 @@ def _observed(waiting: Waiting, series: WorkloadSeries | None, around: Surroundi
         load=waiting.load,
         replicas=waiting.replicas,
         cost=cost_of(waiting, assessment),
+        learned=_learned(waiting, candidate.placement, around.corrections),
         assessment=assessment,
         findings=explained(assessment, expected, waiting.best),
     )
+
+
+def _learned(waiting: Waiting, placement: Placement, known: Corrections) -> Prediction | None:
+    """What workloads of other namespaces on the same stack make likely here; None where they say nothing."""
+    correction = learned_elsewhere(known, key_of(waiting.setup, placement), waiting.view.namespace)
+    if correction is None:
+        return None
+    answer = predict(waiting.setup, placement, Corrections({key_of(waiting.setup, placement): correction}))
+    return answer if isinstance(answer, Prediction) else None
 
 
 def _unknown(holding: Held) -> Problem:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from mfu.account.cost import Cost
-from mfu.api.workload_status import Meter
+from mfu.api.workload_status import Basis, Meter
 from mfu.decide.types import EffectivePolicy, Load, NodeView
 from mfu.engine.holdings.workload import Candidate, Held
 from mfu.engine.views import WorkloadView
@@ -78,7 +78,10 @@ class Accepted(Holder):
 
     @property
     def expected(self) -> Prediction | None:
-        return self.predictions[0][1] if self.predictions else None
+        """On the main product; None also where it does not fit there, and does not run in spite of that."""
+        if not self.predictions or not reachable(*self.predictions[0]):
+            return None
+        return self.predictions[0][1]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +94,13 @@ class Running(Accepted):
     assessment: Assessment
     findings: tuple[Finding, ...] = ()
     """Causes of losses that are there, largest first."""
+    learned: Prediction | None = None
+    """What workloads elsewhere make likely here; shown, and never what a loss is counted from."""
+
+
+def reachable(candidate: Candidate, prediction: Prediction) -> bool:
+    """What does not fit in memory reaches nothing; what runs all the same shows that it fits."""
+    return prediction.memory.fits or candidate.basis is Basis.ASSIGNED
 
 
 Judged = Refused | Waiting | Running

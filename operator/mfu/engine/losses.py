@@ -36,7 +36,10 @@ def cause_of(judged: Judged) -> Cause:
     """The main cause of what runs; Unknown where nothing does, or nothing is read."""
     if not isinstance(judged, Running):
         return Cause.UNKNOWN
-    return main_cause(judged.assessment.state, judged.findings)
+    found, expected = main_cause(judged.assessment.state, judged.findings), judged.expected
+    if found is Cause.NONE and expected is not None and _short_of_expected(judged.assessment, expected):
+        return Cause.UNKNOWN
+    return found
 
 
 def _short_of_expected(assessment: Assessment, prediction: Prediction) -> bool:

@@ -7,7 +7,7 @@ from mfu.account.cost import Cost
 from mfu.decide.scale import attainable_on_scale, observed_on_scale, on_scale
 from mfu.engine.judged import Waiting
 from mfu.observe.assessment import Assessment
-from mfu.predict.types import Inference
+from mfu.predict.types import Inference, Prediction
 
 
 def cost_of(judged: Waiting, assessment: Assessment | None) -> Cost:
@@ -27,8 +27,15 @@ def cost_of(judged: Waiting, assessment: Assessment | None) -> Cost:
     training = not isinstance(judged.setup, Inference)
     return Cost(
         per_hour=per_hour,
-        lost_per_hour=account.lost(per_hour, reached, promised),
+        lost_per_hour=_lost(per_hour, reached, prediction),
         improvable_per_hour=account.lost(per_hour, promised, attainable_on_scale(prediction, judged.best)),
         per_million_tokens=account.per_million_tokens(per_hour, rate * holding.gpus),
         per_step=account.per_step(per_hour, prediction.step_seconds * slowdown) if training else None,
     )
+
+
+def _lost(per_hour: float | None, reached: float | None, prediction: Prediction) -> float | None:
+    """Nothing while observed is within the expected band: what no cause explains there is no loss either."""
+    if per_hour is not None and reached is not None and reached >= prediction.low:
+        return 0.0
+    return account.lost(per_hour, reached, on_scale(prediction))

@@ -151,7 +151,7 @@ def _remembered(judged: Judged, memory: WorkloadMemory, around: Surroundings) ->
     kept, whole, drift = remember(memory, current, judged.assessment, around.now)
     lesson = None
     if around.now - memory.taught_at >= LESSON_SECONDS:
-        lesson = lesson_of(judged.setup, placement, expected, whole, judged.findings, around.corrections)
+        lesson = lesson_of(judged.view.namespace, current, whole, judged.findings)
         kept = replace(kept, taught_at=around.now) if lesson else kept
     return replace(judged, assessment=whole), Remembered(kept, drift, lesson)
 
@@ -218,11 +218,11 @@ def _gists(decided: Sequence[Decision]) -> list[tuple[Any, ...]]:
 def _with_figures(plan: WorkloadPlan, judged: Judged) -> WorkloadPlan:
     if not isinstance(judged, Accepted) or judged.main is None:
         return plan
-    candidate, expected = judged.main
+    candidate, _ = judged.main
     slice_ = candidate.placement.device.mig
     return replace(
         plan,
-        expected=expected,
+        expected=judged.expected,
         attainable=judged.best,
         product=candidate.placement.device.label,
         gpu_share=(slice_.sm_fraction if slice_ else 1.0) * (judged.holding.share or 1.0),

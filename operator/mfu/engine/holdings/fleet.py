@@ -146,4 +146,5 @@ def _row(held: _Held, amount: float, nodes: Mapping[str, NodeView], made_from: G
         price_per_hour=None
         if nodes[held.node].share(held.resource) is None
         else price_per_hour(policy.prices, device, amount),
+        currency=policy.currency,
     )

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from mfu.api import workload_status as api
-from mfu.engine.holdings.workload import Candidate
 from mfu.engine.text import MOST_WORDS, moment
+from mfu.hardware.types import Device
 from mfu.observe.assessment import Assessment, EvidenceItem, Finding, Observation
 from mfu.predict import model_flops_per_token
 from mfu.predict.types import Attainable, Change, Memory, Prediction, Setup
@@ -25,10 +25,13 @@ def intent(setup: Setup | None) -> api.Intent | None:
     )
 
 
-def expected(candidate: Candidate, prediction: Prediction) -> api.Expected:
+def expected(device: Device, basis: api.Basis, prediction: Prediction | None) -> api.Expected:
+    """Without a number where the model does not fit."""
+    if prediction is None:
+        return api.Expected(product=device.label, basis=basis)
     return api.Expected(
-        product=candidate.placement.device.label,
-        basis=candidate.basis,
+        product=device.label,
+        basis=basis,
         mfu=decimal(prediction.mfu),
         reference_mfu=decimal(prediction.reference_mfu),
         mbu=decimal(prediction.mbu),

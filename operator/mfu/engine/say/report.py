@@ -7,24 +7,26 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from mfu.account.rollup import Figure, FleetFigures
+from mfu.account.bill import Bill
+from mfu.account.rollup import Figure
 from mfu.api import fleetreport as api
 from mfu.api.causes import Actor, Cause, Explains
 from mfu.decide.scale import observed_on_scale, on_scale
+from mfu.engine.fleet import Sum
 from mfu.engine.history.calibration import calibration_rows
 from mfu.engine.plan import WorkloadPlan
 from mfu.engine.text import moment
 from mfu.predict.types import Corrections
 from mfu.units import decimal, money, percent
 
-MOST, MOST_PRODUCTS, MOST_LOSSES = 20, 64, 40
+MOST, MOST_PRODUCTS, MOST_LOSSES, MOST_CURRENCIES = 20, 64, 40, 16
 
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
     """What the report tells of."""
 
-    figures: FleetFigures
+    total: Sum
     plans: Sequence[WorkloadPlan]
     products: Mapping[str, str]
     """Each node's product."""
@@ -34,16 +36,17 @@ class Fleet:
 
 def report(told: Fleet, now: float) -> api.FleetStatus | None:
     """None without any GPU: there is nothing to report."""
-    figures, whole = told.figures, told.figures.fleet
+    figures, whole = told.total.figures, told.total.figures.fleet
     if whole is None:
         return None
-    losses = _losses(told.plans, whole)
+    losses = _losses(told, whole)
     return api.FleetStatus(
         observed_at=moment(now),
         window="10m",
         currency=told.currency,
         summary=_summary(told, whole, losses),
-        totals=api.Figures(**_figures(whole), lost_per_hour=decimal(_total_lost(told.plans), 2)),
+        bills=tuple(_bill(currency, each) for currency, each in list(told.total.bills.items())[:MOST_CURRENCIES]),
+        totals=api.Figures(**_figures(whole), lost_per_hour=decimal(_total_lost(told), 2)),
         products=tuple(
             api.ProductFigures(product=name, **_figures(each))
             for name, each in sorted(figures.products.items())[:MOST_PRODUCTS]
@@ -57,6 +60,22 @@ def report(told: Fleet, now: float) -> api.FleetStatus | None:
         ),
         losses=losses[:MOST_LOSSES],
         calibration=calibration_rows(told.corrections),
+    )
+
+
+def _bill(currency: str, bill: Bill) -> api.Bill:
+    def amount_of(cents: int) -> str:
+        return f"{cents // 100}.{cents % 100:02d}"
+
+    return api.Bill(
+        currency=currency,
+        per_hour=amount_of(bill.total),
+        useful=amount_of(bill.useful),
+        lost=amount_of(bill.lost),
+        held_idle=amount_of(bill.held_idle),
+        unallocated=amount_of(bill.unallocated),
+        unknown=amount_of(bill.unknown),
+        unpriced_gpus=amount(bill.unpriced_gpus),
     )
 
 
@@ -93,12 +112,12 @@ def _unused(each: Figure) -> float:
 Key = tuple[Cause, Explains, Actor]
 
 
-def _losses(plans: Sequence[WorkloadPlan], fleet: Figure) -> tuple[api.LossFigures, ...]:
+def _losses(told: Fleet, fleet: Figure) -> tuple[api.LossFigures, ...]:
     """What is wasted, by cause and by who can mend it; of two actors for one cause the one with more."""
     share: dict[Key, float] = defaultdict(float)
     money_lost: dict[Key, float] = defaultdict(float)
     workloads: dict[Key, int] = defaultdict(int)
-    for plan in plans:
+    for plan in told.plans:
         promised = on_scale(plan.expected)
         for finding in plan.findings:
             if not finding.wasted or finding.share is None:
@@ -106,7 +125,7 @@ def _losses(plans: Sequence[WorkloadPlan], fleet: Figure) -> tuple[api.LossFigur
             key = (finding.cause, finding.explains, finding.actor)
             workloads[key] += 1
             share[key] += finding.share * plan.gpus * plan.gpu_share / max(fleet.gpus, 1e-9)
-            if plan.cost_per_hour is not None and promised:
+            if plan.cost_per_hour is not None and promised and plan.policy.currency == told.currency:
                 money_lost[key] += plan.cost_per_hour * min(1.0, finding.share / promised)
     ordered = sorted(share, key=lambda key: (-share[key], key))
     unique = {key[:2]: key for key in reversed(ordered)}
@@ -124,8 +143,10 @@ def _losses(plans: Sequence[WorkloadPlan], fleet: Figure) -> tuple[api.LossFigur
     )
 
 
-def _total_lost(plans: Sequence[WorkloadPlan]) -> float | None:
-    lost = [plan.lost_per_hour for plan in plans if plan.lost_per_hour is not None]
+def _total_lost(told: Fleet) -> float | None:
+    """In the report's own currency: what is priced in another stands in that one's bill."""
+    mine = [plan.lost_per_hour for plan in told.plans if plan.policy.currency == told.currency]
+    lost = [each for each in mine if each is not None]
     return sum(lost) if lost else None
 
 
@@ -136,11 +157,13 @@ def _summary(told: Fleet, whole: Figure, losses: Sequence[api.LossFigures]) -> a
         coverage=percent(1.0 - whole.unknown, 0),
         cause=str(losses[0].cause if losses else _no_loss(told.plans)),
         cost_per_hour=money(whole.cost_per_hour, told.currency),
-        lost_per_hour=money(_total_lost(told.plans), told.currency),
+        lost_per_hour=money(_total_lost(told), told.currency),
     )
 
 
 def _no_loss(plans: Sequence[WorkloadPlan]) -> Cause:
-    """No loss is said only where something was judged."""
+    """No loss is said only where something was judged, and nothing is lost for a reason that nobody knows."""
+    if any(each.lost_per_hour for each in plans):
+        return Cause.UNKNOWN
     judged = any(each.expected and observed_on_scale(each.assessment, each.expected.scale) for each in plans)
     return Cause.NONE if judged else Cause.UNKNOWN

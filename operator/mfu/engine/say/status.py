@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from mfu.account.cost import Cost
@@ -12,7 +12,7 @@ from mfu.decide.scale import attainable_on_scale, observed_on_scale, on_scale
 from mfu.decide.types import Decision, EffectivePolicy
 from mfu.engine.history.remembered import WorkloadMemory
 from mfu.engine.holdings.workload import Held
-from mfu.engine.judged import Accepted, Judged, Running, trusted
+from mfu.engine.judged import Accepted, Judged, Running, reachable, trusted
 from mfu.engine.say.conditions import Aspect, conditions
 from mfu.engine.say.decisions import decisions, frozen
 from mfu.engine.say.figures import attainable, expected, intent, loss, memory, observed, readings, waterfall
@@ -54,20 +54,28 @@ def status(judged: Judged, told: Told, before: api.WorkloadStatus) -> api.Worklo
 
 
 def _with_figures(said: api.WorkloadStatus, judged: Accepted) -> api.WorkloadStatus:
-    prediction, running = judged.expected, judged if isinstance(judged, Running) else None
+    main, running = judged.main, judged if isinstance(judged, Running) else None
     return said.model_copy(
         update={
             "intent": intent(judged.setup),
-            "memory": memory(prediction.memory) if prediction else None,
-            "expected": tuple(expected(*each) for each in judged.predictions),
+            "memory": memory(main[1].memory) if main else None,
+            "expected": tuple(_expectations(judged)),
             "attainable": attainable(judged.best) if judged.best else None,
-            "waterfall": waterfall(prediction) if prediction else (),
+            "waterfall": waterfall(judged.expected) if judged.expected else (),
             "cost": cost(judged.cost, judged.policy),
             "observed": tuple(map(observed, running.assessment.observations[:MOST_OBSERVED])) if running else (),
             "readings": readings(running.assessment) if running else (),
             "losses": losses(running) if running else (),
         }
     )
+
+
+def _expectations(judged: Accepted) -> Iterator[api.Expected]:
+    for candidate, prediction in judged.predictions:
+        device = candidate.placement.device
+        yield expected(device, candidate.basis, prediction if reachable(candidate, prediction) else None)
+    if isinstance(judged, Running) and judged.learned is not None:
+        yield expected(judged.predictions[0][0].placement.device, api.Basis.LEARNED, judged.learned)
 
 
 def losses(judged: Running) -> tuple[api.Loss, ...]:
@@ -105,10 +113,9 @@ def summary(judged: Judged, cause: Cause) -> api.Summary:
         gpus=str(gpus),
         cause=str(cause),
     )
-    prediction = accepted.expected if accepted else None
-    if accepted is None or prediction is None:
+    if accepted is None or not accepted.predictions:
         return known
-    return known.model_copy(update=_columns(accepted, prediction.scale))
+    return known.model_copy(update=_columns(accepted, accepted.predictions[0][1].scale))
 
 
 def _columns(judged: Accepted, scale: Scale) -> dict[str, str]:
@@ -118,9 +125,16 @@ def _columns(judged: Accepted, scale: Scale) -> dict[str, str]:
     return {
         "expected": percent(promised),
         "observed": percent(reached),
-        "attainable": percent(attainable_on_scale(prediction, judged.best)),
+        "attainable": percent(_possible(judged)),
         "gap": points(None if reached is None or promised is None else promised - reached),
         "scale": str(scale),
         "cost_per_hour": money(spent.per_hour, currency),
         "lost_per_hour": money(spent.lost_per_hour, currency),
     }
+
+
+def _possible(judged: Accepted) -> float | None:
+    """Where what is declared does not fit, what a change would reach stands for itself."""
+    if judged.expected is not None:
+        return attainable_on_scale(judged.expected, judged.best)
+    return on_scale(judged.best.prediction) if judged.best and judged.best.prediction.memory.fits else None
