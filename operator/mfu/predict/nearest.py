@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mfu.predict.attainable import FIELDS, limits_of, setup_at, space_of
 from mfu.predict.inference.prediction import predict_inference
+from mfu.predict.training.arrays import Case, take_case
 from mfu.predict.training.case import case_of
 from mfu.predict.training.constants import shipped
 from mfu.predict.training.layouts import MODES, SHARDINGS, Ranked, evaluate, table
+from mfu.predict.training.peak_memory import training_memory
 from mfu.predict.training.predict import predict_training
 from mfu.predict.types import Inference, Placement, Prediction, Setup, Training, Tunable
 
@@ -66,22 +67,33 @@ def _on(setup: Training, wider: Placement, declared: Placement) -> Fitting | Non
     layouts = table(limits_of(setup, wider), space_of(setup, _FREE))
     if case is None or not np.size(layouts.tensor):
         return None
-    ranked = evaluate(case, layouts, shipped())
-    for index in _nearest(ranked, setup, domain_gpus(wider)):
-        found = setup_at(setup, ranked, int(index))
+    near = _nearest(replace(case, layout=layouts), setup, domain_gpus(wider))
+    if near is None:
+        return None
+    for index in range(len(near.fits)):
+        found = setup_at(setup, near, index)
         prediction = predict_training(found, wider)
         if isinstance(prediction, Prediction) and prediction.memory.fits:
             return Fitting(found, wider, prediction, _differences(setup, found, declared, wider))
     return None
 
 
-def _nearest(ranked: Ranked, setup: Training, domain: int) -> NDArray[np.intp]:
-    """Rows that fit, those with the fewest changed fields first, of these the fastest."""
-    layout, declared = ranked.case.layout, _row_of(setup)
+def _nearest(rows: Case, setup: Training, domain: int) -> Ranked | None:
+    """Of the rows that fit, those with the fewest changed fields, the fastest first.
+
+    Memory is asked of all, time of these alone: somebody waits at a prompt.
+    """
+    layout, declared = rows.layout, _row_of(setup)
+    memory = training_memory(rows, shipped()).total
+    fits = memory <= rows.machine.memory * shipped()["headroom"]
+    allowed = fits & (np.asarray(layout.tensor) <= domain)
+    if not bool(np.any(allowed)):
+        return None
     changed = sum(np.asarray(getattr(layout, name)) != declared[name] for name in _ROW)
-    allowed = ranked.fits & (np.asarray(layout.tensor) <= domain)
-    order = np.lexsort((ranked.ranking_seconds, np.where(allowed, changed, np.inf)))
-    return order[allowed[order]][:_TRIES]
+    picked = np.flatnonzero(allowed & (changed == changed[allowed].min()))
+    ranked = evaluate(rows, take_case(rows, picked).layout, shipped())
+    order = np.argsort(ranked.ranking_seconds, kind="stable")[:_TRIES]
+    return evaluate(rows, take_case(ranked.case, order).layout, shipped())
 
 
 def _row_of(setup: Training) -> dict[str, float]:
