@@ -6,8 +6,10 @@ VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.stamp
 RUNPY := PYTHONUNBUFFERED=1 $(PY)
+UNIT := not integration and not e2e and not slow
+COVERED := 94
 
-.PHONY: help setup fmt lint unit test e2e demo run manifests verify bench image kind clean
+.PHONY: help setup fmt lint unit test e2e prove demo run manifests verify bench image kind clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F'\t' '{printf "  %-10s %s\n", $$1, $$2}'
@@ -28,17 +30,24 @@ lint: setup  ## Lint, types, and the order of the rooms
 	@$(PY) -m ruff check . && $(PY) -m ruff format --check --quiet . && $(PY) -m mypy && $(VENV)/bin/lint-imports --no-cache
 
 unit: setup  ## The unit ring: seconds, no server
-	@$(RUNPY) -m pytest -q -n 2 -m "not integration and not e2e and not slow" tests
+	@$(RUNPY) -m pytest -q -n 2 -m "$(UNIT)" tests
 
 test: setup  ## Everything: lint, unit ring, slow tests, real API server, user stories
 	@$(MAKE) --no-print-directory lint
-	@$(MAKE) --no-print-directory unit
+	@$(MAKE) --no-print-directory verify
+	@$(RUNPY) -m pytest -q -n 2 -m "$(UNIT)" --cov --cov-report=term:skip-covered --cov-fail-under=$(COVERED) tests \
+		| grep -v "^operator/"
 	@$(RUNPY) -m e2e.testbed.cluster build --helm
+	@$(RUNPY) -m e2e.testbed.prometheus
 	@$(RUNPY) -m pytest -q -n 2 --dist loadfile -m "integration or slow" tests
 	@$(MAKE) --no-print-directory e2e
 
 e2e: setup  ## User stories on the local control plane (or on MFU_KUBECONFIG)
 	@$(RUNPY) -m pytest -q -n 2 --dist loadfile e2e/stories
+
+prove: setup  ## What must hold many times, many times: an hour or two; writes benchmarks/results/prove.json
+	@$(RUNPY) -m e2e.testbed.cluster build --helm
+	@$(RUNPY) -m pytest -q -n 2 --dist loadfile -m prove --prove benchmarks/results/prove.json tests e2e/stories
 
 demo: setup  ## A whole simulated fleet with the operator; Ctrl-C ends it, DEMO_ONCE=1 prints and exits
 	@$(RUNPY) -m e2e.demo
@@ -49,11 +58,12 @@ run: setup  ## The operator against your kubeconfig, writing nothing
 manifests: setup  ## Regenerate crds/, the chart's copy and the generated references
 	@$(PY) -m tools.generate.manifests
 
-verify: manifests  ## Fail if a generated file was not committed
-	@git diff --exit-code --stat -- crds charts docs
+verify: setup  ## Fail if a generated file is not current
+	@$(PY) -m tools.generate.verify
 
 bench: setup  ## Measure speed and memory; rewrites benchmarks/*.md
-	@for each in benchmarks/bench_*.py; do echo "== $$each"; $(RUNPY) $$each || exit 1; done
+	@for each in benchmarks/bench_*.py; do each=$$(basename $$each .py); echo "== $$each"; \
+		$(RUNPY) -m benchmarks.$$each || exit 1; done
 
 image: setup  ## Build the container image (needs Docker)
 	@docker build -t mfu:$$($(PY) -c 'import mfu; print(mfu.__version__)') .

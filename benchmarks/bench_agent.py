@@ -1,7 +1,7 @@
 """What `mfu agent` costs a node at a 1 s sample: processor and resident memory, everything switched on.
 
-    python benchmarks/bench_agent.py                       # eight fake GPUs; rewrites benchmarks/agent.md
-    PYTHONPATH=operator:. python3 benchmarks/bench_agent.py --real --json row.json     # the GPUs of this machine
+    python -m benchmarks.bench_agent                       # eight fake GPUs; rewrites benchmarks/agent.md
+    PYTHONPATH=operator:. python3 -m benchmarks.bench_agent --real --json row.json     # the GPUs of this machine
 
 The kubelet is a real gRPC server on a unix socket with 100 pods (skipped where grpcio is not installed) and the API
 server a stub; the page is scraped every 15 s. Rows of real GPUs are kept in benchmarks/agent_real.jsonl.
@@ -156,7 +156,7 @@ def table(rows: list[dict[str, Any]], date: str) -> str:
     text = (
         "# The node agent's cost\n\nOne sample a second, a scrape every 15 s, GPUNode written, everything switched on "
     )
-    text += f"(`python benchmarks/bench_agent.py`, {date}). Limits: 1 % of one core, 60 MiB.\n\n"
+    text += f"(`python -m benchmarks.bench_agent`, {date}). Limits: 1 % of one core, 60 MiB.\n\n"
     return text + head + "|---|---|---|---|---|---|---|\n" + "".join(lines)
 
 

@@ -1,4 +1,4 @@
-"""What one cycle of the operator costs at its largest scale: `python benchmarks/bench_engine.py [--write] [--profile]`.
+"""What one cycle of the operator costs at its largest scale: `python -m benchmarks.bench_engine [--write] [--profile]`.
 
 10,000 ModelWorkloads, 5,000 nodes of 8 GPUs, 40,000 GPU pods with ten minutes of readings each. A cycle is snapshot,
 evaluate and diff, in CPU seconds of one process. Each figure is also given as a ratio to a fixed loop of pure Python,
@@ -23,8 +23,8 @@ from statistics import mean, stdev
 from typing import Any, cast
 
 import numpy as np
-from measure import Figure, reference_seconds
 
+from benchmarks.measure import Figure, reference_seconds
 from mfu.api.workload_status import WorkloadStatus
 from mfu.cluster import projection
 from mfu.cluster.client import KubeClient
@@ -315,7 +315,7 @@ def document(figures: list[Figure]) -> str:
     rounds = -(-WORKLOADS // MOST_JUDGED)
     return f"""# The cycle at full scale
 
-Written by `python benchmarks/bench_engine.py --write` on {machine()}.
+Written by `python -m benchmarks.bench_engine --write` on {machine()}.
 {WORKLOADS:,} ModelWorkloads, {NODES:,} nodes × {GPUS_PER_NODE} GPUs, {NODES * GPUS_PER_NODE:,} GPU pods, ten minutes
 of readings at {INTERVAL:.0f} s. CPU seconds of one process.
 The reference loop (two million additions in Python) took {reference:.3f} s in the same run.

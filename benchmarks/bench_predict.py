@@ -1,4 +1,4 @@
-"""Speed of the training model: `python benchmarks/bench_predict.py [--write]`.
+"""Speed of the training model: `python -m benchmarks.bench_predict [--write]`.
 
 Layouts evaluated per second on one core, one full plan of a 70B model on 1,024 GPUs, and attainable for 10,000
 workloads. Each figure is also given as a ratio to a fixed loop of pure Python timed in the same run, so that machines
@@ -134,7 +134,7 @@ def report(figures: tuple[Figure, ...]) -> str:
     lines = [
         "# Prediction and planning",
         "",
-        f"`python benchmarks/bench_predict.py --write`, CPU time of one core, {platform.machine()}, "
+        f"`python -m benchmarks.bench_predict --write`, CPU time of one core, {platform.machine()}, "
         f"Python {platform.python_version()}, numpy {np.__version__}, {time.strftime('%Y-%m-%d', time.gmtime())}.",
         "`reference` is a loop of three million additions in pure Python, timed in the same run: rates are times it,",
         "durations are divided by it.",

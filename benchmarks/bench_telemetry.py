@@ -1,4 +1,4 @@
-"""What a telemetry round of 40,000 GPUs costs: `python benchmarks/bench_telemetry.py [--dry-run]`.
+"""What a telemetry round of 40,000 GPUs costs: `python -m benchmarks.bench_telemetry [--dry-run]`.
 
 Core-seconds are CPU time of the reading process, network included; the endpoints run in another process. Each figure is
 also given as a ratio to a fixed loop of pure Python, run before it on the same core, so that machines can be compared.
@@ -26,8 +26,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 from aiohttp import web
-from measure import Figure, reference_seconds
 
+from benchmarks.measure import Figure, reference_seconds
 from mfu.observe.readings import METRICS, GPUIdentity, GPUKey, GPURound, Metric, SourceState
 from mfu.telemetry.dcgm.adapter import DCGMFleet
 from mfu.telemetry.http import Limits
@@ -279,7 +279,7 @@ def main() -> int:
     )
     print(text)
     if not args.dry_run:
-        REPORT.write_text(f"# Telemetry\n\nMade by `python benchmarks/bench_telemetry.py`.\n\n{text}")
+        REPORT.write_text(f"# Telemetry\n\nMade by `python -m benchmarks.bench_telemetry`.\n\n{text}")
     return 0 if all(each.within for each in figures) else 1
 
 

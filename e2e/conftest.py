@@ -1,3 +1,3 @@
 """Fixtures of the user stories."""
 
-pytest_plugins = ["e2e.testbed.cluster.fixtures"]
+pytest_plugins = ["e2e.testbed.cluster.fixtures", "e2e.testbed.rounds"]

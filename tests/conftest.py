@@ -1,3 +1,3 @@
 """Fixtures shared by all tests."""
 
-pytest_plugins = ["e2e.testbed.cluster.fixtures"]
+pytest_plugins = ["e2e.testbed.cluster.fixtures", "e2e.testbed.rounds"]

@@ -89,10 +89,14 @@ def _scope_of(equation: core.JaxprEqn, outer: str) -> str:
     return found[-1] if found else outer
 
 
+def _sizes(variable: Any) -> tuple[int, ...]:
+    return tuple(variable.aval.shape)
+
+
 def _dot_flops(equation: core.JaxprEqn) -> int:
     (contracted, _), _ = equation.params["dimension_numbers"]
-    left = equation.invars[0].aval.shape
-    return 2 * math.prod(equation.outvars[0].aval.shape) * math.prod(left[axis] for axis in contracted)
+    left, made = (_sizes(each) for each in (equation.invars[0], equation.outvars[0]))
+    return 2 * math.prod(made) * math.prod(left[axis] for axis in contracted)
 
 
 _LLAMA_70B = Dims(80, 8192, 64, 8, 128, 28672, 128256)
@@ -176,7 +180,8 @@ def main() -> int:
 
 
 def _ids(tokens: int) -> jax.ShapeDtypeStruct:
-    return jax.ShapeDtypeStruct((tokens,), jnp.int32)
+    shaped: Callable[..., jax.ShapeDtypeStruct] = jax.ShapeDtypeStruct
+    return shaped((tokens,), jnp.int32)
 
 
 if __name__ == "__main__":

@@ -49,7 +49,8 @@ class Dims:
 
 
 def _shape(*dims: int) -> jax.ShapeDtypeStruct:
-    return jax.ShapeDtypeStruct(dims, jnp.float32)
+    shaped: Callable[..., jax.ShapeDtypeStruct] = jax.ShapeDtypeStruct
+    return shaped(dims, jnp.float32)
 
 
 def attention_weights(d: Dims) -> Weights:

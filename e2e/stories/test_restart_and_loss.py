@@ -23,7 +23,7 @@ from e2e.stories.resources import (
 from e2e.testbed.cluster import ControlPlane, wait_until
 
 GPU_NODES = "nvidia.com/gpu.present"
-pytestmark = [pytest.mark.e2e, pytest.mark.owns_control_plane]
+pytestmark = [pytest.mark.e2e, pytest.mark.owns_control_plane, pytest.mark.prove(times=20)]
 
 
 def test_the_operator_works_on_after_the_api_server_was_restarted(

@@ -41,7 +41,7 @@ def helm(control_plane: ControlPlane, cluster_progress: Progress) -> Helm:
     environment = {**os.environ, "KUBECONFIG": str(control_plane.kubeconfig)}
 
     def run(*arguments: str) -> str:
-        command = [binary, *arguments, "--namespace", SPACE]
+        command: list[str | Path] = [binary, *arguments, "--namespace", SPACE]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
         assert done.returncode == 0, done.stderr
         return done.stdout

@@ -52,7 +52,7 @@ def helm(cluster_progress: Progress) -> Path:
 def render(helm: Path) -> Render:
     def run(*settings: str) -> Objects:
         flags = [flag for setting in settings for flag in ("--set", setting)]
-        command = [helm, "template", "mfu", CHART, "--namespace", "mfu-system", *flags]
+        command: list[str | Path] = [helm, "template", "mfu", CHART, "--namespace", "mfu-system", *flags]
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
         if done.returncode:
             raise Refused(done.stderr)

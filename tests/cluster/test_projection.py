@@ -62,7 +62,10 @@ def test_a_pod_that_is_going_holds_nothing_more() -> None:
     assert not view.active
 
 
-def node(labels: dict[str, str] | None = None, ready: str = "True", **allocatable: str) -> dict[str, Any]:
+EIGHT: dict[str, Any] = {"nvidia.com/gpu": "8"}
+
+
+def node(labels: dict[str, str] | None = None, ready: str = "True", **allocatable: Any) -> dict[str, Any]:
     return {
         "metadata": {"name": "n0", "labels": labels or {}},
         "spec": {},
@@ -124,10 +127,10 @@ def test_absurd_numbers_of_gpus_are_read_as_quantities_and_bounded() -> None:
 
 def test_nodes_without_gpus_are_left_out_and_unknown_products_stay_unknown() -> None:
     assert node_view(node(cpu="64")) is None
-    odd = node_view(node({"nvidia.com/gpu.product": "NVIDIA-X900-Prototype"}, **{"nvidia.com/gpu": "8"}))
+    odd = node_view(node({"nvidia.com/gpu.product": "NVIDIA-X900-Prototype"}, **EIGHT))
     assert odd is not None
     assert (odd.device, odd.gpus) == (None, 8)
-    sick = node_view(node(ready="Unknown", **{"nvidia.com/gpu": "8"}))
+    sick = node_view(node(ready="Unknown", **EIGHT))
     assert sick is not None
     assert not sick.ready
 

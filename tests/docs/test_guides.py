@@ -198,6 +198,7 @@ def test_the_row_of_the_readme_is_what_its_workload_gets() -> None:
     assert isinstance(declared, ModelWorkload)
     view = next(each for each in snapshot.workloads if each.name == "faulty-training")
     assert view.spec is not None
+    assert view.spec.training is not None
     assert declared.spec.training == view.spec.training.model_copy(update={"total_tokens": None})
 
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -83,7 +84,7 @@ def test_a_given_folder_is_continued_and_belongs_to_one_run(tmp_path: Path) -> N
         assert "kept" in plane.kubectl("get", "namespaces")
 
 
-def _api_server(said: list[str], folder: Path | None = None):  # type: ignore[no-untyped-def]
+def _api_server(said: list[str], folder: Path | None = None) -> AbstractContextManager[ControlPlane]:
     return ControlPlane.start(folder, scheduler=False, controller_manager=False, kwok=False, progress=said.append)
 
 

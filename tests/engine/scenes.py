@@ -68,7 +68,7 @@ def series(
     gpus = view.spec.accelerators.count
     tensor_active = (mfu if counted is None else counted) / MFU_OF_TENSOR_ACTIVE
     values = table(600, gpus, EVERY, TENSOR_ACTIVE=tensor_active)
-    times = now - EVERY * np.arange(len(values))[::-1]
+    times = now - EVERY * np.arange(len(values), dtype=np.float64)[::-1]
     devices = tuple(identity(index, view.namespace, pod_name) for index in range(gpus))
     per_second = mfu * gpus * PEAK / model_flops_per_token(setup)
     progress = tuple(

@@ -15,6 +15,7 @@ from mfu.engine.plan import Handover
 from mfu.engine.saved import load
 from mfu.engine.snapshot import Snapshot
 from mfu.engine.views import NO_STATUS
+from mfu.predict import declared
 
 SAVED = Path(__file__).parents[2] / "examples" / "snapshot.json"
 
@@ -65,7 +66,7 @@ def test_one_that_can_not_be_judged_silences_nobody(
 ) -> None:
     snapshot, now = moment
     good = {each.key: each.status.document() for each in evaluate(snapshot, now).workloads}
-    real = judging.from_spec
+    real = declared.from_spec
     victim = snapshot.workloads[0].spec
 
     def fails(spec: object) -> object:

@@ -114,7 +114,8 @@ def test_who_holds_what(name: str) -> None:
 @st.composite
 def fleets(draw: st.DrawFn) -> tuple[list[NodeView], list[PodView]]:
     """Nodes with whole GPUs and slices, and pods that fit on them, some of them declared."""
-    nodes, pods = [], []
+    nodes: list[NodeView] = []
+    pods: list[PodView] = []
     for number in range(draw(st.integers(1, 4))):
         whole, slices = draw(st.integers(0, 8)), draw(st.integers(0, 7))
         product = draw(st.sampled_from(["NVIDIA-H100-80GB-HBM3", "NVIDIA-H200"]))

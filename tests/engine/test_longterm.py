@@ -21,9 +21,9 @@ def minute(
 ) -> Observation:
     """Reference MFU is half of it (a job in FP8), tokens 10,000 times."""
     half, tokens = (None, None) if mfu is None else (mfu / 2, 1e4 * mfu)
-    band = (None, None) if mfu is None else (mfu * 0.9, mfu * 1.1)
+    low, high = (None, None) if mfu is None else (mfu * 0.9, mfu * 1.1)
     return Observation(
-        window, Meter.PROGRESS, mfu, half, mbu, *band, coverage, "test", NOW, 0.9, tokens_per_s_per_gpu=tokens
+        window, Meter.PROGRESS, mfu, half, mbu, low, high, coverage, "test", NOW, 0.9, tokens_per_s_per_gpu=tokens
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -82,7 +82,7 @@ def test_one_sample_a_minute() -> None:
 def test_advice_is_the_whole_way_to_attainable_where_it_is_worth_a_word() -> None:
     assert CASE.attainable is not None
     best, gained = CASE.attainable, CASE.attainable.prediction.tokens_per_s_per_gpu / CASE.expected.tokens_per_s_per_gpu
-    assert RUNNING.advice == Advice(setting_of(best.setup), pytest.approx(gained - 1))
+    assert RUNNING.advice == Advice(setting_of(best.setup), cast(float, pytest.approx(gained - 1)))
     quarter = replace(best.prediction, tokens_per_s_per_gpu=1.25 * CASE.expected.tokens_per_s_per_gpu)
     little = replace(best.prediction, tokens_per_s_per_gpu=1.04 * CASE.expected.tokens_per_s_per_gpu)
     makes: Callable[[Attainable | None], Current] = lambda each: replace(RUNNING, best=each)  # noqa: E731

@@ -92,7 +92,7 @@ def readings(draw: st.DrawFn) -> WorkloadSeries:
     )
     return WorkloadSeries(
         tuple(identity(number) for number in range(devices)),
-        NOW + 10.0 * np.arange(times),
+        NOW + 10.0 * np.arange(times, dtype=np.float64),
         values,
         draw(st.floats(1, 60)),
         tuple(draw(st.lists(reported, max_size=3))),

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from mfu.api.modelworkload import WorkloadSpec
 from mfu.api.workload_status import Basis
 from mfu.decide.types import NodeView
-from mfu.engine.holdings.workload import Held, candidates, device_of, held, products_of
+from mfu.engine.holdings.workload import Candidate, Held, candidates, device_of, held, products_of
 from mfu.engine.views import PodView
 from mfu.hardware.problem import Problem
 from tests.decide.cases import TRAINING, gpu, node
@@ -132,10 +132,15 @@ def spec(**accelerators: Any) -> WorkloadSpec:
     return WorkloadSpec.model_validate({**TRAINING, "accelerators": {"count": 8, **accelerators}})
 
 
+def answers(given: tuple[Candidate, ...] | Problem) -> tuple[Candidate, ...]:
+    assert isinstance(given, tuple)
+    return given
+
+
 def found(each: WorkloadSpec, holding: Held, *present: str) -> list[tuple[str, str]]:
-    return [
-        (one.basis.value, one.placement.device.label) for one in candidates(each, holding, [gpu(p) for p in present])
-    ]
+    answered = candidates(each, holding, [gpu(p) for p in present])
+    assert isinstance(answered, tuple)
+    return [(one.basis.value, one.placement.device.label) for one in answered]
 
 
 def test_assigned_comes_first_and_is_said_once() -> None:
@@ -188,12 +193,12 @@ def test_a_name_that_does_not_exist_says_which_field_and_what_is_near(
 def test_gpus_of_one_node(count: int, held_per_node: int, want: int) -> None:
     """Of those that are held, as many as are of this workload; else the usual server's eight."""
     holding = replace(held([pod()], nodes(n0=H100)), gpus_per_node=held_per_node)
-    first = candidates(spec(count=count, products=["H100-SXM5"]), holding, ())[0]
+    (first,) = answers(candidates(spec(count=count, products=["H100-SXM5"]), holding, ()))
     assert (first.basis, first.placement.gpus, first.placement.gpus_per_node) == (Basis.ASSIGNED, count, want)
 
 
 def test_a_rack_counts_as_one_node() -> None:
-    first = candidates(spec(count=64, products=["GB200"]), Held(), ())[0]
+    (first,) = answers(candidates(spec(count=64, products=["GB200"]), Held(), ()))
     assert first.placement.gpus_per_node == 64
 
 

@@ -1,8 +1,7 @@
-"""A real Prometheus (the Debian package) that scrapes a small server of exposition text, for this folder only."""
+"""A real Prometheus that scrapes a small server of exposition text, for this folder only."""
 
 from __future__ import annotations
 
-import shutil
 import socket
 import subprocess
 import threading
@@ -16,6 +15,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from e2e.testbed.prometheus import ensure
 from mfu.telemetry.prometheus.rules import document
 
 DATA = Path(__file__).parents[1] / "telemetry" / "data"
@@ -91,9 +91,7 @@ def _config(folder: Path, exporters_port: int) -> Path:
 
 @pytest.fixture(scope="module")
 def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    binary = shutil.which("prometheus")
-    if binary is None:
-        pytest.skip("needs a real Prometheus: apt-get install prometheus")
+    binary = ensure()["prometheus"]
     exporters = Exporters(_texts())
 
     class Handler(BaseHTTPRequestHandler):

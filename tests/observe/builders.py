@@ -47,8 +47,8 @@ HEALTHY = {
 """The healthy data-parallel H200 recording: 49.6 % MFU counted."""
 
 
-def table(seconds: int = 600, devices: int = 2, every: float = 1.0, **changes: float) -> Floats:
-    rows = np.full((int(seconds / every), devices, METRICS), np.nan)
+def table(seconds: float = 600, devices: float = 2, every: float = 1.0, **changes: float) -> Floats:
+    rows = np.full((int(seconds / every), int(devices), METRICS), np.nan)
     for metric, value in (HEALTHY | {Metric[name]: value for name, value in changes.items()}).items():
         rows[..., metric] = value
     return rows
@@ -58,7 +58,7 @@ def recent(values: Floats, *, progress: tuple[ProgressReading, ...] = (), interv
     devices = tuple(
         GPUIdentity(GPUKey(f"GPU-{i}"), "NVIDIA H100 80GB HBM3", index=str(i)) for i in range(values.shape[1])
     )
-    times = NOW - interval * np.arange(len(values))[::-1]
+    times = NOW - interval * np.arange(len(values), dtype=np.float64)[::-1]
     return WorkloadSeries(devices, times, values, interval, progress, ("test",))
 
 

@@ -46,8 +46,23 @@ NVML_TICKS = 8
 """NVML's utilisation covers the last 1/6 s."""
 SECONDS = 60
 GIB = 2**30
-NOISY = (Metric.TENSOR_ACTIVE, Metric.SM_ACTIVE, Metric.SM_OCCUPANCY, Metric.DRAM_ACTIVE, Metric.SM_CLOCK, Metric.POWER)
-NOISY += (Metric.FP32_ACTIVE, Metric.INTEGER_ACTIVE, Metric.NVLINK_TX, Metric.NVLINK_RX, Metric.PCIE_TX, Metric.PCIE_RX)
+NOISY: tuple[Metric, ...] = (
+    Metric.TENSOR_ACTIVE,
+    Metric.SM_ACTIVE,
+    Metric.SM_OCCUPANCY,
+    Metric.DRAM_ACTIVE,
+    Metric.SM_CLOCK,
+    Metric.POWER,
+)
+NOISY += (
+    Metric.POWER,
+    Metric.FP32_ACTIVE,
+    Metric.INTEGER_ACTIVE,
+    Metric.NVLINK_TX,
+    Metric.NVLINK_RX,
+    Metric.PCIE_TX,
+    Metric.PCIE_RX,
+)
 
 
 @dataclass(frozen=True)

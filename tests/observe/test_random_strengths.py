@@ -70,7 +70,7 @@ def healthy(draw: Draw) -> Run:
     work = busy(name)
     work[Metric.TENSOR_ACTIVE] *= draw.uniform(0.75, 1.05)
     work[Metric.DRAM_ACTIVE] *= draw.uniform(0.9, 1.5)
-    values = timeline((Rank(((step, work),)),) * ranks, seed=int(draw.integers(1e6)), events=4)
+    values = timeline((Rank(((step, work),)),) * ranks, seed=int(draw.integers(1_000_000)), events=4)
     return run("healthy", Cause.NONE, setup, values, product=name)
 
 
@@ -79,7 +79,7 @@ def starved(draw: Draw) -> Run:
     setup, step = shape(draw, ranks)
     work = busy(name)
     rank = Rank(((step, work), (step * wait / (1 - wait), idle_phase(work))), jitter=draw.uniform(0.0, 0.3))
-    values = timeline((rank,) * ranks, seed=int(draw.integers(1e6)), events=4, lockstep=bool(draw.integers(2)))
+    values = timeline((rank,) * ranks, seed=int(draw.integers(1_000_000)), events=4, lockstep=bool(draw.integers(2)))
     return run(f"starved {wait:.2f}", Cause.DATA_STARVATION, setup, values, product=name)
 
 
@@ -89,7 +89,7 @@ def straggling(draw: Draw) -> Run:
     work, gap = busy(name), step * wait / (1 - wait)
     late = Rank(((step, work), (gap, idle_phase(work))), jitter=0.1)
     waiting = Rank(((step, work), (gap, spin_phase(work))), jitter=0.1)
-    values = timeline((late,) + (waiting,) * (ranks - 1), seed=int(draw.integers(1e6)), events=4)
+    values = timeline((late,) + (waiting,) * (ranks - 1), seed=int(draw.integers(1_000_000)), events=4)
     return run(f"straggling {wait:.2f}", Cause.STRAGGLER, setup, values, product=name)
 
 
@@ -102,7 +102,7 @@ def communicating(draw: Draw) -> Run:
     link = transfer_phase(work, pcie=40e9) if pcie else transfer_phase(work, nvlink=300e9)
     compute = 0.042 * micro_batch
     rank = Rank(((compute, work), (compute * share / (1 - share), link)))
-    values = timeline((rank,) * ranks, seed=int(draw.integers(1e6)))
+    values = timeline((rank,) * ranks, seed=int(draw.integers(1_000_000)))
     setup = training(micro_batch, 2048, ranks)
     return run(f"link {share:.2f}", Cause.COMMUNICATION, setup, values, product=name, nvlink=not pcie)
 

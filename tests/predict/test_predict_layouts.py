@@ -127,6 +127,7 @@ def test_changes_lead_with_what_brings_most(job: Job, on: On) -> None:
 def test_only_what_is_tunable_moves(job: Job, on: On) -> None:
     slow = job(recompute=Recompute.FULL, tensor=8, data=1, sequence_length=2048)
     found = best(slow, on(), frozenset({Tunable.RECOMPUTE}))
+    assert isinstance(found.setup, Training)
     assert found.setup.parallelism == slow.parallelism
     assert found.setup.micro_batch_size == slow.micro_batch_size
     assert found.setup.recompute is not Recompute.FULL

@@ -20,7 +20,7 @@ from mfu.predict.types import Correction, Corrections, Inference, Phase, Placeme
 Build = Callable[..., Inference]
 On = Callable[..., Placement]
 
-LAYOUTS = (
+LAYOUTS: tuple[tuple[str, dict[str, int | str], int], ...] = (
     ("llama-3.1-8b", {}, 1),
     ("llama-3.1-70b", {"tensor": 4}, 4),
     ("llama-3.1-70b", {"tensor": 2, "pipeline": 4}, 8),

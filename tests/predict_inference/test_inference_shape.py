@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from mfu.predict.inference.shape import shape_of, stack
@@ -54,4 +55,4 @@ def test_every_second_layer_of_maverick_is_a_mixture() -> None:
 
 def test_stack_keeps_order() -> None:
     stacked = stack([shape_of(preset(name)) for name in ("llama-3.1-8b", "llama-2-7b")])
-    assert list(stacked.kv_heads) == [8, 32]
+    assert np.array_equal(stacked.kv_heads, [8, 32])

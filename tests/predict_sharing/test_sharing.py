@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mfu.cli.main import main
@@ -76,6 +76,7 @@ programs = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(programs, programs, st.sampled_from(list(Mode)))
 def test_order_does_not_matter_and_shares_are_sane(first: Program, second: Program, mode: Mode) -> None:
     a, b = share(first, second, mode)
@@ -85,6 +86,7 @@ def test_order_does_not_matter_and_shares_are_sane(first: Program, second: Progr
     assert a.latency_worst >= 0.9
 
 
+@settings(deadline=None)
 @given(programs, st.sampled_from(list(Mode)))
 def test_beside_one_that_sleeps_nearly_always_nothing_is_lost(first: Program, mode: Mode) -> None:
     sleeper = Program(2e-3, 20.0, 2e-3, 100, 0.3, 0.2)

@@ -43,10 +43,12 @@ def listening(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def test_a_warm_demo_tells_the_planted_truth_within_a_minute(demo):
+def test_a_warm_demo_tells_the_planted_truth_within_a_minute(demo) -> None:
     begun = time.monotonic()
     output, _ = demo.communicate(timeout=2 * WARM_SECONDS)
-    port = int(re.search(r"http://127\.0\.0\.1:(\d+)/metrics", output)[1])
+    found = re.search(r"http://127\.0\.0\.1:(\d+)/metrics", output)
+    assert found is not None, output[-4000:]
+    port = int(found[1])
 
     assert demo.returncode == 0, output[-4000:]
     assert "every cause is the planted one" in output
@@ -54,7 +56,7 @@ def test_a_warm_demo_tells_the_planted_truth_within_a_minute(demo):
     assert not listening(port)
 
 
-def test_ctrl_c_in_the_middle_cleans_up(demo, tmp_path):
+def test_ctrl_c_in_the_middle_cleans_up(demo, tmp_path: Path) -> None:
     for line in demo.stdout:
         if "simulated fleet" in line:
             break

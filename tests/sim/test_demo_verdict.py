@@ -24,17 +24,17 @@ def whats(shown, planted_mfu=0.42, planted_cause="None"):
     return [each.what for each in found]
 
 
-def test_matching_numbers_and_causes_differ_in_nothing():
+def test_matching_numbers_and_causes_differ_in_nothing() -> None:
     assert whats(status()) == []
     assert whats(status("0.15", "Communication"), 0.15, "Communication") == []
 
 
 @pytest.mark.parametrize("mfu", ["0.399", "0.441"])
-def test_more_than_two_points_differ(mfu):
+def test_more_than_two_points_differ(mfu) -> None:
     assert whats(status(mfu)) == ["observed MFU", "column OBSERVED (MFU)"]
 
 
-def test_the_column_is_judged_on_its_own_scale():
+def test_the_column_is_judged_on_its_own_scale() -> None:
     shown = {**status(), "summary": {"cause": "None", "scale": "MBU", "observed": "47.9%"}}
     planted = {"mfu": 0.42, "mbu": 0.47, "cause": "None"}
 
@@ -45,12 +45,12 @@ def test_the_column_is_judged_on_its_own_scale():
 
 
 @pytest.mark.parametrize(("totals", "whats"), [({"mfu": "0.2275"}, []), ({"mfu": "0.30"}, ["MFU of all GPUs"])])
-def test_the_fleets_figure_is_judged_too(totals, whats):
+def test_the_fleets_figure_is_judged_too(totals, whats) -> None:
     assert [each.what for each in fleet_differences({"totals": totals}, {"mfu": 0.224})] == whats
     assert fleet_differences({}, {"mfu": 0.224})[0].shown == "unknown"
 
 
-def test_no_status_differs_in_everything():
+def test_no_status_differs_in_everything() -> None:
     found = differences({}, {"a/t": {"mfu": 0.4, "cause": "Straggler"}})
 
     assert [(each.what, each.shown) for each in found] == [
@@ -60,25 +60,25 @@ def test_no_status_differs_in_everything():
     ]
 
 
-def test_another_cause_differs():
+def test_another_cause_differs() -> None:
     assert whats(status("0.15", "DataStarvation"), 0.15, "Communication") == ["main cause"]
     assert whats(status("0.15", "None"), 0.15, "Communication") == ["main cause"]
 
 
-def test_a_healthy_workload_may_not_be_accused():
+def test_a_healthy_workload_may_not_be_accused() -> None:
     wasted = {"cause": "SmallBatch", "wasted": True}
 
     assert whats(status(losses=[wasted])) == ["accused of"]
     assert whats(status(cause="Unknown")) == ["main cause"]
 
 
-def test_a_healthy_workload_may_be_told_what_it_could_gain():
+def test_a_healthy_workload_may_be_told_what_it_could_gain() -> None:
     hint = {"cause": "MemoryBound", "wasted": False}
 
     assert whats(status(cause="MemoryBound", losses=[hint])) == []
 
 
-def test_progress_is_taken_before_counters():
+def test_progress_is_taken_before_counters() -> None:
     counters = {"window": "10m", "meter": "Counters", "mfu": "0.5", "confidence": "0.99"}
 
     assert observed_mfu({"observed": [counters, *status()["observed"]]}) == 0.41
@@ -87,7 +87,7 @@ def test_progress_is_taken_before_counters():
 
 
 @pytest.mark.parametrize("part", CAST, ids=lambda part: part.example)
-def test_every_part_fits_its_example_and_the_simulator(part):
+def test_every_part_fits_its_example_and_the_simulator(part) -> None:
     spec = yaml.safe_load((EXAMPLES / f"{part.example}.yaml").read_text())["spec"]
     template = part.manifest()["spec"]["template"]
     truth = from_annotations(template["metadata"]["annotations"])
@@ -105,7 +105,7 @@ def test_every_part_fits_its_example_and_the_simulator(part):
     assert all(key.startswith(PREFIX) for key in template["metadata"]["annotations"])
 
 
-def test_the_cast_fits_on_the_nodes():
+def test_the_cast_fits_on_the_nodes() -> None:
     nodes = parse_nodes(NODES)
     places = {part.product: tuple(n.name for n in nodes if n.product_label == part.product) for part in CAST}
     workloads = [
@@ -125,7 +125,7 @@ def test_the_cast_fits_on_the_nodes():
     assert len(Fleet(nodes, workloads).pods) == sum(part.pods for part in CAST)
 
 
-def test_the_operators_configuration_is_valid():
+def test_the_operators_configuration_is_valid() -> None:
     config = parse(operator_config("http://127.0.0.1:9400", 0), "demo")
 
     assert config.dcgm.url_template == "http://127.0.0.1:9400/nodes/{node}/metrics"

@@ -22,7 +22,7 @@ def tensor_over_a_period(simulated, devices):
     return np.mean(rounds, axis=0)[:, Column.TENSOR]
 
 
-def test_pods_get_free_devices_of_their_node():
+def test_pods_get_free_devices_of_their_node() -> None:
     simulated = fleet(nodes="H100-SXM5=1,H200-SXM=1")
     first = simulated.place(SimPod("a", "p-0", "p", HEALTHY, 4, node="h200-sxm-00"))
     second = simulated.place(SimPod("a", "p-1", "p", HEALTHY, 4, node="h200-sxm-00"))
@@ -40,12 +40,12 @@ def test_pods_get_free_devices_of_their_node():
     ],
     ids=["too many", "no such resource", "no such node"],
 )
-def test_what_does_not_fit_is_refused(pod):
+def test_what_does_not_fit_is_refused(pod) -> None:
     with pytest.raises(NoRoom):
         fleet().place(pod)
 
 
-def test_a_refused_truth_takes_no_device():
+def test_a_refused_truth_takes_no_device() -> None:
     simulated = fleet()
     with pytest.raises(InvalidPlan):
         simulated.place(SimPod("a", "p", "p", Truth(0.4, Fault.WRONG_PRECISION), 8))
@@ -54,7 +54,7 @@ def test_a_refused_truth_takes_no_device():
     assert set(simulated.holder) == {None}
 
 
-def test_a_removed_pod_frees_its_devices_and_they_idle():
+def test_a_removed_pod_frees_its_devices_and_they_idle() -> None:
     simulated = fleet(Workload("a", "t", HEALTHY))
     busy = simulated.sample(100.0).values[:8, Column.TENSOR].min()
     simulated.remove("a/t-0")
@@ -65,40 +65,40 @@ def test_a_removed_pod_frees_its_devices_and_they_idle():
     assert simulated.place(SimPod("b", "u", "u", HEALTHY, 8, node="h100-sxm5-00"))
 
 
-def test_an_idle_pod_holds_devices_and_does_nothing():
+def test_an_idle_pod_holds_devices_and_does_nothing() -> None:
     simulated = fleet(Workload("a", "t", IDLE))
 
     assert simulated.holder[0] is not None
     assert simulated.sample(5.0).values[:, Column.SM].max() == 0
 
 
-def test_the_same_seed_reads_the_same():
+def test_the_same_seed_reads_the_same() -> None:
     first, second = (fleet(Workload("a", "t", HEALTHY)).sample(123.0).values for _ in range(2))
 
     np.testing.assert_array_equal(first, second)
 
 
-def test_another_seed_reads_otherwise():
+def test_another_seed_reads_otherwise() -> None:
     other = Fleet(parse_nodes("H100-SXM5=2"), [Workload("a", "t", HEALTHY)], 8)
 
     assert not np.array_equal(other.sample(123.0).values, fleet(Workload("a", "t", HEALTHY)).sample(123.0).values)
 
 
-def test_exporters_repeat_a_collection_until_the_next():
+def test_exporters_repeat_a_collection_until_the_next() -> None:
     simulated = fleet(Workload("a", "t", HEALTHY), interval_seconds=10.0)
 
     assert simulated.sample(100.0) is simulated.sample(109.9)
     assert simulated.sample(110.0).at == 110.0
 
 
-def test_time_that_runs_backwards_changes_nothing():
+def test_time_that_runs_backwards_changes_nothing() -> None:
     simulated = fleet(Workload("a", "t", HEALTHY))
     later = simulated.sample(100.0)
 
     assert simulated.sample(50.0) is later
 
 
-def test_noise_averages_out_to_the_recorded_shape():
+def test_noise_averages_out_to_the_recorded_shape() -> None:
     simulated = fleet(Workload("a", "t", HEALTHY))
     means = tensor_over_a_period(simulated, slice(0, 8))
 
@@ -106,7 +106,7 @@ def test_noise_averages_out_to_the_recorded_shape():
     assert np.ptp(simulated.sample(2000.0).values[:8, Column.TENSOR]) > 0.002
 
 
-def test_a_long_interval_averages_but_clocks_stay_instantaneous():
+def test_a_long_interval_averages_but_clocks_stay_instantaneous() -> None:
     slow = fleet(Workload("a", "t", Truth(0.2, Fault.STARVED_INPUT)), interval_seconds=14.0)
     fast = fleet(Workload("a", "t", Truth(0.2, Fault.STARVED_INPUT)))
     spread = [
@@ -117,7 +117,7 @@ def test_a_long_interval_averages_but_clocks_stay_instantaneous():
     assert spread[0][Column.CLOCK] > 0.01
 
 
-def test_one_straggler_in_a_workload():
+def test_one_straggler_in_a_workload() -> None:
     simulated = fleet(Workload("a", "t", Truth(0.27, Fault.STRAGGLER), pods=2))
     busy = np.mean([simulated.sample(1000.0 + second).values[:16, Column.SM] for second in range(14)], axis=0)
 
@@ -125,7 +125,7 @@ def test_one_straggler_in_a_workload():
     assert busy[0] < 0.85 * np.median(busy)
 
 
-def test_energy_follows_power():
+def test_energy_follows_power() -> None:
     simulated = fleet(Workload("a", "t", HEALTHY))
     simulated.sample(0.0)
     joules = [simulated.sample(float(second)).energy_joules[0] for second in range(1, 11)]
@@ -134,7 +134,7 @@ def test_energy_follows_power():
     assert 500 < joules[-1] / 10 < 720
 
 
-def test_a_throttled_workload_counts_thermal_seconds():
+def test_a_throttled_workload_counts_thermal_seconds() -> None:
     simulated = fleet(Workload("a", "t", Truth(0.25, Fault.THROTTLED_CLOCK, 0.7)))
     simulated.sample(0.0)
     sample = simulated.sample(10.0)
@@ -143,7 +143,7 @@ def test_a_throttled_workload_counts_thermal_seconds():
     assert sample.thermal_seconds[15] == 0
 
 
-def test_serving_and_training_fill_memory():
+def test_serving_and_training_fill_memory() -> None:
     simulated = fleet(
         Workload("a", "t", HEALTHY),
         Workload("a", "s", Truth(0.2, mode=Mode.SERVING, model="llama-3.1-8b"), gpus=4),

@@ -15,7 +15,7 @@ def imported(path: Path) -> set[str]:
     return plain | {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module}
 
 
-def test_no_module_imports_what_it_helps_to_grade():
+def test_no_module_imports_what_it_helps_to_grade() -> None:
     modules = {path.name: imported(path) for path in ROOM.glob("*.py")}
     guilty = {name: bad for name, found in modules.items() if (bad := [m for m in found if m.startswith(GRADED)])}
 

@@ -10,7 +10,7 @@ from mfu.sim.inventory import UnknownProduct, from_documents, parse_nodes, slots
 from mfu.sim.manifests import labels, node_manifest, node_status
 
 
-def test_a_flag_becomes_named_nodes():
+def test_a_flag_becomes_named_nodes() -> None:
     nodes = parse_nodes("H100-SXM5=2, H100-SXM5:1g.10gb=1,H200-SXM=1")
 
     assert [node.name for node in nodes] == ["h100-sxm5-00", "h100-sxm5-01", "h100-sxm5-mig-00", "h200-sxm-00"]
@@ -18,18 +18,18 @@ def test_a_flag_becomes_named_nodes():
 
 
 @pytest.mark.parametrize("flag", ["H100-SXM5", "H100-SXM5=x", "=3"])
-def test_a_malformed_flag_says_the_form(flag):
+def test_a_malformed_flag_says_the_form(flag) -> None:
     with pytest.raises(ValueError, match="PRODUCT"):
         parse_nodes(flag)
 
 
 @pytest.mark.parametrize(("flag", "hint"), [("H100-SXM=1", "H100-SXM5"), ("H100-SXM5:9g.10gb=1", "1g.10gb")])
-def test_an_unknown_product_names_the_nearest(flag, hint):
+def test_an_unknown_product_names_the_nearest(flag, hint) -> None:
     with pytest.raises(UnknownProduct, match=hint):
         parse_nodes(flag)
 
 
-def test_uuids_are_stable_and_unique():
+def test_uuids_are_stable_and_unique() -> None:
     first, second = (
         [(slot.uuid, slot.instance) for node in parse_nodes("H100-SXM5=3,H100-SXM5:3g.40gb=1") for slot in slots(node)]
         for _ in range(2)
@@ -39,7 +39,7 @@ def test_uuids_are_stable_and_unique():
     assert len(set(first)) == len(first)
 
 
-def test_a_mig_instance_keeps_its_parents_uuid():
+def test_a_mig_instance_keeps_its_parents_uuid() -> None:
     (node,) = parse_nodes("H100-SXM5:1g.10gb=1")
     instances = [slot for slot in slots(node) if slot.index == 0]
 
@@ -48,7 +48,7 @@ def test_a_mig_instance_keeps_its_parents_uuid():
     assert instances[0].resource == "nvidia.com/mig-1g.10gb"
 
 
-def test_the_product_label_resolves_to_the_product():
+def test_the_product_label_resolves_to_the_product() -> None:
     named = [gpu for gpu in load().gpus.values() if isinstance(load().resolve(gpu.name), Device)]
     assert len(named) > 30
     for gpu in named:
@@ -58,13 +58,13 @@ def test_the_product_label_resolves_to_the_product():
         assert resolved.gpu == gpu
 
 
-def test_a_plan_file_may_name_nodes_and_places():
+def test_a_plan_file_may_name_nodes_and_places() -> None:
     (node,) = from_documents([{"product": "H200-SXM", "gpus": 4, "name": "big-1", "zone": "z", "rack": "r"}])
 
     assert (node.name, node.gpus, node.zone, node.rack) == ("big-1", 4, "z", "r")
 
 
-def test_manifests_are_what_discovery_and_device_plugin_leave():
+def test_manifests_are_what_discovery_and_device_plugin_leave() -> None:
     whole, mig = parse_nodes("H100-SXM5=1,H100-SXM5:1g.10gb=1")
 
     assert node_manifest(whole)["metadata"]["annotations"] == {"kwok.x-k8s.io/node": "fake"}
@@ -74,7 +74,7 @@ def test_manifests_are_what_discovery_and_device_plugin_leave():
     assert "nvidia.com/gpu" not in node_status(mig)["status"]["allocatable"]
 
 
-def test_a_node_may_show_a_product_that_nobody_knows():
+def test_a_node_may_show_a_product_that_nobody_knows() -> None:
     (node,) = from_documents([{"product": "H100-SXM5", "shownAs": "NVIDIA X900 Prototype"}])
     text = Exporters(Fleet([node])).text(node.name, 10.0)
 

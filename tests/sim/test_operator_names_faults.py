@@ -12,8 +12,10 @@ import pytest
 
 from mfu.api.causes import Cause
 from mfu.api.files import parse
+from mfu.api.modelworkload import ModelWorkload
 from mfu.hardware.catalog import load as load_catalog
-from mfu.hardware.types import Device
+from mfu.hardware.problem import Problem
+from mfu.hardware.types import GPU, Device
 from mfu.observe.assess import assess
 from mfu.observe.assessment import Window
 from mfu.predict import attainable, predict
@@ -77,12 +79,16 @@ def observed(truth: Truth, example: str = "faulty-training", product: str = "H10
         store.add_round(adapter.round(bodies, now, nodes={node: node for node in fleet.nodes}), now)
         with suppress(NotExposition):
             store.add_progress([reading(endpoint.pod_text("a/t-0").encode(), truth, now)])
-    setup, placement = from_spec(spec), Placement(Device(load_catalog().by_api_name(product)), gpus)
+    setup, gpu = from_spec(spec), load_catalog().by_api_name(product)
+    assert isinstance(gpu, GPU) and not isinstance(setup, Problem)
+    placement = Placement(Device(gpu), gpus)
+    expected, best = predict(setup, placement), attainable(setup, placement, frozenset())
+    assert not isinstance(expected, Problem) and not isinstance(best, Problem)
     return assess(
         setup,
         placement,
-        expected=predict(setup, placement),
-        attainable=attainable(setup, placement, frozenset()),
+        expected=expected,
+        attainable=best,
         series=store.series([("a", "t-0")], now),
         now=now,
     )
@@ -90,7 +96,9 @@ def observed(truth: Truth, example: str = "faulty-training", product: str = "H10
 
 def declared_spec(example: str):
     resource = parse((EXAMPLES / f"{example}.yaml").read_text())
-    return (resource[0] if isinstance(resource, list | tuple) else resource).spec
+    found = resource[0] if isinstance(resource, list | tuple) else resource
+    assert isinstance(found, ModelWorkload)
+    return found.spec
 
 
 def reading(body: bytes, truth: Truth, now: float):
@@ -107,7 +115,7 @@ def mfus(assessment) -> dict[str, float]:
 
 @pytest.mark.parametrize("strength", STRENGTHS)
 @pytest.mark.parametrize("fault", [*SCENARIO, Fault.THROTTLED_CLOCK, Fault.WRONG_PRECISION])
-def test_a_planted_fault_is_named_and_both_meters_are_right(fault, strength):
+def test_a_planted_fault_is_named_and_both_meters_are_right(fault, strength) -> None:
     truth = planted(fault, strength)
     assessment = observed(truth)
 
@@ -118,7 +126,7 @@ def test_a_planted_fault_is_named_and_both_meters_are_right(fault, strength):
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 @pytest.mark.parametrize("mfu", [0.43, 0.47, 0.52])
-def test_a_healthy_job_is_accused_of_nothing(mfu, seed):
+def test_a_healthy_job_is_accused_of_nothing(mfu, seed) -> None:
     assessment = observed(Truth(mfu, model="llama-3.1-8b", sequence_length=4096), seed=seed)
 
     assert assessment.cause is Cause.NONE
@@ -126,7 +134,7 @@ def test_a_healthy_job_is_accused_of_nothing(mfu, seed):
 
 
 @pytest.mark.parametrize("regime", Regime)
-def test_every_naming_regime_tells_the_same(regime):
+def test_every_naming_regime_tells_the_same(regime) -> None:
     truth = planted(Fault.SLOW_LINK, 1.0)
     assessment = observed(truth, regime=regime)
 
@@ -134,13 +142,13 @@ def test_every_naming_regime_tells_the_same(regime):
     assert mfus(assessment)["Counters"] == pytest.approx(truth.mfu, abs=0.02)
 
 
-def test_the_default_counters_still_give_the_number():
+def test_the_default_counters_still_give_the_number() -> None:
     truth = Truth(0.47, model="llama-3.1-8b", sequence_length=4096)
 
     assert mfus(observed(truth, counters="default"))["Counters"] == pytest.approx(0.47, abs=0.02)
 
 
-def test_a_healthy_decode_is_accused_of_nothing():
+def test_a_healthy_decode_is_accused_of_nothing() -> None:
     truth = Truth(
         0.125,
         mode=Mode.DECODE,
@@ -165,7 +173,7 @@ OF_PROGRESS = sorted(set(TEXT_FAULTS) - {TelemetryFault.STALE})
     ("kind", "target"),
     [*((kind, "h100-sxm5-00") for kind in TEXT_FAULTS), *((kind, "a/t-0") for kind in OF_PROGRESS)],
 )
-def test_broken_telemetry_is_unknown_or_right_never_wrong(kind, target):
+def test_broken_telemetry_is_unknown_or_right_never_wrong(kind, target) -> None:
     truth = Truth(HEALTHY, model="llama-3.1-8b", sequence_length=4096)
     assessment = observed(truth, broken=[ActiveFault(kind, target, since=1010.0)])
 
@@ -175,7 +183,7 @@ def test_broken_telemetry_is_unknown_or_right_never_wrong(kind, target):
 
 @pytest.mark.parametrize("metric", ["TENSOR", "SM_CLOCK", "POWER", "DRAM"])
 @pytest.mark.parametrize("kind", [TelemetryFault.NAN, TelemetryFault.BLANK])
-def test_one_broken_family_is_unknown_or_right_never_wrong(kind, metric):
+def test_one_broken_family_is_unknown_or_right_never_wrong(kind, metric) -> None:
     truth = Truth(HEALTHY, model="llama-3.1-8b", sequence_length=4096)
     assessment = observed(truth, broken=[ActiveFault(kind, "h100-sxm5-00", metric)])
 

@@ -32,14 +32,14 @@ def steady(run, gpu):
     return rows[:-1] if rows[-1]["gpm"]["SM_UTIL"] < 0.8 * median else rows
 
 
-def test_every_run_was_copied():
+def test_every_run_was_copied() -> None:
     runs = original()
 
     assert set(load()) == {run["scenario"] for run in runs} | {"prefill"}
 
 
 @pytest.mark.parametrize(("column", "name"), GPM.items())
-def test_the_copy_equals_the_original_second_by_second(column, name):
+def test_the_copy_equals_the_original_second_by_second(column, name) -> None:
     for run in original():
         copied = load()[run["scenario"]]
         assert copied.mfu == pytest.approx(run["mfu"], abs=1e-5)
@@ -48,7 +48,7 @@ def test_the_copy_equals_the_original_second_by_second(column, name):
             np.testing.assert_allclose(copied.values[gpu, :, column], seconds, atol=6e-5)
 
 
-def test_a_faulty_run_is_recognisable_in_the_copy():
+def test_a_faulty_run_is_recognisable_in_the_copy() -> None:
     pcie, nvlink = load()["ddp-comm-pcie"], load()["ddp-comm-nvlink"]
 
     assert pcie.values[..., Column.GPU_UTIL].mean() > 0.95
@@ -58,13 +58,13 @@ def test_a_faulty_run_is_recognisable_in_the_copy():
 
 
 @pytest.mark.parametrize("scenario", ["healthy", "ddp-healthy-nvlink", "ddp-comm-pcie", "starved-steady"])
-def test_counters_overstate_the_counted_mfu_by_a_tenth_at_most(scenario):
+def test_counters_overstate_the_counted_mfu_by_a_tenth_at_most(scenario) -> None:
     recording = load()[scenario]
 
     assert 0.88 < recording.mfu / recording.activity < 1.0
 
 
-def test_shares_are_fractions():
+def test_shares_are_fractions() -> None:
     for recording in load().values():
         assert recording.values.shape[-1] == COLUMNS
         shares = recording.values[..., Column.GR_ENGINE : Column.FP16 + 1]

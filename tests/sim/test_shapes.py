@@ -24,7 +24,7 @@ def activity(shape, column=Column.TENSOR):
 
 @pytest.mark.parametrize("device", [H100, A100, L40S], ids=lambda device: device.label)
 @pytest.mark.parametrize("mfu", [0.1, 0.33, 0.42, 0.5])
-def test_healthy_training_has_the_activity_of_the_recorded_ratio(device, mfu):
+def test_healthy_training_has_the_activity_of_the_recorded_ratio(device, mfu) -> None:
     recording = load_recordings()["ddp-healthy-nvlink"]
 
     shape = shape_of(Truth(mfu), device, gpus=8)
@@ -40,7 +40,7 @@ def test_healthy_training_has_the_activity_of_the_recorded_ratio(device, mfu):
     st.sampled_from([H100, A100, L40S]),
 )
 @settings(max_examples=60, deadline=None)
-def test_no_reading_is_impossible(fault, mfu, strength, gpus, device):
+def test_no_reading_is_impossible(fault, mfu, strength, gpus, device) -> None:
     try:
         shape = shape_of(Truth(mfu, fault, strength), device, gpus)
     except InvalidPlan:
@@ -55,7 +55,7 @@ def test_no_reading_is_impossible(fault, mfu, strength, gpus, device):
     assert np.all(shape[..., Column.CLOCK] * device.gpu.reference_clock_mhz <= device.gpu.max_clock_mhz * 1.0001)
 
 
-def test_a_slow_link_keeps_the_gpu_busy_and_the_pcie_full():
+def test_a_slow_link_keeps_the_gpu_busy_and_the_pcie_full() -> None:
     healthy, slow = shape_of(Truth(0.42), H100, 8), shape_of(Truth(0.14, Fault.SLOW_LINK), H100, 8)
 
     assert slow[..., Column.GPU_UTIL].mean() > 0.6
@@ -64,7 +64,7 @@ def test_a_slow_link_keeps_the_gpu_busy_and_the_pcie_full():
     assert slow[..., Column.NVLINK_TX].max() == 0
 
 
-def test_a_starved_gpu_waits():
+def test_a_starved_gpu_waits() -> None:
     starved = shape_of(Truth(0.2, Fault.STARVED_INPUT), H100, 8)
 
     assert starved[..., Column.SM].mean() < 0.5
@@ -72,7 +72,7 @@ def test_a_starved_gpu_waits():
     assert starved[..., Column.TENSOR].mean() < starved[..., Column.SM].mean()
 
 
-def test_wrong_precision_moves_the_work_to_the_fp32_pipe():
+def test_wrong_precision_moves_the_work_to_the_fp32_pipe() -> None:
     shape = shape_of(Truth(0.045, Fault.WRONG_PRECISION), H100, 8)
     fp32_mfu = 0.045 * 989.4 / 66.9
     recording = load_recordings()["fp32"]
@@ -82,12 +82,12 @@ def test_wrong_precision_moves_the_work_to_the_fp32_pipe():
     assert shape[..., Column.FP32].mean() == pytest.approx(expected, rel=0.02)
 
 
-def test_wrong_precision_cannot_reach_a_16_bit_mfu():
+def test_wrong_precision_cannot_reach_a_16_bit_mfu() -> None:
     with pytest.raises(InvalidPlan, match="active all the time"):
         shape_of(Truth(0.4, Fault.WRONG_PRECISION), H100, 8)
 
 
-def test_a_throttled_clock_is_slow_says_why_and_stays_busy():
+def test_a_throttled_clock_is_slow_says_why_and_stays_busy() -> None:
     healthy, throttled = shape_of(Truth(0.42), H100, 8), shape_of(Truth(0.25, Fault.THROTTLED_CLOCK, 0.7), H100, 8)
 
     assert throttled[..., Column.CLOCK].mean() == pytest.approx(0.58 * healthy[..., Column.CLOCK].mean(), rel=0.01)
@@ -96,13 +96,13 @@ def test_a_throttled_clock_is_slow_says_why_and_stays_busy():
     assert throttled[..., Column.POWER].mean() < 0.7 * healthy[..., Column.POWER].mean()
 
 
-def test_the_straggler_has_fewer_busy_sms_than_those_that_wait_for_it():
+def test_the_straggler_has_fewer_busy_sms_than_those_that_wait_for_it() -> None:
     waiting, late = shape_of(Truth(0.27, Fault.STRAGGLER), H100, 8)
 
     assert late[:, Column.SM].mean() < 0.85 * waiting[:, Column.SM].mean()
 
 
-def test_low_concurrency_keeps_memory_and_pipes_busy():
+def test_low_concurrency_keeps_memory_and_pipes_busy() -> None:
     full = shape_of(Truth(0.09, mode=Mode.DECODE), H100, 1)
     few = shape_of(Truth(0.01, Fault.LOW_CONCURRENCY, mode=Mode.DECODE), H100, 1)
 
@@ -110,20 +110,20 @@ def test_low_concurrency_keeps_memory_and_pipes_busy():
         assert few[..., column].mean() == pytest.approx(full[..., column].mean(), rel=0.05)
 
 
-def test_an_engine_without_requests_stands_still():
+def test_an_engine_without_requests_stands_still() -> None:
     full, half = (shape_of(Truth(0.09 * load, mode=Mode.DECODE, load=load), H100, 1) for load in (1.0, 0.5))
 
     for column in (Column.DRAM, Column.GR_ENGINE, Column.TENSOR):
         assert half[..., column].mean() == pytest.approx(0.5 * full[..., column].mean(), rel=0.02)
 
 
-def test_planted_bandwidth_shows_as_memory_activity():
+def test_planted_bandwidth_shows_as_memory_activity() -> None:
     shape = shape_of(Truth(0.09, mode=Mode.DECODE, mbu=0.47), H100, 1)
 
     assert shape[..., Column.DRAM].mean() == pytest.approx(0.47, rel=0.01)
 
 
-def test_prefill_has_the_activity_of_the_recorded_ratio():
+def test_prefill_has_the_activity_of_the_recorded_ratio() -> None:
     recording = load_recordings()["prefill"]
     shape = shape_of(Truth(0.5, mode=Mode.PREFILL), H100, 4, prefill_share=1.0)
 
@@ -131,14 +131,14 @@ def test_prefill_has_the_activity_of_the_recorded_ratio():
     assert shape[..., Column.GR_ENGINE].mean() > 0.95
 
 
-def test_more_prefill_means_more_tensor_work_and_less_memory():
+def test_more_prefill_means_more_tensor_work_and_less_memory() -> None:
     decode, mixed = (shape_of(Truth(0.3, mode=Mode.SERVING), H100, 1, prefill_share=share) for share in (0.3, 0.9))
 
     ratios = [shape[..., Column.TENSOR].mean() / shape[..., Column.DRAM].mean() for shape in (decode, mixed)]
     assert ratios[0] < ratios[1]
 
 
-def test_a_throttled_engine_keeps_the_planted_activity():
+def test_a_throttled_engine_keeps_the_planted_activity() -> None:
     healthy, slow = (
         shape_of(Truth(0.3, fault, 0.5, mode=Mode.PREFILL), H100, 1, prefill_share=1.0)
         for fault in (Fault.NONE, Fault.THROTTLED_CLOCK)
@@ -148,12 +148,12 @@ def test_a_throttled_engine_keeps_the_planted_activity():
     assert slow[..., Column.CLOCK].mean() < 0.75 * healthy[..., Column.CLOCK].mean()
 
 
-def test_training_faults_are_refused_for_serving():
+def test_training_faults_are_refused_for_serving() -> None:
     with pytest.raises(InvalidPlan, match="fault of training"):
         shape_of(Truth(0.3, Fault.STRAGGLER, mode=Mode.DECODE), H100, 1)
 
 
-def test_strength_lies_between_healthy_and_faulty():
+def test_strength_lies_between_healthy_and_faulty() -> None:
     levels = [
         shape_of(Truth(0.14, Fault.SLOW_LINK, strength), H100, 8)[..., Column.PCIE_TX].mean()
         for strength in (0.1, 0.5, 1.0)
@@ -163,6 +163,6 @@ def test_strength_lies_between_healthy_and_faulty():
     assert levels[0] < 0.2 * levels[2]
 
 
-def test_a_precision_without_a_peak_is_refused():
+def test_a_precision_without_a_peak_is_refused() -> None:
     with pytest.raises(InvalidPlan, match="no FP8 peak"):
         shape_of(Truth(0.4, precision=Precision.FP8), A100, 8)

@@ -1,6 +1,7 @@
 """Arguments of `mfu sim`: wrong ones end with a message and code 2, before anything runs."""
 
 import argparse
+from pathlib import Path
 
 import pytest
 
@@ -23,7 +24,9 @@ def parse(*arguments):
         (("--nodes", "H100-SXM5=1", "--plan", "PLAN"), "mfu"),
     ],
 )
-def test_wrong_arguments_end_with_code_2(arguments, message, capsys, tmp_path):
+def test_wrong_arguments_end_with_code_2(
+    arguments, message, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     plan = tmp_path / "plan.yaml"
     plan.write_text("workloads: [{namespace: a, name: t, mfu: lots}]")
 
@@ -31,14 +34,14 @@ def test_wrong_arguments_end_with_code_2(arguments, message, capsys, tmp_path):
     assert message in capsys.readouterr().err
 
 
-def test_a_missing_cluster_ends_with_code_1(capsys, tmp_path):
+def test_a_missing_cluster_ends_with_code_1(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     arguments = ("--nodes", "H100-SXM5=1", "--port", "0", "--kubeconfig", str(tmp_path / "none"))
 
     assert sim.run(parse(*arguments)) == 1
     assert "does not exist" in capsys.readouterr().err
 
 
-def test_a_plan_places_its_workloads_without_a_cluster(tmp_path):
+def test_a_plan_places_its_workloads_without_a_cluster(tmp_path: Path) -> None:
     plan = tmp_path / "plan.yaml"
     plan.write_text(
         "nodes: [{product: H100-SXM5}]\n"

@@ -69,7 +69,7 @@ def simulated_nodes(cluster):
     return {each["metadata"]["name"]: each["status"]["allocatable"] for each in found}
 
 
-def test_pods_of_the_real_scheduler_are_simulated(control_plane, tmp_path):
+def test_pods_of_the_real_scheduler_are_simulated(control_plane, tmp_path: Path) -> None:
     with Simulator(control_plane, tmp_path) as simulator:
         nodes = simulated_nodes(control_plane)
         assert nodes["h100-sxm5-00"]["nvidia.com/gpu"] == "8"

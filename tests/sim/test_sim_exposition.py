@@ -35,7 +35,7 @@ def values(text, name):
 
 
 @pytest.mark.parametrize("regime", Regime)
-def test_every_line_has_the_exporters_form(regime):
+def test_every_line_has_the_exporters_form(regime) -> None:
     text = exporters(Workload("a", "t", Truth(0.4), gpus=4), regime=regime).text("h100-sxm5-00", 50.0)
     samples = [line for line in text.splitlines() if not line.startswith("#")]
 
@@ -44,7 +44,7 @@ def test_every_line_has_the_exporters_form(regime):
     assert text.count("# HELP ") == text.count("# TYPE ")
 
 
-def test_an_ordinary_parser_reads_it():
+def test_an_ordinary_parser_reads_it() -> None:
     text = exporters(Workload("a", "t", Truth(0.4), gpus=4)).text("h100-sxm5-00", 50.0)
 
     samples = families(text)["DCGM_FI_PROF_PIPE_TENSOR_ACTIVE"].samples
@@ -53,7 +53,7 @@ def test_an_ordinary_parser_reads_it():
 
 
 @pytest.mark.parametrize("mfu", [0.2, 0.42])
-def test_activity_times_clock_gives_the_planted_mfu_back(mfu):
+def test_activity_times_clock_gives_the_planted_mfu_back(mfu) -> None:
     simulated = exporters(Workload("a", "t", Truth(mfu)))
     recording = load()["ddp-healthy-nvlink"]
     texts = [simulated.text("h100-sxm5-00", 1000.0 + second) for second in range(14)]
@@ -63,7 +63,7 @@ def test_activity_times_clock_gives_the_planted_mfu_back(mfu):
     assert tensor * clock / 1830 * recording.mfu / recording.activity == pytest.approx(mfu, rel=0.02)
 
 
-def test_units_of_the_new_regime():
+def test_units_of_the_new_regime() -> None:
     workload = Workload("a", "t", Truth(0.4))
     legacy = exporters(workload).text("h100-sxm5-00", 50.0)
     new = exporters(workload, regime=Regime.NEW).text("h100-sxm5-00", 50.0)
@@ -77,14 +77,14 @@ def test_units_of_the_new_regime():
     assert "DCGM_FI_DEV_SM_CLOCK{" not in new
 
 
-def test_host_label_of_the_transition():
+def test_host_label_of_the_transition() -> None:
     text = exporters(regime=Regime.TRANSITION).text("h100-sxm5-00", 50.0)
 
     assert ',hostname="h100-sxm5-00",' in text
     assert "DCGM_FI_DEV_SM_CLOCK{" in text
 
 
-def test_default_counters_lack_what_the_default_csv_lacks():
+def test_default_counters_lack_what_the_default_csv_lacks() -> None:
     text = exporters(counters="default").text("h100-sxm5-00", 50.0)
 
     assert "DCGM_FI_PROF_PIPE_TENSOR_ACTIVE" in text
@@ -92,7 +92,7 @@ def test_default_counters_lack_what_the_default_csv_lacks():
     assert "NVLINK_TX_BYTES" not in text
 
 
-def test_mig_instances_have_no_links_and_no_utilisation():
+def test_mig_instances_have_no_links_and_no_utilisation() -> None:
     truth = Truth(0.3, model="llama-3.2-1b")
     workload = Workload("a", "m", truth, gpus=1, resource="nvidia.com/mig-1g.10gb")
     text = exporters(workload, nodes="H100-SXM5:1g.10gb=1").text("h100-sxm5-mig-00", 50.0)
@@ -104,14 +104,14 @@ def test_mig_instances_have_no_links_and_no_utilisation():
     assert not any(absent in text for absent in ("PCIE_TX", "NVLINK", "DCGM_FI_DEV_GPU_UTIL"))
 
 
-def test_a_slow_link_shows_gpu_utilisation_near_100_and_full_pcie():
+def test_a_slow_link_shows_gpu_utilisation_near_100_and_full_pcie() -> None:
     text = exporters(Workload("a", "t", Truth(0.145, Fault.SLOW_LINK))).text("h100-sxm5-00", 50.0)
 
     assert values(text, "DCGM_FI_DEV_GPU_UTIL").mean() > 60
     assert values(text, "DCGM_FI_PROF_PCIE_TX_BYTES").mean() > 25e9
 
 
-def test_text_follows_the_pods():
+def test_text_follows_the_pods() -> None:
     fleet = Fleet(parse_nodes("H100-SXM5=1"), [Workload("a", "t", Truth(0.4))], 3)
     simulated = Exporters(fleet)
     before = simulated.text("h100-sxm5-00", 50.0)
@@ -121,19 +121,19 @@ def test_text_follows_the_pods():
     assert 'pod="' not in simulated.text("h100-sxm5-00", 51.0)
 
 
-def test_the_whole_fleet_is_its_nodes():
+def test_the_whole_fleet_is_its_nodes() -> None:
     simulated = exporters(nodes="H100-SXM5=2,H200-SXM=1")
 
     whole = "".join(simulated.all_text(50.0))
     assert whole == "".join(simulated.text(node, 50.0) for node in ("h100-sxm5-00", "h100-sxm5-01", "h200-sxm-00"))
 
 
-def test_an_unknown_node_is_a_key_error():
+def test_an_unknown_node_is_a_key_error() -> None:
     with pytest.raises(KeyError):
         exporters().text("nowhere", 50.0)
 
 
-def test_field_names_are_unique_in_each_regime():
+def test_field_names_are_unique_in_each_regime() -> None:
     names = [field.name for field in load_fields()]
     new = [field.new_name for field in load_fields() if field.new_name]
 
@@ -142,7 +142,7 @@ def test_field_names_are_unique_in_each_regime():
 
 
 @pytest.mark.slow
-def test_five_thousand_nodes_are_text_in_seconds():
+def test_five_thousand_nodes_are_text_in_seconds() -> None:
     workloads = [Workload("a", f"t{number}", Truth(0.42)) for number in range(5000)]
     simulated = exporters(*workloads, nodes="H100-SXM5=5000")
     begun = time.perf_counter()

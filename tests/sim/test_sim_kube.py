@@ -1,9 +1,11 @@
 """Pod objects become simulated pods; what is no GPU pod is none."""
 
 import logging
+from typing import cast
 
 import pytest
 
+from mfu.cluster.client import KubeClient
 from mfu.sim.faults import degraded
 from mfu.sim.fleet import Fleet
 from mfu.sim.inventory import parse_nodes
@@ -33,39 +35,41 @@ def owned_by(kind, name, **labels):
     return {"ownerReferences": [{"kind": kind, "name": name, "controller": True}], "labels": labels}
 
 
-def test_a_bound_gpu_pod_is_simulated_as_annotated():
+def test_a_bound_gpu_pod_is_simulated_as_annotated() -> None:
     found = sim_pod(pod(annotations={PREFIX + "mfu": "0.14", PREFIX + "fault": "slow-link"}), {})
 
+    assert found is not None
     assert found.truth == Truth(0.14, Fault.SLOW_LINK)
     assert (found.count, found.container, found.node, found.started) == (8, "main", "h100-sxm5-00", 1795327200.0)
 
 
-def test_an_unannotated_pod_is_idle_or_as_planned():
+def test_an_unannotated_pod_is_idle_or_as_planned() -> None:
     planned = Truth(0.3)
 
-    assert sim_pod(pod(), {}).truth is IDLE
-    assert sim_pod(pod(**owned_by("Job", "t")), {"a/t": planned}).truth is planned
+    idle, owned = sim_pod(pod(), {}), sim_pod(pod(**owned_by("Job", "t")), {"a/t": planned})
+    assert idle is not None and idle.truth is IDLE
+    assert owned is not None and owned.truth is planned
 
 
 @pytest.mark.parametrize("other", [pod(gpus=0), pod(phase="Succeeded"), pod(phase="Failed")])
-def test_pods_that_hold_no_gpu_are_none(other):
+def test_pods_that_hold_no_gpu_are_none(other) -> None:
     assert sim_pod(other, {}) is None
 
 
-def test_owners_are_jobs_and_deployments():
+def test_owners_are_jobs_and_deployments() -> None:
     assert owner_name({"name": "p"}) == "p"
     assert owner_name({"name": "p", **owned_by("Job", "train")}) == "train"
     assert owner_name({"name": "p", **owned_by("ReplicaSet", "web-7c9d", **{"pod-template-hash": "7c9d"})}) == "web"
 
 
-def test_bad_annotations_are_refused():
+def test_bad_annotations_are_refused() -> None:
     with pytest.raises(InvalidPlan):
         sim_pod(pod(annotations={PREFIX + "mfu": "lots"}), {})
 
 
 def follower():
     fleet = Fleet(parse_nodes("H100-SXM5=1"), (), 0)
-    return fleet, PodFollower(None, fleet, clock=lambda: 1795327300.0)
+    return fleet, PodFollower(cast(KubeClient, None), fleet, clock=lambda: 1795327300.0)
 
 
 def seen(watcher, *pods):
@@ -74,7 +78,7 @@ def seen(watcher, *pods):
     watcher._reconcile()
 
 
-def test_the_fleet_follows_the_pods():
+def test_the_fleet_follows_the_pods() -> None:
     fleet, watcher = follower()
     seen(watcher, pod("t-0", gpus=4), pod("t-1", gpus=4), pod("u", node="real-node"))
     assert set(fleet.pods) == {"a/t-0", "a/t-1"}
@@ -84,7 +88,7 @@ def test_the_fleet_follows_the_pods():
     assert [slot.index for slot in fleet.held_by("a/t-1")] == [4, 5, 6, 7]
 
 
-def test_a_changed_annotation_changes_the_truth():
+def test_a_changed_annotation_changes_the_truth() -> None:
     fleet, watcher = follower()
     seen(watcher, pod())
     seen(watcher, pod(annotations={PREFIX + "mfu": "0.4"}))
@@ -92,7 +96,7 @@ def test_a_changed_annotation_changes_the_truth():
     assert fleet.pods["a/t-0"].truth.mfu == 0.4
 
 
-def test_a_changed_truth_keeps_devices_and_counters():
+def test_a_changed_truth_keeps_devices_and_counters() -> None:
     planted = {PREFIX + "mfu": "0.4", PREFIX + "model": "llama-3.1-8b"}
     fleet, watcher = follower()
     seen(watcher, pod("t-0", gpus=4, annotations=planted), pod("t-1", gpus=4))
@@ -103,15 +107,15 @@ def test_a_changed_truth_keeps_devices_and_counters():
     assert text(fleet, "a/t-0", 1795327300.0) == before
 
 
-def test_the_command_lines_faults_are_switched_on():
+def test_the_command_lines_faults_are_switched_on() -> None:
     fleet = Fleet(parse_nodes("H100-SXM5=1"), (), 0)
-    watcher = PodFollower(None, fleet, adjust=lambda pod: degraded(pod.truth, Fault.SLOW_LINK))
+    watcher = PodFollower(cast(KubeClient, None), fleet, adjust=lambda pod: degraded(pod.truth, Fault.SLOW_LINK))
     seen(watcher, pod(annotations={PREFIX + "mfu": "0.4"}))
 
     assert fleet.pods["a/t-0"].truth.fault is Fault.SLOW_LINK
 
 
-def test_a_pod_that_cannot_be_simulated_is_told_once(caplog):
+def test_a_pod_that_cannot_be_simulated_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
     _, watcher = follower()
     with caplog.at_level(logging.WARNING):
         seen(watcher, pod(gpus=9))
@@ -120,7 +124,7 @@ def test_a_pod_that_cannot_be_simulated_is_told_once(caplog):
     assert len(caplog.records) == 1
 
 
-def test_a_pod_with_nonsense_annotations_is_idle_and_says_so(caplog):
+def test_a_pod_with_nonsense_annotations_is_idle_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
     fleet, watcher = follower()
     with caplog.at_level(logging.WARNING):
         seen(watcher, pod(annotations={PREFIX + "mfu": "lots"}))

@@ -48,7 +48,7 @@ async def switch(client, **fault):
         return response.status
 
 
-async def test_pages_and_health(client):
+async def test_pages_and_health(client) -> None:
     assert await page(client, "/healthz") == (200, "ok\n")
     assert "DCGM_FI_PROF_PIPE_TENSOR_ACTIVE{" in (await page(client, NODE))[1]
     assert "train_tokens_total" in (await page(client, POD))[1]
@@ -56,14 +56,14 @@ async def test_pages_and_health(client):
     assert (await page(client, "/pods/a/nobody/metrics"))[0] == 404
 
 
-async def test_the_whole_fleet_in_one_answer(client):
+async def test_the_whole_fleet_in_one_answer(client) -> None:
     status, text = await page(client, "/metrics/all")
 
     assert status == 200
     assert text == (await page(client, NODE))[1] + (await page(client, "/nodes/h100-sxm5-01/metrics"))[1]
 
 
-async def test_faults_are_switched_on_listed_and_off(client):
+async def test_faults_are_switched_on_listed_and_off(client) -> None:
     assert await switch(client, kind="nan", target="h100-sxm5-00", metric="SM_CLOCK") == 201
     assert "NaN" in (await page(client, NODE))[1]
     assert "NaN" not in (await page(client, "/nodes/h100-sxm5-01/metrics"))[1]
@@ -73,13 +73,13 @@ async def test_faults_are_switched_on_listed_and_off(client):
     assert "NaN" not in (await page(client, NODE))[1]
 
 
-async def test_a_wrong_fault_is_refused(client):
+async def test_a_wrong_fault_is_refused(client) -> None:
     assert await switch(client, kind="gremlins") == 400
     async with client.post("/faults", data=b"{") as response:
         assert response.status == 400
 
 
-async def test_errors_and_redirects(client):
+async def test_errors_and_redirects(client) -> None:
     await switch(client, kind="error-500", target="h100-sxm5-00")
     await switch(client, kind="redirect", target="a/t-0")
 
@@ -88,14 +88,14 @@ async def test_errors_and_redirects(client):
     assert "h100-sxm5-00" not in (await page(client, "/metrics/all"))[1]
 
 
-async def test_a_refused_target_closes_the_connection(client):
+async def test_a_refused_target_closes_the_connection(client) -> None:
     await switch(client, kind="refused", target="h100-sxm5-00")
 
     with pytest.raises(aiohttp.ClientConnectionError):
         await page(client, NODE)
 
 
-async def test_an_endless_body_has_no_end(client):
+async def test_an_endless_body_has_no_end(client) -> None:
     await switch(client, kind="endless", target="h100-sxm5-00")
 
     async with client.get(NODE) as response:
@@ -105,7 +105,7 @@ async def test_an_endless_body_has_no_end(client):
         assert not response.content.at_eof()
 
 
-async def test_a_silent_body_gives_headers_only(client):
+async def test_a_silent_body_gives_headers_only(client) -> None:
     await switch(client, kind="slow", target="h100-sxm5-00")
 
     async with client.get(NODE) as response:
@@ -114,7 +114,7 @@ async def test_a_silent_body_gives_headers_only(client):
             await asyncio.wait_for(response.content.readany(), 0.05)
 
 
-async def test_stale_series_stand_still_until_switched_off(client, clock):
+async def test_stale_series_stand_still_until_switched_off(client, clock) -> None:
     await switch(client, kind="stale")
     first = await page(client, NODE), await page(client, POD)
     clock.now += 30
@@ -125,7 +125,7 @@ async def test_stale_series_stand_still_until_switched_off(client, clock):
     assert (await page(client, NODE), await page(client, POD)) != first
 
 
-async def test_reset_counters_count_from_zero(client, clock):
+async def test_reset_counters_count_from_zero(client, clock) -> None:
     def tokens(text):
         return float(text.splitlines()[2].split()[1])
 
@@ -140,7 +140,7 @@ async def test_reset_counters_count_from_zero(client, clock):
     assert 0 < after < 0.1 * before
 
 
-async def test_a_fault_planted_while_it_runs_slows_the_counters(client, clock):
+async def test_a_fault_planted_while_it_runs_slows_the_counters(client, clock) -> None:
     def tokens(text):
         return float(text.splitlines()[2].split()[1])
 
@@ -160,6 +160,6 @@ async def test_a_fault_planted_while_it_runs_slows_the_counters(client, clock):
 
 
 @pytest.mark.parametrize("body", [{"workload": "a/t"}, {"workload": "a/t", "fault": "gremlins"}, ["x"]])
-async def test_a_wrong_plan_is_refused(client, body):
+async def test_a_wrong_plan_is_refused(client, body) -> None:
     async with client.post("/plant", json=body) as response:
         assert response.status == 400

@@ -31,15 +31,15 @@ def values(page):
     return [line.rsplit(" ", 1)[1] for line in page.splitlines() if not line.startswith("#")]
 
 
-def test_no_fault_leaves_the_page_alone():
+def test_no_fault_leaves_the_page_alone() -> None:
     assert break_text(PAGE, []) == PAGE
 
 
-def test_nan_hits_the_named_metric_only():
+def test_nan_hits_the_named_metric_only() -> None:
     assert values(broken(TelemetryFault.NAN, "SM_ACTIVE")) == ["1755", "91000", "NaN"]
 
 
-def test_blanks_fit_the_type_of_the_field():
+def test_blanks_fit_the_type_of_the_field() -> None:
     assert values(broken(TelemetryFault.BLANK)) == [
         "9223372036854775794",
         "9223372036854775794",
@@ -47,33 +47,33 @@ def test_blanks_fit_the_type_of_the_field():
     ]
 
 
-def test_duplicates_repeat_every_series_for_another_pod():
+def test_duplicates_repeat_every_series_for_another_pod() -> None:
     page = broken(TelemetryFault.DUPLICATE, "SM_CLOCK")
 
     assert values(page) == ["1755", "1755", "91000", "0.500000"]
     assert 'pod="p-shared"' in page
 
 
-def test_profiling_rows_vanish_with_their_headers():
+def test_profiling_rows_vanish_with_their_headers() -> None:
     assert "PROF" not in broken(TelemetryFault.PROFILING_MISSING)
     assert len(values(broken(TelemetryFault.PROFILING_MISSING))) == 2
 
 
-def test_an_unknown_product_keeps_the_values():
+def test_an_unknown_product_keeps_the_values() -> None:
     page = broken(TelemetryFault.UNKNOWN_PRODUCT)
 
     assert "H100" not in page
     assert values(page) == values(PAGE)
 
 
-def test_a_malformed_line_is_added():
+def test_a_malformed_line_is_added() -> None:
     page = broken(TelemetryFault.MALFORMED)
 
     assert len(page.splitlines()) == len(PAGE.splitlines()) + 1
     assert set(PAGE.splitlines()) < set(page.splitlines())
 
 
-def test_a_restart_moves_counters_only():
+def test_a_restart_moves_counters_only() -> None:
     baseline = counter_values(PAGE)
     later = PAGE.replace("91000", "91500").replace("1755", "1500")
 
@@ -82,11 +82,11 @@ def test_a_restart_moves_counters_only():
 
 
 @pytest.mark.parametrize("document", [{}, {"kind": "gremlins"}, {"kind": "nan", "node": "a"}])
-def test_a_wrong_request_says_what_is_right(document):
+def test_a_wrong_request_says_what_is_right(document) -> None:
     with pytest.raises(InvalidFault, match="kind"):
         parse_fault(document, 0.0)
 
 
-def test_a_fault_without_target_hits_everything():
+def test_a_fault_without_target_hits_everything() -> None:
     assert ActiveFault(TelemetryFault.NAN).hits("any")
     assert not ActiveFault(TelemetryFault.NAN, target="a").hits("b")

@@ -11,7 +11,7 @@ def annotations(**values):
     return {PREFIX + name.replace("_", "-"): str(value) for name, value in values.items()}
 
 
-def test_all_settings_are_read():
+def test_all_settings_are_read() -> None:
     truth = from_annotations(
         annotations(mfu=0.14, fault="slow-link", strength=0.5, mode="Serving", model="llama-3.1-8b", precision="FP8")
         | annotations(sequence_length=2048, input_tokens=100, output_tokens=20, concurrency=7, total="false")
@@ -34,7 +34,7 @@ def test_all_settings_are_read():
     assert truth.cause is Cause.COMMUNICATION
 
 
-def test_a_pod_that_plants_nothing_is_idle():
+def test_a_pod_that_plants_nothing_is_idle() -> None:
     assert from_annotations({"team": "a"}) is IDLE
     assert IDLE.cause is Cause.IDLE_ALLOCATION
 
@@ -53,17 +53,17 @@ def test_a_pod_that_plants_nothing_is_idle():
         ({"mfu": 0.4, "sequence_length": 0}, "sequence-length"),
     ],
 )
-def test_nonsense_is_refused_by_field(values, field):
+def test_nonsense_is_refused_by_field(values, field) -> None:
     with pytest.raises(InvalidPlan) as refused:
         from_annotations(annotations(**values))
 
     assert refused.value.field == field
 
 
-def test_every_fault_has_a_cause():
+def test_every_fault_has_a_cause() -> None:
     assert all(isinstance(Truth(0.1, fault).cause, Cause) for fault in Fault)
 
 
-def test_wrong_precision_runs_fp32_whatever_is_declared():
+def test_wrong_precision_runs_fp32_whatever_is_declared() -> None:
     assert Truth(0.05, Fault.WRONG_PRECISION).executed_precision is Precision.FP32
     assert Truth(0.4, precision=Precision.FP8).executed_precision is Precision.FP8

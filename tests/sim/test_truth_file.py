@@ -2,6 +2,7 @@
 
 import json
 import stat
+from pathlib import Path
 
 import pytest
 
@@ -12,7 +13,7 @@ from mfu.sim.truth import Fault, Truth
 from mfu.sim.truth_file import fleet_mfu, write_truth
 
 
-def test_the_truth_is_written_for_its_owner_only(tmp_path):
+def test_the_truth_is_written_for_its_owner_only(tmp_path: Path) -> None:
     workload = Workload("a", "t", Truth(0.14, Fault.SLOW_LINK, model="llama-3.1-8b", sequence_length=8192), pods=2)
     fleet = Fleet(parse_nodes("H100-SXM5=2"), [workload], 0)
     path = tmp_path / "truth.json"
@@ -27,7 +28,7 @@ def test_the_truth_is_written_for_its_owner_only(tmp_path):
     assert written["trainedTokensPerSecond"] == pytest.approx(0.14 * 16 * 989.4e12 / 51470401536.0)
 
 
-def test_idle_gpus_count_for_the_fleet():
+def test_idle_gpus_count_for_the_fleet() -> None:
     fleet = Fleet(parse_nodes("H100-SXM5=1"), [Workload("a", "t", Truth(0.4, model="llama-3.1-8b"), gpus=1)], 0)
 
     assert fleet_mfu(fleet) == pytest.approx(0.05)

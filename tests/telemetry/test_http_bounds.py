@@ -77,7 +77,8 @@ async def server() -> AsyncIterator[TestServer]:
     }
     for name, handler in handlers.items():
         app.router.add_get(f"/{name}", handler)
-    async with TestServer(app) as running:
+    running = TestServer(app)
+    async with running:
         yield running
 
 

@@ -75,7 +75,7 @@ def test_a_value_that_is_no_number_is_nan() -> None:
 
 
 def test_the_newest_sample_of_a_matrix_counts() -> None:
-    result = [{"metric": {"a": "b"}, "values": [[1.0, "5"], [2.0, "6"]]}]
+    result: list[object] = [{"metric": {"a": "b"}, "values": [[1.0, "5"], [2.0, "6"]]}]
     assert list(matrix(answer(result, "matrix"), "p")) == [({"a": "b"}, 6.0, 2.0)]
     with pytest.raises(NotExposition):
         list(matrix(answer([{"metric": {}, "values": []}], "matrix"), "p"))

@@ -77,7 +77,9 @@ def dims(arch: Architecture) -> Dims:
             "value_dim": mla.value_head_dim,
         }
     sizes = (arch.layers, arch.hidden, arch.heads, arch.kv_heads, arch.head_dim, arch.ffn, arch.vocab)
-    return Dims(*sizes, gated=arch.gated_ffn, **experts, **latent)
+    names = ("layers", "hidden", "heads", "kv_heads", "head_dim", "ffn", "vocab")
+    named: dict[str, Any] = dict(zip(names, sizes, strict=True))
+    return Dims(**named, gated=arch.gated_ffn, **experts, **latent)
 
 
 def ids(tokens: int) -> jax.ShapeDtypeStruct:

@@ -72,7 +72,7 @@ def test_a_size_that_is_no_whole_number_is_refused(value: object) -> None:
     assert caught.value.why.field == "hidden_size"
 
 
-MANGLED = (None, 0, -1, 1, 7, "x", 1.5, True, [], ["full_attention"], [3, 1], {}, {"a": 1})
+MANGLED: tuple[object, ...] = (None, 0, -1, 1, 7, "x", 1.5, True, [], ["full_attention"], [3, 1], {}, {"a": 1})
 
 
 @settings(max_examples=300, deadline=None, derandomize=True, database=None)

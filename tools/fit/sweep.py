@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,7 +56,9 @@ class Sweep:
 
 def load() -> Sweep:
     """Every shipped row that the model can predict."""
-    jobs, peaks, rates, members = [], [], [], {}
+    jobs: list[Any] = []
+    members: dict[Any, Any] = {}
+    peaks, rates = [], []
     for row in read("sweep.csv"):
         found = question(row)
         if isinstance(found, Problem) or refuse(*found):

@@ -49,8 +49,8 @@ def left_out(rows: Rows, whole: Fit) -> None:
         found.append((float(np.mean(np.abs(np.exp(-errors) - 1.0))), str(source), len(here)))
     for error, source, count in sorted(found):
         print(f"  {source:45s} {count:5d}  mape {error:.3f}")
-    errors = [error for error, *_ in found]
-    print(f"  median source {np.median(errors):.3f}, mean source {np.mean(errors):.3f}")
+    means = [error for error, *_ in found]
+    print(f"  median source {np.median(means):.3f}, mean source {np.mean(means):.3f}")
 
 
 def write(values: Mapping[str, float]) -> None:

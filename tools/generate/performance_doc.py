@@ -9,6 +9,7 @@ import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -242,12 +243,16 @@ def worked_table() -> str:
     return "\n".join(lines)
 
 
+def _between(text: str, found: re.Match[str]) -> str:
+    return found[1] + text + found[2]
+
+
 def written(text: str) -> str:
     """The document with its generated parts made anew."""
     parts: dict[str, Callable[[], str]] = {"constants": constants_table, "worked": worked_table}
     for name, make in parts.items():
         pattern = rf"(<!-- {name} -->\n).*?(\n<!-- end -->)"
-        text = re.sub(pattern, lambda found, make=make: found[1] + make() + found[2], text, flags=re.DOTALL)
+        text = re.sub(pattern, partial(_between, make()), text, flags=re.DOTALL)
     return text
 
 

@@ -30,16 +30,16 @@ VALUES = {
 GPUS = (0, 1, 3)
 
 
-def labels(gpu: int, version: str, *, attributes: str = "", pod: object = "default") -> str:
+def labels(gpu: int, version: str, *, attributes: str = "", pod: tuple[str, str, str] | str | None = "default") -> str:
     host = "Hostname" if version == "legacy" else "hostname"
     driver = "DCGM_FI_SYSTEM_DRIVER_VERSION" if version == "new" else "DCGM_FI_DRIVER_VERSION"
     text = (
         f'gpu="{gpu}",UUID="{UUIDS[gpu]}",pci_bus_id="00000000:{BUSES[gpu]}:00.0",device="nvidia{gpu}",'
         f'modelName="NVIDIA H100 80GB HBM3"{attributes},{host}="gpu-node-01",{driver}="580.105.08"'
     )
-    runs = PODS.get(gpu) if pod == "default" else pod
+    runs = PODS.get(gpu) if isinstance(pod, str) else pod
     if runs:
-        container, namespace, name = runs  # type: ignore[misc]
+        container, namespace, name = runs
         text += f',container="{container}",namespace="{namespace}",pod="{name}"'
     return text
 
