@@ -58,7 +58,8 @@ async def server() -> AsyncIterator[TestServer]:
     app = web.Application()
     for handler in (hostile, large, trickle, hanging, small):
         app.router.add_get(f"/{handler.__name__}", handler)
-    async with TestServer(app) as running:
+    running = TestServer(app)
+    async with running:
         yield running
 
 
