@@ -1,4 +1,4 @@
-"""How long the admission handler makes a person wait: `PYTHONPATH=operator:. python benchmarks/bench_admission.py`.
+"""How long the admission handler makes a person wait: `PYTHONPATH=operator:. python -m benchmarks.bench_admission`.
 
 A real API server and `mfu admission` beside it; several hundred declarations, no two alike, one after the other, are
 created with dry run once without the handler and once with it. Writes benchmarks/admission.md.
@@ -19,8 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from measure import reference_seconds
-
+from benchmarks.measure import reference_seconds
 from e2e.testbed.cluster.plane import ControlPlane
 from mfu.cluster.client import ApiError, KubeClient
 from mfu.cluster.connection import connect
@@ -126,7 +125,7 @@ def document(without: Waits, with_handler: Waits, date: str) -> str:
     verdict = "holds" if with_handler.at(0.99) <= LIMIT_SECONDS else "does not hold"
     return f"""# What the admission handler costs at the prompt
 
-`PYTHONPATH=operator:. python benchmarks/bench_admission.py`, {date}: a real API server, etcd and the handler on the
+`PYTHONPATH=operator:. python -m benchmarks.bench_admission`, {date}: a real API server, etcd and the handler on the
 same {os.cpu_count()} cores, Python {platform.python_version()}; two million steps of a plain loop take
 {reference_seconds():.3f} s of CPU here. Declarations that are all different, created with dry run one after the other.
 

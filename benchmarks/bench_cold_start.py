@@ -1,6 +1,6 @@
 """Cold start of the operator on a real API server full of ModelWorkloads.
 
-`PYTHONPATH=operator:. python benchmarks/bench_cold_start.py`: twice on the same objects, with informers for everything,
+`PYTHONPATH=operator:. python -m benchmarks.bench_cold_start`: twice on the same objects, with informers for everything,
 and with kopf as the only watch of ModelWorkload and MFUPolicy. Measured from the start of the process: ready
 (everything listed, first cycle done), all statuses written, peak memory and CPU. Writes benchmarks/cold_start.md.
 """
@@ -22,9 +22,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import yaml
-from bench_engine import spec
-from measure import reference_seconds
 
+from benchmarks.bench_engine import spec
+from benchmarks.measure import reference_seconds
 from e2e.testbed.cluster.plane import ControlPlane
 from e2e.testbed.cluster.ports import free_ports
 from e2e.testbed.cluster.process import Child
@@ -184,7 +184,7 @@ def document(starts: list[Start], count: int, date: str) -> str:
     )
     return f"""# Cold start with {count:,} ModelWorkloads
 
-`PYTHONPATH=operator:. python benchmarks/bench_cold_start.py`, {date}: a real API server and etcd
+`PYTHONPATH=operator:. python -m benchmarks.bench_cold_start`, {date}: a real API server and etcd
 on the same {os.cpu_count()} cores, Python {platform.python_version()}; two million steps of a plain loop take
 {reference_seconds():.3f} s of CPU here. Seconds count from the start of the process and hold what else the machine did;
 CPU seconds are the operator's own.

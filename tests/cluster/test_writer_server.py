@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from e2e.testbed.cluster.plane import ControlPlane
+from mfu.api.fleetreport import FleetStatus
 from mfu.api.names import PAUSED_ANNOTATION, decision_annotation
 from mfu.api.workload_status import WorkloadStatus
 from mfu.cluster import projection
@@ -91,12 +92,12 @@ async def test_a_recreated_object_is_another_one(server: ControlPlane, client: K
     old, writer = await created(server, client, space), Writer(client)
     server.kubectl("delete", "modelworkload", "llama", "-n", space)
     new = await created(server, client, space)
-    await writer.apply(plan_for(old), current_of(old), {})
+    await writer.apply(plan_for(old), current_of(old), NO_REPORT)
     found = await client.get(MODELWORKLOADS, "llama", space)
     assert "status" not in found
     assert found["metadata"]["resourceVersion"] == new["metadata"]["resourceVersion"]
     # What failed for the old one holds nothing back from the new one.
-    await writer.apply(plan_for(new), current_of(new), {})
+    await writer.apply(plan_for(new), current_of(new), NO_REPORT)
     assert (await client.get(MODELWORKLOADS, "llama", space))["status"] == STATUS
 
 
@@ -108,7 +109,7 @@ async def test_what_somebody_else_wrote_over_is_set_right(server: ControlPlane, 
         MODELWORKLOADS, "llama", {"status": {"summary": {"cause": "Forged"}}}, namespace=space, subresource="status"
     )
     seen = await client.get(MODELWORKLOADS, "llama", space)
-    await Writer(client).apply(plan_for(item), current_of(seen), {})
+    await Writer(client).apply(plan_for(item), current_of(seen), NO_REPORT)
     found = await client.get(MODELWORKLOADS, "llama", space)
     assert found["metadata"]["annotations"][NOTE] == "Admit: it fits"
     assert found["metadata"]["annotations"][PAUSED_ANNOTATION] == "false", "what is not ours stays"
@@ -127,7 +128,8 @@ async def test_annotations_that_are_no_longer_said_go(server: ControlPlane, clie
 
 async def test_the_report_is_made_where_there_is_none(client: KubeClient) -> None:
     report = {"window": "10m", "summary": {"mfu": "31.0%"}}
-    await Writer(client).apply(Plan(report=report), {}, {})
+    said = Packed(FleetStatus, report)
+    await Writer(client).apply(Plan(report=said), {}, NO_REPORT)
     assert (await client.get(FLEETREPORTS, "fleet"))["status"] == report
 
 

@@ -114,7 +114,16 @@ def admission(server: ControlPlane, folder: Path, namespace: str) -> Iterator[Ad
 
 def applied(server: ControlPlane, document: str, namespace: str) -> subprocess.CompletedProcess[str]:
     """`kubectl apply`, whatever it answers."""
-    command = [server._kubectl, "--kubeconfig", server.kubeconfig, "apply", "-n", namespace, "-f", "-"]
+    command: list[str | Path] = [
+        server._kubectl,
+        "--kubeconfig",
+        server.kubeconfig,
+        "apply",
+        "-n",
+        namespace,
+        "-f",
+        "-",
+    ]
     return subprocess.run(
         command, env=server._environment, input=document, capture_output=True, text=True, timeout=30, check=False
     )

@@ -52,8 +52,8 @@ def job(name: str, *, preset: str = "llama-3.1-8b", products: str = "H100-SXM5",
     return yaml.safe_dump({**kind, "spec": spec})
 
 
-TOO_LARGE = {"sharding": "DDP"}
-SLOW = {"sharding": "ZeRO3", "recompute": "Full", "microBatchSize": 1}
+TOO_LARGE: dict[str, Any] = {"sharding": "DDP"}
+SLOW: dict[str, Any] = {"sharding": "ZeRO3", "recompute": "Full", "microBatchSize": 1}
 
 
 def warned(stderr: str) -> list[str]:

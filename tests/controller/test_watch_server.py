@@ -14,7 +14,7 @@ import yaml
 
 from e2e.testbed.cluster.plane import ControlPlane
 from mfu.cluster import declared
-from mfu.cluster.client import KubeClient
+from mfu.cluster.client import METADATA_ONLY, KubeClient
 from mfu.cluster.connection import connect
 from mfu.cluster.resources import MFUPOLICIES, MODELWORKLOADS
 from mfu.cluster.state import ClusterState
@@ -105,7 +105,7 @@ async def test_it_starts_again_when_kopf_ends_and_what_went_meanwhile_is_forgott
 
 
 async def test_the_lists_of_the_store_are_of_names_alone(watching: Watching) -> None:
-    pages = [page async for page in watching.client.pages(MODELWORKLOADS, accept=declared.METADATA_ONLY)]
+    pages = [page async for page in watching.client.pages(MODELWORKLOADS, accept=METADATA_ONLY)]
     items = [item for page in pages for item in page.items]
     assert items
     assert all("spec" not in item and item["metadata"]["name"] for item in items)

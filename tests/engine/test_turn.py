@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from mfu.engine.due import turn, waiting
 from mfu.engine.plan import WorkloadPlan
 from mfu.engine.views import NO_STATUS, Assignment, PodView, WorkloadView
+from mfu.hardware.problem import Problem, ProblemReason
 from tests.engine.scenes import STEADY, pod, workload
 
 SPEC = workload().spec
@@ -23,7 +24,7 @@ def view(name: str) -> WorkloadView:
 
 
 def judged(
-    each: WorkloadView, at: float | None, pods: tuple[PodView, ...] = (), said: str | None = None
+    each: WorkloadView, at: float | None, pods: tuple[PodView, ...] = (), said: Problem | None = None
 ) -> WorkloadPlan:
     plan = WorkloadPlan(each.namespace, each.name, each.uid, NO_STATUS)
     return replace(plan, judged_at=at, judged=(each, pods, said))
@@ -42,6 +43,7 @@ def test_the_oldest_answers_first() -> None:
 
 A, B = view("a"), view("b")
 PODS = (pod(),)
+CLAIMED = Problem(ProblemReason.PODS_CLAIMED, "targetRef", "pod p is claimed", "let go of it")
 NEWS: dict[str, tuple[WorkloadView, WorkloadPlan | None, Assignment]] = {
     "a new one": (A, None, NOBODY),
     "one that was never judged": (A, judged(A, None), NOBODY),
@@ -51,8 +53,8 @@ NEWS: dict[str, tuple[WorkloadView, WorkloadPlan | None, Assignment]] = {
     "paused": (replace(A, paused=True), judged(A, 99.0), NOBODY),
     "other pods": (A, judged(A, 99.0), Assignment({A.key: PODS}, {}, ())),
     "pods gone": (A, judged(A, 99.0, PODS), NOBODY),
-    "a conflict": (A, judged(A, 99.0), Assignment({}, {A.key: "pod p"}, ())),
-    "a conflict that is over": (A, judged(A, 99.0, said="pod p"), NOBODY),
+    "a conflict": (A, judged(A, 99.0), Assignment({}, {A.key: CLAIMED}, ())),
+    "a conflict that is over": (A, judged(A, 99.0, said=CLAIMED), NOBODY),
 }
 
 

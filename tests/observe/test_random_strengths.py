@@ -136,7 +136,7 @@ def bursting(draw: Draw) -> tuple[Run, float]:
     work = busy(name)
     burst = draw.uniform(1.0, 5.0)
     rank = Rank(((burst * (1 - wait) / wait, work), (burst, idle_phase(work))), jitter=draw.uniform(0.0, 0.3))
-    values = np.roll(timeline((rank,), seed=int(draw.integers(1e6)), events=4), int(draw.integers(60)), axis=0)
+    values = np.roll(timeline((rank,), seed=int(draw.integers(1_000_000)), events=4), int(draw.integers(60)), axis=0)
     return run(f"bursts {wait:.2f}", Cause.DATA_STARVATION, setup, values, product=name), wait
 
 
@@ -148,7 +148,7 @@ def small_and_starved(draw: Draw) -> Run:
     setup = training(round(sequences), 512, 1, arch=arch)
     work = busy(name)
     rank = Rank(((step, work), (step * wait / (1 - wait), idle_phase(work))), jitter=draw.uniform(0.0, 0.2))
-    values = timeline((rank,), seed=int(draw.integers(1e6)), events=4)
+    values = timeline((rank,), seed=int(draw.integers(1_000_000)), events=4)
     return run(f"small and starved {wait:.2f}", Cause.DATA_STARVATION, setup, values, product=name)
 
 
@@ -161,7 +161,7 @@ def hidden_exchange(draw: Draw) -> Run:
     work[[Metric.NVLINK_RX, Metric.NVLINK_TX]] = 0.0 if pcie else share * 315e9
     if pcie:
         work[[Metric.PCIE_RX, Metric.PCIE_TX]] = share * 39e9
-    values = timeline((Rank(((step, work),)),) * ranks, seed=int(draw.integers(1e6)), events=4)
+    values = timeline((Rank(((step, work),)),) * ranks, seed=int(draw.integers(1_000_000)), events=4)
     return run(f"hidden {share:.2f}", Cause.NONE, setup, values, product=name, nvlink=not pcie)
 
 

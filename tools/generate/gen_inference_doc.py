@@ -102,7 +102,7 @@ def _case(setup: Inference, placement: Placement) -> Case:
     return case
 
 
-def _step(decode: StepTime, prompt: StepTime) -> dict[str, float]:
+def _step(decode: StepTime, prompt: StepTime) -> dict[str, Any]:
     return {
         "W1": decode.weight_bytes / 1e9,
         "W2": (decode.matrix_compute + decode.weight_reads) * 1e3,
@@ -117,7 +117,7 @@ def _step(decode: StepTime, prompt: StepTime) -> dict[str, float]:
     }
 
 
-def _others() -> dict[str, float]:
+def _others() -> dict[str, Any]:
     mixtral = _case(serving("mixtral-8x7b", tensor=2), on(gpus=2))
     expert = 32 * 3 * 4096 * 14336 / 2 * 2
     few, one = (step_time(mixtral, Step(each, 0.0), C).weight_bytes for each in (4.0, 1.0))
