@@ -122,7 +122,7 @@ def test_what_other_namespaces_agree_on_is_shown_beside_and_changes_no_loss() ->
     )
     alone = evaluate(moment(0.43), NOW).workloads[0]
     told = evaluate(replace(moment(0.43), corrections=learned), NOW).workloads[0]
-    rows = {each.basis: float(each.mfu or 0) for each in told.status.read().expected}
+    rows = {str(each.basis): float(each.mfu or 0) for each in told.status.read().expected}
     assert rows["Learned"] / rows["Assigned"] == pytest.approx((0.9 * 0.92) ** 0.5, abs=0.02)
     assert (told.expected, told.lost_per_hour, told.cause) == (alone.expected, alone.lost_per_hour, alone.cause)
 

@@ -37,7 +37,8 @@ def nodes(draw: st.DrawFn) -> tuple[NodeView, ...]:
         product = draw(st.sampled_from([H100, A100]))
         slices = draw(st.sampled_from([{}, {}, {"1g.10gb": 7}]))
         made = node(f"n{number}", product=product, mig=slices)
-        replicas = draw(st.sampled_from([{}, {}, {"nvidia.com/gpu": 4}, {"nvidia.com/gpu": None}]))
+        shared: list[dict[str, int | None]] = [{}, {}, {"nvidia.com/gpu": 4}, {"nvidia.com/gpu": None}]
+        replicas = draw(st.sampled_from(shared))
         found.append(replace(made, replicas=replicas))
     return tuple(found)
 
