@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tools.generate.gen_scenarios_doc import DOCUMENT, Answer, answers, render
+from tools.generate.gen_scenarios_doc import DOCUMENT, answers, render
+from tools.generate.scenario_answers import Answer
 
 pytestmark = pytest.mark.slow
 MISSED = {"DeepSeek-V3 on 2,048 H800"}

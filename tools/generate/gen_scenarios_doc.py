@@ -7,57 +7,35 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from mfu.hardware.catalog import load
-from mfu.hardware.types import GPU, Device, Precision
-from mfu.predict import predict
-from mfu.predict.inference.prediction import predict_inference
+from mfu.hardware.types import GPU, Precision
 from mfu.predict.names import MemoryTerm, Term
-from mfu.predict.spread import band
 from mfu.predict.types import (
-    Inference,
     Method,
     Parallelism,
     Phase,
-    Placement,
-    Precisions,
-    Prediction,
     Recompute,
-    Setup,
     Sharding,
-    Training,
 )
-from mfu.workload.presets import preset
 from tools.generate.generated import publish
+from tools.generate.scenario_answers import (
+    GB,
+    Answer,
+    asked,
+    derived,
+    fits,
+    on,
+    rate,
+    serve,
+    states,
+    train,
+)
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs/scenarios.md"
-GIB, GB = 2.0**30, 1e9
-DERIVED = 0.10
-"""How near a hand-derived figure the model's own must come: it leaves out small terms."""
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """One row: the model's value with its band, and the figure beside it."""
-
-    scenario: str
-    asked: str
-    unit: str
-    predicted: float
-    low: float
-    high: float
-    reference: float | None
-    """What was published or counted; None where the band is the pair of hand-derived bounds of the prediction."""
-    source: str
-
-    @property
-    def holds(self) -> bool:
-        value = self.predicted if self.reference is None else self.reference
-        return self.low <= value <= self.high
 
 
 @lru_cache(maxsize=1)
@@ -79,7 +57,7 @@ def one_card() -> Iterator[Answer]:
             found = asked(setup, on(product))
             took = (found.tpot_seconds or 0.0) * 1024.0
             source = f"LLM-Inference-Bench, {engine} (arXiv 2411.00136)"
-            yield _rate(
+            yield rate(
                 "8B serving, concurrency 1 to 256",
                 f"{batch} at once on {product}",
                 "s a request",
@@ -89,7 +67,7 @@ def one_card() -> Iterator[Answer]:
                 source,
             )
     h100 = asked(serve("llama-3.1-8b", engine="TensorRT-LLM", concurrency=128.0, inputs=1024.0, outputs=512.0), on())
-    yield _rate(
+    yield rate(
         "8B serving, concurrency 1 to 256",
         "128 at once on H100-SXM5, 512 out",
         "ms a token",
@@ -136,7 +114,7 @@ def two_h100() -> Iterator[Answer]:
             outputs=float(outputs),
         )
         found = asked(setup, on(gpus=2))
-        yield _rate(
+        yield rate(
             "70B FP8 serving on two H100",
             f"{inputs:,} in, {outputs:,} out",
             "tokens/s",
@@ -170,7 +148,7 @@ def million_tokens() -> Iterator[Answer]:
     setup = serve("llama-3.1-70b", weights=Precision.FP8, concurrency=1.0, tensor=8, inputs=1e6, outputs=256.0)
     found = asked(setup, on("H200-SXM", 8))
     cache = 1_000_256 * 80 * 2 * 8 * 128 / 8
-    yield _derived(
+    yield derived(
         "a million tokens",
         "KV cache a GPU",
         "GB",
@@ -205,12 +183,12 @@ def million_tokens() -> Iterator[Answer]:
 
 def full_70b() -> Iterator[Answer]:
     job = train("llama-3.1-70b", batch=128, sequence=4096, sharding=Sharding.ZERO3, recompute=Recompute.FULL, data=8)
-    yield _states("70B full fine-tuning on 8 H100", job, on(gpus=8), 70.55e9 * 16 / 8, 80.0)
+    yield states("70B full fine-tuning on 8 H100", job, on(gpus=8), 70.55e9 * 16 / 8, 80.0)
 
 
 def adamw_7b() -> Iterator[Answer]:
     job = train("llama-2-7b", batch=8, sequence=2048, recompute=Recompute.FULL)
-    yield _states("7B AdamW on an A100-40", job, on("A100-SXM4-40GB"), 6.74e9 * 16, 40.0)
+    yield states("7B AdamW on an A100-40", job, on("A100-SXM4-40GB"), 6.74e9 * 16, 40.0)
 
 
 def big_405b() -> Iterator[Answer]:
@@ -227,7 +205,7 @@ def big_405b() -> Iterator[Answer]:
         virtual_pipeline=8,
     )
     found = asked(job, on(gpus=512))
-    yield _rate(
+    yield rate(
         "405B on 512 H100",
         "FP8, TP8 PP8 CP2 DP4 VPP8",
         "tokens/s/GPU",
@@ -250,7 +228,7 @@ def deepseek_v3() -> Iterator[Answer]:
         expert=64,
     )
     found = asked(job, on("H800-SXM5", 2048))
-    yield _rate(
+    yield rate(
         "DeepSeek-V3 on 2,048 H800",
         "PP16, EP64, ZeRO-1, FP8",
         "tokens/s/GPU",
@@ -289,7 +267,7 @@ def lora_70b() -> Iterator[Answer]:
         sharding=Sharding.DDP,
     )
     found = asked(job, on(gpus=4))
-    yield _derived(
+    yield derived(
         "LoRA 70B on 4 H100",
         "weights a GPU",
         "GB",
@@ -297,7 +275,7 @@ def lora_70b() -> Iterator[Answer]:
         70.55 * 2 / 4,
         "by hand: 70.55e9 · 2 bytes ÷ 4",
     )
-    yield _fits("LoRA 70B on 4 H100", found, True)
+    yield fits("LoRA 70B on 4 H100", found, True)
 
 
 def lora_8b() -> Iterator[Answer]:
@@ -305,7 +283,7 @@ def lora_8b() -> Iterator[Answer]:
         "llama-3.1-8b", batch=8, sequence=512, method=Method.LORA, recompute=Recompute.FULL, sharding=Sharding.DDP
     )
     found = asked(job, on("L4"))
-    yield _derived(
+    yield derived(
         "LoRA 8B on an L4",
         "weights",
         "GB",
@@ -313,7 +291,7 @@ def lora_8b() -> Iterator[Answer]:
         16.06,
         "by hand: 8.03e9 · 2 bytes",
     )
-    yield _fits("LoRA 8B on an L4", found, True)
+    yield fits("LoRA 8B on an L4", found, True)
 
 
 def across_nodes() -> Iterator[Answer]:
@@ -366,67 +344,6 @@ SCENARIOS: tuple[Callable[[], Iterator[Answer]], ...] = (
     across_nodes,
     long_pipeline,
 )
-
-
-def on(product: str = "H100-SXM5", gpus: int = 1) -> Placement:
-    gpu = load().by_api_name(product)
-    assert isinstance(gpu, GPU), gpu
-    return Placement(Device(gpu), gpus)
-
-
-def asked(setup: Setup, placement: Placement) -> Prediction:
-    found = predict_inference(setup, placement) if isinstance(setup, Inference) else predict(setup, placement)
-    assert isinstance(found, Prediction), found
-    return found
-
-
-def serve(
-    model: str, *, engine: str = "vLLM", weights: Precision = Precision.BF16, concurrency: float | None = 1.0,
-    inputs: float = 1024.0, outputs: float = 256.0, phase: Phase = Phase.MIXED, tensor: int = 1,
-) -> Inference:  # fmt: skip
-    cache = Precision.FP8 if weights is Precision.FP8 else Precision.BF16
-    precisions = Precisions(weights, weights, cache)
-    return Inference(
-        preset(model), precisions, phase, inputs, outputs, concurrency, Parallelism(tensor=tensor), engine=engine
-    )
-
-
-def train(
-    model: str, *, batch: int, sequence: int, engine: str | None = None, weights: Precision = Precision.BF16,
-    sharding: Sharding = Sharding.ZERO1, recompute: Recompute = Recompute.NONE, method: Method = Method.FULL,
-    **cut: Any,
-) -> Training:  # fmt: skip
-    return Training(
-        preset(model), Precisions(compute=weights), sequence, batch, 1, Parallelism(**cut), sharding, recompute,
-        method=method, engine=engine,
-    )  # fmt: skip
-
-
-def _rate(
-    scenario: str, question: str, unit: str, value: float, found: Prediction, reference: float, source: str
-) -> Answer:
-    low, high = band(value, found.doubt.total)
-    return Answer(scenario, question, unit, value, low, high, reference, source)
-
-
-def _derived(scenario: str, question: str, unit: str, value: float, reference: float, source: str) -> Answer:
-    return Answer(scenario, question, unit, value, value * (1 - DERIVED), value * (1 + DERIVED), reference, source)
-
-
-def _states(scenario: str, job: Training, placement: Placement, least_bytes: float, capacity_gb: float) -> Answer:
-    found = asked(job, placement)
-    total = found.memory.total_bytes / GB
-    source = (
-        f"by hand: 16 bytes a parameter, to half as much again for activations; above {capacity_gb:g} GB: does not fit"
-    )
-    assert not found.memory.fits
-    return Answer(scenario, "memory a GPU", "GB", total, least_bytes / GB, 1.5 * least_bytes / GB, None, source)
-
-
-def _fits(scenario: str, found: Prediction, reference: bool) -> Answer:
-    fits = float(found.memory.fits)
-    used = f"fits ({found.memory.total_bytes / GIB:.0f} of {found.memory.capacity_bytes / GIB:.0f} GiB)"
-    return Answer(scenario, used, "yes = 1", fits, fits, fits, float(reference), "people run it")
 
 
 _HEAD = """# Scenarios

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from rich.text import Text
 
 from mfu.api.quantities import tokens
-from mfu.cli import picture
 from mfu.cli.declaration import Declaration, place, prices, products_of, read
 from mfu.cli.errors import UsageError
 from mfu.cli.output import add_output, bar, console, positive, print_json, print_line, print_table
-from mfu.cli.picture import Panel
+from mfu.cli.predict_picture import plot
 from mfu.decide.scale import attainable_on_scale
 from mfu.predict import attainable, predict
 from mfu.predict.declared import tunable_of
 from mfu.predict.inference import more_concurrency
 from mfu.predict.inference.slo import misses
-from mfu.predict.types import Attainable, Change, Inference, Placement, Prediction, Problem, Scale, Training, Tunable
+from mfu.predict.types import Attainable, Change, Inference, Placement, Prediction, Problem, Scale, Tunable
 from mfu.units import decimal, gibibytes, money, percent, points
 
 COLUMNS = (
@@ -76,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
         if not rows:
             raise UsageError(f"{declaration.name}: " + "; ".join(f"{name}: spec.{why}" for name, why in refusals))
         if args.plot:
-            _plot(args.plot, declaration, rows)
+            plot(args.plot, declaration, [(row.placement, row.prediction) for row in rows])
         if args.output == "json":
             documents.append(_document(declaration, rows, refusals))
         else:
@@ -239,53 +237,6 @@ def _more(declaration: Declaration, row: Row) -> str | None:
         f"with {best.concurrency:,.0f} requests at once instead of {setup.concurrency or 0:,.0f}: "
         f"{times:.1f} times the tokens/s, {_latency(reached.tpot_seconds)} a token"
     )
-
-
-def _plot(path: str, declaration: Declaration, rows: list[Row]) -> None:
-    """The first product's waterfall and roofline, and how every product scales."""
-    row = rows[0]
-    product, gpu = row.placement.device.label, row.placement.device.gpu
-    peak = gpu.peak_flops_per_s(declaration.setup.precisions.compute) or 0.0
-    roof = picture.roofline(product, peak, gpu.memory_bandwidth_bytes_per_s, row.prediction)
-    scaling = _scaling(declaration, rows)
-    panels = [picture.waterfall(product, row.prediction), *([roof] if roof else []), *([scaling] if scaling else [])]
-    title = f"{declaration.name}: {declaration.spec.model.display_name} on {row.placement.gpus} × {product}"
-    picture.write(path, title, panels)
-
-
-def _scaling(declaration: Declaration, rows: list[Row]) -> Panel | None:
-    """Serving: tokens/s over requests at once. Training: MFU as data parallelism doubles under the same batch."""
-    setup = declaration.setup
-    serving = isinstance(setup, Inference)
-    series = {}
-    for row in rows[:_MOST_LINES]:
-        steps = (_served if isinstance(setup, Inference) else _grown)(setup, row.placement)  # type: ignore[arg-type]
-        points = [(x, y) for x, y in steps if y > 0]
-        if len(points) > 1:
-            series[row.placement.device.label] = points
-    if not series:
-        return None
-    if serving:
-        return picture.curve("More requests at once", ("requests at once", "tokens/s/GPU"), series)
-    return picture.curve("More GPUs, the same global batch", ("GPUs", "MFU, %"), series)
-
-
-def _served(setup: Inference, placement: Placement) -> Iterator[tuple[float, float]]:
-    for power in range(12):
-        found = predict(replace(setup, concurrency=2.0**power), placement)
-        if isinstance(found, Prediction) and (found.concurrency or 0.0) >= 2.0**power:
-            yield 2.0**power, found.tokens_per_s_per_gpu
-
-
-def _grown(setup: Training, placement: Placement) -> Iterator[tuple[float, float]]:
-    for times in (1, 2, 4, 8, 16):
-        cut = replace(setup.parallelism, data=setup.parallelism.data * times)
-        found = predict(replace(setup, parallelism=cut), replace(placement, gpus=placement.gpus * times))
-        if isinstance(found, Prediction):
-            yield float(placement.gpus * times), 100.0 * found.mfu
-
-
-_MOST_LINES = 6
 
 
 def _document(declaration: Declaration, rows: list[Row], refusals: list[tuple[str, Problem]]) -> dict[str, Any]:
