@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from mfu.hardware.catalog import load
@@ -26,7 +25,6 @@ from mfu.predict.types import (
 )
 from mfu.workload.presets import preset
 
-DOCUMENT = Path(__file__).resolve().parents[2] / "docs/scenarios.md"
 GIB, GB = 2.0**30, 1e9
 DERIVED = 0.10
 """How near a hand-derived figure the model's own must come: it leaves out small terms."""
