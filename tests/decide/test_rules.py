@@ -31,6 +31,10 @@ def floor(share: float) -> EffectivePolicy:
     return EffectivePolicy(expected_of_attainable=share)
 
 
+def late(milliseconds: int) -> dict[str, Any]:
+    return {**SERVING, "inference": {**SERVING["inference"], "slo": {"tpotMilliseconds": milliseconds}}}
+
+
 ROWS = {
     "fits and is near attainable": Row(admission, case, (Outcome.ADMIT, "ExpectedNearAttainable"), ("fits in memory",)),
     "does not fit": Row(
@@ -42,6 +46,10 @@ ROWS = {
     "far below attainable": Row(
         admission, lambda: case(policy=floor(1.01)), (Outcome.HOLD, "FarBelowAttainable"), ("of the attainable",)
     ),
+    "later than its objective": Row(
+        admission, lambda: case(late(1)), (Outcome.HOLD, "MissesObjective"), ("is over slo.tpotMilliseconds: 1",)
+    ),
+    "an objective that it keeps": Row(admission, lambda: case(late(1000)), (Outcome.ADMIT, "ExpectedNearAttainable")),
     "a floor of nothing admits everything": Row(
         admission, lambda: case(policy=floor(0.0)), (Outcome.ADMIT, "ExpectedNearAttainable")
     ),

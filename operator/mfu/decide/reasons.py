@@ -14,6 +14,7 @@ class Why(StrEnum):
     FRAGMENTED = "Fragmented"
     NO_CAPACITY = "NoCapacity"
     OUT_OF_MEMORY = "OutOfMemory"
+    MISSES_OBJECTIVE = "MissesObjective"
     FAR_BELOW_ATTAINABLE = "FarBelowAttainable"
     EXPECTED_NEAR_ATTAINABLE = "ExpectedNearAttainable"
     ATTAINABLE_UNKNOWN = "AttainableUnknown"

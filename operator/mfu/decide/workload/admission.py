@@ -5,17 +5,21 @@ from __future__ import annotations
 from mfu.decide.reasons import Why
 from mfu.decide.scale import attainable_on_scale, on_scale
 from mfu.decide.types import Decision, DecisionType, Outcome, Subject
+from mfu.predict.inference.slo import misses
+from mfu.predict.types import Inference
 from mfu.units import gibibytes, percent
 
 
 def admission(subject: Subject) -> Decision:
     """First check that fails is the answer; Admit when none does."""
-    for check in (_memory, _floor):
+    for check in (_memory, _objective, _floor):
         decision = check(subject)
         if decision is not None:
             return decision
     reached, best = _on_scale(subject)
     message = f"expected {percent(reached)} of an attainable {percent(best)} {subject.expected.scale}; fits in memory"
+    late = _late(subject, surely=False)
+    message = "; ".join((message, *late)) + ("; within the band it may keep that" if late else "")
     return _decision(subject, Outcome.ADMIT, Why.EXPECTED_NEAR_ATTAINABLE, message)
 
 
@@ -30,6 +34,17 @@ def _memory(subject: Subject) -> Decision | None:
     return _decision(
         subject, Outcome.HOLD, Why.OUT_OF_MEMORY, f"{message}; {memory.advice}" if memory.advice else message
     )
+
+
+def _objective(subject: Subject) -> Decision | None:
+    """A latency that even the fast end of the band does not keep."""
+    late = _late(subject, surely=True)
+    return _decision(subject, Outcome.HOLD, Why.MISSES_OBJECTIVE, "; ".join(late)) if late else None
+
+
+def _late(subject: Subject, *, surely: bool) -> tuple[str, ...]:
+    setup = subject.setup
+    return misses(setup, subject.expected, surely=surely) if isinstance(setup, Inference) else ()
 
 
 def _floor(subject: Subject) -> Decision | None:
