@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mfu.observe.pace import RunShape, StepReading, steady
+from mfu.observe.pace import steady
+from mfu.observe.steps import RunShape, StepReading
 
 SHAPE = RunShape(gpus=8, sequence_length=4096, global_batch=64, micro_batch=2, data_ranks=8)
 TOKENS = 64 * 4096

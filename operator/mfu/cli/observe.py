@@ -16,7 +16,8 @@ from mfu.cli.declaration import Declaration, known_product, place, read
 from mfu.cli.errors import UsageError
 from mfu.cli.output import add_output, console, print_json, print_line, print_table
 from mfu.hardware.catalog import device_peak
-from mfu.observe.pace import RunShape, SteadyPace, steady
+from mfu.observe.pace import SteadyPace, steady
+from mfu.observe.steps import RunShape
 from mfu.predict import model_flops_per_token, predict
 from mfu.predict.types import Placement, Prediction, Problem, Training
 from mfu.telemetry.pods.logs.facts import corrected

@@ -65,8 +65,7 @@ def assess(
     declared = _declared(setup, placement, evidence, hints, series)
     agreement, seen = _recognise(declared, evidence, hints.window, series, now)
     observations = _observations(series, _corrected(declared, seen), now)
-    progress, counters = _pair(observations, hints.window)
-    situation = Situation(
+    about = Situation(
         evidence=evidence,
         device=placement.device,
         series=series,
@@ -75,12 +74,11 @@ def assess(
         expected=expected,
         attainable=attainable,
         traits=seen,
-        mfu=_first_known(progress, counters, "mfu"),
-        mbu=_first_known(progress, counters, "mbu"),
         since=now - hints.window.seconds,
         now=now,
         model=hints.model,
     )
+    situation = _measured(about, observations, hints.window)
     return Assessment(
         observations=observations,
         findings=_findings(situation, trusted=agreement.consistent is not False),
@@ -195,6 +193,12 @@ def _observations(series: WorkloadSeries, run: MeteredRun, now: float) -> tuple[
     told = (progress_observation(series, run, window, now) for window in Window) if series.progress else ()
     progress = (disbelieved(each) if impossible(each) else each for each in told if each is not None)
     return (*progress, *counters_observations(series, run, now))
+
+
+def _measured(situation: Situation, observations: tuple[Observation, ...], window: Window) -> Situation:
+    progress, counters = _pair(observations, window)
+    mfu, mbu = (_first_known(progress, counters, name) for name in ("mfu", "mbu"))
+    return replace(situation, mfu=mfu, mbu=mbu)
 
 
 def _pair(observations: tuple[Observation, ...], window: Window) -> tuple[Observation | None, Observation | None]:

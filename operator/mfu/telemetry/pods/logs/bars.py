@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
-from mfu.observe.pace import StepReading
+from mfu.observe.steps import StepReading
 from mfu.telemetry.pods.logs.numbers import duration
 
 _RATE: Final = r"(?P<rate>[\d.,]+)\s*(?P<unit>[A-Za-z]+/s|s/[A-Za-z]+|ms/[A-Za-z]+|min/[A-Za-z]+)"

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from mfu.observe.pace import RunShape
+from mfu.observe.steps import RunShape
 from mfu.telemetry.pods.logs.numbers import expression, value
 
 _DOTS: Final = r"\s*\.{2,}\s*"

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
-from mfu.observe.pace import StepReading
+from mfu.observe.steps import StepReading
 from mfu.telemetry.pods.logs.numbers import duration, expression, value
 
 _TERA: Final = 1e12

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from mfu.observe.pace import StepReading
+from mfu.observe.steps import StepReading
 from mfu.telemetry.pods.logs.bars import Bar, bar, readings
 from mfu.telemetry.pods.logs.facts import Facts
 from mfu.telemetry.pods.logs.formats import FORMATS, Program, elapsed, whole_run
