@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 import mfu
-from mfu.controller.config import Config, parse
+from mfu.controller.config import Config, Server, parse
 from tools.generate import gen_chart
 
 ROOT = Path(__file__).parents[2]
@@ -59,8 +59,8 @@ def test_every_value_is_documented() -> None:
     assert undocumented == []
 
 
-def test_default_configuration_is_the_operators() -> None:
-    assert parse(VALUES["config"], "values.yaml") == Config()
+def test_default_configuration_is_the_operators_but_for_who_may_read_metrics() -> None:
+    assert parse(VALUES["config"], "values.yaml") == Config(server=Server(authenticate_metrics=True))
 
 
 def test_every_option_of_the_operator_is_a_value() -> None:

@@ -154,6 +154,49 @@ def test_agent_writes_its_own_node_only(installed: ControlPlane) -> None:
         write("node-a", f"--as={AGENT}")
 
 
+def test_annotations_of_the_operator_are_its_own_and_it_writes_no_others(installed: ControlPlane) -> None:
+    space = installed.new_namespace("fence")
+    installed.kubectl("create", "rolebinding", "tenant", "--clusterrole=edit", "--user=tenant", "-n", space)
+    # Whatever rights they had: the fence holds where roles would let them through.
+    everything = ["--clusterrole=cluster-admin", "--user=tenant", f"--user={OPERATOR}"]
+    installed.kubectl("create", "clusterrolebinding", "fenced", *everything)
+    installed.apply({**WORKLOAD, "metadata": {"name": "w", "annotations": {"team": "a"}}}, namespace=space)
+
+    def patch(who: str, document: str) -> str:
+        as_who = [f"--as={who}", "--as-group=system:authenticated"]
+        return installed.kubectl("patch", "mw", "w", "-n", space, "--type=merge", "-p", document, *as_who)
+
+    def denied(who: str, document: str, words: str) -> bool:
+        # A new admission policy takes a moment to be in force.
+        try:
+            patch(who, document)
+        except KubectlFailed as refused:
+            return words in refused.stderr
+        return False
+
+    def annotated(name: str, value: str = '"x"') -> str:
+        return f'{{"metadata": {{"annotations": {{"{name}": {value}}}}}}}'
+
+    ours = "mfu.gpuaas.io/decision-placement"
+    try:
+        wait_until(lambda: denied("tenant", annotated(ours), "operator's own"), what="the fence for tenants")
+        patch("tenant", annotated("mfu.gpuaas.io/paused", '"true"'))
+        patch(OPERATOR, annotated(ours))
+        patch("tenant", annotated("team", '"b"'))
+        assert denied("tenant", annotated(ours, '"forged"'), "operator's own")
+        spec = '{"spec": {"accelerators": {"count": 7}}}'
+        wait_until(
+            lambda: denied(OPERATOR, spec, "does not change what a tenant declares"), what="the operator's fence"
+        )
+        assert denied(OPERATOR, annotated("team"), "its own annotations only")
+        assert denied(OPERATOR, annotated("team", "null"), "its own annotations only")
+        assert denied(OPERATOR, '{"metadata": {"labels": {"a": "b"}}}', "does not change labels")
+        assert denied(OPERATOR, '{"metadata": {"finalizers": ["a.b/c"]}}', "neither finalizers nor owners")
+        patch(OPERATOR, annotated(ours, "null"))
+    finally:
+        installed.kubectl("delete", "clusterrolebinding", "fenced")
+
+
 def test_uninstall_keeps_what_people_wrote(control_plane: ControlPlane, helm: Helm, installed: ControlPlane) -> None:
     control_plane.apply(WORKLOAD, namespace="default")
     helm("uninstall", "mfu")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -67,8 +68,9 @@ def example(name: str) -> dict[str, Any]:
     return document
 
 
-def get(port: int, path: str) -> str:
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+def get(port: int, path: str, token: str = "") -> str:
+    request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", headers={"Authorization": f"Bearer {token}"})
+    with urllib.request.urlopen(request, timeout=5) as answer:
         body: bytes = answer.read()
         return body.decode()
 
@@ -111,7 +113,22 @@ def test_lease_is_held_in_the_releases_namespace(control_plane: ControlPlane, ru
     assert control_plane.get("lease", "mfu-operator", "-n", SPACE)["spec"]["holderIdentity"]
 
 
-def test_metrics_and_probes_are_served(running: LocalPod, port: int) -> None:
+def test_metrics_are_served_to_those_who_may_read_them_and_probes_to_all(
+    control_plane: ControlPlane, running: LocalPod, port: int
+) -> None:
     assert get(port, "/healthz").strip() == "ok"
     assert get(port, "/readyz").strip() == "ok"
-    assert "mfu_operator_cycles_total" in get(port, "/metrics")
+    tokens = {}
+    for account in ("stranger", "prometheus"):
+        control_plane.kubectl("create", "serviceaccount", account, "-n", SPACE)
+        tokens[account] = control_plane.kubectl("create", "token", account, "-n", SPACE).strip()
+    role = ["--clusterrole=run-mfu-operator-metrics-reader", f"--serviceaccount={SPACE}:prometheus"]
+    control_plane.kubectl("create", "clusterrolebinding", "run-metrics", *role)
+    try:
+        for token, status in (("", 401), ("forged", 401), (tokens["stranger"], 403)):
+            with pytest.raises(urllib.error.HTTPError) as refused:
+                get(port, "/metrics", token)
+            assert refused.value.code == status
+        assert "mfu_operator_cycles_total" in get(port, "/metrics", tokens["prometheus"])
+    finally:
+        control_plane.kubectl("delete", "clusterrolebinding", "run-metrics")

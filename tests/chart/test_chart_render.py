@@ -89,8 +89,8 @@ def test_lint_finds_nothing(helm: Path) -> None:
 
 def test_default_is_the_operator_alone(render: Render) -> None:
     kinds = {kind for kind, _ in render()}
-    assert {"Deployment", "Service", "ConfigMap", "ServiceAccount", "PodDisruptionBudget"} <= kinds
-    assert not kinds & {"DaemonSet", "NetworkPolicy", "ServiceMonitor", "PrometheusRule"}
+    assert {"Deployment", "Service", "ConfigMap", "ServiceAccount", "PodDisruptionBudget", "NetworkPolicy"} <= kinds
+    assert not kinds & {"DaemonSet", "ServiceMonitor", "PrometheusRule"}
 
 
 def test_switches_add_the_rest(render: Render) -> None:

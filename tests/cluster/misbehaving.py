@@ -54,9 +54,11 @@ class Misbehaving:
     others: Answer = field(default_factory=lambda: said({"metadata": {"name": "x"}}))
     asked: Counter[str] = field(default_factory=Counter)
     queries: list[dict[str, str]] = field(default_factory=list)
+    paths: list[str] = field(default_factory=list)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         self.queries.append(dict(request.query))
+        self.paths.append(request.path)
         if request.method != "GET":
             self.asked[request.method] += 1
             return await self.others(request)

@@ -15,6 +15,7 @@ from mfu.cluster.client import ApiError, Gone, KubeClient, Unreachable
 from mfu.cluster.informer import Informer
 from mfu.cluster.projection import pod_view
 from mfu.cluster.resources import NODES, PODS
+from mfu.cluster.state import ClusterState, ExporterPods
 from tests.cluster.misbehaving import LIST, OBJECTS, Answer, Misbehaving, raw, said, serving, stream
 
 STATUS = {"kind": "Status", "code": 500, "reason": "InternalError", "message": "etcd leader changed"}
@@ -188,3 +189,28 @@ async def test_ordinary_pods_are_forgotten_page_by_page() -> None:
     assert informer.objects == {}
     assert server.asked["list"] == 8
     assert peak < 24 * 1024 * 1024
+
+
+async def test_exporters_are_looked_for_in_their_namespace_alone() -> None:
+    server = Misbehaving()
+    async with serving(server) as client:
+        state = ClusterState(
+            client, changed=lambda: None, exporters={"dcgm": ExporterPods("gpu-operator", "app=nvidia-dcgm-exporter")}
+        )
+        task = asyncio.create_task(state.exporters["dcgm"].run())
+        await asyncio.sleep(0.2)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    assert server.asked["list"] >= 1
+    assert set(server.paths) == {"/api/v1/namespaces/gpu-operator/pods"}
+    assert all(each["labelSelector"] == "app=nvidia-dcgm-exporter" for each in server.queries)
+
+
+async def test_pods_that_have_ended_are_left_to_the_server() -> None:
+    server = Misbehaving()
+    async with serving(server) as client:
+        task = asyncio.create_task(ClusterState(client, changed=lambda: None).pods.run())
+        await asyncio.sleep(0.2)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    assert {each["fieldSelector"] for each in server.queries} == {"status.phase!=Succeeded,status.phase!=Failed"}

@@ -8,11 +8,12 @@ from typing import Any, cast
 
 import pytest
 
+from mfu.api.fleetreport import FleetStatus
 from mfu.api.workload_status import WorkloadStatus
 from mfu.cluster.client import ApiError, KubeClient, Unreachable
-from mfu.cluster.writer import Writer
+from mfu.cluster.writer import IN_FLIGHT, Writer, fairly
 from mfu.engine.packed import Packed
-from mfu.engine.plan import NO_REPORT, Plan, WorkloadPlan
+from mfu.engine.plan import NO_REPORT, Event, Plan, WorkloadPlan
 from mfu.engine.views import NO_STATUS
 from tests.controller.virtual_time import run
 
@@ -99,7 +100,7 @@ def test_one_that_fails_holds_nobody_else_back() -> None:
 
 def test_a_flood_is_spread_over_seconds_and_cycles() -> None:
     server = Server()
-    writer = cycles(server, seconds=0.5, count=200, per_second=50.0, per_cycle=120)
+    writer = cycles(server, seconds=0.5, count=200, per_second=50.0, per_round=120)
     assert len(server.times) == 120
     assert writer.counts.deferred == 80
     busiest = max(sum(1 for each in server.times if at <= each < at + 1.0) for at in server.times)
@@ -109,6 +110,136 @@ def test_a_flood_is_spread_over_seconds_and_cycles() -> None:
 
 def test_what_waits_is_written_in_the_next_cycles() -> None:
     server = Server()
-    writer = cycles(server, seconds=6.0, count=200, per_second=50.0, per_cycle=120)
+    writer = cycles(server, seconds=6.0, count=200, per_second=50.0, per_round=120)
     assert set(server.applied.values()) == {1}
     assert writer.counts.written == 200
+
+
+def urgent(namespace: str, name: str, status: dict[str, Any] | None = None) -> tuple[WorkloadPlan, dict[str, Any]]:
+    said = WorkloadPlan(
+        namespace, name, f"u-{name}", Packed(WorkloadStatus, {"observedGeneration": 2, "summary": {"expected": "41%"}})
+    )
+    return said, {"status": Packed(WorkloadStatus, status or {}), "annotations": {}, "version": "1"}
+
+
+def test_what_has_no_answer_yet_goes_first_and_namespaces_take_turns() -> None:
+    pairs = [urgent("big", f"old{row}", {"observedGeneration": 2, "summary": {"expected": "9%"}}) for row in range(3)]
+    pairs += [urgent("big", f"new{row}") for row in range(3)]
+    pairs += [urgent("small", "only")]
+    plan = Plan(workloads=tuple(each for each, _ in pairs), report=Packed(FleetStatus, {"totals": {"gpus": "8"}}))
+    current = {each.key: seen for each, seen in pairs}
+    ordered = fairly(Writer(cast(KubeClient, Server())).wanted(plan, current, NO_REPORT))
+    names = [each.body["metadata"]["name"] for each in ordered]
+    assert names[0] == "fleet"
+    assert set(names[1:3]) == {"new0", "only"}
+    assert names[3:] == ["new1", "new2", "old0", "old1", "old2"]
+
+
+def test_the_same_but_for_its_times_is_not_written_again_while_the_watch_is_late() -> None:
+    server = Server()
+    writer = Writer(cast(KubeClient, server))
+
+    async def work() -> None:
+        for second in range(5):
+            status = {
+                "conditions": [
+                    {
+                        "type": "Ready",
+                        "status": "True",
+                        "reason": "Ready",
+                        "lastTransitionTime": f"2026-11-22T00:00:0{second}Z",
+                    }
+                ]
+            }
+            plan = Plan(workloads=(WorkloadPlan("a", "w0", "u0", Packed(WorkloadStatus, status)),))
+            await writer.apply(plan, seen(plan), NO_REPORT)
+            await asyncio.sleep(1.0)
+
+    run(work())
+    assert server.applied == {"w0": 1}
+
+
+def test_what_may_not_be_written_is_counted_and_events_wait_for_the_lease() -> None:
+    server, leader = Events(), False
+    writer = Writer(cast(KubeClient, server), may_write=lambda: leader)
+    plan = Plan(
+        workloads=(
+            WorkloadPlan(
+                "a",
+                "w0",
+                "u0",
+                Packed(WorkloadStatus, {"summary": {"expected": "1%"}}),
+                events=(Event("Warning", "Hot", "hot"),),
+            ),
+        ),
+        events=(Event("Warning", "FleetUnknown", "no telemetry"),),
+    )
+
+    async def work() -> None:
+        nonlocal leader
+        writer.tell(plan, {"a/w0"})
+        await writer.apply(plan, seen(plan), NO_REPORT)
+        assert (server.told, writer.counts.skipped, writer.counts.written) == ([], 1, 0)
+        leader = True
+        await writer.apply(plan, seen(plan), NO_REPORT)
+
+    run(work())
+    assert [(each["reason"], each["metadata"]["namespace"]) for each in server.told] == [
+        ("Hot", "a"),
+        ("FleetUnknown", "default"),
+    ]
+    assert writer.counts.written == 1
+
+
+def test_nothing_is_told_of_a_workload_that_went_meanwhile() -> None:
+    server = Events()
+    writer = Writer(cast(KubeClient, server))
+    plan = Plan(workloads=(WorkloadPlan("a", "w0", "u0", NO_STATUS, events=(Event("Warning", "Hot", "hot"),)),))
+
+    async def work() -> None:
+        writer.tell(plan, set())
+        await writer.apply(plan, {}, NO_REPORT)
+
+    run(work())
+    assert server.told == []
+
+
+def test_events_that_wait_are_bounded() -> None:
+    writer = Writer(cast(KubeClient, Events()), may_write=lambda: False)
+    events = tuple(Event("Normal", f"R{row}", "x") for row in range(1200))
+    run(_told(writer, Plan(workloads=(WorkloadPlan("a", "w0", "u0", NO_STATUS, events=events),))))
+    assert (len(writer._events), writer.counts.events_lost) == (1000, 200)
+
+
+async def _told(writer: Writer, plan: Plan) -> None:
+    writer.tell(plan, {"a/w0"})
+
+
+class Events(Server):
+    """Keeps the events that are made."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: list[dict[str, Any]] = []
+
+    async def create(self, resource: Any, body: dict[str, Any], namespace: str | None = None) -> dict[str, Any]:
+        self.told.append(body)
+        return body
+
+
+def test_no_more_than_so_many_writes_are_under_way() -> None:
+    class Slow(Server):
+        under_way = most = 0
+
+        async def apply(self, resource: Any, body: dict[str, Any], **_: Any) -> dict[str, Any]:
+            self.under_way += 1
+            self.most = max(self.most, self.under_way)
+            await asyncio.sleep(4.0)
+            self.under_way -= 1
+            return await super().apply(resource, body)
+
+    server, plan = Slow(), plan_of(100)
+    writer = Writer(cast(KubeClient, server))
+    run(writer.apply(plan, seen(plan), NO_REPORT))
+    assert server.most == IN_FLIGHT == 20
+    assert writer.counts.written == 100

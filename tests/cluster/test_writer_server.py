@@ -136,7 +136,9 @@ async def test_the_report_is_made_where_there_is_none(client: KubeClient) -> Non
 async def test_events_are_emitted_on_the_object(server: ControlPlane, client: KubeClient, space: str) -> None:
     item, writer = await created(server, client, space), Writer(client)
     told = Event("Warning", "OutOfMemory", "needs 97Gi of 80Gi")
-    await writer.apply(plan_for(item, events=(told,)), current_of(item), NO_REPORT)
+    plan = plan_for(item, events=(told,))
+    writer.tell(plan, current_of(item))
+    await writer.apply(plan, current_of(item), NO_REPORT)
     found = server.get("events.events.k8s.io", "-n", space)["items"]
     assert [(each["reason"], each["note"], each["regarding"]["name"]) for each in found] == [
         ("OutOfMemory", "needs 97Gi of 80Gi", "llama")
@@ -147,7 +149,9 @@ async def test_events_are_emitted_on_the_object(server: ControlPlane, client: Ku
 async def test_without_the_lease_nothing_is_written(server: ControlPlane, client: KubeClient, space: str) -> None:
     item = await created(server, client, space)
     writer = Writer(client, may_write=lambda: False)
-    await writer.apply(plan_for(item, events=(Event("Warning", "A", "b"),)), current_of(item), NO_REPORT)
+    plan = plan_for(item, events=(Event("Warning", "A", "b"),))
+    writer.tell(plan, current_of(item))
+    await writer.apply(plan, current_of(item), NO_REPORT)
     found = await client.get(MODELWORKLOADS, "llama", space)
     assert found["metadata"]["resourceVersion"] == item["metadata"]["resourceVersion"]
     assert writer.counts.events == 0

@@ -55,3 +55,18 @@ def test_a_file_that_is_not_there() -> None:
 def test_a_configuration_does_not_change() -> None:
     with pytest.raises(Exception, match="frozen"):
         parse({}, "x").dry_run = True  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/var/run/secrets/kubernetes.io/serviceaccount/token",
+        "/etc/mfu/../../var/run/secrets/kubernetes.io/serviceaccount/token",
+    ],
+)
+def test_the_operators_own_token_is_sent_to_nobody_else(path: str) -> None:
+    with pytest.raises(BadConfig, match=r"prometheus\.bearerTokenFile.*own API token"):
+        parse({"prometheus": {"url": "http://p", "bearerTokenFile": path}}, "c.yaml")
+    assert parse(
+        {"prometheus": {"bearerTokenFile": "/etc/mfu-prometheus/token"}}, "c.yaml"
+    ).prometheus.bearer_token_file

@@ -10,6 +10,7 @@ import pytest
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from mfu.api.mfupolicy import PerWorkload
 from mfu.controller.metrics import OperatorMetrics, documented
 from mfu.engine.evaluate import evaluate
 from mfu.engine.plan import Plan
@@ -76,3 +77,19 @@ def test_what_is_unknown_is_absent(plan: Plan) -> None:
 def test_before_the_first_cycle_the_page_is_valid() -> None:
     series, _ = page(None)
     assert not [name for name, _ in series if name.startswith("mfu_workload")]
+
+
+def asking(plan: Plan, how: PerWorkload) -> Plan:
+    workloads = tuple(replace(each, policy=replace(each.policy, per_workload=how)) for each in plan.workloads)
+    return replace(plan, workloads=workloads)
+
+
+def test_of_single_workloads_there_is_what_their_policy_asks(plan: Plan) -> None:
+    pages = {how: page(asking(plan, how))[0] for how in PerWorkload}
+    of_workloads = {how: {key for key in found if key[0].startswith("mfu_workload")} for how, found in pages.items()}
+    assert of_workloads[PerWorkload.NONE] == set()
+    assert of_workloads[PerWorkload.SUMMARY] < of_workloads[PerWorkload.FULL]
+    assert len(of_workloads[PerWorkload.SUMMARY]) <= 0.6 * len(of_workloads[PerWorkload.FULL])
+    for found in pages.values():
+        assert of(found, "mfu_fleet_mfu_ratio")
+        assert of(found, "mfu_namespace_gpus")

@@ -58,7 +58,9 @@ class Stage:
         """One cycle on everything that the API server holds at this moment."""
         await self._caught_up()
         self._now += 1
-        await self.loop.cycle(self._now)
+        plan = await self.loop.cycle(self._now)
+        state = self.loop.state
+        await self.loop.writer.apply(plan, state.current(), state.report)
         await self._caught_up()
 
     async def _caught_up(self) -> None:

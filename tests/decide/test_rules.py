@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from mfu.decide.scale import attainable_on_scale, on_scale
 from mfu.decide.types import Decision, DecisionType, EffectivePolicy, Load, Mode, Outcome, Subject
 from mfu.decide.workload.admission import admission
 from mfu.decide.workload.grouping import grouping
@@ -128,3 +129,14 @@ def test_the_same_case_gives_the_same_decisions(document: dict[str, Any]) -> Non
     assert [one.type for one in decide(each)] == sorted(
         (one.type for one in decide(each)), key=list(DecisionType).index
     )
+
+
+@pytest.mark.parametrize(("floor", "admitted"), [(0.98, True), (0.999, True), (1.001, False), (1.02, False)])
+def test_the_floor_of_admission_is_where_the_policy_puts_it(floor: float, admitted: bool) -> None:
+    """A floor two points lower or higher is another policy."""
+    found = case()
+    reached, best = on_scale(found.expected), attainable_on_scale(found.expected, found.attainable)
+    assert reached is not None
+    assert best is not None
+    policy = EffectivePolicy(expected_of_attainable=floor * reached / best)
+    assert (admission(replace(found, policy=policy)).outcome is Outcome.ADMIT) is admitted

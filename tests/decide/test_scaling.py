@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mfu.decide.workload.scaling import TARGET_UTILISATION, desired_replicas
+from mfu.decide.types import EffectivePolicy, Load
+from mfu.decide.workload.scaling import TARGET_UTILISATION, desired_replicas, scaling
+from tests.decide.cases import SERVING, case
 
 
 def test_worked_number() -> None:
@@ -39,3 +44,25 @@ def test_unbounded_replicas_run_at_no_more_than_the_target(load: float, capacity
     replicas = desired_replicas(load, capacity, low=1, high=10**9)
     assert load <= replicas * TARGET_UTILISATION * capacity * (1 + 1e-9)
     assert replicas == 1 or load > (replicas - 1) * TARGET_UTILISATION * capacity * (1 - 1e-9)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "running", "wanted"), [(None, 3, 1, 3), (None, None, 1, 8), (4, None, 8, 4), (4, 3, 1, 3)]
+)
+def test_the_policy_bounds_what_the_declaration_allows(
+    low: int | None, high: int | None, running: int, wanted: int
+) -> None:
+    document = {**SERVING, "inference": {**SERVING["inference"], "replicas": {"min": 1, "max": 8}}}
+    asked = case(document, gpus_per_node=1)
+    demand = 1e9 if wanted in (3, 8) and running == 1 else 1.0
+    decided = scaling(
+        replace(
+            asked,
+            load=Load(tokens_per_s=demand),
+            replicas_running=running,
+            policy=EffectivePolicy(scaling_min_replicas=low, scaling_max_replicas=high),
+        )
+    )
+    assert decided is not None
+    assert decided.hint is not None
+    assert f"{wanted} replicas" in decided.message

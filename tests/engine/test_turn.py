@@ -97,3 +97,46 @@ def test_the_order_of_workloads_is_nothing(fleet: list[WorkloadView], most: int)
     assert turn(fleet, NOBODY, before, most=most) == turn(
         sorted(fleet, key=lambda each: each.key), NOBODY, before, most=most
     )
+
+
+def of(namespace: str, name: str) -> WorkloadView:
+    return replace(view(name), namespace=namespace, uid=f"uid-{namespace}-{name}")
+
+
+def test_a_namespace_that_always_has_news_does_not_take_the_turns_of_others() -> None:
+    """300 workloads whose conflict wanders, one newcomer elsewhere: the newcomer is judged in the next cycle."""
+    noisy = [of("noisy", f"w{row:03d}") for row in range(300)]
+    newcomer = of("quiet", "new")
+    assert newcomer.uid in turn([*noisy, newcomer], NOBODY, {}, most=10)
+
+
+def test_news_without_end_lets_the_overdue_have_their_share() -> None:
+    noisy = [of("noisy", f"w{row:03d}") for row in range(300)]
+    patient = [of("quiet", f"p{row:02d}") for row in range(30)]
+    before = {each.uid: judged(each, 10.0) for each in patient}
+    chosen = turn([*noisy, *patient], NOBODY, before, most=30, overdue_before=20.0)
+    assert len(chosen & {each.uid for each in patient}) == 10
+    assert len(turn([*noisy, *patient], NOBODY, before, most=30, overdue_before=5.0) & before.keys()) == 0
+
+
+def test_one_that_comes_and_goes_stands_behind_those_never_judged() -> None:
+    flapping, others = of("a", "flapping"), [of("a", f"w{row}") for row in range(5)]
+    claims = Assignment({flapping.key: (pod("a"),)}, {}, ())
+    before = {flapping.uid: judged(flapping, 99.0)}
+    assert flapping.uid not in turn([flapping, *others], claims, before, most=5)
+
+
+def test_which_pod_a_conflict_is_about_is_no_news() -> None:
+    before = {A.uid: judged(A, 99.0, said=CLAIMED), B.uid: judged(B, 1.0)}
+    claims = Assignment({}, {A.key: replace(CLAIMED, problem="pod q is claimed")}, ())
+    assert turn([A, B], claims, before, most=1) == {B.uid}
+
+
+@STEADY
+@given(st.lists(st.sampled_from("abc"), min_size=1, max_size=60), st.integers(3, 12))
+def test_no_namespace_waits_more_than_another_has_turns(namespaces: list[str], most: int) -> None:
+    fleet = [of(each, f"w{row:02d}") for row, each in enumerate(namespaces)]
+    chosen = turn(fleet, NOBODY, {}, most=most)
+    served = {each: sum(view.uid in chosen for view in fleet if view.namespace == each) for each in set(namespaces)}
+    waiting_ = {each for each in served if served[each] < namespaces.count(each)}
+    assert all(served[one] <= served[other] + 1 for one in served for other in waiting_)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 
 from mfu.observe.readings import Metric
-from mfu.telemetry.dcgm.adapter import read_once
+from mfu.telemetry.dcgm.adapter import _first, read_once
+from mfu.telemetry.dcgm.fields import RAW_COLUMNS, Raw
 from tests.telemetry.expose import line, page
 
 LEGACY = {"Hostname": "n", "DCGM_FI_DRIVER_VERSION": "580"}
@@ -117,3 +119,19 @@ def test_nvlink_bandwidth_total_is_no_counter_of_ours() -> None:
     found = read_once(page({"DEV_NVLINK_BANDWIDTH_TOTAL": 81234, "DEV_GPU_TEMP": 40}), 0.0)
     assert math.isnan(found.values[0, Metric.NVLINK_RX])
     assert line("X", 1).startswith("X{")
+
+
+@pytest.mark.parametrize(
+    ("violation", "cap", "brake", "expected"),
+    [
+        (5.0, 1.0, 2.0, 5.0),
+        (np.nan, 1.0, 2.0, 3.0),
+        (np.nan, 1.0, np.nan, 1.0),
+        (np.nan, np.nan, np.nan, np.nan),
+    ],
+)
+def test_time_held_back_by_power(violation: float, cap: float, brake: float, expected: float) -> None:
+    raw = np.full((1, RAW_COLUMNS), np.nan)
+    raw[0, [Raw.POWER_VIOLATION_NS, Raw.SW_POWER_CAP_NS, Raw.POWER_BRAKE_NS]] = violation, cap, brake
+    found = _first(raw, Raw.POWER_VIOLATION_NS, (Raw.SW_POWER_CAP_NS, Raw.POWER_BRAKE_NS))
+    assert found[0] == pytest.approx(expected, nan_ok=True)

@@ -176,3 +176,12 @@ async def test_a_round_ends_in_time_and_what_it_left_out_comes_first(server: Tes
     assert (first.state, first.devices) == (SourceState.UNREACHABLE, ())
     assert second.state is SourceState.OK
     assert source.problems == {}
+
+
+async def test_a_proxy_of_the_environment_is_not_used(server: TestServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    async with session(LIMITS) as client:
+        assert await fetch(client, str(server.make_url("/ok")), LIMITS) == b"train_tokens_total 5\n"

@@ -46,7 +46,11 @@ class Lease:
     @property
     def fresh(self) -> bool:
         """Whether we may still write. A rival may begin once the duration has passed: we stop some seconds before."""
-        return self._renewed is not None and asyncio.get_running_loop().time() - self._renewed < self.fresh_seconds
+        return self.fresh_at(asyncio.get_running_loop().time())
+
+    def fresh_at(self, now: float) -> bool:
+        """The same at a time of the loop's clock, for those who ask from another thread."""
+        return self._renewed is not None and now - self._renewed < self.fresh_seconds
 
     async def hold(self) -> None:
         """Renew for ever; raises LeaseLost when another holds it. An API server that is away is waited for."""

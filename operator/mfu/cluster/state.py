@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 from mfu.api.fleetreport import FleetStatus
 from mfu.api.modelworkload import WorkloadSpec
@@ -28,6 +28,12 @@ from mfu.telemetry.rounds.binding import Bound
 V = TypeVar("V")
 Watched = Informer[V] | Declared[V]
 """A store of objects of one kind, whoever watches them."""
+OVERDUE_SECONDS: Final = 30.0
+"""Answers older than this have a share of the turns that no news can take."""
+
+
+HOLDS_DEVICES: Final = "status.phase!=Succeeded,status.phase!=Failed"
+"""Pods that have ended hold nothing, and there may be many: the API server leaves them out."""
 
 
 class Past(Protocol):
@@ -87,7 +93,7 @@ class ClusterState:
 
         self.workloads: Watched[WorkloadView] = declared(resources.MODELWORKLOADS, self._workload)
         self.policies: Watched[PolicyView] = declared(resources.MFUPOLICIES, projection.policy_view)
-        self.pods: Informer[PodView] = watch(resources.PODS, projection.pod_view)
+        self.pods: Informer[PodView] = watch(resources.PODS, projection.pod_view, fieldSelector=HOLDS_DEVICES)
         self.nodes: Informer[NodeView] = watch(resources.NODES, projection.node_view)
         self.namespaces: Informer[Mapping[str, str]] = watch(resources.NAMESPACES, projection.namespace_labels)
         self.reports: Informer[Packed[FleetStatus]] = watch(resources.FLEETREPORTS, projection.fleet_status)
@@ -124,7 +130,7 @@ class ClusterState:
         workloads = tuple(self.workloads.objects.values())
         pods = tuple(self.pods.objects.values())
         claims, handed = self.claims(), before or Handover()
-        whose = turn(workloads, claims, handed.plans)
+        whose = turn(workloads, claims, handed.plans, overdue_before=now - OVERDUE_SECONDS)
         mine = (
             (view.key, claims.pods[view.key]) for view in workloads if view.uid in whose and view.key in claims.pods
         )

@@ -1,4 +1,4 @@
-"""Plan → API server: only what changed, bounded in flight and in rate, each object at most every few seconds."""
+"""Plan → API server: only what changed, news first, bounded in flight and in rate, fair to namespaces."""
 
 from __future__ import annotations
 
@@ -6,26 +6,29 @@ import asyncio
 import hashlib
 import json
 import logging
-from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from mfu.api.fleetreport import FleetStatus
 from mfu.api.names import ANNOTATION_FIELD_MANAGER, FIELD_MANAGER, FLEET_REPORT_NAME
+from mfu.api.workload_status import WorkloadStatus
 from mfu.cluster.client import JSON, ApiError, KubeClient, Unreachable
-from mfu.cluster.pacing import Attempts, Pace
+from mfu.cluster.pacing import ECHO_SECONDS, Attempts, Pace
 from mfu.cluster.resources import EVENTS, FLEETREPORTS, MFUPOLICIES, MODELWORKLOADS, Resource
 from mfu.engine.packed import Packed
 from mfu.engine.plan import Event, Plan, WorkloadPlan
+from mfu.engine.say.hysteresis import Novelty, novelty
 
 log = logging.getLogger(__name__)
 
-IN_FLIGHT: Final = 10
-WRITES_PER_SECOND: Final = 50.0
-WRITES_PER_CYCLE: Final = 500
-"""The rest waits for the next cycle, which knows more by then."""
+IN_FLIGHT: Final = 20
+WRITES_PER_SECOND: Final = 200.0
+WRITES_PER_ROUND: Final = 100
+"""Half a second's worth: the rest waits for the next round, which knows more by then and begins with the news."""
+MOST_EVENTS_KEPT: Final = 1000
 CLUSTER_EVENTS_NAMESPACE: Final = "default"
 """Where events about cluster-scoped objects stand."""
 
@@ -38,6 +41,10 @@ class Write:
     body: JSON
     subresource: str | None
     manager: str
+    said: Packed[WorkloadStatus] | None = None
+    """The status of a workload, for telling whether it says anything new."""
+    urgent: bool = False
+    """Its object has no answer yet to what it says now."""
 
     @property
     def key(self) -> str:
@@ -66,7 +73,11 @@ class WriteCounts:
     suppressed: int = 0
     events: int = 0
     deferred: int = 0
-    """Left to the next cycle, at the last one."""
+    """Left to the next round, at the last one."""
+    skipped: int = 0
+    """Not made because we may not write: the lease is not ours, or not surely."""
+    events_lost: int = 0
+    """Events that waited for the lease and were too many."""
 
 
 @dataclass(slots=True)
@@ -77,22 +88,36 @@ class Writer:
     may_write: Callable[[], bool] = lambda: True
     counts: WriteCounts = field(default_factory=WriteCounts)
     per_second: float = WRITES_PER_SECOND
-    per_cycle: int = WRITES_PER_CYCLE
+    per_round: int = WRITES_PER_ROUND
     _attempts: Attempts = field(default_factory=Attempts)
+    _pace: Pace | None = None
+    _echoes: dict[str, _Echo] = field(default_factory=dict)
+    _events: deque[tuple[JSON, str]] = field(default_factory=deque)
 
     async def apply(self, plan: Plan, current: Mapping[str, Mapping[str, Any]], report: Packed[FleetStatus]) -> None:
         """`current` maps "namespace/name" of workloads and "policy/name" to what the cluster holds now."""
-        due = self._due(self.wanted(plan, current, report))
-        self.counts.deferred = max(0, len(due) - self.per_cycle)
-        gate, pace = asyncio.Semaphore(IN_FLIGHT), Pace(self.per_second)
+        due = fairly(self._due(self.wanted(plan, current, report)))
+        self.counts.deferred = max(0, len(due) - self.per_round)
+        gate = asyncio.Semaphore(IN_FLIGHT)
+        pace = self._pace = self._pace or Pace(self.per_second)
         by_object: dict[str, list[Write]] = defaultdict(list)
-        for each in due[: self.per_cycle]:
+        for each in due[: self.per_round]:
             by_object[each.object_key].append(each)
         await asyncio.gather(*(self._write_in_turn(each, gate, pace) for each in by_object.values()))
-        told = [(each, event) for each in plan.workloads if each.key in current for event in each.events]
-        bodies = [(_event_body(each, event), each.namespace) for each, event in told]
-        bodies += [(_fleet_event_body(event), CLUSTER_EVENTS_NAMESPACE) for event in plan.events]
-        await asyncio.gather(*(self._emit(body, namespace, gate, pace) for body, namespace in bodies))
+        await self._emit_all(gate, pace)
+
+    def tell(self, plan: Plan, known: Container[str]) -> None:
+        """Keep the plan's events for the next round; a lease that is away does not lose them.
+
+        `known` are the keys of workloads that there are: nothing is told of one that went meanwhile.
+        """
+        there = (each for each in plan.workloads if each.events and each.key in known)
+        told = [(_event_body(each, event), each.namespace) for each in there for event in each.events]
+        told += [(_fleet_event_body(event), CLUSTER_EVENTS_NAMESPACE) for event in plan.events]
+        self._events.extend(told)
+        while len(self._events) > MOST_EVENTS_KEPT:
+            self._events.popleft()
+            self.counts.events_lost += 1
 
     def wanted(self, plan: Plan, current: Mapping[str, Mapping[str, Any]], report: Packed[FleetStatus]) -> list[Write]:
         """Everything that differs, whether or not its time has come."""
@@ -101,10 +126,21 @@ class Writer:
 
     def _due(self, wanted: list[Write]) -> list[Write]:
         now = asyncio.get_running_loop().time()
-        due = [each for each in wanted if not self._attempts.held_back(each.key, each.digest, now)]
+        self._echoes = {key: echo for key, echo in self._echoes.items() if now < echo.until}
+        due = [each for each in wanted if not self._said(each) and not self._held_back(each, now)]
         self.counts.suppressed += len(wanted) - len(due)
         self._attempts.forget(now)
         return due
+
+    def _held_back(self, write: Write, now: float) -> bool:
+        return self._attempts.held_back(write.key, write.digest, now)
+
+    def _said(self, write: Write) -> bool:
+        """Was the same, but for its times, written a moment ago? The watch only has not brought it back yet."""
+        echo = self._echoes.get(write.key)
+        if echo is None or echo.status is None:
+            return False
+        return write.said is not None and novelty(echo.status.read(), write.said.read()) is Novelty.NOTHING
 
     def _workload_writes(self, plan: Plan, current: Mapping[str, Mapping[str, Any]]) -> list[Write]:
         writes = []
@@ -115,7 +151,9 @@ class Writer:
             metadata = {"namespace": each.namespace, "name": each.name, "uid": each.uid}
             if seen["status"] != each.status:
                 body = _body(MODELWORKLOADS, _at(metadata, seen), status=each.status.document())
-                writes.append(Write(MODELWORKLOADS, body, "status", FIELD_MANAGER))
+                writes.append(
+                    Write(MODELWORKLOADS, body, "status", FIELD_MANAGER, each.status, _unanswered(seen, body["status"]))
+                )
             if seen.get("annotations", {}) != each.annotations:
                 body = _body(MODELWORKLOADS, {**metadata, "annotations": dict(each.annotations)})
                 writes.append(Write(MODELWORKLOADS, body, None, ANNOTATION_FIELD_MANAGER))
@@ -147,6 +185,7 @@ class Writer:
         async with gate:
             await asyncio.sleep(pace.delay(loop.time()))
             if not self.may_write():
+                self.counts.skipped += 1
                 return
             try:
                 await self._put(write)
@@ -160,6 +199,7 @@ class Writer:
                 log.warning("write object=%s retry_in=%.0fs error=%s", write.key, wait, error)
                 return
         self._attempts.succeeded(write.key, write.digest, loop.time())
+        self._echoes[write.key] = _Echo(write.said, loop.time() + ECHO_SECONDS)
         self.counts.written += 1
 
     async def _put(self, write: Write) -> None:
@@ -172,16 +212,51 @@ class Writer:
             await self.client.create(FLEETREPORTS, _body(FLEETREPORTS, {"name": FLEET_REPORT_NAME}))
             await self.client.apply(write.resource, write.body, subresource="status", manager=write.manager)
 
+    async def _emit_all(self, gate: asyncio.Semaphore, pace: Pace) -> None:
+        if not self.may_write():
+            return
+        told, self._events = list(self._events), deque()
+        await asyncio.gather(*(self._emit(body, namespace, gate, pace) for body, namespace in told))
+
     async def _emit(self, body: JSON, namespace: str, gate: asyncio.Semaphore, pace: Pace) -> None:
         async with gate:
             await asyncio.sleep(pace.delay(asyncio.get_running_loop().time()))
             if not self.may_write():
+                self._events.append((body, namespace))
                 return
             try:
                 await self.client.create(EVENTS, body, namespace)
                 self.counts.events += 1
             except (ApiError, Unreachable) as error:
                 log.info("event object=%s reason=%s error=%s", body["regarding"]["name"], body["reason"], error)
+
+
+@dataclass(frozen=True, slots=True)
+class _Echo:
+    """What was written and should come back through the watch."""
+
+    status: Packed[WorkloadStatus] | None
+    until: float
+
+
+def fairly(writes: Iterable[Write]) -> list[Write]:
+    """What has no answer yet first, and among those namespaces take turns; likewise all the others.
+
+    The order within a namespace stays; objects without one (reports, policies) come before all.
+    """
+    ranks: Counter[tuple[bool, str]] = Counter()
+    ordered: list[tuple[bool, bool, int, Write]] = []
+    for each in writes:
+        namespace = each.body["metadata"].get("namespace", "")
+        group = (each.urgent, namespace)
+        ordered.append((bool(namespace), not each.urgent, ranks[group], each))
+        ranks[group] += 1
+    return [each for *_, each in sorted(ordered, key=lambda item: item[:3])]
+
+
+def _unanswered(seen: Mapping[str, Any], said: Mapping[str, Any]) -> bool:
+    standing = seen["status"].document()
+    return bool(standing.get("observedGeneration") != said.get("observedGeneration"))
 
 
 def _at(metadata: JSON, seen: Mapping[str, Any]) -> JSON:

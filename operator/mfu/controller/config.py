@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from difflib import get_close_matches
-from pathlib import Path
+from os.path import normpath
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Any
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+API_TOKENS = "/var/run/secrets/kubernetes.io"
+"""Where a pod finds its own tokens for the API server."""
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 Port = Annotated[int, Field(ge=0, le=65_535)]
 
@@ -99,7 +102,14 @@ class PrometheusServer(_Section):
     namespace: str | None = None
     """Value of the label `namespace` that the scrape gave them; null where honorLabels puts the workload's there."""
     bearer_token_file: Path | None = None
-    """File with the token to send; read anew for each round."""
+    """File with the token to send, never the operator's own API token; read anew for each round."""
+
+    @field_validator("bearer_token_file")
+    @classmethod
+    def _is_not_our_own(cls, value: Path | None) -> Path | None:
+        if value is not None and PurePosixPath(normpath(value)).is_relative_to(API_TOKENS):
+            raise ValueError("is the operator's own API token, which no other server may see: mount one made for it")
+        return value
 
 
 class Progress(_Section):
@@ -146,6 +156,8 @@ class Server(_Section):
     """Address to listen on."""
     port: Port = 8080
     """Port of /metrics, /healthz and /readyz; 0 takes a free one."""
+    authenticate_metrics: bool = False
+    """Serve /metrics only to tokens that the API server knows and that may get the path /metrics."""
 
 
 class LeaderElection(_Section):

@@ -22,8 +22,11 @@ from mfu.predict.types import Corrections
 
 log = logging.getLogger(__name__)
 
-ROUND_SECONDS: Final = 120.0
+ROUND_SECONDS: Final = 45.0
 """A fleet too large for one cycle is judged whole within this time, as far as the core allows."""
+WRITE_RESULTS: Final = (
+    "written", "failed", "conflicts", "suppressed", "events", "deferred", "skipped", "events_lost"
+)  # fmt: skip
 
 
 class Trigger:
@@ -81,16 +84,55 @@ class Loop:
     """None until the FleetReport of a former operator has been read."""
     before: Handover = field(default_factory=Handover)
     finished_at: float | None = None
+    alive_at: float | None = None
+    behind: int = 0
+    """Workloads that wait to be judged anew: while there are any, the next cycle follows at once."""
+    _planned: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def run(self) -> None:
+        """Judge and write for ever, side by side: a slow API server delays what is said, never what is known."""
         await self.state.wait_synced()
         log.info("informers synced objects=%d", sum(len(each.objects) for each in self.state.informers))
         calm()
         while not self.ready():
+            self.beat()
             await asyncio.sleep(0.2)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._judging(), name="judging")
+            if not self.dry_run:
+                group.create_task(self._writing(), name="writing")
+
+    def beat(self) -> None:
+        """The process is alive and at work, whether or not it has anything to say yet."""
+        self.alive_at = asyncio.get_running_loop().time()
+
+    async def _judging(self) -> None:
         while True:
+            self.beat()
             await self._guarded()
-            await self.trigger.wait()
+            self.beat()
+            if not self.behind:
+                await self.trigger.wait()
+
+    async def _writing(self) -> None:
+        """Rounds of writing, each with the newest plan; the next follows at once while something was left over."""
+        while True:
+            await self._planned.wait()
+            self._planned.clear()
+            plan = self.plan
+            if plan is None:
+                continue
+            try:
+                with self.metrics.cycle_seconds.labels("write").time():
+                    await self.writer.apply(plan, self.state.current(), self.state.report)
+            except Exception:
+                # As with judging: one object that can not be written must not silence the others.
+                self.metrics.cycles.labels("write_error").inc()
+                log.exception("writing failed")
+                await asyncio.sleep(1.0)
+            if self.writer.counts.deferred:
+                self._planned.set()
+            self._report_writes()
 
     async def _guarded(self) -> None:
         try:
@@ -102,7 +144,7 @@ class Loop:
             log.exception("cycle failed")
 
     async def cycle(self, now: float) -> Plan:
-        """1 snapshot, 2 evaluate, 3 write the difference, 4 report; each timed."""
+        """1 snapshot, 2 evaluate, 3 hand over to writing, 4 report; the first two are timed."""
         with self.metrics.cycle_seconds.labels("snapshot").time():
             if self.corrections is None:
                 self.corrections = restored(self.state.report.read().calibration)
@@ -113,8 +155,8 @@ class Loop:
         self.plan, self.snapshot = plan, snapshot
         self.corrections, self.before = plan.corrections, plan.handover
         if not self.dry_run:
-            with self.metrics.cycle_seconds.labels("write").time():
-                await self.writer.apply(plan, self.state.current(), snapshot.report)
+            self.writer.tell(plan, self.state.workloads.objects)
+            self._planned.set()
         self.finished_at = asyncio.get_running_loop().time()
         self._report(plan)
         self._go_on(plan, now)
@@ -122,18 +164,18 @@ class Loop:
 
     def _go_on(self, plan: Plan, now: float) -> None:
         """Is there work left that a cycle leaves to the next?"""
-        behind = self.state.waiting(self.before, now - ROUND_SECONDS)
-        self.metrics.behind.set(behind)
-        if behind or (self.writer.counts.deferred and not self.dry_run):
-            self.trigger.mark()
+        self.behind = self.state.waiting(self.before, now - ROUND_SECONDS)
+        self.metrics.behind.set(self.behind)
         for each in plan.workloads:
             if each.error and each.judged_at == now:
                 log.error("workload=%s can not be judged: %s", each.key, each.error)
 
-    def _report(self, plan: Plan) -> None:
+    def _report_writes(self) -> None:
         counts = self.writer.counts
-        for result in ("written", "failed", "conflicts", "suppressed", "events", "deferred"):
+        for result in WRITE_RESULTS:
             self.metrics.writes.labels(result).set(getattr(counts, result))
+
+    def _report(self, plan: Plan) -> None:
         now = asyncio.get_running_loop().time()
         for informer in self.state.informers:
             kind = informer.resource.plural
@@ -141,4 +183,5 @@ class Loop:
             self.metrics.relists.labels(kind).set(informer.relists)
             if informer.last_contact is not None:
                 self.metrics.contact_age.labels(kind).set(now - informer.last_contact)
+        counts = self.writer.counts
         log.info("cycle workloads=%d written=%d failed=%d", len(plan.workloads), counts.written, counts.failed)

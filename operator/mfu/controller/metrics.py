@@ -1,4 +1,7 @@
-"""Prometheus metrics: the last plan's figures, and how the operator itself is doing. All names are in METRICS."""
+"""Prometheus metrics: the last plan's figures, and how the operator itself is doing.
+
+Of single workloads as much as their policy asks (`spec.metrics.perWorkload`); namespaces and the fleet always.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from prometheus_client.registry import Collector
 
 from mfu.account.rollup import Figure
 from mfu.api.conditions import ConditionType
+from mfu.api.mfupolicy import PerWorkload
 from mfu.engine.fleet import believable
 from mfu.engine.plan import Plan, WorkloadPlan
 from mfu.observe.assessment import Finding, Window
@@ -82,7 +86,9 @@ FIGURES = (
 
 
 # Longer ones stand in status: whoever scrapes can average for itself, and ten thousand workloads fill a page.
+_SUMMARY_WINDOWS = frozenset({Window.TEN_MINUTES})
 _WINDOWS = frozenset({Window.MINUTE, Window.TEN_MINUTES})
+_SUMMARY_TYPES = frozenset({str(ConditionType.READY)})
 _TYPES = frozenset(str(kind) for kind in ConditionType)
 
 
@@ -96,15 +102,21 @@ class PlanCollector(Collector):
         plan = self._plan()
         if plan is None:
             return
-        yield from _workloads(plan.workloads)
-        yield from _observed(plan.workloads)
-        yield from _causes(plan.workloads)
+        shown = [each for each in plan.workloads if each.policy.per_workload is not PerWorkload.NONE]
+        yield from _workloads(shown)
+        yield from _observed(shown)
+        yield from _causes(shown)
         yield _promises(plan.workloads)
         figures = plan.figures
         if figures.fleet is not None:
             yield from _figures("fleet", (), [((), figures.fleet)])
         for group, members in zip(GROUPS, (figures.nodes, figures.namespaces, figures.products), strict=True):
             yield from _figures(group, (group,), [((name,), each) for name, each in members.items()])
+
+
+def _full(plan: WorkloadPlan) -> bool:
+    """Does its policy ask for more than the summary? Ten thousand workloads in full are a page of 34 MiB."""
+    return plan.policy.per_workload is PerWorkload.FULL
 
 
 def _family(named: Named, samples: Iterable[tuple[Sequence[str], float | None]]) -> GaugeMetricFamily:
@@ -134,18 +146,19 @@ def _workloads(plans: Sequence[WorkloadPlan]) -> Iterator[GaugeMetricFamily]:
 
 def _observed(plans: Sequence[WorkloadPlan]) -> Iterator[GaugeMetricFamily]:
     rows = [
-        ((plan.namespace, plan.name, str(each.window), str(each.meter)), each)
+        ((plan.namespace, plan.name, str(each.window), str(each.meter)), each, _full(plan))
         for plan in plans
         if plan.assessment
         for each in plan.assessment.observations
-        if each.window in _WINDOWS and believable(plan, each)
+        if each.window in (_WINDOWS if _full(plan) else _SUMMARY_WINDOWS) and believable(plan, each)
     ]
-    yield _family(OBSERVED[0], ((labels, each.mfu) for labels, each in rows))
-    yield _family(OBSERVED[1], ((labels, each.mbu) for labels, each in rows))
-    yield _family(OBSERVED[2], ((labels, each.reference_mfu) for labels, each in rows))
-    yield _family(OBSERVED[3], ((labels, each.coverage) for labels, each in rows))
-    yield _family(OBSERVED[4], ((labels, each.confidence) for labels, each in rows))
-    yield _family(OBSERVED_AT, (((*labels, each.source), each.observed_at) for labels, each in rows))
+    full = [(labels, each) for labels, each, whole in rows if whole]
+    yield _family(OBSERVED[0], ((labels, each.mfu) for labels, each, _ in rows))
+    yield _family(OBSERVED[1], ((labels, each.mbu) for labels, each, _ in rows))
+    yield _family(OBSERVED[2], ((labels, each.reference_mfu) for labels, each in full))
+    yield _family(OBSERVED[3], ((labels, each.coverage) for labels, each in full))
+    yield _family(OBSERVED[4], ((labels, each.confidence) for labels, each in full))
+    yield _family(OBSERVED_AT, (((*labels, each.source), each.observed_at) for labels, each in full))
 
 
 def _causes(plans: Sequence[WorkloadPlan]) -> Iterator[GaugeMetricFamily]:
@@ -156,6 +169,7 @@ def _causes(plans: Sequence[WorkloadPlan]) -> Iterator[GaugeMetricFamily]:
         (
             ((p.namespace, p.name, str(each.cause), str(each.explains), str(each.actor)), each.share)
             for p in judged
+            if _full(p)
             for each in _once(p)
         ),
     )
@@ -166,7 +180,7 @@ def _causes(plans: Sequence[WorkloadPlan]) -> Iterator[GaugeMetricFamily]:
             ((plan.namespace, plan.name, kind), known.get(state))
             for plan in plans
             for kind, state in plan.conditions
-            if kind in _TYPES
+            if kind in (_TYPES if _full(plan) else _SUMMARY_TYPES)
         ),
     )
 

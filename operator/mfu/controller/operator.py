@@ -12,6 +12,7 @@ from typing import Final
 
 from mfu.cluster.client import KubeClient
 from mfu.cluster.connection import connect
+from mfu.controller.access import KubeAccess
 from mfu.controller.build import Parts, build
 from mfu.controller.config import Config, LeaderElection
 from mfu.controller.loop import Loop
@@ -36,6 +37,7 @@ async def operate(config: Config, kubeconfig: Path | None) -> int:
             port=server.port,
             healthy=lambda: unhealthy(parts.loop),
             ready=lambda: unready(parts.loop),
+            may_read=KubeAccess(client).refusal if server.authenticate_metrics else None,
         ) as port:
             log.info("serving port=%d", port)
             return await _until(stop, parts, kubeconfig)
@@ -62,7 +64,9 @@ async def _run(parts: Parts, kubeconfig: Path | None) -> None:
     try:
         if parts.lease is not None:
             await parts.lease.acquire()
-        parts.loop.metrics.leader.set(1)
+        # Asked for by whoever renders the page, in a thread without a loop.
+        lease, clock = parts.lease, asyncio.get_running_loop().time
+        parts.loop.metrics.leader.set_function(lambda: float(lease is None or lease.fresh_at(clock())))
         async with asyncio.TaskGroup() as group:
             group.create_task(parts.state.run(), name="informers")
             group.create_task(DeclaredWatch(parts.state.told, kubeconfig).run(), name="declarations")
@@ -83,9 +87,9 @@ async def _collect(parts: Parts) -> None:
 
 def unhealthy(loop: Loop) -> str | None:
     """Liveness: only what a restart would mend. An API server or exporter that is away is not our illness."""
-    if loop.finished_at is None:
+    if loop.alive_at is None:
         return None
-    silent = asyncio.get_running_loop().time() - loop.finished_at
+    silent = asyncio.get_running_loop().time() - loop.alive_at
     return f"no cycle for {silent:.0f} s" if silent > CYCLE_SILENT_SECONDS else None
 
 

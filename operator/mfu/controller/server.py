@@ -1,10 +1,12 @@
-"""/metrics, /healthz and /readyz."""
+"""/metrics, /healthz and /readyz. The page is rendered once for all who ask, and few are served at a time."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Final
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry
@@ -12,17 +14,28 @@ from prometheus_client.exposition import choose_encoder
 
 Check = Callable[[], str | None]
 """What is wrong, None when all is well."""
+MayRead = Callable[[str | None], Awaitable[int | None]]
+"""HTTP status to refuse the bearer of an Authorization header with, None where it may read."""
+
+PAGE_SECONDS: Final = 5.0
+"""A page is served for this long before it is rendered anew; scrapes are further apart."""
+READERS: Final = 2
+"""How many may read the page at once: each holds what its socket holds, and a slow one holds its place."""
+READER_SECONDS: Final = 20.0
+"""Who has not read the page by then is cut off; longer than any scrape waits."""
+QUEUE_SECONDS: Final = 2.0
+CHUNK_BYTES: Final = 64 * 1024
 
 
 @asynccontextmanager
 async def serve(
-    registry: CollectorRegistry, *, host: str, port: int, healthy: Check, ready: Check
+    registry: CollectorRegistry, *, host: str, port: int, healthy: Check, ready: Check, may_read: MayRead | None = None
 ) -> AsyncIterator[int]:
-    """Serves for the length of the block; gives the port that was taken."""
+    """Serves for the length of the block; gives the port that was taken. Probes are open to all, they say little."""
     app = web.Application()
     app.add_routes(
         [
-            web.get("/metrics", _metrics(registry)),
+            web.get("/metrics", Page(registry, may_read).handle),
             web.get("/healthz", _check(healthy)),
             web.get("/readyz", _check(ready)),
         ]
@@ -36,22 +49,65 @@ async def serve(
         await runner.cleanup()
 
 
-Handler = Callable[[web.Request], Awaitable[web.Response]]
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def _check(check: Check) -> Handler:
-    async def handler(_: web.Request) -> web.Response:
+    async def handler(_: web.Request) -> web.StreamResponse:
         problem = check()
         return web.Response(text="ok\n") if problem is None else web.Response(status=503, text=f"{problem}\n")
 
     return handler
 
 
-def _metrics(registry: CollectorRegistry) -> Handler:
-    async def handler(request: web.Request) -> web.Response:
-        encode, content_type = choose_encoder(request.headers.get("Accept", ""))
-        # Ten thousand workloads render in a second or two: not on the loop that answers probes.
-        body = await asyncio.to_thread(encode, registry)
-        return web.Response(body=body, headers={"Content-Type": content_type})
+@dataclass(slots=True)
+class Page:
+    """One rendering in memory, whoever asks and however slowly they read."""
 
-    return handler
+    registry: CollectorRegistry
+    may_read: MayRead | None = None
+    _rendered: dict[str, tuple[bytes, float]] = field(default_factory=dict)
+    """By content type: the page, and when it was rendered."""
+    _rendering: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _places: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(READERS))
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        if self.may_read is not None:
+            status = await self.may_read(request.headers.get("Authorization"))
+            if status is not None:
+                return web.Response(status=status, headers={"WWW-Authenticate": "Bearer"} if status == 401 else None)
+        try:
+            async with asyncio.timeout(QUEUE_SECONDS):
+                await self._places.acquire()
+        except TimeoutError:
+            return web.Response(status=503, headers={"Retry-After": "5"}, text="others are reading\n")
+        try:
+            return await self._stream(request)
+        finally:
+            self._places.release()
+
+    async def _stream(self, request: web.Request) -> web.StreamResponse:
+        encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+        body = await self._body(encode, content_type)
+        response = web.StreamResponse(headers={"Content-Type": content_type, "Content-Length": str(len(body))})
+        try:
+            async with asyncio.timeout(READER_SECONDS):
+                await response.prepare(request)
+                for at in range(0, len(body), CHUNK_BYTES):
+                    await response.write(memoryview(body)[at : at + CHUNK_BYTES])
+                await response.write_eof()
+        except TimeoutError:
+            if request.transport is not None:
+                request.transport.abort()
+        return response
+
+    async def _body(self, encode: Callable[[CollectorRegistry], bytes], content_type: str) -> bytes:
+        """Rendered off the loop that answers probes: ten thousand workloads take a second or two."""
+        async with self._rendering:
+            now = asyncio.get_running_loop().time()
+            known = self._rendered.get(content_type)
+            if known is None or now - known[1] >= PAGE_SECONDS:
+                # One page at a time: whoever asks for another kind of it has it made anew.
+                self._rendered.clear()
+                known = self._rendered[content_type] = (await asyncio.to_thread(encode, self.registry), now)
+            return known[0]

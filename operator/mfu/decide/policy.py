@@ -66,6 +66,7 @@ def effective(policy: Named | None) -> EffectivePolicy:
         observed_of_expected=spec.floors.observed_of_expected_percent / 100,
         idle_minutes=float(spec.floors.idle_minutes),
         currency=spec.currency,
+        per_workload=spec.metrics.per_workload,
         prices=dict(_prices(spec)),
         scaling_min_replicas=spec.scaling.min_replicas,
         scaling_max_replicas=spec.scaling.max_replicas,

@@ -9,6 +9,7 @@ from typing import Any
 
 from mfu.api.decisions import DecisionMode as Mode
 from mfu.api.decisions import DecisionType
+from mfu.api.mfupolicy import PerWorkload
 from mfu.api.modelworkload import WorkloadSpec
 from mfu.hardware.names import MIG_PREFIX
 from mfu.hardware.slices import base_resource, share_of
@@ -121,6 +122,8 @@ class EffectivePolicy:
     scaling_max_replicas: int | None = None
     scaling_min_replicas: int | None = None
     topology_levels: tuple[str, ...] = ()
+    per_workload: PerWorkload = PerWorkload.SUMMARY
+    """Which series of single workloads /metrics carries."""
 
     def mode_of(self, decision: DecisionType) -> Mode:
         return self.modes.get(decision, Mode.RECOMMEND)

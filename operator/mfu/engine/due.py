@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from heapq import nsmallest
 from math import inf
@@ -14,17 +15,47 @@ MOST_JUDGED: Final = 150
 """Workloads judged in one cycle: more of them wait for the next, which follows at once."""
 
 
+OLD_SHARE: Final = 3
+"""One turn in so many belongs to overdue answers, however much news there is."""
+
+
 def turn(
     workloads: Sequence[WorkloadView],
     claims: Assignment,
     before: Mapping[str, WorkloadPlan],
     *,
     most: int = MOST_JUDGED,
+    overdue_before: float = -inf,
 ) -> frozenset[str]:
-    """uids to be judged: those that are new or changed, then those that were judged longest ago; at most `most`."""
+    """uids to be judged, at most `most`: news first, shared by namespace, then those that were judged longest ago.
+
+    A part of the turns is kept for answers from before `overdue_before`, so that news without end makes nobody wait
+    for ever; among news, what was judged a moment ago comes after what was never judged.
+    """
     if len(workloads) <= most:
         return frozenset(view.uid for view in workloads)
-    return frozenset(view.uid for view in nsmallest(most, workloads, key=lambda view: _age(view, claims, before)))
+    ages = [(_age(view, claims, before), view) for view in workloads]
+    fresh = [(_judged_at(view, before), view) for age, view in ages if age[0] == -inf]
+    old = [each for each in ages if each[0][0] != -inf]
+    kept = min(sum(age[0] < overdue_before for age, _ in old), most // OLD_SHARE)
+    chosen = _shared(fresh, most - kept)
+    oldest = nsmallest(most - len(chosen), old, key=lambda item: item[0])
+    return frozenset(view.uid for view in (*chosen, *(view for _, view in oldest)))
+
+
+def _shared(news: list[tuple[float, WorkloadView]], most: int) -> list[WorkloadView]:
+    """Namespaces take turns, each with the one that was judged longest ago."""
+    ranks: Counter[str] = Counter()
+    ranked: list[tuple[int, float, str, WorkloadView]] = []
+    for at, view in sorted(news, key=lambda item: (item[0], item[1].key)):
+        ranked.append((ranks[view.namespace], at, view.key, view))
+        ranks[view.namespace] += 1
+    return [view for *_, view in nsmallest(most, ranked, key=lambda item: item[:3])]
+
+
+def _judged_at(view: WorkloadView, before: Mapping[str, WorkloadPlan]) -> float:
+    plan = before.get(view.uid)
+    return -inf if plan is None or plan.judged_at is None else plan.judged_at
 
 
 def waiting(
@@ -44,6 +75,7 @@ def _age(view: WorkloadView, claims: Assignment, before: Mapping[str, WorkloadPl
         and known.generation == view.generation
         and known.paused == view.paused
         and pods is claims.pods.get(view.key, ())
-        and conflict == claims.conflicts.get(view.key)
+        # Which pod it is about wanders with the pods: only whether there is a conflict is news.
+        and (conflict is None) == (claims.conflicts.get(view.key) is None)
     )
     return (plan.judged_at if same else -inf), view.key

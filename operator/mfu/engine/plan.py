@@ -79,6 +79,8 @@ class WorkloadPlan:
     """When its status last changed, as far as this process knows."""
     judged: tuple[WorkloadView, tuple[PodView, ...], Problem | None] | None = None
     """What was judged: the declaration, its pods and who else claims them."""
+    declared_at: float = 0.0
+    """Since when the declaration says what it says (Unix seconds), as far as this process knows."""
     error: str | None = None
     """Why judging it failed: a defect of ours, for the log."""
 
