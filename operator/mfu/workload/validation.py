@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import fields
 
 from mfu.workload.architecture import Architecture, AttentionKind, Family
 from mfu.workload.errors import InvalidArchitecture
@@ -88,4 +89,14 @@ def _layers(arch: Architecture) -> Iterator[InvalidArchitecture]:
             yield InvalidArchitecture("blocks", f"{block.name} does not fit the layers", "use 1 to layers, stride 1+")
 
 
-_CHECKS: tuple[Check, ...] = (_sizes, _heads, _latent, _experts, _inputs, _layers)
+def _counts(arch: Architecture) -> Iterator[InvalidArchitecture]:
+    """No part counts less than nothing."""
+    parts = {"mla": arch.mla, "moe": arch.moe} | {f"blocks {each.name}": each for each in arch.blocks}
+    for name, part in parts.items():
+        values = {} if part is None else {field.name: getattr(part, field.name) for field in fields(part)}
+        for key, value in values.items():
+            if isinstance(value, int) and value < 0:
+                yield InvalidArchitecture(f"{name}.{key}", f"is {value}", "set it to 0 or more")
+
+
+_CHECKS: tuple[Check, ...] = (_sizes, _heads, _latent, _experts, _inputs, _layers, _counts)

@@ -6,6 +6,7 @@ Defaults are those of the configuration classes of Hugging Face transformers and
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from mfu.workload.architecture import Architecture, Family, MoE
 from mfu.workload.errors import UnsupportedConfig
@@ -141,7 +142,7 @@ def gpt_neo(config: Config) -> Architecture:
     """GPT-Neo: every other layer looks `window_size` tokens back."""
     layers, hidden = config.size("num_layers"), config.size("hidden_size")
     base = plain(config, layers=layers, hidden=hidden, heads=config.size("num_heads"))
-    kinds = [kind for entry in config.sequence("attention_types") for kind in entry[0] * int(entry[1])]
+    kinds = [kind for entry in config.sequence("attention_types") for kind in _repeated(entry)]
     kinds = kinds or ["global", "local"] * (layers // 2)
     return replace(
         base,
@@ -151,6 +152,14 @@ def gpt_neo(config: Config) -> Architecture:
         window=config.integer("window_size", default=256) if "local" in kinds else 0,
         full_layers=kinds[:layers].count("global") if "local" in kinds else None,
     )
+
+
+def _repeated(entry: Any) -> list[str]:
+    """`[["global", "local"], 12]`: the kinds, so many times."""
+    match entry:
+        case [list(kinds), int(times)]:
+            return [str(kind) for kind in kinds] * times
+    raise UnsupportedConfig("attention_types", f"holds {entry!r}", "list kinds and how often they repeat")
 
 
 def phi(config: Config) -> Architecture:

@@ -216,7 +216,10 @@ def lfm2(config: Config) -> Architecture:
 
 
 def _lfm2_width(config: Config, width: int) -> int:
-    factor, multiple = config.value("block_ffn_dim_multiplier"), config.integer("block_multiple_of", default=256)
+    factor, multiple = (
+        config.value("block_ffn_dim_multiplier"),
+        max(1, config.integer("block_multiple_of", default=256)),
+    )
     if not config.flag("block_auto_adjust_ff_dim", default=True):
         return width
     adjusted = int((factor if isinstance(factor, int | float) else 1.0) * int(2 * width / 3))
