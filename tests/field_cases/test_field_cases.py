@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,8 @@ import pytest
 from mfu.cli import main
 from mfu.cli.read import understood
 
-CASES = Path(__file__).parents[3] / "shared" / "data" / "field_cases"
+ROOT = Path(__file__).parents[2]
+CASES = ROOT.parent / "shared" / "data" / "field_cases"
 
 
 def read(name: str) -> list[dict[str, Any]]:
@@ -87,6 +90,39 @@ def test_pages_that_were_right_stay_right() -> None:
     assert (slice_["product"], slice_["migProfile"], slice_["pod"]) == ("A100-PCIe-80GB", "7g.79gb", "p-0")
     assert all(device["shared"] for device in only("ok-dcgm-vgpu.prom")["devices"])
     assert only("ok-vllm-0.10.prom")["counters"] == {"PrefillTokens": 220.0, "DecodeTokens": 120.0}
+
+
+def test_hits_counted_in_blocks_are_tokens_of_that_many() -> None:
+    assert only("09-vllm-blocks.prom")["counters"] == {"PrefillTokens": 200_000.0, "DecodeTokens": 250_000.0}
+
+
+def test_sglang_is_read_with_underscores_too() -> None:
+    assert only("10-sglang-underscore.prom")["counters"] == {"PrefillTokens": 400_000.0, "DecodeTokens": 250_000.0}
+
+
+def replayed(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    """What `mfu replay` says of the example snapshot as the case changes it."""
+    path = tmp_path / "snapshot.json"
+    subprocess.run([sys.executable, CASES / name, ROOT / "examples" / "snapshot.json", path], check=True)
+    assert main.main(["replay", str(path), "-o", "json"]) == 0
+    found: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return found
+
+
+def test_a_time_slice_pays_its_share_and_is_not_accused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = replayed("08b_time_sliced_snapshot.py", tmp_path, capsys)
+    assert found["fleet"]["summary"]["costPerHour"] == "$20.00"
+    (workload,) = found["workloads"]
+    assert workload["status"]["summary"]["lostPerHour"] == "Unknown"
+
+
+def test_a_label_that_readings_contradict_is_not_believed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = replayed("12_mixed_host_snapshot.py", tmp_path, capsys)
+    training = next(each for each in found["workloads"] if each["name"] == "dense-training")
+    ready = next(each for each in training["status"]["conditions"] if each["type"] == "Ready")
+    assert training["status"]["summary"]["observed"] == "Unknown"
+    assert ready["status"] == "False"
+    assert "A100-SXM4-80GB" in ready["message"]
 
 
 def test_the_command_prints_what_was_read(capsys: pytest.CaptureFixture[str]) -> None:
