@@ -15,7 +15,7 @@ from mfu.decide.types import EffectivePolicy
 from mfu.engine.fleet import Sum
 from mfu.engine.packed import JSON, dumped
 from mfu.engine.plan import WorkloadPlan
-from mfu.engine.say.report import MOST, Fleet, amount, report
+from mfu.engine.say.report import MOST, Tally, amount, report
 from mfu.engine.views import NO_STATUS
 from mfu.observe.assessment import Assessment, Finding, Observation, TelemetryState, Window
 from tests.account.rolling import roll_up
@@ -65,13 +65,13 @@ def plan(
 
 def said(figures: FleetFigures, plans: Sequence[WorkloadPlan], products: Mapping[str, str], currency: str) -> JSON:
     """The report as the API server gets it."""
-    status = report(Fleet(Sum(figures, {}), plans, products, currency), NOW)
+    status = report(Tally(Sum(figures, {}), plans, products, currency), NOW)
     assert status is not None
     return dumped(status)
 
 
 def test_without_gpus_there_is_nothing_to_report() -> None:
-    assert report(Fleet(Sum(FleetFigures(), {}), [], {}, "$"), NOW) is None
+    assert report(Tally(Sum(FleetFigures(), {}), [], {}, "$"), NOW) is None
 
 
 def test_worked_example() -> None:

@@ -20,7 +20,7 @@ from mfu.engine.policies import InForce, in_force
 from mfu.engine.products import agreed
 from mfu.engine.say.events import on_fleet
 from mfu.engine.say.hysteresis import novelty
-from mfu.engine.say.report import Fleet, report
+from mfu.engine.say.report import Tally, report
 from mfu.engine.snapshot import Assignment, Snapshot, WorkloadView
 from mfu.engine.views import NO_STATUS
 from mfu.engine.workload import Asked, Examined, broken, examine, paused, planned, spoken_up, unsaid
@@ -59,7 +59,7 @@ def evaluate(snapshot: Snapshot, now: float) -> Plan:
     products = {node.name: node.device.gpu.api_name for node in nodes if node.device}
     # 5. What was learned.
     corrections = _learned(plans, snapshot.corrections)
-    told = report(Fleet(total, plans, products, force.cluster.currency, corrections), now)
+    told = report(Tally(total, plans, products, force.cluster.currency, corrections), now)
     return Plan(
         workloads=plans,
         policies=force.plans,

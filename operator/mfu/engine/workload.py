@@ -24,7 +24,7 @@ from mfu.engine.say.decisions import decisions, in_order
 from mfu.engine.say.events import on_drift, on_turns
 from mfu.engine.say.hysteresis import REFRESH_SECONDS, Novelty, novelty
 from mfu.engine.say.standing import YOUNG_SECONDS, unshaken
-from mfu.engine.say.status import Told, status
+from mfu.engine.say.status import Beside, status
 from mfu.engine.standings import standing_of
 from mfu.engine.views import PodView, WorkloadView
 from mfu.hardware.problem import Problem
@@ -162,7 +162,7 @@ def planned(found: Examined, among_all: Sequence[Decision], now: float) -> Workl
     view, stands, said_of, cause = asked.view, asked.view.status.read(), aspects(judged), cause_of(judged)
     frozen = not trusted(judged) and bool(stands.decisions)
     decided = found.decided if frozen else in_order(found.decided, among_all)
-    said = status(judged, Told(said_of, decided, remembered.memory, cause, now), stands)
+    said = status(judged, Beside(said_of, decided, remembered.memory, cause, now), stands)
     first = asked.first_judged(now)
     if now - first < YOUNG_SECONDS:
         said = unshaken(stands, said)

@@ -23,7 +23,7 @@ MOST, MOST_PRODUCTS, MOST_LOSSES, MOST_CURRENCIES = 20, 64, 40, 16
 
 
 @dataclass(frozen=True, slots=True)
-class Fleet:
+class Tally:
     """What the report tells of."""
 
     total: Sum
@@ -34,7 +34,7 @@ class Fleet:
     corrections: Corrections = field(default_factory=Corrections)
 
 
-def report(told: Fleet, now: float) -> api.FleetStatus | None:
+def report(told: Tally, now: float) -> api.FleetStatus | None:
     """None without any GPU: there is nothing to report."""
     figures, whole = told.total.figures, told.total.figures.fleet
     if whole is None:
@@ -112,7 +112,7 @@ def _unused(each: Figure) -> float:
 Key = tuple[Cause, Explains, Actor]
 
 
-def _losses(told: Fleet, fleet: Figure) -> tuple[api.LossFigures, ...]:
+def _losses(told: Tally, fleet: Figure) -> tuple[api.LossFigures, ...]:
     """What is wasted, by cause and by who can mend it; of two actors for one cause the one with more."""
     share: dict[Key, float] = defaultdict(float)
     money_lost: dict[Key, float] = defaultdict(float)
@@ -143,14 +143,14 @@ def _losses(told: Fleet, fleet: Figure) -> tuple[api.LossFigures, ...]:
     )
 
 
-def _total_lost(told: Fleet) -> float | None:
+def _total_lost(told: Tally) -> float | None:
     """In the report's own currency: what is priced in another stands in that one's bill."""
     mine = [plan.lost_per_hour for plan in told.plans if plan.policy.currency == told.currency]
     lost = [each for each in mine if each is not None]
     return sum(lost) if lost else None
 
 
-def _summary(told: Fleet, whole: Figure, losses: Sequence[api.LossFigures]) -> api.FleetSummary:
+def _summary(told: Tally, whole: Figure, losses: Sequence[api.LossFigures]) -> api.FleetSummary:
     return api.FleetSummary(
         gpus=f"{amount(whole.allocated_gpus)}/{amount(whole.gpus)}",
         mfu=percent(whole.mfu),

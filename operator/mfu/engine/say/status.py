@@ -25,7 +25,7 @@ MOST_LOSSES, MOST_OBSERVED = 32, 16
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class Beside:
     """What a status is made from, besides the judgement itself."""
 
     aspects: Sequence[Aspect]
@@ -35,7 +35,7 @@ class Told:
     now: float
 
 
-def status(judged: Judged, told: Told, before: api.WorkloadStatus) -> api.WorkloadStatus:
+def status(judged: Judged, told: Beside, before: api.WorkloadStatus) -> api.WorkloadStatus:
     """`before` is what stands: times stay with their answers, and decisions while nothing is trusted."""
     view = judged.view
     said = api.WorkloadStatus(
