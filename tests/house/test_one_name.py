@@ -37,11 +37,6 @@ def test_no_name_stands_for_two_things_that_is_not_in_the_table() -> None:
     assert {name: modules for name, modules in homes().items() if name not in known} == {}
 
 
-def test_the_table_names_nothing_that_is_mended() -> None:
-    known = set(table()["twins"]) | set(table()["left"])
-    assert known - set(homes()) == set()
-
-
 def test_twins_are_two_one_of_them_in_the_api_with_a_reason() -> None:
     for name, reason in table()["twins"].items():
         modules = homes()[name]

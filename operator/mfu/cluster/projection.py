@@ -21,15 +21,12 @@ from mfu.engine.packed import Packed
 from mfu.engine.say.annotations import ANNOTATIONS
 from mfu.engine.snapshot import PodView, PolicyView, WorkloadView
 from mfu.hardware.catalog import load
-from mfu.hardware.names import MIG_PREFIX
+from mfu.hardware.names import CLIQUE_LABEL, GPU_RESOURCES, MIG_PREFIX, PRODUCT_LABELS
 from mfu.hardware.slices import MOST_DEVICES, SHARED_SUFFIX, Slices, base_resource, quantity, slices_of
 from mfu.hardware.types import Device
 
 V = TypeVar("V")
 
-GPU_RESOURCES: Final = ("nvidia.com/gpu", "amd.com/gpu", "nvidia.com/gpu.shared")
-PRODUCT_LABELS: Final = ("nvidia.com/gpu.product", "amd.com/gpu.product-name", "amd.com/gpu.device-name")
-CLIQUE_LABEL: Final = "nvidia.com/gpu.clique"
 # Labels kept of a node beside these prefixes would only cost memory.
 NODE_LABEL_PREFIXES: Final = (
     "topology.kubernetes.io/",

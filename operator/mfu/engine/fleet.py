@@ -15,11 +15,11 @@ from mfu.api.causes import Cause
 from mfu.api.workload_status import Meter
 from mfu.decide.scale import MOST_POSSIBLE, observed_on_scale
 from mfu.decide.types import NodeView
-from mfu.engine.holdings.fleet import IDLE, UNCLAIMED, WHOLE, Ground, Grounds, build
+from mfu.engine.holdings.fleet import IDLE, UNCLAIMED, Ground, Grounds, build
 from mfu.engine.holdings.workload import device_of
 from mfu.engine.plan import Handover, WorkloadPlan
 from mfu.engine.snapshot import FleetReadings
-from mfu.hardware.names import MIG_PREFIX
+from mfu.hardware.names import MIG_PREFIX, WHOLE
 from mfu.hardware.types import Device
 from mfu.observe.assessment import Observation
 from mfu.observe.counters import fleet_counters_mfu, peak_table

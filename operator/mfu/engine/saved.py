@@ -16,6 +16,7 @@ from mfu.decide.types import NodeView
 from mfu.engine.packed import Packed
 from mfu.engine.snapshot import FleetReadings, PodView, PolicyView, Snapshot, WorkloadView
 from mfu.hardware.catalog import load as load_catalog
+from mfu.hardware.names import WHOLE
 from mfu.hardware.slices import slices_of
 from mfu.hardware.types import Device
 from mfu.observe.readings import (
@@ -33,7 +34,6 @@ from mfu.observe.readings import (
 from mfu.predict.types import Correction, Corrections
 
 VERSION = 1
-WHOLE = "nvidia.com/gpu"
 JSON = dict[str, Any]
 
 

@@ -17,14 +17,13 @@ from mfu.observe.diagnosis.traffic import explains_traffic
 from mfu.observe.evidence import Evidence, gather
 from mfu.observe.executed import executed
 from mfu.observe.progress import not_counting
-from mfu.observe.readings import Metric, WorkloadSeries
+from mfu.observe.readings import STALE_INTERVALS, Metric, WorkloadSeries
 from mfu.observe.traits import DRAM_BUSY, RunTraits, infer, off_tensor_cores
 from mfu.observe.windows import MeteredRun, counters_observation, counters_observations, progress_observation
 from mfu.predict import predict
 from mfu.predict.types import Attainable, Placement, Prediction, Recompute, Scale, Setup, Training
 
 MINIMUM_SAMPLES = 3
-STALE_INTERVALS = 2.0
 UNEXPLAINED = 0.7
 """Observed below this share of the band's lower end, with no rule speaking up, is a loss of unknown cause."""
 RUNS_ONCE = 0.93

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,8 @@ from mfu.observe.metric import METRICS as METRICS
 from mfu.observe.metric import Metric as Metric
 
 Floats = NDArray[np.float64]
+STALE_INTERVALS: Final = 2.0
+"""Readings older than so many collection intervals are stale: one round may be late, two are missing."""
 
 
 class SourceState(StrEnum):

@@ -12,11 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mfu.decide.types import NodeView
-from mfu.hardware.names import MIG_PREFIX
+from mfu.hardware.names import CLIQUE_LABEL, MIG_PREFIX, WHOLE
 
-CLIQUE_LABEL: Final = "nvidia.com/gpu.clique"
 HOST_LABEL: Final = "kubernetes.io/hostname"
-WHOLE: Final = "nvidia.com/gpu"
 
 Counts = NDArray[np.int64]
 

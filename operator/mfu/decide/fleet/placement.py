@@ -11,8 +11,8 @@ from mfu.decide.fleet.shortage import Shortage
 from mfu.decide.fleet.standing import Ask, Standing
 from mfu.decide.reasons import Why
 from mfu.decide.types import Decision, DecisionType, Outcome
+from mfu.hardware.names import PRODUCT_LABEL
 
-PRODUCT_LABEL: Final = "nvidia.com/gpu.product"
 _REASONS: Final = {
     Quality.ONE_DOMAIN: Why.FITS_ONE_DOMAIN,
     Quality.WHOLE_GROUPS: Why.SPANS_DOMAINS,

@@ -13,10 +13,9 @@ from mfu.account.rollup import Indices, Knowledge, Row, Table, table_of
 from mfu.decide.types import EffectivePolicy, NodeView
 from mfu.engine.holdings.workload import device_of
 from mfu.engine.views import Assignment, PodView
-from mfu.hardware.names import MIG_PREFIX
+from mfu.hardware.names import MIG_PREFIX, WHOLE
 from mfu.hardware.slices import base_resource
 
-WHOLE = "nvidia.com/gpu"
 IDLE, UNCLAIMED = -1, -2
 LEAST_GPUS = 1e-6
 """Less than this of a device is rounding: ten tenths of a GPU leave nothing."""

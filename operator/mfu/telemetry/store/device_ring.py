@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mfu.observe.readings import METRICS, Floats, GPUIdentity, GPURound, Metric
+from mfu.observe.readings import METRICS, STALE_INTERVALS, Floats, GPUIdentity, GPURound, Metric
 
 _Rows = NDArray[np.intp]
 RowKey = tuple[str | None, str, int | None, str | None, str | None, str | None]
@@ -25,7 +25,6 @@ LATEST_ONLY: Final = (
 """Columns that hardly move within a window: the newest value stands for all of it."""
 HISTORY: Final[_Rows] = np.array([int(metric) for metric in Metric if metric not in LATEST_ONLY], dtype=np.intp)
 _STATIC: Final[_Rows] = np.array([int(metric) for metric in LATEST_ONLY], dtype=np.intp)
-STALE_INTERVALS: Final = 2.0
 _NEVER: Final = -np.inf
 
 

@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from mfu.observe.readings import Counter, Floats, Gauge, ProgressReading
+from mfu.observe.readings import STALE_INTERVALS, Counter, Floats, Gauge, ProgressReading
 
 COUNTERS: Final = tuple(Counter)
 GAUGES: Final = tuple(Gauge)
@@ -18,7 +18,6 @@ MOST_COUNTED: Final = 1e21
 """A million times the tokens of the longest training so far: what counts more counts something else."""
 _DERIVED: Final = np.array([counter is Counter.PREFILL_TOKENS for counter in COUNTERS])
 """The others are served as they are counted: any fall is a restart, or a return to a checkpoint."""
-STALE_INTERVALS: Final = 2.0
 
 
 class PodProgress:

@@ -12,9 +12,9 @@ from typing import Final
 import numpy as np
 
 from mfu.engine.snapshot import FleetReadings
-from mfu.observe.readings import GPUIdentity, GPURound, ProgressReading, SourceState, WorkloadSeries
+from mfu.observe.readings import STALE_INTERVALS, GPUIdentity, GPURound, ProgressReading, SourceState, WorkloadSeries
 from mfu.telemetry.pods.engines import DYNAMO_FRONTEND
-from mfu.telemetry.store.device_ring import STALE_INTERVALS, DeviceRing
+from mfu.telemetry.store.device_ring import DeviceRing
 from mfu.telemetry.store.progress_ring import PodProgress
 
 WINDOW_SECONDS: Final = 600.0
