@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from mfu.api.mfupolicy import PolicySpec, PolicyStatus
 from mfu.decide.policy import DEFAULT
 from mfu.engine.packed import Packed
+from mfu.engine.plan import Handover
 from mfu.engine.policies import InForce, in_force
 from mfu.engine.views import PolicyView
 from tests.engine.scenes import NOW, STEADY
@@ -108,16 +109,18 @@ def test_the_last_accepted_spec_stays_in_force_while_the_present_one_is_invalid(
     good = policy("p", team="a")
     first = in_force([good], NAMESPACES, NOW)
     bad = replace(spoiled(good), status=first.plans[0].status)
-    second = in_force([bad], NAMESPACES, NOW + 60, first.accepted)
+    second = in_force([bad], NAMESPACES, NOW + 60, Handover(accepted=first.accepted))
     assert governs(second) == governs(first) == {"a": "p", "b": None, "c": None}
     status = second.plans[0].status.document()
     assert (status["summary"], status["matchedNamespaces"], status["observedGeneration"]) == ("Invalid", 1, 2)
     assert status["lastAppliedAt"] == first.plans[0].status.document()["lastAppliedAt"]
     assert "the last accepted spec stays in force and governs 1 namespaces" in status["conditions"][1]["message"]
-    third = in_force([replace(bad, status=second.plans[0].status)], NAMESPACES, NOW + 120, second.accepted)
+    third = in_force(
+        [replace(bad, status=second.plans[0].status)], NAMESPACES, NOW + 120, Handover(accepted=second.accepted)
+    )
     assert governs(third) == governs(first)
     mended = replace(policy("p", team="b"), generation=3, status=third.plans[0].status)
-    fourth = in_force([mended], NAMESPACES, NOW + 180, third.accepted)
+    fourth = in_force([mended], NAMESPACES, NOW + 180, Handover(accepted=third.accepted))
     assert governs(fourth) == {"a": None, "b": "p", "c": None}
     assert fourth.plans[0].status.document()["lastAppliedAt"] != status["lastAppliedAt"]
 
@@ -206,3 +209,32 @@ def test_the_order_of_policies_is_nothing_and_each_namespace_has_one(mine: list[
     assert sum(matched.values()) == sum(1 for name in governs(one).values() if name is not None)
     for view in mine:
         assert (said(one)[view.name] == "InForce") is (matched[view.name] > 0)
+
+
+def enforcing(name: str, *actions: str) -> PolicyView:
+    spec = PolicySpec.model_validate({"modes": {"scaling": "Enforce"}, "actions": [{"type": each} for each in actions]})
+    return PolicyView(name, f"uid-{name}", 1, spec)
+
+
+def test_a_policy_that_enforces_nothing_says_nothing_of_it() -> None:
+    assert "Enforced" not in conditions(in_force([policy("p")], NAMESPACES, NOW))
+
+
+def test_enforce_in_name_only_is_said_in_a_condition_and_an_event_once() -> None:
+    first = in_force([enforcing("p")], NAMESPACES, NOW)
+    assert conditions(first)["Enforced"] == ("False", "InNameOnly")
+    assert conditions(first)["Ready"] == ("True", "Ready")
+    (event,) = first.plans[0].events
+    assert (event.type, event.reason) == ("Warning", "InNameOnly")
+    assert event.message.startswith("modes.scaling is Enforce but actions lists none of Scale")
+    before = Handover(accepted=first.accepted, policies={each.uid: each for each in first.plans})
+    again = in_force([enforcing("p")], NAMESPACES, NOW + 30, before)
+    assert again.plans[0].events == ()
+    written = replace(enforcing("p"), status=first.plans[0].status)
+    assert in_force([written], NAMESPACES, NOW + 60).plans[0].events == ()
+
+
+def test_another_reason_is_told_anew() -> None:
+    written = replace(enforcing("p", "Scale"), status=in_force([enforcing("p")], NAMESPACES, NOW).plans[0].status)
+    (event,) = in_force([written], NAMESPACES, NOW + 60).plans[0].events
+    assert "does not take Scale yet" in event.message

@@ -21,6 +21,8 @@ class ConditionType(StrEnum):
     """At least one meter gives fresh readings."""
     INTENT_CONSISTENT = "IntentConsistent"
     """Both meters agree with what was declared; while False nothing is decided."""
+    ENFORCED = "Enforced"
+    """On a policy with Enforce in its modes: all of it is carried out; while False it does what Recommend does."""
     READY = "Ready"
     """Everything above holds, so that numbers and decisions can be trusted."""
 
@@ -61,6 +63,8 @@ class Reason(StrEnum):
     POLICY_VALID = "PolicyValid"
     INVALID_POLICY = ProblemReason.INVALID_POLICY
     OVERLAPS = "Overlaps"
+    CARRIED_OUT = "CarriedOut"
+    IN_NAME_ONLY = "InNameOnly"
     INTERNAL_ERROR = "InternalError"
 
 

@@ -19,7 +19,7 @@ from mfu.cluster.client import JSON, ApiError, KubeClient, Unreachable
 from mfu.cluster.pacing import ECHO_SECONDS, Attempts, Pace
 from mfu.cluster.resources import EVENTS, FLEETREPORTS, MFUPOLICIES, MODELWORKLOADS, Resource
 from mfu.engine.packed import Packed
-from mfu.engine.plan import Event, Plan, WorkloadPlan
+from mfu.engine.plan import Event, Plan, PolicyPlan, WorkloadPlan
 from mfu.engine.say.hysteresis import Novelty, novelty
 
 log = logging.getLogger(__name__)
@@ -114,6 +114,8 @@ class Writer:
         there = (each for each in plan.workloads if each.events and each.key in known)
         told = [(_event_body(each, event), each.namespace) for each in there for event in each.events]
         told += [(_fleet_event_body(event), CLUSTER_EVENTS_NAMESPACE) for event in plan.events]
+        governing = ((each, event) for each in plan.policies for event in each.events)
+        told += [(_policy_event_body(each, event), CLUSTER_EVENTS_NAMESPACE) for each, event in governing]
         self._events.extend(told)
         while len(self._events) > MOST_EVENTS_KEPT:
             self._events.popleft()
@@ -282,6 +284,12 @@ def _event_body(plan: WorkloadPlan, event: Event) -> JSON:
 
 def _fleet_event_body(event: Event) -> JSON:
     regarding = {"apiVersion": FLEETREPORTS.api_version, "kind": FLEETREPORTS.kind, "name": FLEET_REPORT_NAME}
+    return _event(event, regarding, CLUSTER_EVENTS_NAMESPACE)
+
+
+def _policy_event_body(plan: PolicyPlan, event: Event) -> JSON:
+    named = {"name": plan.name, "uid": plan.uid}
+    regarding = {"apiVersion": MFUPOLICIES.api_version, "kind": MFUPOLICIES.kind, **named}
     return _event(event, regarding, CLUSTER_EVENTS_NAMESPACE)
 
 

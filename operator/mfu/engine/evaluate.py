@@ -34,7 +34,7 @@ def evaluate(snapshot: Snapshot, now: float) -> Plan:
     The same snapshot and moment give the same plan; applying the plan and evaluating again changes nothing.
     """
     # 1. Who governs, and whose pod is whose.
-    force = in_force(snapshot.policies, snapshot.namespaces, now, snapshot.before.accepted)
+    force = in_force(snapshot.policies, snapshot.namespaces, now, snapshot.before)
     claims = snapshot.claims or assign(snapshot.workloads, snapshot.pods)
     nodes = agreed(snapshot.nodes, snapshot.fleet.devices)
     # 2. Each workload alone.

@@ -94,6 +94,7 @@ class PolicyPlan:
     name: str
     uid: str
     status: Packed[PolicyStatus]
+    events: tuple[Event, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +104,7 @@ class Handover:
     plans: Mapping[str, WorkloadPlan] = field(default_factory=dict)
     accepted: Mapping[str, PolicySpec] = field(default_factory=dict)
     """The last valid spec of each policy: it stays in force while the present one is invalid."""
+    policies: Mapping[str, PolicyPlan] = field(default_factory=dict)
     ground: Ground | None = None
     """Who holds what where, right as long as pods, nodes and prices stay."""
 
@@ -124,4 +126,5 @@ class Plan:
 
     @property
     def handover(self) -> Handover:
-        return Handover({each.uid: each for each in self.workloads}, self.accepted, self.ground)
+        plans = {each.uid: each for each in self.workloads}
+        return Handover(plans, self.accepted, {each.uid: each for each in self.policies}, self.ground)

@@ -5,17 +5,23 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from mfu.api.conditions import ConditionStatus, ConditionType, Reason
+from mfu.api.decisions import DecisionMode, DecisionType
 from mfu.api.mfupolicy import PolicySpec, PolicyStatus
+from mfu.decide.enforcing import in_name_only
 from mfu.decide.policy import DEFAULT, Named, effective, governing, problem
 from mfu.decide.types import EffectivePolicy
 from mfu.engine.packed import Packed
-from mfu.engine.plan import PolicyPlan
+from mfu.engine.plan import Handover, PolicyPlan
 from mfu.engine.say.conditions import Aspect, conditions
+from mfu.engine.say.events import on_enforcement
 from mfu.engine.say.hysteresis import novelty
 from mfu.engine.text import moment
 from mfu.engine.views import PolicyView
+
+_NOTHING: Final = Handover()
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +43,10 @@ def in_force(
     policies: Sequence[PolicyView],
     namespaces: Mapping[str, Mapping[str, str]],
     now: float,
-    accepted: Mapping[str, PolicySpec] | None = None,
+    before: Handover = _NOTHING,
 ) -> InForce:
     """The valid ones by precedence. An invalid one says why; its last accepted spec, if any, stays in force."""
-    known = accepted or {}
+    known = before.accepted
     problems = {each.uid: each.invalid or (problem(each.spec) if each.spec else "has no spec") for each in policies}
     specs = {each.uid: each.spec if problems[each.uid] is None else known.get(each.uid) for each in policies}
     kept = {uid: spec for uid, spec in specs.items() if spec is not None}
@@ -48,9 +54,11 @@ def in_force(
     governed = governing(valid, namespaces)
     made = {each.name: effective(each) for each in valid}
     matched = Counter(each.name for each in governed.values())
-    plans = tuple(
-        _plan(each, _Force(problems[each.uid], each.uid in kept, matched[each.name]), now) for each in policies
-    )
+    forces = {
+        each.uid: _Force(problems[each.uid], each.uid in kept, matched[each.name], _idle(kept.get(each.uid)))
+        for each in policies
+    }
+    plans = tuple(_plan(each, forces[each.uid], before.policies.get(each.uid), now) for each in policies)
     most = min(matched, key=lambda name: (-matched[name], name), default=None)
     return InForce(
         {namespace: made[each.name] for namespace, each in governed.items()},
@@ -67,6 +75,8 @@ class _Force:
     invalid: str | None
     kept: bool
     matched: int
+    idle: tuple[str, ...] | None = None
+    """What of its Enforce nothing carries out; None where nothing is to be enforced."""
 
     @property
     def word(self) -> str:
@@ -75,19 +85,37 @@ class _Force:
         return "InForce" if self.matched else "Overruled"
 
 
-def _plan(view: PolicyView, force: _Force, now: float) -> PolicyPlan:
+def _idle(spec: PolicySpec | None) -> tuple[str, ...] | None:
+    if spec is None or not any(spec.modes.of(kind) is DecisionMode.ENFORCE for kind in DecisionType):
+        return None
+    return in_name_only(spec)
+
+
+def _plan(view: PolicyView, force: _Force, before: PolicyPlan | None, now: float) -> PolicyPlan:
     stands = view.status.read()
+    aspects = [_accepted(force), *_enforced(force), _in_force(force)]
     said = PolicyStatus(
         observed_generation=view.generation,
         matched_namespaces=force.matched,
         summary=force.word,
         last_applied_at=_applied_at(stands, force.word, generation=view.generation, now=now),
-        conditions=conditions(
-            [_accepted(force), _in_force(force)], stands.conditions, generation=view.generation, now=now
-        ),
+        conditions=conditions(aspects, stands.conditions, generation=view.generation, now=now),
     )
     # Its sentences follow from the spec and from what the status counts: other words are news.
-    return PolicyPlan(view.name, view.uid, Packed.of(said) if novelty(stands, said) else view.status)
+    status = Packed.of(said) if novelty(stands, said) else view.status
+    # What was planned last counts as said: a write under way, or one that fails, must not repeat its event.
+    told = before.status.read() if before is not None else stands
+    return PolicyPlan(view.name, view.uid, status, on_enforcement(aspects, told.conditions))
+
+
+def _enforced(force: _Force) -> list[Aspect]:
+    if force.idle is None:
+        return []
+    if not force.idle:
+        message = "everything that modes says Enforce for is carried out"
+        return [Aspect(ConditionType.ENFORCED, ConditionStatus.TRUE, Reason.CARRIED_OUT, message)]
+    message = "; ".join(force.idle)
+    return [Aspect(ConditionType.ENFORCED, ConditionStatus.FALSE, Reason.IN_NAME_ONLY, message)]
 
 
 def _applied_at(before: PolicyStatus, word: str, *, generation: int, now: float) -> str | None:

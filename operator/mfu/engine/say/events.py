@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from mfu.api.conditions import ConditionStatus, ConditionType, find
+from mfu.api.conditions import Condition, ConditionStatus, ConditionType, find
 from mfu.api.fleetreport import FleetStatus
 from mfu.api.workload_status import WorkloadStatus
 from mfu.engine.plan import Event
@@ -22,6 +22,17 @@ def on_turns(found: Sequence[Aspect], before: WorkloadStatus) -> tuple[Event, ..
         Event("Warning", str(each.reason), each.message)
         for each in found
         if each.type in _TOLD and each.status is ConditionStatus.FALSE and not _failed(before, each.type)
+    )
+
+
+def on_enforcement(found: Sequence[Aspect], before: Sequence[Condition]) -> tuple[Event, ...]:
+    """On a policy's turn to Enforce that nothing carries out, and when what is not carried out changes."""
+    known = find(before, ConditionType.ENFORCED)
+    said = known.message if known is not None and known.status is ConditionStatus.FALSE else None
+    return tuple(
+        Event("Warning", str(each.reason), each.message)
+        for each in found
+        if each.type is ConditionType.ENFORCED and each.status is ConditionStatus.FALSE and each.message != said
     )
 
 
