@@ -128,12 +128,16 @@ def test_the_last_accepted_spec_stays_in_force_while_the_present_one_is_invalid(
 def test_a_new_policy_of_the_same_name_inherits_nothing() -> None:
     first = in_force([policy("p")], NAMESPACES, NOW)
     other = replace(spoiled(policy("p")), uid="uid-another")
-    assert governs(in_force([other], NAMESPACES, NOW, first.accepted)) == {"a": None, "b": None, "c": None}
+    assert governs(in_force([other], NAMESPACES, NOW, Handover(accepted=first.accepted))) == {
+        "a": None,
+        "b": None,
+        "c": None,
+    }
 
 
 def test_a_policy_that_is_gone_is_forgotten() -> None:
     first = in_force([policy("p"), policy("q")], NAMESPACES, NOW)
-    assert set(in_force([policy("q")], NAMESPACES, NOW, first.accepted).accepted) == {"uid-q"}
+    assert set(in_force([policy("q")], NAMESPACES, NOW, Handover(accepted=first.accepted)).accepted) == {"uid-q"}
 
 
 APPLIED: dict[str, tuple[PolicyView, dict[str, Any], str | None]] = {
