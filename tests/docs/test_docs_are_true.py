@@ -11,12 +11,13 @@ import yaml
 
 from mfu.api.modelworkload import ModelWorkload
 from mfu.cli.main import main
-from tools.generate import gen_picture
+from tools.generate import gen_picture, gen_readme
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 COMMANDS = re.findall(r"^(mfu [^#\n]+)", README, re.MULTILINE)
+SHOWN = [found[1] for found in gen_readme.SHOWN.finditer(README)]
 LINK = re.compile(r"\]\(([^)#\s]+)")
 
 
@@ -25,6 +26,12 @@ def test_readme_command(command: str, monkeypatch: pytest.MonkeyPatch, capsys: p
     monkeypatch.chdir(ROOT)
     assert main(shlex.split(command)[1:]) == 0
     assert capsys.readouterr().out.strip()
+
+
+@pytest.mark.parametrize("shown", SHOWN)
+def test_what_the_readme_shows_is_what_is_printed(shown: str) -> None:
+    (block,) = (found[0] for found in gen_readme.SHOWN.finditer(README) if found[1] == shown)
+    assert gen_readme.render(block) == block, "run: python -m tools.generate.gen_readme"
 
 
 def test_the_readme_has_commands_to_run() -> None:

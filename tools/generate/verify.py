@@ -11,11 +11,12 @@ from typing import Final
 
 from tools.generate import manifests
 
-FOLDERS: Final = ("crds", "charts", "docs")
+PAGES: Final = ("README.md", "crds", "charts", "docs")
 
 
 def contents() -> dict[Path, bytes]:
-    files = (path for name in FOLDERS for path in (manifests.ROOT / name).rglob("*") if path.is_file())
+    places = [manifests.ROOT / name for name in PAGES]
+    files = (path for place in places for path in (place, *place.rglob("*")) if path.is_file())
     return {path: path.read_bytes() for path in files}
 
 
