@@ -184,7 +184,7 @@ def test_annotations_of_the_operator_are_its_own_and_it_writes_no_others(install
         patch(OPERATOR, annotated(ours))
         patch("tenant", annotated("team", '"b"'))
         assert denied("tenant", annotated(ours, '"forged"'), "operator's own")
-        spec = '{"spec": {"accelerators": {"count": 7}}}'
+        spec = '{"spec": {"objective": "Cost"}}'
         wait_until(
             lambda: denied(OPERATOR, spec, "does not change what a tenant declares"), what="the operator's fence"
         )
