@@ -21,7 +21,9 @@ from mfu.engine.snapshot import Snapshot, WorkloadView
 from mfu.observe.assessment import Assessment, Observation, TelemetryState, Window
 from mfu.observe.drift import Drift, Identity, Kind
 from mfu.observe.history import Advice, Entry, promises
-from mfu.predict.types import Attainable
+from mfu.predict import attainable
+from mfu.predict.declared import from_spec, placement_for, tunable_of
+from mfu.predict.types import Attainable, Placement, Training
 from tests.decide.cases import case, node
 from tests.engine.scenes import NOW, STEADY, pod, series, training, workload, written
 
@@ -137,7 +139,31 @@ class Cluster:
         self.snapshot = replace(self.snapshot, before=Handover())
 
 
-ADVISED = training(microBatchSize=2, parallelism={"data": 8}, sharding="ZeRO3")
+DECLARED = training(recompute="Selective")
+
+
+def advice() -> dict[str, Any]:
+    """The declared job with everything changed that is advised."""
+    spec = workload(document=DECLARED).spec
+    setup, where = from_spec(spec), placement_for(spec, "H100-SXM5")
+    assert isinstance(setup, Training) and isinstance(where, Placement)
+    best = attainable(setup, where, tunable_of(spec))
+    assert isinstance(best, Attainable) and isinstance(best.setup, Training)
+    cut, found = best.setup.parallelism, best.setup
+    degrees = {
+        "tensor": cut.tensor,
+        "pipeline": cut.pipeline,
+        "data": cut.data,
+        "virtualPipeline": cut.virtual_pipeline,
+    }
+    return training(
+        microBatchSize=found.micro_batch_size,
+        recompute=found.recompute.value,
+        sharding=found.sharding.value,
+        parallelism=degrees,
+    )
+
+
 CLOSES = {
     "the gain came": (0.43, True),
     "most of it came": (0.42, True),
@@ -150,12 +176,12 @@ CLOSES = {
 @pytest.mark.parametrize("name", CLOSES)
 def test_re_measure_closes_the_loop(name: str, restart: bool) -> None:
     after, kept = CLOSES[name]
-    cluster = Cluster(training())
+    cluster = Cluster(DECLARED)
     advised = cluster.runs(0.40, 6).workloads[0].status.document()["history"][0]
     assert float(advised["advisedGain"]) > 0.05
     if restart:
         cluster.restarts()
-    cluster.declares(ADVISED)
+    cluster.declares(advice())
     early = cluster.runs(after, 4).workloads[0]
     assert early.status.document()["history"][0]["setting"] == advised["advisedSetting"]
     assert "kept" not in early.status.document()["history"][0]

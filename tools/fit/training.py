@@ -16,8 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
+from mfu.predict.fit.doubts import evidence, likeliest
 from mfu.predict.fit.left_out import Refits
-from mfu.predict.fit.newton import Fit, fit
+from mfu.predict.fit.newton import fit
 from mfu.predict.fit.rows import Rows, log_errors, rows_of
 from mfu.predict.fit.tables import shipped_rows
 from mfu.predict.training.constants import DEFAULT, Constants, document
@@ -27,7 +28,7 @@ ROOT = Path(__file__).resolve().parents[2]
 CONSTANTS = ROOT / "operator/mfu/predict/training/data/constants.json"
 LEARNED = ("engine", "product", "arithmetic", "engine_doubt", "product_doubt", "arithmetic_doubt")
 """Tables whose entries are the levels that the fit saw, and nothing else."""
-ROUNDS = 20
+ROUNDS = 10
 
 
 def summary(rows: Rows, c: Constants) -> None:
@@ -39,9 +40,8 @@ def summary(rows: Rows, c: Constants) -> None:
             print(f"  {label:7s} {value:45s} {len(here):5d}  mape {np.abs(here).mean():.3f}  bias {here.mean():+.3f}")
 
 
-def left_out(rows: Rows, whole: Fit) -> None:
+def left_out(rows: Rows, refits: Refits) -> None:
     """Print the error of each source under a fit that never saw it."""
-    refits = Refits.around(rows, whole)
     found = []
     for source in np.unique(rows.source):
         here = np.flatnonzero(rows.source == source)
@@ -84,7 +84,11 @@ def main(arguments: Sequence[str]) -> int:
         print(f"  {name:40s} {value:.4g}")
     summary(rows, whole.constants())
     print("left out of the fit:")
-    left_out(rows, whole)
+    refits = Refits.around(rows, whole)
+    left_out(rows, refits)
+    doubts = likeliest(evidence(refits))
+    values.update({f"doubt.{name}": value for name, value in doubts.items()})
+    print("bands:", ", ".join(f"{name} {value:.3f}" for name, value in doubts.items()))
     if options.sweep:
         values = {**values, **fit_sweep.main()}
     if options.write:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import csv
 import importlib
+import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any, Final
@@ -22,13 +23,15 @@ KINDS: Final = {
     "inference": ("mfu.predict.validate.inference", "validate", ("gpu", "metric", "value", "source")),
     "steps": ("mfu.predict.validate.steps", "validate_steps", ("gpu", "gpus", "hidden", "step_s")),
     "sweep": ("mfu.predict.validate.sweep", "validate_sweep", ("gpus", "micro_batch", "tokens_per_s_per_gpu")),
-    "runs": ("mfu.predict.validate.runs", "validate_runs", ("gpu", "kind", "precision", "step_s")),
+    "runs": ("mfu.predict.validate.runs", "validate_any", ("gpu", "kind", "precision", "step_s")),
 }
 """Kind of table: its module, its function, and columns without which a file is none of that kind."""
 LEFT_OUT: Final = {
     "training": ("mfu.predict.fit.left_out", "training_left_out"),
     "steps": ("mfu.predict.fit.left_out", "steps_left_out"),
     "inference": ("mfu.predict.inference.fit.left_out", "inference_left_out"),
+    "sweep": ("mfu.predict.fit.left_out", "sweep_left_out"),
+    "runs": ("mfu.predict.fit.left_out", "runs_left_out"),
 }
 """Kinds that are refitted without each source in turn: module and function of (rows, given)."""
 SHARING: Final = "sharing"
@@ -38,7 +41,9 @@ _MOST_GROUPS = 12
 def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser("validate", help="predictions against measured rows", description=__doc__)
     parser.add_argument("kind", choices=(*KINDS, SHARING), help="which table the file is")
-    parser.add_argument("file", type=Path, help="CSV file with that table's columns (sharing: JSON lines)")
+    parser.add_argument(
+        "file", type=Path, help="CSV file with that table's columns (sharing, recorded runs: JSON lines)"
+    )
     parser.add_argument("--tier", help="training: only rows of this tier, such as A")
     parser.add_argument("--leave-out", choices=("source",), help="refit without each source and score it by that fit")
     parser.add_argument("--given", type=int, choices=(0, 1), default=0, help="rows known of a source left out")
@@ -51,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
     _, _, columns = KINDS[args.kind]
     rows = read(args.file, columns)
     if args.tier:
-        rows = [row for row in rows if (row.get("tier") or "") == args.tier]
+        rows = [row for row in rows if str(row.get("tier") or "") == args.tier]
     found = scored(args.kind, rows, leave_out=args.leave_out, given=args.given)
     if args.output == "json":
         print_json(found.document())
@@ -102,10 +107,15 @@ def scored(kind: str, rows: Sequence[Row], *, leave_out: str | None, given: int)
     return refitted(rows, given=given)
 
 
-def read(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
-    """Rows of a CSV file. UsageError for a file that is not there or lacks a needed column."""
+def read(path: Path, columns: Sequence[str]) -> list[dict[str, Any]]:
+    """Rows of a CSV file, or objects of a file of JSON lines. UsageError for a file that is not there, lacks a needed
+    column, or holds a line that is no object."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
+            if file.read(1) == "{":
+                file.seek(0)
+                return objects(path, file)
+            file.seek(0)
             reader = csv.DictReader(file)
             rows = [{key: value or "" for key, value in row.items() if isinstance(key, str)} for row in reader]
             names = reader.fieldnames or []
@@ -117,6 +127,22 @@ def read(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
     if missing:
         raise UsageError(f"{path}: has no column {', '.join(missing)}; is it another kind of table?")
     return rows
+
+
+def objects(path: Path, lines: Iterable[str]) -> list[dict[str, Any]]:
+    """One object a line; blank lines are skipped."""
+    found = []
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            value = json.loads(line)
+        except ValueError as error:
+            raise UsageError(f"{path}: line {number} is no JSON: {error}") from error
+        if not isinstance(value, dict):
+            raise UsageError(f"{path}: line {number} is no JSON object")
+        found.append(value)
+    return found
 
 
 def show(kind: str, found: Report) -> None:

@@ -28,7 +28,8 @@ class Term(StrEnum):
     SYNCHRONISATION = "synchronisation"
     """Waiting for the slowest of many GPUs, step after step."""
     SOFTWARE_STACK = "software stack"
-    """The engine's one efficiency factor and the learned correction; negative where the engine beats the model."""
+    """The factors of engine and product below 1, and the learned correction. A factor above 1 makes every other loss
+    smaller by the same share, so that none is ever negative."""
 
 
 COMMUNICATION_TERMS = frozenset(

@@ -6,21 +6,34 @@ All fits share the linearisation at the fit of everything: leaving rows out move
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mfu.predict.fit.newton import Fit, Linear, bare, fit, shipped_fit
 from mfu.predict.fit.rows import Rows, log_errors, rows_of, steps
-from mfu.predict.fit.tables import Measured, asked_steps, asked_training, measured, shipped_rows, without
+from mfu.predict.fit.tables import (
+    Measured,
+    asked_runs,
+    asked_steps,
+    asked_sweep,
+    asked_trainer,
+    asked_training,
+    measured,
+    shipped_rows,
+    without,
+)
 from mfu.predict.training.checks import refuse
 from mfu.predict.training.constants import Constants, shipped
 from mfu.predict.training.doubt import own_doubt, shared_doubt
 from mfu.predict.validate.common import Report, Row
 from mfu.predict.validate.left_out import Forecast, left_out
+from mfu.predict.validate.runs import validate_any
 from mfu.predict.validate.steps import validate_steps
+from mfu.predict.validate.sweep import validate_sweep
 from mfu.predict.validate.training import validate_training
 
 Floats = NDArray[np.float64]
@@ -75,7 +88,9 @@ def left_out_sources(
         found = steps(rows, c)
         ratio = found.seconds / usual
         predicted = np.array([row.predicted for row in report.scored]) * (ratio if seconds else 1.0 / ratio)
-        return Forecast(predicted, shared_doubt(c, rows.engine, rows.product, rows.arithmetic), own_doubt(c, found))
+        return Forecast(
+            predicted, shared_doubt(c, rows.engine, rows.product, rows.arithmetic), own_doubt(c, rows.case, found)
+        )
 
     keyed = [
         replace(row, keys={**row.keys, "source": str(name)}) for row, name in zip(report.scored, names, strict=True)
@@ -96,7 +111,20 @@ def steps_left_out(rows: Sequence[Row], *, given: int = 0) -> Report:
     return left_out_sources(validate_steps(rows), asked, asked, given=given, seconds=True)
 
 
-def _asked(reader: Callable[[Row], Measured | None], rows: Sequence[Row]) -> list[Measured]:
+def sweep_left_out(rows: Sequence[Row], *, given: int = 0) -> Report:
+    """`mfu validate sweep FILE --leave-out source`: the table is one source."""
+    return left_out_sources(validate_sweep(rows), _asked(asked_sweep, rows), measured("sweep", rows), given=given)
+
+
+def runs_left_out(rows: Sequence[Mapping[str, Any]], *, given: int = 0) -> Report:
+    """`mfu validate runs FILE --leave-out source`, training runs alone: the serving model has refits of its own."""
+    recorded = bool(rows) and "config" in rows[0]
+    trained = rows if recorded else [row for row in rows if row.get("kind") == "train"]
+    asked = _asked(asked_trainer if recorded else asked_runs, trained)
+    return left_out_sources(validate_any(trained), asked, asked, given=given, seconds=True)
+
+
+def _asked(reader: Callable[[Any], Measured | None], rows: Sequence[Any]) -> list[Measured]:
     """The jobs that the report scored, in its order."""
     found = [each for row in rows if (each := reader(row)) is not None]
     return [each for each in found if refuse(each.setup, each.placement) is None]

@@ -1,9 +1,9 @@
 """The fit: damped Gauss-Newton on robustly weighted log errors, constants held by their sources, stacks by one another.
 
-Unknowns are the logarithms of the constants, and the random effects: engines, products and arithmetics (which go into
-predictions), sources and series (which keep a source with many rows from speaking as if its rows were independent).
-The spreads between levels are estimated from the same rows by expectation maximisation, so that how far an engine may
-stand from the common mean is itself what engines were seen to do.
+Unknowns are the logarithms of the constants, and the random effects: engines, products and arithmetics, which go into
+predictions, and sources, which may keep a little to themselves. The spreads between levels are estimated from the same
+rows by expectation maximisation, so that how far an engine may stand from the common mean is itself what engines were
+seen to do. Errors weigh by Cauchy's law: a row far off says little.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from mfu.predict.fit.rows import Rows, log_errors, weights
 from mfu.predict.training.constants import DEFAULT, Constants, shipped
 
 Floats = NDArray[np.float64]
-EFFECTIVE_ROWS: Final = 300.0
+EFFECTIVE_ROWS: Final = 100.0
 """What all training rows together count against the priors: rows of one source are far from independent."""
 NOISE: Final = 0.05
 """Standard deviation of the log error that rows of one series have of their own."""
@@ -28,6 +28,8 @@ _DELTA: Final = 0.01
 _ROBUST: Final = 2.0
 _PRIOR_LEVELS: Final = 2.0
 _LEAST_SPREAD: Final = 0.02
+_WILD: Final = 2.5
+"""Levels further off than so many first guesses count as that many: one odd source does not make all of them loose."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +55,6 @@ class Fit:
             for level, effect, doubt in zip(*columns, strict=True):
                 found[f"{factor}.{level}"] = float(np.exp(effect + shift))
                 found[f"{factor}_doubt.{level}"] = float(doubt)
-        for factor in ("source", "series"):
-            found[f"doubt.{factor}"] = self.spread[factor]
         return found
 
     def constants(self) -> Constants:
@@ -102,12 +102,26 @@ def _iterate(rows: Rows, state: Fit) -> Fit:
         jacobian[:, column] = (base - log_errors(rows, bare(moved))) / _DELTA
     linear = Linear.of(rows, base, jacobian, state.theta)
     found = replace(linear.solve(state), jacobian=jacobian)
-    before = linear.objective(base, state)
+    before = linear.objective(base, replace(state, spread=found.spread))
     for scale in (1.0, 0.5, 0.25, 0.1):
-        theta = state.theta + scale * (found.theta - state.theta)
-        if linear.objective(log_errors(rows, bare(theta)), replace(found, theta=theta)) < before:
-            return replace(found, theta=theta)
-    return replace(found, theta=state.theta)
+        between = _between(state, found, scale)
+        if linear.objective(log_errors(rows, bare(between.theta)), between) < before:
+            return between
+    return replace(found, theta=state.theta, mean=state.mean, effects=state.effects)
+
+
+def _between(one: Fit, other: Fit, share: float) -> Fit:
+    """The way from one fit to the other, spreads and doubts of the other."""
+
+    def mixed(a: Floats, b: Floats) -> Floats:
+        return a + share * (b - a)
+
+    return replace(
+        other,
+        theta=mixed(one.theta, other.theta),
+        mean=one.mean + share * (other.mean - one.mean),
+        effects={factor: mixed(one.effects[factor], values) for factor, values in other.effects.items()},
+    )
 
 
 def bare(theta: Floats) -> Constants:
@@ -148,7 +162,7 @@ class Linear:
         covariance: Floats = np.eye(self.design.shape[1])
         for _ in range(rounds):
             error = self.base - self.jacobian @ self.at + self.design @ solution
-            each = self.weight * np.minimum(1.0, _ROBUST * NOISE / np.maximum(np.abs(error), 1e-9)) / NOISE**2
+            each = self.weight / (1.0 + (error / (_ROBUST * NOISE)) ** 2) / NOISE**2
             prior, precision = self._prior(spread)
             normal = self.design.T @ (each[:, None] * self.design) + np.diag(precision)
             covariance = np.asarray(np.linalg.inv(normal), dtype=np.float64)
@@ -173,10 +187,10 @@ class Linear:
         squares = (solution**2 + np.diag(covariance))[len(PARAMETERS) + 1 :]
         found = {}
         for number, (factor, guess) in enumerate(SPREAD.items()):
-            members = squares[self.owner == number]
+            members = np.minimum(squares[self.owner == number], (_WILD * guess) ** 2)
             total = members.sum() + _PRIOR_LEVELS * guess**2
             found[factor] = max(float(np.sqrt(total / (len(members) + _PRIOR_LEVELS))), _LEAST_SPREAD)
-        return found
+        return {**found, "source": SPREAD["source"]}
 
     def _fit(self, solution: Floats, covariance: Floats, spread: Mapping[str, float]) -> Fit:
         most = np.log([each.most for each in PARAMETERS])
@@ -194,10 +208,10 @@ class Linear:
         )
 
     def objective(self, errors: Floats, state: Fit) -> float:
-        """Huber loss of the errors that effects leave, and the priors."""
+        """Cauchy loss of the errors that effects leave, and the priors."""
         solution = self._start(state)
-        rest = np.abs(errors + self.design[:, len(PARAMETERS) :] @ solution[len(PARAMETERS) :]) / NOISE
-        loss = np.where(rest < _ROBUST, 0.5 * rest**2, _ROBUST * (rest - 0.5 * _ROBUST))
+        rest = (errors + self.design[:, len(PARAMETERS) :] @ solution[len(PARAMETERS) :]) / NOISE
+        loss = 0.5 * _ROBUST**2 * np.log1p((rest / _ROBUST) ** 2)
         prior, precision = self._prior(state.spread)
         return float(np.sum(self.weight * loss) + 0.5 * np.sum(precision * (solution - prior) ** 2))
 

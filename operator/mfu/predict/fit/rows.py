@@ -132,6 +132,10 @@ def log_errors(rows: Rows, c: Constants) -> Floats:
     return np.log(steps(rows, c).seconds) - rows.log_seconds
 
 
+LONE = 2.0
+"""Rows at which a source weighs half of what the square root of its rows says: one row alone is an anecdote."""
+
+
 def weights(rows: Rows) -> Floats:
     """Every table its share; within it, a source weighs with the square root of its rows."""
     found = np.zeros(len(rows.table))
@@ -139,7 +143,8 @@ def weights(rows: Rows) -> Floats:
         here = rows.table == table
         for source in np.unique(rows.source[here]):
             members = here & (rows.source == source)
-            found[members] = 1.0 / np.sqrt(np.count_nonzero(members))
+            count = np.count_nonzero(members)
+            found[members] = np.sqrt(count) / (count + LONE)
         if np.any(here):
             found[here] *= share / found[here].sum()
     return found

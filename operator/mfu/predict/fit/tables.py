@@ -13,7 +13,7 @@ from importlib import resources
 from typing import Any, Final
 
 from mfu.predict.types import Placement, Problem, Training
-from mfu.predict.validate import runs, steps, sweep, training
+from mfu.predict.validate import runs, steps, sweep, trainer, training
 from mfu.predict.validate.common import Row
 from mfu.workload.parameters import count
 
@@ -37,7 +37,7 @@ SWEEP_LEAST_MFU: Final = 5.0
 """Slower layouts of the sweep stalled in that cluster's network; they inform the ranking, not the constants."""
 
 
-def measured(table: str, rows: Iterable[Row]) -> list[Measured]:
+def measured(table: str, rows: Iterable[Any]) -> list[Measured]:
     """The rows of one table that a fit may use."""
     return [found for row in rows if (found := READERS[table](row)) is not None]
 
@@ -130,12 +130,22 @@ def _sweep(row: Row) -> Measured | None:
     return asked_sweep(row) if float(row["mfu_pct"]) >= SWEEP_LEAST_MFU else None
 
 
-READERS: Mapping[str, Callable[[Row], Measured | None]] = {
+def asked_trainer(record: Mapping[str, Any]) -> Measured | None:
+    """A recorded run of a training program whose declaration says all that set its pace."""
+    found = trainer.question(record)
+    if isinstance(found, Problem) or record.get("truth") in trainer.UNDECLARED:
+        return None
+    setup, placement = found
+    return Measured("trainer", "trainer", str(record.get("scenario")), setup, placement, float(record["step_s"]))
+
+
+READERS: Mapping[str, Callable[[Any], Measured | None]] = {
     "training": _training,
     "fresh": _training,
     "steps": asked_steps,
     "runs": asked_runs,
     "sweep": _sweep,
+    "trainer": asked_trainer,
 }
 FILES: Final = {
     "training": "training.csv",
@@ -143,6 +153,7 @@ FILES: Final = {
     "steps": "steps.csv",
     "runs": "runs.csv",
     "sweep": "sweep.csv",
+    "trainer": "trainer.jsonl",
 }
 
 

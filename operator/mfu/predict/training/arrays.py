@@ -118,8 +118,8 @@ class Machine(Columns):
     ceiling16: Array
     attention: Array
     """Attention kernel rate over the 16-bit peak, backward included."""
-    asynchronous: Array
-    """1 for Hopper and later, whose attention kernels have to be written anew to reach their rate."""
+    flash2: Array
+    """The same for FlashAttention-2, forward alone, which was written for Ampere."""
     bandwidth: Array
     memory: Array
     sms: Array
@@ -154,6 +154,38 @@ class Stack(Columns):
     data_overlap: Array
     fused: Array
     """1 compiled or hand-fused elementwise operators, 0 one kernel each."""
+    norm_bytes: Array
+    """Bytes that one norm and its residual move forward per hidden value where nothing is fused."""
+    rotary_bytes: Array
+    """The same per query and key value for their rotation, 0 where positions are added."""
+    kept_wide: Array
+    """Hidden-wide values of 2 bytes that one layer keeps for its backward pass."""
+    extra_narrow: Array
+    """Copies of the feed-forward's output side that are kept beside one of each tensor."""
+    activation_bytes: Array
+    """Bytes that activations move forward per value which the feed-forward produces, where nothing is fused."""
+    kept_rotated: Array
+    """Values of 2 bytes kept per query and key value beside themselves: norms of heads."""
+    kept_scores: Array
+    """Values of the compute format kept per attention score, 0 where a fused kernel keeps none."""
+    selective_products: Array
+    """Share of a layer's matrix products that selective recomputation repeats."""
+    logit_bytes: Array
+    """Bytes that each logit holds at the peak."""
+    logit_passes: Array
+    """Passes of four bytes over the logits, forward and backward; 0 takes what fused losses were measured at."""
+    weight_bytes: Array
+    """Bytes of one weight as it is kept."""
+    cast_bytes: Array
+    """Bytes of the copy of a weight that the products read, where it is not the kept one (autocast)."""
+    keeps_gradients: Array
+    """1 where gradients stay in memory between steps (flat buffers), 0 where each step allocates them anew."""
+    bucket_bytes: Array
+    """Bytes of a second copy of each gradient in the buckets of PyTorch's DistributedDataParallel."""
+    folds_experts: Array
+    """1 where experts stay whole and are spread over tensor-parallel ranks too."""
+    step_seconds: Array
+    """What the training loop itself does once a step."""
     gradient_bytes: Array
     """Bytes of one gradient as it is reduced."""
     kept_gradient_bytes: Array

@@ -6,12 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from mfu.hardware.types import BYTES_PER_VALUE
 from mfu.predict.training.arrays import Case, Layout
 from mfu.predict.training.constants import Constants
-from mfu.predict.training.engines import engine, stack_of
 from mfu.predict.training.machine import machine_of
 from mfu.predict.training.model import model_of
+from mfu.predict.training.stack import optimizer_bytes, stack_of
 from mfu.predict.types import Optimizer, Placement, Recompute, Sharding, Training
 
 ZERO_STAGE = {
@@ -22,13 +21,8 @@ ZERO_STAGE = {
     Sharding.HSDP: 3.0,
 }
 RECOMPUTE_MODE = {Recompute.NONE: 0.0, Recompute.SELECTIVE: 1.0, Recompute.FULL: 2.0}
-OPTIMIZER_BYTES = {
-    Optimizer.ADAMW: 12.0,
-    Optimizer.LION: 8.0,
-    Optimizer.SGD: 8.0,
-    Optimizer.ADAFACTOR: 4.1,
-}
-"""Per trained parameter: fp32 master copy and fp32 moments (Adafactor keeps rows and columns of the second only)."""
+MOMENTS = {Optimizer.ADAMW: 2.0, Optimizer.LION: 1.0, Optimizer.SGD: 1.0, Optimizer.ADAFACTOR: 0.03}
+"""Values kept per trained parameter (Adafactor keeps rows and columns of the second moment only)."""
 
 
 def case_of(setup: Training, placement: Placement, c: Constants) -> Case | None:
@@ -37,7 +31,7 @@ def case_of(setup: Training, placement: Placement, c: Constants) -> Case | None:
     if machine is None:
         return None
     model = model_of(setup.architecture, setup.sequence_length, setup.method)
-    stack = stack_of(setup.engine, setup.compiled, c)
+    stack = stack_of(setup, c)
     measured = c.of("product", placement.device.gpu.api_name) * c.of("arithmetic", arithmetic_of(setup, placement))
     stack = replace(stack, efficiency=stack.efficiency * measured)
     return Case(model, layout_of(setup, placement), machine, stack)
@@ -67,14 +61,8 @@ def layout_of(setup: Training, placement: Placement) -> Layout:
 
 
 def state_bytes(setup: Training) -> float:
-    """Optimizer state per trained parameter. AdamW 12; plain PyTorch in bf16 keeps no master copy: 2 · 2 = 4."""
-    full = OPTIMIZER_BYTES[setup.optimizer]
-    if engine(setup.engine).master_weights:
-        return full
-    return (full - _MASTER) * max(BYTES_PER_VALUE[setup.precisions.compute], 2.0) / _MASTER
-
-
-_MASTER = 4.0
+    """Optimizer state per trained parameter, master copy included."""
+    return optimizer_bytes(setup, MOMENTS[setup.optimizer])
 
 
 def arithmetic_of(setup: Training, placement: Placement) -> str:

@@ -62,7 +62,8 @@ def dispatch_seconds(machine: Machine, c: Constants, members: Group, token_bytes
 
     Inside a node every copy crosses NVLink. Between nodes a token is sent once to each node that holds one of its
     experts and spread there (DeepEP): of N nodes, N · (1 - (1 - 1/N) ** copies), less the own one. 8 copies over 4
-    nodes reach 3.6 nodes, so 2.7 of them cross instead of 6.
+    nodes reach 3.6 nodes, so 2.7 of them cross instead of 6. All peers are sent to at once, so latency does not grow
+    with their number as a ring's does.
     """
     share = 1.0 / np.maximum(members.size, 1.0)
     nodes = members.nodes
@@ -70,7 +71,8 @@ def dispatch_seconds(machine: Machine, c: Constants, members: Group, token_bytes
     spread = (members.size - 1.0) * share * copies
     local = token_bytes * spread / machine.link
     remote = token_bytes * reached * (1.0 - 1.0 / nodes) / machine.network
-    return np.where(members.size > 1.0, np.maximum(local, remote) + latency(machine, c, members), 0.0)
+    hops = machine.link_latency + np.where(nodes > 1.0, machine.network_latency * (1.0 + np.log2(nodes)), 0.0)
+    return np.where(members.size > 1.0, np.maximum(local, remote) + hops, 0.0)
 
 
 def send_seconds(machine: Machine, crosses: NDArray[np.bool_], size_bytes: Array) -> Array:

@@ -61,7 +61,8 @@ def _context_exposed(case: Case, c: Constants, work: Compute) -> Array:
 
 def _expert_one_way(case: Case, c: Constants) -> Array:
     model, layout, machine = case.model, case.layout, case.machine
-    members = group(machine, layout.expert, layout.tensor * layout.context)
+    stride = np.where(case.stack.folds_experts > 0.5, 1.0, layout.tensor * layout.context)
+    members = group(machine, layout.expert, stride)
     size = tokens(case) / layout.tensor * model.hidden * machine.activation_bytes
     return 2.0 * model.moe_layers * dispatch_seconds(machine, c, members, size, model.top_k)
 
@@ -108,8 +109,16 @@ def data_seconds(case: Case, c: Constants, micro_batch_seconds: Array, batches: 
     window = micro_batch_seconds * stack.data_overlap * c["data_hidden"]
     exposed = np.maximum(once_a_step - window, once_a_step * c["data_floor"])
     per_batch = 2.0 * weights + gradients
-    sharded = np.maximum(per_batch - window, per_batch * c["data_floor"]) * batches
+    sharded = (np.maximum(per_batch - window, per_batch * c["data_floor"]) + _copies(case, c)) * batches
     return np.where(layout.zero == 3.0, sharded, exposed)
+
+
+def _copies(case: Case, c: Constants) -> Array:
+    """Seconds in which sharded parameters move between flat buffers and their own shapes, per micro-batch."""
+    dense, experts = local_parameters(case)
+    many = case.layout.data * case.layout.context > 1.0
+    moved = (dense + experts) * c["shard_copies"] * many
+    return moved / (case.machine.bandwidth * c["bandwidth_share"])
 
 
 def _data_rings(case: Case, c: Constants) -> tuple[Array, Array]:
@@ -118,14 +127,16 @@ def _data_rings(case: Case, c: Constants) -> tuple[Array, Array]:
     HSDP reduces each shard of the gradients once more, among the groups that hold copies of it.
     """
     layout, machine, stack = case.layout, case.machine, case.stack
-    dense, experts = (part * case.model.trained_fraction for part in local_parameters(case))
+    all_dense, all_experts = local_parameters(case)
+    gathered = np.where(layout.zero == 3.0, 1.0, case.model.trained_fraction)
+    dense, experts = all_dense * case.model.trained_fraction, all_experts * case.model.trained_fraction
     replicas, expert_replicas = shard_sizes(case)
     size = np.where(layout.zero == 3.0, layout.shard, replicas)
     inner = group(machine, size, layout.tensor)
-    outer = group(machine, expert_replicas, layout.tensor * layout.expert)
+    outer = group(machine, expert_replicas, np.where(stack.folds_experts > 0.5, 1.0, layout.tensor) * layout.expert)
     weight_bytes = machine.activation_bytes
-    weights = half_ring_seconds(machine, c, inner, dense * weight_bytes)
-    weights = weights + half_ring_seconds(machine, c, outer, experts * weight_bytes) * (experts > 0)
+    weights = half_ring_seconds(machine, c, inner, all_dense * gathered * weight_bytes)
+    weights = weights + half_ring_seconds(machine, c, outer, all_experts * gathered * weight_bytes) * (experts > 0)
     gradients = half_ring_seconds(machine, c, inner, dense * stack.gradient_bytes)
     copies = np.where(layout.zero == 3.0, replicas / np.maximum(size, 1.0), 1.0)
     between = group(machine, copies, layout.tensor * size)

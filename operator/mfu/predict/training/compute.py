@@ -5,7 +5,7 @@ Formulas, with tokens m = micro_batch · S / context of one GPU:
 - product of m×k by k×n: 2mnk / (peak · ceiling) · (1 + depth / k) · (1 + tail · SMs · tile / (m·n)), never under
   the time that its operands take to cross memory; three per weight (forward, input and weight gradients);
 - attention: counted FLOPs / (16-bit peak · attention rate) · (1 + half_sequence / S) · (1 + half_head / head width),
-  slower by `older_attention` where Hopper and Blackwell run kernels written for Ampere;
+  at FlashAttention-2's own rate where the engine has no kernels written for Hopper and Blackwell;
   where scores are written to memory, the full square through the matrix units and its traffic;
 - memory-bound operators: bytes of their operands / (bandwidth · share), fewer where the engine fuses them.
 """
@@ -66,7 +66,7 @@ class Compute:
     head: Split
     """Head, forward and backward."""
     loss: Array
-    """Softmax and cross-entropy over the vocabulary, memory-bound."""
+    """Softmax and cross-entropy over the vocabulary, and autocast's copies of weights: memory-bound."""
 
 
 def tokens(case: Case) -> Array:
@@ -135,9 +135,10 @@ def linear(case: Case, c: Constants) -> tuple[Split, Split]:
 def _expert_products(case: Case, c: Constants, m: Array) -> list[tuple[Split, Split]]:
     model, layout = case.model, case.layout
     local = np.maximum(model.experts / layout.expert, 1.0)
-    rows = m * model.top_k * layout.expert / np.maximum(model.experts, 1.0)
+    cut = np.where(case.stack.folds_experts > 0.5, 1.0, layout.tensor)
+    rows = m / layout.tensor * cut * model.top_k * layout.expert / np.maximum(model.experts, 1.0)
     imbalance = np.where(layout.expert > 1.0, c["expert_imbalance"], 1.0)
-    up, down = model.expert_up / layout.tensor, model.expert_down / layout.tensor
+    up, down = model.expert_up / cut, model.expert_down / cut
     shared_up, shared_down = model.shared_up / layout.tensor, model.shared_down / layout.tensor
     return [
         _slowed(_times(_trio(case, c, (rows, up, model.hidden), local), model.moe_layers), imbalance),
@@ -161,8 +162,7 @@ def attention(case: Case, c: Constants) -> tuple[Array, Array, Array]:
     """(ideal at declared peak, forward seconds, backward seconds) of scores and values over all layers."""
     model, machine = case.model, case.machine
     flops = model.attention_flops * tokens(case) / case.layout.tensor
-    older = machine.asynchronous * (1.0 - case.stack.native_attention) * (1.0 - c["older_attention"])
-    fused = flops / (machine.peak16 * machine.attention * (1.0 - older))
+    fused = flops / (machine.peak16 * attention_rate(case))
     shape = (1.0 + c["half_sequence"] / model.sequence) * (1.0 + c["half_head"] / model.head_dim)
     fused_forward = fused * shape
     written_forward, written_backward = _written_attention(case, c, flops)
@@ -170,6 +170,17 @@ def attention(case: Case, c: Constants) -> tuple[Array, Array, Array]:
     forward = flag * fused_forward + (1.0 - flag) * written_forward
     backward = flag * fused_forward * c["attention_backward"] + (1.0 - flag) * written_backward
     return flops / machine.peak, forward, backward
+
+
+def attention_rate(case: Case) -> Array:
+    """Forward rate over the 16-bit peak: the architecture's own kernels, FlashAttention-2, or a slower one between."""
+    machine, level = case.machine, case.stack.native_attention
+    older = machine.flash2 * np.minimum(_TRITON + 2.0 * (1.0 - _TRITON) * level, 1.0)
+    return np.where(level >= 1.0, machine.attention, np.minimum(older, machine.attention))
+
+
+_TRITON = 0.8
+"""Rate of Triton's first FlashAttention over FlashAttention-2's (arXiv 2307.08691, figure 4)."""
 
 
 def _written_attention(case: Case, c: Constants, flops: Array) -> tuple[Array, Array]:
@@ -189,15 +200,45 @@ def elementwise(case: Case, c: Constants) -> Array:
     experts = model.moe_layers * (
         model.top_k * (model.expert_up + model.expert_down) + model.shared_up + model.shared_down
     )
-    wide = c["hidden_traffic"] * model.hidden * model.layers / split
-    permuted = c["permute_traffic"] * model.top_k * model.hidden * model.moe_layers
-    narrow = (2.0 * model.qkv * model.layers + ffn + experts + permuted) / layout.tensor
-    values = wide + c["narrow_traffic"] * narrow
-    unfused = 1.0 - engine.fused * (1.0 - c["fused_traffic"])
+    permuted = c["permute_traffic"] * model.top_k * model.hidden * model.moe_layers / layout.tensor
+    wide, produced = model.hidden * model.layers / split, ffn + experts
+    narrow = (2.0 * model.qkv * model.layers + produced) / layout.tensor + permuted
+    values = c["hidden_traffic"] * wide + c["narrow_traffic"] * narrow
+    by_count = engine.norm_bytes > 0.0
+    usual = (
+        machine.activation_bytes * values * (1.0 - np.where(by_count, 1.0, engine.fused) * (1.0 - c["fused_traffic"]))
+    )
+    eager = c["eager_traffic"] * _eager_bytes(case, wide, produced) + machine.activation_bytes * permuted
+    unfused = 1.0 - engine.fused
+    moved = np.where(by_count, unfused * eager + engine.fused * usual, usual)
     cast_values = (2.0 * model.hidden / split + (model.attention_out + model.ffn_down) / layout.tensor) * model.layers
     cast = c["cast_traffic"] * cast_values * machine.low_precision
-    moved = machine.activation_bytes * tokens(case) * (values * unfused + cast)
-    return moved / (machine.bandwidth * c["bandwidth_share"])
+    total = tokens(case) * (moved + machine.activation_bytes * cast)
+    return total / (machine.bandwidth * c["bandwidth_share"])
+
+
+def _eager_bytes(case: Case, wide: Array, produced: Array) -> Array:
+    """Bytes a token moves where every small operation is a kernel: norms, rotation, activation and its product.
+
+    A gated feed-forward moves 10 bytes for each of its width in 16 bit (silu 4, product 6), of the 3 values that it
+    produces; FP32 doubles all.
+    """
+    model, layout, engine = case.model, case.layout, case.stack
+    rotated = (model.heads + model.kv_heads) * model.head_dim * model.layers / layout.tensor
+    per_layer = (
+        2.0 * engine.norm_bytes * wide
+        + engine.rotary_bytes * rotated
+        + engine.activation_bytes * produced / layout.tensor
+    )
+    return per_layer * case.machine.activation_bytes / 2.0
+
+
+def weight_casts(case: Case, c: Constants) -> Array:
+    """Seconds in which autocast copies weights for the products and gradients back, per micro-batch and all layers."""
+    model, layout, stack = case.model, case.layout, case.stack
+    held = (model.layer_params + model.head_params + model.embedding_params) / layout.tensor
+    moved = 2.0 * (stack.cast_bytes + stack.weight_bytes) * np.where(stack.cast_bytes > 0.0, held, 0.0)
+    return moved / (case.machine.bandwidth * c["bandwidth_share"])
 
 
 def compute(case: Case, c: Constants) -> Compute:
@@ -208,10 +249,11 @@ def compute(case: Case, c: Constants) -> Compute:
     memory_bound = elementwise(case, c)
     m, vocab = tokens(case), model.vocab / case.layout.tensor
     head = head_product(machine, c, (m, vocab, model.hidden)).times(1.0 + model.backward)
-    loss = c["logit_traffic"] * 4.0 * m * vocab / (machine.bandwidth * c["bandwidth_share"])
+    passes = np.where(case.stack.logit_passes > 0.0, case.stack.logit_passes, c["logit_traffic"])
+    loss = passes * 4.0 * m * vocab / (machine.bandwidth * c["bandwidth_share"])
     return Compute(
         Pass(forward_linear, ideal, forward_attention, memory_bound),
         Pass(backward_linear, 2.0 * ideal, backward_attention, c["elementwise_backward"] * memory_bound),
         head,
-        loss,
+        loss + weight_casts(case, c),
     )

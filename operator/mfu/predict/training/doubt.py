@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mfu.predict.names import Term
-from mfu.predict.training.arrays import Array
+from mfu.predict.training.arrays import Array, Case
 from mfu.predict.training.case import arithmetic_of
 from mfu.predict.training.constants import Constants
 from mfu.predict.training.engines import engine
@@ -52,13 +52,28 @@ def shared_doubt(c: Constants, engines: Names, products: Names, arithmetics: Nam
     total = np.full(len(engines), c.of("doubt", "source") ** 2)
     for table, names in (("engine", engines), ("product", products), ("arithmetic", arithmetics)):
         total = total + np.array([c.of(f"{table}_doubt", str(name)) for name in names]) ** 2
+    total = total + unmeasured(c, "engine", engines) * c.of("doubt", "unknown") ** 2
+    total = total + unmeasured(c, "product", products) * c.of("doubt", "product") ** 2
     return np.asarray(np.sqrt(total))
 
 
-def own_doubt(c: Constants, found: Step) -> Array:
+def unmeasured(c: Constants, table: str, names: Names) -> Array:
+    """1 for the names that no measured row had."""
+    return np.array([float(str(name) not in c.tables[table]) for name in names])
+
+
+def own_doubt(c: Constants, case: Case, found: Step) -> Array:
     """What each run errs by alone."""
-    total = c.of("doubt", "own") ** 2 + c.of("doubt", "series") ** 2 + np.zeros(np.shape(found.seconds))
-    for name, terms in UNSURE.items():
-        share = sum((np.asarray(found.losses[term]) for term in terms), np.zeros(())) / found.seconds
+    total = np.zeros(np.shape(found.seconds))
+    for name, share in shares(case, found).items():
         total = total + (c.of("doubt", name) * share) ** 2
     return np.asarray(np.sqrt(total))
+
+
+def shares(case: Case, found: Step) -> dict[str, Array]:
+    """By how much each entry of the `doubt` table counts: 1 for what every run has, the share of the step for terms."""
+    terms = {
+        name: np.asarray(sum((np.asarray(found.losses[term]) for term in among), np.zeros(()))) / found.seconds
+        for name, among in UNSURE.items()
+    }
+    return {"own": np.ones(()), "experts": np.asarray(case.model.moe_layers > 0.0, dtype=float), **terms}

@@ -11,11 +11,6 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
-import numpy as np
-
-from mfu.predict.training.arrays import Stack
-from mfu.predict.training.constants import Constants
-
 
 @dataclass(frozen=True, slots=True)
 class Engine:
@@ -23,12 +18,20 @@ class Engine:
 
     name: str
     fused_attention: bool = True
-    native_attention: bool = True
-    """FlashAttention-3 or cuDNN on Hopper and Blackwell, not FlashAttention-2 or Triton (arXiv 2407.08608)."""
+    native_attention: float = 1.0
+    """1 FlashAttention-3 or cuDNN on Hopper and Blackwell, 0.5 FlashAttention-2 (PyTorch's own kernel too: 328 TFLOP/s
+    on an H100), 0 Triton's first one (arXiv 2407.08608, figure 1)."""
     sequence_parallel: bool = True
     tensor_overlap: float = 0.0
     data_overlap: float = 1.0
-    fused: bool = False
+    fused: float = 0.0
+    """Share of norms, rotations and activations that run in fused kernels: 0 eager, 0.5 some, 1 compiled or by hand."""
+    framework: bool = False
+    """A PyTorch program without an engine of its own: autograd keeps what each operation saves, gradients are
+    allocated anew each step, logits are raised to FP32, and weights in FP32 mean autocast."""
+    selective_products: float = 0.0
+    """Share of a layer's products that selective recomputation repeats."""
+    folds_experts: bool = False
     gradient_bytes: float = 4.0
     gradient_copy_bytes: float = 0.0
     """Held beside the reduced gradient: engines that accumulate in fp32 but let autograd fill a bf16 gradient first."""
@@ -43,31 +46,36 @@ class Engine:
     """Times that many where tensor parallelism adds collectives and their synchronisation."""
     blocking_pipeline: bool = False
     """Stages exchange shapes before tensors, and the host waits for both."""
+    written_activations: bool = False
+    """Activations without a gate are written out operation by operation (`gelu_new` of transformers: eight kernels)."""
+    step_seconds: float = 0.0
+    """What the training loop does once a step beside its arithmetic: callbacks, logging, fetching the batch."""
 
 
 _ALL: Final = (
     # Megatron-Core with TransformerEngine user buffers, distributed optimizer overlap, fused kernels:
     # NVIDIA-NeMo/Megatron-Bridge docs/performance-guide.md; performance recipes set grad_reduce_in_fp32 = False
-    Engine("Megatron-Bridge", tensor_overlap=1.0, fused=True, gradient_bytes=2.0),
-    Engine("NeMo", tensor_overlap=1.0, fused=True, gradient_bytes=2.0),
-    Engine("MLPerf", tensor_overlap=1.0, fused=True, gradient_bytes=2.0),
-    Engine("Megatron-LM", tensor_overlap=0.0, fused=True),
+    # parallel folding spreads whole experts over tensor-parallel ranks (arXiv 2504.14960)
+    Engine("Megatron-Bridge", tensor_overlap=1.0, fused=1.0, gradient_bytes=2.0, folds_experts=True),
+    Engine("NeMo", tensor_overlap=1.0, fused=1.0, gradient_bytes=2.0, folds_experts=True),
+    Engine("MLPerf", tensor_overlap=1.0, fused=1.0, gradient_bytes=2.0, folds_experts=True),
+    Engine("Megatron-LM", tensor_overlap=0.0, fused=1.0, folds_experts=True),
     # Megatron-LM of 2021/22 and its DeepSpeed fork: fused softmax over written scores, arXiv 2104.04473 section 4.2
     Engine(
         "Megatron-LM-2021",
         fused_attention=False,
         sequence_parallel=False,
         data_overlap=0.0,
-        fused=True,
+        fused=1.0,
         host_operations=250,
     ),
-    Engine("Megatron-LM-2022", fused_attention=False, data_overlap=0.0, fused=True, host_operations=250),
+    Engine("Megatron-LM-2022", fused_attention=False, data_overlap=0.0, fused=1.0, host_operations=250),
     Engine(
         "Megatron-DeepSpeed",
         fused_attention=False,
         sequence_parallel=False,
         data_overlap=0.0,
-        fused=True,
+        fused=1.0,
         gradient_bytes=2.0,
         host_operations=250,
     ),
@@ -75,7 +83,7 @@ _ALL: Final = (
     # before a pipelined send it exchanges the shapes on the host (nanotron/parallel/pipeline_parallel/p2p.py)
     Engine(
         "nanotron",
-        native_attention=False,
+        native_attention=0.5,
         data_overlap=0.0,
         gradient_copy_bytes=2.0,
         weight_gathers=9,
@@ -87,17 +95,55 @@ _ALL: Final = (
         blocking_pipeline=True,
     ),
     # FSDP of PyTorch in mosaicml/llm-foundry: bf16 reduction, FlashAttention through triton
-    Engine("llm-foundry", native_attention=False, sequence_parallel=False, gradient_bytes=2.0),
-    Engine("torchtitan", gradient_bytes=4.0, fused=True),
-    Engine("MaxText", fused=True, gradient_bytes=2.0),
-    Engine("DeepSpeed", sequence_parallel=False, gradient_bytes=2.0),
+    Engine("llm-foundry", native_attention=0.0, sequence_parallel=False, gradient_bytes=2.0, framework=True),
+    # pytorch/torchtitan: torch.compile, attention of PyTorch's scaled_dot_product_attention, and per-operation
+    # checkpointing that saves every second product (torchtitan/distributed/activation_checkpoint.py)
+    Engine("torchtitan", native_attention=0.5, gradient_bytes=4.0, fused=1.0, selective_products=0.5),
+    Engine("MaxText", fused=1.0, gradient_bytes=2.0),
+    # plain programs of PyTorch: transformers' modules one kernel an operation, attention of PyTorch
+    Engine(
+        "Transformers",
+        native_attention=0.5,
+        sequence_parallel=False,
+        gradient_bytes=2.0,
+        framework=True,
+        master_weights=False,
+        host_operations=230,
+        written_activations=True,
+        step_seconds=0.01,
+    ),
+    Engine(
+        "DeepSpeed",
+        native_attention=0.5,
+        sequence_parallel=False,
+        gradient_bytes=2.0,
+        framework=True,
+        host_operations=230,
+        step_seconds=0.01,
+    ),
+    Engine(
+        "Lightning",
+        native_attention=0.5,
+        sequence_parallel=False,
+        gradient_bytes=2.0,
+        framework=True,
+        master_weights=False,
+        step_seconds=0.005,
+    ),
     # a model cast to bf16 trains with states in bf16: torch.optim.AdamW keeps moments in the type of the parameters
-    Engine("PyTorch", sequence_parallel=False, gradient_bytes=2.0, master_weights=False),
-    Engine("Fast-LLM", fused=True),
-    Engine("Primus", tensor_overlap=0.5, fused=True),
+    Engine(
+        "PyTorch",
+        native_attention=0.5,
+        sequence_parallel=False,
+        gradient_bytes=2.0,
+        framework=True,
+        master_weights=False,
+    ),
+    Engine("Fast-LLM", fused=1.0),
+    Engine("Primus", tensor_overlap=0.5, fused=1.0),
 )
 
-UNKNOWN: Final = Engine("Unknown", fused=True)
+UNKNOWN: Final = Engine("Unknown", fused=1.0)
 """No engine named: today's usual habits, factor 1."""
 
 ENGINES: Final[Mapping[str, Engine]] = MappingProxyType({engine.name.lower(): engine for engine in _ALL})
@@ -116,6 +162,12 @@ _ALIASES: Final = (
     (r"torchtitan", "torchtitan"),
     (r"fast-llm", "Fast-LLM"),
     (r"primus", "Primus"),
+    (
+        r"transformers|hugging ?face|hf[ _-]?trainer|\btrl\b|axolotl|llama-?factory|\bsft\b|\baccelerate\b|unsloth",
+        "Transformers",
+    ),
+    (r"lightning|litgpt", "Lightning"),
+    (r"pytorch/ao|torchao", "torchtitan"),
     (r"deepspeed", "DeepSpeed"),
     (r"megatron", "Megatron-LM"),
     (r"pytorch|\btorch\b", "PyTorch"),
@@ -129,36 +181,3 @@ def engine(name: str | None) -> Engine:
         return ENGINES[text]
     found = next((target for pattern, target in _ALIASES if re.search(pattern, text)), None) if text else None
     return ENGINES[found.lower()] if found else UNKNOWN
-
-
-def _operations(habits: Engine, compiled: bool | None) -> float:
-    """torch.compile leaves about a third of the launches of a transformer block: fused pointwise chains."""
-    return habits.host_operations * (_COMPILED_SHARE if compiled else 1.0)
-
-
-_COMPILED_SHARE: Final = 1.0 / 3.0
-
-
-def stack_of(name: str | None, compiled: bool | None, c: Constants) -> Stack:
-    """Habits and factor of one engine as arrays; `compiled` overrides the engine's fusing habit."""
-    habits = engine(name)
-    fused = habits.fused if compiled is None else compiled
-    values = {
-        "efficiency": c.of("engine", habits.name),
-        "fused_attention": habits.fused_attention,
-        "native_attention": habits.native_attention,
-        "sequence_parallel": habits.sequence_parallel,
-        "tensor_overlap": habits.tensor_overlap,
-        "data_overlap": habits.data_overlap,
-        "fused": fused,
-        "gradient_bytes": habits.gradient_bytes,
-        "kept_gradient_bytes": habits.gradient_bytes + habits.gradient_copy_bytes,
-        "weight_gathers": habits.weight_gathers,
-        "keeps_inputs": habits.keeps_inputs,
-        "keeps_gathered": habits.keeps_gathered,
-        "balances_head": habits.balances_head,
-        "seconds_per_layer": _operations(habits, compiled) * c["host_operation"],
-        "tensor_operations": habits.tensor_operations,
-        "blocking_pipeline": habits.blocking_pipeline,
-    }
-    return Stack(**{key: np.asarray(value, dtype=float) for key, value in values.items()})

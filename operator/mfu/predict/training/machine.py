@@ -16,7 +16,6 @@ from mfu.predict.training.constants import Constants
 from mfu.predict.types import Placement, Precisions
 
 _SMS_UNKNOWN = 132.0
-_ASYNCHRONOUS = ("hopper", "blackwell")
 _RACK = 8
 """NVLink domains wider than this span several hosts (NVL72)."""
 
@@ -40,7 +39,7 @@ def machine_of(placement: Placement, precisions: Precisions, c: Constants) -> Ma
         "ceiling": ceiling(device, compute, c) * sustained,
         "ceiling16": ceiling(device, compute if wide else Precision.BF16, c) * sustained,
         "attention": c.of("attention", device.gpu.architecture),
-        "asynchronous": device.gpu.architecture in _ASYNCHRONOUS,
+        "flash2": c.of("flash2", device.gpu.architecture),
         "bandwidth": catalog.device_bandwidth(device),
         "memory": catalog.device_memory(device),
         "sms": _sms(device),

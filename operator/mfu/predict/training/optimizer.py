@@ -18,14 +18,16 @@ def local_parameters(case: Case) -> tuple[Array, Array]:
         stages > 1.0, np.maximum(model.embedding_params, model.head_params), model.embedding_params + model.head_params
     )
     dense = (dense_layers + end) / layout.tensor
-    return dense, model.expert_params * share / layout.tensor / layout.expert
+    cut = np.where(case.stack.folds_experts > 0.5, 1.0, layout.tensor)
+    return dense, model.expert_params * share / cut / layout.expert
 
 
 def shard_sizes(case: Case) -> tuple[Array, Array]:
     """GPUs over which (dense, expert) parameters are replicated or sharded, context-parallel ranks included."""
     layout = case.layout
     replicas = layout.data * layout.context
-    return replicas, np.maximum(replicas / layout.expert, 1.0)
+    spread = np.where(case.stack.folds_experts > 0.5, layout.tensor, 1.0)
+    return replicas, np.maximum(replicas * spread / layout.expert, 1.0)
 
 
 def optimizer_seconds(case: Case, c: Constants) -> Array:
@@ -38,6 +40,9 @@ def optimizer_seconds(case: Case, c: Constants) -> Array:
     sharded = case.layout.zero >= 1.0
     shard = np.where(case.layout.zero == 3.0, case.layout.shard, replicas)
     held = dense / np.where(sharded, shard, 1.0) + experts / np.where(sharded, expert_replicas, 1.0)
-    per_parameter = 2.0 * case.layout.optimizer_bytes + case.stack.gradient_bytes + case.machine.activation_bytes
+    stack = case.stack
+    clipped = np.where(stack.keeps_gradients > 0.5, 0.0, 2.0 * stack.kept_gradient_bytes) + 2.0 * stack.bucket_bytes
+    written = np.where(stack.cast_bytes > 0.0, 2.0 * stack.weight_bytes, case.machine.activation_bytes)
+    per_parameter = 2.0 * case.layout.optimizer_bytes + stack.gradient_bytes + clipped + written
     moved = held * case.model.trained_fraction * per_parameter
     return c["optimizer_passes"] * moved / (case.machine.bandwidth * c["bandwidth_share"]) + c["optimizer_fixed"]

@@ -84,13 +84,29 @@ def _total(terms: Mapping[MemoryTerm, Array]) -> Array:
 
 
 def _stage(case: Case, c: Constants, load: StageLoad) -> dict[MemoryTerm, Array]:
+    """The larger of two moments: before backward, with every activation and the logits, and after it, with every
+    gradient. Engines that keep gradients in flat buffers, and steps of several micro-batches, have both at once."""
     terms = _states(case, c, load)
+    stack, vocabulary = case.stack, case.model.vocab / case.layout.tensor
     terms[MemoryTerm.ACTIVATIONS] = _activations(case, c, load)
-    terms[MemoryTerm.LOGITS] = load.head * tokens(case) * case.model.vocab / case.layout.tensor * c["logit_bytes"]
-    terms[MemoryTerm.COMMUNICATION] = _buffers(case, c)
+    terms[MemoryTerm.LOGITS] = load.head * tokens(case) * vocabulary * stack.logit_bytes
+    gradients, live = terms[MemoryTerm.GRADIENTS], terms[MemoryTerm.ACTIVATIONS] + terms[MemoryTerm.LOGITS]
+    fresh = (stack.keeps_gradients < 0.5) & (micro_batches(case) <= 1.0)
+    before = fresh & (live >= gradients)
+    terms[MemoryTerm.GRADIENTS] = np.where(before, 0.0, gradients)
+    for name in (MemoryTerm.ACTIVATIONS, MemoryTerm.LOGITS):
+        terms[name] = np.where(fresh & ~before, 0.0, terms[name])
+    terms[MemoryTerm.COMMUNICATION] = _buffers(case, c) + _buckets(case, load)
     terms[MemoryTerm.FRAGMENTATION] = c["fragmentation"] * _total(terms)
     terms[MemoryTerm.FRAMEWORK] = np.broadcast_to(c["framework_bytes"], np.shape(terms[MemoryTerm.ACTIVATIONS]))
     return terms
+
+
+def _buckets(case: Case, load: StageLoad) -> Array:
+    """The second copy of each gradient in the buckets of DistributedDataParallel."""
+    model = case.model
+    held = (model.layer_params * load.layers / model.layers + load.beside) / case.layout.tensor
+    return held * model.trained_fraction * case.stack.bucket_bytes
 
 
 def _states(case: Case, c: Constants, load: StageLoad) -> dict[MemoryTerm, Array]:
@@ -98,7 +114,8 @@ def _states(case: Case, c: Constants, load: StageLoad) -> dict[MemoryTerm, Array
     model, layout, stack = case.model, case.layout, case.stack
     share = load.layers / model.layers
     dense = ((model.layer_params - model.expert_params) * share + load.beside) / layout.tensor
-    experts = model.expert_params * share / layout.tensor / layout.expert
+    cut = np.where(stack.folds_experts > 0.5, 1.0, layout.tensor)
+    experts = model.expert_params * share / cut / layout.expert
     replicas, expert_replicas = shard_sizes(case)
     size = np.where(layout.zero == 3.0, layout.shard, replicas)
 
@@ -107,7 +124,8 @@ def _states(case: Case, c: Constants, load: StageLoad) -> dict[MemoryTerm, Array
         return dense / np.where(sharded, size, 1.0) + experts / np.where(sharded, expert_replicas, 1.0)
 
     return {
-        MemoryTerm.WEIGHTS: held(3.0) * case.machine.activation_bytes,
+        MemoryTerm.WEIGHTS: held(3.0) * stack.weight_bytes
+        + held(3.0) * np.where(layout.zero == 3.0, 0.0, stack.cast_bytes),
         MemoryTerm.GRADIENTS: held(2.0) * stack.kept_gradient_bytes * model.trained_fraction,
         MemoryTerm.OPTIMIZER: held(1.0) * layout.optimizer_bytes * model.trained_fraction,
     }
@@ -122,13 +140,14 @@ def layer_activation_bytes(case: Case, c: Constants) -> Array:
     model, layout, stack = case.model, case.layout, case.stack
     split = 1.0 + (layout.tensor - 1.0) * stack.sequence_parallel
     dense_share = 1.0 - model.moe_layers / model.layers
-    wide = c["activation_hidden"] * model.hidden / split
+    wide = stack.kept_wide * model.hidden / split
     narrow_input = 1.0 - 0.5 * case.machine.low_precision
-    ffn = dense_share * (model.ffn_up + narrow_input * model.ffn_down)
+    ffn = dense_share * (model.ffn_up + (narrow_input + stack.extra_narrow) * model.ffn_down)
     routed = model.top_k * (model.expert_up + narrow_input * (model.expert_down + model.hidden) + model.hidden)
     experts = (1.0 - dense_share) * (routed + model.shared_up + narrow_input * model.shared_down)
-    narrow = (model.qkv + model.attention_out + ffn + experts) / layout.tensor
-    scores = (1.0 - stack.fused_attention) * 2.5 * model.heads * model.sequence / layout.tensor
+    rotated = stack.kept_rotated * (model.heads + model.kv_heads) * model.head_dim
+    narrow = (model.qkv + model.attention_out + ffn + experts + rotated) / layout.tensor
+    scores = _scores(case)
     loose = 1.0 + stack.keeps_inputs * c["activation_unfused"]
     piling = c["gathered_in_flight"] * (1.0 - 2.0 / layout.pipeline) * (1.0 - stalled_share(case, c))
     spanned = np.maximum(layout.tensor / case.machine.node, 1.0) - 1.0
@@ -140,12 +159,17 @@ def layer_activation_bytes(case: Case, c: Constants) -> Array:
     return tokens(case) * case.machine.activation_bytes * values
 
 
+def _scores(case: Case) -> Array:
+    """Values of the compute format that attention keeps per token where no fused kernel spares them."""
+    return case.stack.kept_scores * case.model.heads * case.model.sequence / case.layout.tensor
+
+
 def _kept(case: Case, c: Constants) -> Array:
     """Bytes that one layer keeps under its recomputation mode."""
     model, layout, stack = case.model, case.layout, case.stack
     none = layer_activation_bytes(case, c)
     width = case.machine.activation_bytes
-    scores = (1.0 - stack.fused_attention) * 2.5 * model.heads * model.sequence / layout.tensor
+    scores = _scores(case)
     split = 1.0 + (layout.tensor - 1.0) * stack.sequence_parallel
     cheap = 0.5 * model.ffn_up / layout.tensor
     selective = none - tokens(case) * width * (scores + cheap)

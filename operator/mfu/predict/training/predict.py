@@ -84,7 +84,7 @@ def _prediction(setup: Training, placement: Placement, evaluated: Evaluated) -> 
     seconds = float(result.seconds)
     mfu = float(result.ideal) / seconds
     tokens = setup.global_batch_size * setup.sequence_length / placement.gpus / seconds
-    doubt = (stack_doubt(shipped(), setup, placement), float(own_doubt(shipped(), result)))
+    doubt = (stack_doubt(shipped(), setup, placement), float(own_doubt(shipped(), case, result)))
     low, high = band(mfu, math.hypot(*doubt))
     return Prediction(
         mfu=mfu,

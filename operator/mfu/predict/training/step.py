@@ -54,6 +54,7 @@ def step(case: Case, c: Constants) -> Step:
     parts[Term.PIPELINE_COMMUNICATION] = pipeline_seconds(case, c, batches)
     parts[Term.DATA_COMMUNICATION] = data_seconds(case, c, mean, batches)
     parts[Term.OPTIMIZER] = optimizer_seconds(case, c)
+    parts[Term.HOST] = parts[Term.HOST] + case.stack.step_seconds
     return _finish(case, c, _ideal(work) * scale, parts)
 
 
@@ -92,7 +93,10 @@ def recompute_seconds(case: Case, c: Constants, work: Compute) -> Array:
     """Forward work done again in the backward pass: all of it, or attention and what is cheap to repeat."""
     mode = case.layout.recompute
     forward = work.forward
-    selective = (1.0 - case.stack.fused_attention) * forward.attention + c["selective_share"] * forward.elementwise
+    stored = case.stack.selective_products * forward.linear.waited
+    selective = (
+        (1.0 - case.stack.fused_attention) * forward.attention + c["selective_share"] * forward.elementwise + stored
+    )
     return np.where(mode == 2.0, forward.seconds, np.where(mode == 1.0, selective, 0.0))
 
 
@@ -101,7 +105,8 @@ def recomputed_share(case: Case) -> Array:
     model, mode = case.model, case.layout.recompute
     layers = 1.0 - 2.0 * model.vocab * model.hidden / model.model_flops
     scores = (1.0 - case.stack.fused_attention) * model.attention_flops / model.model_flops
-    return np.where(mode == 2.0, layers, np.where(mode == 1.0, scores, 0.0))
+    products = case.stack.selective_products * (layers - model.attention_flops / model.model_flops)
+    return np.where(mode == 2.0, layers, np.where(mode == 1.0, scores + products, 0.0))
 
 
 def slowest_stage(case: Case, work: Compute, mean: Array) -> Array:
@@ -110,7 +115,8 @@ def slowest_stage(case: Case, work: Compute, mean: Array) -> Array:
     head = work.head.shaped + work.loss
     layer = np.maximum((mean * stages - head) / layers, 1e-12)
     cut = stage_layers(case, head / layer)
-    slow = np.maximum(np.maximum(cut.first, cut.inner) * layer, cut.last * layer + head)
+    last = np.where(cut.last > 0.0, cut.last * layer + head, head)
+    slow = np.maximum(np.maximum(cut.first, cut.inner) * layer, last)
     return np.where(stages > 1.0, slow, mean)
 
 
@@ -134,5 +140,7 @@ def _finish(case: Case, c: Constants, ideal: Array, parts: dict[Term, Array]) ->
     parts[Term.SYNCHRONISATION] = subtotal * c["jitter"] * doublings
     subtotal = subtotal + parts[Term.SYNCHRONISATION]
     seconds = subtotal / case.stack.efficiency
-    parts[Term.SOFTWARE_STACK] = seconds - subtotal
+    lost = (seconds - ideal) / np.maximum(subtotal - ideal, 1e-12)
+    parts = {name: value * np.minimum(lost, 1.0) for name, value in parts.items()}
+    parts[Term.SOFTWARE_STACK] = np.maximum(seconds - subtotal, 0.0)
     return Step(ideal, parts, seconds, recomputed_share(case))

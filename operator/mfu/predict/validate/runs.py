@@ -5,8 +5,9 @@ Training rows go through the training model. Prefill and decode rows go through 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from mfu.hardware.problem import ProblemReason
 from mfu.hardware.types import Precision
@@ -24,8 +25,20 @@ from mfu.predict.types import (
     Sharding,
     Training,
 )
-from mfu.predict.validate.common import Missing, Report, Row, Scored, mape, needed, report, size_of, whole
+from mfu.predict.validate.common import (
+    Missing,
+    Report,
+    Row,
+    Scored,
+    banded_seconds,
+    mape,
+    needed,
+    report,
+    size_of,
+    whole,
+)
 from mfu.predict.validate.rows import RECOMPUTE, placement_of, precision_of
+from mfu.predict.validate.trainer import validate_trainer
 from mfu.workload.architecture import Architecture
 from mfu.workload.parameters import count
 
@@ -35,6 +48,12 @@ _ENGINE = "PyTorch"
 _CACHE_SHARE = 0.5
 """The program of the decode runs reads one buffer as keys and as values: at 64 requests of 1,024 tokens 32.3 GB were in
 use (h200/traces.jsonl, decode-b64), 13.4 GB of them weights, where keys and values apart would take 34.4 GB alone."""
+
+
+def validate_any(rows: Sequence[Mapping[str, Any]]) -> Report:
+    """Rows of the table, or objects of a recorder, which bring their model as `config`."""
+    recorded = bool(rows) and "config" in rows[0]
+    return validate_trainer(rows) if recorded else validate_runs(rows)
 
 
 def validate_runs(rows: Sequence[Row]) -> Report:
@@ -71,7 +90,14 @@ def _scored(row: Row) -> Scored | Problem:
         "tokens": "large" if tokens >= LARGE else "small",
         "link": (row.get("link") or "").strip(),
     }
-    return Scored(row.get("id", ""), needed(row, "step_s"), seconds, keys, note)
+    low, high = _band(row, job, placement, seconds)
+    return Scored(row.get("id", ""), needed(row, "step_s"), seconds, keys, note, low, high)
+
+
+def _band(row: Row, job: Training, placement: Placement, seconds: float) -> tuple[float | None, float | None]:
+    """The printed band of a training row; prefill and decode are predicted by parts that print none."""
+    found = predict_training(job, placement) if (row.get("kind") or "train").strip() == "train" else None
+    return (None, None) if found is None or isinstance(found, Problem) else banded_seconds(found)
 
 
 def question(row: Row) -> tuple[Training, Placement] | Problem:
@@ -155,4 +181,4 @@ def _decode(row: Row, job: Training, placement: Placement) -> tuple[float, str] 
     return (found.tpot_seconds or found.step_seconds), ""
 
 
-__all__ = ["Precision", "question", "step_of", "validate_runs"]
+__all__ = ["Precision", "question", "step_of", "validate_any", "validate_runs"]

@@ -1,0 +1,212 @@
+"""Habits of an engine and what was declared of its formats and kernels, as the numbers that the arrays need.
+
+Bytes by count of what autograd saves and kernels move (Llama layers of transformers 5, `LlamaRMSNorm`,
+`apply_rotary_pos_emb`; checked on fresh/hf_trainer.jsonl):
+
+- pure 16 bit, RMSNorm one kernel an operation: cast up (2 + 4), square (4 + 4), mean (4), scale (4 + 4), cast down
+  (4 + 2), weight (2 + 2) = 36 bytes a value, and the residual 6: 42 a norm; autocast keeps the stream in FP32: 28,
+  the residual 10, and 15 for the copies that the products read: 53;
+- rotation of queries and keys: 20 bytes a value in 16 bit, 30 under autocast;
+- kept: 8 hidden-wide bytes a norm in 16 bit (FP32 input, normed, output), under autocast 8 a norm and 2 for each of
+  the products that read it; four feed-forward tensors where a fused activation keeps three.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from mfu.hardware.types import BYTES_PER_VALUE, Precision
+from mfu.predict.training.arrays import Stack
+from mfu.predict.training.constants import Constants
+from mfu.predict.training.engines import Engine, engine
+from mfu.predict.types import AttentionKernel, Compilation, FusedKernels, Sharding, Training
+
+_COMPILED_SHARE: Final = 1.0 / 3.0
+"""torch.compile leaves about a third of the launches of a transformer block: fused pointwise chains."""
+_WIDE: Final = 4.0
+
+
+def stack_of(setup: Training, c: Constants) -> Stack:
+    """The stack as declared; what is not declared is the engine's habit."""
+    habits = engine(setup.engine)
+    values = {
+        "efficiency": c.of("engine", habits.name),
+        "native_attention": habits.native_attention,
+        "sequence_parallel": habits.sequence_parallel,
+        "tensor_overlap": habits.tensor_overlap,
+        "data_overlap": habits.data_overlap,
+        "weight_gathers": habits.weight_gathers,
+        "keeps_inputs": habits.keeps_inputs,
+        "keeps_gathered": habits.keeps_gathered,
+        "balances_head": habits.balances_head,
+        "seconds_per_layer": _operations(setup, habits) * c["host_operation"],
+        "tensor_operations": habits.tensor_operations,
+        "blocking_pipeline": habits.blocking_pipeline,
+        "folds_experts": habits.folds_experts,
+        "step_seconds": habits.step_seconds,
+        **_kernels(setup, habits, c),
+        **_formats(setup, habits),
+    }
+    return Stack(**{key: np.asarray(value, dtype=float) for key, value in values.items()})
+
+
+def autocast(setup: Training) -> bool:
+    """Weights kept wider than the products read them, by an engine without a copy of its own for that."""
+    wider = width(setup.precisions.weights) > max(width(setup.precisions.compute), 2.0)
+    return wider and engine(setup.engine).framework
+
+
+def width(precision: Precision) -> float:
+    """Bytes of one value."""
+    return float(BYTES_PER_VALUE[precision])
+
+
+def fused_share(setup: Training) -> float:
+    """Share of the small operators in fused kernels, as declared or by habit."""
+    if setup.compilation is not None and setup.compilation is not Compilation.NONE:
+        return 1.0
+    if setup.fused_kernels is not None:
+        return {FusedKernels.NONE: 0.0, FusedKernels.SOME: 0.5, FusedKernels.FULL: 1.0}[setup.fused_kernels]
+    habit = engine(setup.engine).fused
+    if setup.compiled is not None:
+        return float(setup.compiled)
+    return 0.0 if setup.compilation is Compilation.NONE and engine(setup.engine).framework else habit
+
+
+def is_compiled(setup: Training) -> bool:
+    """Declared as compiled."""
+    if setup.compilation is None:
+        return bool(setup.compiled)
+    return setup.compilation is not Compilation.NONE
+
+
+def fused_attention(setup: Training) -> bool:
+    """Whether scores stay inside the kernel. PyTorch's own kernels need 16 bits where keys are shared by queries."""
+    habits, arch = engine(setup.engine), setup.architecture
+    if setup.attention is AttentionKernel.EAGER:
+        return False
+    shared = arch.kv_heads not in (0, arch.heads)
+    unable = setup.precisions.compute in (Precision.FP32, Precision.TF32) and shared and habits.framework
+    return setup.attention is not None or habits.fused_attention if not unable else False
+
+
+def _operations(setup: Training, habits: Engine) -> float:
+    casts = _CAST_OPERATIONS if autocast(setup) and not is_compiled(setup) else 0.0
+    return (habits.host_operations + casts) * (_COMPILED_SHARE if is_compiled(setup) else 1.0)
+
+
+_CAST_OPERATIONS: Final = 36.0
+"""Casts of seven weights and their gradients and of the products' inputs, forward and backward."""
+
+
+def _kernels(setup: Training, habits: Engine, c: Constants) -> dict[str, float]:
+    fused, gated = fused_share(setup), setup.architecture.gated_ffn
+    cast = autocast(setup) and setup.sharding not in (Sharding.ZERO3, Sharding.HSDP)
+    in_kernel = fused_attention(setup)
+    eager = 1.0 - fused
+    norms = (_CAST_NORM if cast else _ROOT_NORM) if gated else (_CAST_LAYER_NORM if cast else _LAYER_NORM)
+    wide = (_KEPT_CAST if cast else _KEPT_ROOT) if gated else (_KEPT_CAST_LAYER if cast else _WIDE)
+    framework, written = habits.framework, float(habits.written_activations)
+    return {
+        "fused_attention": in_kernel,
+        "fused": fused,
+        "norm_bytes": norms if framework else 0.0,
+        "rotary_bytes": _rotary(setup, cast) if framework else 0.0,
+        "kept_rotated": eager * _KEPT_HEAD_NORM * setup.architecture.qk_norm if framework else 0.0,
+        "kept_wide": (_WIDE + (wide - _WIDE) * eager) if framework else c["activation_hidden"],
+        "extra_narrow": eager * (1.0 if gated else written * _WRITTEN_KEPT) if framework else 0.0,
+        "activation_bytes": _WRITTEN if written and not gated else _ACTIVATION,
+        "kept_scores": 0.0 if in_kernel else _kept_scores(setup, habits),
+        "selective_products": habits.selective_products,
+        "logit_bytes": _logit_bytes(setup, habits, c),
+        "logit_passes": _EAGER_PASSES if framework and fused < 1.0 else 0.0,
+    }
+
+
+def _rotary(setup: Training, cast: bool) -> float:
+    """Rotation, and the norms of queries and keys where the model has them."""
+    arch = setup.architecture
+    return (_CAST_ROTARY if cast else _ROTARY) * arch.gated_ffn + _HEAD_NORM * arch.qk_norm
+
+
+_HEAD_NORM: Final = 38.0
+_KEPT_HEAD_NORM: Final = 3.0
+"""An FP32 copy and the normed value: 6 bytes, in units of 2."""
+
+
+def _kept_scores(setup: Training, habits: Engine) -> float:
+    if setup.attention is AttentionKernel.EAGER:
+        return _EAGER_SCORES
+    return _SCORES if habits.framework else _MEGATRON_SCORES
+
+
+_MEGATRON_SCORES: Final = 2.5
+"""Softmax output, its dropout's mask of one byte and output (arXiv 2205.05198, section 4.1: 5·a·s²·b bytes)."""
+_ACTIVATION: Final = 10.0 / 3.0
+"""Forward bytes per value that the feed-forward produces: silu 4 and product 6 for three of them."""
+_WRITTEN: Final = 16.0
+"""Eight kernels of 4 bytes on one of two values."""
+_WRITTEN_KEPT: Final = 4.0
+"""Copies of the activation's input that its kernels keep, beside input and output."""
+_ROOT_NORM: Final = 42.0
+_CAST_NORM: Final = 53.0
+_LAYER_NORM: Final = 10.0
+_CAST_LAYER_NORM: Final = 33.0
+_ROTARY: Final = 20.0
+_CAST_ROTARY: Final = 30.0
+_KEPT_ROOT: Final = 8.0
+"""Two norms of 8 bytes a value, in units of 2."""
+_KEPT_CAST: Final = 13.0
+_KEPT_CAST_LAYER: Final = 9.0
+_SCORES: Final = 1.0
+_EAGER_SCORES: Final = 3.5
+"""Scores in the compute format, softmax in FP32 and its copy in the compute format (transformers' eager attention)."""
+_EAGER_PASSES: Final = 10.0
+"""Cast up 6, log-softmax 12, its gradient 12 and that of the loss 4, cast down 6: 40 bytes a logit."""
+_EAGER_LOGITS: Final = 12.0
+"""log-softmax, the loss's gradient and its own, all FP32 (torch.nn.functional.cross_entropy)."""
+
+
+def _logit_bytes(setup: Training, habits: Engine, c: Constants) -> float:
+    """FP32 logits of a plain program hold three FP32 tensors at the peak, 16-bit ones three of 16 bits."""
+    declared = setup.precisions.logits
+    if not habits.framework or fused_share(setup) >= 1.0:
+        return c["logit_bytes"]
+    return _EAGER_LOGITS if declared is None else 3.0 * width(declared)
+
+
+def _formats(setup: Training, habits: Engine) -> dict[str, float]:
+    cast, formats = autocast(setup), setup.precisions
+    compute = max(width(formats.compute), 2.0)
+    weights = width(formats.weights) if cast else compute
+    habit = max(habits.gradient_bytes, compute)
+    gradient = width(formats.gradients) if formats.gradients else (weights if cast else habit)
+    sharded = setup.sharding in (Sharding.ZERO3, Sharding.HSDP)
+    buckets = habits.framework and setup.sharding is Sharding.DDP and setup.parallelism.data > 1
+    return {
+        "gradient_bytes": compute if cast and sharded else gradient,
+        "kept_gradient_bytes": gradient + habits.gradient_copy_bytes,
+        "weight_bytes": weights,
+        "cast_bytes": compute if cast else 0.0,
+        "keeps_gradients": not habits.framework,
+        "bucket_bytes": gradient if buckets else 0.0,
+    }
+
+
+def optimizer_bytes(setup: Training, moments: float) -> float:
+    """Optimizer state per trained parameter, master copy included. `moments`: values kept per parameter (AdamW 2).
+
+    AdamW 12; a plain PyTorch program in bf16 keeps no master copy: 2 · 2 = 4; under autocast the kept weights are the
+    master: 2 · 4 = 8.
+    """
+    formats, habits = setup.precisions, engine(setup.engine)
+    kept = _formats(setup, habits)["weight_bytes"]
+    copied = habits.master_weights and not autocast(setup)
+    master = width(formats.master_weights) if formats.master_weights else (_FP32 if copied else kept)
+    state = width(formats.optimizer_state) if formats.optimizer_state else max(master, kept)
+    return moments * state + (master if master > kept else 0.0)
+
+
+_FP32: Final = 4.0

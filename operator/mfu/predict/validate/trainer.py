@@ -1,0 +1,137 @@
+"""JSON lines of recorded training programs (plain PyTorch, Hugging Face Trainer): step time and peak memory.
+
+One object a line, as recorders write them: the model as its `config`, how it ran, `step_s` and `peak_gib`, the
+allocator's peak without the CUDA context. Runs slowed on purpose by something that no declaration says (a starved
+loader, a straggler) are predicted and left out of the means.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from statistics import fmean
+from typing import Any, Final
+
+from mfu.hardware.aliases import dataset_gpu
+from mfu.hardware.problem import ProblemReason, did_you_mean
+from mfu.hardware.types import Device, Precision, Unmatched
+from mfu.predict.training.predict import predict_training
+from mfu.predict.types import (
+    AttentionKernel,
+    Compilation,
+    Optimizer,
+    Parallelism,
+    Placement,
+    Precisions,
+    Prediction,
+    Problem,
+    Training,
+)
+from mfu.predict.validate.common import Refused, Report, Scored, banded_seconds, size_of
+from mfu.predict.validate.rows import RECOMPUTE, precision_of, sharding_of
+from mfu.predict.validate.sweep import allocator_bytes
+from mfu.units import GIB
+from mfu.workload.errors import WorkloadError
+from mfu.workload.huggingface import from_config
+from mfu.workload.parameters import count
+
+Record = Mapping[str, Any]
+ENGINE: Final = "Transformers"
+UNDECLARED: Final = frozenset({"data-starvation", "straggler"})
+"""Planted causes that no declaration says."""
+_ATTENTION: Final = {
+    "eager": AttentionKernel.EAGER,
+    "sdpa": AttentionKernel.SDPA,
+    "flash_attention_2": AttentionKernel.FLASH,
+    "flash_attention_3": AttentionKernel.FLASH,
+}
+_OPTIMIZER: Final = (("adafactor", Optimizer.ADAFACTOR), ("lion", Optimizer.LION), ("sgd", Optimizer.SGD))
+
+
+def validate_trainer(records: Sequence[Record]) -> Report:
+    """Predict every step and its memory; `extra` has memory_mape, the mean error of the peak."""
+    scored: list[Scored] = []
+    refused: list[Refused] = []
+    memory: list[float] = []
+    for record in records:
+        name = str(record.get("scenario") or record.get("id") or "")
+        found = predicted(record)
+        if isinstance(found, Problem):
+            refused.append(Refused(name, str(found)))
+            continue
+        if record.get("truth") in UNDECLARED:
+            refused.append(Refused(name, f"truth: {record['truth']} slows the step by what nothing declares"))
+            continue
+        setup, placement, prediction = found
+        low, high = banded_seconds(prediction)
+        keys = keys_of(record, setup, placement)
+        note = "; ".join(prediction.notes)
+        scored.append(Scored(name, float(record["step_s"]), prediction.step_seconds, keys, note, low, high))
+        if record.get("peak_gib"):
+            memory.append(abs(allocator_bytes(prediction) / (float(record["peak_gib"]) * GIB) - 1.0))
+    return Report(len(records), tuple(scored), tuple(refused), {"memory_mape": fmean(memory) if memory else None})
+
+
+def predicted(record: Record) -> tuple[Training, Placement, Prediction] | Problem:
+    """The job of one line, where it ran, and its prediction."""
+    asked = question(record)
+    if isinstance(asked, Problem):
+        return asked
+    found = predict_training(*asked)
+    return found if isinstance(found, Problem) else (*asked, found)
+
+
+def keys_of(record: Record, setup: Training, placement: Placement) -> dict[str, str]:
+    """What the breakdown splits by."""
+    return {
+        "gpu": placement.device.gpu.api_name,
+        "precision": str(record.get("precision") or ""),
+        "weights": setup.precisions.weights.value,
+        "source": "trainer",
+        "size": size_of(float(count(setup.architecture).total)),
+        "sharding": setup.sharding.value,
+        "compiled": str(bool(record.get("compiled"))),
+        "link": str(record.get("link") or ""),
+    }
+
+
+def question(record: Record) -> tuple[Training, Placement] | Problem:
+    """The job that a line declares. Problem names the key that is missing or not understood."""
+    try:
+        return _question(record)
+    except WorkloadError as error:
+        return replace(error.why, field=f"config.{error.why.field}")
+    except (KeyError, TypeError, ValueError) as error:
+        key = error.args[0] if isinstance(error, KeyError) else "line"
+        return Problem(ProblemReason.INVALID_SPEC, str(key), f"is missing or no value of its kind ({error})")
+
+
+def _question(record: Record) -> tuple[Training, Placement] | Problem:
+    gpu = dataset_gpu(str(record["gpu"]))
+    if isinstance(gpu, Unmatched):
+        problem = f"{record['gpu']!r} names no known product"
+        return Problem(ProblemReason.UNKNOWN_PRODUCT, "gpu", problem, did_you_mean(gpu.nearest, ""))
+    compute = precision_of(str(record["precision"]))
+    weights = precision_of(str(record.get("weights") or record["precision"]))
+    if compute is None or weights is None or float(record["step_s"]) <= 0.0:
+        problem = f"{record['precision']!r} is no known format"
+        return Problem(ProblemReason.INVALID_SPEC, "precision", problem, "name one such as bf16")
+    gpus, micro = int(record.get("gpus") or 1), int(record["micro_batch"])
+    data = int(record.get("data_parallel") or gpus)
+    state = Precision.INT8 if "8bit" in str(record.get("optim")) else None
+    setup = Training(
+        architecture=from_config(dict(record["config"])),
+        precisions=Precisions(compute, weights, optimizer_state=state),
+        sequence_length=int(record["seq_len"]),
+        global_batch_size=micro * data * int(record.get("accumulation") or 1),
+        micro_batch_size=micro,
+        parallelism=Parallelism(data=data),
+        sharding=sharding_of(str(record.get("sharding") or "")),
+        recompute=RECOMPUTE[str(record.get("recompute") or "none").lower()],
+        optimizer=next((each for name, each in _OPTIMIZER if name in str(record.get("optim"))), Optimizer.ADAMW),
+        engine=ENGINE,
+        compilation=Compilation.FULL if record.get("compiled") else Compilation.NONE,
+        attention=_ATTENTION.get(str(record.get("attn") or "sdpa"), AttentionKernel.SDPA),
+    )
+    linked = None if record.get("link") != "pcie" else False
+    return setup, replace(Placement(Device(gpu), gpus, min(gpus, 8)), nvlink=linked)
