@@ -17,6 +17,7 @@ COMMANDS: Final = (
     ("predict", "expected speed, memory and waterfall of a ModelWorkload on each GPU product"),
     ("plan", "search GPU type, count and layout for a ModelWorkload"),
     ("validate", "compare predictions with a file of measured results"),
+    ("calibrate", "learn a stack's own factor from its runs, for predict and plan"),
     ("observe", "observed MFU from a training log, beside the expected one"),
     ("diagnose", "name the cause of loss in recorded traces"),
     ("replay", "evaluate a saved snapshot of a cluster, as the operator would"),

@@ -61,11 +61,11 @@ def run(args: argparse.Namespace) -> int:
     """Exit status: 0 observed, 2 where a file cannot be read or understood, 1 where the log has no step line."""
     if args.file == "-" and args.log == "-":
         raise UsageError("-f - and the log cannot both come from standard input: name a file for one of them")
-    declaration = _training(read(args.file), args.file)
-    product = _product(declaration, args.product)
+    declaration = training_of(read(args.file), args.file)
+    product = product_of(declaration, args.product)
     reader = Reader(declared=declaration.setup.engine or "")
     said = False
-    for lines in _follow(args.log) if args.follow else _whole(args.log):
+    for lines in _follow(args.log) if args.follow else whole(args.log):
         if reader.take(lines) and args.follow:
             _show(observed(declaration, product, reader.log()), args.output, live=True)
             said = True
@@ -76,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _training(declarations: tuple[Declaration, ...], path: str) -> Declaration:
+def training_of(declarations: tuple[Declaration, ...], path: str) -> Declaration:
     found = [each for each in declarations if isinstance(each.setup, Training)]
     if len(found) == 1:
         return found[0]
@@ -85,7 +85,7 @@ def _training(declarations: tuple[Declaration, ...], path: str) -> Declaration:
     raise UsageError(f"{path}: holds {len(found)} training workloads: leave the one that wrote the log")
 
 
-def _product(declaration: Declaration, asked: str | None) -> str | None:
+def product_of(declaration: Declaration, asked: str | None) -> str | None:
     if asked:
         return known_product(asked)
     named = declaration.spec.accelerators.products
@@ -223,7 +223,7 @@ def _cells(result: Observed) -> list[str]:
     ]
 
 
-def _whole(path: str) -> Iterator[list[str]]:
+def whole(path: str) -> Iterator[list[str]]:
     if path == "-":
         yield from _chunks(sys.stdin)
         return

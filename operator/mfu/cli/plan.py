@@ -13,13 +13,14 @@ from rich.console import Console
 from rich.progress import Progress
 
 from mfu.cli import picture
+from mfu.cli.calibrate import add_stack, stack_of
 from mfu.cli.declaration import Declaration, place, prices, products_of, read
 from mfu.cli.errors import UsageError
 from mfu.cli.output import add_output, console, positive, print_json, print_table
 from mfu.hardware.types import Precision
 from mfu.predict.plan import Choice, Nothing, Objective, Option, best_on, explained, options, ranked, today
 from mfu.predict.serving_plan import best_serving, serving_today
-from mfu.predict.types import Inference, Problem, Training, Tunable
+from mfu.predict.types import Corrections, Inference, Problem, Training, Tunable
 from mfu.predict.validate.rows import precision_of
 from mfu.units import gibibytes, money, percent
 
@@ -41,6 +42,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--price", action="append", metavar="PRODUCT=$/H", help="dollars per GPU-hour, may repeat")
     parser.add_argument("--top", type=positive, default=_DEFAULT_ROWS, help=f"rows to show, default {_DEFAULT_ROWS}")
     parser.add_argument("--plot", metavar="FILE.svg", help="write a picture: the best choices, and how they scale")
+    add_stack(parser)
     add_output(parser)
 
 
@@ -85,11 +87,11 @@ def _search(
     declaration: Declaration, args: argparse.Namespace, known: dict[str, float], objective: Objective
 ) -> Searched:
     started = monotonic()
-    looked = list(_shown(_all_options(declaration, args)))
-    found = [_best(declaration, option, known) for option in looked]
+    looked, stack = list(_shown(_all_options(declaration, args))), stack_of(args.stack)
+    found = [_best(declaration, option, known, stack) for option in looked]
     choices = ranked((each for each in found if isinstance(each, Choice)), objective)
     nothing = tuple(each for each in found if isinstance(each, Nothing))
-    now, problem = _today(declaration, known)
+    now, problem = _today(declaration, known, stack)
     return Searched(choices, nothing, now, problem, monotonic() - started)
 
 
@@ -106,14 +108,18 @@ def _shown(items: Sequence[Option]) -> Iterator[Option]:
             progress.update(task, advance=1, visible=monotonic() - started > _SLOW_SECONDS)
 
 
-def _best(declaration: Declaration, option: Option, known: dict[str, float]) -> Choice | Nothing:
+def _best(
+    declaration: Declaration, option: Option, known: dict[str, float], stack: Corrections | None
+) -> Choice | Nothing:
     setup, price = declaration.setup, known.get(option.placement.device.gpu.api_name)
     if isinstance(setup, Training):
-        return best_on(setup, option, price)
-    return best_serving(setup, option, price)
+        return best_on(setup, option, price, stack)
+    return best_serving(setup, option, price, stack)
 
 
-def _today(declaration: Declaration, known: dict[str, float]) -> tuple[Choice | None, str | None]:
+def _today(
+    declaration: Declaration, known: dict[str, float], stack: Corrections | None
+) -> tuple[Choice | None, str | None]:
     """The declared setting on the first declared product."""
     declared = declaration.spec.accelerators.products
     if not declared:
@@ -121,7 +127,10 @@ def _today(declaration: Declaration, known: dict[str, float]) -> tuple[Choice | 
     placement = place(declaration, declared[0])
     price = known.get(placement.device.gpu.api_name)
     setup = declaration.setup
-    found = today(setup, placement, price) if isinstance(setup, Training) else serving_today(setup, placement, price)
+    if isinstance(setup, Training):
+        found = today(setup, placement, price, stack)
+    else:
+        found = serving_today(setup, placement, price, stack)
     return (None, f"today's setting: {found}") if isinstance(found, Problem) else (found, None)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from rich.text import Text
 
 from mfu.api.quantities import tokens
+from mfu.cli.calibrate import add_stack, stack_of
 from mfu.cli.declaration import Declaration, place, prices, products_of, read
 from mfu.cli.errors import UsageError
 from mfu.cli.output import add_output, bar, console, positive, print_json, print_line, print_table
@@ -18,7 +19,7 @@ from mfu.predict import attainable, predict
 from mfu.predict.declared import tunable_of
 from mfu.predict.inference import more_concurrency
 from mfu.predict.inference.slo import misses
-from mfu.predict.types import Attainable, Change, Inference, Placement, Prediction, Problem, Scale, Tunable
+from mfu.predict.types import Attainable, Change, Corrections, Inference, Placement, Prediction, Problem, Scale, Tunable
 from mfu.units import decimal, gibibytes, money, percent, points
 
 COLUMNS = (
@@ -60,17 +61,18 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.add_argument("--price", action="append", metavar="PRODUCT=$/H", help="dollars per GPU-hour, may repeat")
     parser.add_argument("--plot", metavar="FILE.svg", help="write a picture: waterfall, roofline, scaling curve")
+    add_stack(parser)
     add_output(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    known = prices(args.price)
+    known, stack = prices(args.price), stack_of(args.stack)
     declarations = read(args.file)
     if args.plot and len(declarations) > 1:
         raise UsageError(f"--plot: {args.file} holds {len(declarations)} workloads; plot one at a time")
     documents = []
     for declaration in declarations:
-        rows, refusals = _rows(declaration, args, known)
+        rows, refusals = _rows(declaration, args, known, stack)
         if not rows:
             raise UsageError(f"{declaration.name}: " + "; ".join(f"{name}: spec.{why}" for name, why in refusals))
         if args.plot:
@@ -85,16 +87,16 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _rows(
-    declaration: Declaration, args: argparse.Namespace, known: dict[str, float]
+    declaration: Declaration, args: argparse.Namespace, known: dict[str, float], stack: Corrections | None
 ) -> tuple[list[Row], list[tuple[str, Problem]]]:
     rows, refusals = [], []
     for product in products_of(declaration.spec, args.product):
         placement = place(declaration, product, node=args.gpus_per_node)
-        found = predict(declaration.setup, placement)
+        found = predict(declaration.setup, placement, stack)
         if isinstance(found, Problem):
             refusals.append((product, found))
             continue
-        best = attainable(declaration.setup, placement, tunable_of(declaration.spec))
+        best = attainable(declaration.setup, placement, tunable_of(declaration.spec), stack)
         price = known.get(placement.device.gpu.api_name)
         rows.append(Row(placement, found, best if isinstance(best, Attainable) else None, price))
     return rows, refusals

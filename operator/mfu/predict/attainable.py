@@ -12,11 +12,14 @@ from mfu.hardware.types import Precision
 from mfu.predict.training.arrays import Layout
 from mfu.predict.training.case import case_of, state_bytes
 from mfu.predict.training.constants import shipped
+from mfu.predict.training.engines import engine
 from mfu.predict.training.layouts import MODES, SHARDINGS, Limits, Ranked, Space, evaluate, table
 from mfu.predict.training.predict import predict_training, what_matters
+from mfu.predict.training.stack import autocast, fused_share
 from mfu.predict.types import (
     Attainable,
     Change,
+    Compilation,
     Corrections,
     Parallelism,
     Placement,
@@ -44,8 +47,10 @@ class Field:
     def text(self, setup: Training) -> str:
         if self.name == "parallelism":
             return cut_text(setup.parallelism)
-        if self.name == "precision.compute":
-            return str(setup.precisions.compute.value)
+        if self.name == "precision":
+            return f"{setup.precisions.compute.value} weights {setup.precisions.weights.value}"
+        if self.name == "runtime.compilation":
+            return "None" if setup.compilation is None else setup.compilation.value
         return str(getattr(setup, self.attributes[0]))
 
     def apply(self, to: Training, of: Training) -> Training:
@@ -53,7 +58,8 @@ class Field:
 
 
 FIELDS = (
-    Field("precision.compute", ("precisions",)),
+    Field("precision", ("precisions",)),
+    Field("runtime.compilation", ("compilation",)),
     Field("recompute", ("recompute",)),
     Field("microBatchSize", ("micro_batch_size",)),
     Field("sharding", ("sharding",)),
@@ -68,7 +74,8 @@ def attainable_training(
     declared = predict_training(setup, placement, corrections)
     if isinstance(declared, Problem):
         return declared
-    best = replace(best_setup(what_matters(setup), placement, tunable), total_tokens=setup.total_tokens)
+    found = best_setup(what_matters(setup), placement, tunable)
+    best = replace(needed(setup, found, placement, corrections), total_tokens=setup.total_tokens)
     reached = predict_training(best, placement, corrections)
     if isinstance(reached, Problem) or reached.tokens_per_s_per_gpu <= declared.tokens_per_s_per_gpu * (1 + _WORTH):
         return Attainable(declared, setup)
@@ -80,17 +87,46 @@ def best_setup(setup: Training, placement: Placement, tunable: frozenset[Tunable
     """The fastest setting that fits; the declared one where nothing allowed is faster."""
     found = [
         candidate
-        for each in _precision_choices(setup, placement, tunable)
+        for each in _choices(setup, placement, tunable)
         if (candidate := _fastest(each, placement, tunable)) is not None
     ]
     return min(found, key=lambda pair: pair[0])[1] if found else setup
 
 
-def _precision_choices(setup: Training, placement: Placement, tunable: frozenset[Tunable]) -> list[Training]:
+def needed(setup: Training, best: Training, placement: Placement, corrections: Corrections | None) -> Training:
+    """The best setting with every field put back to its declared value that brings next to nothing."""
+    reached = predict_training(best, placement, corrections)
+    for each in FIELDS:
+        kept = each.apply(best, setup)
+        without = predict_training(kept, placement, corrections)
+        if kept == best or isinstance(without, Problem) or isinstance(reached, Problem):
+            continue
+        enough = without.tokens_per_s_per_gpu >= reached.tokens_per_s_per_gpu * (1.0 - _HAIR)
+        if enough and (without.memory.fits or not reached.memory.fits):
+            best, reached = kept, without
+    return best
+
+
+def _choices(setup: Training, placement: Placement, tunable: frozenset[Tunable]) -> list[Training]:
+    """The declared job under every number format and way of running its small operators that may be tried."""
+    return [each for format in _formats(setup, placement, tunable) for each in _runtimes(format, tunable)]
+
+
+def _runtimes(setup: Training, tunable: frozenset[Tunable]) -> list[Training]:
+    """Compiling a plain PyTorch program changes neither numbers nor layout; it may be tried where anything may be."""
+    plain = engine(setup.engine).framework and fused_share(setup) < 1.0
+    return [setup, replace(setup, compilation=Compilation.FULL)] if plain and tunable else [setup]
+
+
+def _formats(setup: Training, placement: Placement, tunable: frozenset[Tunable]) -> list[Training]:
     if Tunable.PRECISION not in tunable:
         return [setup]
+    formats = setup.precisions
     faster = [each for each in _FASTER if catalog.device_peak(placement.device, each)]
-    return [setup, *(replace(setup, precisions=replace(setup.precisions, compute=each)) for each in faster)]
+    found = [setup, *(replace(setup, precisions=replace(formats, compute=each)) for each in faster)]
+    if autocast(setup):
+        found.append(replace(setup, precisions=replace(formats, weights=formats.compute)))
+    return found
 
 
 def _fastest(setup: Training, placement: Placement, tunable: frozenset[Tunable]) -> tuple[float, Training] | None:
@@ -180,33 +216,32 @@ def changes(
         ]
         if not possible:
             steps.append(
-                _together(
-                    open_fields, current, best, (base, before, _must(predict_training(best, placement, corrections)))
-                )
+                _together(open_fields, current, best, (before, _must(predict_training(best, placement, corrections))))
             )
             break
         chosen, after = max(possible, key=lambda pair: pair[1].tokens_per_s_per_gpu)
         if after.tokens_per_s_per_gpu < before.tokens_per_s_per_gpu and len(open_fields) > 1:
             reached = _must(predict_training(best, placement, corrections))
-            steps.append(_together(open_fields, current, best, (base, before, reached)))
+            steps.append(_together(open_fields, current, best, (before, reached)))
             break
-        steps.append(_change(chosen.name, (chosen.text(current), chosen.text(best)), (base, before, after)))
+        steps.append(_change(chosen.name, (chosen.text(current), chosen.text(best)), (before, after)))
         current, before = chosen.apply(current, best), after
         open_fields.remove(chosen)
     return tuple(steps)
 
 
 def _together(
-    fields: list[Field], current: Training, best: Training, predictions: tuple[Prediction, Prediction, Prediction]
+    fields: list[Field], current: Training, best: Training, predictions: tuple[Prediction, Prediction]
 ) -> Change:
     names = " + ".join(each.name for each in fields)
     texts = ", ".join(each.text(current) for each in fields), ", ".join(each.text(best) for each in fields)
     return _change(names, texts, predictions)
 
 
-def _change(name: str, texts: tuple[str, str], predictions: tuple[Prediction, Prediction, Prediction]) -> Change:
-    base, before, after = predictions
-    gain = (after.tokens_per_s_per_gpu - before.tokens_per_s_per_gpu) / base.tokens_per_s_per_gpu
+def _change(name: str, texts: tuple[str, str], predictions: tuple[Prediction, Prediction]) -> Change:
+    """`predictions` before and after the step: its gain is what it brings on top of the steps in front of it."""
+    before, after = predictions
+    gain = after.tokens_per_s_per_gpu / before.tokens_per_s_per_gpu - 1.0
     return Change(name, texts[0], texts[1], gain, after.mfu - before.mfu)
 
 

@@ -130,9 +130,11 @@ def priced(option: Option, setup: Setup, prediction: Prediction, price: float | 
     )
 
 
-def today(setup: Training, placement: Placement, price: float | None = None) -> Choice | Problem:
+def today(
+    setup: Training, placement: Placement, price: float | None = None, corrections: Corrections | None = None
+) -> Choice | Problem:
     """The declared setting where it runs now, for comparison."""
-    found = predict_training(setup, placement)
+    found = predict_training(setup, placement, corrections)
     if isinstance(found, Problem):
         return found
     return priced(Option(placement, setup.precisions.compute), setup, found, price)

@@ -57,9 +57,11 @@ def _stored(setup: Inference, option: Option) -> Precisions:
     return replace(declared, compute=compute)
 
 
-def serving_today(setup: Inference, placement: Placement, price: float | None = None) -> Choice | Problem:
+def serving_today(
+    setup: Inference, placement: Placement, price: float | None = None, corrections: Corrections | None = None
+) -> Choice | Problem:
     """The declared setting where it runs now."""
-    found = predict_inference(setup, placement)
+    found = predict_inference(setup, placement, corrections)
     if isinstance(found, Problem):
         return found
     return priced(Option(placement, setup.precisions.compute), setup, found, price)

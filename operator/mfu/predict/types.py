@@ -154,10 +154,13 @@ class Memory:
     total_bytes: float
     capacity_bytes: float
     advice: str | None = None
+    usable: float = 1.0
+    """Share of the capacity that a prediction may fill: what it errs by is left free."""
 
     @property
     def fits(self) -> bool:
-        return self.total_bytes <= self.capacity_bytes
+        """One answer for everybody: what predict calls fitting, plan offers, and what it does not, nobody offers."""
+        return self.total_bytes <= self.capacity_bytes * self.usable
 
     @property
     def largest_term(self) -> str:
@@ -216,7 +219,8 @@ class Tunable(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One step from the declared setting towards the attainable one; `gain` is tokens/s as a fraction of declared."""
+    """One step from the declared setting towards the attainable one. `gain` is tokens/s as a fraction of the step in
+    front of it, so that the steps multiply: +10 % and +10 % are +21 %."""
 
     field: str
     before: str

@@ -47,7 +47,7 @@ PARAMETERS: Final = (
     Parameter("network_share", 0.75, 0.25, 0.95),
     Parameter("link_latency", 12e-6, 0.5),
     Parameter("network_latency", 4e-5, 0.5),
-    Parameter("rail_power", 0.95, 0.05, 1.0),
+    Parameter("rail_efa", 0.5, 0.1, 1.0),
     Parameter("gather_latency", 4e-4, 0.5),
     Parameter("tensor_hidden", 0.6, 0.3, 0.98),
     Parameter("pipeline_exposed", 0.4, 0.6, 1.0),

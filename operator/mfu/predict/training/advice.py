@@ -11,6 +11,7 @@ from mfu.predict.training.constants import Constants
 from mfu.predict.training.peak_memory import training_memory
 
 _STEPS = 7
+_LEAN = "microBatchSize: 1, recompute: Full"
 
 
 def memory_advice(case: Case, c: Constants) -> str | None:
@@ -22,7 +23,7 @@ def memory_advice(case: Case, c: Constants) -> str | None:
         layout=stack([changed.layout for _, changed in found]),
         machine=replace(case.machine, gpus=np.array([float(changed.machine.gpus) for _, changed in found])),
     )
-    fits = training_memory(rows, c).total <= case.machine.memory
+    fits = training_memory(rows, c).total <= case.machine.memory * c["headroom"]
     return found[int(np.argmax(fits))][0] if bool(np.any(fits)) else None
 
 
@@ -54,15 +55,15 @@ def _wider(case: Case) -> list[tuple[str, Case]]:
             tensor, pipeline = float(layout.tensor) * factor, float(layout.pipeline) * factor
             if tensor <= float(case.machine.node) and float(case.model.heads) % tensor == 0.0:
                 change = _with(case, tensor=tensor, data=data, recompute=2.0, micro_batch=1.0)
-                found.append((f"parallelism: tensor {tensor:g}, data {data:g}, recompute: Full", change))
+                found.append((f"parallelism: tensor {tensor:g}, data {data:g}, {_LEAN}", change))
             if pipeline <= float(case.model.layers):
-                change = _with(case, pipeline=pipeline, data=data, recompute=2.0, micro_batch=1.0)
-                found.append((f"parallelism: pipeline {pipeline:g}, data {data:g}, recompute: Full", change))
+                sharded = min(float(layout.zero), 2.0)
+                change = _with(case, pipeline=pipeline, data=data, zero=sharded, recompute=2.0, micro_batch=1.0)
+                found.append((f"parallelism: pipeline {pipeline:g}, data {data:g}, {_LEAN}", change))
     for power in range(1, _STEPS + 3):
         gpus = float(case.machine.gpus) * 2.0**power
         change = _with(case, zero=3.0, data=float(layout.data) * 2.0**power, recompute=2.0, micro_batch=1.0)
-        change = replace(change, layout=replace(change.layout, shard=change.layout.data * change.layout.context))
-        text = f"accelerators.count: {gpus:g} with sharding: ZeRO3 and recompute: Full"
+        text = f"accelerators.count: {gpus:g} with sharding: ZeRO3, {_LEAN}"
         found.append((text, replace(change, machine=replace(case.machine, gpus=np.asarray(gpus)))))
     return found
 
@@ -76,4 +77,8 @@ def _halves(value: float) -> list[float]:
 
 
 def _with(case: Case, **changes: float) -> Case:
-    return replace(case, layout=replace(case.layout, **{name: np.asarray(value) for name, value in changes.items()}))
+    """The case with parts of its layout changed; whoever replicates also shards, so that group follows."""
+    layout = replace(case.layout, **{name: np.asarray(value) for name, value in changes.items()})
+    if "data" in changes:
+        layout = replace(layout, shard=layout.data * layout.context)
+    return replace(case, layout=layout)

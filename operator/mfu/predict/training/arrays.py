@@ -138,6 +138,8 @@ class Machine(Columns):
     network: Array
     """Bytes/s, one direction per GPU, between nodes."""
     network_latency: Array
+    efa: Array
+    """1 where nodes talk over Elastic Fabric Adapter, whose rings do not reach every adapter's rate at once."""
 
 
 @dataclass(frozen=True, slots=True)

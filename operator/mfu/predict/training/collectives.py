@@ -36,7 +36,7 @@ def group(machine: Machine, size: Array, stride: Array) -> Group:
 
 def bandwidth(machine: Machine, c: Constants, members: Group) -> Array:
     """Bytes/s that one GPU sends in a ring over the group: NVLink alone, or the slower of it and the adapters."""
-    across = machine.network * members.local ** c["rail_power"]
+    across = machine.network * members.local ** np.where(machine.efa > 0.5, c["rail_efa"], 1.0)
     return np.where(members.nodes > 1.0, np.minimum(machine.link, across), machine.link)
 
 

@@ -92,6 +92,7 @@ def links(placement: Placement, c: Constants) -> dict[str, float]:
         "link_latency": c["link_latency"],
         "network": network * c["network_share"],
         "network_latency": c["network_latency"],
+        "efa": "EFA" in (placement.inter_node or "").upper(),
     }
 
 
@@ -101,7 +102,14 @@ def ceiling(device: Device, precision: Precision, c: Constants) -> float:
     if found is not None:
         return found.fraction
     by_architecture = _architecture_ceilings().get((device.gpu.architecture, precision))
-    return by_architecture if by_architecture is not None else c.of("ceiling", precision.value)
+    usual = by_architecture if by_architecture is not None else c.of("ceiling", precision.value)
+    return max(usual, _UNTHROTTLED) if relative_power(device) > _AMPLE_POWER else usual
+
+
+_AMPLE_POWER = 2.0
+"""An H20 has 3.8 times the power per FLOP/s of an H100: its matrix units never wait for power."""
+_UNTHROTTLED = 0.87
+"""Best product over peak at the full clock (an A100, which throttles little, reaches 0.87)."""
 
 
 @lru_cache(maxsize=1)

@@ -18,7 +18,9 @@ from mfu.predict.training.case import case_of
 from mfu.predict.training.checks import refuse
 from mfu.predict.training.constants import Constants, shipped
 from mfu.predict.training.doubt import own_doubt, stack_doubt
+from mfu.predict.training.engines import engine
 from mfu.predict.training.peak_memory import training_memory
+from mfu.predict.training.stack import autocast, fused_attention, fused_share
 from mfu.predict.training.step import HOST_NOTE, Step, recomputed_share, step
 from mfu.predict.types import (
     Correction,
@@ -75,8 +77,9 @@ def evaluate(setup: Training, placement: Placement, c: Constants) -> Evaluated:
     found = training_memory(case, c)
     terms = MappingProxyType({name.value: float(value) for name, value in found.terms.items()})
     total, capacity = float(found.total), float(case.machine.memory)
-    advice = memory_advice(case, c) if total > capacity else None
-    return Evaluated(case, step(case, c), Memory(terms, total, capacity, advice))
+    usable = c["headroom"]
+    advice = memory_advice(case, c) if total > capacity * usable else None
+    return Evaluated(case, step(case, c), Memory(terms, total, capacity, advice, usable))
 
 
 def _prediction(setup: Training, placement: Placement, evaluated: Evaluated) -> Prediction:
@@ -101,7 +104,7 @@ def _prediction(setup: Training, placement: Placement, evaluated: Evaluated) -> 
         waterfall=waterfall(result),
         memory=evaluated.memory,
         bound=bound(result).value,
-        notes=notes(result, evaluated.memory),
+        notes=(*notes(result, evaluated.memory), *habits_said(setup)),
         doubt=Doubt(*doubt),
     )
 
@@ -158,6 +161,41 @@ def notes(result: Step, memory: Memory) -> tuple[str, ...]:
     if not memory.fits:
         said.append(f"Does not fit: {memory.largest_term} is the largest term.")
     return tuple(said)
+
+
+def habits_said(setup: Training) -> tuple[str, ...]:
+    """What was taken for granted because it was not declared, and what the model cannot do."""
+    said = []
+    positions, length = setup.architecture.learned_positions, setup.sequence_length
+    if positions and length > positions:
+        said.append(f"The model has learned {positions:,} positions; sequences of {length:,} need more.")
+    if setup.engine:
+        taken = ", ".join(text for field, text in _habits(setup).items() if _undeclared(setup, field))
+        said += [f"By {engine(setup.engine).name}'s habit: {taken}."] if taken else []
+    return tuple(said)
+
+
+def _habits(setup: Training) -> dict[str, str]:
+    """What each field means that decides speed and memory, as the prediction takes it."""
+    plain = engine(setup.engine).framework
+    fused, master = fused_share(setup) >= 1.0, engine(setup.engine).master_weights and not autocast(setup)
+    found = {
+        "runtime.compilation": "fused small operators" if fused else "one kernel an operation",
+        "runtime.attention": "fused attention" if fused_attention(setup) else "attention scores written to memory",
+        "precision.masterWeights": "an FP32 copy of the weights" if master else "no copy of the weights",
+    }
+    return {**found, "precision.logits": "FP32 logits"} if plain else found
+
+
+def _undeclared(setup: Training, field: str) -> bool:
+    runtime = (setup.compilation, setup.compiled, setup.fused_kernels)
+    given = {
+        "runtime.compilation": any(each is not None for each in runtime),
+        "runtime.attention": setup.attention is not None,
+        "precision.masterWeights": setup.precisions.master_weights is not None,
+        "precision.logits": setup.precisions.logits is not None,
+    }
+    return not given[field]
 
 
 def corrected(prediction: Prediction, correction: Correction) -> Prediction:

@@ -56,7 +56,8 @@ def placement_of(row: Row, gpus: int) -> Placement | Problem:
         return Problem(ProblemReason.UNKNOWN_PRODUCT, "gpu", problem, fix)
     per_node = whole(row, "gpus_per_node", min(gpu.nvlink_domain_gpus, 8) if gpu.nvlink_domain_gpus > 1 else 8)
     network = network_bytes_per_s(row.get("interconnect") or "", per_node)
-    return Placement(Device(gpu), gpus, per_node, inter_node_bytes_per_s=network)
+    fabric = "EFA" if re.search(r"\bEFA\b", row.get("interconnect") or "") else None
+    return Placement(Device(gpu), gpus, per_node, inter_node_bytes_per_s=network, inter_node=fabric)
 
 
 def network_bytes_per_s(text: str, gpus_per_node: int) -> float | None:
@@ -81,7 +82,8 @@ def network_bytes_per_s(text: str, gpus_per_node: int) -> float | None:
 def architecture_of(row: Row) -> Architecture:
     """Dimensions of the row, or the preset that has the same ones (which adds head width and latent attention)."""
     known = _preset_like(*(whole(row, name, 0) for name in ("hidden", "heads", "vocab", "moe_experts")))
-    layers, hidden, heads = whole(row, "layers"), whole(row, "hidden"), whole(row, "heads")
+    layers, hidden = whole(row, "layers"), whole(row, "hidden")
+    heads = whole(row, "heads", usual_heads(hidden))
     if known is not None and known.layers == layers:
         return known
     ffn, gated = whole(row, "ffn_hidden"), (row.get("gated_ffn") or "0").strip() == "1"
@@ -98,6 +100,15 @@ def architecture_of(row: Row) -> Architecture:
         tied_embeddings=(row.get("tied_embeddings") or "0").strip() == "1",
         moe=_moe(row, ffn),
     )
+
+
+def usual_heads(hidden: int) -> int | None:
+    """Heads of 128 values, of 64 up to a width of 1,024: `usual_heads(4096) == 32`; None where neither divides."""
+    width = 64 if hidden <= _NARROW else 128
+    return hidden // width if hidden and hidden % width == 0 else None
+
+
+_NARROW = 1024
 
 
 def _moe(row: Row, ffn: int) -> MoE | None:

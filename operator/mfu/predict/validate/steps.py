@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Sequence
 
 from mfu.hardware.problem import ProblemReason
@@ -9,8 +11,19 @@ from mfu.hardware.types import Precision
 from mfu.predict.training.engines import engine
 from mfu.predict.training.predict import predict_training
 from mfu.predict.types import Parallelism, Placement, Precisions, Problem, Training
-from mfu.predict.validate.common import Missing, Report, Row, Scored, banded_seconds, needed, report, size_of, whole
-from mfu.predict.validate.rows import RECOMPUTE, placement_of
+from mfu.predict.validate.common import (
+    Missing,
+    Report,
+    Row,
+    Scored,
+    banded_seconds,
+    needed,
+    number,
+    report,
+    size_of,
+    whole,
+)
+from mfu.predict.validate.rows import RECOMPUTE, placement_of, usual_heads
 from mfu.workload.architecture import Architecture
 from mfu.workload.parameters import count
 
@@ -52,11 +65,30 @@ def question(row: Row) -> tuple[Training, Placement, float] | Problem:
         return Problem(ProblemReason.INVALID_SPEC, missing.column, "holds no positive number, and nothing else says it")
 
 
+def inferred_hidden(row: Row) -> int | None:
+    """Width that the row's other cells imply: the size in the model's name over its layers, else heads of 128.
+
+    "GPT 18.4B" of 40 layers: 12 · 40 · h² + 51,200 · h = 18.4e9 gives 6,138, to whole heads of 128: 6,144.
+    """
+    named = re.search(r"(\d+(?:\.\d+)?)\s*([BbMm])\b", row.get("model") or "")
+    layers, heads = number(row, "layers"), number(row, "heads")
+    if named is not None and layers:
+        total = float(named[1]) * (1e9 if named[2] in "Bb" else 1e6)
+        head = VOCABULARY / (24.0 * layers)
+        width = math.sqrt(head**2 + total / (12.0 * layers)) - head
+        return max(int(round(width / _HEAD) * _HEAD), int(_HEAD))
+    return int(heads * _HEAD) if heads else None
+
+
+_HEAD = 128.0
+
+
 def _question(row: Row) -> tuple[Training, Placement, float] | Problem:
     placement = placement_of(row, whole(row, "gpus"))
     if isinstance(placement, Problem):
         return placement
-    hidden, heads = whole(row, "hidden"), whole(row, "heads")
+    hidden = whole(row, "hidden", inferred_hidden(row))
+    heads = whole(row, "heads", usual_heads(hidden))
     arch = Architecture(
         name=row.get("model") or "GPT",
         layers=whole(row, "layers"),

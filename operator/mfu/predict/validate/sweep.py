@@ -28,6 +28,7 @@ from mfu.workload.parameters import count
 GPU = "H100-SXM5-80GB"
 ENGINE = "nanotron"
 NODE = 8
+FABRIC = "EFA"
 """The table states neither: nanotron on AWS p5 nodes of eight H100 (huggingface/nanotron, ultra-scale playbook)."""
 _STAGES = (Sharding.DDP, Sharding.ZERO1, Sharding.ZERO2, Sharding.ZERO3)
 _LEAST = 2
@@ -116,7 +117,7 @@ def _question(row: Row) -> tuple[Training, Placement] | Problem:
     )
     gpus = whole(row, "gpus")
     nodes = whole(row, "nodes", max(gpus // NODE, 1))
-    return setup, Placement(Device(gpu), gpus, max(gpus // nodes, 1))
+    return setup, Placement(Device(gpu), gpus, max(gpus // nodes, 1), inter_node=FABRIC)
 
 
 def _memory(good: Sequence[tuple[Row, _Found]]) -> dict[str, float | None]:
