@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mfu.predict.fit.doubts import evidence, likeliest
+from mfu.predict.fit.doubts import left_out_errors, likeliest
 from mfu.predict.fit.left_out import Refits
 from mfu.predict.fit.newton import fit
 from mfu.predict.fit.rows import Rows, log_errors, rows_of
@@ -86,7 +86,7 @@ def main(arguments: Sequence[str]) -> int:
     print("left out of the fit:")
     refits = Refits.around(rows, whole)
     left_out(rows, refits)
-    doubts = likeliest(evidence(refits))
+    doubts = likeliest(left_out_errors(refits))
     values.update({f"doubt.{name}": value for name, value in doubts.items()})
     print("bands:", ", ".join(f"{name} {value:.3f}" for name, value in doubts.items()))
     if options.sweep:

@@ -49,12 +49,24 @@ def stack_doubt(c: Constants, setup: Training, placement: Placement) -> float:
 
 def shared_doubt(c: Constants, engines: Names, products: Names, arithmetics: Names) -> Array:
     """The same for arrays of names."""
-    total = np.full(len(engines), c.of("doubt", "source") ** 2)
+    total = np.zeros(len(engines))
     for table, names in (("engine", engines), ("product", products), ("arithmetic", arithmetics)):
         total = total + np.array([c.of(f"{table}_doubt", str(name)) for name in names]) ** 2
-    total = total + unmeasured(c, "engine", engines) * c.of("doubt", "unknown") ** 2
-    total = total + unmeasured(c, "product", products) * c.of("doubt", "product") ** 2
+    for name, column in shared_columns(c, engines, products, arithmetics).items():
+        total = total + c.of("doubt", name) ** 2 * column
     return np.asarray(np.sqrt(total))
+
+
+def shared_columns(c: Constants, engines: Names, products: Names, arithmetics: Names) -> dict[str, Array]:
+    """By how much each entry of the `doubt` table counts that runs of one stack share: a source always, an engine or a
+    product that nobody measured, and programs that nobody tunes for a publication."""
+    new = np.maximum(unmeasured(c, "product", products), unmeasured(c, "arithmetic", arithmetics))
+    return {
+        "source": np.ones(len(engines)),
+        "unknown": unmeasured(c, "engine", engines),
+        "product": new,
+        "plain": np.array([float(engine(str(name)).plain) for name in engines]),
+    }
 
 
 def unmeasured(c: Constants, table: str, names: Names) -> Array:

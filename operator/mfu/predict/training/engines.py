@@ -29,6 +29,8 @@ class Engine:
     framework: bool = False
     """A PyTorch program without an engine of its own: autograd keeps what each operation saves, gradients are
     allocated anew each step, logits are raised to FP32, and weights in FP32 mean autocast."""
+    tuned: bool = True
+    """Published by people who tune it for the publication; what others run is further from any constant."""
     selective_products: float = 0.0
     """Share of a layer's products that selective recomputation repeats."""
     folds_experts: bool = False
@@ -50,6 +52,11 @@ class Engine:
     """Activations without a gate are written out operation by operation (`gelu_new` of transformers: eight kernels)."""
     step_seconds: float = 0.0
     """What the training loop does once a step beside its arithmetic: callbacks, logging, fetching the batch."""
+
+    @property
+    def plain(self) -> bool:
+        """What many run in many ways."""
+        return self.framework or not self.tuned
 
 
 _ALL: Final = (
@@ -98,7 +105,7 @@ _ALL: Final = (
     Engine("llm-foundry", native_attention=0.0, sequence_parallel=False, gradient_bytes=2.0, framework=True),
     # pytorch/torchtitan: torch.compile, attention of PyTorch's scaled_dot_product_attention, and per-operation
     # checkpointing that saves every second product (torchtitan/distributed/activation_checkpoint.py)
-    Engine("torchtitan", native_attention=0.5, gradient_bytes=4.0, fused=1.0, selective_products=0.5),
+    Engine("torchtitan", native_attention=0.5, gradient_bytes=4.0, fused=1.0, selective_products=0.5, tuned=False),
     Engine("MaxText", fused=1.0, gradient_bytes=2.0),
     # plain programs of PyTorch: transformers' modules one kernel an operation, attention of PyTorch
     Engine(
@@ -139,11 +146,11 @@ _ALL: Final = (
         framework=True,
         master_weights=False,
     ),
-    Engine("Fast-LLM", fused=1.0),
-    Engine("Primus", tensor_overlap=0.5, fused=1.0),
+    Engine("Fast-LLM", fused=1.0, tuned=False),
+    Engine("Primus", tensor_overlap=0.5, fused=1.0, tuned=False),
 )
 
-UNKNOWN: Final = Engine("Unknown", fused=1.0)
+UNKNOWN: Final = Engine("Unknown", fused=1.0, tuned=False)
 """No engine named: today's usual habits, factor 1."""
 
 ENGINES: Final[Mapping[str, Engine]] = MappingProxyType({engine.name.lower(): engine for engine in _ALL})
