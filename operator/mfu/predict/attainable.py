@@ -216,32 +216,34 @@ def changes(
         ]
         if not possible:
             steps.append(
-                _together(open_fields, current, best, (before, _must(predict_training(best, placement, corrections))))
+                _together(
+                    open_fields, current, best, (base, before, _must(predict_training(best, placement, corrections)))
+                )
             )
             break
         chosen, after = max(possible, key=lambda pair: pair[1].tokens_per_s_per_gpu)
         if after.tokens_per_s_per_gpu < before.tokens_per_s_per_gpu and len(open_fields) > 1:
             reached = _must(predict_training(best, placement, corrections))
-            steps.append(_together(open_fields, current, best, (before, reached)))
+            steps.append(_together(open_fields, current, best, (base, before, reached)))
             break
-        steps.append(_change(chosen.name, (chosen.text(current), chosen.text(best)), (before, after)))
+        steps.append(_change(chosen.name, (chosen.text(current), chosen.text(best)), (base, before, after)))
         current, before = chosen.apply(current, best), after
         open_fields.remove(chosen)
     return tuple(steps)
 
 
 def _together(
-    fields: list[Field], current: Training, best: Training, predictions: tuple[Prediction, Prediction]
+    fields: list[Field], current: Training, best: Training, predictions: tuple[Prediction, Prediction, Prediction]
 ) -> Change:
     names = " + ".join(each.name for each in fields)
     texts = ", ".join(each.text(current) for each in fields), ", ".join(each.text(best) for each in fields)
     return _change(names, texts, predictions)
 
 
-def _change(name: str, texts: tuple[str, str], predictions: tuple[Prediction, Prediction]) -> Change:
-    """`predictions` before and after the step: its gain is what it brings on top of the steps in front of it."""
-    before, after = predictions
-    gain = after.tokens_per_s_per_gpu / before.tokens_per_s_per_gpu - 1.0
+def _change(name: str, texts: tuple[str, str], predictions: tuple[Prediction, Prediction, Prediction]) -> Change:
+    """`predictions`: of the declared setting, before and after the step. Gains are shares of declared and add up."""
+    base, before, after = predictions
+    gain = (after.tokens_per_s_per_gpu - before.tokens_per_s_per_gpu) / base.tokens_per_s_per_gpu
     return Change(name, texts[0], texts[1], gain, after.mfu - before.mfu)
 
 

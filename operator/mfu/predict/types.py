@@ -219,8 +219,7 @@ class Tunable(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One step from the declared setting towards the attainable one. `gain` is tokens/s as a fraction of the step in
-    front of it, so that the steps multiply: +10 % and +10 % are +21 %."""
+    """One step from the declared setting towards the attainable one; `gain` is tokens/s as a fraction of declared."""
 
     field: str
     before: str
