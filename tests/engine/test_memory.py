@@ -139,12 +139,13 @@ class Cluster:
         self.snapshot = replace(self.snapshot, before=Handover())
 
 
-DECLARED = training(recompute="Selective")
+SELECTIVE = training(recompute="Selective")
 
 
 def advice() -> dict[str, Any]:
     """The declared job with everything changed that is advised."""
-    spec = workload(document=DECLARED).spec
+    spec = workload(document=SELECTIVE).spec
+    assert spec is not None
     setup, where = from_spec(spec), placement_for(spec, "H100-SXM5")
     assert isinstance(setup, Training) and isinstance(where, Placement)
     best = attainable(setup, where, tunable_of(spec))
@@ -176,7 +177,7 @@ CLOSES = {
 @pytest.mark.parametrize("name", CLOSES)
 def test_re_measure_closes_the_loop(name: str, restart: bool) -> None:
     after, kept = CLOSES[name]
-    cluster = Cluster(DECLARED)
+    cluster = Cluster(SELECTIVE)
     advised = cluster.runs(0.40, 6).workloads[0].status.document()["history"][0]
     assert float(advised["advisedGain"]) > 0.05
     if restart:
