@@ -51,7 +51,7 @@ def test_predict_serves_inference_too(capsys: pytest.CaptureFixture[str]) -> Non
         (["plan", "-f", DENSE, "--gpus", "many"], ["--gpus", "64,128"]),
         (["plan", "-f", DENSE, "--precisions", "float12"], ["--precisions", "BF16"]),
         (["plan", "-f", DENSE, "--objective", "cost"], ["--price"]),
-        (["plan", "-f", DENSE, "--gpus", "3"], ["3 × H100-SXM5", "no layout divides"]),
+        (["plan", "-f", DENSE, "--gpus", "13"], ["13 × H100-SXM5", "no layout divides"]),
         (["validate", "steps", DENSE], ["has no column"]),
         (["validate", "runs", "nowhere.csv"], ["nowhere.csv"]),
     ],

@@ -84,7 +84,7 @@ def c_ceiling(c: Constants) -> float:
 def communication(c: Constants) -> dict[str, float]:
     inside = c["link_latency"] * (1 + 7 * c["hop_share"])
     link, adapter = LINK * c["link_share"], NETWORK * c["network_share"]
-    ring = min(link, adapter * 8 ** c["rail_power"])
+    ring = min(link, adapter * 8)
     reached = 4 * (1 - (3 / 4) ** 8) * 3 / 4
     exchange = max(64e6 * 8 * 31 / 32 / link, 64e6 * reached / adapter)
     one_way = 4 * LAYERS * (2 * TOKENS * HIDDEN * 7 / 8 / link + inside)

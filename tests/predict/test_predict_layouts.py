@@ -169,7 +169,7 @@ def test_plan_names_why_nothing_fits(job: Job, on: On) -> None:
     found = best_on(setup, Option(on(gpus=8), Precision.BF16))
     assert isinstance(found, Nothing)
     assert "no layout fits" in found.reason
-    odd = best_on(job(data=7), Option(on(gpus=7), Precision.BF16))
+    odd = best_on(job(data=13), Option(on(gpus=13), Precision.BF16))
     assert isinstance(odd, Nothing)
     assert "no layout divides" in odd.reason
 

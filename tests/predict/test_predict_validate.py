@@ -76,7 +76,6 @@ def test_a_published_row_is_predicted_within_a_quarter() -> None:
         ({"layers": ""}, "layers holds no"),
         ({"tok_s_gpu_for_validation": "", "tokens_per_s_per_gpu": ""}, "holds no"),
         ({"global_batch": "130"}, "globalBatchSize"),
-        ({"heads": "0"}, "heads holds no"),
         ({"layers": "nan"}, "layers holds no"),
         ({"seq_len": "-5"}, "seq_len holds no"),
         ({"gpus": "many"}, "gpus holds no"),

@@ -80,8 +80,8 @@ def test_one_known_row_brings_the_others_nearer_and_narrows_the_band() -> None:
     rows = report([("a", 1.30), ("a", 1.28), ("a", 1.33), ("a", 1.31)])
     blind, told = left_out(rows, refit), left_out(rows, refit, given=1)
     assert told.mape is not None and blind.mape is not None and told.half_width is not None
-    assert told.mape < 0.3 * blind.mape
-    assert told.half_width < (blind.half_width or 0.0)
+    assert told.mape < 0.6 * blind.mape
+    assert told.half_width < 0.8 * (blind.half_width or 0.0)
     assert told.coverage == 1.0
 
 

@@ -47,8 +47,10 @@ class Field:
     def text(self, setup: Training) -> str:
         if self.name == "parallelism":
             return cut_text(setup.parallelism)
-        if self.name == "precision":
-            return f"{setup.precisions.compute.value} weights {setup.precisions.weights.value}"
+        if self.name == "precision.compute":
+            formats = setup.precisions
+            wide = f" weights {formats.weights.value}" if autocast(setup) else ""
+            return f"{formats.compute.value}{wide}"
         if self.name == "runtime.compilation":
             return "None" if setup.compilation is None else setup.compilation.value
         return str(getattr(setup, self.attributes[0]))
@@ -58,7 +60,7 @@ class Field:
 
 
 FIELDS = (
-    Field("precision", ("precisions",)),
+    Field("precision.compute", ("precisions",)),
     Field("runtime.compilation", ("compilation",)),
     Field("recompute", ("recompute",)),
     Field("microBatchSize", ("micro_batch_size",)),

@@ -58,11 +58,14 @@ def left_out(report: Report, refit: Refit, *, key: str = "source", given: int = 
 
 
 def _known(scored: Sequence[Scored], held: NDArray[np.intp], forecast: Forecast) -> tuple[Floats, Floats]:
+    """Predictions and doubts once another row of the source is known. What it says of the source is mixed with what its
+    series (a model on a product) has of its own, as much again, so less than half of it is believed."""
     predicted, sd = forecast.predicted.copy(), forecast.sd.copy()
     half = max(len(held) // 2, 1)
     for position, index in enumerate(held):
         other = held[(position + half) % len(held)]
-        share = shrink(float(forecast.shared[other]), float(forecast.own[other]), 1)
+        shared = float(forecast.shared[other])
+        share = shrink(shared, float(np.hypot(forecast.own[other], shared)), 1)
         error = np.log(scored[other].measured / forecast.predicted[other])
         predicted[index] *= float(np.exp(share * error))
         sd[index] = np.hypot(forecast.own[index], forecast.shared[index] * np.sqrt(1.0 - share))
