@@ -32,7 +32,7 @@ _WIDEST: Final = 2.5
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
+class SquaredErrors:
     """Of every row, or every source: by how much each entry counts in its variance, the variance beside them, the
     squared error, and the weight."""
 
@@ -43,7 +43,7 @@ class Evidence:
 
 
 @dataclass(frozen=True, slots=True)
-class LeftOut:
+class HeldErrors:
     """Errors of every row under the fit that left its source out, and what counts in their variance."""
 
     source: Names
@@ -54,7 +54,7 @@ class LeftOut:
     weight: Floats
 
 
-def left_out_errors(refits: Refits) -> LeftOut:
+def left_out_errors(refits: Refits) -> HeldErrors:
     """Every source predicted by the fit of the others."""
     rows, size = refits.rows, len(refits.rows.source)
     shared = {name: np.zeros(size) for name in SHARED}
@@ -71,10 +71,10 @@ def left_out_errors(refits: Refits) -> LeftOut:
             own[name][here] = np.broadcast_to(share, len(here)) ** 2
         for table in ("engine", "product", "arithmetic"):
             stacks[here] += np.array([c.of(f"{table}_doubt", str(name)) for name in part.names(table)]) ** 2
-    return LeftOut(rows.source, errors, shared, own, stacks, weights(rows))
+    return HeldErrors(rows.source, errors, shared, own, stacks, weights(rows))
 
 
-def likeliest(found: LeftOut) -> dict[str, float]:
+def likeliest(found: HeldErrors) -> dict[str, float]:
     """Entries of the `doubt` table."""
     own = _fit(_within(found), OWN)
     alone = _variance(found.own, own)
@@ -84,7 +84,7 @@ def likeliest(found: LeftOut) -> dict[str, float]:
     return {name: value * factor for name, value in {**shared, **own}.items()}
 
 
-def _within(found: LeftOut) -> Evidence:
+def _within(found: HeldErrors) -> SquaredErrors:
     """Rows less the median of their source; sources of one row say nothing of that."""
     rest, kept = np.zeros(len(found.errors)), np.zeros(len(found.errors), dtype=bool)
     for source in np.unique(found.source):
@@ -93,23 +93,23 @@ def _within(found: LeftOut) -> Evidence:
         rest[here] = (found.errors[here] - np.median(found.errors[here])) * np.sqrt(count / max(count - 1, 1))
         kept[here] = count > 1
     columns = {name: column[kept] for name, column in found.own.items()}
-    return Evidence(columns, np.zeros(int(kept.sum())), rest[kept] ** 2, found.weight[kept])
+    return SquaredErrors(columns, np.zeros(int(kept.sum())), rest[kept] ** 2, found.weight[kept])
 
 
-def _between(found: LeftOut, alone: Floats) -> Evidence:
+def _between(found: HeldErrors, alone: Floats) -> SquaredErrors:
     """One row a source: the median of its errors."""
     sources = [np.flatnonzero(found.source == source) for source in np.unique(found.source)]
     columns = {name: np.array([np.mean(column[here]) for here in sources]) for name, column in found.shared.items()}
     beside = np.array([np.mean(found.stacks[here]) + np.mean(alone[here]) / len(here) for here in sources])
     squares = np.array([np.median(found.errors[here]) ** 2 for here in sources])
-    return Evidence(columns, beside, squares, np.array([np.sqrt(min(len(here), _MOST)) for here in sources]))
+    return SquaredErrors(columns, beside, squares, np.array([np.sqrt(min(len(here), _MOST)) for here in sources]))
 
 
 _MOST: Final = 16
 """Rows from which on a source counts no more."""
 
 
-def _fit(found: Evidence, first: Mapping[str, float], *, rounds: int = 40) -> dict[str, float]:
+def _fit(found: SquaredErrors, first: Mapping[str, float], *, rounds: int = 40) -> dict[str, float]:
     """Coordinate descent on the likelihood, errors beyond `_WIDEST` deviations cut to that."""
     values, size = dict(first), 0.4
     best = _cost(found, values, first)
@@ -127,7 +127,7 @@ def _variance(columns: Mapping[str, Floats], values: Mapping[str, float]) -> Flo
     return np.asarray(sum(column * values[name] ** 2 for name, column in columns.items()))
 
 
-def _cost(found: Evidence, values: Mapping[str, float], first: Mapping[str, float]) -> float:
+def _cost(found: SquaredErrors, values: Mapping[str, float], first: Mapping[str, float]) -> float:
     variance = found.beside + _variance(found.columns, values)
     loss = np.log(variance) + np.minimum(found.squares / variance, _WIDEST**2)
     prior = sum((np.log(values[name] / start) / LOOSE) ** 2 for name, start in first.items())
@@ -138,7 +138,7 @@ _ROWS: Final = 40.0
 """What all rows, or all sources, count against the priors."""
 
 
-def _holding(found: LeftOut, alone: Floats, together: Floats) -> float:
+def _holding(found: HeldErrors, alone: Floats, together: Floats) -> float:
     """What all have to be multiplied by, stacks' own doubt aside, so that the band holds its share."""
     factors = np.linspace(0.5, 2.5, 201)
     rest = together - found.stacks + alone
