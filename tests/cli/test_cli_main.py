@@ -12,6 +12,9 @@ import yaml
 
 from mfu.api.files import parse
 from mfu.cli.main import COMMANDS, main
+from mfu.engine.saved import dump
+from tests.engine.scenes import NOW
+from tests.engine.test_fleet_stage import three
 
 ROOT = Path(__file__).parents[2]
 SAVED = ROOT / "examples" / "snapshot.json"
@@ -167,3 +170,17 @@ def test_init_writes_a_workload_that_is_accepted(run: Run, config: Path) -> None
     document = yaml.safe_load(out)
     assert document["metadata"]["name"] == "mine"
     assert parse(out)
+
+
+def test_replay_shows_what_could_be_done_and_why_it_is_not(run: Run, tmp_path: Path) -> None:
+    """Two jobs wait for one free node: one has a place, and an action for it that is only a dry run."""
+    saved = tmp_path / "waiting.json"
+    saved.write_text(dump(three(8), NOW))
+    code, out, _ = run("replay", str(saved), "-o", "json")
+    (action,) = json.loads(out)["actions"]
+    assert code == 0
+    assert (action["workload"], action["type"], action["dryRun"]) == ("team-a/a", "PreferredAffinity", True)
+    assert (action["words"], action["reason"]) == ("let the pods prefer node n0", "NotEnforced")
+    _, out, _ = run("replay", str(saved), "--actions")
+    assert "let the pods prefer node n0" in out
+    assert "no: modes.placement is Recommend, not Enforce" in " ".join(out.split())

@@ -26,7 +26,7 @@ PRIORITIES = (0, 1)
 def clusters() -> Iterator[Capacity]:
     for count in range(4):
         for free in combinations_with_replacement(FREE, count):
-            yield capacity_of(node(f"n{index}", used=8 - each) for index, each in enumerate(free))
+            yield capacity_of([node(f"n{index}", used=8 - each) for index, each in enumerate(free)])
 
 
 def queues() -> Iterator[tuple[Standing, ...]]:

@@ -355,9 +355,9 @@ def test_a_tensor_group_is_whole_while_a_whole_one_fits(queue: list[Standing], c
     for standing in queue:
         assert standing.ask is not None
         ask = replace(standing.ask, copies=1)
-        grant = fit(ask, capacity)
-        assert (grant is None) == (best_quality(ask, capacity) is None)
-        assert grant is None or grant.quality == best_quality(ask, capacity)
+        choice = fit(ask, capacity)
+        assert (choice is None) == (best_quality(ask, capacity) is None)
+        assert choice is None or choice.grant.quality == best_quality(ask, capacity)
 
 
 def best_quality(ask: Ask, capacity: Capacity) -> Quality | None:

@@ -42,7 +42,7 @@ ROWS = {
         admission,
         lambda: too_large(case()),
         (Outcome.HOLD, "OutOfMemory"),
-        ("largest term is weights", "raise training.parallelism.tensor 2 → 4"),
+        ("largest term is weights", "fits on the same 8 GPUs with"),
     ),
     "far below attainable": Row(
         admission, lambda: case(policy=floor(1.01)), (Outcome.HOLD, "FarBelowAttainable"), ("of the attainable",)

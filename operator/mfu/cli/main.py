@@ -21,6 +21,7 @@ COMMANDS: Final = (
     ("observe", "observed MFU from a training log, beside the expected one"),
     ("diagnose", "name the cause of loss in recorded traces"),
     ("replay", "evaluate a saved snapshot of a cluster, as the operator would"),
+    ("place", "where a workload would go now, why, and what it would displace"),
     ("snapshot", "save what a cluster looks like now, for replay"),
     ("explain", "waterfall, evidence and actions of one ModelWorkload of a cluster"),
     ("report", "the fleet on one page"),

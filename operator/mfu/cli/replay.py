@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+from mfu.act.types import Step
 from mfu.cli.errors import UsageError
 from mfu.cli.explanation import explain
 from mfu.cli.files import read_text
@@ -15,11 +16,14 @@ from mfu.engine.evaluate import evaluate
 from mfu.engine.plan import Plan, WorkloadPlan
 from mfu.engine.saved import BadSnapshot, load
 
+ACTION_COLUMNS: Final = ("WORKLOAD", "ACTION", "WHAT", "DONE")
+
 
 def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser("replay", help="evaluate a saved snapshot", description=__doc__)
     parser.add_argument("file", type=Path, help="snapshot written by `mfu snapshot`")
     parser.add_argument("--explain", metavar="NAMESPACE/NAME", help="explain one workload of it")
+    parser.add_argument("--actions", action="store_true", help="what could be done now, and why it is not")
     add_output(parser)
 
 
@@ -32,7 +36,11 @@ def run(args: argparse.Namespace) -> int:
     if args.explain:
         return _explain(plan, args.explain, args.output)
     if args.output == "json":
-        print_json({"workloads": [_document(each) for each in plan.workloads], "fleet": plan.report.document()})
+        workloads, actions = [_document(each) for each in plan.workloads], [_action(each) for each in plan.acts.steps]
+        print_json({"workloads": workloads, "fleet": plan.report.document(), "actions": actions})
+        return 0
+    if args.actions:
+        print_table(ACTION_COLUMNS, [_action_row(each) for each in plan.acts.steps])
         return 0
     modes = {view.key: str(view.spec.mode) if view.spec else "Unknown" for view in snapshot.workloads}
     rows = [row(each.namespace, each.name, modes[each.key], each.status.document()) for each in plan.workloads]
@@ -50,6 +58,25 @@ def _explain(plan: Plan, key: str, output: str) -> int:
         return 0
     explain(found.namespace, found.name, found.status.document())
     return 0
+
+
+def _action(step: Step) -> dict[str, Any]:
+    action, why_not = step.action, step.hindrance
+    return {
+        "workload": action.workload,
+        "type": str(action.type),
+        "target": str(action.target),
+        "words": action.words,
+        "change": action.change,
+        "dryRun": step.dry_run,
+        "reason": str(why_not.guard) if why_not else None,
+        "message": why_not.message if why_not else None,
+    }
+
+
+def _action_row(step: Step) -> list[str]:
+    done = f"no: {step.hindrance.message}" if step.hindrance else "yes"
+    return [step.action.workload, str(step.action.type), step.action.words, done]
 
 
 def _document(plan: WorkloadPlan) -> dict[str, Any]:

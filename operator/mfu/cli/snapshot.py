@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
     except BadConfig as error:
         raise UsageError(str(error)) from error
     _check_target(args.file)
-    text = with_client(args, lambda client: _take(client, config, args.seconds))
+    text = with_client(args, lambda client: take(client, config, args.seconds))
     if str(args.file) == "-":
         print(text, end="")
         return 0
@@ -57,7 +57,8 @@ def _check_target(path: Path) -> None:
         raise UsageError(f"--file {path}: there is no directory {path.parent}")
 
 
-async def _take(client: KubeClient, config: Config, seconds: float) -> str:
+async def take(client: KubeClient, config: Config, seconds: float) -> str:
+    """What the cluster and its telemetry say over `seconds`, as text that replays."""
     # Informers try for ever; a server that is away or lacks our kinds is better named at once.
     await client.list(MFUPOLICIES)
     async with observe(client, config) as loop:

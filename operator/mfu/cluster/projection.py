@@ -36,6 +36,9 @@ NODE_LABEL_PREFIXES: Final = (
     "fabric.topograph.run/",
     "accelerator.topograph.run/",
     "network.topology.nvidia.com/",
+    "topology.k8s.aws/",
+    "cloud.google.com/gce-topology-",
+    "oci.oraclecloud.com/host.",
     "node.kubernetes.io/instance-type",
     GROUP,
 )

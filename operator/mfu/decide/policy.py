@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from mfu.api.mfupolicy import PolicySpec
 from mfu.api.policy_checks import policy_problems
+from mfu.api.powers import PermittedAction
 from mfu.api.quantities import price
-from mfu.decide.types import DecisionType, EffectivePolicy
+from mfu.decide.types import DecisionType, EffectivePolicy, Permit
 from mfu.hardware.catalog import load
 from mfu.hardware.types import GPU
 
@@ -71,6 +72,17 @@ def effective(policy: Named | None) -> EffectivePolicy:
         scaling_min_replicas=spec.scaling.min_replicas,
         scaling_max_replicas=spec.scaling.max_replicas,
         topology_levels=tuple(spec.topology_levels),
+        actions={each.type: _permit(each) for each in spec.actions},
+        gate_deadline_seconds=float(spec.gate.deadline_seconds),
+    )
+
+
+def _permit(each: PermittedAction) -> Permit:
+    return Permit(
+        min_confidence=each.min_confidence_percent / 100,
+        max_reading_age_seconds=float(each.max_reading_age_seconds),
+        max_per_minute=each.max_per_minute,
+        dwell_seconds=float(each.dwell_seconds),
     )
 
 

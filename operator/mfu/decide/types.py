@@ -11,13 +11,14 @@ from mfu.api.decisions import DecisionMode as Mode
 from mfu.api.decisions import DecisionType
 from mfu.api.mfupolicy import PerWorkload
 from mfu.api.modelworkload import WorkloadSpec
+from mfu.api.powers import ActionType
 from mfu.hardware.names import MIG_PREFIX
 from mfu.hardware.slices import base_resource, share_of
 from mfu.hardware.types import Device
 from mfu.observe.assessment import Assessment
 from mfu.predict.types import Attainable, Placement, Prediction, Setup
 
-__all__ = ["Decision", "DecisionType", "EffectivePolicy", "Load", "Mode", "NodeView", "Outcome", "Subject"]
+__all__ = ["Decision", "DecisionType", "EffectivePolicy", "Load", "Mode", "NodeView", "Outcome", "Permit", "Subject"]
 
 
 class Outcome(StrEnum):
@@ -106,6 +107,16 @@ class NodeView:
 
 
 @dataclass(frozen=True, slots=True)
+class Permit:
+    """When one type of action may be done."""
+
+    min_confidence: float = 0.8
+    max_reading_age_seconds: float = 120.0
+    max_per_minute: int = 10
+    dwell_seconds: float = 300.0
+
+
+@dataclass(frozen=True, slots=True)
 class EffectivePolicy:
     """What governs one namespace: the defaults, overlaid by the policy with the highest priority that selects it."""
 
@@ -124,6 +135,9 @@ class EffectivePolicy:
     topology_levels: tuple[str, ...] = ()
     per_workload: PerWorkload = PerWorkload.SUMMARY
     """Which series of single workloads /metrics carries."""
+    actions: Mapping[ActionType, Permit] = field(default_factory=dict)
+    """Enforce does only what stands here."""
+    gate_deadline_seconds: float = 60.0
 
     def mode_of(self, decision: DecisionType) -> Mode:
         return self.modes.get(decision, Mode.RECOMMEND)
@@ -150,6 +164,8 @@ class Subject:
     attainable: Attainable | None
     assessment: Assessment | None
     policy: EffectivePolicy
+    alternatives: tuple[tuple[str, Prediction], ...] = ()
+    """Other products that the spec allows, by name, as declared."""
     load: Load = field(default_factory=Load)
     replicas_running: int = 0
     assigned: bool = False

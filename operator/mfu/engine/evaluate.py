@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
+from mfu.act.steps import act
 from mfu.api.fleetreport import FleetStatus
 from mfu.decide.fleet.capacity import capacity_of
-from mfu.decide.fleet.order import decide_together
+from mfu.decide.fleet.fitting import Grant, Incumbent
+from mfu.decide.fleet.order import Together, decide_together
+from mfu.decide.fleet.standing import Standing
 from mfu.decide.types import Decision
 from mfu.engine import fleet
+from mfu.engine.acting import circumstances, governed, on_their_way, proposals_of
 from mfu.engine.claims import assign
 from mfu.engine.holdings.fleet import Grounds
 from mfu.engine.holdings.workload import products_of
@@ -47,17 +51,21 @@ def evaluate(snapshot: Snapshot, now: float) -> Plan:
     )
     alone = tuple(_alone(view, snapshot, (claims, force), around) for view in snapshot.workloads)
     # 3. All of them together, over one ledger.
-    standings = tuple(each.standing for each in alone if each.standing)
-    together = decide_together(standings, capacity_of(nodes))
+    standings = tuple(standing for each in alone if (standing := _standing(each)))
+    shown = circumstances(snapshot, standings, now)
+    capacity = capacity_of(nodes, force.cluster.topology_levels)
+    together = decide_together(standings, capacity, on_their_way(snapshot, shown))
     plans = tuple(
-        _planned(each, together.decisions.get(view.key, ()), now)
+        _planned(each, view, _Among.of(together, view.key), now)
         for view, each in zip(snapshot.workloads, alone, strict=True)
     )
-    # 4. Add it up.
+    # 4. What of it may be done now.
+    acts = act(governed(plans, force), snapshot.before.acted, shown)
+    # 5. Add it up.
     ground = fleet.ground(Grounds(claims, nodes, force.by_namespace, force.cluster), snapshot.before)
     total = fleet.add_up(ground, plans, snapshot.fleet, around.nodes)
     products = {node.name: node.device.gpu.api_name for node in nodes if node.device}
-    # 5. What was learned.
+    # 6. What was learned.
     corrections = _learned(plans, snapshot.corrections)
     told = report(Tally(total, plans, products, force.cluster.currency, corrections), now)
     return Plan(
@@ -69,7 +77,33 @@ def evaluate(snapshot: Snapshot, now: float) -> Plan:
         corrections=corrections,
         accepted=force.accepted,
         ground=ground,
+        acts=acts,
     )
+
+
+def _standing(found: Examined | WorkloadPlan) -> Standing | None:
+    """With the places that it was told last: they are kept while nothing is clearly better."""
+    before = found if isinstance(found, WorkloadPlan) else found.asked.before
+    standing = found.standing
+    if standing is None or standing.ask is None or before is None or not before.places:
+        return standing
+    return replace(standing, incumbent=before.places)
+
+
+@dataclass(frozen=True, slots=True)
+class _Among:
+    """What one workload is told among all, and the devices that were drawn for it."""
+
+    decisions: tuple[Decision, ...]
+    grants: tuple[Grant, ...]
+
+    @property
+    def places(self) -> tuple[Incumbent, ...]:
+        return tuple((grant.kind, grant.nodes) for grant in self.grants)
+
+    @classmethod
+    def of(cls, together: Together, key: str) -> _Among:
+        return cls(together.decisions.get(key, ()), together.grants.get(key, ()))
 
 
 def _alone(
@@ -97,15 +131,24 @@ def _alone(
         return _judged_now(broken(asked, error, around.now), asked, around.now)
 
 
-def _planned(found: Examined | WorkloadPlan, among_all: Sequence[Decision], now: float) -> WorkloadPlan:
-    """What it says after all were decided."""
+def _planned(found: Examined | WorkloadPlan, view: WorkloadView, among: _Among, now: float) -> WorkloadPlan:
+    """What it says after all were decided, and what it proposes."""
     if isinstance(found, WorkloadPlan):
-        return spoken_up(found, among_all, now)
+        plan = spoken_up(found, among.decisions, now)
+        return plan if plan is found else _proposing(plan, view, among, among.decisions)
     try:
-        plan = planned(found, among_all, now)
+        plan = planned(found, among.decisions, now)
+        plan = _proposing(plan, view, among, plan.decisions)
     except Exception as error:
         plan = broken(found.asked, error, now)
     return _judged_now(_lean(plan), found.asked, now)
+
+
+def _proposing(plan: WorkloadPlan, view: WorkloadView, among: _Among, decided: Sequence[Decision]) -> WorkloadPlan:
+    """Of kinds that were not decided anew, what was proposed before stays."""
+    kinds = {each.type for each in decided}
+    kept = tuple(each for each in plan.proposals if each.action.decides not in kinds)
+    return replace(plan, proposals=(*kept, *proposals_of(view, plan, decided, among.grants)), places=among.places)
 
 
 def _judged_now(plan: WorkloadPlan, asked: Asked, now: float) -> WorkloadPlan:

@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from mfu.account.rollup import FleetFigures
+from mfu.act.types import Acts, Proposal, Remembered
 from mfu.api.causes import Cause
 from mfu.api.fleetreport import FleetStatus
 from mfu.api.mfupolicy import PolicySpec, PolicyStatus
 from mfu.api.workload_status import WorkloadStatus
+from mfu.decide.fleet.fitting import Incumbent
 from mfu.decide.fleet.standing import Standing
 from mfu.decide.types import Decision, EffectivePolicy
 from mfu.engine.history.remembered import WorkloadMemory
@@ -58,6 +60,10 @@ class WorkloadPlan:
     """Those of `decisions` that were made among all."""
     standing: Standing | None = None
     """What decisions about all need to know of it; None where it could not be judged."""
+    places: tuple[Incumbent, ...] = ()
+    """Where it was told to go, copy by copy."""
+    proposals: tuple[Proposal, ...] = ()
+    """What would carry its decisions out."""
     frozen: bool = False
     """Its readings can not be trusted: what was decided before stays."""
     product: str | None = None
@@ -107,6 +113,8 @@ class Handover:
     policies: Mapping[str, PolicyPlan] = field(default_factory=dict)
     ground: Ground | None = None
     """Who holds what where, right as long as pods, nodes and prices stay."""
+    acted: Remembered = field(default_factory=Remembered)
+    """Actions that were sent, and what became of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +131,11 @@ class Plan:
     accepted: Mapping[str, PolicySpec] = field(default_factory=dict)
     """The valid spec in force of each policy, by uid."""
     ground: Ground | None = None
+    acts: Acts = field(default_factory=Acts)
+    """What may be done now, and what only in a dry run."""
 
     @property
     def handover(self) -> Handover:
         plans = {each.uid: each for each in self.workloads}
-        return Handover(plans, self.accepted, {each.uid: each for each in self.policies}, self.ground)
+        policies = {each.uid: each for each in self.policies}
+        return Handover(plans, self.accepted, policies, self.ground, self.acts.remembered)

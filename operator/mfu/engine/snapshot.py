@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from mfu.api.fleetreport import FleetStatus
+from mfu.api.powers import ActionType
 from mfu.decide.types import NodeView
 from mfu.engine.packed import Packed
 from mfu.engine.plan import NO_REPORT, Handover
@@ -51,3 +52,5 @@ class Snapshot:
     """uids of the workloads to be judged in this cycle; the others say what they said. None: everyone."""
     report: Packed[FleetStatus] = NO_REPORT
     """Status of the FleetReport as it stands."""
+    switched_on: frozenset[ActionType] = frozenset()
+    """Actions that this operator carries out; of all others there is only the dry run."""

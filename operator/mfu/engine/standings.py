@@ -14,12 +14,13 @@ from mfu.decide.types import Decision, DecisionType, EffectivePolicy, NodeView, 
 from mfu.decide.types import Mode as PolicyMode
 from mfu.engine.holdings.workload import Candidate
 from mfu.engine.views import PodView, WorkloadView
+from mfu.engine.worths import valued
 from mfu.hardware.catalog import load
 from mfu.hardware.names import MIG_PREFIX
 from mfu.hardware.types import GPU
-from mfu.predict.types import Prediction
+from mfu.predict.types import Corrections, Prediction, Setup
 
-_HELD_BACK: Final = (Outcome.HOLD,)
+_HELD_BACK: Final = (Outcome.HOLD, Outcome.REFUSE)
 
 
 def standing_of(
@@ -30,6 +31,8 @@ def standing_of(
     policy: EffectivePolicy,
     predictions: Sequence[tuple[Candidate, Prediction]],
     decided: Sequence[Decision],
+    setup: Setup | None,
+    corrections: Corrections,
 ) -> Standing:
     """What could not be predicted, and what an enforced admission holds back, asks for nothing."""
     waiting = [pod for pod in pods if pod.active and pod.node is None and pod.gpus]
@@ -41,14 +44,18 @@ def standing_of(
         pending=bool(waiting),
         holds=_holds(pods, nodes),
     )
-    if view.spec is None or not predictions or _held_back(decided):
+    if view.spec is None or setup is None or not predictions or _held_back(decided):
         return made
     shape = _shape(view.spec, pods, predictions)
     growth = next((each for each in decided if _grows(each, pods)), None)
+    ask = _ask(view.spec, shape, pods, waiting)
+    if ask is not None:
+        ask = valued(ask, view.spec, setup, predictions=predictions, policy=policy, corrections=corrections)
     return replace(
         made,
         gain=predictions[0][1].reference_mfu or 0.0,
-        ask=_ask(view.spec, shape, pods, waiting),
+        ask=ask,
+        admission=next((each for each in decided if each.type is DecisionType.ADMISSION), None),
         growth=growth,
         replica=_more(shape, growth, pods, waiting) if growth else None,
     )

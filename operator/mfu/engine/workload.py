@@ -90,6 +90,8 @@ def examine(asked: Asked, around: Surroundings) -> Examined:
         policy=asked.policy,
         predictions=() if isinstance(judged, Refused) else judged.predictions,
         decided=decided,
+        setup=judged.setup,
+        corrections=around.corrections,
     )
     judged, remembered = _remembered(judged, asked.memory, around)
     return Examined(asked, judged, decided, standing, remembered)
@@ -132,6 +134,11 @@ def decided_for(judged: Waiting | Running) -> tuple[Decision, ...]:
         attainable=judged.best,
         assessment=judged.assessment if isinstance(judged, Running) else None,
         policy=judged.policy,
+        alternatives=tuple(
+            (each.placement.device.label, answer)
+            for each, answer in judged.predictions
+            if each.placement.device != candidate.placement.device
+        ),
         load=judged.load,
         replicas_running=judged.replicas,
         assigned=candidate.basis is Basis.ASSIGNED,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mfu.decide.fleet.topology import Codes, Levels, levels_of
 from mfu.decide.types import NodeView
 from mfu.hardware.names import CLIQUE_LABEL, MIG_PREFIX, WHOLE
 
@@ -59,6 +60,8 @@ class Pool:
     domain: Counts
     """Index into `domains`."""
     domains: tuple[Domain, ...]
+    levels: Codes
+    """Shape (levels, nodes), widest first."""
 
     @property
     def free_gpus(self) -> int:
@@ -80,9 +83,21 @@ class Pool:
         left.setflags(write=False)
         return replace(self, free=left)
 
+    def only(self, nodes: Set[str]) -> Pool:
+        """As if nothing were free elsewhere."""
+        here = np.fromiter((name in nodes for name in self.nodes), dtype=bool, count=len(self.nodes))
+        return replace(self, free=np.where(here, self.free, 0))
+
     def free_on(self, node: str) -> int:
         row = self._row(node)
         return 0 if row is None else int(self.free[row])
+
+    def row(self, node: str) -> int:
+        """Raises KeyError for a node that is not in the pool."""
+        row = self._row(node)
+        if row is None:
+            raise KeyError(node)
+        return row
 
     def _row(self, node: str) -> int | None:
         row = bisect_left(self.nodes, node)
@@ -115,8 +130,12 @@ class Capacity:
         return Capacity({kind: pool.emptied for kind, pool in self.pools.items()})
 
 
-def capacity_of(nodes: Iterable[NodeView]) -> Capacity:
-    """Every node of a known product, in pools by kind; the order of the input does not matter."""
+def capacity_of(nodes: Sequence[NodeView], topology_levels: Sequence[str] = ()) -> Capacity:
+    """Every node of a known product, in pools by kind; the order of the input does not matter.
+
+    `topology_levels` are label keys, widest first; without any, a known preset is looked for.
+    """
+    levels = levels_of((node.labels for node in nodes), topology_levels)
     rows: dict[Kind, list[tuple[NodeView, int, int]]] = defaultdict(list)
     for node in sorted(nodes, key=lambda each: each.name):
         if node.device is None or node.product_label is None:
@@ -125,7 +144,7 @@ def capacity_of(nodes: Iterable[NodeView]) -> Capacity:
             profile = resource.removeprefix(MIG_PREFIX) if resource.startswith(MIG_PREFIX) else ""
             usable = allocatable if node.ready and node.schedulable and not node.sliced(resource) else 0
             rows[Kind(profile, node.product_label)].append((node, node.free(resource, allocatable), usable))
-    return Capacity({kind: _pool(kind, mine) for kind, mine in sorted(rows.items())})
+    return Capacity({kind: _pool(kind, mine, levels) for kind, mine in sorted(rows.items())})
 
 
 def _resources(node: NodeView) -> Iterable[tuple[str, int]]:
@@ -135,7 +154,7 @@ def _resources(node: NodeView) -> Iterable[tuple[str, int]]:
         yield f"{MIG_PREFIX}{profile}", count
 
 
-def _pool(kind: Kind, rows: list[tuple[NodeView, int, int]]) -> Pool:
+def _pool(kind: Kind, rows: list[tuple[NodeView, int, int]], levels: Levels) -> Pool:
     domains: dict[Domain, int] = {}
     members = [domains.setdefault(_domain(node), len(domains)) for node, _, _ in rows]
     device = rows[0][0].device
@@ -147,6 +166,7 @@ def _pool(kind: Kind, rows: list[tuple[NodeView, int, int]]) -> Pool:
         total=_counts(usable for _, _, usable in rows),
         domain=_counts(members),
         domains=tuple(domains),
+        levels=levels.codes([node.labels for node, _, _ in rows]),
     )
 
 

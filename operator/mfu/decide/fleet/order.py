@@ -7,11 +7,12 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from mfu.decide.fleet.capacity import Capacity
-from mfu.decide.fleet.fitting import Grant, fit
+from mfu.decide.fleet.fitting import Choice, Grant, fit
 from mfu.decide.fleet.placement import placed, refused
-from mfu.decide.fleet.shortage import Ownership, Promise, Shortage, shortage
+from mfu.decide.fleet.shortage import Hope, Ownership, Promise, Shortage, hope, shortage
 from mfu.decide.fleet.standing import Ask, Standing
-from mfu.decide.types import Decision, DecisionType
+from mfu.decide.reasons import Why
+from mfu.decide.types import Decision, DecisionType, Outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,18 +42,20 @@ class _Draft:
         self.grants: dict[str, tuple[Grant, ...]] = {}
         self.decisions: dict[str, tuple[Decision, ...]] = {}
         self._hopeless: set[Ask] = set()
+        self._hopes: dict[Ask, Hope] = {}
 
-    def draw(self, key: str, ask: Ask, why: str) -> tuple[Grant, ...]:
+    def draw(self, standing: Standing, ask: Ask, why: str) -> tuple[Choice, ...]:
         """As many copies as fit. The ledger only shrinks, so a shape that found nothing is not searched for again."""
-        found: list[Grant] = []
+        found: list[Choice] = []
         shape = replace(ask, copies=1)
         while len(found) < ask.copies and shape not in self._hopeless:
-            grant = fit(shape, self.left)
-            if grant is None:
+            last = standing.incumbent[len(found)] if len(found) < len(standing.incumbent) else None
+            choice = fit(shape, self.left, last)
+            if choice is None:
                 self._hopeless.add(shape)
                 break
-            self._take(key, grant, why)
-            found.append(grant)
+            self._take(standing.key, choice.grant, why)
+            found.append(choice)
         return tuple(found)
 
     def keep(self, key: str, grants: Iterable[Grant]) -> None:
@@ -63,7 +66,11 @@ class _Draft:
                 self._take(key, replace(grant, shares=there), "on its way")
 
     def why_not(self, ask: Ask) -> Shortage:
-        return shortage(ask, self.opening, self.left, promises=self.promises, owners=self.owners)
+        """Whether a shape fitted at first, or ever could, does not change while others draw."""
+        shape = replace(ask, copies=1)
+        if shape not in self._hopes:
+            self._hopes[shape] = hope(shape, self.opening)
+        return shortage(ask, self.left, self._hopes[shape], promises=self.promises, owners=self.owners)
 
     def say(self, key: str, decision: Decision) -> None:
         self.decisions[key] = (*self.decisions.get(key, ()), decision)
@@ -78,12 +85,22 @@ def _place(draft: _Draft) -> None:
     for standing in sorted(draft.standings, key=lambda each: each.turn):
         if standing.ask is None:
             continue
-        why = f"priority {standing.priority}"
-        grants = draft.grants.get(standing.key) or draft.draw(standing.key, standing.ask, why)
-        if grants:
-            draft.say(standing.key, placed(standing, standing.ask, grants))
+        sent = tuple(Choice(grant) for grant in draft.grants.get(standing.key, ()))
+        choices = sent or draft.draw(standing, standing.ask, f"priority {standing.priority}")
+        if choices:
+            draft.say(standing.key, placed(standing, standing.ask, choices))
         else:
-            draft.say(standing.key, refused(standing, draft.why_not(standing.ask)))
+            missing = draft.why_not(standing.ask)
+            draft.say(standing.key, refused(standing, missing))
+            _warn(draft, standing, missing)
+
+
+def _warn(draft: _Draft, standing: Standing, missing: Shortage) -> None:
+    """A place that can never be is worth a warning at the start. It holds nothing back: nodes may be added."""
+    admission = standing.admission
+    if missing.reason is Why.NEVER_FITS and admission is not None and admission.outcome is Outcome.ADMIT:
+        warning = replace(admission, outcome=Outcome.WARN, reason=missing.reason, message=missing.message)
+        draft.say(standing.key, warning)
 
 
 def _grow(draft: _Draft) -> None:
@@ -91,9 +108,9 @@ def _grow(draft: _Draft) -> None:
         growth, ask = standing.growth, standing.replica
         if growth is None or ask is None:
             continue
-        grants = draft.draw(standing.key, ask, "more replicas")
-        supply = f"; free GPUs for {len(grants)} of {ask.copies} more"
-        if len(grants) < ask.copies:
+        choices = draft.draw(standing, ask, "more replicas")
+        supply = f"; free GPUs for {len(choices)} of {ask.copies} more"
+        if len(choices) < ask.copies:
             supply += f": {draft.why_not(ask).message}"
         draft.say(standing.key, replace(growth, message=growth.message + supply))
 

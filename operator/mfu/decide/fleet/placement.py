@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from mfu.decide.fleet.capacity import Domain
-from mfu.decide.fleet.fitting import Grant, Quality
+from mfu.decide.fleet.fitting import Choice, Grant, Quality
 from mfu.decide.fleet.shortage import Shortage
 from mfu.decide.fleet.standing import Ask, Standing
 from mfu.decide.reasons import Why
@@ -23,20 +23,22 @@ _MOST_PINNED: Final = 64
 """Domains in an affinity: a term with more of them is no hint any more."""
 
 
-def placed(standing: Standing, ask: Ask, grants: Sequence[Grant]) -> Decision:
+def placed(standing: Standing, ask: Ask, choices: Sequence[Choice]) -> Decision:
     """Place, on what was drawn for it. Where not every copy found a place, the message says how many did."""
+    grants = [each.grant for each in choices]
     worst = max(grants, key=lambda each: each.quality)
-    where = _where(worst, ask)
+    place = _place(worst, ask)
     if ask.copies > 1:
-        where = f"{len(grants)} of {ask.copies} replicas have a place, each {where}"
-    return _decision(standing, Outcome.PLACE, _REASONS[worst.quality], where, affinity(grants))
+        place = f"{len(grants)} of {ask.copies} replicas have a place, each {place}"
+    place += _runner_up(choices[0], ask)
+    return _decision(standing, Outcome.PLACE, _REASONS[worst.quality], place, preferred(grants))
 
 
 def refused(standing: Standing, shortage: Shortage) -> Decision:
     return _decision(standing, Outcome.NONE, shortage.reason, shortage.message, None)
 
 
-def _where(grant: Grant, ask: Ask) -> str:
+def _place(grant: Grant, ask: Ask) -> str:
     domains = _named(grant.domains)
     if grant.quality is Quality.ONE_DOMAIN:
         return f"{grant.gpus} free {grant.kind.product_label} together on {domains}"
@@ -51,22 +53,52 @@ def _where(grant: Grant, ask: Ask) -> str:
     )
 
 
+def _runner_up(choice: Choice, ask: Ask) -> str:
+    """What the best place on another product would have been worth."""
+    second = choice.runner_up
+    if second is None or second.worth is None or not choice.grant.worth:
+        return ""
+    share = second.worth / choice.grant.worth
+    return f"; next best {second.kind.product_label} on {_named(second.domains)}, {share:.0%} of its {ask.unit} per GPU"
+
+
 def _named(domains: Sequence[Domain]) -> str:
     more = len(domains) - _MOST_NAMED
     names = ", ".join(str(each) for each in domains[:_MOST_NAMED])
     return names if more <= 0 else f"{names} and {more} more"
 
 
-def affinity(grants: Sequence[Grant]) -> dict[str, Any]:
-    """Preferred node affinity for the products and, where they are few, the domains of the grants."""
+def where(grants: Sequence[Grant]) -> str:
+    """The domains in words: "node n0, node n1"."""
+    return _named(sorted({domain for grant in grants for domain in grant.domains}))
+
+
+def preferred(grants: Sequence[Grant]) -> dict[str, Any]:
+    """Node affinity that the scheduler weighs."""
+    preference = {"weight": 100, "preference": {"matchExpressions": _terms(grants)}}
+    return {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [preference]}}
+
+
+def required(grants: Sequence[Grant]) -> dict[str, Any]:
+    """Node affinity that binds."""
+    terms = {"nodeSelectorTerms": [{"matchExpressions": _terms(grants)}]}
+    return {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": terms}}
+
+
+def selector(grants: Sequence[Grant]) -> dict[str, str]:
+    """A nodeSelector has one value a label: what the grants have several of stays out."""
+    return {term["key"]: term["values"][0] for term in _terms(grants) if len(term["values"]) == 1}
+
+
+def _terms(grants: Sequence[Grant]) -> list[dict[str, Any]]:
+    """Products and, where they are few and of one label, domains."""
     products = sorted({grant.kind.product_label for grant in grants})
     terms = [{"key": PRODUCT_LABEL, "operator": "In", "values": products}]
     domains = sorted({domain for grant in grants for domain in grant.domains})
     labels = {domain.label for domain in domains}
     if len(labels) == 1 and len(domains) <= _MOST_PINNED:
         terms.append({"key": labels.pop(), "operator": "In", "values": [each.value for each in domains]})
-    preference = {"weight": 100, "preference": {"matchExpressions": terms}}
-    return {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [preference]}}
+    return terms
 
 
 def _decision(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from mfu.decide.fleet.capacity import Capacity, Kind, Pool
 from mfu.decide.fleet.fitting import fit
@@ -17,7 +17,7 @@ _MOST_NAMED: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class Shortage:
-    reason: str
+    reason: Why
     message: str
 
 
@@ -47,17 +47,26 @@ class Ownership:
         return cls({kind: sorted(mine, key=lambda each: (-each[1], each[0])) for kind, mine in found.items()})
 
 
-def shortage(
-    ask: Ask, opening: Capacity, left: Capacity, *, promises: Sequence[Promise], owners: Ownership
-) -> Shortage:
-    """What keeps `ask` from a place in `left`, when `opening` was there before the others of this cycle drew."""
+class Hope(NamedTuple):
+    """Whether there could ever be a place, and whether there was one before the others of this cycle drew."""
+
+    ever: bool
+    at_first: bool
+
+
+def hope(ask: Ask, opening: Capacity) -> Hope:
+    return Hope(fit(ask, opening.emptied) is not None, fit(ask, opening) is not None)
+
+
+def shortage(ask: Ask, left: Capacity, hoped: Hope, *, promises: Sequence[Promise], owners: Ownership) -> Shortage:
+    """What keeps `ask` from a place in what is left."""
     allowed = _allowed(ask, left)
-    if not allowed or fit(ask, left.emptied) is None:
+    if not hoped.ever:
         return Shortage(Why.NEVER_FITS, _never(ask, left, allowed))
     free = sum(pool.free_gpus for pool in allowed)
     missing = f"{_wanted(ask)}, {free} free on {_products(allowed)}"
     ahead = _ahead(allowed, promises)
-    if fit(ask, opening) is not None:
+    if hoped.at_first:
         return Shortage(Why.OTHERS_AHEAD, f"{missing}; ahead: {ahead}")
     told = "; ".join(part for part in (missing, ahead and f"ahead: {ahead}", _held(allowed, owners)) if part)
     return Shortage(Why.FRAGMENTED if free >= ask.gpus else Why.NO_CAPACITY, told)

@@ -2,12 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from math import ceil
+from math import ceil, log
+from typing import NamedTuple
 
 from mfu.decide.fleet.capacity import Kind
 from mfu.decide.types import Decision, EffectivePolicy
+
+
+class Worth(NamedTuple):
+    """What the objective is worth on one product, by how many of its GPUs are together: more of it is better.
+
+    `points` are (GPUs in one NVLink domain, value per GPU), the fewest GPUs first.
+    """
+
+    product: str
+    points: tuple[tuple[int, float], ...]
+
+    def at(self, together: int) -> float:
+        """Between two points in equal ratios, beyond them as at the nearest.
+
+        >>> Worth("h100", ((2, 100.0), (8, 400.0))).at(4)
+        200.0
+        """
+        return _between(self.points, together)
+
+
+def _between(points: Sequence[tuple[int, float]], together: int) -> float:
+    below = [point for point in points if point[0] <= together]
+    above = [point for point in points if point[0] >= together]
+    if not below or not above:
+        return (below[-1] if below else points[0])[1]
+    (few, low), (many, high) = below[-1], above[0]
+    if few == many or low <= 0 or high <= 0:
+        return low
+    return float(low * (high / low) ** (log(together / few) / log(many / few)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +56,19 @@ class Ask:
     """Catalog keys that the spec allows; all of them where it names none."""
     unfit: frozenset[str] = frozenset()
     """Catalog keys whose memory the model does not fit."""
+    worths: tuple[Worth, ...] = ()
+    """By product; of those without one nothing is known, and they come last."""
+    unit: str = ""
+    """What the worths are, such as tokens/s."""
+
+    def worth(self, product: str, together: int) -> float | None:
+        """None where nothing is known of the product."""
+        return next((each.at(together) for each in self.worths if each.product == product), None)
+
+    @property
+    def best(self) -> float:
+        """The highest worth that any product could have, for scale."""
+        return max((value for each in self.worths for _, value in each.points), default=0.0)
 
     @property
     def group(self) -> int:
@@ -59,10 +102,14 @@ class Standing:
     """Reference MFU that it is expected to reach: of equals, the one that makes most of the GPUs goes first."""
     ask: Ask | None = None
     holds: Mapping[Kind, int] = field(default_factory=dict)
+    admission: Decision | None = None
+    """What was decided of its start alone."""
     growth: Decision | None = None
     """A decision to add replicas, which need devices of the shape of `replica`."""
     replica: Ask | None = None
     """What the added replicas need together."""
+    incumbent: tuple[tuple[Kind, frozenset[str]], ...] = ()
+    """Kind and nodes of the places that it was told last, copy by copy: kept while nothing is clearly better."""
 
     @property
     def turn(self) -> tuple[bool, int, float, float, str]:

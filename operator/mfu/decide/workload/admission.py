@@ -1,45 +1,103 @@
-"""Should it start as declared? Memory first, then whether the declaration reaches a fair share of what is possible."""
+"""Should it start as declared? What is known is gathered, checks are asked in order, the first that objects answers."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
 
 from mfu.decide.reasons import Why
 from mfu.decide.scale import attainable_on_scale, on_scale
 from mfu.decide.types import Decision, DecisionType, Outcome, Subject
+from mfu.decide.workload.remedy import MOST_TIMES, remedy
 from mfu.predict.inference.slo import misses
-from mfu.predict.types import Inference
+from mfu.predict.types import Inference, Prediction
 from mfu.units import gibibytes, percent
+
+CLEARLY_FASTER: Final = 1.05 / 0.95
+"""Another product is named from here on: two predictions may each be off by 5 %."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """What the checks look at."""
+
+    subject: Subject
+    reached: float | None
+    """Expected, on the scale that the workload is judged on (0–1)."""
+    best: float | None
+    """Attainable on the same scale."""
+    faster: tuple[str, Prediction] | None
+    """The allowed product on which it makes most tokens/s per GPU, where that is another one."""
+
+
+def gather(subject: Subject) -> Gathered:
+    others = [each for each in subject.alternatives if each[1].memory.fits]
+    return Gathered(
+        subject,
+        on_scale(subject.expected),
+        attainable_on_scale(subject.expected, subject.attainable),
+        max(others, key=lambda each: (each[1].tokens_per_s_per_gpu, each[0]), default=None),
+    )
 
 
 def admission(subject: Subject) -> Decision:
-    """First check that fails is the answer; Admit when none does."""
-    for check in (_memory, _objective, _floor):
-        decision = check(subject)
-        if decision is not None:
-            return decision
-    reached, best = _on_scale(subject)
-    message = f"expected {percent(reached)} of an attainable {percent(best)} {subject.expected.scale}; fits in memory"
+    """First check that objects is the answer; Admit when none does."""
+    gathered = gather(subject)
+    objection = next((found for check in CHECKS if (found := check(gathered)) is not None), None)
+    if objection is not None:
+        return objection
+    message = (
+        f"expected {percent(gathered.reached)} of an attainable {percent(gathered.best)} {subject.expected.scale}; "
+        f"fits in memory"
+    )
     late = _late(subject, surely=False)
     message = "; ".join((message, *late)) + ("; within the band it may keep that" if late else "")
-    return _decision(subject, Outcome.ADMIT, Why.EXPECTED_NEAR_ATTAINABLE, message)
+    return _decision(gathered, Outcome.ADMIT, Why.EXPECTED_NEAR_ATTAINABLE, message)
 
 
-def _memory(subject: Subject) -> Decision | None:
-    memory = subject.expected.memory
+def _memory(gathered: Gathered) -> Decision | None:
+    """Held while a change would make it fit, refused where none would. The change is predicted before it is named."""
+    subject, memory = gathered.subject, gathered.subject.expected.memory
     if memory.fits:
         return None
-    message = (
+    needs = (
         f"needs {gibibytes(memory.total_bytes)} per GPU but {subject.placement.device.label} has "
         f"{gibibytes(memory.capacity_bytes)}; largest term is {memory.largest_term}"
     )
-    return _decision(
-        subject, Outcome.HOLD, Why.OUT_OF_MEMORY, f"{message}; {memory.advice}" if memory.advice else message
+    if gathered.faster is not None:
+        product, other = gathered.faster
+        message = f"{needs}; fits as it is on {product} ({gibibytes(other.memory.total_bytes)} per GPU)"
+        return _decision(gathered, Outcome.HOLD, Why.OUT_OF_MEMORY, message)
+    found = remedy(subject.setup, subject.placement)
+    if found is not None:
+        return _decision(gathered, Outcome.HOLD, Why.OUT_OF_MEMORY, f"{needs}; {found.words}")
+    most = subject.placement.gpus * MOST_TIMES
+    message = f"{needs}; no layout fits on up to {most} of these GPUs: take a product with more memory"
+    return _decision(gathered, Outcome.REFUSE, Why.FITS_NOWHERE, message)
+
+
+def _intent(gathered: Gathered) -> Decision | None:
+    """A layout that the hardware can not serve well: tensor parallelism exchanges activations in every layer."""
+    subject = gathered.subject
+    tensor, together = subject.setup.parallelism.tensor, _domain(subject)
+    if tensor <= together:
+        return None
+    message = (
+        f"tensor parallel {tensor} leaves the NVLink domain of {together} GPUs that {subject.placement.device.label} "
+        f"has: lower parallelism.tensor to {together} or less, and raise pipeline or data"
     )
+    return _decision(gathered, Outcome.WARN, Why.TENSOR_LEAVES_DOMAIN, message)
 
 
-def _objective(subject: Subject) -> Decision | None:
+def _domain(subject: Subject) -> int:
+    return max(subject.placement.device.gpu.nvlink_domain_gpus, subject.placement.gpus_per_node)
+
+
+def _objective(gathered: Gathered) -> Decision | None:
     """A latency that even the fast end of the band does not keep."""
-    late = _late(subject, surely=True)
-    return _decision(subject, Outcome.HOLD, Why.MISSES_OBJECTIVE, "; ".join(late)) if late else None
+    late = _late(gathered.subject, surely=True)
+    return _decision(gathered, Outcome.HOLD, Why.MISSES_OBJECTIVE, "; ".join(late)) if late else None
 
 
 def _late(subject: Subject, *, surely: bool) -> tuple[str, ...]:
@@ -47,15 +105,11 @@ def _late(subject: Subject, *, surely: bool) -> tuple[str, ...]:
     return misses(setup, subject.expected, surely=surely) if isinstance(setup, Inference) else ()
 
 
-def _floor(subject: Subject) -> Decision | None:
-    reached, best = _on_scale(subject)
+def _floor(gathered: Gathered) -> Decision | None:
+    subject, reached, best = gathered.subject, gathered.reached, gathered.best
     if best is None or reached is None or subject.attainable is None:
-        return _decision(
-            subject,
-            Outcome.ADMIT,
-            Why.ATTAINABLE_UNKNOWN,
-            "attainable is not known, so nothing is held back",
-        )
+        message = "attainable is not known, so nothing is held back"
+        return _decision(gathered, Outcome.ADMIT, Why.ATTAINABLE_UNKNOWN, message)
     floor = subject.policy.expected_of_attainable
     if reached >= floor * best:
         return None
@@ -65,12 +119,29 @@ def _floor(subject: Subject) -> Decision | None:
         f"expected {percent(reached)} {subject.expected.scale} is under {percent(floor, 0)} "
         f"of the attainable {percent(best)}{advice}"
     )
-    return _decision(subject, Outcome.HOLD, Why.FAR_BELOW_ATTAINABLE, message)
+    return _decision(gathered, Outcome.HOLD, Why.FAR_BELOW_ATTAINABLE, message)
 
 
-def _on_scale(subject: Subject) -> tuple[float | None, float | None]:
-    return on_scale(subject.expected), attainable_on_scale(subject.expected, subject.attainable)
+def _product(gathered: Gathered) -> Decision | None:
+    """By tokens/s, never by MFU: an A10 at 60 % is no better than an H100 at 40 %."""
+    subject, faster = gathered.subject, gathered.faster
+    if faster is None or not subject.assigned or subject.expected.tokens_per_s_per_gpu <= 0:
+        return None
+    gain = faster[1].tokens_per_s_per_gpu / subject.expected.tokens_per_s_per_gpu
+    if gain < CLEARLY_FASTER:
+        return None
+    message = (
+        f"runs on {subject.placement.device.label}; {faster[0]}, which the spec allows, is expected to make "
+        f"{gain:.1f} times the tokens/s per GPU"
+    )
+    return _decision(gathered, Outcome.WARN, Why.FASTER_PRODUCT_ALLOWED, message)
 
 
-def _decision(subject: Subject, outcome: Outcome, reason: str, message: str) -> Decision:
-    return Decision(DecisionType.ADMISSION, outcome, reason, message, subject.policy.mode_of(DecisionType.ADMISSION))
+CHECKS: Final[tuple[Callable[[Gathered], Decision | None], ...]] = (_memory, _intent, _objective, _floor, _product)
+"""What can not run, what is declared wrong, what comes too late, what wastes, what could do better. Whether such a
+place exists and who holds it is asked of the ledger, after all workloads are known (`decide/fleet`)."""
+
+
+def _decision(gathered: Gathered, outcome: Outcome, reason: Why, message: str) -> Decision:
+    mode = gathered.subject.policy.mode_of(DecisionType.ADMISSION)
+    return Decision(DecisionType.ADMISSION, outcome, reason, message, mode)

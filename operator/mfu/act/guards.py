@@ -1,0 +1,131 @@
+"""What must hold before an action is done, in order: the policy's word first, then evidence, then restraint."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from mfu.act.types import Circumstances, Guard, Hindrance, Proposal, Sent, Track
+from mfu.decide.types import Mode, Permit
+
+MOST_ATTEMPTS: Final = 3
+"""Times that one and the same action is sent without being seen; then a person has to look."""
+RATE_SECONDS: Final = 60.0
+
+
+def recent(sent: Iterable[Sent], now: float) -> tuple[Sent, ...]:
+    """Those that count against a rate now."""
+    return tuple(each for each in sent if now - each.at < RATE_SECONDS)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the guards are asked about."""
+
+    proposal: Proposal
+    track: Track
+    around: Circumstances
+    recent: Sequence[Sent] = ()
+    """What was sent in the last minute, at this moment included."""
+
+    @property
+    def permit(self) -> Permit:
+        return self.proposal.policy.actions[self.proposal.action.type]
+
+    @property
+    def field(self) -> str:
+        return f"actions[{self.proposal.action.type}]"
+
+
+def hindrance(asked: Asked) -> Hindrance | None:
+    """The first guard that says no; None when all of them let it pass."""
+    return next((found for guard in GUARDS if (found := guard(asked)) is not None), None)
+
+
+def _enforced(asked: Asked) -> Hindrance | None:
+    proposal = asked.proposal
+    if proposal.mode is Mode.ENFORCE:
+        return None
+    name = proposal.action.decides.lower()
+    return Hindrance(Guard.NOT_ENFORCED, f"modes.{name} is {proposal.mode}, not Enforce")
+
+
+def _listed(asked: Asked) -> Hindrance | None:
+    kind = asked.proposal.action.type
+    if kind in asked.proposal.policy.actions:
+        return None
+    return Hindrance(Guard.NOT_LISTED, f"the policy's actions do not list {kind}")
+
+
+def _switched_on(asked: Asked) -> Hindrance | None:
+    kind = asked.proposal.action.type
+    if kind in asked.around.switched_on:
+        return None
+    return Hindrance(Guard.SWITCHED_OFF, f"this version of the operator does not carry out {kind}")
+
+
+def _sure(asked: Asked) -> Hindrance | None:
+    known, least = asked.proposal.confidence, asked.permit.min_confidence
+    if known is not None and known >= least:
+        return None
+    said = "is unknown" if known is None else f"is {known:.0%}"
+    return Hindrance(Guard.UNSURE, f"confidence {said}, {asked.field}.minConfidencePercent is {least:.0%}")
+
+
+def _fresh(asked: Asked) -> Hindrance | None:
+    """A fleet that nobody sees is not acted upon, whatever the decision rests on."""
+    proposal, most = asked.proposal, asked.permit.max_reading_age_seconds
+    newest = asked.around.telemetry_at
+    if newest is None:
+        return Hindrance(Guard.STALE, "no reading of the fleet is known")
+    age = asked.around.now - min(newest, newest if proposal.observed_at is None else proposal.observed_at)
+    if age <= most:
+        return None
+    return Hindrance(Guard.STALE, f"readings are {age:.0f} s old, {asked.field}.maxReadingAgeSeconds is {most:.0f}")
+
+
+def _nothing_in_flight(asked: Asked) -> Hindrance | None:
+    if asked.track.expected_by is None:
+        return None
+    left = asked.track.expected_by - asked.around.now
+    return Hindrance(Guard.IN_FLIGHT, f"sent and not seen yet, withdrawn in {left:.0f} s")
+
+
+def _not_given_up(asked: Asked) -> Hindrance | None:
+    if asked.track.attempts < MOST_ATTEMPTS:
+        return None
+    message = f"sent {asked.track.attempts} times and never seen: look at why, it is not sent again"
+    return Hindrance(Guard.GIVEN_UP, message)
+
+
+def _dwelt(asked: Asked) -> Hindrance | None:
+    """The first action under a tag goes at once; the next one only when its decision has stood for a while."""
+    track, dwell = asked.track, asked.permit.dwell_seconds
+    if track.sent_at is None:
+        return None
+    left = max(track.since, track.sent_at) + dwell - asked.around.now
+    if left <= 0:
+        return None
+    return Hindrance(Guard.DWELLING, f"acted upon before, {asked.field}.dwellSeconds leaves {left:.0f} s")
+
+
+def _within_rate(asked: Asked) -> Hindrance | None:
+    most, same = asked.permit.max_per_minute, (asked.proposal.policy.name or "", asked.proposal.action.type)
+    sent = sum(1 for each in asked.recent if (each.policy, each.type) == same)
+    if sent < most:
+        return None
+    return Hindrance(Guard.RATE_LIMITED, f"{sent} in the last minute, {asked.field}.maxPerMinute is {most}")
+
+
+GUARDS: Final[tuple[Callable[[Asked], Hindrance | None], ...]] = (
+    _enforced,
+    _listed,
+    _switched_on,
+    _sure,
+    _fresh,
+    _nothing_in_flight,
+    _not_given_up,
+    _dwelt,
+    _within_rate,
+)

@@ -1,0 +1,109 @@
+"""Which action would carry a decision out: a table from what was decided to what would be written, and to what."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from mfu.act.types import Action, Target
+from mfu.api.powers import ActionType
+from mfu.decide.fleet.fitting import Grant
+from mfu.decide.fleet.placement import preferred, required, selector, where
+from mfu.decide.types import Decision, DecisionType, EffectivePolicy, Outcome
+
+SUSPENDABLE: Final = frozenset({"Job", "JobSet", "LeaderWorkerSet", "TrainJob"})
+"""Owners whose pod template can be changed while they are suspended."""
+SCALABLE: Final = frozenset({"Deployment", "StatefulSet", "LeaderWorkerSet"})
+CHECK_STATES: Final[Mapping[Outcome, str]] = {
+    Outcome.ADMIT: "Ready",
+    Outcome.WARN: "Ready",
+    Outcome.HOLD: "Retry",
+    Outcome.REFUSE: "Rejected",
+}
+"""Kueue's words for an admission: https://kueue.sigs.k8s.io/docs/concepts/admission_check/"""
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """One decision about one workload, with what can be written to."""
+
+    workload: str
+    decision: Decision
+    policy: EffectivePolicy
+    owner: Target | None = None
+    """What the workload's targetRef names."""
+    pods_wait: bool = False
+    grants: tuple[Grant, ...] = ()
+
+
+def action_of(said: Said) -> Action | None:
+    """None where a decision asks for nothing to be written, or where nothing of that kind can be written to."""
+    make = _MAKERS.get((said.decision.type, said.decision.outcome))
+    return make(said) if make else None
+
+
+def _placement(said: Said) -> Action | None:
+    if not said.grants:
+        return None
+    if said.pods_wait:
+        return _affinity(said)
+    if said.owner is None or said.owner.kind not in SUSPENDABLE:
+        return None
+    words = f"select {where(said.grants)} in the template of {said.owner}"
+    change = {"nodeSelector": selector(said.grants)}
+    return _action(said, ActionType.NODE_SELECTOR, said.owner, words=words, change=change)
+
+
+def _affinity(said: Said) -> Action:
+    """The stronger of the two where the policy lists both: it says what the weaker one says, and binds."""
+    place = where(said.grants)
+    if ActionType.REQUIRED_AFFINITY in said.policy.actions:
+        words, change = f"keep the pods to {place}", required(said.grants)
+        return _action(said, ActionType.REQUIRED_AFFINITY, Target("Pod"), words=words, change=change)
+    words, change = f"let the pods prefer {place}", preferred(said.grants)
+    return _action(said, ActionType.PREFERRED_AFFINITY, Target("Pod"), words=words, change=change)
+
+
+def _admission(said: Said) -> Action | None:
+    if ActionType.KUEUE_CHECK not in said.policy.actions:
+        return None
+    state = CHECK_STATES[said.decision.outcome]
+    change = {"state": state, "message": said.decision.message}
+    return _action(said, ActionType.KUEUE_CHECK, Target("Workload"), words=f"answer {state}", change=change)
+
+
+def _scale(said: Said) -> Action | None:
+    replicas = (said.decision.hint or {}).get("replicas")
+    if said.owner is None or said.owner.kind not in SCALABLE or replicas is None:
+        return None
+    words = f"scale {said.owner} to {replicas} replicas"
+    return _action(said, ActionType.SCALE, said.owner, words=words, change={"replicas": replicas})
+
+
+def _mig(said: Said) -> Action | None:
+    resource = (said.decision.hint or {}).get("resource")
+    if said.owner is None or said.owner.kind not in SUSPENDABLE or resource is None:
+        return None
+    words = f"ask for {resource} in the template of {said.owner}"
+    return _action(said, ActionType.MIG_RESOURCE, said.owner, words=words, change={"resource": resource})
+
+
+def _action(said: Said, kind: ActionType, target: Target, *, words: str, change: Mapping[str, Any]) -> Action:
+    return Action(
+        type=kind,
+        workload=said.workload,
+        target=target,
+        words=words,
+        change=change,
+        decides=said.decision.type,
+        grants=said.grants if said.decision.type is DecisionType.PLACEMENT else (),
+    )
+
+
+_MAKERS: Final[Mapping[tuple[DecisionType, Outcome], Callable[[Said], Action | None]]] = {
+    (DecisionType.PLACEMENT, Outcome.PLACE): _placement,
+    (DecisionType.SCALING, Outcome.SCALE): _scale,
+    (DecisionType.MIG, Outcome.RESHAPE): _mig,
+    **{(DecisionType.ADMISSION, outcome): _admission for outcome in CHECK_STATES},
+}

@@ -1,0 +1,124 @@
+"""`mfu place`: what the operator would do with a workload now, why, and what that would displace.
+
+`mfu place NAMESPACE/NAME` asks about one that is declared; `mfu place -f workload.yaml` about one that would come now.
+Reads the cluster, or a file of `mfu snapshot`; writes nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from mfu.cli.cluster import add_cluster, with_client
+from mfu.cli.declaration import read
+from mfu.cli.errors import UsageError
+from mfu.cli.files import read_text
+from mfu.cli.output import add_output, print_json
+from mfu.cli.snapshot import take
+from mfu.controller.config import BadConfig, load
+from mfu.decide.fleet.fitting import Grant
+from mfu.decide.types import Decision
+from mfu.engine import saved
+from mfu.engine.snapshot import Snapshot
+from mfu.engine.whatif import Displaced, WhatIf, arriving, what_if
+
+
+def add_parser(subparsers: Any) -> None:
+    parser = subparsers.add_parser("place", help="where a workload would go now", description=__doc__)
+    parser.add_argument("workload", nargs="?", metavar="NAMESPACE/NAME", help="a workload that is declared")
+    parser.add_argument("-f", "--file", help="a ModelWorkload that would come now; - reads standard input")
+    parser.add_argument("-n", "--namespace", default="default", help="of the one that would come (default: default)")
+    parser.add_argument("--priority", type=int, default=0, help="of its pods (default: 0)")
+    parser.add_argument("--snapshot", type=Path, help="file of `mfu snapshot`; default: read the cluster")
+    parser.add_argument("--config", type=Path, help="the operator's configuration file (where telemetry is)")
+    add_cluster(parser)
+    add_output(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    if bool(args.workload) == bool(args.file):
+        raise UsageError("name either a workload of the cluster, as NAMESPACE/NAME, or a file with -f")
+    snapshot, now = _snapshot(args)
+    key = args.workload
+    if args.file:
+        declarations = read(args.file)
+        if len(declarations) > 1:
+            raise UsageError(f"{args.file}: holds {len(declarations)} workloads; place one at a time")
+        mine = declarations[0]
+        key = f"{args.namespace}/{mine.name}"
+        where = {"namespace": args.namespace, "name": mine.name}
+        snapshot = arriving(snapshot, mine.spec, **where, now=now, priority=args.priority)
+    try:
+        found = what_if(snapshot, key, now)
+    except KeyError as error:
+        known = ", ".join(sorted(each.key for each in snapshot.workloads)) or "none"
+        raise UsageError(f"{key}: no such workload; there are {known}") from error
+    if args.output == "json":
+        print_json(_document(found))
+    else:
+        _show(found)
+    return 0
+
+
+def _snapshot(args: argparse.Namespace) -> tuple[Snapshot, float]:
+    if args.snapshot:
+        try:
+            return saved.load(read_text(args.snapshot))
+        except saved.BadSnapshot as error:
+            raise UsageError(f"--snapshot {args.snapshot}: {error}") from error
+    try:
+        config = load(args.config)
+    except BadConfig as error:
+        raise UsageError(str(error)) from error
+    return saved.load(with_client(args, lambda client: take(client, config, 0.0)))
+
+
+def _show(found: WhatIf) -> None:
+    decisions = found.decisions
+    print(found.plan.key)
+    if not decisions:
+        print("  nothing to decide: see its conditions with `mfu explain`")
+    for each in decisions:
+        print(f"  {each['type']}: {each['outcome']} ({each['reason']}): {each['message']}")
+    for copy, grant in enumerate(found.grants):
+        ranks = ", ".join(f"{first}–{last} on {node}" for node, first, last in _ranks(grant))
+        print(f"  ranks{f' of replica {copy}' if len(found.grants) > 1 else ''}: {ranks}")
+    for step in found.steps:
+        print(f"  action: {step.sentence}")
+    print(f"  displaces: {'nobody' if not found.displaced else ''}".rstrip())
+    for displaced in found.displaced:
+        before, after = displaced.before, displaced.after
+        print(f"    {displaced.workload}: {before.outcome} → {after.outcome}: {after.message}")
+
+
+def _ranks(grant: Grant) -> Iterator[tuple[str, int, int]]:
+    """Node, and the first and last rank on it."""
+    first = 0
+    for share in grant.shares:
+        yield share.node, first, first + share.gpus - 1
+        first += share.gpus
+
+
+def _document(found: WhatIf) -> dict[str, Any]:
+    return {
+        "workload": found.plan.key,
+        "decisions": [dict(each) for each in found.decisions],
+        "ranks": [
+            [{"node": node, "first": first, "last": last} for node, first, last in _ranks(grant)]
+            for grant in found.grants
+        ],
+        "actions": [
+            {"type": str(step.action.type), "words": step.action.words, "dryRun": step.dry_run} for step in found.steps
+        ],
+        "displaced": [_displaced(each) for each in found.displaced],
+    }
+
+
+def _decision(each: Decision) -> dict[str, Any]:
+    return {"type": str(each.type), "outcome": str(each.outcome), "reason": str(each.reason), "message": each.message}
+
+
+def _displaced(each: Displaced) -> dict[str, Any]:
+    return {"workload": each.workload, "before": _decision(each.before), "after": _decision(each.after)}

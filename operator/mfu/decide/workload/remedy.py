@@ -1,0 +1,59 @@
+"""What would make a workload fit that does not: searched with the model, and predicted again before it is said."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Final
+
+from mfu.predict import predict
+from mfu.predict.plan import Choice, Option, best_on
+from mfu.predict.serving_plan import best_serving
+from mfu.predict.types import Placement, Prediction, Setup, Training
+from mfu.units import gibibytes
+
+MOST_TIMES: Final = 64
+"""Up to this many times the declared GPUs are looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Remedy:
+    """A setting that fits by the same model."""
+
+    setup: Setup
+    gpus: int
+    same_gpus: bool
+    layout: str
+    needed_bytes: float
+    """Per GPU, predicted."""
+
+    @property
+    def words(self) -> str:
+        where = f"on the same {self.gpus} GPUs" if self.same_gpus else f"from {self.gpus} GPUs"
+        return f"fits {where} with {self.layout} ({gibibytes(self.needed_bytes)} per GPU)"
+
+
+@lru_cache(maxsize=1024)
+def remedy(setup: Setup, placement: Placement) -> Remedy | None:
+    """The fewest GPUs, doubling from the declared ones, on which any layout fits; None where none does."""
+    times = 1
+    while times <= MOST_TIMES:
+        found = _on(setup, placement, times)
+        if found is not None:
+            return found
+        times *= 2
+    return None
+
+
+def _on(setup: Setup, placement: Placement, times: int) -> Remedy | None:
+    gpus = placement.gpus * times
+    usual = max(placement.gpus_per_node, placement.device.gpu.nvlink_domain_gpus, 8)
+    where = replace(placement, gpus=gpus, gpus_per_node=min(gpus, usual))
+    option = Option(where, setup.precisions.compute)
+    choice = best_on(setup, option) if isinstance(setup, Training) else best_serving(setup, option)
+    if not isinstance(choice, Choice):
+        return None
+    checked = predict(choice.setup, where)
+    if not isinstance(checked, Prediction) or not checked.memory.fits:
+        return None
+    return Remedy(choice.setup, gpus, times == 1, choice.layout, checked.memory.total_bytes)

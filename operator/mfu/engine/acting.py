@@ -1,0 +1,94 @@
+"""From what was decided to what may be done: what each workload's decisions propose, and what the cluster shows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+
+from mfu.act.proposals import Said, action_of
+from mfu.act.tracks import reserved
+from mfu.act.types import Circumstances, Proposal, Target, Track
+from mfu.api.powers import ActionType
+from mfu.decide.fleet.fitting import Grant
+from mfu.decide.fleet.order import Reserved
+from mfu.decide.fleet.standing import Standing
+from mfu.decide.scale import on_scale
+from mfu.decide.types import Decision, DecisionType
+from mfu.engine.plan import WorkloadPlan
+from mfu.engine.policies import InForce
+from mfu.engine.snapshot import Snapshot, WorkloadView
+
+_MEASURED: Final = frozenset({DecisionType.SCALING})
+"""Decisions that rest on readings of the workload itself; the others rest on the prediction."""
+
+
+def proposals_of(
+    view: WorkloadView, plan: WorkloadPlan, decided: Sequence[Decision], grants: tuple[Grant, ...]
+) -> tuple[Proposal, ...]:
+    """One for each of `decided` that something can be written for."""
+    standing = plan.standing
+    if standing is None or plan.frozen or view.spec is None:
+        return ()
+    reference = view.spec.target_ref
+    owner = Target(reference.kind, reference.name) if reference else None
+    found = []
+    for each in decided:
+        said = Said(view.key, each, plan.policy, owner, standing.pending, grants)
+        action = action_of(said)
+        if action is not None:
+            confidence, observed_at = _evidence(plan, each.type)
+            found.append(Proposal(action, plan.policy, standing.priority, confidence, observed_at))
+    return tuple(found)
+
+
+def _evidence(plan: WorkloadPlan, kind: DecisionType) -> tuple[float | None, float | None]:
+    """Confidence (0–1) and the moment of the newest reading behind a decision."""
+    if kind in _MEASURED:
+        best = plan.assessment.best() if plan.assessment else None
+        return (best.confidence, best.observed_at) if best else (None, None)
+    return _sureness(plan), None
+
+
+def _sureness(plan: WorkloadPlan) -> float | None:
+    """Of a prediction: 1 less half of its band's width relative to its value. 0.40 in 0.36–0.44 gives 0.9."""
+    value = on_scale(plan.expected)
+    if plan.expected is None or not value:
+        return None
+    return max(0.0, 1.0 - (plan.expected.high - plan.expected.low) / (2.0 * value))
+
+
+def circumstances(snapshot: Snapshot, standings: Iterable[Standing], now: float) -> Circumstances:
+    known = {each.key: each for each in standings}
+    tracks = snapshot.before.acted.tracks
+    read = snapshot.fleet.observed_at
+    newest = float(np.nanmax(read)) if np.isfinite(read).any() else None
+    return Circumstances(
+        now=now,
+        telemetry_at=newest,
+        seen=frozenset(tag for tag, track in tracks.items() if _shown(track, known.get(tag.workload))),
+        switched_on=snapshot.switched_on,
+    )
+
+
+def _shown(track: Track, standing: Standing | None) -> bool:
+    """Whether the cluster is as the action wanted it."""
+    if standing is None:
+        return False
+    if track.action.decides is DecisionType.PLACEMENT:
+        there = track.action.type is ActionType.NODE_SELECTOR and standing.pending
+        return standing.ask is None or there
+    if track.action.decides is DecisionType.SCALING:
+        return standing.growth is None
+    return False
+
+
+def on_their_way(snapshot: Snapshot, around: Circumstances) -> tuple[Reserved, ...]:
+    return reserved(snapshot.before.acted.tracks, around)
+
+
+def governed(plans: Iterable[WorkloadPlan], force: InForce) -> list[Proposal]:
+    """Under the policies of now: one that changed binds at once, also those who are not judged now."""
+    return [replace(proposal, policy=force.of(plan.namespace)) for plan in plans for proposal in plan.proposals]

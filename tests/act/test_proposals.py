@@ -1,0 +1,130 @@
+"""Which action carries which decision out: what is written, to what, and in which words."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from mfu.act.proposals import CHECK_STATES, SCALABLE, SUSPENDABLE, action_of
+from mfu.act.types import Action, Target
+from mfu.api.powers import ActionType
+from mfu.decide.fleet.capacity import CLIQUE_LABEL, Domain, Kind
+from mfu.decide.types import DecisionType, Outcome
+from tests.act.builders import ENFORCING, action, decision, grant, said
+from tests.decide.fleets import A100, H100
+
+JOB = Target("Job", "train")
+SERVE = Target("Deployment", "serve")
+
+
+def only(*kinds: ActionType) -> Any:
+    return replace(ENFORCING, actions={kind: each for kind, each in ENFORCING.actions.items() if kind in kinds})
+
+
+def test_pods_that_wait_are_kept_to_their_node() -> None:
+    made = action()
+    assert (made.type, made.target, made.workload) == (ActionType.REQUIRED_AFFINITY, Target("Pod"), "team/w")
+    assert made.words == "keep the pods to node n0"
+    terms = made.change["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"]
+    assert terms == [
+        {
+            "matchExpressions": [
+                {"key": "nvidia.com/gpu.product", "operator": "In", "values": [H100]},
+                {"key": "kubernetes.io/hostname", "operator": "In", "values": ["n0"]},
+            ]
+        }
+    ]
+    assert made.grants == (grant(),)
+
+
+def test_where_binding_is_not_listed_they_prefer_it() -> None:
+    for policy in (only(ActionType.PREFERRED_AFFINITY), only()):
+        made = action(policy=policy)
+        assert (made.type, made.words) == (ActionType.PREFERRED_AFFINITY, "let the pods prefer node n0")
+        assert list(made.change["nodeAffinity"]) == ["preferredDuringSchedulingIgnoredDuringExecution"]
+
+
+@pytest.mark.parametrize("kind", sorted(SUSPENDABLE))
+def test_without_pods_the_template_selects_the_place(kind: str) -> None:
+    made = action(pods_wait=False, owner=Target(kind, "train"))
+    assert (made.type, made.target) == (ActionType.NODE_SELECTOR, Target(kind, "train"))
+    assert made.words == f"select node n0 in the template of {kind} train"
+    assert made.change == {"nodeSelector": {"nvidia.com/gpu.product": H100, "kubernetes.io/hostname": "n0"}}
+
+
+def test_a_selector_names_only_what_is_one() -> None:
+    two = action(pods_wait=False, owner=JOB, grants=(grant("n0"), grant("n1")))
+    assert two.change == {"nodeSelector": {"nvidia.com/gpu.product": H100}}
+    assert two.words == "select node n0, node n1 in the template of Job train"
+    mixed = (grant("n0"), replace(grant("n0"), kind=Kind("", A100)))
+    assert action(pods_wait=False, owner=JOB, grants=mixed).change == {"nodeSelector": {"kubernetes.io/hostname": "n0"}}
+
+
+def test_a_clique_is_selected_by_its_label() -> None:
+    joined = replace(grant(), domains=(Domain(CLIQUE_LABEL, "c.1"),))
+    made = action(pods_wait=False, owner=JOB, grants=(joined,))
+    assert made.change["nodeSelector"][CLIQUE_LABEL] == "c.1"
+
+
+NOTHING = {
+    "no place was found": said(decision(outcome=Outcome.NONE)),
+    "nothing was granted": said(grants=()),
+    "no pods and no owner": said(pods_wait=False),
+    "no pods and an owner that can not be suspended": said(pods_wait=False, owner=SERVE),
+    "replicas stay": said(decision(DecisionType.SCALING, Outcome.KEEP, replicas=3), owner=SERVE),
+    "nothing to scale": said(decision(DecisionType.SCALING, Outcome.SCALE, replicas=3)),
+    "a job has no replicas": said(decision(DecisionType.SCALING, Outcome.SCALE, replicas=3), owner=JOB),
+    "no number of replicas": said(decision(DecisionType.SCALING, Outcome.SCALE), owner=SERVE),
+    "a slice for nobody": said(decision(DecisionType.MIG, Outcome.RESHAPE, resource="nvidia.com/mig-1g.10gb")),
+    "a slice for what runs": said(
+        decision(DecisionType.MIG, Outcome.RESHAPE, resource="nvidia.com/mig-1g.10gb"), owner=SERVE
+    ),
+    "no slice": said(decision(DecisionType.MIG, Outcome.RESHAPE), owner=JOB),
+    "the right size": said(decision(DecisionType.MIG, Outcome.KEEP), owner=JOB),
+    "no check is listed": said(decision(DecisionType.ADMISSION, Outcome.ADMIT), policy=only()),
+}
+
+
+@pytest.mark.parametrize("name", NOTHING)
+def test_nothing_to_write(name: str) -> None:
+    assert action_of(NOTHING[name]) is None
+
+
+@pytest.mark.parametrize("kind", sorted(SCALABLE))
+def test_replicas(kind: str) -> None:
+    owner = Target(kind, "serve")
+    made = action(each=decision(DecisionType.SCALING, Outcome.SCALE, replicas=3), owner=owner)
+    assert (made.type, made.target, made.change) == (ActionType.SCALE, owner, {"replicas": 3})
+    assert made.words == f"scale {kind} serve to 3 replicas"
+    assert made.grants == ()
+
+
+def test_a_slice() -> None:
+    each = decision(DecisionType.MIG, Outcome.RESHAPE, resource="nvidia.com/mig-1g.10gb")
+    made = action(each=each, owner=JOB)
+    assert (made.type, made.change) == (ActionType.MIG_RESOURCE, {"resource": "nvidia.com/mig-1g.10gb"})
+    assert made.words == "ask for nvidia.com/mig-1g.10gb in the template of Job train"
+
+
+@pytest.mark.parametrize(
+    ("outcome", "state"),
+    [(Outcome.ADMIT, "Ready"), (Outcome.WARN, "Ready"), (Outcome.HOLD, "Retry"), (Outcome.REFUSE, "Rejected")],
+)
+def test_an_admission_answers_the_check(outcome: Outcome, state: str) -> None:
+    made = action(each=decision(DecisionType.ADMISSION, outcome))
+    assert (made.type, made.target) == (ActionType.KUEUE_CHECK, Target("Workload"))
+    assert made.change == {"state": state, "message": "why in words"}
+    assert made.words == f"answer {state}"
+    assert CHECK_STATES[outcome] == state
+
+
+def test_the_digest_tells_what_would_be_written_where() -> None:
+    def digest(**fields: Any) -> str:
+        made: Action = action(**fields)
+        return made.digest
+
+    assert digest() == digest(workload="team/other")
+    assert digest() != digest(node="n1")
+    assert digest(pods_wait=False, owner=JOB) != digest(pods_wait=False, owner=Target("Job", "other"))

@@ -1,0 +1,113 @@
+"""`mfu place`: where, why, in which order of ranks, what would be done, and who would have to wait."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from mfu.cli.main import main
+from mfu.engine.saved import dump
+from tests.decide.cases import TRAINING, node
+from tests.decide.fleets import H100
+from tests.engine.scenes import NOW
+from tests.engine.test_fleet_stage import three
+
+Place = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def place(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Place:
+    """Three jobs wait for one free node, another node is full: `mfu place` on that."""
+    saved = tmp_path / "saved.json"
+    nodes = (node("n0"), node("n1", used=8))
+    saved.write_text(dump(replace(three(8), nodes=nodes), NOW))
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        code = main(("place", "--snapshot", str(saved), *arguments))
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return call
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> str:
+    target = {"apiVersion": "batch/v1", "kind": "Job", "name": "new"}
+    body = {
+        "apiVersion": "mfu.gpuaas.io/v1alpha1",
+        "kind": "ModelWorkload",
+        "metadata": {"name": "new"},
+        "spec": {**TRAINING, "targetRef": target},
+    }
+    path = tmp_path / "new.yaml"
+    path.write_text(yaml.safe_dump(body))
+    return str(path)
+
+
+def document(place: Place, *arguments: str) -> dict[str, Any]:
+    code, out, _ = place(*arguments, "-o", "json")
+    assert code == 0
+    found: dict[str, Any] = json.loads(out)
+    return found
+
+
+def test_one_that_is_declared_and_what_it_displaces(place: Place) -> None:
+    """Were it not for a, b would have the node."""
+    code, out, _ = place("team-a/a")
+    assert code == 0
+    assert f"Placement: Place (FitsOneDomain): 8 free {H100} together on node n0" in out
+    assert "ranks: 0–7 on n0" in out
+    assert "action: dry run (modes.placement is Recommend, not Enforce): let the pods prefer node n0" in out
+    assert "    team-a/b: Place → None: 8 GPUs wanted together" in out
+    assert "team-a/c" not in out
+
+
+def test_one_that_would_come_waits_behind_those_who_wait(place: Place, file: str) -> None:
+    found = document(place, "-f", file, "-n", "team-b")
+    assert found["workload"] == "team-b/new"
+    said = {each["type"]: each for each in found["decisions"]}
+    assert said["Placement"]["reason"] == "OthersAhead"
+    assert "ahead: team-a/a" in said["Placement"]["message"]
+    assert said["Admission"]["message"]
+    assert (found["ranks"], found["actions"], found["displaced"]) == ([], [], [])
+
+
+def test_with_a_higher_priority_it_goes_first(place: Place, file: str) -> None:
+    found = document(place, "-f", file, "--priority", "5")
+    assert found["ranks"] == [[{"node": "n0", "first": 0, "last": 7}]]
+    assert [each["type"] for each in found["actions"]] == ["PreferredAffinity"]
+    (displaced,) = found["displaced"]
+    assert displaced["workload"] == "team-a/a"
+    assert (displaced["before"]["outcome"], displaced["after"]["outcome"]) == ("Place", "None")
+
+
+def test_nobody_is_displaced_by_one_that_waits(place: Place) -> None:
+    _, out, _ = place("team-a/c")
+    assert out.rstrip().endswith("displaces: nobody")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("team-a/nobody",), "team-a/nobody: no such workload; there are team-a/a, team-a/b, team-a/c"),
+        ((), "name either a workload of the cluster, as NAMESPACE/NAME, or a file with -f"),
+        (("team-a/a", "-f", "x.yaml"), "name either"),
+    ],
+)
+def test_bad_input_is_answered_with_the_fix(place: Place, arguments: tuple[str, ...], words: str) -> None:
+    code, _, err = place(*arguments)
+    assert code == 2
+    assert words in err
+
+
+def test_a_file_that_is_no_snapshot_is_named(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    path = tmp_path / "wrong.json"
+    path.write_text("{}")
+    assert main(("place", "--snapshot", str(path), "a/b")) == 2
+    assert f"--snapshot {path}: is no snapshot of version 1" in capsys.readouterr().err

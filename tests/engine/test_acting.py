@@ -1,0 +1,135 @@
+"""Actions in the cycle: proposed with evidence, dry while nothing carries them out, reserved while on their way."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from mfu.act.types import Guard, Step, Tag
+from mfu.api.mfupolicy import PolicySpec
+from mfu.api.powers import ActionType
+from mfu.engine.evaluate import evaluate
+from mfu.engine.plan import Plan
+from mfu.engine.snapshot import FleetReadings, PolicyView, Snapshot
+from tests.decide.cases import SERVING, node
+from tests.engine.scenes import NOW, identity, pod, workload, written
+from tests.engine.test_fleet_stage import places, three, waiting
+
+ACTIONS = [
+    {"type": "RequiredAffinity", "minConfidencePercent": 50},
+    {"type": "NodeSelector", "minConfidencePercent": 50},
+]
+TAG = Tag("team-a/a", ActionType.REQUIRED_AFFINITY)
+
+
+def policy(**spec: Any) -> PolicyView:
+    made = PolicySpec.model_validate({"modes": {"placement": "Enforce"}, "actions": ACTIONS, **spec})
+    return PolicyView("p", "uid-p", 1, made)
+
+
+def enforced(snapshot: Snapshot, *, on: bool = True, **spec: Any) -> Snapshot:
+    readings = FleetReadings((identity(0),), observed_at=np.array([NOW - 5.0]))
+    readings = replace(readings, values=np.full((1, snapshot.fleet.values.shape[1]), float("nan")))
+    switched_on = frozenset(ActionType) if on else frozenset()
+    return replace(snapshot, policies=(policy(**spec),), fleet=readings, switched_on=switched_on)
+
+
+def steps(plan: Plan) -> dict[str, Step]:
+    return {step.action.workload.split("/")[1]: step for step in plan.acts.steps}
+
+
+def test_only_who_has_a_place_is_acted_upon() -> None:
+    plan = evaluate(enforced(three(8)), NOW)
+    assert list(steps(plan)) == ["a"]
+    step = steps(plan)["a"]
+    assert not step.dry_run
+    assert step.sentence == "keep the pods to node n0"
+    assert [grant.gpus for grant in step.action.grants] == [8]
+
+
+def test_while_nothing_carries_it_out_it_is_a_dry_run() -> None:
+    plan = evaluate(enforced(three(8), on=False), NOW)
+    hindrance = steps(plan)["a"].hindrance
+    assert hindrance is not None
+    assert hindrance.guard is Guard.SWITCHED_OFF
+    assert plan.handover.acted.tracks == {}
+
+
+def test_without_a_policy_it_is_a_dry_run_of_the_weakest_hint() -> None:
+    plan = evaluate(three(8), NOW)
+    assert (
+        steps(plan)["a"].sentence == "dry run (modes.placement is Recommend, not Enforce): let the pods prefer node n0"
+    )
+
+
+def test_what_was_sent_keeps_its_place_until_it_is_seen() -> None:
+    """A job of higher priority comes while the first is on its way: it is told to wait."""
+    before = enforced(three(8))
+    plan = evaluate(before, NOW)
+    urgent = (*before.pods[:1], waiting("b", priority=100, created_at=1.0), *before.pods[2:])
+    again = evaluate(written(before, plan, pods=urgent), NOW + 10.0)
+    assert places(again)["a"][0] == "Place"
+    (told,) = again.workloads[1].together
+    assert (places(again)["b"][0], told.outcome) == ("None", "None")
+    assert "ahead: team-a/a (8 GPUs, on its way)" in told.message
+    late = evaluate(written(before, plan, pods=urgent), NOW + 60.0)
+    assert places(late)["b"][0] == "Place"
+    assert [each.reason for each in late.acts.withdrawals] == ["NotSeen"]
+
+
+def test_bound_pods_are_what_was_wanted() -> None:
+    before = enforced(three(8))
+    plan = evaluate(before, NOW)
+    bound = (pod("a-0", "a", node="n0"), *before.pods[1:])
+    after = evaluate(written(before, plan, pods=bound, nodes=(node("n0", used=8),)), NOW + 10.0)
+    assert after.acts.withdrawals == ()
+    assert not after.handover.acted.tracks[TAG].on_its_way
+
+
+def test_a_suspended_job_is_seen_by_its_pods() -> None:
+    before = enforced(three(8))
+    before = replace(before, workloads=before.workloads[:1], pods=())
+    plan = evaluate(before, NOW)
+    step = steps(plan)["a"]
+    assert step.sentence == "select node n0 in the template of Job a"
+    after = evaluate(written(before, plan, pods=(waiting("a"),)), NOW + 10.0)
+    assert not after.handover.acted.tracks[Tag("team-a/a", ActionType.NODE_SELECTOR)].on_its_way
+
+
+def test_a_workload_that_is_gone_is_withdrawn_in_time() -> None:
+    before = enforced(three(8))
+    plan = evaluate(before, NOW)
+    after = evaluate(replace(written(before, plan), workloads=(), pods=()), NOW + 60.0)
+    assert [each.reason for each in after.acts.withdrawals] == ["NotSeen"]
+
+
+def test_a_policy_that_changed_binds_those_who_are_not_judged_now() -> None:
+    before = enforced(three(8), on=True, modes={"placement": "Recommend"})
+    plan = evaluate(before, NOW)
+    assert steps(plan)["a"].dry_run
+    binding = written(before, plan, policies=(policy(),), turn=frozenset())
+    assert not steps(evaluate(binding, NOW + 1.0))["a"].dry_run
+
+
+def test_silent_telemetry_holds_everything_back() -> None:
+    silent = replace(enforced(three(8)), fleet=FleetReadings())
+    hindrance = steps(evaluate(silent, NOW))["a"].hindrance
+    assert hindrance is not None
+    assert hindrance.guard is Guard.STALE
+
+
+def test_one_that_speaks_up_proposes_its_new_place() -> None:
+    before = enforced(three(8, 0))
+    plan = evaluate(before, NOW)
+    after = written(before, plan, nodes=three(8, 8).nodes, turn=frozenset())
+    assert steps(evaluate(after, NOW + 1.0))["b"].sentence == "keep the pods to node n1"
+
+
+def test_scaling_is_proposed_for_what_can_be_scaled() -> None:
+    """Without readings there is nothing to scale by, so nothing is proposed."""
+    target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "serve"}
+    view = workload("serve", {**SERVING, "targetRef": target})
+    plan = evaluate(Snapshot((view,), (pod("s-0", "serve", gpus=1),), (node("n0"),), (), {"team-a": {}}), NOW)
+    assert plan.acts.steps == ()

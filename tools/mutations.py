@@ -1,0 +1,178 @@
+"""Small changes to a module's syntax tree: operators, constants, conditions, results and statements."""
+
+from __future__ import annotations
+
+import ast
+import copy
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+_COMPARE: Final[dict[type[ast.cmpop], type[ast.cmpop]]] = {
+    ast.Lt: ast.LtE,
+    ast.LtE: ast.Lt,
+    ast.Gt: ast.GtE,
+    ast.GtE: ast.Gt,
+    ast.Eq: ast.NotEq,
+    ast.NotEq: ast.Eq,
+    ast.Is: ast.IsNot,
+    ast.IsNot: ast.Is,
+    ast.In: ast.NotIn,
+    ast.NotIn: ast.In,
+}
+_BINARY: Final[dict[type[ast.operator], type[ast.operator]]] = {
+    ast.Add: ast.Sub,
+    ast.Sub: ast.Add,
+    ast.Mult: ast.Div,
+    ast.Div: ast.Mult,
+    ast.FloorDiv: ast.Mult,
+    ast.Mod: ast.Mult,
+    ast.BitOr: ast.BitAnd,
+}
+_CALLS: Final = {"min": "max", "max": "min", "any": "all", "all": "any"}
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """One changed module. `lines` are those that a test must reach to have a chance."""
+
+    module: str
+    path: str
+    lines: frozenset[int]
+    change: str
+    tree: ast.Module
+
+
+def mutants_of(path: Path, module: str) -> Iterator[Mutant]:
+    """Every mutant of one module, in the order of its lines."""
+    tree = ast.parse(path.read_text())
+    for place, node in enumerate(_changeable(tree)):
+        for variant, (change, _) in enumerate(_variants(node)):
+            mutated = copy.deepcopy(tree)
+            target = list(_changeable(mutated))[place]
+            list(_variants(target))[variant][1].apply()
+            line = getattr(node, "lineno", 1)
+            lines = frozenset(range(line, getattr(node, "end_lineno", line) + 1))
+            yield Mutant(module, str(path), lines, change, mutated)
+
+
+@dataclass(frozen=True, slots=True)
+class _Edit:
+    """Sets a field of a node, or an element of it."""
+
+    node: ast.AST
+    field: str
+    value: object
+    index: int | None = None
+
+    def apply(self) -> None:
+        if self.index is None:
+            setattr(self.node, self.field, self.value)
+        else:
+            getattr(self.node, self.field)[self.index] = self.value
+        ast.fix_missing_locations(self.node)
+
+
+def _changeable(tree: ast.AST) -> Iterator[ast.AST]:
+    """Nodes that run: no annotations, decorators, imports, docstrings or pieces of f-strings."""
+    for name, value in ast.iter_fields(tree):
+        if name in ("annotation", "returns", "decorator_list", "bases", "type_comment"):
+            continue
+        for child in value if isinstance(value, list) else [value]:
+            if not isinstance(child, ast.AST) or _skipped(tree, child):
+                continue
+            yield child
+            yield from _changeable(child)
+
+
+def _skipped(parent: ast.AST, child: ast.AST) -> bool:
+    if isinstance(child, ast.Import | ast.ImportFrom):
+        return True
+    if isinstance(child, ast.Expr) and isinstance(child.value, ast.Constant):
+        return True
+    if isinstance(child, ast.Assign) and ast.unparse(child.targets[0]) == "__all__":
+        return True
+    return isinstance(parent, ast.JoinedStr) and isinstance(child, ast.Constant)
+
+
+def _variants(node: ast.AST) -> Iterator[tuple[str, _Edit]]:
+    for kind, variants in _MUTATORS:
+        if isinstance(node, kind):
+            yield from variants(node)
+
+
+def _compare(node: ast.Compare) -> Iterator[tuple[str, _Edit]]:
+    for index, operator in enumerate(node.ops):
+        other = _COMPARE[type(operator)]
+        yield f"{type(operator).__name__} → {other.__name__}", _Edit(node, "ops", other(), index)
+
+
+def _binary(node: ast.BinOp) -> Iterator[tuple[str, _Edit]]:
+    other = _BINARY.get(type(node.op))
+    if other is not None:
+        yield f"{type(node.op).__name__} → {other.__name__}", _Edit(node, "op", other())
+
+
+def _boolean(node: ast.BoolOp) -> Iterator[tuple[str, _Edit]]:
+    other = ast.Or if isinstance(node.op, ast.And) else ast.And
+    yield f"{type(node.op).__name__} → {other.__name__}", _Edit(node, "op", other())
+
+
+def _condition(node: ast.If | ast.IfExp | ast.While) -> Iterator[tuple[str, _Edit]]:
+    yield "condition negated", _Edit(node, "test", ast.UnaryOp(ast.Not(), node.test))
+
+
+def _filter(node: ast.comprehension) -> Iterator[tuple[str, _Edit]]:
+    for index in range(len(node.ifs)):
+        yield "filter dropped", _Edit(node, "ifs", ast.Constant(True), index)
+
+
+def _constant(node: ast.Constant) -> Iterator[tuple[str, _Edit]]:
+    value = node.value
+    if isinstance(value, bool):
+        yield f"{value} → {not value}", _Edit(node, "value", not value)
+    elif isinstance(value, int | float):
+        yield f"{value} → {value + 1}", _Edit(node, "value", value + 1)
+    elif isinstance(value, str):
+        yield f"{value!r} changed", _Edit(node, "value", f"{value}_")
+
+
+def _result(node: ast.Return) -> Iterator[tuple[str, _Edit]]:
+    if node.value is not None and not (isinstance(node.value, ast.Constant) and node.value.value is None):
+        yield "result → None", _Edit(node, "value", ast.Constant(None))
+
+
+def _call(node: ast.Call) -> Iterator[tuple[str, _Edit]]:
+    if isinstance(node.func, ast.Name) and node.func.id in _CALLS:
+        other = _CALLS[node.func.id]
+        yield f"{node.func.id} → {other}", _Edit(node, "func", ast.Name(other, ast.Load()))
+
+
+def _negation(node: ast.UnaryOp) -> Iterator[tuple[str, _Edit]]:
+    if isinstance(node.op, ast.USub):
+        yield "minus dropped", _Edit(node, "op", ast.UAdd())
+
+
+def _dropped(node: ast.AST) -> Iterator[tuple[str, _Edit]]:
+    """Calls for their effect, and assignments that add to something, inside any block."""
+    for name in ("body", "orelse", "finalbody"):
+        block = getattr(node, name, None)
+        for index, statement in enumerate(block if isinstance(block, list) else ()):
+            called = isinstance(statement, ast.Expr) and not isinstance(statement.value, ast.Constant)
+            if called or isinstance(statement, ast.AugAssign):
+                yield f"line {statement.lineno} dropped", _Edit(node, name, ast.Pass(), index)
+
+
+_MUTATORS: Final[tuple[tuple[Any, Callable[[Any], Iterator[tuple[str, _Edit]]]], ...]] = (
+    (ast.Compare, _compare),
+    (ast.BinOp, _binary),
+    (ast.BoolOp, _boolean),
+    ((ast.If, ast.IfExp, ast.While), _condition),
+    (ast.comprehension, _filter),
+    (ast.Constant, _constant),
+    (ast.Return, _result),
+    (ast.Call, _call),
+    (ast.UnaryOp, _negation),
+    ((ast.FunctionDef, ast.For, ast.If, ast.While, ast.With, ast.Try), _dropped),
+)
