@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mfu.cluster.pacing import Attempts, Pace
@@ -62,6 +62,7 @@ def test_what_is_gone_is_forgotten() -> None:
     assert len(attempts) == 1
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0, 0.5), min_size=1, max_size=200))
 def test_the_pace_is_kept_whatever_the_arrivals(gaps: list[float]) -> None:
     """50 a second: in any window no more than a second's worth at once and the rate beyond it."""
