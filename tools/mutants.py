@@ -1,38 +1,30 @@
 """`python -m tools.mutants`: change the code a little, a thousand times, and see whether a test notices.
 
-Each mutant is one change to one module of `decide/` or `act/`. The test files that reach the changed line run on it, in
-a forked process that has everything else imported already. Prints the survivors; `-o` writes the table for benchmarks/.
+Each mutant is one change inside one function of `decide/` or `act/`, or to one number of a module. Tests are collected
+once; for each mutant a forked process gets the changed code and runs the tests that reach the changed line, the fastest
+first, until one fails. Prints the survivors; `-o` writes the table for benchmarks/.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import time
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Final
 
+import pytest
 from hypothesis import HealthCheck, settings
 
-from tools.mutations import Mutant, mutants_of
-from tools.mutations_run import Outcome, TestFile, reached, run_mutant
+from tools.mutations import mutants_of
+from tools.mutations_run import Hunt, Result
 
 ROOT: Final = Path(__file__).parents[1]
 PACKAGES: Final = ("decide", "act")
-HELD_BACK: Final = ("mfu.decide", "mfu.act", "mfu.account", "mfu.engine")
-"""Not imported before the fork: what is mutated, and what imports it."""
-SHOWN_EVERY: Final = 25
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    mutant: Mutant
-    outcome: Outcome
+EXAMPLES: Final = 12
+"""Of each property: a mutant that lives through twelve is counted as alive."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -43,26 +35,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("-o", "--output", type=Path, help="Markdown file to write the table to")
     args = parser.parse_args(arguments)
     began = time.monotonic()
-    files = _test_files()
-    _preload()
-    lines = {file: reached(file, ROOT / "operator" / "mfu", PACKAGES) for file in files}
-    mutants = [each for path in _modules(args.only) for each in mutants_of(path, _module_name(path))]
-    results = _all(mutants, lines, args.jobs)
+    results = _hunted(args.only, args.jobs)
     table = _table(results, time.monotonic() - began)
     print(table)
     if args.output:
         args.output.write_text(table)
-    share = 100.0 * sum(each.outcome.dead for each in results) / max(1, len(results))
-    return 0 if share >= args.least else 1
+    dead = sum(each.outcome.dead for each in results)
+    return 0 if 100.0 * dead >= args.least * len(results) else 1
 
 
-def _test_files() -> list[TestFile]:
-    return [
-        TestFile(str(path.relative_to(ROOT)))
-        for package in PACKAGES
-        for path in sorted((ROOT / "tests" / package).glob("test_*.py"))
-        if "pytest.mark.slow\n" not in path.read_text()
-    ]
+def _hunted(only: str, jobs: int) -> list[Result]:
+    # Tracing and a busy machine make examples slow: that is no failure.
+    calm = settings(suppress_health_check=list(HealthCheck), deadline=None, database=None, max_examples=EXAMPLES)
+    settings.register_profile("mutants", calm)
+    settings.load_profile("mutants")
+    mutants = [each for path in _modules(only) for each in mutants_of(path, _module_name(path))]
+    hunt = Hunt(mutants, tuple(f"{ROOT}/operator/mfu/{package}/" for package in PACKAGES), jobs)
+    options = ["-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-m", "not slow and not integration"]
+    quiet = ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
+    code = pytest.main([*quiet, *options, *(str(ROOT / "tests" / each) for each in PACKAGES)], plugins=[hunt])
+    if code not in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
+        raise SystemExit(f"the tests could not be run without any mutant: {code!r}")
+    return hunt.results
 
 
 def _modules(only: str) -> list[Path]:
@@ -74,46 +68,6 @@ def _module_name(path: Path) -> str:
     return ".".join(path.relative_to(ROOT / "operator").with_suffix("").parts)
 
 
-def _preload() -> None:
-    """What every test needs and no mutant touches, once for all forks."""
-    sys.path.insert(0, str(ROOT))
-    for name in ("numpy", "pydantic", "hypothesis", "pytest"):
-        import_module(name)
-    # Tracing and a busy machine make examples slow: that is no failure.
-    settings.register_profile(
-        "mutants", suppress_health_check=list(HealthCheck), deadline=None, database=None, max_examples=12
-    )
-    settings.load_profile("mutants")
-    for package in ("units", "hardware", "workload", "api", "predict", "observe"):
-        here = ROOT / "operator" / "mfu" / package
-        paths = [here.with_suffix(".py")] if here.with_suffix(".py").exists() else sorted(here.rglob("*.py"))
-        for path in paths:
-            if "validate" not in path.parts:
-                import_module(_module_name(path).removesuffix(".__init__"))
-    assert not [name for name in sys.modules if name.startswith(HELD_BACK)]
-
-
-def _all(mutants: Sequence[Mutant], lines: dict[TestFile, dict[str, set[int]]], jobs: int) -> list[Result]:
-    results: list[Result] = []
-    running: dict[int, tuple[Mutant, float]] = {}
-    waiting = list(reversed(mutants))
-    while waiting or running:
-        while waiting and len(running) < jobs:
-            mutant = waiting.pop()
-            files = [file for file, found in lines.items() if found.get(mutant.module, set()) & mutant.lines]
-            if not files:
-                results.append(Result(mutant, Outcome.UNREACHED))
-                continue
-            running[run_mutant(mutant, files)] = mutant, time.monotonic()
-        if running:
-            pid, status = os.wait()
-            mutant, _ = running.pop(pid)
-            results.append(Result(mutant, Outcome.of(status)))
-            if len(results) % SHOWN_EVERY == 0:
-                print(f"{len(results)} of {len(mutants)}", file=sys.stderr, flush=True)
-    return sorted(results, key=lambda each: (each.mutant.module, min(each.mutant.lines), each.mutant.change))
-
-
 def _table(results: Sequence[Result], seconds: float) -> str:
     counts: dict[str, Counter[bool]] = defaultdict(Counter)
     for each in results:
@@ -121,7 +75,7 @@ def _table(results: Sequence[Result], seconds: float) -> str:
     rows = [f"| {module} | {sum(mine.values())} | {mine[True]} | {_share(mine)} |" for module, mine in counts.items()]
     total = sum(counts.values(), Counter())
     alive = [
-        f"- {each.mutant.module}:{min(each.mutant.lines)}: {each.mutant.change} ({each.outcome.value})"
+        f"- {each.mutant.module}:{each.mutant.line}: {each.mutant.change} ({each.outcome.value})"
         for each in results
         if not each.outcome.dead
     ]

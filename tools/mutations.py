@@ -1,4 +1,4 @@
-"""Small changes to a module's syntax tree: operators, constants, conditions, results and statements."""
+"""Small changes to a function's syntax tree: operators, constants, conditions, results and statements."""
 
 from __future__ import annotations
 
@@ -35,26 +35,61 @@ _CALLS: Final = {"min": "max", "max": "min", "any": "all", "all": "any"}
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """One changed module. `lines` are those that a test must reach to have a chance."""
+    """One changed function of a module, or one changed number. `lines` are those that a test must reach."""
 
     module: str
     path: str
+    line: int
     lines: frozenset[int]
     change: str
     tree: ast.Module
+    function: str = ""
+    """Qualified name."""
+    number: tuple[str, int | float] | None = None
+    """A module's constant and its changed value."""
 
 
 def mutants_of(path: Path, module: str) -> Iterator[Mutant]:
-    """Every mutant of one module, in the order of its lines."""
+    """Every mutant of one module, in the order of its functions; then its numbers."""
     tree = ast.parse(path.read_text())
-    for place, node in enumerate(_changeable(tree)):
-        for variant, (change, _) in enumerate(_variants(node)):
-            mutated = copy.deepcopy(tree)
-            target = list(_changeable(mutated))[place]
-            list(_variants(target))[variant][1].apply()
-            line = getattr(node, "lineno", 1)
-            lines = frozenset(range(line, getattr(node, "end_lineno", line) + 1))
-            yield Mutant(module, str(path), lines, change, mutated)
+    for place, (name, function) in enumerate(_functions(tree)):
+        for index, node in enumerate(_changeable(function)):
+            for variant, (change, _) in enumerate(_variants(node)):
+                mutated = copy.deepcopy(tree)
+                target = list(_changeable(list(_functions(mutated))[place][1]))[index]
+                list(_variants(target))[variant][1].apply()
+                line = getattr(node, "lineno", function.lineno)
+                lines = frozenset(range(line, getattr(node, "end_lineno", line) + 1))
+                yield Mutant(module, str(path), line, lines, change, mutated, name)
+    yield from _numbers(tree, path, module)
+
+
+def _functions(tree: ast.AST, prefix: str = "") -> Iterator[tuple[str, ast.FunctionDef]]:
+    """Functions and methods; what is nested in one belongs to it."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.FunctionDef):
+            yield f"{prefix}{node.name}", node
+        elif isinstance(node, ast.ClassDef):
+            yield from _functions(node, f"{prefix}{node.name}.")
+
+
+def _numbers(tree: ast.Module, path: Path, module: str) -> Iterator[Mutant]:
+    for node in tree.body:
+        if isinstance(node, ast.AnnAssign | ast.Assign) and node.value is not None:
+            target = node.target if isinstance(node, ast.AnnAssign) else node.targets[0]
+            value = _number(node.value)
+            if isinstance(target, ast.Name) and value is not None:
+                for other in (value + 1, value / 2):
+                    change = f"{target.id} = {value:g} → {other:g}"
+                    yield Mutant(module, str(path), node.lineno, frozenset(), change, tree, number=(target.id, other))
+
+
+def _number(value: ast.expr) -> float | int | None:
+    """Of a constant, or of arithmetic on constants."""
+    if any(not isinstance(each, ast.Constant | ast.BinOp | ast.operator) for each in ast.walk(value)):
+        return None
+    found = eval(compile(ast.Expression(value), "constant", "eval"))
+    return found if isinstance(found, int | float) and not isinstance(found, bool) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +110,9 @@ class _Edit:
 
 
 def _changeable(tree: ast.AST) -> Iterator[ast.AST]:
-    """Nodes that run: no annotations, decorators, imports, docstrings or pieces of f-strings."""
+    """Nodes that run when the function does: no annotations, defaults, docstrings or pieces of f-strings."""
     for name, value in ast.iter_fields(tree):
-        if name in ("annotation", "returns", "decorator_list", "bases", "type_comment"):
+        if name in ("annotation", "returns", "decorator_list", "type_comment", "defaults", "kw_defaults"):
             continue
         for child in value if isinstance(value, list) else [value]:
             if not isinstance(child, ast.AST) or _skipped(tree, child):
@@ -90,8 +125,6 @@ def _skipped(parent: ast.AST, child: ast.AST) -> bool:
     if isinstance(child, ast.Import | ast.ImportFrom):
         return True
     if isinstance(child, ast.Expr) and isinstance(child.value, ast.Constant):
-        return True
-    if isinstance(child, ast.Assign) and ast.unparse(child.targets[0]) == "__all__":
         return True
     return isinstance(parent, ast.JoinedStr) and isinstance(child, ast.Constant)
 
