@@ -10,8 +10,9 @@ import pytest
 from mfu.act.proposals import CHECK_STATES, SCALABLE, SUSPENDABLE, action_of
 from mfu.act.types import Action, Target
 from mfu.api.powers import ActionType
-from mfu.decide.fleet.capacity import CLIQUE_LABEL, Domain, Kind
+from mfu.decide.fleet.capacity import Domain, Kind
 from mfu.decide.types import DecisionType, Outcome
+from mfu.hardware.names import CLIQUE_LABEL
 from tests.act.builders import ENFORCING, action, decision, grant, said
 from tests.decide.fleets import A100, H100
 
