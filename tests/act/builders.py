@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from mfu.act.proposals import Said, action_of
-from mfu.act.types import Action, Circumstances, Proposal, Remembered, Sent, Target, Track
+from mfu.act.types import Acted, Action, Addressee, Circumstances, Proposal, Sent, Track
 from mfu.api.powers import ActionType
 from mfu.decide.fleet.capacity import HOST_LABEL, Domain, Kind, Share
 from mfu.decide.fleet.fitting import Grant, Quality
@@ -43,7 +43,7 @@ def action(**fields: Any) -> Action:
 
 def scaling(replicas: int = 4, workload: str = "team/w") -> Action:
     each = decision(DecisionType.SCALING, Outcome.SCALE, replicas=replicas)
-    return action(each=each, owner=Target("Deployment", "serve"), workload=workload)
+    return action(each=each, owner=Addressee("Deployment", "serve"), workload=workload)
 
 
 def proposal(made: Action | None = None, **fields: Any) -> Proposal:
@@ -62,8 +62,8 @@ def circumstances(now: float = NOW, **fields: Any) -> Circumstances:
     return replace(made, **fields)
 
 
-def known(*tracks: Track, recent: tuple[Sent, ...] = ()) -> Remembered:
-    return Remembered({each.action.tag: each for each in tracks}, recent)
+def known(*tracks: Track, recent: tuple[Sent, ...] = ()) -> Acted:
+    return Acted({each.action.tag: each for each in tracks}, recent)
 
 
 def track(made: Action | None = None, **fields: Any) -> Track:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mfu.act.proposals import CHECK_STATES, SCALABLE, SUSPENDABLE, action_of
-from mfu.act.types import Action, Target
+from mfu.act.types import Action, Addressee
 from mfu.api.powers import ActionType
 from mfu.decide.fleet.capacity import Domain, Kind
 from mfu.decide.types import DecisionType, Outcome
@@ -16,8 +16,8 @@ from mfu.hardware.names import CLIQUE_LABEL
 from tests.act.builders import ENFORCING, action, decision, grant, said
 from tests.decide.fleets import A100, H100
 
-JOB = Target("Job", "train")
-SERVE = Target("Deployment", "serve")
+JOB = Addressee("Job", "train")
+SERVE = Addressee("Deployment", "serve")
 
 
 def only(*kinds: ActionType) -> Any:
@@ -26,7 +26,7 @@ def only(*kinds: ActionType) -> Any:
 
 def test_pods_that_wait_are_kept_to_their_node() -> None:
     made = action()
-    assert (made.type, made.target, made.workload) == (ActionType.REQUIRED_AFFINITY, Target("Pod"), "team/w")
+    assert (made.type, made.target, made.workload) == (ActionType.REQUIRED_AFFINITY, Addressee("Pod"), "team/w")
     assert made.words == "keep the pods to node n0"
     terms = made.change["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"]
     assert terms == [
@@ -49,8 +49,8 @@ def test_where_binding_is_not_listed_they_prefer_it() -> None:
 
 @pytest.mark.parametrize("kind", sorted(SUSPENDABLE))
 def test_without_pods_the_template_selects_the_place(kind: str) -> None:
-    made = action(pods_wait=False, owner=Target(kind, "train"))
-    assert (made.type, made.target) == (ActionType.NODE_SELECTOR, Target(kind, "train"))
+    made = action(pods_wait=False, owner=Addressee(kind, "train"))
+    assert (made.type, made.target) == (ActionType.NODE_SELECTOR, Addressee(kind, "train"))
     assert made.words == f"select node n0 in the template of {kind} train"
     assert made.change == {"nodeSelector": {"nvidia.com/gpu.product": H100, "kubernetes.io/hostname": "n0"}}
 
@@ -95,7 +95,7 @@ def test_nothing_to_write(name: str) -> None:
 
 @pytest.mark.parametrize("kind", sorted(SCALABLE))
 def test_replicas(kind: str) -> None:
-    owner = Target(kind, "serve")
+    owner = Addressee(kind, "serve")
     made = action(each=decision(DecisionType.SCALING, Outcome.SCALE, replicas=3), owner=owner)
     assert (made.type, made.target, made.change) == (ActionType.SCALE, owner, {"replicas": 3})
     assert made.words == f"scale {kind} serve to 3 replicas"
@@ -115,7 +115,7 @@ def test_a_slice() -> None:
 )
 def test_an_admission_answers_the_check(outcome: Outcome, state: str) -> None:
     made = action(each=decision(DecisionType.ADMISSION, outcome))
-    assert (made.type, made.target) == (ActionType.KUEUE_CHECK, Target("Workload"))
+    assert (made.type, made.target) == (ActionType.KUEUE_CHECK, Addressee("Workload"))
     assert made.change == {"state": state, "message": "why in words"}
     assert made.words == f"answer {state}"
     assert CHECK_STATES[outcome] == state
@@ -128,4 +128,4 @@ def test_the_digest_tells_what_would_be_written_where() -> None:
 
     assert digest() == digest(workload="team/other")
     assert digest() != digest(node="n1")
-    assert digest(pods_wait=False, owner=JOB) != digest(pods_wait=False, owner=Target("Job", "other"))
+    assert digest(pods_wait=False, owner=JOB) != digest(pods_wait=False, owner=Addressee("Job", "other"))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from mfu.act.guards import MOST_ATTEMPTS
 from mfu.act.steps import act
 from mfu.act.tracks import KEPT_SECONDS, deadline_seconds, remembered, reserved, settled
-from mfu.act.types import Acts, Guard, Proposal, Remembered, Sent
+from mfu.act.types import Acted, Acts, Guard, Proposal, Sent
 from mfu.api.powers import ActionType
 from mfu.decide.fleet.order import Reserved
 from tests.act.builders import ENFORCING, NOW, action, circumstances, grant, known, permitting, proposal, scaling, track
@@ -27,7 +27,7 @@ def guards(acts: Acts) -> list[Guard | None]:
 
 
 def test_the_first_goes_at_once_and_is_expected_by_the_gates_deadline() -> None:
-    acts = act([proposal()], Remembered(), circumstances())
+    acts = act([proposal()], Acted(), circumstances())
     assert done(acts) == ["team/w"]
     (sent,) = acts.remembered.tracks.values()
     assert (sent.since, sent.sent_at, sent.expected_by, sent.attempts) == (NOW, NOW, NOW + 60.0, 0)
@@ -35,8 +35,8 @@ def test_the_first_goes_at_once_and_is_expected_by_the_gates_deadline() -> None:
 
 
 def test_the_dry_run_says_the_same_words() -> None:
-    (deed,) = act([proposal()], Remembered(), circumstances()).steps
-    (dry,) = act([proposal()], Remembered(), circumstances(switched_on=frozenset())).steps
+    (deed,) = act([proposal()], Acted(), circumstances()).steps
+    (dry,) = act([proposal()], Acted(), circumstances(switched_on=frozenset())).steps
     assert deed.sentence == "keep the pods to node n0"
     assert dry.sentence == (
         "dry run (this version of the operator does not carry out RequiredAffinity): keep the pods to node n0"
@@ -45,18 +45,18 @@ def test_the_dry_run_says_the_same_words() -> None:
 
 
 def test_asked_again_it_sends_nothing_twice() -> None:
-    once = act([proposal()], Remembered(), circumstances())
+    once = act([proposal()], Acted(), circumstances())
     again = act([proposal()], once.remembered, circumstances())
     assert guards(again) == [Guard.IN_FLIGHT]
     assert again.remembered == once.remembered
 
 
 def test_what_was_held_back_is_not_remembered() -> None:
-    assert act([proposal(confidence=0.1)], Remembered(), circumstances()).remembered.tracks == {}
+    assert act([proposal(confidence=0.1)], Acted(), circumstances()).remembered.tracks == {}
 
 
 def test_what_is_seen_is_done_with() -> None:
-    sent = act([proposal()], Remembered(), circumstances())
+    sent = act([proposal()], Acted(), circumstances())
     tag = action().tag
     after = act([], sent.remembered, circumstances(NOW + 5.0, seen=frozenset({tag})))
     assert after.withdrawals == ()
@@ -65,7 +65,7 @@ def test_what_is_seen_is_done_with() -> None:
 
 
 def test_what_is_overdue_is_withdrawn_counted_and_said() -> None:
-    sent = act([proposal()], Remembered(), circumstances())
+    sent = act([proposal()], Acted(), circumstances())
     assert act([proposal()], sent.remembered, circumstances(NOW + 59.9)).withdrawals == ()
     late = act([proposal()], sent.remembered, circumstances(NOW + 60.0))
     (taken_back,) = late.withdrawals
@@ -76,7 +76,7 @@ def test_what_is_overdue_is_withdrawn_counted_and_said() -> None:
 
 def test_it_is_tried_a_bounded_number_of_times() -> None:
     policy = permitting(dwell_seconds=0.0)
-    memory = Remembered()
+    memory = Acted()
     sent = 0
     for cycle in range(20):
         acts = act([proposal(policy=policy, observed_at=None)], memory, circumstances(NOW + 100.0 * cycle))
@@ -87,7 +87,7 @@ def test_it_is_tried_a_bounded_number_of_times() -> None:
 
 
 def test_another_decision_starts_anew_and_takes_back_what_is_on_its_way() -> None:
-    sent = act([proposal()], Remembered(), circumstances())
+    sent = act([proposal()], Acted(), circumstances())
     moved = act([proposal(action(node="n1"))], sent.remembered, circumstances(NOW + 10.0))
     (taken_back,) = moved.withdrawals
     assert (taken_back.reason, taken_back.message) == ("Superseded", "no longer decided: keep the pods to node n0")
@@ -112,7 +112,7 @@ def test_what_nobody_decides_any_more_is_forgotten_in_time() -> None:
 
 
 def test_while_telemetry_is_gone_nothing_new_is_done_and_nothing_taken_back() -> None:
-    sent = act([proposal()], Remembered(), circumstances())
+    sent = act([proposal()], Acted(), circumstances())
     seen = act([proposal()], sent.remembered, circumstances(NOW + 5.0, seen=frozenset(sent.remembered.tracks)))
     blind = circumstances(NOW + 900.0, telemetry_at=None)
     acts = act([proposal(), proposal(action(workload="team/new"))], seen.remembered, blind)
@@ -148,7 +148,7 @@ def test_urgency_then_name_then_type() -> None:
         proposal(action(workload="team/a")),
         proposal(action(workload="team/z"), priority=1),
     ]
-    steps = act(many, Remembered(), circumstances()).steps
+    steps = act(many, Acted(), circumstances()).steps
     assert [(step.action.workload, str(step.action.type)) for step in steps] == [
         ("team/z", "RequiredAffinity"),
         ("team/a", "RequiredAffinity"),
@@ -181,7 +181,7 @@ moments = st.lists(st.tuples(st.floats(1.0, 200.0), proposals(), st.booleans()),
 @given(moments)
 def test_never_two_on_their_way_and_never_above_the_rate(course: list[tuple[float, list[Proposal], bool]]) -> None:
     """Over any course of events: one action under way for a tag, at most three a minute, done ones remembered."""
-    memory = Remembered()
+    memory = Acted()
     now, sent = NOW, []
     for passed, mine, shows in course:
         now += passed
@@ -202,4 +202,4 @@ def test_never_two_on_their_way_and_never_above_the_rate(course: list[tuple[floa
 @given(proposals(), st.randoms(use_true_random=False))
 def test_order_of_proposals_does_not_matter(mine: list[Proposal], chance: object) -> None:
     shuffled = sorted(mine, key=lambda _: chance.random())  # type: ignore[attr-defined]
-    assert act(mine, Remembered(), circumstances()) == act(shuffled, Remembered(), circumstances())
+    assert act(mine, Acted(), circumstances()) == act(shuffled, Acted(), circumstances())

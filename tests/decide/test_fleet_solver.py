@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mfu.decide.fleet.capacity import Capacity, Kind, Pool, capacity_of
-from mfu.decide.fleet.fitting import CLEARLY_BETTER, Choice, Quality, fit, offers
+from mfu.decide.fleet.fitting import CLEARLY_BETTER, Pick, Quality, fit, offers
 from mfu.decide.fleet.order import decide_together
 from mfu.decide.fleet.standing import Ask, Worth
 from mfu.decide.fleet.topology import PRESETS, ZONE, Levels, crossed, levels_of
@@ -30,7 +30,7 @@ def worths(h100: float = 400.0, a100: float = 150.0, spread: float = 0.5) -> tup
     return tuple(Worth(product, ((1, value * spread), (8, value))) for product, value in made)
 
 
-def placed(ask: Ask, nodes: tuple[NodeView, ...], **fields: object) -> Choice:
+def placed(ask: Ask, nodes: tuple[NodeView, ...], **fields: object) -> Pick:
     found = fit(ask, capacity_of(nodes), **fields)  # type: ignore[arg-type]
     assert found is not None
     return found

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from mfu.act.types import Action, Target
+from mfu.act.types import Action, Addressee
 from mfu.api.powers import ActionType
 from mfu.decide.fleet.fitting import Grant
 from mfu.decide.fleet.placement import preferred, required, selector, where
@@ -31,7 +31,7 @@ class Said:
     workload: str
     decision: Decision
     policy: EffectivePolicy
-    owner: Target | None = None
+    owner: Addressee | None = None
     """What the workload's targetRef names."""
     pods_wait: bool = False
     grants: tuple[Grant, ...] = ()
@@ -60,9 +60,9 @@ def _affinity(said: Said) -> Action:
     place = where(said.grants)
     if ActionType.REQUIRED_AFFINITY in said.policy.actions:
         words, change = f"keep the pods to {place}", required(said.grants)
-        return _action(said, ActionType.REQUIRED_AFFINITY, Target("Pod"), words=words, change=change)
+        return _action(said, ActionType.REQUIRED_AFFINITY, Addressee("Pod"), words=words, change=change)
     words, change = f"let the pods prefer {place}", preferred(said.grants)
-    return _action(said, ActionType.PREFERRED_AFFINITY, Target("Pod"), words=words, change=change)
+    return _action(said, ActionType.PREFERRED_AFFINITY, Addressee("Pod"), words=words, change=change)
 
 
 def _admission(said: Said) -> Action | None:
@@ -70,7 +70,7 @@ def _admission(said: Said) -> Action | None:
         return None
     state = CHECK_STATES[said.decision.outcome]
     change = {"state": state, "message": said.decision.message}
-    return _action(said, ActionType.KUEUE_CHECK, Target("Workload"), words=f"answer {state}", change=change)
+    return _action(said, ActionType.KUEUE_CHECK, Addressee("Workload"), words=f"answer {state}", change=change)
 
 
 def _scale(said: Said) -> Action | None:
@@ -89,7 +89,7 @@ def _mig(said: Said) -> Action | None:
     return _action(said, ActionType.MIG_RESOURCE, said.owner, words=words, change={"resource": resource})
 
 
-def _action(said: Said, kind: ActionType, target: Target, *, words: str, change: Mapping[str, Any]) -> Action:
+def _action(said: Said, kind: ActionType, target: Addressee, *, words: str, change: Mapping[str, Any]) -> Action:
     return Action(
         type=kind,
         workload=said.workload,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mfu.act.guards import Asked, hindrance, recent
+from mfu.act.guards import Question, hindrance, recent
 from mfu.act.tracks import followed, remembered, sent, settled
-from mfu.act.types import Acts, Circumstances, Proposal, Remembered, Sent, Step
+from mfu.act.types import Acted, Acts, Circumstances, Proposal, Sent, Step
 
 
-def act(proposals: Sequence[Proposal], before: Remembered, around: Circumstances) -> Acts:
+def act(proposals: Sequence[Proposal], before: Acted, around: Circumstances) -> Acts:
     """Every proposal as a step: to be done, or as its dry run with the reason.
 
     Pure. Of those that one rate limits, the highest priority goes first; asking again at the same moment, with what was
@@ -24,7 +24,7 @@ def act(proposals: Sequence[Proposal], before: Remembered, around: Circumstances
 class _Draft:
     """The steps while they are made. Lives within one call of `act`."""
 
-    def __init__(self, before: Remembered, around: Circumstances) -> None:
+    def __init__(self, before: Acted, around: Circumstances) -> None:
         self._around = around
         self._tracks, overdue = settled(before.tracks, around)
         self._withdrawals = list(overdue)
@@ -36,7 +36,7 @@ class _Draft:
         track, taken_back = followed(self._tracks.get(action.tag), action, now)
         if taken_back is not None:
             self._withdrawals.append(taken_back)
-        why_not = hindrance(Asked(proposal, track, self._around, self._recent))
+        why_not = hindrance(Question(proposal, track, self._around, self._recent))
         if why_not is None:
             self._recent.append(Sent(now, proposal.policy.name or "", action.type))
             track = sent(track, proposal.policy, now)
@@ -49,7 +49,7 @@ class _Draft:
         kept = {tag: each for tag, each in self._tracks.items() if tag in proposed or remembered(each, now)}
         # What was never sent has nothing to be remembered for.
         tracks = {tag: each for tag, each in sorted(kept.items()) if each.sent_at is not None}
-        return Acts(tuple(self._steps), tuple(self._withdrawals), Remembered(tracks, tuple(self._recent)))
+        return Acts(tuple(self._steps), tuple(self._withdrawals), Acted(tracks, tuple(self._recent)))
 
 
 def _urgency(proposal: Proposal) -> tuple[int, str, str]:

@@ -21,7 +21,7 @@ class Tag(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class Addressee:
     """The object that is written to, in the workload's namespace; without a name, all of its pods."""
 
     kind: str
@@ -37,7 +37,7 @@ class Action:
 
     type: ActionType
     workload: str
-    target: Target
+    target: Addressee
     words: str
     """What is done, as a person would say it: "keep the pods to node n0"."""
     change: Mapping[str, Any]
@@ -142,7 +142,7 @@ class Sent(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Remembered:
+class Acted:
     """What one cycle of acting hands to the next. Nothing of it is known after a start."""
 
     tracks: Mapping[Tag, Track] = field(default_factory=dict)
@@ -178,4 +178,4 @@ class Acts:
 
     steps: tuple[Step, ...] = ()
     withdrawals: tuple[Withdrawal, ...] = ()
-    remembered: Remembered = field(default_factory=Remembered)
+    remembered: Acted = field(default_factory=Acted)

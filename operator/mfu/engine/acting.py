@@ -10,7 +10,7 @@ import numpy as np
 
 from mfu.act.proposals import Said, action_of
 from mfu.act.tracks import reserved
-from mfu.act.types import Circumstances, Proposal, Target, Track
+from mfu.act.types import Addressee, Circumstances, Proposal, Track
 from mfu.api.powers import ActionType
 from mfu.decide.fleet.fitting import Grant
 from mfu.decide.fleet.order import Reserved
@@ -33,7 +33,7 @@ def proposals_of(
     if standing is None or plan.frozen or view.spec is None:
         return ()
     reference = view.spec.target_ref
-    owner = Target(reference.kind, reference.name) if reference else None
+    owner = Addressee(reference.kind, reference.name) if reference else None
     found = []
     for each in decided:
         said = Said(view.key, each, plan.policy, owner, standing.pending, grants)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from mfu.account.rollup import FleetFigures
-from mfu.act.types import Acts, Proposal, Remembered
+from mfu.act.types import Acted, Acts, Proposal
 from mfu.api.causes import Cause
 from mfu.api.fleetreport import FleetStatus
 from mfu.api.mfupolicy import PolicySpec, PolicyStatus
@@ -113,7 +113,7 @@ class Handover:
     policies: Mapping[str, PolicyPlan] = field(default_factory=dict)
     ground: Ground | None = None
     """Who holds what where, right as long as pods, nodes and prices stay."""
-    acted: Remembered = field(default_factory=Remembered)
+    acted: Acted = field(default_factory=Acted)
     """Actions that were sent, and what became of them."""
 
 

@@ -61,14 +61,14 @@ Incumbent = tuple[Kind, frozenset[str]]
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class Pick:
     """The place that was chosen, and the best one on another product."""
 
     grant: Grant
     runner_up: Grant | None = None
 
 
-def fit(ask: Ask, capacity: Capacity, incumbent: Incumbent | None = None) -> Choice | None:
+def fit(ask: Ask, capacity: Capacity, incumbent: Incumbent | None = None) -> Pick | None:
     """The best place for one copy; None where nothing holds it."""
     ranked = offers(ask, capacity)
     if not ranked:
@@ -77,7 +77,7 @@ def fit(ask: Ask, capacity: Capacity, incumbent: Incumbent | None = None) -> Cho
     kept = _kept(ask, capacity, incumbent)
     stays = kept is not None and _rank(kept)[:2] == _rank(best)[:2] and kept.score * CLEARLY_BETTER >= best.score
     grant = kept if kept is not None and stays else best
-    return Choice(grant, next((each for each in ranked if each.kind != grant.kind), None))
+    return Pick(grant, next((each for each in ranked if each.kind != grant.kind), None))
 
 
 def offers(ask: Ask, capacity: Capacity) -> list[Grant]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from mfu.decide.fleet.capacity import Capacity
-from mfu.decide.fleet.fitting import Choice, Grant, fit
+from mfu.decide.fleet.fitting import Grant, Pick, fit
 from mfu.decide.fleet.placement import placed, refused
 from mfu.decide.fleet.shortage import Hope, Ownership, Promise, Shortage, hope, shortage
 from mfu.decide.fleet.standing import Ask, Standing
@@ -44,9 +44,9 @@ class _Draft:
         self._hopeless: set[Ask] = set()
         self._hopes: dict[Ask, Hope] = {}
 
-    def draw(self, standing: Standing, ask: Ask, why: str) -> tuple[Choice, ...]:
+    def draw(self, standing: Standing, ask: Ask, why: str) -> tuple[Pick, ...]:
         """As many copies as fit. The ledger only shrinks, so a shape that found nothing is not searched for again."""
-        found: list[Choice] = []
+        found: list[Pick] = []
         shape = replace(ask, copies=1)
         while len(found) < ask.copies and shape not in self._hopeless:
             last = standing.incumbent[len(found)] if len(found) < len(standing.incumbent) else None
@@ -85,7 +85,7 @@ def _place(draft: _Draft) -> None:
     for standing in sorted(draft.standings, key=lambda each: each.turn):
         if standing.ask is None:
             continue
-        sent = tuple(Choice(grant) for grant in draft.grants.get(standing.key, ()))
+        sent = tuple(Pick(grant) for grant in draft.grants.get(standing.key, ()))
         choices = sent or draft.draw(standing, standing.ask, f"priority {standing.priority}")
         if choices:
             draft.say(standing.key, placed(standing, standing.ask, choices))

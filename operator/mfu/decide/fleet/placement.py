@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from mfu.decide.fleet.capacity import Domain
-from mfu.decide.fleet.fitting import Choice, Grant, Quality
+from mfu.decide.fleet.fitting import Grant, Pick, Quality
 from mfu.decide.fleet.shortage import Shortage
 from mfu.decide.fleet.standing import Ask, Standing
 from mfu.decide.reasons import Why
@@ -23,7 +23,7 @@ _MOST_PINNED: Final = 64
 """Domains in an affinity: a term with more of them is no hint any more."""
 
 
-def placed(standing: Standing, ask: Ask, choices: Sequence[Choice]) -> Decision:
+def placed(standing: Standing, ask: Ask, choices: Sequence[Pick]) -> Decision:
     """Place, on what was drawn for it. Where not every copy found a place, the message says how many did."""
     grants = [each.grant for each in choices]
     worst = max(grants, key=lambda each: each.quality)
@@ -53,7 +53,7 @@ def _place(grant: Grant, ask: Ask) -> str:
     )
 
 
-def _runner_up(choice: Choice, ask: Ask) -> str:
+def _runner_up(choice: Pick, ask: Ask) -> str:
     """What the best place on another product would have been worth."""
     second = choice.runner_up
     if second is None or second.worth is None or not choice.grant.worth:

@@ -17,7 +17,7 @@ MOST_TIMES: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Remedy:
+class Cure:
     """A setting that fits by the same model."""
 
     setup: Setup
@@ -34,7 +34,7 @@ class Remedy:
 
 
 @lru_cache(maxsize=1024)
-def remedy(setup: Setup, placement: Placement) -> Remedy | None:
+def remedy(setup: Setup, placement: Placement) -> Cure | None:
     """The fewest GPUs, doubling from the declared ones, on which any layout fits; None where none does."""
     times = 1
     while times <= MOST_TIMES:
@@ -45,7 +45,7 @@ def remedy(setup: Setup, placement: Placement) -> Remedy | None:
     return None
 
 
-def _on(setup: Setup, placement: Placement, times: int) -> Remedy | None:
+def _on(setup: Setup, placement: Placement, times: int) -> Cure | None:
     gpus = placement.gpus * times
     usual = max(placement.gpus_per_node, placement.device.gpu.nvlink_domain_gpus, 8)
     where = replace(placement, gpus=gpus, gpus_per_node=min(gpus, usual))
@@ -56,4 +56,4 @@ def _on(setup: Setup, placement: Placement, times: int) -> Remedy | None:
     checked = predict(choice.setup, where)
     if not isinstance(checked, Prediction) or not checked.memory.fits:
         return None
-    return Remedy(choice.setup, gpus, times == 1, choice.layout, checked.memory.total_bytes)
+    return Cure(choice.setup, gpus, times == 1, choice.layout, checked.memory.total_bytes)
