@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mfu.act.guards import GUARDS, MOST_ATTEMPTS, Question, hindrance, recent
+from mfu.act.guards import GUARDS, MOST_ATTEMPTS, Guarded, hindrance, recent
 from mfu.act.steps import act
 from mfu.act.types import Acted, Circumstances, Guard, Proposal, Sent, Track
 from mfu.api.powers import ActionType
@@ -111,7 +111,7 @@ ROWS = {
 @pytest.mark.parametrize("name", ROWS)
 def test_guard(name: str) -> None:
     row = ROWS[name]
-    found = hindrance(Question(row.proposal, row.track, row.around, [Sent(NOW, "p", KIND)] * row.sent))
+    found = hindrance(Guarded(row.proposal, row.track, row.around, [Sent(NOW, "p", KIND)] * row.sent))
     if row.guard is None:
         assert found is None
         return
@@ -122,7 +122,7 @@ def test_guard(name: str) -> None:
 
 def test_the_policys_word_is_asked_first() -> None:
     assert len(GUARDS) == len(Guard)
-    everything_wrong = Question(
+    everything_wrong = Guarded(
         proposal(policy=replace(ENFORCING, modes={}, actions={}), confidence=None),
         track(attempts=9),
         Circumstances(NOW),
@@ -135,8 +135,8 @@ def test_the_rate_is_counted_by_policy_and_type_and_only_of_the_last_minute() ->
     assert recent([now, before, within], NOW) == (now, within)
     policy = permitting(max_per_minute=1)
     for other in (Sent(NOW, "q", KIND), Sent(NOW, "p", ActionType.SCALE)):
-        assert hindrance(Question(proposal(policy=policy), untried(), circumstances(), [other])) is None
-    assert hindrance(Question(proposal(policy=policy), untried(), circumstances(), [now])) is not None
+        assert hindrance(Guarded(proposal(policy=policy), untried(), circumstances(), [other])) is None
+    assert hindrance(Guarded(proposal(policy=policy), untried(), circumstances(), [now])) is not None
 
 
 def test_of_many_the_rate_lets_the_highest_priority_pass() -> None:

@@ -20,7 +20,7 @@ def recent(sent: Iterable[Sent], now: float) -> tuple[Sent, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class Guarded:
     """What the guards are asked about."""
 
     proposal: Proposal
@@ -38,12 +38,12 @@ class Question:
         return f"actions[{self.proposal.action.type}]"
 
 
-def hindrance(asked: Question) -> Hindrance | None:
+def hindrance(asked: Guarded) -> Hindrance | None:
     """The first guard that says no; None when all of them let it pass."""
     return next((found for guard in GUARDS if (found := guard(asked)) is not None), None)
 
 
-def _enforced(asked: Question) -> Hindrance | None:
+def _enforced(asked: Guarded) -> Hindrance | None:
     proposal = asked.proposal
     if proposal.mode is Mode.ENFORCE:
         return None
@@ -51,21 +51,21 @@ def _enforced(asked: Question) -> Hindrance | None:
     return Hindrance(Guard.NOT_ENFORCED, f"modes.{name} is {proposal.mode}, not Enforce")
 
 
-def _listed(asked: Question) -> Hindrance | None:
+def _listed(asked: Guarded) -> Hindrance | None:
     kind = asked.proposal.action.type
     if kind in asked.proposal.policy.actions:
         return None
     return Hindrance(Guard.NOT_LISTED, f"the policy's actions do not list {kind}")
 
 
-def _switched_on(asked: Question) -> Hindrance | None:
+def _switched_on(asked: Guarded) -> Hindrance | None:
     kind = asked.proposal.action.type
     if kind in asked.around.switched_on:
         return None
     return Hindrance(Guard.SWITCHED_OFF, f"this version of the operator does not carry out {kind}")
 
 
-def _sure(asked: Question) -> Hindrance | None:
+def _sure(asked: Guarded) -> Hindrance | None:
     known, least = asked.proposal.confidence, asked.permit.min_confidence
     if known is not None and known >= least:
         return None
@@ -73,7 +73,7 @@ def _sure(asked: Question) -> Hindrance | None:
     return Hindrance(Guard.UNSURE, f"confidence {said}, {asked.field}.minConfidencePercent is {least:.0%}")
 
 
-def _fresh(asked: Question) -> Hindrance | None:
+def _fresh(asked: Guarded) -> Hindrance | None:
     """A fleet that nobody sees is not acted upon, whatever the decision rests on."""
     proposal, most = asked.proposal, asked.permit.max_reading_age_seconds
     newest = asked.around.telemetry_at
@@ -85,21 +85,21 @@ def _fresh(asked: Question) -> Hindrance | None:
     return Hindrance(Guard.STALE, f"readings are {age:.0f} s old, {asked.field}.maxReadingAgeSeconds is {most:.0f}")
 
 
-def _nothing_in_flight(asked: Question) -> Hindrance | None:
+def _nothing_in_flight(asked: Guarded) -> Hindrance | None:
     if asked.track.expected_by is None:
         return None
     left = asked.track.expected_by - asked.around.now
     return Hindrance(Guard.IN_FLIGHT, f"sent and not seen yet, withdrawn in {left:.0f} s")
 
 
-def _not_given_up(asked: Question) -> Hindrance | None:
+def _not_given_up(asked: Guarded) -> Hindrance | None:
     if asked.track.attempts < MOST_ATTEMPTS:
         return None
     message = f"sent {asked.track.attempts} times and never seen: look at why, it is not sent again"
     return Hindrance(Guard.GIVEN_UP, message)
 
 
-def _dwelt(asked: Question) -> Hindrance | None:
+def _dwelt(asked: Guarded) -> Hindrance | None:
     """The first action under a tag goes at once; the next one only when its decision has stood for a while."""
     track, dwell = asked.track, asked.permit.dwell_seconds
     if track.sent_at is None:
@@ -110,7 +110,7 @@ def _dwelt(asked: Question) -> Hindrance | None:
     return Hindrance(Guard.DWELLING, f"acted upon before, {asked.field}.dwellSeconds leaves {left:.0f} s")
 
 
-def _within_rate(asked: Question) -> Hindrance | None:
+def _within_rate(asked: Guarded) -> Hindrance | None:
     most, same = asked.permit.max_per_minute, (asked.proposal.policy.name or "", asked.proposal.action.type)
     sent = sum(1 for each in asked.recent if (each.policy, each.type) == same)
     if sent < most:
@@ -118,7 +118,7 @@ def _within_rate(asked: Question) -> Hindrance | None:
     return Hindrance(Guard.RATE_LIMITED, f"{sent} in the last minute, {asked.field}.maxPerMinute is {most}")
 
 
-GUARDS: Final[tuple[Callable[[Question], Hindrance | None], ...]] = (
+GUARDS: Final[tuple[Callable[[Guarded], Hindrance | None], ...]] = (
     _enforced,
     _listed,
     _switched_on,

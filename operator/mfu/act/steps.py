@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mfu.act.guards import Question, hindrance, recent
+from mfu.act.guards import Guarded, hindrance, recent
 from mfu.act.tracks import followed, remembered, sent, settled
 from mfu.act.types import Acted, Acts, Circumstances, Proposal, Sent, Step
 
@@ -36,7 +36,7 @@ class _Draft:
         track, taken_back = followed(self._tracks.get(action.tag), action, now)
         if taken_back is not None:
             self._withdrawals.append(taken_back)
-        why_not = hindrance(Question(proposal, track, self._around, self._recent))
+        why_not = hindrance(Guarded(proposal, track, self._around, self._recent))
         if why_not is None:
             self._recent.append(Sent(now, proposal.policy.name or "", action.type))
             track = sent(track, proposal.policy, now)
