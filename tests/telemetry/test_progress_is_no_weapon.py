@@ -93,8 +93,10 @@ async def longest_stop(during: Callable[[], object]) -> float:
 @pytest.mark.slow
 async def test_no_body_holds_the_loop(server: TestServer) -> None:
     source = ProgressScrape(lambda: endpoints(server, "evil", "hostile", 8))
-    # The best of three: on a busy machine others hold the processor, too.
-    assert min([await longest_stop(lambda: source.read(1.0)) for _ in range(3)]) < 0.2
+    began = time.monotonic()
+    stopped = await longest_stop(lambda: source.read(1.0))
+    # On the loop it would be held nearly as long as all of it takes, however busy the machine is.
+    assert stopped < 0.5 * (time.monotonic() - began)
     await source.close()
 
 

@@ -128,7 +128,7 @@ class Calibration(Resource):
     """What confident observations taught about one stack; kept here so that it survives a restart."""
 
     key: Annotated[str, Field(max_length=128)]
-    """Product, engine and mode, such as H100-SXM5/NeMo/Training."""
+    """Namespace, product, engine and mode, such as team-a/H100-SXM5/NeMo/Training."""
     factor: Decimal
     """Predictions for this stack are multiplied by it; within 0.7 and 1.3."""
     relative_sd: Decimal
