@@ -20,6 +20,7 @@ from e2e.testbed.cluster.process import Child
 from e2e.testbed.podrunner import LocalPod, find_pod
 
 MFU = Path(sys.executable).with_name("mfu")
+READER = "story-metrics-reader"
 CHART = Path(__file__).parents[2] / "charts" / "mfu-operator"
 RELEASE, NAMESPACE = "mfu", "mfu-system"
 SYSTEM_NODE = "mfu-story-system"
@@ -116,26 +117,49 @@ def _helm(cluster: ClusterAccess, *command: str | Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+@contextmanager
+def metrics_reader(cluster: ClusterAccess) -> Iterator[str]:
+    """A token of an account that may read the operator's metrics, as a Prometheus has it."""
+    role = f"{RELEASE}-mfu-operator-metrics-reader"
+    account = {"kind": "ServiceAccount", "name": READER, "namespace": NAMESPACE}
+    reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role}
+    cluster.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": READER, "namespace": NAMESPACE}})
+    cluster.apply(
+        {
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "ClusterRoleBinding",
+            "metadata": {"name": READER},
+            "subjects": [account],
+            "roleRef": reference,
+        }
+    )
+    yield cluster.kubectl("create", "token", READER, "-n", NAMESPACE).strip()
+    cluster.kubectl("delete", "clusterrolebinding", READER, "--ignore-not-found")
+
+
 class InstalledOperator:
     """The operator as Helm installs it: the chart's Deployment, its pod run here with its own arguments and rights."""
 
-    def __init__(self, pod: LocalPod, *, port: int) -> None:
+    def __init__(self, pod: LocalPod, *, port: int, token: str) -> None:
         self.pod = pod
         self._port = port
+        self._token = token
 
     @classmethod
     @contextmanager
     def run(cls, cluster: ClusterAccess, folder: Path, *, port: int) -> Iterator[InstalledOperator]:
         """Run the pod of the release that `helm_install` made; ready when the block begins."""
         pod = find_pod(cluster, f"deployment/{RELEASE}-mfu-operator", namespace=NAMESPACE, bound=True)
-        with LocalPod.run(cluster, pod, log=folder / "operator.log") as running:
+        with LocalPod.run(cluster, pod, log=folder / "operator.log") as running, metrics_reader(cluster) as token:
             running.wait_ready()
-            yield cls(running, port=port)
+            yield cls(running, port=port, token=token)
 
     def metric(self, name: str, **labels: str) -> float | None:
         """The sum of a metric's samples that carry these labels, or None when there is none."""
         wanted = [f'{key}="{value}"' for key, value in labels.items()]
-        with urllib.request.urlopen(f"http://127.0.0.1:{self._port}/metrics", timeout=10) as answer:
+        headers = {"Authorization": f"Bearer {self._token}"}
+        request = urllib.request.Request(f"http://127.0.0.1:{self._port}/metrics", headers=headers)
+        with urllib.request.urlopen(request, timeout=10) as answer:
             lines = answer.read().decode().splitlines()
         found = [line for line in lines if re.split("[{ ]", line)[0] == name]
         values = [float(line.rsplit(" ", 1)[1]) for line in found if all(label in line for label in wanted)]
