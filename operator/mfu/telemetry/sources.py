@@ -196,9 +196,12 @@ class ProgressScrape:
             if not each.refused and self.backoff.due(name, now)
         ]
         found: dict[str, ProgressReading | None] = {}
+        clock = asyncio.get_running_loop().time
+        began = clock()
 
         async def consume(name: str, answer: bytes | TelemetryError) -> float:
-            found[name], seconds = await self._reading(endpoints[name], answer, now)
+            # A page that waited for its turn counts from when it came: dated with the round, rates would be off.
+            found[name], seconds = await self._reading(endpoints[name], answer, now + clock() - began)
             return seconds
 
         await gather_fair(self._session(), self._left_out.first(due), self.limits, consume, self.allowance)
