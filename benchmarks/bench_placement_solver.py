@@ -18,7 +18,7 @@ import numpy as np
 from mfu.decide.fleet.capacity import Capacity, capacity_of
 from mfu.decide.fleet.fitting import fit
 from mfu.decide.fleet.order import decide_together
-from mfu.decide.fleet.standing import Ask, Standing, Worth
+from mfu.decide.fleet.standing import Need, Standing, Worth
 from mfu.decide.types import NodeView
 from mfu.hardware.catalog import load
 from mfu.hardware.types import Device
@@ -51,14 +51,14 @@ def fleet(chance: Random) -> tuple[NodeView, ...]:
     return tuple(nodes)
 
 
-def asks(chance: Random, capacity: Capacity) -> list[Ask]:
+def asks(chance: Random, capacity: Capacity) -> list[Need]:
     keys = sorted({pool.product for pool in capacity.pools.values()})
     worths = tuple(Worth(key, ((1, 50.0 * rank), (8, 100.0 * rank))) for rank, key in enumerate(keys, 1))
     sizes = chance.choices(SIZES, SHARES, k=ASKS)
-    return [Ask(gpus, piece=piece, tensor=min(8, gpus), worths=worths, unit="tokens/s") for gpus, piece in sizes]
+    return [Need(gpus, piece=piece, tensor=min(8, gpus), worths=worths, unit="tokens/s") for gpus, piece in sizes]
 
 
-def one_by_one(capacity: Capacity, queue: list[Ask]) -> tuple[list[float], int]:
+def one_by_one(capacity: Capacity, queue: list[Need]) -> tuple[list[float], int]:
     """Milliseconds of every search, and how many found a place; each draws before the next one looks."""
     took, found = [], 0
     for ask in queue:
@@ -71,7 +71,7 @@ def one_by_one(capacity: Capacity, queue: list[Ask]) -> tuple[list[float], int]:
     return took, found
 
 
-def all_at_once(capacity: Capacity, queue: list[Ask]) -> float:
+def all_at_once(capacity: Capacity, queue: list[Need]) -> float:
     """Seconds for a whole queue with its words and affinities."""
     standings = [
         replace(Standing(f"team/w{index:05}"), pending=True, ask=ask, waiting_since=float(index))

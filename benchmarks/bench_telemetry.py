@@ -30,7 +30,7 @@ from aiohttp import web
 from benchmarks.measure import Figure, reference_seconds
 from mfu.observe.readings import METRICS, GPUIdentity, GPUKey, GPURound, Metric, SourceState
 from mfu.telemetry.dcgm.adapter import DCGMFleet
-from mfu.telemetry.http import Limits
+from mfu.telemetry.http import RequestLimits
 from mfu.telemetry.prometheus.adapter import PrometheusAPI
 from mfu.telemetry.prometheus.rules import INFO, OBSERVED_AT
 from mfu.telemetry.sources import DirectScrape, Target
@@ -150,7 +150,7 @@ async def direct(port: int) -> tuple[float, ...]:
     targets = [
         Target(f"n{n:04d}", f"http://127.0.0.1:{port}/{n:04d}/metrics", f"gpu-node-{n:04d}") for n in range(NODES)
     ]
-    source = DirectScrape(lambda: targets, DCGMFleet(), Limits(deadline_seconds=60.0))
+    source = DirectScrape(lambda: targets, DCGMFleet(), RequestLimits(deadline_seconds=60.0))
     source.backoff.base_seconds = 0.0
     try:
         return await measure(lambda: source.read(time.time()))

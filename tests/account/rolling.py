@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mfu.account.rollup import FleetFigures, Row, roll_up_table, table_of
+from mfu.account.rollup import FleetFigures, RollupRow, roll_up_table, table_of
 
 
-def roll_up(rows: Sequence[Row]) -> FleetFigures:
+def roll_up(rows: Sequence[RollupRow]) -> FleetFigures:
     mfu = np.array([np.nan if row.reference_mfu is None else row.reference_mfu for row in rows], dtype=float)
     return roll_up_table(table_of(rows), mfu, np.array([row.knowledge for row in rows], dtype=np.int64))

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mfu.account.rollup import Knowledge, Row
+from mfu.account.rollup import Knowledge, RollupRow
 from tests.account.rolling import roll_up
 
 PEAK = 1e15
@@ -21,9 +21,9 @@ def row(
     gpus: float = 1,
     price: float | None = 2.0,
     peak: float | None = PEAK,
-) -> Row:
+) -> RollupRow:
     whole = None if peak is None else peak * gpus
-    return Row(node, namespace, "H100-SXM5", gpus, whole, mfu, knowledge, None if price is None else price * gpus)
+    return RollupRow(node, namespace, "H100-SXM5", gpus, whole, mfu, knowledge, None if price is None else price * gpus)
 
 
 def test_hand_counted_fleet() -> None:
@@ -81,7 +81,7 @@ rows = st.lists(
 
 
 @given(rows)
-def test_shares_add_up_and_mfu_is_a_fraction(fleet: list[Row]) -> None:
+def test_shares_add_up_and_mfu_is_a_fraction(fleet: list[RollupRow]) -> None:
     figures = roll_up(fleet)
     for each in (figures.fleet, *figures.nodes.values()):
         assert each is not None
@@ -92,7 +92,7 @@ def test_shares_add_up_and_mfu_is_a_fraction(fleet: list[Row]) -> None:
 
 
 @given(rows, st.randoms())
-def test_order_does_not_matter(fleet: list[Row], random: object) -> None:
+def test_order_does_not_matter(fleet: list[RollupRow], random: object) -> None:
     shuffled = sorted(fleet, key=lambda _: random.random())  # type: ignore[attr-defined]
     one, other = roll_up(fleet).fleet, roll_up(shuffled).fleet
     assert one is not None
@@ -103,7 +103,7 @@ def test_order_does_not_matter(fleet: list[Row], random: object) -> None:
 
 
 @given(rows)
-def test_an_unknown_gpu_moves_no_figure_but_the_coverage(fleet: list[Row]) -> None:
+def test_an_unknown_gpu_moves_no_figure_but_the_coverage(fleet: list[RollupRow]) -> None:
     before = roll_up(fleet).fleet
     after = roll_up([*fleet, row(None, Knowledge.UNKNOWN)]).fleet
     assert before is not None

@@ -9,7 +9,7 @@ from typing import Any, Final
 from mfu.act.proposals import Said, action_of
 from mfu.act.types import Acted, Action, Addressee, Circumstances, Proposal, Sent, Track
 from mfu.api.powers import ActionType
-from mfu.decide.fleet.capacity import HOST_LABEL, Domain, Kind, Share
+from mfu.decide.fleet.capacity import HOST_LABEL, DeviceKind, Domain, Share
 from mfu.decide.fleet.fitting import Grant, Quality
 from mfu.decide.types import Decision, DecisionType, EffectivePolicy, Mode, Outcome, Permit
 from tests.decide.fleets import H100
@@ -23,7 +23,7 @@ ENFORCING: Final = EffectivePolicy(
 
 
 def grant(node: str = "n0", gpus: int = 8) -> Grant:
-    return Grant(Kind("", H100), Quality.ONE_DOMAIN, (Share(node, gpus),), (Domain(HOST_LABEL, node),))
+    return Grant(DeviceKind("", H100), Quality.ONE_DOMAIN, (Share(node, gpus),), (Domain(HOST_LABEL, node),))
 
 
 def decision(kind: DecisionType = DecisionType.PLACEMENT, outcome: Outcome = Outcome.PLACE, **hint: Any) -> Decision:

@@ -10,7 +10,7 @@ import pytest
 from mfu.act.proposals import CHECK_STATES, SCALABLE, SUSPENDABLE, action_of
 from mfu.act.types import Action, Addressee
 from mfu.api.powers import ActionType
-from mfu.decide.fleet.capacity import Domain, Kind
+from mfu.decide.fleet.capacity import DeviceKind, Domain
 from mfu.decide.types import DecisionType, Outcome
 from mfu.hardware.names import CLIQUE_LABEL
 from tests.act.builders import ENFORCING, action, decision, grant, said
@@ -59,7 +59,7 @@ def test_a_selector_names_only_what_is_one() -> None:
     two = action(pods_wait=False, owner=JOB, grants=(grant("n0"), grant("n1")))
     assert two.change == {"nodeSelector": {"nvidia.com/gpu.product": H100}}
     assert two.words == "select node n0, node n1 in the template of Job train"
-    mixed = (grant("n0"), replace(grant("n0"), kind=Kind("", A100)))
+    mixed = (grant("n0"), replace(grant("n0"), kind=DeviceKind("", A100)))
     assert action(pods_wait=False, owner=JOB, grants=mixed).change == {"nodeSelector": {"kubernetes.io/hostname": "n0"}}
 
 

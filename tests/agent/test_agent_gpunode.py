@@ -13,7 +13,7 @@ from mfu.agent.node import Node
 from mfu.agent.publish import HEARTBEAT_SECONDS, LEAST_SECONDS, Publisher
 from mfu.api.gpunode import GPUNode
 from mfu.cluster.plain import PlainError
-from mfu.cluster.resources import NODES, Resource
+from mfu.cluster.resources import NODES, ResourcePath
 from tests.agent.conftest import FakeNVML
 
 
@@ -87,14 +87,14 @@ class Api:
         self.objects: dict[str, dict[str, Any]] = {}
         self.writes: list[str | None] = []
 
-    def get(self, resource: Resource, name: str) -> dict[str, Any]:
+    def get(self, resource: ResourcePath, name: str) -> dict[str, Any]:
         assert resource is NODES
         if not self.up:
             raise PlainError("GET", "refused")
         return {"metadata": {"name": name, "uid": self.uid}}
 
     def apply(
-        self, resource: Resource, body: Mapping[str, Any], *, manager: str, subresource: str | None = None
+        self, resource: ResourcePath, body: Mapping[str, Any], *, manager: str, subresource: str | None = None
     ) -> dict[str, Any]:
         assert manager == "mfu-agent"
         if not self.up:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from mfu.agent.health import CLEARS_SECONDS, LASTS_SECONDS, Health, Record, Rows, Verdict, worst
-from mfu.agent.inventory import GPU
+from mfu.agent.health import CLEARS_SECONDS, LASTS_SECONDS, Health, Record, RemappedRows, Verdict, worst
+from mfu.agent.inventory import AgentGPU
 from mfu.agent.xid import Xid
 from mfu.api.gpunode import Health as ApiHealth
 from mfu.observe.metric import Metric
 
-BOARD = GPU(
+BOARD = AgentGPU(
     index=0,
     uuid="GPU-0",
     name="NVIDIA H100 80GB HBM3",
@@ -99,8 +99,8 @@ def test_new_uncorrected_errors_degrade() -> None:
 
 
 def test_rows_out_of_spares_fail_and_rows_that_wait_degrade() -> None:
-    assert Record(rows=Rows(failed=True), seen=True).verdict(0.0).health is Health.FAILED
-    assert Record(rows=Rows(pending=True), seen=True).verdict(0.0).health is Health.DEGRADED
+    assert Record(rows=RemappedRows(failed=True), seen=True).verdict(0.0).health is Health.FAILED
+    assert Record(rows=RemappedRows(pending=True), seen=True).verdict(0.0).health is Health.DEGRADED
 
 
 def test_nothing_seen_is_unknown_not_healthy() -> None:

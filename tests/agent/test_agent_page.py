@@ -16,28 +16,28 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from mfu.agent import server
-from mfu.agent.attribution import Attribution, Pod
-from mfu.agent.exposition import Line, escaped, label_sets, number, render
-from mfu.agent.inventory import GPU, Instance
+from mfu.agent.attribution import Attribution, HoldingContainer
+from mfu.agent.exposition import DeviceLine, escaped, label_sets, number, render
+from mfu.agent.inventory import AgentGPU, Instance
 from mfu.agent.node import Node
-from mfu.agent.runtime import Agent
+from mfu.agent.runtime import NodeAgent
 from mfu.agent.window import SampleWindow
-from mfu.agent.wire import Allocation
+from mfu.agent.wire import ContainerDevice
 from mfu.observe.metric import Metric
 from mfu.observe.readings import GPUKey, SourceState
 from mfu.telemetry.agent.adapter import read_once
 from mfu.telemetry.agent.names import SERIES
 from tests.agent.conftest import FakeNVML
 
-BOARD = GPU(index=0, uuid="GPU-0", name="NVIDIA H100 80GB HBM3", product="H100-SXM5")
-SLICED = GPU(index=1, uuid="GPU-1", name="NVIDIA H100 80GB HBM3", product="H100-SXM5", mig_mode=True)
+BOARD = AgentGPU(index=0, uuid="GPU-0", name="NVIDIA H100 80GB HBM3", product="H100-SXM5")
+SLICED = AgentGPU(index=1, uuid="GPU-1", name="NVIDIA H100 80GB HBM3", product="H100-SXM5", mig_mode=True)
 SLICE = Instance("MIG-0", 9, 0, "1g.10gb")
 
 
 def test_every_metric_comes_back_from_the_operators_adapter() -> None:
     values = dict.fromkeys(SERIES, 4.0)
     ratios = {metric: 0.01 * (1 + int(metric)) for metric, name in SERIES.items() if name.endswith("_ratio")}
-    page = render("node-1", [Line(BOARD, None, 100.0, values | ratios)], {})
+    page = render("node-1", [DeviceLine(BOARD, None, 100.0, values | ratios)], {})
     found = read_once(page, 105.0, node="node-1")
     assert found.state is SourceState.OK
     assert found.observed_at.tolist() == [100.0]
@@ -46,15 +46,15 @@ def test_every_metric_comes_back_from_the_operators_adapter() -> None:
 
 
 def test_unknown_numbers_are_left_out_and_read_as_unknown() -> None:
-    found = read_once(render("node-1", [Line(BOARD, None, 100.0, {Metric.POWER: 300.0})], {}), 100.0)
+    found = read_once(render("node-1", [DeviceLine(BOARD, None, 100.0, {Metric.POWER: 300.0})], {}), 100.0)
     assert found.values[0][Metric.POWER] == 300.0
     assert found.values[0][Metric.TENSOR_ACTIVE] != found.values[0][Metric.TENSOR_ACTIVE]
 
 
 def test_slices_inherit_from_the_frame_around_them() -> None:
     lines = [
-        Line(SLICED, None, 100.0, {Metric.SM_CLOCK: 1.5e9, Metric.POWER: 400.0}),
-        Line(SLICED, SLICE, 100.0, {Metric.TENSOR_ACTIVE: 0.6}, (Pod("team", "pod", "main"),)),
+        DeviceLine(SLICED, None, 100.0, {Metric.SM_CLOCK: 1.5e9, Metric.POWER: 400.0}),
+        DeviceLine(SLICED, SLICE, 100.0, {Metric.TENSOR_ACTIVE: 0.6}, (HoldingContainer("team", "pod", "main"),)),
     ]
     found = read_once(render("node-1", lines, {}), 100.0)
     device = found.devices[0]
@@ -64,20 +64,28 @@ def test_slices_inherit_from_the_frame_around_them() -> None:
 
 
 def test_a_shared_device_is_printed_once_a_pod_and_marked() -> None:
-    line = Line(BOARD, None, 100.0, {Metric.POWER: 1.0}, (Pod("team", "a", "main"), Pod("team", "b", "main")))
+    line = DeviceLine(
+        BOARD,
+        None,
+        100.0,
+        {Metric.POWER: 1.0},
+        (HoldingContainer("team", "a", "main"), HoldingContainer("team", "b", "main")),
+    )
     found = read_once(render("node-1", [line], {}), 100.0)
     assert [(device.pod, device.shared) for device in found.devices] == [("a", True), ("b", True)]
     assert all('shared="true"' in labels for labels in label_sets("node-1", line))
 
 
 def test_two_containers_of_one_pod_share_nothing_with_others() -> None:
-    line = Line(BOARD, None, 100.0, {}, (Pod("team", "a", "one"), Pod("team", "a", "two")))
+    line = DeviceLine(
+        BOARD, None, 100.0, {}, (HoldingContainer("team", "a", "one"), HoldingContainer("team", "a", "two"))
+    )
     assert not any("shared" in labels for labels in label_sets("node-1", line))
 
 
 def test_any_prometheus_can_parse_it() -> None:
     values = dict.fromkeys(SERIES, 1.0)
-    page = render('no"de\\1', [Line(BOARD, None, 1e9, values, healthy=True)], {"mfu_agent_nvml_up": 1.0}).decode()
+    page = render('no"de\\1', [DeviceLine(BOARD, None, 1e9, values, healthy=True)], {"mfu_agent_nvml_up": 1.0}).decode()
     families = {family.name: family for family in text_string_to_metric_families(page)}
     assert families["mfu_gpu_sm_clock_hertz"].samples[0].labels["node"] == 'no"de\\1'
     assert families["mfu_gpu_energy_joules"].type == "counter"
@@ -117,8 +125,8 @@ def test_a_metric_unknown_at_times_is_averaged_over_the_rest() -> None:
 
 def test_agent_page_names_pods_of_the_kubelet(nvml: FakeNVML) -> None:
     nvml.reset(1)
-    held = [Allocation("team", "pod", "main", "nvidia.com/gpu", "GPU-00000000-0000-0000-0000-000000000000")]
-    agent = Agent(Node(), "node-1", attribution=Attribution(lambda: held), clock=lambda: 50.0)
+    held = [ContainerDevice("team", "pod", "main", "nvidia.com/gpu", "GPU-00000000-0000-0000-0000-000000000000")]
+    agent = NodeAgent(Node(), "node-1", attribution=Attribution(lambda: held), clock=lambda: 50.0)
     agent.step()
     agent.errands()
     page = agent.page()
@@ -191,10 +199,10 @@ def test_a_round_that_breaks_off_is_counted_and_the_next_one_comes(nvml: FakeNVM
         def wait(self, seconds: float) -> bool:
             return next(rounds)
 
-    def broken() -> list[Allocation]:
+    def broken() -> list[ContainerDevice]:
         raise KeyError("metadata")
 
-    agent = Agent(Node(), "node-1", attribution=Attribution(broken), stop=Stop())  # type: ignore[arg-type]
+    agent = NodeAgent(Node(), "node-1", attribution=Attribution(broken), stop=Stop())  # type: ignore[arg-type]
     agent.clock = iter([0.0, 100.0, 200.0]).__next__
     agent._run_errands()
     assert agent.failures == 2
@@ -203,5 +211,5 @@ def test_a_round_that_breaks_off_is_counted_and_the_next_one_comes(nvml: FakeNVM
 
 def test_compute_instances_of_one_gpu_instance_are_one_device() -> None:
     instance = Instance("MIG-0", 2, 0, "1c.3g.40gb")
-    labels = label_sets("node-1", Line(SLICED, instance, 0.0, {}))
+    labels = label_sets("node-1", DeviceLine(SLICED, instance, 0.0, {}))
     assert 'mig_profile="3g.40gb"' in labels[0]

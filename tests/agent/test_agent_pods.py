@@ -11,18 +11,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mfu.agent.attribution import KEEP_SECONDS, POLL_SECONDS, Attribution, Pod, by_device
-from mfu.agent.inventory import GPU, Instance
+from mfu.agent.attribution import KEEP_SECONDS, POLL_SECONDS, Attribution, HoldingContainer, by_device
+from mfu.agent.inventory import AgentGPU, Instance
 from mfu.agent.podresources import PodResourcesError, list_allocations
-from mfu.agent.wire import Allocation, Malformed, allocations
+from mfu.agent.wire import ContainerDevice, Malformed, allocations
 from tests.agent.kubelet import Row, claim, message, serve
 
 UUID = "GPU-11111111-0000-0000-0000-000000000000"
 SLICED = "GPU-22222222-0000-0000-0000-000000000000"
 SLICE = "MIG-33333333-0000-0000-0000-000000000000"
 GPUS = (
-    GPU(index=0, uuid=UUID, name="NVIDIA H100 80GB HBM3", product="H100-SXM5"),
-    GPU(
+    AgentGPU(index=0, uuid=UUID, name="NVIDIA H100 80GB HBM3", product="H100-SXM5"),
+    AgentGPU(
         index=1,
         uuid=SLICED,
         name="NVIDIA H100 80GB HBM3",
@@ -37,7 +37,7 @@ def test_the_real_wire(tmp_path: Path) -> None:
     rows = [("team", f"pod-{i}", "main", "nvidia.com/gpu", f"GPU-{i}") for i in range(3000)]
     with serve(tmp_path / "kubelet.sock", rows):
         found = list_allocations(tmp_path / "kubelet.sock")
-    assert found == [Allocation(*row) for row in rows]
+    assert found == [ContainerDevice(*row) for row in rows]
 
 
 def test_no_pods_is_an_answer(tmp_path: Path) -> None:
@@ -48,7 +48,7 @@ def test_no_pods_is_an_answer(tmp_path: Path) -> None:
 def test_dynamic_resources_are_read(tmp_path: Path) -> None:
     with serve(tmp_path / "kubelet.sock", claim("team", "pod", "main", "gpu.nvidia.com", "gpu-0")):
         found = list_allocations(tmp_path / "kubelet.sock")
-    assert by_device(found, GPUS) == {(UUID, None): (Pod("team", "pod", "main"),)}
+    assert by_device(found, GPUS) == {(UUID, None): (HoldingContainer("team", "pod", "main"),)}
 
 
 @pytest.mark.parametrize("answer", [grpc.StatusCode.PERMISSION_DENIED, b"\xff\xff\xff"])
@@ -83,7 +83,7 @@ NAMES = st.text(st.characters(codec="utf-8"), max_size=20)
 @settings(max_examples=40)
 @given(st.lists(st.tuples(NAMES, NAMES, NAMES, NAMES, NAMES), max_size=5))
 def test_what_was_encoded_is_decoded(rows: list[Row]) -> None:
-    assert allocations(message(rows)) == [Allocation(*row) for row in rows]
+    assert allocations(message(rows)) == [ContainerDevice(*row) for row in rows]
 
 
 @settings(max_examples=40)
@@ -104,7 +104,7 @@ def test_a_cut_message_never_gives_a_wrong_device(rows: list[Row], data: st.Data
         found = allocations(whole[:cut])
     except Malformed:
         return
-    assert found == [Allocation(*row) for row in rows][: len(found)]
+    assert found == [ContainerDevice(*row) for row in rows][: len(found)]
 
 
 @pytest.mark.parametrize(
@@ -126,26 +126,26 @@ def test_a_cut_message_never_gives_a_wrong_device(rows: list[Row], data: st.Data
     ],
 )
 def test_device_ids(device: str, key: tuple[str, int | None] | None) -> None:
-    found = by_device([Allocation("team", "pod", "main", "nvidia.com/gpu", device)], GPUS)
-    assert found == ({} if key is None else {key: (Pod("team", "pod", "main"),)})
+    found = by_device([ContainerDevice("team", "pod", "main", "nvidia.com/gpu", device)], GPUS)
+    assert found == ({} if key is None else {key: (HoldingContainer("team", "pod", "main"),)})
 
 
 def test_a_time_sliced_gpu_has_all_its_pods() -> None:
     found = by_device(
-        [Allocation("team", name, "main", "nvidia.com/gpu", f"{UUID}::{i}") for i, name in enumerate("ba")], GPUS
+        [ContainerDevice("team", name, "main", "nvidia.com/gpu", f"{UUID}::{i}") for i, name in enumerate("ba")], GPUS
     )
-    assert found == {(UUID, None): (Pod("team", "a", "main"), Pod("team", "b", "main"))}
+    assert found == {(UUID, None): (HoldingContainer("team", "a", "main"), HoldingContainer("team", "b", "main"))}
 
 
 class Kubelet:
     def __init__(self) -> None:
         self.up, self.calls = True, 0
 
-    def __call__(self) -> list[Allocation]:
+    def __call__(self) -> list[ContainerDevice]:
         self.calls += 1
         if not self.up:
             raise PodResourcesError("connection refused")
-        return [Allocation("team", "pod", "main", "nvidia.com/gpu", UUID)]
+        return [ContainerDevice("team", "pod", "main", "nvidia.com/gpu", UUID)]
 
 
 def test_a_kubelet_restart_keeps_the_pods_and_a_kubelet_that_stays_away_loses_them() -> None:
@@ -155,7 +155,7 @@ def test_a_kubelet_restart_keeps_the_pods_and_a_kubelet_that_stays_away_loses_th
     kubelet.up = False
     attribution.refresh(POLL_SECONDS)
     assert not attribution.available
-    assert attribution.pods(GPUS) == {(UUID, None): (Pod("team", "pod", "main"),)}
+    assert attribution.pods(GPUS) == {(UUID, None): (HoldingContainer("team", "pod", "main"),)}
     attribution.refresh(KEEP_SECONDS + POLL_SECONDS)
     assert attribution.pods(GPUS) == {}
     kubelet.up = True

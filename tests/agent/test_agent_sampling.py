@@ -9,16 +9,16 @@ import pytest
 
 from mfu.agent.inventory import scan
 from mfu.agent.nvml import open_library
-from mfu.agent.sample import SLOW_EVERY, Reading, Sampler
+from mfu.agent.sample import SLOW_EVERY, DeviceReading, Sampler
 from mfu.observe.readings import Metric
 from tests.agent.conftest import FakeNVML
 
 
-def readings(passes: int = 2) -> list[Reading]:
+def readings(passes: int = 2) -> list[DeviceReading]:
     """Of the last pass, pipe activity included."""
     open_library()
     sampler = Sampler(scan(), window_seconds=0.5)
-    found: list[Reading] = []
+    found: list[DeviceReading] = []
     for at in range(passes):
         found = sampler.read(float(at))
     found = [replace(each, values={**each.values, **(sampler.pipes(each.key) or {})}) for each in found]

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 import mfu
-from mfu.controller.config import Config, Server, parse
+from mfu.controller.config import OperatorConfig, Server, parse
 from tools.generate import gen_chart
 
 ROOT = Path(__file__).parents[2]
@@ -60,11 +60,11 @@ def test_every_value_is_documented() -> None:
 
 
 def test_default_configuration_is_the_operators_but_for_who_may_read_metrics() -> None:
-    assert parse(VALUES["config"], "values.yaml") == Config(server=Server(authenticate_metrics=True))
+    assert parse(VALUES["config"], "values.yaml") == OperatorConfig(server=Server(authenticate_metrics=True))
 
 
 def test_every_option_of_the_operator_is_a_value() -> None:
-    every = set(leaves(Config().model_dump(mode="json", by_alias=True)))
+    every = set(leaves(OperatorConfig().model_dump(mode="json", by_alias=True)))
     assert set(leaves(VALUES["config"])) == every
 
 

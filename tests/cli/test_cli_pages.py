@@ -11,9 +11,9 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from mfu.agent.exposition import Line, render
-from mfu.agent.inventory import GPU
-from mfu.controller.config import Config, parse
+from mfu.agent.exposition import DeviceLine, render
+from mfu.agent.inventory import AgentGPU
+from mfu.controller.config import OperatorConfig, parse
 from mfu.controller.metrics import OperatorMetrics
 from mfu.engine.evaluate import evaluate
 from mfu.engine.saved import load
@@ -34,15 +34,15 @@ def paths(section: BaseModel, before: str = "") -> Iterator[str]:
 
 def test_every_field_has_its_row() -> None:
     rows = re.findall(r"^\| `([\w.]+)` \|", CONFIGURATION, re.MULTILINE)
-    assert sorted(rows) == sorted(paths(Config()))
+    assert sorted(rows) == sorted(paths(OperatorConfig()))
 
 
 def test_examples_are_read() -> None:
     examples = re.findall(r"```yaml\n(.*?)```", CONFIGURATION, re.DOTALL)
     assert len(examples) == 2
     read = [parse(yaml.safe_load(text), "example") for text in examples]
-    assert read[-1] == Config()
-    assert read[-1].model_fields_set == set(Config.model_fields), "the complete file names every section"
+    assert read[-1] == OperatorConfig()
+    assert read[-1].model_fields_set == set(OperatorConfig.model_fields), "the complete file names every section"
 
 
 def test_fields_are_spelt_as_in_the_file() -> None:
@@ -58,7 +58,9 @@ def test_everything_that_the_operator_serves_is_listed() -> None:
 
 def test_everything_that_the_agent_serves_is_listed() -> None:
     own = dict.fromkeys((name for name in ROWS if name.startswith("mfu_agent_")), 1.0)
-    line = Line(GPU(0, "GPU-0", "NVIDIA H100", "H100-SXM5"), None, 1.0, dict.fromkeys(Metric, 1.0), healthy=True)
+    line = DeviceLine(
+        AgentGPU(0, "GPU-0", "NVIDIA H100", "H100-SXM5"), None, 1.0, dict.fromkeys(Metric, 1.0), healthy=True
+    )
     page = render("node", [line], own).decode()
     served = dict(re.findall(r"^# TYPE (\w+) (\w+)$", page, re.MULTILINE))
     listed = {name: kind for name, kind in ROWS.items() if name.startswith(("mfu_agent_", "mfu_gpu_"))}

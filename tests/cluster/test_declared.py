@@ -6,12 +6,12 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, cast
 
-from mfu.cluster.client import KubeClient, Page, Unreachable
-from mfu.cluster.declared import FIRST_REPAIR_SECONDS, REPAIR_SECONDS, SETTLED_SECONDS, Declared
+from mfu.cluster.client import KubeClient, ListPage, ServerUnreachable
+from mfu.cluster.declared import FIRST_REPAIR_SECONDS, REPAIR_SECONDS, SETTLED_SECONDS, DeclaredStore
 from mfu.cluster.resources import MFUPOLICIES
 from tests.controller.virtual_time import run
 
-Store = Declared[str]
+Store = DeclaredStore[str]
 
 
 class Names:
@@ -20,7 +20,7 @@ class Names:
     def __init__(self, *lists: Any) -> None:
         self.lists, self.asked = list(lists), 0
 
-    async def pages(self, resource: Any, **selectors: Any) -> AsyncIterator[Page]:
+    async def pages(self, resource: Any, **selectors: Any) -> AsyncIterator[ListPage]:
         assert "PartialObjectMetadataList" in selectors["accept"]
         self.asked += 1
         answer = self.lists.pop(0) if len(self.lists) > 1 else self.lists[0]
@@ -30,8 +30,8 @@ class Names:
             if callable(each):
                 each()
             else:
-                yield Page([{"metadata": {"name": each}}], "1", "more")
-        yield Page([], "1", None)
+                yield ListPage([{"metadata": {"name": each}}], "1", "more")
+        yield ListPage([], "1", None)
 
 
 def told(names: Names, script: Callable[[Store], Awaitable[None]]) -> tuple[Store, int]:
@@ -131,7 +131,7 @@ def test_without_an_answer_everything_stays() -> None:
         store.take("a", "1")
         await asyncio.sleep(3 * REPAIR_SECONDS)
 
-    store, _ = told(Names(["a"], Unreachable("gone")), script)
+    store, _ = told(Names(["a"], ServerUnreachable("gone")), script)
     assert store.objects == {"a": "1"}
 
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Any, cast
 
-from mfu.cluster.client import ApiError, Gone, KubeClient, Page, Unreachable
+from mfu.cluster.client import ApiError, Gone, KubeClient, ListPage, ServerUnreachable
 from mfu.cluster.informer import Informer, key_of
 from mfu.cluster.resources import NODES
 from tests.controller.virtual_time import run
@@ -25,14 +25,14 @@ class Script:
         self.lists, self.watches = list(lists), watches
         self.versions: list[str] = []
 
-    async def pages(self, resource: Any, **selectors: Any) -> AsyncIterator[Page]:
+    async def pages(self, resource: Any, **selectors: Any) -> AsyncIterator[ListPage]:
         answer = self.lists.pop(0) if len(self.lists) > 1 else self.lists[0]
         if isinstance(answer, Exception):
             raise answer
         # A page an object.
         for item in answer:
-            yield Page([item], "10", "more")
-        yield Page([], "10", None)
+            yield ListPage([item], "10", "more")
+        yield ListPage([], "10", None)
 
     async def watch(self, resource: Any, version: str, **selectors: Any) -> AsyncIterator[tuple[str, dict[str, Any]]]:
         self.versions.append(version)
@@ -101,19 +101,21 @@ def test_an_error_of_the_server_is_waited_out_without_a_list() -> None:
 
 
 def test_a_lost_connection_is_taken_up_where_it_stopped() -> None:
-    script = Script([node("a", a="1")], watches=[[("MODIFIED", node("a", "42", a="2")), Unreachable("reset")], []])
+    script = Script(
+        [node("a", a="1")], watches=[[("MODIFIED", node("a", "42", a="2")), ServerUnreachable("reset")], []]
+    )
     informer, _ = followed(script)
     assert (script.versions, informer.relists, informer.objects) == (["10", "42"], 1, {"a": "2"})
 
 
 def test_after_several_lost_connections_it_lists_again() -> None:
-    lost = Unreachable("refused")
+    lost = ServerUnreachable("refused")
     informer, _ = followed(Script([node("a", a="1")], [node("b", a="1")], watches=[[lost]] * 4 + [[]]))
     assert (informer.relists, informer.objects) == (2, {"b": "1"})
 
 
 def test_a_server_that_is_away_is_asked_ever_more_slowly() -> None:
-    refused = Unreachable("refused")
+    refused = ServerUnreachable("refused")
     informer, _ = followed(Script(*[refused] * 6, [node("a", a="1")], watches=[[]]), seconds=40.0)
     assert informer.objects == {"a": "1"}
 

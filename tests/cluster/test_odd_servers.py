@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from mfu.cluster.client import ApiError, Gone, KubeClient, Unreachable
+from mfu.cluster.client import ApiError, Gone, KubeClient, ServerUnreachable
 from mfu.cluster.informer import Informer
 from mfu.cluster.projection import pod_view
 from mfu.cluster.resources import NODES, PODS
@@ -145,7 +145,7 @@ async def test_a_watch_that_is_gone_lists_again() -> None:
 
 
 async def test_requests_are_typed_errors_too() -> None:
-    for answer, error in ((ODD["HTML with 200"], Unreachable), (ODD["429"], ApiError), (raw(b"", 410), Gone)):
+    for answer, error in ((ODD["HTML with 200"], ServerUnreachable), (ODD["429"], ApiError), (raw(b"", 410), Gone)):
         async with serving(Misbehaving(others=answer)) as client:
             with pytest.raises(error):
                 await client.create(NODES, {"metadata": {"name": "x"}})
@@ -159,7 +159,7 @@ async def test_a_line_without_end_is_given_up() -> None:
             await response.write(b"x" * 65_536)
 
     async with serving(Misbehaving(watches=[endless])) as client:
-        with pytest.raises(Unreachable, match="does not end"):
+        with pytest.raises(ServerUnreachable, match="does not end"):
             async for _ in client.watch(NODES, "1"):
                 pass
 

@@ -10,7 +10,7 @@ import pytest
 
 from mfu.api.fleetreport import FleetStatus
 from mfu.api.workload_status import WorkloadStatus
-from mfu.cluster.client import ApiError, KubeClient, Unreachable
+from mfu.cluster.client import ApiError, KubeClient, ServerUnreachable
 from mfu.cluster.writer import IN_FLIGHT, Writer, fairly
 from mfu.engine.packed import Packed
 from mfu.engine.plan import NO_REPORT, Event, Plan, WorkloadPlan
@@ -65,7 +65,7 @@ def cycles(server: Server, seconds: float, count: int = 1, **options: Any) -> Wr
         ApiError(500, "InternalError", "etcd is away", "PATCH"),
         ApiError(403, "Forbidden", "no rights", "PATCH"),
         ApiError(404, "NotFound", "gone", "PATCH"),
-        Unreachable("refused"),
+        ServerUnreachable("refused"),
     ],
     ids=["500", "403", "404", "unreachable"],
 )

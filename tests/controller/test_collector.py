@@ -10,7 +10,7 @@ import numpy as np
 from mfu.controller.collector import Collector
 from mfu.controller.metrics import OperatorMetrics
 from mfu.observe.readings import METRICS, GPUIdentity, GPUKey, GPURound, SourceState
-from mfu.telemetry.rounds.binding import Bound
+from mfu.telemetry.rounds.binding import PodBinding
 from mfu.telemetry.store.recent import Store
 from tests.controller.virtual_time import run
 
@@ -38,7 +38,7 @@ class Mute(Steady):
 
 def collected(seconds: float, **sources: Any) -> tuple[Collector, int]:
     changes: list[None] = []
-    bindings = {("a", "p"): Bound("u", "n0", 0.0)}
+    bindings = {("a", "p"): PodBinding("u", "n0", 0.0)}
     made = Collector(Store(), OperatorMetrics(lambda: None), lambda: changes.append(None), lambda: bindings)
     for name, source in sources.items():
         made.sources[name] = (source, 15.0)

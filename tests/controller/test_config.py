@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from mfu.controller.config import BadConfig, Config, load, parse
+from mfu.controller.config import BadConfig, OperatorConfig, load, parse
 
 
 def test_every_field_has_a_default(tmp_path: Path) -> None:
     empty = tmp_path / "config.yaml"
     empty.write_text("")
-    assert load(None) == load(empty) == Config()
+    assert load(None) == load(empty) == OperatorConfig()
 
 
 def test_api_spelling_is_read(tmp_path: Path) -> None:

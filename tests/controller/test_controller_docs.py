@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mfu.controller.config import Config
+from mfu.controller.config import OperatorConfig
 from mfu.controller.metrics import documented
 from tools.generate import gen_configuration_doc, gen_metrics_doc
 
@@ -23,6 +23,8 @@ def test_names_are_unique_and_explained() -> None:
     names = [each.name for each in documented()]
     assert len(names) == len(set(names))
     page = gen_configuration_doc.rendered()
-    assert all(f"## {field.alias}" in page or f"`{field.alias}`" in page for field in Config.model_fields.values())
+    assert all(
+        f"## {field.alias}" in page or f"`{field.alias}`" in page for field in OperatorConfig.model_fields.values()
+    )
     rows = [line for line in page.splitlines() if line.startswith("| `")]
     assert [line for line in rows if line.rstrip(" |").endswith("|")] == [], "a field without a description"

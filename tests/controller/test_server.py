@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry, Gauge
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from mfu.cluster.client import KubeClient, Unreachable
+from mfu.cluster.client import KubeClient, ServerUnreachable
 from mfu.controller.access import KubeAccess
 from mfu.controller.server import serve
 
@@ -112,7 +112,7 @@ class Reviews:
     async def create(self, resource: Any, body: dict[str, Any], namespace: str | None = None) -> dict[str, Any]:
         self.asked.append(resource.kind)
         if self.away:
-            raise Unreachable("refused")
+            raise ServerUnreachable("refused")
         if resource.kind == "TokenReview":
             known = body["spec"]["token"] in ("good", "poor")
             user = {"username": body["spec"]["token"], "groups": ["g"]}

@@ -50,8 +50,8 @@ def pod(name: str, *, owner: str = "llama", ip: str | None = "10.1.2.3", phase: 
     }
 
 
-def urls(state: ClusterState, settings: config.Progress | None = None) -> list[str]:
-    return [each.url for each in progress_endpoints(state, settings or config.Progress())()]
+def urls(state: ClusterState, settings: config.ProgressSettings | None = None) -> list[str]:
+    return [each.url for each in progress_endpoints(state, settings or config.ProgressSettings())()]
 
 
 PROGRESS = {"metric": "tokens_total", "port": 9400, "path": "/metrics", "unit": "Tokens", "scope": "Total"}
@@ -76,7 +76,7 @@ def test_without_declared_progress_nobody_is_asked() -> None:
 
 
 def test_the_operators_own_template_wins() -> None:
-    settings = config.Progress(url_template="http://sim/{namespace}/{pod}")
+    settings = config.ProgressSettings(url_template="http://sim/{namespace}/{pod}")
     assert urls(state_of(PROGRESS, pod("mine")), settings) == ["http://sim/a/mine"]
 
 
@@ -165,18 +165,18 @@ def test_two_exporters_of_one_node_silence_it_and_say_so() -> None:
     found = speakers(state, "dcgm")
     assert list(found.by_node) == ["n1"]
     assert "forged, real" in found.refused["n0"]
-    targets = exporter_targets(state, "dcgm", None, config.DCGM().discovery)()
+    targets = exporter_targets(state, "dcgm", None, config.DCGMSettings().discovery)()
     assert [each.node for each in targets] == ["n1"]
 
 
 def test_exporters_are_looked_for_in_their_own_namespace_alone() -> None:
-    found = discovered(config.Config(agent=config.Agent(enabled=True)), "mfu-system")
+    found = discovered(config.OperatorConfig(agent=config.AgentSettings(enabled=True)), "mfu-system")
     assert {name: where.namespace for name, where in found.items()} == {"dcgm": "gpu-operator", "agent": "mfu-system"}
 
 
 def test_an_answer_that_comes_after_the_address_was_given_to_another_pod_is_not_believed() -> None:
     state = state_of(PROGRESS, pod("mine"))
-    (endpoint,) = progress_endpoints(state, config.Progress())()
+    (endpoint,) = progress_endpoints(state, config.ProgressSettings())()
     assert (endpoint.uid, endpoint.current()) == ("mine", True)
     for other in (pod("mine", ip="10.1.2.4"), {**pod("mine"), "metadata": {**pod("mine")["metadata"], "uid": "next"}}):
         view = pod_view(other)

@@ -7,9 +7,9 @@ from typing import Any, Final
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from mfu.decide.fleet.capacity import Capacity, Kind, capacity_of
+from mfu.decide.fleet.capacity import Capacity, DeviceKind, capacity_of
 from mfu.decide.fleet.order import Together, decide_together
-from mfu.decide.fleet.standing import Ask, Standing
+from mfu.decide.fleet.standing import Need, Standing
 from mfu.decide.types import Decision, DecisionType, NodeView, Outcome
 from tests.decide.cases import node
 
@@ -21,7 +21,9 @@ STEADY = settings(max_examples=min(60, settings().max_examples), derandomize=Tru
 
 def waits(name: str, gpus: int = 8, *, priority: int = 0, since: float = 0.0, **ask: Any) -> Standing:
     """A workload whose pods wait for `gpus` H100s or whatever is there."""
-    return Standing(key=f"team/{name}", priority=priority, waiting_since=since, pending=True, ask=Ask(gpus=gpus, **ask))
+    return Standing(
+        key=f"team/{name}", priority=priority, waiting_since=since, pending=True, ask=Need(gpus=gpus, **ask)
+    )
 
 
 def told(together: Together, name: str) -> Decision:
@@ -30,9 +32,9 @@ def told(together: Together, name: str) -> Decision:
     return made[DecisionType.PLACEMENT]
 
 
-def taken(together: Together) -> dict[tuple[Kind, str], int]:
+def taken(together: Together) -> dict[tuple[DeviceKind, str], int]:
     """Devices drawn, by kind and node."""
-    found: dict[tuple[Kind, str], int] = {}
+    found: dict[tuple[DeviceKind, str], int] = {}
     for grants in together.grants.values():
         for grant in grants:
             for share in grant.shares:

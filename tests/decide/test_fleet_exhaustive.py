@@ -8,7 +8,7 @@ from itertools import combinations_with_replacement, product
 
 import pytest
 
-from mfu.decide.fleet.capacity import Capacity, Kind, capacity_of
+from mfu.decide.fleet.capacity import Capacity, DeviceKind, capacity_of
 from mfu.decide.fleet.order import Together, decide_together
 from mfu.decide.fleet.standing import Standing
 from tests.decide.cases import node
@@ -16,7 +16,7 @@ from tests.decide.fleets import H100, standing_of_outcome, taken, waits
 
 pytestmark = pytest.mark.slow
 
-KIND = Kind("", H100)
+KIND = DeviceKind("", H100)
 FREE = (0, 4, 8)
 SHAPES = ((4, 4), (8, 8), (8, 4), (16, 8))
 """GPUs and GPUs of one pod."""

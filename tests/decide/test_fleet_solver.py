@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mfu.decide.fleet.capacity import Capacity, Kind, Pool, capacity_of
+from mfu.decide.fleet.capacity import Capacity, DeviceKind, Pool, capacity_of
 from mfu.decide.fleet.fitting import CLEARLY_BETTER, Pick, Quality, fit, offers
 from mfu.decide.fleet.order import decide_together
-from mfu.decide.fleet.standing import Ask, Worth
+from mfu.decide.fleet.standing import Need, Worth
 from mfu.decide.fleet.topology import PRESETS, ZONE, Levels, crossed, levels_of
 from mfu.decide.types import NodeView
 from tests.decide.cases import node
@@ -30,7 +30,7 @@ def worths(h100: float = 400.0, a100: float = 150.0, spread: float = 0.5) -> tup
     return tuple(Worth(product, ((1, value * spread), (8, value))) for product, value in made)
 
 
-def placed(ask: Ask, nodes: tuple[NodeView, ...], **fields: object) -> Pick:
+def placed(ask: Need, nodes: tuple[NodeView, ...], **fields: object) -> Pick:
     found = fit(ask, capacity_of(nodes), **fields)  # type: ignore[arg-type]
     assert found is not None
     return found
@@ -60,15 +60,15 @@ def cluster(chance: Random) -> Capacity:
     return capacity_of(nodes)
 
 
-def ask(chance: Random) -> Ask:
+def ask(chance: Random) -> Need:
     gpus = chance.choice([1, 2, 3, 4, 6, 8])
     piece = chance.choice([each for each in (1, 2) if gpus % each == 0])
     tensor = chance.choice([each for each in (1, 2, 4) if gpus % each == 0])
     slow = chance.uniform(0.2, 1.0)
-    return Ask(gpus, piece=piece, tensor=tensor, worths=worths(a100=chance.uniform(50, 500), spread=slow))
+    return Need(gpus, piece=piece, tensor=tensor, worths=worths(a100=chance.uniform(50, 500), spread=slow))
 
 
-def every_place(mine: Ask, pool: Pool) -> Iterator[dict[int, int]]:
+def every_place(mine: Need, pool: Pool) -> Iterator[dict[int, int]]:
     """All ways of taking whole pods from nodes, as GPUs by node."""
 
     def deal(row: int, left: int) -> Iterator[dict[int, int]]:
@@ -84,7 +84,7 @@ def every_place(mine: Ask, pool: Pool) -> Iterator[dict[int, int]]:
     return deal(0, mine.gpus)
 
 
-def graded(mine: Ask, pool: Pool, amounts: dict[int, int]) -> tuple[bool, float]:
+def graded(mine: Need, pool: Pool, amounts: dict[int, int]) -> tuple[bool, float]:
     """Whether the place splits a group, and its score: written from the definition, not with the solver's code."""
     taken: dict[int, int] = {}
     for row, gpus in amounts.items():
@@ -98,7 +98,7 @@ def graded(mine: Ask, pool: Pool, amounts: dict[int, int]) -> tuple[bool, float]
     return not whole, worth / mine.best * tidy
 
 
-def best_of_all(mine: Ask, capacity: Capacity) -> tuple[bool, float] | None:
+def best_of_all(mine: Need, capacity: Capacity) -> tuple[bool, float] | None:
     """Whether tensor groups have to be split, and the highest score without splitting more than that."""
     found = [
         graded(mine, pool, amounts)
@@ -130,60 +130,60 @@ def test_against_every_place_of_500_small_clusters() -> None:
 
 def test_the_product_on_which_it_is_worth_most() -> None:
     nodes = (node("a0", product=A100), node("h0", used=0))
-    choice = placed(Ask(8, worths=worths(), unit="tokens/s"), nodes)
+    choice = placed(Need(8, worths=worths(), unit="tokens/s"), nodes)
     assert choice.grant.kind.product_label == H100
     assert choice.runner_up is not None
     assert choice.runner_up.kind.product_label == A100
-    cheap = placed(Ask(8, worths=worths(h100=100.0)), nodes)
+    cheap = placed(Need(8, worths=worths(h100=100.0)), nodes)
     assert cheap.grant.kind.product_label == A100
 
 
 def test_together_on_a_slower_product_may_beat_scattered_on_a_faster_one() -> None:
     nodes = (*nodes_of(4, 4), node("m0", product=A100))
-    together = placed(Ask(8, worths=worths(h100=400.0, a100=300.0, spread=0.2)), nodes)
+    together = placed(Need(8, worths=worths(h100=400.0, a100=300.0, spread=0.2)), nodes)
     assert together.grant.kind.product_label == A100
-    scattered = placed(Ask(8, worths=worths(h100=400.0, a100=100.0, spread=0.9)), nodes)
+    scattered = placed(Need(8, worths=worths(h100=400.0, a100=100.0, spread=0.9)), nodes)
     assert scattered.grant.kind.product_label == H100
 
 
 def test_where_nothing_is_known_of_speeds_one_domain_comes_first() -> None:
     nodes = (*nodes_of(4, 4), node("z0", product=A100))
-    assert placed(Ask(8), nodes).grant.quality is Quality.ONE_DOMAIN
+    assert placed(Need(8), nodes).grant.quality is Quality.ONE_DOMAIN
 
 
 def test_a_product_of_which_nothing_is_known_comes_last() -> None:
     nodes = (node("a0", product=A100), node("h0"))
-    mine = Ask(8, worths=(Worth(A, ((8, 1.0),)),))
+    mine = Need(8, worths=(Worth(A, ((8, 1.0),)),))
     assert placed(mine, nodes).grant.kind.product_label == A100
 
 
 def test_the_runner_up_and_its_worth_are_said() -> None:
-    waiting = replace(waits("w"), ask=Ask(8, worths=worths(), unit="tokens/s"))
+    waiting = replace(waits("w"), ask=Need(8, worths=worths(), unit="tokens/s"))
     message = told(decided([waiting], (node("a0", product=A100), node("h0"))), "w").message
     assert message == (f"8 free {H100} together on node h0; next best {A100} on node a0, 38% of its tokens/s per GPU")
 
 
 def test_shares_are_even_where_the_smallest_sets_the_pace() -> None:
     """12 GPUs on three nodes of six free: six and six, not eight and four."""
-    grant = placed(Ask(12, worths=worths()), nodes_of(6, 6, 6)).grant
+    grant = placed(Need(12, worths=worths()), nodes_of(6, 6, 6)).grant
     assert sorted(share.gpus for share in grant.shares) == [6, 6]
-    uneven = placed(Ask(12, worths=worths()), nodes_of(8, 7, 5)).grant
+    uneven = placed(Need(12, worths=worths()), nodes_of(8, 7, 5)).grant
     assert sorted(share.gpus for share in uneven.shares) == [6, 6]
-    groups = placed(Ask(12, tensor=4, worths=worths()), nodes_of(8, 7)).grant
+    groups = placed(Need(12, tensor=4, worths=worths()), nodes_of(8, 7)).grant
     assert sorted(share.gpus for share in groups.shares) == [4, 8]
 
 
 def test_nodes_under_one_leaf_come_before_nodes_under_two() -> None:
     nodes = (leafed("n0", "a"), leafed("n1", "b"), leafed("n2", "b"), leafed("n3", "c", "s1"))
-    grant = placed(Ask(16, piece=8, worths=worths()), nodes).grant
+    grant = placed(Need(16, piece=8, worths=worths()), nodes).grant
     assert grant.nodes == {"n1", "n2"}
     without = (nodes[0], nodes[1], leafed("n3", "c", "s1"))
-    assert placed(Ask(16, piece=8, worths=worths()), without).grant.nodes == {"n0", "n1"}
+    assert placed(Need(16, piece=8, worths=worths()), without).grant.nodes == {"n0", "n1"}
 
 
 def test_ranks_of_one_leaf_follow_each_other() -> None:
     nodes = (leafed("n0", "b"), leafed("n1", "a"), leafed("n2", "b"), leafed("n3", "a"))
-    grant = placed(Ask(32, piece=8, worths=worths()), nodes).grant
+    grant = placed(Need(32, piece=8, worths=worths()), nodes).grant
     leaves = [{"n0": "b", "n1": "a", "n2": "b", "n3": "a"}[share.node] for share in grant.shares]
     assert leaves in (["a", "a", "b", "b"], ["b", "b", "a", "a"])
 
@@ -191,7 +191,7 @@ def test_ranks_of_one_leaf_follow_each_other() -> None:
 def test_the_switch_with_the_least_room_is_filled_first() -> None:
     full = [leafed(f"f{index}", "a") for index in range(4)]
     small = [leafed(f"s{index}", "b") for index in range(2)]
-    assert placed(Ask(16, piece=8, worths=worths()), (*full, *small)).grant.nodes == {"s0", "s1"}
+    assert placed(Need(16, piece=8, worths=worths()), (*full, *small)).grant.nodes == {"s0", "s1"}
 
 
 def test_worth_between_two_points_is_in_equal_ratios() -> None:
@@ -199,20 +199,20 @@ def test_worth_between_two_points_is_in_equal_ratios() -> None:
     assert [worth.at(each) for each in (1, 2, 8, 16)] == [100.0, 100.0, 400.0, 400.0]
     assert worth.at(4) == pytest.approx(200.0)
     assert Worth(H, ((2, 0.0), (8, 400.0))).at(4) == 0.0
-    assert Ask(8, worths=(worth,)).worth("other", 8) is None
-    assert Ask(8, worths=(worth,)).best == 400.0
-    assert Ask(8).best == 0.0
+    assert Need(8, worths=(worth,)).worth("other", 8) is None
+    assert Need(8, worths=(worth,)).best == 400.0
+    assert Need(8).best == 0.0
 
 
 def test_the_score_by_hand() -> None:
     """Worth 400 of 400; 2 of 8 free stay in the domain: 2/(2+6) of one percent; one of two levels crossed."""
     nodes = (leafed("n0", "a"), leafed("n1", "b"))
-    mine = Ask(6, worths=(Worth(H, ((6, 400.0),)),))
+    mine = Need(6, worths=(Worth(H, ((6, 400.0),)),))
     assert placed(mine, nodes).grant.score == pytest.approx(1.0 - 0.01 * 2 / 8)
     both = placed(replace(mine, gpus=12), nodes).grant
     assert both.score == pytest.approx((1.0 - 0.01 * 4 / 16) * (1.0 - 0.01 * 1 / 2))
     assert both.worth == 400.0
-    assert placed(Ask(6), nodes).grant.worth is None
+    assert placed(Need(6), nodes).grant.worth is None
 
 
 # Nothing flaps.
@@ -220,10 +220,10 @@ def test_the_score_by_hand() -> None:
 
 def test_a_place_that_was_told_stays_while_nothing_is_clearly_better() -> None:
     nodes = (node("a0", product=A100), node("h0"))
-    last = (Kind("", A100), frozenset({"a0"}))
-    within = Ask(8, worths=worths(h100=109.0, a100=100.0))
+    last = (DeviceKind("", A100), frozenset({"a0"}))
+    within = Need(8, worths=worths(h100=109.0, a100=100.0))
     assert placed(within, nodes, incumbent=last).grant.kind.product_label == A100
-    beyond = Ask(8, worths=worths(h100=112.0, a100=100.0))
+    beyond = Need(8, worths=worths(h100=112.0, a100=100.0))
     assert placed(beyond, nodes, incumbent=last).grant.kind.product_label == H100
     assert pytest.approx(1.105, abs=0.001) == CLEARLY_BETTER
 
@@ -231,19 +231,19 @@ def test_a_place_that_was_told_stays_while_nothing_is_clearly_better() -> None:
 @pytest.mark.parametrize(
     "last",
     [
-        (Kind("", A100), frozenset({"gone"})),
-        (Kind("1g.10gb", H100), frozenset({"h0"})),
-        (Kind("", "unknown"), frozenset({"h0"})),
+        (DeviceKind("", A100), frozenset({"gone"})),
+        (DeviceKind("1g.10gb", H100), frozenset({"h0"})),
+        (DeviceKind("", "unknown"), frozenset({"h0"})),
     ],
 )
-def test_a_place_that_is_gone_is_forgotten(last: tuple[Kind, frozenset[str]]) -> None:
+def test_a_place_that_is_gone_is_forgotten(last: tuple[DeviceKind, frozenset[str]]) -> None:
     nodes = (node("a0", product=A100), node("h0"))
-    assert placed(Ask(8, worths=worths()), nodes, incumbent=last).grant.kind.product_label == H100
+    assert placed(Need(8, worths=worths()), nodes, incumbent=last).grant.kind.product_label == H100
 
 
 def test_a_place_that_splits_is_left_for_one_that_does_not() -> None:
-    last = (Kind("", H100), frozenset({"n0", "n1"}))
-    mine = Ask(8, tensor=8, worths=worths(spread=1.0))
+    last = (DeviceKind("", H100), frozenset({"n0", "n1"}))
+    mine = Need(8, tensor=8, worths=worths(spread=1.0))
     assert placed(mine, nodes_of(4, 4, 8), incumbent=last).grant.nodes == {"n2"}
 
 
@@ -263,13 +263,13 @@ def test_noise_of_five_percent_moves_nobody(seed: int, count: int) -> None:
     """Two products that are worth the same, cycle after cycle with predictions 5 % off: each keeps its first place."""
     chance = Random(seed)
     nodes = (node("a0", product=A100), node("a1", product=A100), *nodes_of(8, 8))
-    queue = [replace(waits(f"w{index}"), ask=Ask(8, worths=noisy(chance, 0.05))) for index in range(count)]
+    queue = [replace(waits(f"w{index}"), ask=Need(8, worths=noisy(chance, 0.05))) for index in range(count)]
     first = decide_together(queue, capacity_of(nodes)).grants
     for _ in range(3):
         again = [
             replace(
                 each,
-                ask=Ask(8, worths=noisy(chance, 0.05)),
+                ask=Need(8, worths=noisy(chance, 0.05)),
                 incumbent=tuple((grant.kind, grant.nodes) for grant in first[each.key]),
             )
             for each in queue
@@ -326,6 +326,6 @@ def test_the_same_leaf_crosses_nothing() -> None:
 
 def test_offers_are_ranked() -> None:
     nodes = (node("a0", product=A100), node("h0"), node("h1", used=5))
-    ranked = offers(Ask(8, worths=worths()), capacity_of(nodes))
+    ranked = offers(Need(8, worths=worths()), capacity_of(nodes))
     assert [each.kind.product_label for each in ranked] == [H100, A100]
     assert ranked[0].score > ranked[1].score

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mfu.decide.fleet.capacity import Capacity, Kind, Overdrawn, Share, capacity_of
+from mfu.decide.fleet.capacity import Capacity, DeviceKind, Overdrawn, Share, capacity_of
 from mfu.decide.fleet.fitting import Grant, Quality, fit
 from mfu.decide.fleet.order import METHODS, Reserved, decide_together
-from mfu.decide.fleet.standing import Ask, Standing
+from mfu.decide.fleet.standing import Need, Standing
 from mfu.decide.types import Decision, DecisionType, EffectivePolicy, Mode, NodeView, Outcome
 from tests.decide.cases import node
 from tests.decide.fleets import (
@@ -67,7 +67,7 @@ class Row:
 
 
 def other(name: str, gpus: int, product: str = H100) -> Standing:
-    return Standing(f"team/{name}", holds={Kind("", product): gpus})
+    return Standing(f"team/{name}", holds={DeviceKind("", product): gpus})
 
 
 ROWS = {
@@ -224,7 +224,7 @@ GROWTH = Decision(DecisionType.SCALING, Outcome.SCALE, "LoadAboveCapacity", "4 r
 
 
 def grows(copies: int, gpus: int = 4) -> Standing:
-    return Standing("team/serve", growth=GROWTH, replica=Ask(gpus, copies=copies))
+    return Standing("team/serve", growth=GROWTH, replica=Need(gpus, copies=copies))
 
 
 def test_growth_takes_what_nobody_waits_for() -> None:
@@ -245,7 +245,7 @@ def test_growth_without_a_shape_says_nothing() -> None:
 
 
 def granted(gpus: int, node_name: str = "n0") -> Grant:
-    return Grant(Kind("", H100), Quality.ONE_DOMAIN, (Share(node_name, gpus),), ())
+    return Grant(DeviceKind("", H100), Quality.ONE_DOMAIN, (Share(node_name, gpus),), ())
 
 
 def test_what_is_on_its_way_comes_before_any_priority() -> None:
@@ -264,15 +264,15 @@ def test_a_promise_holds_no_more_than_what_is_still_free() -> None:
         [Reserved("team/sent", (granted(8), granted(4, "gone"))), Reserved("team/more", (granted(1),))],
     )
     assert told(together, "w").outcome is Outcome.NONE
-    assert taken(together) == {(Kind("", H100), "n0"): 6}
-    other_kind = Grant(Kind("1g.10gb", H100), Quality.ONE_DOMAIN, (Share("n0", 1),), ())
+    assert taken(together) == {(DeviceKind("", H100), "n0"): 6}
+    other_kind = Grant(DeviceKind("1g.10gb", H100), Quality.ONE_DOMAIN, (Share("n0", 1),), ())
     kept = decide_together([waits("w", 2)], capacity_of(nodes_of(6)), [Reserved("team/sent", (other_kind,))])
     assert told(kept, "w").outcome is Outcome.PLACE
 
 
 def test_the_ledger_refuses_what_is_not_there() -> None:
     capacity = capacity_of(nodes_of(2))
-    kind = Kind("", H100)
+    kind = DeviceKind("", H100)
     for share in (Share("n0", 3), Share("nowhere", 1)):
         with pytest.raises(Overdrawn, match=share.node):
             capacity.drawn(kind, [share])
@@ -360,7 +360,7 @@ def test_a_tensor_group_is_whole_while_a_whole_one_fits(queue: list[Standing], c
         assert choice is None or choice.grant.quality == best_quality(ask, capacity)
 
 
-def best_quality(ask: Ask, capacity: Capacity) -> Quality | None:
+def best_quality(ask: Need, capacity: Capacity) -> Quality | None:
     """By definition: the best over all products, counted domain by domain."""
     found: list[Quality] = []
     for kind, pool in capacity.pools.items():

@@ -9,19 +9,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mfu.api.mfupolicy import PolicySpec
-from mfu.decide.policy import Named, effective, governing, problem
+from mfu.decide.policy import NamedPolicy, effective, governing, problem
 from mfu.decide.types import DecisionType, Mode
 
 
-def policy(name: str, **spec: Any) -> Named:
-    return Named(name, PolicySpec.model_validate(spec))
+def policy(name: str, **spec: Any) -> NamedPolicy:
+    return NamedPolicy(name, PolicySpec.model_validate(spec))
 
 
 GOLD = {"namespaceSelector": {"matchLabels": {"tier": "gold"}}}
 NAMESPACES = {"a": {"tier": "gold"}, "b": {"tier": "silver"}, "c": {}}
 
 
-def governed(*policies: Named) -> dict[str, str]:
+def governed(*policies: NamedPolicy) -> dict[str, str]:
     return {namespace: each.name for namespace, each in governing(policies, NAMESPACES).items()}
 
 
@@ -40,7 +40,7 @@ def test_priority_first_then_name() -> None:
 
 
 @given(st.permutations([policy("x", priority=2, **GOLD), policy("y", priority=2), policy("z")]))
-def test_order_of_policies_does_not_matter(policies: list[Named]) -> None:
+def test_order_of_policies_does_not_matter(policies: list[NamedPolicy]) -> None:
     assert governed(*policies) == {"a": "x", "b": "y", "c": "y"}
 
 

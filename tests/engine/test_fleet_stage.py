@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from mfu.api.mfupolicy import PolicySpec
-from mfu.decide.fleet.capacity import Kind
+from mfu.decide.fleet.capacity import DeviceKind
 from mfu.engine.evaluate import evaluate
 from mfu.engine.plan import Plan
 from mfu.engine.snapshot import PolicyView, Snapshot
@@ -94,7 +94,7 @@ def test_what_waits_keeps_what_it_has_and_asks_for_the_rest() -> None:
     plan = evaluate(replace(snapshot, workloads=snapshot.workloads[:1], pods=pods), NOW)
     standing = plan.workloads[0].standing
     assert standing is not None
-    assert standing.holds == {Kind("", H100): 4}
+    assert standing.holds == {DeviceKind("", H100): 4}
     assert places(plan)["a"] == ("Place", f"4 free {H100} together on node n0")
 
 

@@ -19,7 +19,7 @@ from mfu.engine.plan import Handover, Plan
 from mfu.engine.say.history import drift_row, history_rows
 from mfu.engine.snapshot import Snapshot, WorkloadView
 from mfu.observe.assessment import Assessment, Observation, TelemetryState, Window
-from mfu.observe.drift import Drift, Identity, Kind
+from mfu.observe.drift import Drift, DriftKind, Identity
 from mfu.observe.history import Advice, Entry, promises
 from mfu.predict import attainable
 from mfu.predict.declared import from_spec, placement_for, tunable_of
@@ -279,7 +279,7 @@ def test_rows_that_do_not_read_are_dropped_and_the_others_stay(name: str) -> Non
 
 
 def test_a_change_of_product_is_told_as_a_row() -> None:
-    found = Drift(Kind.SCALING, 0.4, 0.3, NOW, "Past")
+    found = Drift(DriftKind.SCALING, 0.4, 0.3, NOW, "Past")
     row = {"kind": "Scaling", "against": "Past", "before": "0.4000", "after": "0.3000", "at": "2027-01-15T08:00:00Z"}
     told = drift_row(found)
     assert told is not None

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from mfu.account.rollup import FleetFigures, Knowledge, Row
+from mfu.account.rollup import FleetFigures, Knowledge, RollupRow
 from mfu.api.causes import Actor, Cause, Explains
 from mfu.api.fleetreport import FleetStatus
 from mfu.api.workload_status import Meter
@@ -29,7 +29,7 @@ def figures(nodes: int = 1, *, mfu: float | None = 0.4, gpus: float = 8) -> Flee
     """One node a namespace, all alike."""
     knowledge = Knowledge.UNKNOWN if mfu is None else Knowledge.PROGRESS
     rows = [
-        Row(f"n{number:03d}", f"team-{number:03d}", "H100-SXM5", gpus, gpus * 1e15, mfu, knowledge, gpus * 2.0)
+        RollupRow(f"n{number:03d}", f"team-{number:03d}", "H100-SXM5", gpus, gpus * 1e15, mfu, knowledge, gpus * 2.0)
         for number in range(nodes)
     ]
     return roll_up(rows)
@@ -102,11 +102,11 @@ def test_it_is_bounded_whatever_the_fleet() -> None:
 
 def test_most_unused_peak_first_then_names_and_the_unknown_last() -> None:
     rows = [
-        Row("busy", "a", "H100-SXM5", 8, 8e15, 0.6, Knowledge.PROGRESS),
-        Row("large", "b", "H100-SXM5", 16, 16e15, 0.6, Knowledge.PROGRESS),
-        Row("also-idle", None, "H100-SXM5", 8, 8e15, None, Knowledge.IDLE),
-        Row("dark", "c", "H100-SXM5", 99, 99e15, None, Knowledge.UNKNOWN),
-        Row("idle", None, "H100-SXM5", 8, 8e15, None, Knowledge.IDLE),
+        RollupRow("busy", "a", "H100-SXM5", 8, 8e15, 0.6, Knowledge.PROGRESS),
+        RollupRow("large", "b", "H100-SXM5", 16, 16e15, 0.6, Knowledge.PROGRESS),
+        RollupRow("also-idle", None, "H100-SXM5", 8, 8e15, None, Knowledge.IDLE),
+        RollupRow("dark", "c", "H100-SXM5", 99, 99e15, None, Knowledge.UNKNOWN),
+        RollupRow("idle", None, "H100-SXM5", 8, 8e15, None, Knowledge.IDLE),
     ]
     told = said(roll_up(rows), [], {}, "$")
     assert [each["node"] for each in told["nodes"]] == ["also-idle", "idle", "large", "busy", "dark"]

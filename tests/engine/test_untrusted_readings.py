@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import generate_latest
 
-from mfu.account.rollup import Knowledge, Row
+from mfu.account.rollup import Knowledge, RollupRow
 from mfu.api.fleetreport import Figures, FleetStatus, FleetSummary
 from mfu.controller.metrics import PlanCollector
 from mfu.engine.evaluate import evaluate
@@ -76,8 +76,8 @@ def test_units_say_unknown(value: float) -> None:
     assert decimal(value) is None
 
 
-def row(gpus: float, mfu: float | None, knowledge: Knowledge, namespace: str | None = "a") -> Row:
-    return Row("n", namespace, "H100-SXM5", gpus, gpus * 1e15, mfu, knowledge, gpus * 2.0)
+def row(gpus: float, mfu: float | None, knowledge: Knowledge, namespace: str | None = "a") -> RollupRow:
+    return RollupRow("n", namespace, "H100-SXM5", gpus, gpus * 1e15, mfu, knowledge, gpus * 2.0)
 
 
 def test_with_all_telemetry_refused_the_fleet_is_unknown_and_not_zero() -> None:

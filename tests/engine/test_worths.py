@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from mfu.api.mfupolicy import PolicySpec
-from mfu.decide.fleet.standing import Ask
+from mfu.decide.fleet.standing import Need
 from mfu.engine.evaluate import evaluate
 from mfu.engine.plan import Plan
 from mfu.engine.snapshot import PolicyView, Snapshot
@@ -28,7 +28,7 @@ def waiting(document: dict[str, Any], policies: tuple[PolicyView, ...] = ()) -> 
     return evaluate(Snapshot((view,), pods, nodes, policies, {"team-a": {}}), NOW)
 
 
-def ask_of(plan: Plan) -> Ask:
+def ask_of(plan: Plan) -> Need:
     standing = plan.workloads[0].standing
     assert standing is not None
     assert standing.ask is not None

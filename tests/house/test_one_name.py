@@ -33,8 +33,7 @@ def table() -> dict[str, Any]:
 
 
 def test_no_name_stands_for_two_things_that_is_not_in_the_table() -> None:
-    known = set(table()["twins"]) | set(table()["left"])
-    assert {name: modules for name, modules in homes().items() if name not in known} == {}
+    assert {name: modules for name, modules in homes().items() if name not in table()["twins"]} == {}
 
 
 def test_twins_are_two_one_of_them_in_the_api_with_a_reason() -> None:

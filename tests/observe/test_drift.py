@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mfu.observe.drift import Drift, DriftState, Identity, Kind, update
+from mfu.observe.drift import Drift, DriftKind, DriftState, Identity, update
 
 HERE = Identity("llama", "v1", "mb1", "H100-SXM5", 8)
 SD = 0.008
@@ -34,7 +34,7 @@ def test_a_steady_job_raises_no_alarm_for_a_day(seed: int) -> None:
 @pytest.mark.parametrize(("after", "within"), [(0.36, 8), (0.30, 3), (0.44, 8)])
 def test_a_shift_is_found_soon_and_dated_well(after: float, within: int) -> None:
     (drift,) = watch(noise(0.40, 60) + noise(after, 60, 1))
-    assert drift.kind is Kind.INFRASTRUCTURE
+    assert drift.kind is DriftKind.INFRASTRUCTURE
     assert drift.before == pytest.approx(0.40, abs=0.01)
     assert abs(drift.at / 60 - 60) <= within
 
@@ -46,13 +46,13 @@ def test_one_bad_reading_is_no_change() -> None:
 @pytest.mark.parametrize(
     ("change", "kind"),
     [
-        ({"version": "v2"}, Kind.CONFIGURATION),
-        ({"setting": "mb8"}, Kind.CONFIGURATION),
-        ({"gpus": 64}, Kind.SCALING),
-        ({"product": "H200-SXM"}, Kind.INFRASTRUCTURE),
+        ({"version": "v2"}, DriftKind.CONFIGURATION),
+        ({"setting": "mb8"}, DriftKind.CONFIGURATION),
+        ({"gpus": 64}, DriftKind.SCALING),
+        ({"product": "H200-SXM"}, DriftKind.INFRASTRUCTURE),
     ],
 )
-def test_kind_follows_what_changed(change: dict[str, object], kind: Kind) -> None:
+def test_kind_follows_what_changed(change: dict[str, object], kind: DriftKind) -> None:
     there = replace(HERE, **change)  # type: ignore[arg-type]
     (drift,) = watch(noise(0.40, 30) + noise(0.33, 30, 1), [HERE] * 30 + [there] * 30)
     assert drift.kind is kind
@@ -66,4 +66,4 @@ def test_a_change_without_effect_is_no_drift() -> None:
 
 def test_steadily_below_expectation_needs_no_past() -> None:
     (drift,) = watch(noise(0.30, 40), expected=0.42)
-    assert (drift.against, drift.kind) == ("Expectation", Kind.INFRASTRUCTURE)
+    assert (drift.against, drift.kind) == ("Expectation", DriftKind.INFRASTRUCTURE)

@@ -7,8 +7,8 @@ import re
 
 import pytest
 
-from mfu.predict.names import Term
-from mfu.predict.training.constants import Constants, document, shipped
+from mfu.predict.names import StepTerm
+from mfu.predict.training.constants import TrainingConstants, document, shipped
 from tools.generate.performance_doc import DOC, worked, written
 
 PEAK, LINK, NETWORK, BANDWIDTH = 989.4e12, 450e9, 50e9, 3.35e12
@@ -39,7 +39,7 @@ def test_generated_parts_are_fresh() -> None:
 
 def test_every_loss_is_in_the_document() -> None:
     text = DOC.read_text(encoding="utf-8")
-    unnamed = [term.value for term in Term if f"| {term.value} |" not in text]
+    unnamed = [term.value for term in StepTerm if f"| {term.value} |" not in text]
     assert unnamed == []
 
 
@@ -49,7 +49,7 @@ def test_every_constant_says_where_it_is_from() -> None:
         assert isinstance(entry["fitted"], bool), name
 
 
-def kernels(c: Constants) -> dict[str, float]:
+def kernels(c: TrainingConstants) -> dict[str, float]:
     ideal = 2 * TOKENS * HIDDEN * 2 * FFN / PEAK
     ceiled = ideal / (c_ceiling(c))
     tail = 1 + c["tail"] * 132 * 128 * 128 / (TOKENS * 2 * FFN)
@@ -72,7 +72,7 @@ def kernels(c: Constants) -> dict[str, float]:
     }
 
 
-def c_ceiling(c: Constants) -> float:
+def c_ceiling(c: TrainingConstants) -> float:
     from mfu.hardware.catalog import load
     from mfu.hardware.types import Precision
 
@@ -81,7 +81,7 @@ def c_ceiling(c: Constants) -> float:
     return measured.fraction * c.of("sustained", "hopper")
 
 
-def communication(c: Constants) -> dict[str, float]:
+def communication(c: TrainingConstants) -> dict[str, float]:
     inside = c["link_latency"] * (1 + 7 * c["hop_share"])
     link, adapter = LINK * c["link_share"], NETWORK * c["network_share"]
     ring = min(link, adapter * 8)
@@ -96,7 +96,7 @@ def communication(c: Constants) -> dict[str, float]:
     }
 
 
-def memory(c: Constants) -> dict[str, float]:
+def memory(c: TrainingConstants) -> dict[str, float]:
     kept = c["activation_hidden"] * HIDDEN + QKV + HIDDEN + 3 * FFN
     states = PARAMETERS * 12 / 8
     moved = PARAMETERS / 8 * (2 * 12 + 2 + 2)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mfu.predict.fit.left_out import Refits
+from mfu.predict.fit.left_out import TrainingRefits
 from mfu.predict.fit.newton import beginning, fit
 from mfu.predict.fit.parameters import PARAMETERS
 from mfu.predict.fit.rows import log_errors, rows_of, steps
@@ -41,7 +41,7 @@ def test_a_few_rounds_of_fitting_do_not_get_worse() -> None:
 
 @pytest.mark.slow
 def test_a_source_left_out_is_no_longer_known() -> None:
-    refits = Refits.of(some(3), rounds=1)
+    refits = TrainingRefits.of(some(3), rounds=1)
     engines = set(refits.rows.engine.tolist())
     alone = next(
         source

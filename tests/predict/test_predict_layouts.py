@@ -18,7 +18,7 @@ from mfu.predict.plan import Choice, Nothing, Objective, Option, best_on, explai
 from mfu.predict.training.case import case_of
 from mfu.predict.training.checks import refuse
 from mfu.predict.training.constants import shipped
-from mfu.predict.training.layouts import Limits, Space, cuts, evaluate, table
+from mfu.predict.training.layouts import LayoutLimits, Space, cuts, evaluate, table
 from mfu.predict.types import (
     Attainable,
     Parallelism,
@@ -43,7 +43,7 @@ def best(setup: Training, placement: Placement, tunable: frozenset[Tunable] = SA
 
 
 def test_cuts_use_every_gpu_and_divide_everything() -> None:
-    limits = Limits(64, 8, layers=32, heads=32, experts=8, sequence_length=8192, global_batch_size=256)
+    limits = LayoutLimits(64, 8, layers=32, heads=32, experts=8, sequence_length=8192, global_batch_size=256)
     found = cuts(limits)
     assert len(found) > 100
     for cut in found:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from mfu.hardware.types import Precision
 from mfu.predict import executed_flops_ratio, key_of, model_flops_per_token, predict
-from mfu.predict.names import Bound, MemoryTerm, Term
+from mfu.predict.names import Bound, MemoryTerm, StepTerm
 from mfu.predict.training.checks import refuse
 from mfu.predict.types import (
     Correction,
@@ -95,7 +95,7 @@ def test_waterfall_sums_to_one(
     assert found.low <= found.mfu <= found.high
     assert found.hfu >= found.mfu
     assert all(math.isfinite(loss.seconds) for loss in found.waterfall)
-    assert {loss.name for loss in found.waterfall} <= {term.value for term in Term}
+    assert {loss.name for loss in found.waterfall} <= {term.value for term in StepTerm}
     assert set(found.memory.terms) <= {term.value for term in MemoryTerm}
     assert math.fsum(found.memory.terms.values()) == pytest.approx(found.memory.total_bytes)
 
@@ -134,31 +134,31 @@ def test_fp32_looks_as_wasteful_as_it_is(job: Job, on: On) -> None:
 @pytest.mark.parametrize(
     ("worse", "term"),
     [
-        ({"recompute": Recompute.FULL}, Term.RECOMPUTE),
-        ({"tensor": 8, "data": 1}, Term.TENSOR_COMMUNICATION),
-        ({"pipeline": 8, "data": 1, "global_batch_size": 8}, Term.PIPELINE_BUBBLE),
-        ({"sharding": Sharding.ZERO3, "data": 8, "sequence_length": 1024}, Term.DATA_COMMUNICATION),
-        ({"sequence_length": 32, "global_batch_size": 8}, Term.HOST),
-        ({"sequence_length": 65536, "global_batch_size": 8}, Term.ATTENTION),
+        ({"recompute": Recompute.FULL}, StepTerm.RECOMPUTE),
+        ({"tensor": 8, "data": 1}, StepTerm.TENSOR_COMMUNICATION),
+        ({"pipeline": 8, "data": 1, "global_batch_size": 8}, StepTerm.PIPELINE_BUBBLE),
+        ({"sharding": Sharding.ZERO3, "data": 8, "sequence_length": 1024}, StepTerm.DATA_COMMUNICATION),
+        ({"sequence_length": 32, "global_batch_size": 8}, StepTerm.HOST),
+        ({"sequence_length": 65536, "global_batch_size": 8}, StepTerm.ATTENTION),
     ],
 )
-def test_a_worse_setting_names_its_loss(job: Job, on: On, worse: dict[str, object], term: Term) -> None:
+def test_a_worse_setting_names_its_loss(job: Job, on: On, worse: dict[str, object], term: StepTerm) -> None:
     before, after = losses(predicted(job(), on())), losses(predicted(job(**worse), on()))
     assert after.get(term.value, 0.0) > before.get(term.value, 0.0) + 0.01
 
 
 def test_expert_parallel_jobs_pay_for_the_exchange(job: Job, on: On) -> None:
     found = losses(predicted(job("mixtral-8x7b", expert=8), on()))
-    assert found[Term.EXPERT_COMMUNICATION.value] > 0.0
-    assert found[Term.EXPERT_IMBALANCE.value] > 0.0
-    assert Term.EXPERT_IMBALANCE.value not in losses(predicted(job("mixtral-8x7b"), on()))
+    assert found[StepTerm.EXPERT_COMMUNICATION.value] > 0.0
+    assert found[StepTerm.EXPERT_IMBALANCE.value] > 0.0
+    assert StepTerm.EXPERT_IMBALANCE.value not in losses(predicted(job("mixtral-8x7b"), on()))
 
 
 def test_denied_nvlink_shows_as_communication(job: Job, on: On) -> None:
     setup = job("llama-3.2-1b", sequence_length=2048, global_batch_size=8)
     linked, pcie = predicted(setup, on()), predicted(setup, on(nvlink=False))
     assert pcie.step_seconds > linked.step_seconds
-    assert losses(pcie)[Term.DATA_COMMUNICATION.value] > losses(linked)[Term.DATA_COMMUNICATION.value]
+    assert losses(pcie)[StepTerm.DATA_COMMUNICATION.value] > losses(linked)[StepTerm.DATA_COMMUNICATION.value]
 
 
 def test_slow_network_slows_only_jobs_that_cross_it(job: Job, on: On) -> None:

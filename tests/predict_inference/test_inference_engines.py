@@ -12,7 +12,7 @@ import pytest
 from mfu.predict.inference import predict_inference
 from mfu.predict.inference.constants import UNSTATED, document, engine_key, load
 from mfu.predict.inference.fit.newton import beginning, fit
-from mfu.predict.inference.fit.rows import Rows, log_errors, rows_of, stack_effects
+from mfu.predict.inference.fit.rows import ServingRows, log_errors, rows_of, stack_effects
 from mfu.predict.types import Inference, Placement, Prediction
 
 HEADER = (
@@ -65,7 +65,7 @@ def test_no_constant_left_its_bounds() -> None:
 
 
 @pytest.fixture
-def rows() -> Rows:
+def rows() -> ServingRows:
     """48 rows of two engines: what they measured is what `truth` makes of them."""
     table = [
         {
@@ -80,7 +80,7 @@ def rows() -> Rows:
     return rows_of(table)
 
 
-def test_the_fit_finds_what_made_the_rows(rows: Rows) -> None:
+def test_the_fit_finds_what_made_the_rows(rows: ServingRows) -> None:
     start = beginning(rows)
     truth = start.theta.copy()
     truth[start.unknowns.names.index("weight_stream")] += math.log(0.7)

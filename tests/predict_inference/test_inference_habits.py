@@ -9,7 +9,7 @@ import pytest
 from mfu.hardware.catalog import load
 from mfu.hardware.types import GPU, Device
 from mfu.predict.inference.build import case_of
-from mfu.predict.inference.case import Case
+from mfu.predict.inference.case import ServingCase
 from mfu.predict.inference.constants import load as constants
 from mfu.predict.inference.habits import USUAL, habit_of
 from mfu.predict.types import Inference, Placement
@@ -44,7 +44,7 @@ def test_defaults_of_engines(engine: str | None, product: str, tokens: int, batc
 
 def ceiling(setup: Inference, placement: Placement) -> float:
     case = case_of(setup, placement, constants())
-    assert isinstance(case, Case), case
+    assert isinstance(case, ServingCase), case
     return float(case.chip.ceiling)
 
 

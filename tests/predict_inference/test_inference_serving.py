@@ -9,7 +9,7 @@ import pytest
 from mfu.predict.inference import Speculation, concurrency_at_rate, predict_at_rate, predict_inference
 from mfu.predict.inference.build import case_of
 from mfu.predict.inference.capacity import batch_that_fits, kv_bytes_per_token, weight_bytes_per_gpu
-from mfu.predict.inference.case import Case
+from mfu.predict.inference.case import ServingCase
 from mfu.predict.inference.constants import load
 from mfu.predict.inference.serving import continuous, decode, prefill, running, static_latency
 from mfu.predict.types import Inference, Phase, Placement, Prediction, Problem
@@ -19,7 +19,7 @@ Build = Callable[..., Inference]
 On = Callable[..., Placement]
 
 
-def made(setup: Inference, placement: Placement) -> Case:
+def made(setup: Inference, placement: Placement) -> ServingCase:
     case = case_of(setup, placement, C)
     assert not isinstance(case, Problem), case
     return case

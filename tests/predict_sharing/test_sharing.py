@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from mfu.cli.main import main
 from mfu.hardware.catalog import load
 from mfu.hardware.types import GPU
-from mfu.predict.sharing.pair import Mode, share
-from mfu.predict.sharing.program import Program, Spec, expected_program
+from mfu.predict.sharing.pair import SharingMode, share
+from mfu.predict.sharing.program import SharedProgram, Spec, expected_program
 from mfu.predict.sharing.recorded import program_of, recordings
 from mfu.predict.validate.sharing import read_pairs, validate_sharing
 
@@ -28,7 +28,7 @@ def h100() -> GPU:
     return found
 
 
-def program(spec: str) -> Program:
+def program(spec: str) -> SharedProgram:
     return expected_program(Spec.parse(spec), h100())
 
 
@@ -40,7 +40,7 @@ def test_the_worked_decode_step() -> None:
 
 def test_the_worked_time_sliced_pair() -> None:
     twice = program_of("decode 24 2048 16 64 1024 0", h100())
-    first, second = share(twice, twice, Mode.TIME_SLICED)
+    first, second = share(twice, twice, SharingMode.TIME_SLICED)
     assert first.share == second.share == pytest.approx(0.455, abs=0.01)
 
 
@@ -67,7 +67,7 @@ def test_shared_pairs_never_fitted_are_within_a_tenth() -> None:
 
 
 programs = st.builds(
-    lambda active, busy, asleep, kernels, sms: Program(active, asleep, active * busy, kernels, sms, 0.5 * sms),
+    lambda active, busy, asleep, kernels, sms: SharedProgram(active, asleep, active * busy, kernels, sms, 0.5 * sms),
     active=st.floats(3e-4, 0.3),
     busy=st.floats(0.1, 1.0),
     asleep=st.sampled_from([0.0, 0.01, 0.3]),
@@ -77,8 +77,10 @@ programs = st.builds(
 
 
 @settings(deadline=None)
-@given(programs, programs, st.sampled_from(list(Mode)))
-def test_order_does_not_matter_and_shares_are_sane(first: Program, second: Program, mode: Mode) -> None:
+@given(programs, programs, st.sampled_from(list(SharingMode)))
+def test_order_does_not_matter_and_shares_are_sane(
+    first: SharedProgram, second: SharedProgram, mode: SharingMode
+) -> None:
     a, b = share(first, second, mode)
     swapped_b, swapped_a = share(second, first, mode)
     # Twins differ by who began first.
@@ -88,9 +90,9 @@ def test_order_does_not_matter_and_shares_are_sane(first: Program, second: Progr
 
 
 @settings(deadline=None)
-@given(programs, st.sampled_from(list(Mode)))
-def test_beside_one_that_sleeps_nearly_always_nothing_is_lost(first: Program, mode: Mode) -> None:
-    sleeper = Program(2e-3, 20.0, 2e-3, 100, 0.3, 0.2)
+@given(programs, st.sampled_from(list(SharingMode)))
+def test_beside_one_that_sleeps_nearly_always_nothing_is_lost(first: SharedProgram, mode: SharingMode) -> None:
+    sleeper = SharedProgram(2e-3, 20.0, 2e-3, 100, 0.3, 0.2)
     assert share(replace(first, asleep_seconds=0.0), sleeper, mode)[0].share > 0.9
 
 

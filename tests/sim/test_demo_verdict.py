@@ -7,7 +7,7 @@ from e2e.demo.cast import CAST, NODES, PREFIX
 from e2e.demo.programs import EXAMPLES, operator_config
 from e2e.demo.verdict import differences, fleet_differences, observed_mfu
 from mfu.controller.config import parse
-from mfu.sim.fleet import Fleet
+from mfu.sim.fleet import SimFleet
 from mfu.sim.inventory import parse_nodes
 from mfu.sim.pods import Workload
 from mfu.sim.truth import from_annotations
@@ -122,7 +122,7 @@ def test_the_cast_fits_on_the_nodes() -> None:
 
     assert (len(nodes), {n.gpus for n in nodes}) == (8, {8})
     assert all(places.values())
-    assert len(Fleet(nodes, workloads).pods) == sum(part.pods for part in CAST)
+    assert len(SimFleet(nodes, workloads).pods) == sum(part.pods for part in CAST)
 
 
 def test_the_operators_configuration_is_valid() -> None:

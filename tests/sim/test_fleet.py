@@ -3,18 +3,18 @@
 import numpy as np
 import pytest
 
-from mfu.sim.fleet import Fleet, NoRoom
+from mfu.sim.fleet import NoRoom, SimFleet
 from mfu.sim.inventory import parse_nodes
 from mfu.sim.pods import SimPod, Workload
 from mfu.sim.recordings import Column
 from mfu.sim.replay import PERIOD_SECONDS
-from mfu.sim.truth import IDLE, Fault, InvalidPlan, Mode, Truth
+from mfu.sim.truth import IDLE, Fault, InvalidPlan, Truth, TruthMode
 
 HEALTHY = Truth(0.42, model="llama-3.1-8b")
 
 
 def fleet(*workloads, nodes="H100-SXM5=2", **kwargs):
-    return Fleet(parse_nodes(nodes), workloads, 7, **kwargs)
+    return SimFleet(parse_nodes(nodes), workloads, 7, **kwargs)
 
 
 def tensor_over_a_period(simulated, devices):
@@ -79,7 +79,7 @@ def test_the_same_seed_reads_the_same() -> None:
 
 
 def test_another_seed_reads_otherwise() -> None:
-    other = Fleet(parse_nodes("H100-SXM5=2"), [Workload("a", "t", HEALTHY)], 8)
+    other = SimFleet(parse_nodes("H100-SXM5=2"), [Workload("a", "t", HEALTHY)], 8)
 
     assert not np.array_equal(other.sample(123.0).values, fleet(Workload("a", "t", HEALTHY)).sample(123.0).values)
 
@@ -146,7 +146,7 @@ def test_a_throttled_workload_counts_thermal_seconds() -> None:
 def test_serving_and_training_fill_memory() -> None:
     simulated = fleet(
         Workload("a", "t", HEALTHY),
-        Workload("a", "s", Truth(0.2, mode=Mode.SERVING, model="llama-3.1-8b"), gpus=4),
+        Workload("a", "s", Truth(0.2, mode=TruthMode.SERVING, model="llama-3.1-8b"), gpus=4),
     )
 
     assert simulated.memory_share[0] < simulated.memory_share[8]

@@ -5,7 +5,7 @@ import pytest
 from mfu.hardware.catalog import load
 from mfu.hardware.types import Device
 from mfu.sim.exposition import Exporters
-from mfu.sim.fleet import Fleet
+from mfu.sim.fleet import SimFleet
 from mfu.sim.inventory import UnknownProduct, from_documents, parse_nodes, slots
 from mfu.sim.manifests import labels, node_manifest, node_status
 
@@ -76,7 +76,7 @@ def test_manifests_are_what_discovery_and_device_plugin_leave() -> None:
 
 def test_a_node_may_show_a_product_that_nobody_knows() -> None:
     (node,) = from_documents([{"product": "H100-SXM5", "shownAs": "NVIDIA X900 Prototype"}])
-    text = Exporters(Fleet([node])).text(node.name, 10.0)
+    text = Exporters(SimFleet([node])).text(node.name, 10.0)
 
     assert labels(node)["nvidia.com/gpu.product"] == "NVIDIA-X900-Prototype"
     assert 'modelName="NVIDIA X900 Prototype"' in text

@@ -21,18 +21,18 @@ from mfu.observe.assessment import Window
 from mfu.predict import attainable, predict
 from mfu.predict.declared import from_spec
 from mfu.predict.types import Placement
-from mfu.sim.fields import Regime
-from mfu.sim.fleet import Fleet
+from mfu.sim.fields import NamingRegime
+from mfu.sim.fleet import SimFleet
 from mfu.sim.inventory import parse_nodes
 from mfu.sim.pods import Workload
 from mfu.sim.recordings import load as load_recordings
-from mfu.sim.server import Endpoint
+from mfu.sim.server import SimServer
 from mfu.sim.telemetry_faults import TRANSPORT, ActiveFault, TelemetryFault
-from mfu.sim.truth import Fault, Mode, Truth
+from mfu.sim.truth import Fault, Truth, TruthMode
 from mfu.telemetry.dcgm.adapter import DCGMFleet
 from mfu.telemetry.errors import NotExposition
 from mfu.telemetry.pods.engines import read_engine
-from mfu.telemetry.pods.progress import Declared, Pod, declared
+from mfu.telemetry.pods.progress import DeclaredProgress, ScrapedPod, declared
 from mfu.telemetry.store.recent import Store
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -62,11 +62,11 @@ def observed(truth: Truth, example: str = "faulty-training", product: str = "H10
     """The assessment after SECONDS of scrapes of one pod; `broken` are telemetry faults from the middle on."""
     spec = declared_spec(example)
     gpus = spec.accelerators.count
-    fleet = Fleet(parse_nodes(f"{product}=1"), [Workload("a", "t", truth, gpus=gpus)], seed=how.get("seed", 1))
+    fleet = SimFleet(parse_nodes(f"{product}=1"), [Workload("a", "t", truth, gpus=gpus)], seed=how.get("seed", 1))
     clock = [1000.0]
-    endpoint = Endpoint(
+    endpoint = SimServer(
         fleet,
-        regime=how.get("regime", Regime.LEGACY),
+        regime=how.get("regime", NamingRegime.LEGACY),
         counters=how.get("counters", "full"),
         clock=lambda: clock[0],
     )
@@ -102,9 +102,9 @@ def declared_spec(example: str):
 
 
 def reading(body: bytes, truth: Truth, now: float):
-    pod = Pod("a", "t-0")
-    if truth.mode is Mode.TRAINING:
-        return declared(body, pod, now, Declared("train_tokens_total"))
+    pod = ScrapedPod("a", "t-0")
+    if truth.mode is TruthMode.TRAINING:
+        return declared(body, pod, now, DeclaredProgress("train_tokens_total"))
     return read_engine(body, pod, now)
 
 
@@ -133,7 +133,7 @@ def test_a_healthy_job_is_accused_of_nothing(mfu, seed) -> None:
     assert mfus(assessment)["Counters"] == pytest.approx(mfu, abs=0.02)
 
 
-@pytest.mark.parametrize("regime", Regime)
+@pytest.mark.parametrize("regime", NamingRegime)
 def test_every_naming_regime_tells_the_same(regime) -> None:
     truth = planted(Fault.SLOW_LINK, 1.0)
     assessment = observed(truth, regime=regime)
@@ -151,7 +151,7 @@ def test_the_default_counters_still_give_the_number() -> None:
 def test_a_healthy_decode_is_accused_of_nothing() -> None:
     truth = Truth(
         0.125,
-        mode=Mode.DECODE,
+        mode=TruthMode.DECODE,
         mbu=0.47,
         model="llama-3.1-70b",
         input_tokens=1000,

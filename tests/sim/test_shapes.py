@@ -10,7 +10,7 @@ from mfu.hardware.types import Device, Precision
 from mfu.sim.recordings import Column
 from mfu.sim.recordings import load as load_recordings
 from mfu.sim.shapes import shape_of
-from mfu.sim.truth import Fault, InvalidPlan, Mode, Truth
+from mfu.sim.truth import Fault, InvalidPlan, Truth, TruthMode
 
 GPUS = load_catalog().gpus
 H100 = Device(GPUS["h100-sxm5-80gb"])
@@ -103,36 +103,36 @@ def test_the_straggler_has_fewer_busy_sms_than_those_that_wait_for_it() -> None:
 
 
 def test_low_concurrency_keeps_memory_and_pipes_busy() -> None:
-    full = shape_of(Truth(0.09, mode=Mode.DECODE), H100, 1)
-    few = shape_of(Truth(0.01, Fault.LOW_CONCURRENCY, mode=Mode.DECODE), H100, 1)
+    full = shape_of(Truth(0.09, mode=TruthMode.DECODE), H100, 1)
+    few = shape_of(Truth(0.01, Fault.LOW_CONCURRENCY, mode=TruthMode.DECODE), H100, 1)
 
     for column in (Column.DRAM, Column.TENSOR):
         assert few[..., column].mean() == pytest.approx(full[..., column].mean(), rel=0.05)
 
 
 def test_an_engine_without_requests_stands_still() -> None:
-    full, half = (shape_of(Truth(0.09 * load, mode=Mode.DECODE, load=load), H100, 1) for load in (1.0, 0.5))
+    full, half = (shape_of(Truth(0.09 * load, mode=TruthMode.DECODE, load=load), H100, 1) for load in (1.0, 0.5))
 
     for column in (Column.DRAM, Column.GR_ENGINE, Column.TENSOR):
         assert half[..., column].mean() == pytest.approx(0.5 * full[..., column].mean(), rel=0.02)
 
 
 def test_planted_bandwidth_shows_as_memory_activity() -> None:
-    shape = shape_of(Truth(0.09, mode=Mode.DECODE, mbu=0.47), H100, 1)
+    shape = shape_of(Truth(0.09, mode=TruthMode.DECODE, mbu=0.47), H100, 1)
 
     assert shape[..., Column.DRAM].mean() == pytest.approx(0.47, rel=0.01)
 
 
 def test_prefill_has_the_activity_of_the_recorded_ratio() -> None:
     recording = load_recordings()["prefill"]
-    shape = shape_of(Truth(0.5, mode=Mode.PREFILL), H100, 4, prefill_share=1.0)
+    shape = shape_of(Truth(0.5, mode=TruthMode.PREFILL), H100, 4, prefill_share=1.0)
 
     assert activity(shape) == pytest.approx(0.5 * recording.activity / recording.mfu, rel=0.02)
     assert shape[..., Column.GR_ENGINE].mean() > 0.95
 
 
 def test_more_prefill_means_more_tensor_work_and_less_memory() -> None:
-    decode, mixed = (shape_of(Truth(0.3, mode=Mode.SERVING), H100, 1, prefill_share=share) for share in (0.3, 0.9))
+    decode, mixed = (shape_of(Truth(0.3, mode=TruthMode.SERVING), H100, 1, prefill_share=share) for share in (0.3, 0.9))
 
     ratios = [shape[..., Column.TENSOR].mean() / shape[..., Column.DRAM].mean() for shape in (decode, mixed)]
     assert ratios[0] < ratios[1]
@@ -140,7 +140,7 @@ def test_more_prefill_means_more_tensor_work_and_less_memory() -> None:
 
 def test_a_throttled_engine_keeps_the_planted_activity() -> None:
     healthy, slow = (
-        shape_of(Truth(0.3, fault, 0.5, mode=Mode.PREFILL), H100, 1, prefill_share=1.0)
+        shape_of(Truth(0.3, fault, 0.5, mode=TruthMode.PREFILL), H100, 1, prefill_share=1.0)
         for fault in (Fault.NONE, Fault.THROTTLED_CLOCK)
     )
 
@@ -150,7 +150,7 @@ def test_a_throttled_engine_keeps_the_planted_activity() -> None:
 
 def test_training_faults_are_refused_for_serving() -> None:
     with pytest.raises(InvalidPlan, match="fault of training"):
-        shape_of(Truth(0.3, Fault.STRAGGLER, mode=Mode.DECODE), H100, 1)
+        shape_of(Truth(0.3, Fault.STRAGGLER, mode=TruthMode.DECODE), H100, 1)
 
 
 def test_strength_lies_between_healthy_and_faulty() -> None:

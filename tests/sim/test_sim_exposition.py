@@ -8,8 +8,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from mfu.sim.exposition import Exporters
-from mfu.sim.fields import Regime, load_fields
-from mfu.sim.fleet import Fleet
+from mfu.sim.fields import NamingRegime, load_fields
+from mfu.sim.fleet import SimFleet
 from mfu.sim.inventory import parse_nodes
 from mfu.sim.pods import Workload
 from mfu.sim.recordings import load
@@ -23,7 +23,7 @@ LABEL_ORDER = re.compile(
 
 
 def exporters(*workloads, nodes="H100-SXM5=1", **kwargs):
-    return Exporters(Fleet(parse_nodes(nodes), workloads, 3), **kwargs)
+    return Exporters(SimFleet(parse_nodes(nodes), workloads, 3), **kwargs)
 
 
 def families(text):
@@ -34,7 +34,7 @@ def values(text, name):
     return np.array([float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if line.startswith(name + "{")])
 
 
-@pytest.mark.parametrize("regime", Regime)
+@pytest.mark.parametrize("regime", NamingRegime)
 def test_every_line_has_the_exporters_form(regime) -> None:
     text = exporters(Workload("a", "t", Truth(0.4), gpus=4), regime=regime).text("h100-sxm5-00", 50.0)
     samples = [line for line in text.splitlines() if not line.startswith("#")]
@@ -66,7 +66,7 @@ def test_activity_times_clock_gives_the_planted_mfu_back(mfu) -> None:
 def test_units_of_the_new_regime() -> None:
     workload = Workload("a", "t", Truth(0.4))
     legacy = exporters(workload).text("h100-sxm5-00", 50.0)
-    new = exporters(workload, regime=Regime.NEW).text("h100-sxm5-00", 50.0)
+    new = exporters(workload, regime=NamingRegime.NEW).text("h100-sxm5-00", 50.0)
 
     np.testing.assert_allclose(values(new, "DCGM_FI_DEV_SM_CLOCK_HERTZ"), 1e6 * values(legacy, "DCGM_FI_DEV_SM_CLOCK"))
     ratios = values(new, "DCGM_FI_DEV_GPU_UTIL_RATIO")
@@ -78,7 +78,7 @@ def test_units_of_the_new_regime() -> None:
 
 
 def test_host_label_of_the_transition() -> None:
-    text = exporters(regime=Regime.TRANSITION).text("h100-sxm5-00", 50.0)
+    text = exporters(regime=NamingRegime.TRANSITION).text("h100-sxm5-00", 50.0)
 
     assert ',hostname="h100-sxm5-00",' in text
     assert "DCGM_FI_DEV_SM_CLOCK{" in text
@@ -112,7 +112,7 @@ def test_a_slow_link_shows_gpu_utilisation_near_100_and_full_pcie() -> None:
 
 
 def test_text_follows_the_pods() -> None:
-    fleet = Fleet(parse_nodes("H100-SXM5=1"), [Workload("a", "t", Truth(0.4))], 3)
+    fleet = SimFleet(parse_nodes("H100-SXM5=1"), [Workload("a", "t", Truth(0.4))], 3)
     simulated = Exporters(fleet)
     before = simulated.text("h100-sxm5-00", 50.0)
     fleet.remove("a/t-0")

@@ -3,7 +3,7 @@
 import pytest
 
 from mfu.sim.faults import degraded, parse_fault_flag
-from mfu.sim.truth import Fault, InvalidPlan, Mode, Truth
+from mfu.sim.truth import Fault, InvalidPlan, Truth, TruthMode
 
 
 def test_the_worked_number() -> None:
@@ -23,7 +23,7 @@ def test_no_fault_costs_nothing() -> None:
 
 
 def test_low_concurrency_serves_fewer_at_once() -> None:
-    truth = degraded(Truth(0.1, mode=Mode.DECODE, concurrency=64), Fault.LOW_CONCURRENCY, 1.0)
+    truth = degraded(Truth(0.1, mode=TruthMode.DECODE, concurrency=64), Fault.LOW_CONCURRENCY, 1.0)
 
     assert (truth.concurrency, truth.mfu) == (26, pytest.approx(0.04))
 

@@ -7,7 +7,7 @@ import pytest
 
 from mfu.cluster.client import KubeClient
 from mfu.sim.faults import degraded
-from mfu.sim.fleet import Fleet
+from mfu.sim.fleet import SimFleet
 from mfu.sim.inventory import parse_nodes
 from mfu.sim.kube import PodFollower, owner_name, sim_pod
 from mfu.sim.progress import text
@@ -68,7 +68,7 @@ def test_bad_annotations_are_refused() -> None:
 
 
 def follower():
-    fleet = Fleet(parse_nodes("H100-SXM5=1"), (), 0)
+    fleet = SimFleet(parse_nodes("H100-SXM5=1"), (), 0)
     return fleet, PodFollower(cast(KubeClient, None), fleet, clock=lambda: 1795327300.0)
 
 
@@ -108,7 +108,7 @@ def test_a_changed_truth_keeps_devices_and_counters() -> None:
 
 
 def test_the_command_lines_faults_are_switched_on() -> None:
-    fleet = Fleet(parse_nodes("H100-SXM5=1"), (), 0)
+    fleet = SimFleet(parse_nodes("H100-SXM5=1"), (), 0)
     watcher = PodFollower(cast(KubeClient, None), fleet, adjust=lambda pod: degraded(pod.truth, Fault.SLOW_LINK))
     seen(watcher, pod(annotations={PREFIX + "mfu": "0.4"}))
 

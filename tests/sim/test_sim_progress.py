@@ -5,19 +5,19 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from mfu.hardware.types import Precision
-from mfu.sim.fleet import Fleet
+from mfu.sim.fleet import SimFleet
 from mfu.sim.flops import flops_per_token, request_flops
 from mfu.sim.inventory import parse_nodes
 from mfu.sim.pods import Workload
 from mfu.sim.progress import rates, text
-from mfu.sim.truth import IDLE, InvalidPlan, Mode, Truth
+from mfu.sim.truth import IDLE, InvalidPlan, Truth, TruthMode
 
 H100_PEAK = 989.4e12
 TRAINING = Truth(0.4, model="llama-3.1-8b", sequence_length=8192)
 
 
 def fleet(truth, pods=1, gpus=8, **kwargs):
-    return Fleet(parse_nodes("H100-SXM5=2"), [Workload("a", "t", truth, pods=pods, gpus=gpus, **kwargs)], 3)
+    return SimFleet(parse_nodes("H100-SXM5=2"), [Workload("a", "t", truth, pods=pods, gpus=gpus, **kwargs)], 3)
 
 
 def sample(page, name):
@@ -82,7 +82,7 @@ def test_fp8_has_twice_the_peak() -> None:
     assert fast / slow == pytest.approx(2.0, rel=1e-3)
 
 
-@pytest.mark.parametrize("mode", [Mode.SERVING, Mode.PREFILL, Mode.DECODE])
+@pytest.mark.parametrize("mode", [TruthMode.SERVING, TruthMode.PREFILL, TruthMode.DECODE])
 def test_serving_counters_give_the_planted_mfu_back(mode) -> None:
     truth = Truth(0.2, mode=mode, model="llama-3.1-8b", input_tokens=2000, output_tokens=100)
     pages = [text(fleet(truth, gpus=1), "a/t-0", now) for now in (100.0, 160.0)]
@@ -91,10 +91,10 @@ def test_serving_counters_give_the_planted_mfu_back(mode) -> None:
         for name in ("vllm:prompt_tokens_total", "vllm:generation_tokens_total")
     )
     prefill, decode = request_flops(truth)
-    flops = prompt * prefill / 2000 + (generated * decode / 100 if mode is not Mode.PREFILL else 0.0)
+    flops = prompt * prefill / 2000 + (generated * decode / 100 if mode is not TruthMode.PREFILL else 0.0)
 
     assert flops / H100_PEAK == pytest.approx(0.2, abs=0.002)
-    assert (prompt == 0) == (mode is Mode.DECODE)
+    assert (prompt == 0) == (mode is TruthMode.DECODE)
 
 
 def test_a_silent_workload_has_an_empty_page() -> None:

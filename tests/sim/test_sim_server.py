@@ -5,10 +5,10 @@ import asyncio
 import aiohttp
 import pytest
 
-from mfu.sim.fleet import Fleet
+from mfu.sim.fleet import SimFleet
 from mfu.sim.inventory import parse_nodes
 from mfu.sim.pods import Workload
-from mfu.sim.server import Endpoint, serve
+from mfu.sim.server import SimServer, serve
 from mfu.sim.truth import Truth
 
 NODE = "/nodes/h100-sxm5-00/metrics"
@@ -30,9 +30,9 @@ def clock():
 
 @pytest.fixture
 async def client(clock):
-    fleet = Fleet(parse_nodes("H100-SXM5=2"), [Workload("a", "t", Truth(0.4, model="llama-3.1-8b"))], 3)
+    fleet = SimFleet(parse_nodes("H100-SXM5=2"), [Workload("a", "t", Truth(0.4, model="llama-3.1-8b"))], 3)
     async with (
-        serve(fleet, endpoint=Endpoint(fleet, clock=clock)) as url,
+        serve(fleet, endpoint=SimServer(fleet, clock=clock)) as url,
         aiohttp.ClientSession(url, timeout=aiohttp.ClientTimeout(total=5)) as session,
     ):
         yield session

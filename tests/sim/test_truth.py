@@ -4,7 +4,7 @@ import pytest
 
 from mfu.api.causes import Cause
 from mfu.hardware.types import Precision
-from mfu.sim.truth import IDLE, PREFIX, Fault, InvalidPlan, Mode, Truth, from_annotations
+from mfu.sim.truth import IDLE, PREFIX, Fault, InvalidPlan, Truth, TruthMode, from_annotations
 
 
 def annotations(**values):
@@ -22,7 +22,7 @@ def test_all_settings_are_read() -> None:
         0.14,
         Fault.SLOW_LINK,
         0.5,
-        Mode.SERVING,
+        TruthMode.SERVING,
         "llama-3.1-8b",
         Precision.FP8,
         sequence_length=2048,

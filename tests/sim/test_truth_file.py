@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mfu.sim.fleet import Fleet
+from mfu.sim.fleet import SimFleet
 from mfu.sim.inventory import parse_nodes
 from mfu.sim.pods import Workload
 from mfu.sim.truth import Fault, Truth
@@ -15,7 +15,7 @@ from mfu.sim.truth_file import fleet_mfu, write_truth
 
 def test_the_truth_is_written_for_its_owner_only(tmp_path: Path) -> None:
     workload = Workload("a", "t", Truth(0.14, Fault.SLOW_LINK, model="llama-3.1-8b", sequence_length=8192), pods=2)
-    fleet = Fleet(parse_nodes("H100-SXM5=2"), [workload], 0)
+    fleet = SimFleet(parse_nodes("H100-SXM5=2"), [workload], 0)
     path = tmp_path / "truth.json"
     write_truth(fleet, path)
     write_truth(fleet, path)
@@ -29,6 +29,6 @@ def test_the_truth_is_written_for_its_owner_only(tmp_path: Path) -> None:
 
 
 def test_idle_gpus_count_for_the_fleet() -> None:
-    fleet = Fleet(parse_nodes("H100-SXM5=1"), [Workload("a", "t", Truth(0.4, model="llama-3.1-8b"), gpus=1)], 0)
+    fleet = SimFleet(parse_nodes("H100-SXM5=1"), [Workload("a", "t", Truth(0.4, model="llama-3.1-8b"), gpus=1)], 0)
 
     assert fleet_mfu(fleet) == pytest.approx(0.05)

@@ -19,7 +19,7 @@ from mfu.telemetry.errors import TelemetryError
 from mfu.telemetry.pods import trainjob
 from mfu.telemetry.pods.engines import read_engine
 from mfu.telemetry.pods.logs.reader import Reader
-from mfu.telemetry.pods.progress import Declared, Pod, declared
+from mfu.telemetry.pods.progress import DeclaredProgress, ScrapedPod, declared
 from mfu.telemetry.prometheus.adapter import exposition_by_instance
 from mfu.telemetry.prometheus.answers import labels_of, vector
 from mfu.telemetry.prometheus.recorded_rules import COLUMNS as RECORDED
@@ -28,7 +28,7 @@ from mfu.telemetry.rounds.table import TableText
 from tests.telemetry.oracle import cells
 
 DATA = Path(__file__).parent / "data"
-POD = Pod("n", "p")
+POD = ScrapedPod("n", "p")
 _VLLM = b"""vllm:prompt_tokens_total{engine="0"} 1000.0
 vllm:prompt_tokens_cached_total{engine="0"} 400.0
 vllm:generation_tokens_total{engine="0"} 70.0
@@ -142,7 +142,7 @@ def _engines(body: bytes) -> None:
 
 
 def _declared(body: bytes) -> None:
-    _sane_progress(declared(body, POD, 1.0, Declared("train_tokens_total")))
+    _sane_progress(declared(body, POD, 1.0, DeclaredProgress("train_tokens_total")))
 
 
 def _vector(body: bytes) -> None:

@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 
 from mfu.observe.readings import METRICS, Counter, GPUIdentity, GPUKey, GPURound, Metric, ProgressReading, SourceState
 from mfu.telemetry.dcgm.adapter import DCGMFleet
-from mfu.telemetry.rounds.binding import Binder, Bound
+from mfu.telemetry.rounds.binding import Binder, PodBinding
 from mfu.telemetry.store.recent import Store
 
-VICTIM = Bound("uid-victim", "n0", 100.0)
-BINDINGS: Mapping[tuple[str, str], Bound] = {
+VICTIM = PodBinding("uid-victim", "n0", 100.0)
+BINDINGS: Mapping[tuple[str, str], PodBinding] = {
     ("team-a", "victim"): VICTIM,
-    ("team-b", "mine"): Bound("uid-mine", "n1", 100.0),
+    ("team-b", "mine"): PodBinding("uid-mine", "n1", 100.0),
 }
 
 
@@ -102,7 +102,7 @@ def test_a_node_that_prints_the_uuid_of_another_does_not_touch_what_that_one_say
 
 def test_a_pod_of_the_same_name_inherits_nothing() -> None:
     store, key = Store(), ("team-a", "victim")
-    old, new = Binder(), {key: Bound("uid-new", "n0", 2000.0)}
+    old, new = Binder(), {key: PodBinding("uid-new", "n0", 2000.0)}
     store.add_round(old.believe(round_of(device("n0"), at=1000.0, tensor=0.5), BINDINGS).round, 1000.0)
     counted = {Counter.TRAINED_TOKENS: 1e6}
     store.add_progress([ProgressReading(*key, "progress", 1000.0, counted, pod_uid="uid-victim")])

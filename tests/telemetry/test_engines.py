@@ -9,9 +9,9 @@ import pytest
 from mfu.observe.readings import Counter, Gauge
 from mfu.telemetry.errors import NotExposition
 from mfu.telemetry.pods.engines import read_engine
-from mfu.telemetry.pods.progress import Pod
+from mfu.telemetry.pods.progress import ScrapedPod
 
-POD = Pod("team-b", "svc-0")
+POD = ScrapedPod("team-b", "svc-0")
 
 VLLM = b"""# TYPE vllm:prompt_tokens_total counter
 vllm:prompt_tokens_total{engine="0",model_name="m"} 1000.0

@@ -13,13 +13,13 @@ from aiohttp.test_utils import TestServer
 from mfu.observe.readings import Counter, ProgressReading, SourceState
 from mfu.telemetry.errors import Redirected, TelemetryError, TooLarge, Unreachable
 from mfu.telemetry.fair import Ask, gather_fair
-from mfu.telemetry.http import Backoff, Limits, fetch, session
+from mfu.telemetry.http import Backoff, RequestLimits, fetch, session
 from mfu.telemetry.pods.engines import read_engine
-from mfu.telemetry.pods.progress import Declared, Pod, declared
+from mfu.telemetry.pods.progress import DeclaredProgress, ScrapedPod, declared
 from mfu.telemetry.sources import DirectScrape, Endpoint, ProgressScrape, Target
 from tests.telemetry.expose import page
 
-LIMITS = Limits(deadline_seconds=0.3, max_body_bytes=10_000, concurrency=4)
+LIMITS = RequestLimits(deadline_seconds=0.3, max_body_bytes=10_000, concurrency=4)
 
 
 async def _endless(request: web.Request) -> web.StreamResponse:
@@ -148,13 +148,13 @@ async def test_a_failing_target_is_asked_less_and_less(server: TestServer) -> No
 
 
 async def test_progress_of_pods_that_answer(server: TestServer) -> None:
-    def read(body: bytes, pod: Pod, at: float) -> ProgressReading:
-        return declared(body, pod, at, Declared("train_tokens_total"))
+    def read(body: bytes, pod: ScrapedPod, at: float) -> ProgressReading:
+        return declared(body, pod, at, DeclaredProgress("train_tokens_total"))
 
     endpoints = [
-        Endpoint(Pod("n", "good"), str(server.make_url("/ok")), read),
-        Endpoint(Pod("n", "engine"), str(server.make_url("/ok")), read_engine),
-        Endpoint(Pod("n", "bad"), str(server.make_url("/broken")), read),
+        Endpoint(ScrapedPod("n", "good"), str(server.make_url("/ok")), read),
+        Endpoint(ScrapedPod("n", "engine"), str(server.make_url("/ok")), read_engine),
+        Endpoint(ScrapedPod("n", "bad"), str(server.make_url("/broken")), read),
     ]
     source = ProgressScrape(lambda: endpoints, limits=LIMITS)
     found = await source.read(7.0)
@@ -166,7 +166,7 @@ async def test_progress_of_pods_that_answer(server: TestServer) -> None:
 
 
 async def test_a_round_ends_in_time_and_what_it_left_out_comes_first(server: TestServer) -> None:
-    limits = Limits(deadline_seconds=5.0, round_seconds=0.2, concurrency=1)
+    limits = RequestLimits(deadline_seconds=5.0, round_seconds=0.2, concurrency=1)
     targets = [Target("slow", str(server.make_url("/slow"))), Target("good", str(server.make_url("/dcgm")))]
     source = DirectScrape(lambda: targets, limits=limits)
     first = await source.read(0.0)

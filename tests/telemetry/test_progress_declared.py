@@ -13,24 +13,24 @@ import pytest
 from mfu import report
 from mfu.observe.readings import Counter, Gauge
 from mfu.telemetry.errors import NotExposition
-from mfu.telemetry.pods.progress import Declared, Pod, declared
+from mfu.telemetry.pods.progress import DeclaredProgress, ScrapedPod, declared
 
-POD = Pod("team-a", "llama-0")
+POD = ScrapedPod("team-a", "llama-0")
 
 
 @pytest.mark.parametrize(
     ("body", "what", "counter", "value"),
     [
-        (b"train_tokens_total 1.5e+12\n", Declared("train_tokens_total"), Counter.TRAINED_TOKENS, 1.5e12),
-        (b"# TYPE t counter\nt_total 7\n", Declared("t", "Steps"), Counter.STEPS, 7),
-        (b't{rank="0"} 7\nt{rank="1"} 8\n', Declared("t", "Samples", "PerRank"), Counter.TRAINED_SAMPLES, 15),
-        (b"my:tokens 9 1700000000000\n", Declared("my:tokens"), Counter.TRAINED_TOKENS, 9),
-        (b"out_total 9\n", Declared("out_total", counter=Counter.DECODE_TOKENS), Counter.DECODE_TOKENS, 9),
-        (b'  t{ a = "b" , } 3 \n', Declared("t"), Counter.TRAINED_TOKENS, 3),
-        (b't{a="}"} 3 # {trace="x"} 5\n', Declared("t"), Counter.TRAINED_TOKENS, 3),
+        (b"train_tokens_total 1.5e+12\n", DeclaredProgress("train_tokens_total"), Counter.TRAINED_TOKENS, 1.5e12),
+        (b"# TYPE t counter\nt_total 7\n", DeclaredProgress("t", "Steps"), Counter.STEPS, 7),
+        (b't{rank="0"} 7\nt{rank="1"} 8\n', DeclaredProgress("t", "Samples", "PerRank"), Counter.TRAINED_SAMPLES, 15),
+        (b"my:tokens 9 1700000000000\n", DeclaredProgress("my:tokens"), Counter.TRAINED_TOKENS, 9),
+        (b"out_total 9\n", DeclaredProgress("out_total", counter=Counter.DECODE_TOKENS), Counter.DECODE_TOKENS, 9),
+        (b'  t{ a = "b" , } 3 \n', DeclaredProgress("t"), Counter.TRAINED_TOKENS, 3),
+        (b't{a="}"} 3 # {trace="x"} 5\n', DeclaredProgress("t"), Counter.TRAINED_TOKENS, 3),
     ],
 )
-def test_declared_counter(body: bytes, what: Declared, counter: Counter, value: float) -> None:
+def test_declared_counter(body: bytes, what: DeclaredProgress, counter: Counter, value: float) -> None:
     found = declared(body, POD, 3.0, what)
     assert found.counters == {counter: value}
     assert (found.pod, found.observed_at, found.scope_total) == ("llama-0", 3.0, what.scope == "Total")
@@ -45,12 +45,12 @@ def test_declared_counter(body: bytes, what: Declared, counter: Counter, value: 
 )  # fmt: skip
 def test_an_unusable_counter_is_refused(body: bytes) -> None:
     with pytest.raises(NotExposition):
-        declared(body, POD, 0.0, Declared("t"))
+        declared(body, POD, 0.0, DeclaredProgress("t"))
 
 
 def test_an_unknown_unit_is_named() -> None:
     with pytest.raises(ValueError, match=r"progress\.unit 'Bytes'"):
-        declared(b"t 1\n", POD, 0.0, Declared("t", "Bytes"))
+        declared(b"t 1\n", POD, 0.0, DeclaredProgress("t", "Bytes"))
 
 
 def test_a_reporting_loop_is_read_with_its_waits() -> None:
@@ -59,7 +59,7 @@ def test_a_reporting_loop_is_read_with_its_waits() -> None:
         reporter.step(tokens=4096, samples=2, data_wait_seconds=0.25)
         reporter.step(tokens=4096, samples=2, data_wait_seconds=0.5, communication_wait_seconds=0.125)
         with urllib.request.urlopen(f"http://127.0.0.1:{reporter.port}/metrics", timeout=5) as answer:
-            found = declared(answer.read(), POD, 1.0, Declared("train_tokens_total"))
+            found = declared(answer.read(), POD, 1.0, DeclaredProgress("train_tokens_total"))
     finally:
         reporter.close()
     assert found.counters == {
@@ -109,19 +109,19 @@ RANKS = "".join(f'train_tokens_total{{rank="{rank}"}} {5_000_000 + rank}\n' for 
 
 def test_a_total_given_once_a_rank_is_refused_and_shares_add_up() -> None:
     with pytest.raises(NotExposition, match="8 series of the same value") as refused:
-        declared(RANKS, POD, 0.0, Declared("train_tokens_total"))
+        declared(RANKS, POD, 0.0, DeclaredProgress("train_tokens_total"))
     assert "PerRank" in refused.value.fix
-    shares = declared(RANKS, POD, 0.0, Declared("train_tokens_total", scope="PerRank"))
+    shares = declared(RANKS, POD, 0.0, DeclaredProgress("train_tokens_total", scope="PerRank"))
     assert shares.counters[Counter.TRAINED_TOKENS] == 8 * 5_000_000 + 28
 
 
 def test_different_series_of_one_total_add_up() -> None:
     body = b't_total{kind="text"} 7000\nt_total{kind="code"} 3000\n'
-    assert declared(body, POD, 0.0, Declared("t_total")).counters[Counter.TRAINED_TOKENS] == 10_000
+    assert declared(body, POD, 0.0, DeclaredProgress("t_total")).counters[Counter.TRAINED_TOKENS] == 10_000
 
 
 @pytest.mark.parametrize("kind", ["gauge", "histogram", "summary", "info"])
 def test_only_counters_count(kind: str) -> None:
     body = f"# HELP tps tokens per second\n# TYPE tps {kind}\ntps 100000\n".encode()
     with pytest.raises(NotExposition, match=f"tps is a {kind}, not a counter"):
-        declared(body, POD, 0.0, Declared("tps"))
+        declared(body, POD, 0.0, DeclaredProgress("tps"))

@@ -19,8 +19,8 @@ from mfu.telemetry.addresses import is_plain, refusal
 from mfu.telemetry.dcgm.adapter import DCGMFleet
 from mfu.telemetry.errors import NotExposition
 from mfu.telemetry.fair import Allowance, Ask, Queue
-from mfu.telemetry.http import Limits
-from mfu.telemetry.pods.progress import Declared, Pod, declared
+from mfu.telemetry.http import RequestLimits
+from mfu.telemetry.pods.progress import DeclaredProgress, ScrapedPod, declared
 from mfu.telemetry.sources import PROGRESS_LIMITS, DirectScrape, Endpoint, ProgressScrape, Target
 from tests.telemetry.expose import page
 
@@ -63,13 +63,13 @@ async def server() -> AsyncIterator[TestServer]:
         yield running
 
 
-def read(body: bytes, pod: Pod, at: float) -> ProgressReading:
-    return declared(body, pod, at, Declared("m"))
+def read(body: bytes, pod: ScrapedPod, at: float) -> ProgressReading:
+    return declared(body, pod, at, DeclaredProgress("m"))
 
 
 def endpoints(server: TestServer, namespace: str, path: str, count: int) -> list[Endpoint]:
     url = str(server.make_url(f"/{path}"))
-    return [Endpoint(Pod(namespace, f"p{row}"), url, read) for row in range(count)]
+    return [Endpoint(ScrapedPod(namespace, f"p{row}"), url, read) for row in range(count)]
 
 
 async def longest_stop(during: Callable[[], object]) -> float:
@@ -103,7 +103,7 @@ async def test_no_body_holds_the_loop(server: TestServer) -> None:
 async def test_bodies_are_read_off_the_loop(server: TestServer) -> None:
     threads: set[int] = set()
 
-    def noting(body: bytes, pod: Pod, at: float) -> ProgressReading:
+    def noting(body: bytes, pod: ScrapedPod, at: float) -> ProgressReading:
         threads.add(threading.get_ident())
         return read(body, pod, at)
 
@@ -117,7 +117,7 @@ async def test_bodies_are_read_off_the_loop(server: TestServer) -> None:
             return super().finish(names, now)
 
     url = str(server.make_url("/small"))
-    progress = ProgressScrape(lambda: [Endpoint(Pod("a", "p"), url, noting)])
+    progress = ProgressScrape(lambda: [Endpoint(ScrapedPod("a", "p"), url, noting)])
     exporters = DirectScrape(lambda: [Target("n0", url, "n0")], Noting())
     await progress.read(1.0)
     await exporters.read(1.0)
@@ -140,7 +140,7 @@ async def test_six_hundred_pods_of_four_mebibytes_cost_little(server: TestServer
 
 
 async def test_a_tenant_that_hangs_does_not_take_the_turns_of_another(server: TestServer) -> None:
-    limits = Limits(deadline_seconds=0.4, round_seconds=1.0, concurrency=8)
+    limits = RequestLimits(deadline_seconds=0.4, round_seconds=1.0, concurrency=8)
     both = [*endpoints(server, "evil", "hanging", 200), *endpoints(server, "good", "small", 20)]
     source = ProgressScrape(lambda: both, limits)
     found = await source.read(1.0)
@@ -151,7 +151,7 @@ async def test_a_tenant_that_hangs_does_not_take_the_turns_of_another(server: Te
 async def test_a_namespace_over_its_share_is_not_asked_until_it_has_paid(server: TestServer) -> None:
     both = [*endpoints(server, "evil", "hostile", 30), *endpoints(server, "good", "small", 3)]
     allowance = Allowance(bytes_per_round=2 * MIB, seconds_per_round=60.0)
-    source = ProgressScrape(lambda: both, Limits(max_body_bytes=256 * 1024, concurrency=2), allowance)
+    source = ProgressScrape(lambda: both, RequestLimits(max_body_bytes=256 * 1024, concurrency=2), allowance)
     first = await source.read(1.0)
     assert sum(each.namespace == "good" for each in first) == 3
     # A share is 1 MiB: four or five bodies, not thirty.
@@ -166,18 +166,20 @@ async def test_a_namespace_over_its_share_is_not_asked_until_it_has_paid(server:
 async def test_reading_time_counts_against_the_share(server: TestServer) -> None:
     allowance = Allowance(bytes_per_round=1e12, seconds_per_round=0.01)
     source = ProgressScrape(
-        lambda: endpoints(server, "evil", "hostile", 30), Limits(concurrency=1, max_body_bytes=256 * 1024), allowance
+        lambda: endpoints(server, "evil", "hostile", 30),
+        RequestLimits(concurrency=1, max_body_bytes=256 * 1024),
+        allowance,
     )
     assert len(await source.read(1.0)) <= 2
     await source.close()
 
 
 async def test_a_reader_that_breaks_its_promise_is_that_pods_problem_alone(server: TestServer) -> None:
-    def broken(body: bytes, pod: Pod, at: float) -> ProgressReading:
+    def broken(body: bytes, pod: ScrapedPod, at: float) -> ProgressReading:
         raise RecursionError("deep")
 
     url = str(server.make_url("/small"))
-    both = [Endpoint(Pod("a", "bad"), url, broken), Endpoint(Pod("a", "good"), url, read)]
+    both = [Endpoint(ScrapedPod("a", "bad"), url, broken), Endpoint(ScrapedPod("a", "good"), url, read)]
     source = ProgressScrape(lambda: both)
     assert [each.pod for each in await source.read(1.0)] == ["good"]
     assert "RecursionError" in source.problems["a/bad"]
@@ -187,9 +189,9 @@ async def test_a_reader_that_breaks_its_promise_is_that_pods_problem_alone(serve
 async def test_an_answer_of_an_address_that_changed_hands_is_dropped(server: TestServer) -> None:
     url = str(server.make_url("/small"))
     both = [
-        Endpoint(Pod("a", "moved"), url, read, "uid-1", lambda: False),
-        Endpoint(Pod("a", "stays"), url, read, "uid-2"),
-        Endpoint(Pod("a", "refused"), url, read, "uid-3", refused="a node's address"),
+        Endpoint(ScrapedPod("a", "moved"), url, read, "uid-1", lambda: False),
+        Endpoint(ScrapedPod("a", "stays"), url, read, "uid-2"),
+        Endpoint(ScrapedPod("a", "refused"), url, read, "uid-3", refused="a node's address"),
     ]
     source = ProgressScrape(lambda: both)
     assert [(each.pod, each.pod_uid) for each in await source.read(1.0)] == [("stays", "uid-2")]
@@ -198,12 +200,15 @@ async def test_an_answer_of_an_address_that_changed_hands_is_dropped(server: Tes
 
 
 async def test_what_a_round_of_progress_left_out_comes_first_in_the_next(server: TestServer) -> None:
-    limits = Limits(deadline_seconds=5.0, round_seconds=0.3, concurrency=1)
-    one = [*endpoints(server, "a", "hanging", 1), Endpoint(Pod("a", "late"), str(server.make_url("/small")), read)]
+    limits = RequestLimits(deadline_seconds=5.0, round_seconds=0.3, concurrency=1)
+    one = [
+        *endpoints(server, "a", "hanging", 1),
+        Endpoint(ScrapedPod("a", "late"), str(server.make_url("/small")), read),
+    ]
     source = ProgressScrape(lambda: one, limits)
     assert await source.read(1.0) == ()
-    one[0] = Endpoint(Pod("a", "p0"), str(server.make_url("/hanging")), read)
-    one.insert(0, Endpoint(Pod("a", "newer"), str(server.make_url("/hanging")), read))
+    one[0] = Endpoint(ScrapedPod("a", "p0"), str(server.make_url("/hanging")), read)
+    one.insert(0, Endpoint(ScrapedPod("a", "newer"), str(server.make_url("/hanging")), read))
     # Both that were left out come before the newcomer.
     asked: list[str] = []
     source.endpoints = lambda: [

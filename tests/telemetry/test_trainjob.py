@@ -6,11 +6,11 @@ import pytest
 
 from mfu.observe.readings import Counter, Gauge
 from mfu.telemetry.errors import TelemetryError
-from mfu.telemetry.pods.progress import Pod
+from mfu.telemetry.pods.progress import ScrapedPod
 from mfu.telemetry.pods.trainjob import read
 
 STEPS, TOKENS = Counter.STEPS, Counter.TRAINED_TOKENS
-POD = Pod("team-a", "llama-0")
+POD = ScrapedPod("team-a", "llama-0")
 
 STATUS = {
     "progressPercentage": 10,

@@ -23,12 +23,12 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mfu.predict.inference.constants import Constants, document
+from mfu.predict.inference.constants import ServingConstants, document
 from mfu.predict.inference.dataset import question, source_of
 from mfu.predict.inference.doubt import TERMS, features, shared_doubt
-from mfu.predict.inference.fit.left_out import Refits
-from mfu.predict.inference.fit.newton import Fit, fit
-from mfu.predict.inference.fit.rows import Rows, log_errors, rows_of, shipped_rows, stack_effects
+from mfu.predict.inference.fit.left_out import ServingRefits
+from mfu.predict.inference.fit.newton import ServingFit, fit
+from mfu.predict.inference.fit.rows import ServingRows, log_errors, rows_of, shipped_rows, stack_effects
 from mfu.predict.inference.measured import steps_of
 from mfu.predict.spread import NORMAL_80
 from mfu.predict.types import Problem
@@ -70,12 +70,12 @@ def _usable(path: Path) -> Iterator[dict[str, str]]:
             yield {**row, "source": source_of(row) + run, "metric": row["metric"].split(" ")[0]}
 
 
-def errors(rows: Rows, constants: Constants) -> Floats:
+def errors(rows: ServingRows, constants: ServingConstants) -> Floats:
     """log(predicted / measured) as speed, the factors of engine and product included."""
     return log_errors(rows, constants) + stack_effects(rows, constants)
 
 
-def leave_out(refits: Refits, labels: NDArray[np.str_]) -> Floats:
+def leave_out(refits: ServingRefits, labels: NDArray[np.str_]) -> Floats:
     """Errors of each row by constants fitted without its source."""
     found = np.full(len(refits.rows), np.nan)
     for source in dict.fromkeys(labels.tolist()):
@@ -85,13 +85,13 @@ def leave_out(refits: Refits, labels: NDArray[np.str_]) -> Floats:
     return found
 
 
-def summary(rows: Rows, error: Floats, chosen: NDArray[np.bool_]) -> str:
+def summary(rows: ServingRows, error: Floats, chosen: NDArray[np.bool_]) -> str:
     """Rows, MAPE in the rows' own units, and median error as speed."""
     off = np.abs(np.expm1(rows.sign * error))[chosen]
     return f"{int(chosen.sum()):5d} rows  MAPE {off.mean():.3f}  bias {np.median(error[chosen]):+.3f}"
 
 
-def doubts(rows: Rows, error: Floats, constants: Constants) -> dict[str, float]:
+def doubts(rows: ServingRows, error: Floats, constants: ServingConstants) -> dict[str, float]:
     """What a run errs by alone, by what its time is made of: squared errors of left-out rows, less what sources and
     stacks share, on the features, none negative; then widened together until the band holds what it shall."""
     weight = _source_weights(rows)
@@ -105,7 +105,7 @@ def doubts(rows: Rows, error: Floats, constants: Constants) -> dict[str, float]:
     return {name: float(value * scale) for name, value in zip(TERMS, np.sqrt(found), strict=True)}
 
 
-def _source_weights(rows: Rows) -> Floats:
+def _source_weights(rows: ServingRows) -> Floats:
     counts = {source: np.count_nonzero(rows.source == source) for source in np.unique(rows.source)}
     return np.array([counts[source] ** -0.5 for source in rows.source])
 
@@ -119,7 +119,7 @@ def _nonnegative(given: Floats, wanted: Floats, weight: Floats) -> Floats:
     return found
 
 
-def write(found: Fit, doubt: Mapping[str, float]) -> None:
+def write(found: ServingFit, doubt: Mapping[str, float]) -> None:
     constants, filled = found.constants(), document()
     for name in (*found.unknowns.names, "usual_speed"):
         filled["numbers"][name]["value"] = float(f"{getattr(constants, name):.4g}")
@@ -145,7 +145,7 @@ def main() -> int:
     found = fit(rows, rounds=options.rounds)
     everything = np.ones(len(rows), dtype=bool)
     print(f"fit of {len(found.theta)} values {summary(rows, errors(rows, found.constants()), everything)}")
-    left = leave_out(Refits.around(rows, found), rows.source)
+    left = leave_out(ServingRefits.around(rows, found), rows.source)
     print(f"left out by source {summary(rows, left, everything)}")
     doubt = doubts(rows, left, found.constants())
     print({name: round(value, 3) for name, value in {**found.spread, **doubt}.items()})

@@ -18,14 +18,14 @@ from typing import Any, Final
 
 from mfu.hardware.catalog import load
 from mfu.hardware.types import Unmatched
-from mfu.predict.sharing.pair import FITTED, Constants, Mode, share
-from mfu.predict.sharing.program import Program, Spec, expected_program
+from mfu.predict.sharing.pair import FITTED, SharingConstants, SharingMode, share
+from mfu.predict.sharing.program import SharedProgram, Spec, expected_program
 from mfu.predict.sharing.recorded import program_of
 from mfu.predict.validate.sharing import read_pairs
 
 TRIES: Final = 1500
 SPREAD: Final = 0.12
-Case = tuple[Program, Program, Mode, Sequence[float]]
+Case = tuple[SharedProgram, SharedProgram, SharingMode, Sequence[float]]
 
 
 def cases(rows: Sequence[Mapping[str, Any]], *, recorded: bool) -> list[Case]:
@@ -36,11 +36,11 @@ def cases(rows: Sequence[Mapping[str, Any]], *, recorded: bool) -> list[Case]:
             continue
         gpu = device.gpu
         programs = [program_of(s, gpu) if recorded else expected_program(Spec.parse(s), gpu) for s in row["spec"]]
-        found.append((programs[0], programs[1], Mode(row["mode"]), row["share_of_alone"]))
+        found.append((programs[0], programs[1], SharingMode(row["mode"]), row["share_of_alone"]))
     return found
 
 
-def errors(found: Sequence[Case], constants: Constants) -> list[float]:
+def errors(found: Sequence[Case], constants: SharingConstants) -> list[float]:
     return [
         kept.share - measured
         for first, second, mode, shares in found
@@ -48,12 +48,12 @@ def errors(found: Sequence[Case], constants: Constants) -> list[float]:
     ]
 
 
-def squared(found: Sequence[Case], constants: Constants) -> float:
+def squared(found: Sequence[Case], constants: SharingConstants) -> float:
     wrong = errors(found, constants)
     return sum(each * each for each in wrong) / len(wrong)
 
 
-def fit(found: Sequence[Case]) -> Constants:
+def fit(found: Sequence[Case]) -> SharingConstants:
     draw = random.Random(0)
     best, least = FITTED, squared(found, FITTED)
     for _ in range(TRIES):
@@ -68,7 +68,7 @@ def fit(found: Sequence[Case]) -> Constants:
     return best
 
 
-def show(name: str, found: Sequence[Case], constants: Constants) -> None:
+def show(name: str, found: Sequence[Case], constants: SharingConstants) -> None:
     wrong = [abs(each) for each in errors(found, constants)]
     near = f"{sum(each <= 0.1 for each in wrong)}/{len(wrong)}"
     print(f"{name}: mean {sum(wrong) / len(wrong):.3f}, worst {max(wrong):.3f}, within 0.10 {near}")

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from mfu.predict.fit.tables import read
 from mfu.predict.names import MemoryTerm
-from mfu.predict.training.arrays import Case, stack_cases
+from mfu.predict.training.arrays import TrainingCase, stack_cases
 from mfu.predict.training.case import case_of
 from mfu.predict.training.checks import refuse
-from mfu.predict.training.constants import Constants, shipped
+from mfu.predict.training.constants import TrainingConstants, shipped
 from mfu.predict.training.peak_memory import training_memory
 from mfu.predict.training.risk import ranking_seconds
 from mfu.predict.training.step import step
@@ -50,7 +50,7 @@ class Sweep:
     rates: Floats
     questions: tuple[NDArray[np.intp], ...]
 
-    def case(self, c: Constants) -> Case:
+    def case(self, c: TrainingConstants) -> TrainingCase:
         return stack_cases([case for setup, placement in self.jobs if (case := case_of(setup, placement, c))])
 
 
@@ -72,14 +72,14 @@ def load() -> Sweep:
     return Sweep(tuple(jobs), np.array(peaks), np.array(rates), several)
 
 
-def memory_error(sweep: Sweep, case: Case, c: Constants) -> float:
+def memory_error(sweep: Sweep, case: TrainingCase, c: TrainingConstants) -> float:
     """Mean absolute relative error of the allocator's peak."""
     found = training_memory(case, c)
     held = found.total - found.terms[MemoryTerm.FRAMEWORK]
     return float(np.mean(np.abs(held / sweep.peak_bytes - 1.0)))
 
 
-def ranking_quality(sweep: Sweep, case: Case, c: Constants) -> tuple[float, float]:
+def ranking_quality(sweep: Sweep, case: TrainingCase, c: TrainingConstants) -> tuple[float, float]:
     """(rate of the first choice over the best, rank correlation), means over questions."""
     seconds = ranking_seconds(case, step(case, c), c)
     first, ranks = [], []
@@ -97,7 +97,7 @@ def fit(sweep: Sweep, *, rounds: int = 25) -> Values:
     return {**memory, **descend(RANKING, lambda c: -sum(ranking_quality(sweep, case, c)), rounds=max(rounds // 3, 1))}
 
 
-def descend(names: Sequence[str], loss: Callable[[Constants], float], *, rounds: int) -> Values:
+def descend(names: Sequence[str], loss: Callable[[TrainingConstants], float], *, rounds: int) -> Values:
     """Coordinate descent with shrinking relative steps."""
     start = shipped()
     values = {name: start[name] for name in names}
@@ -114,7 +114,11 @@ def descend(names: Sequence[str], loss: Callable[[Constants], float], *, rounds:
 
 
 def _better(
-    start: Constants, values: Mapping[str, float], name: str, size: float, loss: Callable[[Constants], float]
+    start: TrainingConstants,
+    values: Mapping[str, float],
+    name: str,
+    size: float,
+    loss: Callable[[TrainingConstants], float],
 ) -> tuple[float, float]:
     tried = [values[name] * factor for factor in (1.0 + size, 1.0 / (1.0 + size))]
     losses = [loss(start.replace({**values, name: value})) for value in tried]
@@ -136,7 +140,7 @@ def held_out(sweep: Sweep, *, splits: int = 10) -> tuple[float, float, float]:
 
 
 def _left_out(
-    sweep: Sweep, case: Case, inside: NDArray[np.intp], outside: NDArray[np.intp]
+    sweep: Sweep, case: TrainingCase, inside: NDArray[np.intp], outside: NDArray[np.intp]
 ) -> tuple[float, float, float]:
     c = shipped().replace(fit(_part(sweep, [sweep.questions[each] for each in inside]), rounds=12))
     others = tuple(sweep.questions[each] for each in outside)

@@ -17,11 +17,11 @@ from pathlib import Path
 import numpy as np
 
 from mfu.predict.fit.doubts import left_out_errors, likeliest
-from mfu.predict.fit.left_out import Refits
+from mfu.predict.fit.left_out import TrainingRefits
 from mfu.predict.fit.newton import fit
-from mfu.predict.fit.rows import Rows, log_errors, rows_of
+from mfu.predict.fit.rows import TrainingRows, log_errors, rows_of
 from mfu.predict.fit.tables import shipped_rows
-from mfu.predict.training.constants import DEFAULT, Constants, document
+from mfu.predict.training.constants import DEFAULT, TrainingConstants, document
 from tools.fit import sweep as fit_sweep
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -31,7 +31,7 @@ LEARNED = ("engine", "product", "arithmetic", "engine_doubt", "product_doubt", "
 ROUNDS = 10
 
 
-def summary(rows: Rows, c: Constants) -> None:
+def summary(rows: TrainingRows, c: TrainingConstants) -> None:
     """Print the error of the rate by table, engine and source."""
     errors = np.exp(-log_errors(rows, c)) - 1.0
     for label, column in (("table", rows.table), ("engine", rows.engine), ("source", rows.source)):
@@ -40,7 +40,7 @@ def summary(rows: Rows, c: Constants) -> None:
             print(f"  {label:7s} {value:45s} {len(here):5d}  mape {np.abs(here).mean():.3f}  bias {here.mean():+.3f}")
 
 
-def left_out(rows: Rows, refits: Refits) -> None:
+def left_out(rows: TrainingRows, refits: TrainingRefits) -> None:
     """Print the error of each source under a fit that never saw it."""
     found = []
     for source in np.unique(rows.source):
@@ -84,7 +84,7 @@ def main(arguments: Sequence[str]) -> int:
         print(f"  {name:40s} {value:.4g}")
     summary(rows, whole.constants())
     print("left out of the fit:")
-    refits = Refits.around(rows, whole)
+    refits = TrainingRefits.around(rows, whole)
     left_out(rows, refits)
     doubts = likeliest(left_out_errors(refits))
     values.update({f"doubt.{name}": value for name, value in doubts.items()})

@@ -17,7 +17,7 @@ from typing import Any, Final
 import yaml
 
 from mfu.api.names import KINDS
-from mfu.controller.config import Config
+from mfu.controller.config import OperatorConfig
 
 CHART: Final = Path(__file__).resolve().parents[2] / "charts" / "mfu-operator"
 Schema = dict[str, Any]
@@ -134,7 +134,7 @@ def schema_of(value: Any, name: str = "") -> Schema:
 
 def config_schema() -> Schema:
     """The operator's own configuration schema, with its references inlined."""
-    raw = Config.model_json_schema(by_alias=True)
+    raw = OperatorConfig.model_json_schema(by_alias=True)
     schema: Schema = _inlined(raw, raw.get("$defs", {}))
     for section, pattern in _ADDRESS_PATTERNS.items():
         address = {"type": "string", "pattern": pattern}

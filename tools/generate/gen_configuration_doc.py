@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from pydantic.alias_generators import to_camel
 from pydantic.fields import FieldInfo
 
-from mfu.controller.config import Config
+from mfu.controller.config import OperatorConfig
 from tools.generate.generated import publish
 
 TARGET = Path(__file__).parents[2] / "docs" / "configuration.md"
@@ -43,12 +43,12 @@ Every field, at its default. A file needs only what differs.
 
 
 def rendered() -> str:
-    return HEAD + "\n".join(_section("", Config())) + f"{EXAMPLE}```yaml\n{example()}```\n"
+    return HEAD + "\n".join(_section("", OperatorConfig())) + f"{EXAMPLE}```yaml\n{example()}```\n"
 
 
 def example() -> str:
     """Every field at its default."""
-    return yaml.safe_dump(Config().model_dump(mode="json", by_alias=True), sort_keys=False)
+    return yaml.safe_dump(OperatorConfig().model_dump(mode="json", by_alias=True), sort_keys=False)
 
 
 def _section(prefix: str, section: BaseModel) -> Iterator[str]:

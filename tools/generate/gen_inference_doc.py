@@ -15,9 +15,9 @@ from mfu.hardware.types import GPU, Device, Precision
 from mfu.predict.inference import Speculation, concurrency_at_rate, predict_inference
 from mfu.predict.inference.build import case_of
 from mfu.predict.inference.capacity import batch_that_fits, kv_bytes_per_request, weight_bytes_per_gpu, workspace_bytes
-from mfu.predict.inference.case import Case
+from mfu.predict.inference.case import ServingCase
 from mfu.predict.inference.constants import document, load
-from mfu.predict.inference.kernels import Step, StepTime, step_time
+from mfu.predict.inference.kernels import ServingStep, StepTime, step_time
 from mfu.predict.inference.serving import continuous
 from mfu.predict.types import Inference, Parallelism, Phase, Placement, Precisions, Prediction
 from mfu.workload.presets import preset
@@ -69,8 +69,8 @@ def written(page: str) -> str:
 def worked() -> dict[str, float]:
     """Every worked number, from the shipped constants: Llama-3.1-8B, 32 requests of 2,048 and 256 tokens, one H100."""
     llama = _case(serving(), on())
-    decode = step_time(llama, Step(32.0, 2176.0), C)
-    prompt = step_time(llama, Step(0.0, 0.0, 2048.0, 1024.0, 1.0), C)
+    decode = step_time(llama, ServingStep(32.0, 2176.0), C)
+    prompt = step_time(llama, ServingStep(0.0, 0.0, 2048.0, 1024.0, 1.0), C)
     return {**_step(decode, prompt), **_others(), **_serving(llama)}
 
 
@@ -96,9 +96,9 @@ def on(product: str = "H100-SXM5", gpus: int = 1) -> Placement:
     return Placement(Device(gpu), gpus)
 
 
-def _case(setup: Inference, placement: Placement) -> Case:
+def _case(setup: Inference, placement: Placement) -> ServingCase:
     case = case_of(setup, placement, C)
-    assert isinstance(case, Case), case
+    assert isinstance(case, ServingCase), case
     return case
 
 
@@ -120,19 +120,19 @@ def _step(decode: StepTime, prompt: StepTime) -> dict[str, Any]:
 def _others() -> dict[str, Any]:
     mixtral = _case(serving("mixtral-8x7b", tensor=2), on(gpus=2))
     expert = 32 * 3 * 4096 * 14336 / 2 * 2
-    few, one = (step_time(mixtral, Step(each, 0.0), C).weight_bytes for each in (4.0, 1.0))
+    few, one = (step_time(mixtral, ServingStep(each, 0.0), C).weight_bytes for each in (4.0, 1.0))
     wide = _case(serving("llama-3.1-70b", tensor=4), on(gpus=4))
     groups = _case(serving("deepseek-r1", weights="FP8", data=8, expert=8), on("H200-SXM", 8))
     piped = _case(serving("llama-3.1-70b", tensor=2, pipeline=4), on(gpus=8))
     return {
         "W4": (few - one) / expert + 2.0,
-        "W10": step_time(wide, Step(64.0, 1000.0), C).tensor_communication * 1e3,
-        "W11": step_time(groups, Step(64.0, 1000.0), C).expert_communication * 1e3,
+        "W10": step_time(wide, ServingStep(64.0, 1000.0), C).tensor_communication * 1e3,
+        "W11": step_time(groups, ServingStep(64.0, 1000.0), C).expert_communication * 1e3,
         "W12": float(continuous(piped, C).step.bubble) * 1e3,
     }
 
 
-def _serving(llama: Case) -> dict[str, float]:
+def _serving(llama: ServingCase) -> dict[str, float]:
     served = continuous(llama, C)
     found, rate = predict_inference(serving(), on()), concurrency_at_rate(serving(), on(), 5.0)
     assert isinstance(found, Prediction) and isinstance(rate, float)

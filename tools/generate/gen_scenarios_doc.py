@@ -13,7 +13,7 @@ from pathlib import Path
 
 from mfu.hardware.catalog import load
 from mfu.hardware.types import GPU, Precision
-from mfu.predict.names import MemoryTerm, Term
+from mfu.predict.names import MemoryTerm, StepTerm
 from mfu.predict.types import (
     Method,
     Parallelism,
@@ -315,7 +315,7 @@ def across_nodes() -> Iterator[Answer]:
 def long_pipeline() -> Iterator[Answer]:
     job = train("llama-3.1-70b", batch=256, sequence=4096, engine="Megatron", tensor=4, pipeline=16)
     found = asked(job, on(gpus=64))
-    bubble = sum(each.seconds for each in found.waterfall if each.name == Term.PIPELINE_BUBBLE)
+    bubble = sum(each.seconds for each in found.waterfall if each.name == StepTerm.PIPELINE_BUBBLE)
     filled = 15 / (256 * 1.245 + 15)
     yield Answer(
         "256 micro-batches over 16 stages",

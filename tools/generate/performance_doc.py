@@ -17,13 +17,13 @@ import numpy as np
 from mfu.hardware.catalog import load
 from mfu.hardware.types import GPU, Device, Precision
 from mfu.predict import predict
-from mfu.predict.names import MemoryTerm, Term
-from mfu.predict.training.arrays import Array, Case
+from mfu.predict.names import MemoryTerm, StepTerm
+from mfu.predict.training.arrays import Array, TrainingCase
 from mfu.predict.training.case import case_of
-from mfu.predict.training.collectives import Group, dispatch_seconds, half_ring_seconds
+from mfu.predict.training.collectives import RankGroup, dispatch_seconds, half_ring_seconds
 from mfu.predict.training.communication import data_seconds
 from mfu.predict.training.compute import attention, compute, product
-from mfu.predict.training.constants import Constants, document, shipped
+from mfu.predict.training.constants import TrainingConstants, document, shipped
 from mfu.predict.training.machine import sustained_clock
 from mfu.predict.training.optimizer import optimizer_seconds
 from mfu.predict.training.peak_memory import layer_activation_bytes, training_memory
@@ -67,7 +67,7 @@ def placement(product_name: str = "H100-SXM5", gpus: int = 8) -> Placement:
     return Placement(Device(gpu), gpus)
 
 
-def case(setup: Training, where: Placement, c: Constants) -> Case:
+def case(setup: Training, where: Placement, c: TrainingConstants) -> TrainingCase:
     found = case_of(setup, where, c)
     if found is None:
         raise ValueError(where.device.label)
@@ -84,7 +84,7 @@ def worked() -> dict[str, Worked]:
     return {**_kernels(c), **_communication(c), **_schedule(c), **_memory(c), **_whole()}
 
 
-def _kernels(c: Constants) -> dict[str, Worked]:
+def _kernels(c: TrainingConstants) -> dict[str, Worked]:
     llama = case(job(), placement(), c)
     work = compute(llama, c)
     up = product(llama.machine, c, (np.asarray(8192.0), np.asarray(28672.0), np.asarray(4096.0)))
@@ -109,17 +109,17 @@ def _kernels(c: Constants) -> dict[str, Worked]:
         "T8": Worked("memory-bound operators of 32 layers forward", "ms", 1e3 * value(work.forward.elementwise)),
         "T9": Worked("head forward and backward, and the loss", "ms", 1e3 * value(work.head.shaped + work.loss)),
         "T10": Worked(
-            "full recomputation of one micro-batch", "ms", 1e3 * value(step(full, c).losses[Term.RECOMPUTE]) / 16
+            "full recomputation of one micro-batch", "ms", 1e3 * value(step(full, c).losses[StepTerm.RECOMPUTE]) / 16
         ),
     }
 
 
-def _communication(c: Constants) -> dict[str, Worked]:
+def _communication(c: TrainingConstants) -> dict[str, Worked]:
     llama = case(job(), placement(), c)
-    eight = Group(np.asarray(8.0), np.asarray(8.0))
-    sixteen = Group(np.asarray(16.0), np.asarray(8.0))
+    eight = RankGroup(np.asarray(8.0), np.asarray(8.0))
+    sixteen = RankGroup(np.asarray(16.0), np.asarray(8.0))
     gigabyte = np.asarray(1e9)
-    experts = Group(np.asarray(32.0), np.asarray(8.0))
+    experts = RankGroup(np.asarray(32.0), np.asarray(8.0))
     tensor = case(job(parallelism=Parallelism(tensor=8)), placement(), c)
     many = case(job(parallelism=Parallelism(data=64)), placement(gpus=64), c)
     return {
@@ -141,7 +141,7 @@ def _communication(c: Constants) -> dict[str, Worked]:
         "T14": Worked(
             "tensor-parallel communication of one micro-batch over 8 GPUs, what overlap leaves",
             "ms",
-            1e3 * value(step(tensor, c).losses[Term.TENSOR_COMMUNICATION]) / 128,
+            1e3 * value(step(tensor, c).losses[StepTerm.TENSOR_COMMUNICATION]) / 128,
         ),
         "T15": Worked(
             "ZeRO-1 reduction and gathering over 64 GPUs that a 5 s micro-batch window does not hide",
@@ -151,7 +151,7 @@ def _communication(c: Constants) -> dict[str, Worked]:
     }
 
 
-def _schedule(c: Constants) -> dict[str, Worked]:
+def _schedule(c: TrainingConstants) -> dict[str, Worked]:
     piped = case(
         job("llama-3.1-70b", parallelism=Parallelism(4, 4, 2, 2, 1, 5), global_batch_size=256), placement(gpus=64), c
     )
@@ -164,9 +164,9 @@ def _schedule(c: Constants) -> dict[str, Worked]:
         "T16": Worked(
             "pipeline bubble of Llama-3.1-70B, 4 stages of 5 chunks, 128 micro-batches",
             "ms",
-            1e3 * value(found.losses[Term.PIPELINE_BUBBLE]),
+            1e3 * value(found.losses[StepTerm.PIPELINE_BUBBLE]),
         ),
-        "T17": Worked("its vocabulary imbalance", "ms", 1e3 * value(found.losses[Term.VOCABULARY_IMBALANCE])),
+        "T17": Worked("its vocabulary imbalance", "ms", 1e3 * value(found.losses[StepTerm.VOCABULARY_IMBALANCE])),
         "T18": Worked(
             "layers of the first of 2 stages, 32 layers and a head of 3.6, cut at equal cost",
             "layers",
@@ -181,7 +181,7 @@ def _schedule(c: Constants) -> dict[str, Worked]:
     }
 
 
-def _memory(c: Constants) -> dict[str, Worked]:
+def _memory(c: TrainingConstants) -> dict[str, Worked]:
     llama = case(job(), placement(), c)
     found = training_memory(llama, c)
 

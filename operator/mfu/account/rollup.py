@@ -26,7 +26,7 @@ class Knowledge(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class RollupRow:
     """`peak` is the dense 16-bit peak of all its GPUs in FLOP/s, None where the product is unknown."""
 
     node: str
@@ -111,7 +111,7 @@ class _Columns:
     knowledge: Indices
 
 
-def table_of(rows: Sequence[Row]) -> Table:
+def table_of(rows: Sequence[RollupRow]) -> Table:
     return Table(
         gpus=np.array([row.gpus for row in rows], dtype=float),
         peak=np.array([_or_nan(row.peak_flops_per_s) for row in rows], dtype=float),

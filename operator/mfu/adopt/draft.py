@@ -10,8 +10,8 @@ from typing import Any, Final
 from mfu.adopt.commands import Command, Setting, commands, flat, normal
 from mfu.adopt.containers import Container
 from mfu.adopt.described import described
-from mfu.adopt.engines import SERVING, TRAINING, Engine
-from mfu.adopt.findings import Findings, Line
+from mfu.adopt.engines import SERVING, TRAINING, EngineKeys
+from mfu.adopt.findings import Findings, FoundLine
 from mfu.adopt.layout import accelerators, gpus_of, main_container, version_of
 from mfu.adopt.model import model_block, precision_block
 from mfu.adopt.names import NamedModel, named_model
@@ -33,7 +33,7 @@ class Draft:
     source: str
     name: str
     document: Mapping[str, Any]
-    lines: tuple[Line, ...]
+    lines: tuple[FoundLine, ...]
 
     @property
     def complete(self) -> bool:
@@ -118,7 +118,7 @@ def _with_given(command: Command, unit: Unit) -> Command:
     return Command(command.words, {**command.settings, **said}, command.positional)
 
 
-def _engine(unit: Unit, called: list[Command], container: Container | None) -> tuple[Command, Engine] | None:
+def _engine(unit: Unit, called: list[Command], container: Container | None) -> tuple[Command, EngineKeys] | None:
     """The program and engine that say most, among those that are recognised; else by the image, or by the kind."""
     offered = SERVING if unit.serving else TRAINING if unit.serving is False else (*SERVING, *TRAINING)
     recognised = [
@@ -135,7 +135,7 @@ def _engine(unit: Unit, called: list[Command], container: Container | None) -> t
     return (called[0], engine) if engine is not None and called else None
 
 
-def _says(command: Command, engine: Engine) -> tuple[bool, int]:
+def _says(command: Command, engine: EngineKeys) -> tuple[bool, int]:
     """Whether a program names its model, and how many of the engine's settings it sets."""
     named = _model_name(command, engine) is not None
     return named, sum(command.find(*keys) is not None for keys in engine.keys.values())
@@ -153,12 +153,12 @@ def _serves_with_vllm(unit: Unit) -> bool:
     return kind in ("LLMInferenceService", "VLLMRuntime") or not unit.target or bool(form and form[0] == "huggingface")
 
 
-def _unknown_engine(unit: Unit) -> Engine:
+def _unknown_engine(unit: Unit) -> EngineKeys:
     serves = bool(unit.serving)
-    return Engine("", serves, re.compile("$^"), SERVING[-1].keys if serves else TRAINING[-1].keys)
+    return EngineKeys("", serves, re.compile("$^"), SERVING[-1].keys if serves else TRAINING[-1].keys)
 
 
-def _head(unit: Unit, engine: Engine, findings: Findings, *, known: bool) -> None:
+def _head(unit: Unit, engine: EngineKeys, findings: Findings, *, known: bool) -> None:
     mode = "Inference" if engine.serves else "Training"
     why = (
         f"{engine.name} {'serves' if engine.serves else 'trains'}" if known else "by its kind; no engine was recognised"
@@ -170,7 +170,7 @@ def _head(unit: Unit, engine: Engine, findings: Findings, *, known: bool) -> Non
         findings.read("podSelector", {"matchLabels": dict(unit.labels)}, "labels that its operator or chart sets")
 
 
-def _model(command: Command, engine: Engine, given: Given, findings: Findings) -> NamedModel | None:
+def _model(command: Command, engine: EngineKeys, given: Given, findings: Findings) -> NamedModel | None:
     if given.config is not None:
         findings.read("model", model_block(given.config.architecture), "the config.json that was given")
         formats = precision_block(given.config.precision)
@@ -188,7 +188,7 @@ def _model(command: Command, engine: Engine, given: Given, findings: Findings) -
     return _put_model(str(found.value), found.source, findings)
 
 
-def _model_name(command: Command, engine: Engine) -> Setting | None:
+def _model_name(command: Command, engine: EngineKeys) -> Setting | None:
     found = command.find(*engine.at("model")) if engine.at("model") else None
     if engine.name == "torchtitan":
         return _titan_model(command, engine, found)
@@ -207,7 +207,7 @@ def _model_name(command: Command, engine: Engine) -> Setting | None:
     return found
 
 
-def _titan_model(command: Command, engine: Engine, flavour: Setting | None) -> Setting | None:
+def _titan_model(command: Command, engine: EngineKeys, flavour: Setting | None) -> Setting | None:
     """`--model.name llama3 --model.flavor 8B`, or the name of its config file: llama3_8b.toml."""
     family, path = command.find(*engine.at("family")), command.find(*engine.at("file"))
     if flavour is not None and family is not None:
@@ -216,7 +216,7 @@ def _titan_model(command: Command, engine: Engine, flavour: Setting | None) -> S
     return Setting(name, path.source) if path and name.startswith(_FLAVOUR_FAMILIES) else None
 
 
-def _positional(command: Command, engine: Engine) -> str | None:
+def _positional(command: Command, engine: EngineKeys) -> str | None:
     """`vllm serve MODEL`, `trtllm-serve MODEL`: the word after the program that is no file."""
     words = list(command.positional)
     for mark in ("serve", "trtllm-serve"):
@@ -237,7 +237,7 @@ def _put_model(name: str, source: str, findings: Findings) -> NamedModel:
     return model
 
 
-def _runtime(engine: Engine, container: Container | None, findings: Findings, *, known: bool) -> None:
+def _runtime(engine: EngineKeys, container: Container | None, findings: Findings, *, known: bool) -> None:
     if not known:
         image = container.image if container else ""
         findings.unknown("runtime.engine", f"neither the command nor the image {image!r} is of an engine that is known")

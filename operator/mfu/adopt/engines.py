@@ -26,7 +26,7 @@ _IMAGES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Engine:
+class EngineKeys:
     """One engine. `keys` gives for each thing the settings that hold it, in order."""
 
     name: str
@@ -51,10 +51,10 @@ def _engine(
     habits: Mapping[str, int] | None = None,
     like: Mapping[str, str] | None = None,
     **keys: str,
-) -> Engine:
+) -> EngineKeys:
     keys = {**(like or {}), **keys}
     split = {thing: tuple(words.split()) for thing, words in keys.items()}
-    return Engine(name, serves, re.compile(marks), split, habits or {}, _IMAGES.get(name, _NO_IMAGE))
+    return EngineKeys(name, serves, re.compile(marks), split, habits or {}, _IMAGES.get(name, _NO_IMAGE))
 
 
 _VLLM = {
@@ -71,7 +71,7 @@ _VLLM = {
     "dtype": "dtype",
 }
 
-SERVING: tuple[Engine, ...] = (
+SERVING: tuple[EngineKeys, ...] = (
     _engine(
         "Dynamo",
         r"\bdynamo\.(vllm|sglang|trtllm)\b|\bdynamo (run|serve)\b",
@@ -138,7 +138,7 @@ SERVING: tuple[Engine, ...] = (
 
 _BATCH = "global_batch_size train_global_batch_size"
 
-TRAINING: tuple[Engine, ...] = (
+TRAINING: tuple[EngineKeys, ...] = (
     _engine(
         "Megatron",
         r"megatron|pretrain_gpt|pretrain_llama|pretrain_mamba",

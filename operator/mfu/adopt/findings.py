@@ -18,7 +18,7 @@ class Certainty(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class FoundLine:
     """One field, its value, and where it comes from or why it is not known."""
 
     certainty: Certainty
@@ -35,7 +35,7 @@ class Line:
 class Findings:
     """Collects lines while a workload is read; `declared` holds the values, nested as in the API."""
 
-    lines: list[Line] = field(default_factory=list)
+    lines: list[FoundLine] = field(default_factory=list)
     declared: dict[str, Any] = field(default_factory=dict)
 
     def read(self, path: str, value: Any, why: str) -> None:
@@ -45,7 +45,7 @@ class Findings:
         self._put(Certainty.ASSUMED, path, value, why)
 
     def unknown(self, path: str, why: str) -> None:
-        self.lines.append(Line(Certainty.UNKNOWN, path, None, why))
+        self.lines.append(FoundLine(Certainty.UNKNOWN, path, None, why))
 
     def holds(self, path: str) -> bool:
         return self.value(path) is not None
@@ -58,7 +58,7 @@ class Findings:
         return node
 
     def _put(self, certainty: Certainty, path: str, value: Any, why: str) -> None:
-        self.lines.append(Line(certainty, path, _shown(value), why))
+        self.lines.append(FoundLine(certainty, path, _shown(value), why))
         *parents, last = path.split(".")
         node = self.declared
         for step in parents:

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from mfu.adopt.commands import Command
 from mfu.adopt.containers import Container, computing
-from mfu.adopt.engines import Engine
+from mfu.adopt.engines import EngineKeys
 from mfu.adopt.findings import Findings
 from mfu.adopt.objects import Unit
 from mfu.hardware.aliases import dataset_key
@@ -106,7 +106,7 @@ def _node_labels(unit: Unit) -> Iterator[tuple[str, str]]:
                     yield str(match.get("key")), str(match["values"][0])
 
 
-def degree(command: Command, engine: Engine, thing: str, path: str, findings: Findings) -> None:
+def degree(command: Command, engine: EngineKeys, thing: str, path: str, findings: Findings) -> None:
     found = command.number(*engine.at(thing)) if engine.at(thing) else None
     if found is not None:
         findings.read(path, found[0], found[1])

@@ -12,7 +12,7 @@ Object = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class PodTemplate:
     """Pods of one template. `pods` is their number in one replica of a service, or in the whole job."""
 
     role: str
@@ -29,7 +29,7 @@ class Unit:
     namespace: str
     target: Mapping[str, str] | None
     """apiVersion, kind and name of the owner; None where pods are selected by `labels`."""
-    groups: tuple[Group, ...]
+    groups: tuple[PodTemplate, ...]
     serving: bool | None = None
     """Whether the kind serves (True) or trains (False); None where its arguments have to say."""
     replicas: tuple[int, int] = (1, 1)
@@ -61,7 +61,7 @@ def config_maps(documents: Sequence[Object]) -> dict[str, Mapping[str, str]]:
     }
 
 
-def _unit(document: Object, groups: Iterator[Group] | list[Group], **more: Any) -> Unit:
+def _unit(document: Object, groups: Iterator[PodTemplate] | list[PodTemplate], **more: Any) -> Unit:
     metadata = document.get("metadata") or {}
     name = str(metadata.get("name") or metadata.get("generateName", "workload").rstrip("-"))
     target = {"apiVersion": str(document.get("apiVersion", "v1")), "kind": str(document.get("kind")), "name": name}
@@ -96,37 +96,37 @@ def _count(value: Any, default: int = 1) -> int:
 
 
 def _pod(document: Object) -> Iterator[Unit]:
-    yield _unit(document, [Group("pod", 1, _spec(document))])
+    yield _unit(document, [PodTemplate("pod", 1, _spec(document))])
 
 
 def _deployment(document: Object) -> Iterator[Unit]:
     spec = _spec(document)
     replicas = _count(spec.get("replicas"))
-    groups = [Group("pod", 1, _pod_spec(spec.get("template")))]
+    groups = [PodTemplate("pod", 1, _pod_spec(spec.get("template")))]
     yield _unit(document, groups, serving=None, replicas=(replicas, max(replicas, 1)))
 
 
 def _job(document: Object) -> Iterator[Unit]:
     spec = _spec(document)
     pods = _count(spec.get("parallelism"), _count(spec.get("completions")))
-    yield _unit(document, [Group("pod", pods, _pod_spec(spec.get("template")))], serving=None)
+    yield _unit(document, [PodTemplate("pod", pods, _pod_spec(spec.get("template")))], serving=None)
 
 
 def _cron_job(document: Object) -> Iterator[Unit]:
     inner = _spec({"spec": _at(document, "spec", "jobTemplate", "spec")})
     pods = _count(inner.get("parallelism"), _count(inner.get("completions")))
-    yield _unit(document, [Group("pod", pods, _pod_spec(inner.get("template")))])
+    yield _unit(document, [PodTemplate("pod", pods, _pod_spec(inner.get("template")))])
 
 
 def _job_set(document: Object) -> Iterator[Unit]:
     yield _unit(document, _replicated(_spec(document).get("replicatedJobs")))
 
 
-def _replicated(jobs: Any) -> Iterator[Group]:
+def _replicated(jobs: Any) -> Iterator[PodTemplate]:
     for job in jobs or ():
         inner = _at(job, "template", "spec") or {}
         pods = _count(job.get("replicas")) * _count(inner.get("parallelism"), _count(inner.get("completions")))
-        yield Group(str(job.get("name", "")), pods, _pod_spec(inner.get("template")))
+        yield PodTemplate(str(job.get("name", "")), pods, _pod_spec(inner.get("template")))
 
 
 def _leader_worker_set(document: Object) -> Iterator[Unit]:
@@ -135,7 +135,7 @@ def _leader_worker_set(document: Object) -> Iterator[Unit]:
     size = max(1, _count(template.get("size")))
     worker = _pod_spec(template.get("workerTemplate"))
     leader = _pod_spec(template.get("leaderTemplate")) or worker
-    groups = [Group("leader", 1, leader)] + ([Group("worker", size - 1, worker)] if size > 1 else [])
+    groups = [PodTemplate("leader", 1, leader)] + ([PodTemplate("worker", size - 1, worker)] if size > 1 else [])
     replicas = _count(spec.get("replicas"))
     yield _unit(document, groups, serving=None, replicas=(replicas, max(replicas, 1)))
 
@@ -144,7 +144,7 @@ def _kubeflow_job(document: Object) -> Iterator[Unit]:
     spec = _spec(document)
     found: Mapping[str, Any] = next((value for key, value in spec.items() if key.endswith("ReplicaSpecs")), {})
     groups = [
-        Group(role, _count(each.get("replicas")), _pod_spec(each.get("template"))) for role, each in found.items()
+        PodTemplate(role, _count(each.get("replicas")), _pod_spec(each.get("template"))) for role, each in found.items()
     ]
     processes = _at(spec, "nprocPerNode")
     given = {"nproc_per_node": (processes, "spec.nprocPerNode")} if processes else {}
@@ -168,12 +168,12 @@ def _train_job(document: Object) -> Iterator[Unit]:
     if source:
         given["model"] = (source, "spec.initializer.model.storageUri")
     pods = _count(trainer.get("numNodes"))
-    yield _unit(document, [Group("trainer", pods, {"containers": [container]})], serving=False, given=given)
+    yield _unit(document, [PodTemplate("trainer", pods, {"containers": [container]})], serving=False, given=given)
 
 
 def _volcano_job(document: Object) -> Iterator[Unit]:
     groups = [
-        Group(str(task.get("name", "")), _count(task.get("replicas")), _pod_spec(task.get("template")))
+        PodTemplate(str(task.get("name", "")), _count(task.get("replicas")), _pod_spec(task.get("template")))
         for task in _spec(document).get("tasks") or ()
     ]
     yield _unit(document, groups)
@@ -184,13 +184,13 @@ def _job_or_volcano(document: Object) -> Iterator[Unit]:
     yield from (_volcano_job if volcano else _job)(document)
 
 
-def _ray_groups(cluster: Any) -> Iterator[Group]:
+def _ray_groups(cluster: Any) -> Iterator[PodTemplate]:
     head = _at(cluster, "headGroupSpec", "template")
     if head:
-        yield Group("head", 1, _pod_spec(head))
+        yield PodTemplate("head", 1, _pod_spec(head))
     for group in _at(cluster, "workerGroupSpecs") or ():
         pods = _count(group.get("replicas")) * max(1, _count(group.get("numOfHosts")))
-        yield Group(str(group.get("groupName", "workers")), pods, _pod_spec(group.get("template")))
+        yield PodTemplate(str(group.get("groupName", "workers")), pods, _pod_spec(group.get("template")))
 
 
 def _ray_cluster(document: Object) -> Iterator[Unit]:
@@ -257,12 +257,12 @@ def _inference_service(document: Object) -> Iterator[Unit]:
     if form:
         given["format"] = (form, "spec.predictor.model.modelFormat")
     listed = predictor.get("containers") or [{**model, "name": model.get("name", "kserve-container")}]
-    groups = [Group("predictor", 1, {**predictor, "containers": listed})]
+    groups = [PodTemplate("predictor", 1, {**predictor, "containers": listed})]
     worker = predictor.get("workerSpec") or {}
     if worker:
         size = _count(worker.get("pipelineParallelSize"), 2) - 1
         given |= _sizes(worker, "spec.predictor.workerSpec")
-        groups.append(Group("worker", max(1, size), {"containers": worker.get("containers") or listed}))
+        groups.append(PodTemplate("worker", max(1, size), {"containers": worker.get("containers") or listed}))
     yield _unit(document, groups, serving=True, replicas=(low, max(low, high, 1)), given=given)
 
 
@@ -301,10 +301,10 @@ def _llm_unit(document: Object, part: Object, *, phase: str) -> Unit:
     if claims:
         given["claims"] = (True, f"annotation {claims}")
     template = part.get("template")
-    groups = [Group("main", 1, template if isinstance(template, Mapping) else {})]
+    groups = [PodTemplate("main", 1, template if isinstance(template, Mapping) else {})]
     if pods > 1:
         worker = part.get("worker") or template
-        groups.append(Group("worker", pods - 1, worker if isinstance(worker, Mapping) else {}))
+        groups.append(PodTemplate("worker", pods - 1, worker if isinstance(worker, Mapping) else {}))
     found = _unit(document, groups, serving=True, replicas=(replicas, max(replicas, 1)), given=given)
     if not phase:
         return found
@@ -327,7 +327,7 @@ def _vllm_runtime(document: Object) -> Iterator[Unit]:
     image = _at(deployment, "image", "name") or ""
     container = {"name": "vllm", "image": image, "resources": {"limits": {resource: resources.get("gpu", "0")}}}
     replicas = _count(deployment.get("replicas"))
-    groups = [Group("vllm", 1, {"containers": [container]})]
+    groups = [PodTemplate("vllm", 1, {"containers": [container]})]
     name = str(_at(document, "metadata", "name") or "vllm")
     target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": name}
     namespace = str(_at(document, "metadata", "namespace") or "")
@@ -364,10 +364,10 @@ def _helm(values: Object) -> Iterator[Unit]:
         }
         pods = 1
         head = _at(entry, "raySpec", "headNode") if _at(entry, "raySpec", "enabled") else None
-        groups = [Group("vllm", 1, {"containers": [container], "nodeSelector": entry.get("nodeSelector") or {}})]
+        groups = [PodTemplate("vllm", 1, {"containers": [container], "nodeSelector": entry.get("nodeSelector") or {}})]
         if head:
             limits = {_gpu_type(entry): str(head.get("requestGPU", 0))}
-            groups.append(Group("head", pods, {"containers": [{**container, "resources": {"limits": limits}}]}))
+            groups.append(PodTemplate("head", pods, {"containers": [{**container, "resources": {"limits": limits}}]}))
         replicas = _count(entry.get("replicaCount"))
         labels = {"model": name}
         bounds = (replicas, max(replicas, 1))
@@ -396,7 +396,7 @@ def _dynamo(document: Object) -> Iterator[Unit]:
             f"{owner}-{name}".lower(),
             str(_at(document, "metadata", "namespace") or ""),
             None,
-            (Group("main", nodes, {"containers": [filled]}),),
+            (PodTemplate("main", nodes, {"containers": [filled]}),),
             True,
             (replicas, max(replicas, 1)),
             labels=labels,

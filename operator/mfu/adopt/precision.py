@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from mfu.adopt.commands import Command
-from mfu.adopt.engines import Engine
+from mfu.adopt.engines import EngineKeys
 from mfu.adopt.findings import Findings
 from mfu.adopt.names import NamedModel
 
@@ -25,7 +25,7 @@ _QUANTIZATION: Final = (
 )
 
 
-def precision(command: Command, engine: Engine, model: NamedModel | None, findings: Findings) -> None:
+def precision(command: Command, engine: EngineKeys, model: NamedModel | None, findings: Findings) -> None:
     dtype = command.find(*engine.at("dtype")) if engine.at("dtype") else None
     named = _DTYPES.get(str(dtype.value).lower()) if dtype else None
     if named and dtype and named != "BF16":
@@ -47,7 +47,7 @@ def precision(command: Command, engine: Engine, model: NamedModel | None, findin
             findings.assume("precision.compute", "BF16", "not stated; what most checkpoints and frameworks use")
 
 
-def _quantized(command: Command, engine: Engine, model: NamedModel | None, findings: Findings) -> None:
+def _quantized(command: Command, engine: EngineKeys, model: NamedModel | None, findings: Findings) -> None:
     found = command.find(*engine.at("quantization")) if engine.at("quantization") else None
     if found is not None and str(found.value).lower() not in ("", "none", "false"):
         text = str(found.value).lower()
@@ -60,7 +60,7 @@ def _quantized(command: Command, engine: Engine, model: NamedModel | None, findi
         _formats(dict(model.formats), f"the name {model.name}", engine, findings)
 
 
-def _formats(formats: Mapping[str, str | None], source: str, engine: Engine, findings: Findings) -> None:
+def _formats(formats: Mapping[str, str | None], source: str, engine: EngineKeys, findings: Findings) -> None:
     for key, value in formats.items():
         if value and (engine.serves or key == "compute"):
             findings.read(f"precision.{key}", value, source)

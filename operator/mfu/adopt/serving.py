@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from mfu.adopt.commands import Command
-from mfu.adopt.engines import Engine
+from mfu.adopt.engines import EngineKeys
 from mfu.adopt.findings import Findings
 from mfu.adopt.layout import degree, settle
 from mfu.adopt.objects import Unit
@@ -17,7 +17,7 @@ _PHASES: Final = {"prefill": "Prefill", "decode": "Decode"}
 _NO_TRAFFIC: Final = "no manifest says what requests look like: measure it and correct this"
 
 
-def serving(unit: Unit, command: Command, engine: Engine, count: int, findings: Findings) -> None:
+def serving(unit: Unit, command: Command, engine: EngineKeys, count: int, findings: Findings) -> None:
     """Layout, batch and replicas; the traffic is assumed, and said to be."""
     findings.declared.setdefault("inference", {})
     _phase(unit, command, engine, findings)
@@ -27,7 +27,7 @@ def serving(unit: Unit, command: Command, engine: Engine, count: int, findings: 
     _replicas(unit, findings)
 
 
-def _phase(unit: Unit, command: Command, engine: Engine, findings: Findings) -> None:
+def _phase(unit: Unit, command: Command, engine: EngineKeys, findings: Findings) -> None:
     if unit.phase:
         findings.read("inference.phase", unit.phase, "its own part of a disaggregated deployment")
         return
@@ -39,7 +39,7 @@ def _phase(unit: Unit, command: Command, engine: Engine, findings: Findings) -> 
         findings.read("inference.phase", named, source.source if source else "")
 
 
-def _layout(command: Command, engine: Engine, findings: Findings) -> None:
+def _layout(command: Command, engine: EngineKeys, findings: Findings) -> None:
     block = "inference.parallelism"
     for thing in ("tensor", "pipeline"):
         degree(command, engine, thing, f"{block}.{thing}", findings)
@@ -55,7 +55,7 @@ def _layout(command: Command, engine: Engine, findings: Findings) -> None:
         findings.read(f"{block}.expert", ranks, f"{spread.source}: over all tensor and data ranks")
 
 
-def _traffic(unit: Unit, command: Command, engine: Engine, findings: Findings) -> None:
+def _traffic(unit: Unit, command: Command, engine: EngineKeys, findings: Findings) -> None:
     longest = command.number(*engine.at("context_length")) if engine.at("context_length") else None
     limit = longest[0] if longest else 4 * _INPUT_MEAN
     findings.assume("inference.inputTokens", {"mean": min(_INPUT_MEAN, max(1, limit * 3 // 4))}, _NO_TRAFFIC)
@@ -68,7 +68,7 @@ def _traffic(unit: Unit, command: Command, engine: Engine, findings: Findings) -
         findings.assume("inference.maxBatchTokens", engine.habits["batch_tokens"], f"default of {engine.name}")
 
 
-def _concurrency(unit: Unit, command: Command, engine: Engine, findings: Findings) -> None:
+def _concurrency(unit: Unit, command: Command, engine: EngineKeys, findings: Findings) -> None:
     ongoing = unit.given.get("ongoing")
     most = command.number(*engine.at("concurrency")) if engine.at("concurrency") else None
     if ongoing:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from mfu.adopt.commands import Command, Setting, truth
-from mfu.adopt.engines import Engine
+from mfu.adopt.engines import EngineKeys
 from mfu.adopt.findings import Findings
 from mfu.adopt.layout import degree, settle
 
@@ -24,7 +24,7 @@ _RECOMPUTE: Final = {"torchtitan": "Selective", "MaxText": "Full"}
 """What a framework does unless told (torchtitan job_config, MaxText base.yml); the others keep all activations."""
 
 
-def training(command: Command, engine: Engine, count: int, findings: Findings) -> None:
+def training(command: Command, engine: EngineKeys, count: int, findings: Findings) -> None:
     """Layout, batch, sharding and memory saving; what a framework leaves to a file in its image is not known."""
     findings.declared.setdefault("training", {})
     block = "training.parallelism"
@@ -40,15 +40,15 @@ def training(command: Command, engine: Engine, count: int, findings: Findings) -
     _optimizer(command, engine, findings)
 
 
-def _number(command: Command, engine: Engine, thing: str) -> tuple[int, str] | None:
+def _number(command: Command, engine: EngineKeys, thing: str) -> tuple[int, str] | None:
     return command.number(*engine.at(thing)) if engine.at(thing) else None
 
 
-def _setting(command: Command, engine: Engine, thing: str) -> Setting | None:
+def _setting(command: Command, engine: EngineKeys, thing: str) -> Setting | None:
     return command.find(*engine.at(thing)) if engine.at(thing) else None
 
 
-def _sequence(command: Command, engine: Engine, findings: Findings) -> None:
+def _sequence(command: Command, engine: EngineKeys, findings: Findings) -> None:
     found = _number(command, engine, "sequence")
     if found is not None:
         findings.read("training.sequenceLength", *found)
@@ -58,7 +58,7 @@ def _sequence(command: Command, engine: Engine, findings: Findings) -> None:
     findings.assume("training.sequenceLength", usual or _SEQUENCE, why)
 
 
-def _batch(command: Command, engine: Engine, findings: Findings) -> None:
+def _batch(command: Command, engine: EngineKeys, findings: Findings) -> None:
     """Global batch as stated, else micro-batch x accumulation x data ranks, each as stated or assumed."""
     ranks = int(findings.value("training.parallelism.data") or 1)
     total, micro = _number(command, engine, "global_batch"), _number(command, engine, "micro_batch")
@@ -85,7 +85,7 @@ def _divisor(wanted: int, of: int) -> int:
     return next((size for size in range(wanted, 0, -1) if of % size == 0), 1) if of > 0 else wanted
 
 
-def _sharding(command: Command, engine: Engine, findings: Findings) -> None:
+def _sharding(command: Command, engine: EngineKeys, findings: Findings) -> None:
     stage = _number(command, engine, "stage") or _stage_in_name(_setting(command, engine, "deepspeed"))
     fsdp = _setting(command, engine, "fsdp")
     if stage is not None and stage[0] in _STAGES:
@@ -113,7 +113,7 @@ def _stage_in_name(setting: Setting | None) -> tuple[int, str] | None:
     return None if setting is None or stage is None else (stage, setting.source)
 
 
-def _recompute(command: Command, engine: Engine, findings: Findings) -> None:
+def _recompute(command: Command, engine: EngineKeys, findings: Findings) -> None:
     granularity, remat = _setting(command, engine, "recompute"), _setting(command, engine, "remat")
     full, selective = _setting(command, engine, "full_recompute"), _setting(command, engine, "selective")
     if granularity is not None:
@@ -135,7 +135,7 @@ def _recompute(command: Command, engine: Engine, findings: Findings) -> None:
         )
 
 
-def _method(command: Command, engine: Engine, findings: Findings) -> None:
+def _method(command: Command, engine: EngineKeys, findings: Findings) -> None:
     adapter = _setting(command, engine, "adapter")
     recipe = next((word for word in command.words if word.startswith(("lora_", "qlora_"))), None)
     if recipe is not None:
@@ -144,7 +144,7 @@ def _method(command: Command, engine: Engine, findings: Findings) -> None:
         findings.read("training.method", "LoRA", adapter.source)
 
 
-def _optimizer(command: Command, engine: Engine, findings: Findings) -> None:
+def _optimizer(command: Command, engine: EngineKeys, findings: Findings) -> None:
     found = _setting(command, engine, "optimizer")
     if found is None:
         findings.assume("training.optimizer", "AdamW", "not stated; the usual one")

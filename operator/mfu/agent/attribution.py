@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from mfu.agent.inventory import GPU
+from mfu.agent.inventory import AgentGPU
 from mfu.agent.podresources import PodResourcesError
 from mfu.agent.sample import Key
-from mfu.agent.wire import Allocation
+from mfu.agent.wire import ContainerDevice
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +23,7 @@ _DRA: Final = re.compile(r"gpu-(\d+)")
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Pod:
+class HoldingContainer:
     """A container that holds a device."""
 
     namespace: str
@@ -31,18 +31,18 @@ class Pod:
     container: str
 
 
-def by_device(found: Iterable[Allocation], gpus: Iterable[GPU]) -> dict[Key, tuple[Pod, ...]]:
+def by_device(found: Iterable[ContainerDevice], gpus: Iterable[AgentGPU]) -> dict[Key, tuple[HoldingContainer, ...]]:
     """Pods of each device; more than one where it is time-sliced or its compute instances are handed out apart."""
     keys, indices = _keys(gpus)
-    pods: dict[Key, set[Pod]] = {}
+    pods: dict[Key, set[HoldingContainer]] = {}
     for each in found:
         key = key_of(each.device, keys, indices)
         if key is not None:
-            pods.setdefault(key, set()).add(Pod(each.namespace, each.pod, each.container))
+            pods.setdefault(key, set()).add(HoldingContainer(each.namespace, each.pod, each.container))
     return {key: tuple(sorted(held)) for key, held in pods.items()}
 
 
-def _keys(gpus: Iterable[GPU]) -> tuple[dict[str, Key], dict[int, str]]:
+def _keys(gpus: Iterable[AgentGPU]) -> tuple[dict[str, Key], dict[int, str]]:
     keys: dict[str, Key] = {}
     indices: dict[int, str] = {}
     for gpu in gpus:
@@ -70,10 +70,10 @@ def key_of(device: str, keys: Mapping[str, Key], indices: Mapping[int, str]) -> 
 class Attribution:
     """Asks the kubelet now and then, and remembers its last answer through a restart of it."""
 
-    ask: Callable[[], list[Allocation]]
+    ask: Callable[[], list[ContainerDevice]]
     available: bool | None = None
     """Whether the last call was answered; None before the first."""
-    _found: list[Allocation] = field(default_factory=list)
+    _found: list[ContainerDevice] = field(default_factory=list)
     _answered_at: float | None = None
     _asked_at: float | None = None
 
@@ -93,5 +93,5 @@ class Attribution:
             return
         self.available = True
 
-    def pods(self, gpus: Iterable[GPU]) -> dict[Key, tuple[Pod, ...]]:
+    def pods(self, gpus: Iterable[AgentGPU]) -> dict[Key, tuple[HoldingContainer, ...]]:
         return by_device(self._found, gpus)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from mfu.agent.inventory import GPU
-from mfu.agent.sample import Reading, energy_joules
+from mfu.agent.inventory import AgentGPU
+from mfu.agent.sample import DeviceReading, energy_joules
 from mfu.observe.metric import Metric
 
 ENERGY_SECONDS: Final = 60.0
@@ -22,7 +22,7 @@ class Energy:
     at: float = 0.0
     read_at: float | None = None
 
-    def advance(self, gpu: GPU, reading: Reading) -> float | None:
+    def advance(self, gpu: AgentGPU, reading: DeviceReading) -> float | None:
         """Joules at the reading. Raises GPULost, NVMLUnavailable."""
         now, power = reading.observed_at, reading.values.get(Metric.POWER)
         if self.joules is not None and power is not None:

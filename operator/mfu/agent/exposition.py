@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from mfu.agent.attribution import Pod
-from mfu.agent.inventory import GPU, Instance
+from mfu.agent.attribution import HoldingContainer
+from mfu.agent.inventory import AgentGPU, Instance
 from mfu.observe.metric import Metric
 from mfu.telemetry.agent.names import COUNTERS, GAUGES, INDEX, INTERVAL, LABELS, OBSERVED_AT, PROFILING, SHARED
 
@@ -41,18 +41,18 @@ _DEVICE: Final[Mapping[str, tuple[str, str]]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class DeviceLine:
     """A device as it is printed, once for each pod that holds it. `healthy` is None while nothing is known."""
 
-    gpu: GPU
+    gpu: AgentGPU
     instance: Instance | None
     observed_at: float
     values: Mapping[Metric, float]
-    pods: tuple[Pod, ...] = ()
+    pods: tuple[HoldingContainer, ...] = ()
     healthy: bool | None = None
 
 
-def render(node: str, lines: Iterable[Line], own: Mapping[str, float]) -> bytes:
+def render(node: str, lines: Iterable[DeviceLine], own: Mapping[str, float]) -> bytes:
     """The page. Series of one name stand together, as the format asks; unknown numbers are left out."""
     listed = [(line, labels) for line in lines for labels in label_sets(node, line)]
     page: list[str] = []
@@ -86,13 +86,13 @@ def number(value: float) -> str:
     return str(int(value)) if value == int(value) else (f"{value:.9g}" if abs(value) < 1e6 else repr(value))
 
 
-def label_sets(node: str, line: Line) -> list[str]:
+def label_sets(node: str, line: DeviceLine) -> list[str]:
     """The label text of each pod's series, or of the one series of a free device."""
     shared = len({(pod.namespace, pod.name) for pod in line.pods}) > 1
     return [_labels(node, line, pod, shared=shared) for pod in line.pods or (None,)]
 
 
-def _labels(node: str, line: Line, pod: Pod | None, *, shared: bool) -> str:
+def _labels(node: str, line: DeviceLine, pod: HoldingContainer | None, *, shared: bool) -> str:
     gpu, instance = line.gpu, line.instance
     values = (
         gpu.uuid,

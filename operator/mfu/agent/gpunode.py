@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from mfu.agent.health import Health, Verdict, worst
-from mfu.agent.inventory import GPU, Instance
+from mfu.agent.inventory import AgentGPU, Instance
 from mfu.agent.topology import Topology
 from mfu.observe.metric import Metric
 
@@ -20,7 +20,7 @@ _MOST_REASONS: Final = 16
 class Found:
     """Everything that a status tells. `problem` is why the driver does not answer, None while it does."""
 
-    gpus: tuple[GPU, ...]
+    gpus: tuple[AgentGPU, ...]
     values: Mapping[str, Mapping[Metric, float]]
     """Latest readings by GPU UUID."""
     verdicts: Mapping[str, Verdict]
@@ -51,7 +51,7 @@ def status(found: Found) -> JSON:
     return told
 
 
-def _gpu(gpu: GPU, found: Found, verdict: Verdict) -> JSON:
+def _gpu(gpu: AgentGPU, found: Found, verdict: Verdict) -> JSON:
     values = found.values.get(gpu.uuid, {})
     limit = values.get(Metric.POWER_LIMIT)
     optional = {
@@ -86,7 +86,7 @@ def _instance(instance: Instance) -> JSON:
     return told
 
 
-def _pcie(gpu: GPU, values: Mapping[Metric, float], *, slow: bool) -> JSON:
+def _pcie(gpu: AgentGPU, values: Mapping[Metric, float], *, slow: bool) -> JSON:
     """The link as it can be. Its present generation goes up and down with load by design: status names it where it
     stays down (`slow`), metrics name it always."""
     known = {"maxGeneration": gpu.max_pcie_generation, "maxWidth": gpu.max_pcie_width}

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
-from mfu.agent.inventory import GPU
+from mfu.agent.inventory import AgentGPU
 from mfu.agent.xid import Xid
 from mfu.hardware.xid import APPLICATION_XIDS, INFORMATIONAL_XIDS, RESET_XIDS
 from mfu.observe.metric import Metric
@@ -46,7 +46,7 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
+class RemappedRows:
     """Remapped memory rows: waiting for a reset, or out of spares."""
 
     pending: bool = False
@@ -54,21 +54,21 @@ class Rows:
 
 
 Values = Mapping[Metric, float]
-Check = Callable[[GPU, Values], bool]
+Check = Callable[[AgentGPU, Values], bool]
 
 
 def _events(bits: int) -> Check:
     return lambda _, values: bool(int(values.get(Metric.CLOCK_EVENTS, 0)) & bits)
 
 
-def _power_cap(gpu: GPU, values: Values) -> bool:
+def _power_cap(gpu: AgentGPU, values: Values) -> bool:
     """Held back by a limit below the one it was shipped with; at its own limit a GPU under load is as it should be."""
     limit, default = values.get(Metric.POWER_LIMIT), gpu.default_power_limit_watts
     capped = bool(int(values.get(Metric.CLOCK_EVENTS, 0)) & SW_POWER_CAP)
     return capped and limit is not None and bool(default) and limit < LOWERED_LIMIT * (default or 0)
 
 
-def _link_downgraded(gpu: GPU, values: Values) -> bool:
+def _link_downgraded(gpu: AgentGPU, values: Values) -> bool:
     if values.get(Metric.GPU_UTIL, 0.0) < UNDER_LOAD:
         return False
     pairs = (
@@ -102,10 +102,10 @@ class Record:
     xids: dict[int, float] = field(default_factory=dict)
     first_ecc: float | None = None
     last_ecc: float | None = None
-    rows: Rows = Rows()
+    rows: RemappedRows = RemappedRows()
     seen: bool = False
 
-    def note(self, gpu: GPU, values: Values, now: float) -> None:
+    def note(self, gpu: AgentGPU, values: Values, now: float) -> None:
         """One pass."""
         self.seen = True
         for reason, shows in CHECKS:

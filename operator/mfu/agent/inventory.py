@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import pynvml
 
-from mfu.agent.nvml import GPULost, Missing, ask, need
+from mfu.agent.nvml import GPULost, NVMLMissing, ask, need
 from mfu.hardware.catalog import Catalog, load
 from mfu.hardware.types import Unmatched
 from mfu.units import MIB
@@ -38,7 +38,7 @@ class Instance:
 
 
 @dataclass(frozen=True, slots=True)
-class GPU:
+class AgentGPU:
     """One GPU; `product` is the catalog's API name, "" where no product matches the driver's name."""
 
     index: int
@@ -58,7 +58,7 @@ class GPU:
     handle: Any = field(default=None, compare=False, repr=False)
 
 
-def scan(known: tuple[GPU, ...] = ()) -> tuple[GPU, ...]:
+def scan(known: tuple[AgentGPU, ...] = ()) -> tuple[AgentGPU, ...]:
     """Every GPU of the node, by index. One that was known and no longer answers stays, marked lost.
 
     Raises NVMLUnavailable.
@@ -70,26 +70,26 @@ def scan(known: tuple[GPU, ...] = ()) -> tuple[GPU, ...]:
     return tuple(sorted((*found, *lost), key=lambda gpu: (gpu.index, gpu.uuid)))
 
 
-def _gpu(index: int) -> GPU | None:
+def _gpu(index: int) -> AgentGPU | None:
     try:
         handle = need(pynvml.nvmlDeviceGetHandleByIndex, index)
         return _described(index, handle)
-    except (GPULost, Missing):
+    except (GPULost, NVMLMissing):
         return None
 
 
-def _lost(gpu: GPU) -> GPU:
-    return GPU(index=gpu.index, uuid=gpu.uuid, name=gpu.name, product=gpu.product, bus_id=gpu.bus_id, lost=True)
+def _lost(gpu: AgentGPU) -> AgentGPU:
+    return AgentGPU(index=gpu.index, uuid=gpu.uuid, name=gpu.name, product=gpu.product, bus_id=gpu.bus_id, lost=True)
 
 
-def _described(index: int, handle: Any) -> GPU:
+def _described(index: int, handle: Any) -> AgentGPU:
     name = str(need(pynvml.nvmlDeviceGetName, handle))
     mode = ask(pynvml.nvmlDeviceGetMigMode, handle)
     mig = bool(mode and mode[0])
     limit = ask(pynvml.nvmlDeviceGetPowerManagementDefaultLimit, handle)
     total, _ = memory(handle)
     product = product_of(name)
-    return GPU(
+    return AgentGPU(
         index=index,
         uuid=str(need(pynvml.nvmlDeviceGetUUID, handle)),
         name=name,
@@ -174,7 +174,7 @@ def _instance(parent: Any, slot: int, product: str) -> Instance | None:
             placement_start=_placement(parent, gpu_instance),
             handle=handle,
         )
-    except Missing:
+    except NVMLMissing:
         return None
 
 

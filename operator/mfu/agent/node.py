@@ -12,14 +12,14 @@ from typing import Final
 import pynvml
 
 from mfu.agent import topology
-from mfu.agent.attribution import Pod
+from mfu.agent.attribution import HoldingContainer
 from mfu.agent.energy import Energy
-from mfu.agent.exposition import Line
+from mfu.agent.exposition import DeviceLine
 from mfu.agent.gpunode import Found
-from mfu.agent.health import Health, Record, Rows, Verdict
-from mfu.agent.inventory import GPU, scan
-from mfu.agent.nvml import GPULost, Missing, NVMLUnavailable, ask, close_library, open_library
-from mfu.agent.sample import Key, Reading, Sampler
+from mfu.agent.health import Health, Record, RemappedRows, Verdict
+from mfu.agent.inventory import AgentGPU, scan
+from mfu.agent.nvml import GPULost, NVMLMissing, NVMLUnavailable, ask, close_library, open_library
+from mfu.agent.sample import DeviceReading, Key, Sampler
 from mfu.agent.topology import Topology
 from mfu.agent.window import SampleWindow
 from mfu.agent.xid import XidWatch
@@ -39,14 +39,14 @@ class Node:
     agent_version: str = ""
     problem: str | None = "the driver has not been opened yet"
     stale_library: bool = False
-    gpus: tuple[GPU, ...] = ()
+    gpus: tuple[AgentGPU, ...] = ()
     driver_version: str = ""
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _sampler: Sampler | None = None
     _xids: XidWatch = field(default_factory=XidWatch)
     _topology: Topology | None = None
     _records: dict[str, Record] = field(default_factory=dict)
-    _latest: dict[Key, Reading] = field(default_factory=dict)
+    _latest: dict[Key, DeviceReading] = field(default_factory=dict)
     _windows: dict[Key, SampleWindow] = field(default_factory=dict)
     _pipes: dict[Key, dict[Metric, float]] = field(default_factory=dict)
     _energy: dict[str, Energy] = field(default_factory=dict)
@@ -62,7 +62,7 @@ class Node:
                 self._pass(now)
         except NVMLUnavailable as error:
             self._lose_driver(error)
-        except (Missing, GPULost) as error:
+        except (NVMLMissing, GPULost) as error:
             # What no single GPU is to blame for, such as a count that fails with "Unknown Error".
             self._lose_driver(NVMLUnavailable(str(error)))
 
@@ -118,23 +118,23 @@ class Node:
         self._forget_gone(gpus)
         return self._sampler
 
-    def _note_rows(self, gpus: tuple[GPU, ...]) -> None:
+    def _note_rows(self, gpus: tuple[AgentGPU, ...]) -> None:
         for gpu in gpus:
             try:
                 rows = None if gpu.lost else ask(pynvml.nvmlDeviceGetRemappedRows, gpu.handle)
             except GPULost:
                 rows = None
             if rows is not None:
-                self._record(gpu.uuid).rows = Rows(pending=bool(rows[2]), failed=bool(rows[3]))
+                self._record(gpu.uuid).rows = RemappedRows(pending=bool(rows[2]), failed=bool(rows[3]))
 
-    def _forget_gone(self, gpus: tuple[GPU, ...]) -> None:
+    def _forget_gone(self, gpus: tuple[AgentGPU, ...]) -> None:
         present: set[Key] = {(gpu.uuid, None) for gpu in gpus}
         present |= {(gpu.uuid, each.gpu_instance) for gpu in gpus for each in gpu.instances}
         for key in self._latest.keys() - present:
             del self._latest[key], self._windows[key]
             self._pipes.pop(key, None)
 
-    def _note(self, reading: Reading, now: float) -> None:
+    def _note(self, reading: DeviceReading, now: float) -> None:
         record = self._record(reading.gpu.uuid)
         if reading.instance is None:
             record.note(reading.gpu, reading.values, now)
@@ -142,7 +142,7 @@ class Node:
         self._latest[reading.key] = reading
         self._windows.setdefault(reading.key, SampleWindow(self.window_seconds)).add(now, reading.values)
 
-    def _kept(self, reading: Reading, record: Record) -> dict[Metric, float]:
+    def _kept(self, reading: DeviceReading, record: Record) -> dict[Metric, float]:
         """What is known by remembering: the last Xid, and energy."""
         gpu = reading.gpu
         found: dict[Metric, float] = {}
@@ -172,13 +172,13 @@ class Node:
             close_library()
         self._sampler = None
 
-    def lines(self, pods: Mapping[Key, tuple[Pod, ...]], now: float) -> list[Line]:
+    def lines(self, pods: Mapping[Key, tuple[HoldingContainer, ...]], now: float) -> list[DeviceLine]:
         """Every device as it is printed: means over the window, and a lost one as it was last."""
         with self._lock:
             self._read_pipes()
             gpus = {gpu.uuid: gpu for gpu in self.gpus}
             return [
-                Line(
+                DeviceLine(
                     gpu=gpus.get(uuid, reading.gpu),
                     instance=reading.instance,
                     observed_at=reading.observed_at,
@@ -198,11 +198,11 @@ class Node:
                 if told is not None:
                     self._pipes[key] = told
 
-    def _healthy(self, gpu: GPU, now: float) -> bool | None:
+    def _healthy(self, gpu: AgentGPU, now: float) -> bool | None:
         health = self._verdict(gpu, now).health
         return None if self.problem is not None or health is Health.UNKNOWN else health is Health.HEALTHY
 
-    def _verdict(self, gpu: GPU, now: float) -> Verdict:
+    def _verdict(self, gpu: AgentGPU, now: float) -> Verdict:
         return self._records.get(gpu.uuid, Record()).verdict(now, lost=gpu.lost)
 
     def found(self, now: float) -> Found:

@@ -38,7 +38,7 @@ class GPULost(Exception):
     """One GPU has fallen off the bus or waits for a reset; the others go on."""
 
 
-class Missing(Exception):
+class NVMLMissing(Exception):
     """What was asked for does not exist (any more), such as a MIG slice that was destroyed."""
 
 
@@ -57,7 +57,7 @@ def need(function: Callable[..., T], *arguments: Any) -> T:
         return function(*arguments)
     except pynvml.NVMLError as error:
         _raise_loss(error)
-        raise Missing(f"{getattr(function, '__name__', 'nvml')}: {error}") from error
+        raise NVMLMissing(f"{getattr(function, '__name__', 'nvml')}: {error}") from error
 
 
 def _raise_loss(error: Any) -> None:

@@ -26,7 +26,7 @@ from h2.events import (
 )
 from h2.exceptions import H2Error
 
-from mfu.agent.wire import Allocation, Malformed, allocations
+from mfu.agent.wire import ContainerDevice, Malformed, allocations
 
 SOCKET: Final = Path("/var/lib/kubelet/pod-resources/kubelet.sock")
 LIST: Final = "/v1.PodResourcesLister/List"
@@ -40,7 +40,7 @@ class PodResourcesError(Exception):
     """The kubelet did not answer, or not in the way that it should: try again at the next round."""
 
 
-def list_allocations(path: Path = SOCKET) -> list[Allocation]:
+def list_allocations(path: Path = SOCKET) -> list[ContainerDevice]:
     """Every device that the kubelet has handed out. Raises PodResourcesError."""
     try:
         return allocations(call(path, LIST))

@@ -9,7 +9,7 @@ from typing import Any, Final, Protocol
 
 from mfu.agent.gpunode import JSON, dated
 from mfu.cluster.plain import PlainError
-from mfu.cluster.resources import GPUNODES, NODES, Resource
+from mfu.cluster.resources import GPUNODES, NODES, ResourcePath
 
 log = logging.getLogger(__name__)
 
@@ -23,10 +23,10 @@ _NOT_FOUND: Final = 404
 class Client(Protocol):
     """Narrow view of mfu.cluster.plain.PlainClient. Raises PlainError."""
 
-    def get(self, resource: Resource, name: str) -> JSON: ...
+    def get(self, resource: ResourcePath, name: str) -> JSON: ...
 
     def apply(
-        self, resource: Resource, body: Mapping[str, Any], *, manager: str, subresource: str | None = None
+        self, resource: ResourcePath, body: Mapping[str, Any], *, manager: str, subresource: str | None = None
     ) -> JSON: ...
 
 

@@ -29,7 +29,7 @@ _STATM: Final = Path("/proc/self/statm")
 
 
 @dataclass(slots=True)
-class Agent:
+class NodeAgent:
     """Everything that runs on one node. `attribution` and `publisher` are None where they are switched off."""
 
     node: Node

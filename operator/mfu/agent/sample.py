@@ -9,8 +9,8 @@ from typing import Any, Final
 import pynvml
 
 from mfu.agent.gpm import Gpm
-from mfu.agent.inventory import GPU, Instance, memory
-from mfu.agent.nvml import GPULost, Missing, ask
+from mfu.agent.inventory import AgentGPU, Instance, memory
+from mfu.agent.nvml import GPULost, NVMLMissing, ask
 from mfu.observe.metric import Metric
 
 Values = dict[Metric, float]
@@ -24,10 +24,10 @@ _THERMAL_TIME: Final = pynvml.NVML_FI_DEV_PERF_POLICY_THERMAL
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class DeviceReading:
     """One device at one instant; `instance` is None for a whole GPU (or the frame around its MIG slices)."""
 
-    gpu: GPU
+    gpu: AgentGPU
     instance: Instance | None
     observed_at: float
     values: Mapping[Metric, float]
@@ -41,7 +41,7 @@ class Reading:
 class Sampler:
     """Reads the devices of one inventory. `lost` collects GPUs that stopped answering, `moved` tells of MIG changes."""
 
-    gpus: tuple[GPU, ...]
+    gpus: tuple[AgentGPU, ...]
     window_seconds: float = 15.0
     lost: set[str] = field(default_factory=set)
     moved: bool = False
@@ -50,10 +50,10 @@ class Sampler:
     _held: dict[str, tuple[float, float, float]] = field(default_factory=dict)
     _passes: int = 0
 
-    def read(self, now: float) -> list[Reading]:
+    def read(self, now: float) -> list[DeviceReading]:
         """Readings of all devices that answer. Raises NVMLUnavailable when the driver went away."""
         self._passes += 1
-        found: list[Reading] = []
+        found: list[DeviceReading] = []
         for gpu in self.gpus:
             if gpu.lost or gpu.uuid in self.lost:
                 continue
@@ -68,23 +68,23 @@ class Sampler:
             gpm.close()
         self._gpm.clear()
 
-    def _gpu(self, gpu: GPU, now: float) -> list[Reading]:
+    def _gpu(self, gpu: AgentGPU, now: float) -> list[DeviceReading]:
         # Each GPU in another pass, so that none of them takes long.
         if gpu.uuid not in self._slow or (self._passes + gpu.index) % SLOW_EVERY == 0:
             self._slow[gpu.uuid] = slow_values(gpu) | self._violations(gpu, now)
         values = self._slow[gpu.uuid] | fast_values(gpu)
         if gpu.mig_mode:
-            return [Reading(gpu, None, now, values), *self._slices(gpu, now)]
+            return [DeviceReading(gpu, None, now, values), *self._slices(gpu, now)]
         if gpu.gpm:
             self._sample_pipes((gpu.uuid, None), gpu.handle, now)
-        return [Reading(gpu, None, now, values)]
+        return [DeviceReading(gpu, None, now, values)]
 
-    def _slices(self, gpu: GPU, now: float) -> list[Reading]:
+    def _slices(self, gpu: AgentGPU, now: float) -> list[DeviceReading]:
         found = []
         by_instance = {each.gpu_instance: each for each in reversed(gpu.instances)}
         for number, instance in sorted(by_instance.items()):
             if not gpu.gpm or self._sample_pipes((gpu.uuid, number), gpu.handle, now):
-                found.append(Reading(gpu, instance, now, _memory_values(instance.handle)))
+                found.append(DeviceReading(gpu, instance, now, _memory_values(instance.handle)))
         return found
 
     def _sample_pipes(self, key: Key, handle: Any, now: float) -> bool:
@@ -92,7 +92,7 @@ class Sampler:
         gpm = self._gpm.get(key) or self._gpm.setdefault(key, Gpm(handle, key[1], self.window_seconds))
         try:
             gpm.sample(now)
-        except Missing:
+        except NVMLMissing:
             self._gpm.pop(key).close()
             self.moved = True
             return False
@@ -103,10 +103,10 @@ class Sampler:
         gpm = self._gpm.get(key)
         try:
             return None if gpm is None or key[0] in self.lost else gpm.averages()
-        except (GPULost, Missing):
+        except (GPULost, NVMLMissing):
             return None
 
-    def _violations(self, gpu: GPU, now: float) -> Values:
+    def _violations(self, gpu: AgentGPU, now: float) -> Values:
         """Share of the time since the last look in which power or heat held the clocks back."""
         times = ask(pynvml.nvmlDeviceGetFieldValues, gpu.handle, (_POWER_TIME, _THERMAL_TIME))
         if times is None or any(each.nvmlReturn != pynvml.NVML_SUCCESS for each in times):
@@ -142,7 +142,7 @@ _SLOW: Final[tuple[Read, ...]] = (
 )
 
 
-def fast_values(gpu: GPU) -> Values:
+def fast_values(gpu: AgentGPU) -> Values:
     """What a busy second can change."""
     values = _asked(gpu, _FAST) | _memory_values(gpu.handle)
     rates = None if gpu.mig_mode else ask(pynvml.nvmlDeviceGetUtilizationRates, gpu.handle)
@@ -151,18 +151,18 @@ def fast_values(gpu: GPU) -> Values:
     return values
 
 
-def slow_values(gpu: GPU) -> Values:
+def slow_values(gpu: AgentGPU) -> Values:
     """Limits, links and counters."""
     return _asked(gpu, _SLOW)
 
 
-def energy_joules(gpu: GPU) -> float | None:
+def energy_joules(gpu: AgentGPU) -> float | None:
     """Since the driver was loaded. Takes the driver 5 ms on an H200: now and then only."""
     millijoules = ask(pynvml.nvmlDeviceGetTotalEnergyConsumption, gpu.handle)
     return None if millijoules is None else millijoules * 1e-3
 
 
-def _asked(gpu: GPU, reads: tuple[Read, ...]) -> Values:
+def _asked(gpu: AgentGPU, reads: tuple[Read, ...]) -> Values:
     found: Values = {}
     for metric, factor, function, arguments in reads:
         answer = ask(function, gpu.handle, *arguments)

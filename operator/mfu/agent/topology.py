@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import pynvml
 
-from mfu.agent.inventory import GPU
+from mfu.agent.inventory import AgentGPU
 from mfu.agent.nvml import GPULost, ask
 
 MOST_LINKS: Final = 72
@@ -35,7 +35,7 @@ class Topology:
     matrix: tuple[tuple[int, ...], ...]
 
 
-def read(gpus: Sequence[GPU]) -> Topology | None:
+def read(gpus: Sequence[AgentGPU]) -> Topology | None:
     """None on a node without NVLink. Raises NVMLUnavailable."""
     links = [_guarded_links(gpu) for gpu in gpus]
     if not any(each.present for each in links):
@@ -46,14 +46,14 @@ def read(gpus: Sequence[GPU]) -> Topology | None:
     return Topology(domain=domains.pop() if len(domains) == 1 else "", switched=switched, matrix=matrix)
 
 
-def _guarded_links(gpu: GPU) -> Links:
+def _guarded_links(gpu: AgentGPU) -> Links:
     try:
         return Links() if gpu.lost else _links(gpu.handle)
     except GPULost:
         return Links()
 
 
-def _guarded_domain(gpu: GPU) -> str:
+def _guarded_domain(gpu: AgentGPU) -> str:
     try:
         return _domain(gpu.handle)
     except GPULost:
@@ -85,7 +85,7 @@ def _state(handle: Any, link: int) -> int | None:
     return ask(pynvml.nvmlDeviceGetNvLinkState, handle, link)
 
 
-def _joined(gpus: Sequence[GPU], links: Sequence[Links], row: int, column: int) -> int:
+def _joined(gpus: Sequence[AgentGPU], links: Sequence[Links], row: int, column: int) -> int:
     if row == column:
         return 0
     through_switch = min(links[row].switch, links[column].switch)

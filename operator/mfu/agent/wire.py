@@ -18,7 +18,7 @@ class Malformed(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Allocation:
+class ContainerDevice:
     """One device of one container, as the kubelet handed it out."""
 
     namespace: str
@@ -28,22 +28,22 @@ class Allocation:
     device: str
 
 
-def allocations(message: bytes) -> list[Allocation]:
+def allocations(message: bytes) -> list[ContainerDevice]:
     """Devices in a ListPodResourcesResponse, device plugins' and DRA claims'. Raises Malformed."""
     return [found for pod in _messages(message, 1) for found in _of_pod(pod)]
 
 
-def _of_pod(pod: bytes) -> Iterator[Allocation]:
+def _of_pod(pod: bytes) -> Iterator[ContainerDevice]:
     name, namespace = _text(pod, 1), _text(pod, 2)
     for container in _messages(pod, 3):
         title = _text(container, 1)
         for devices in _messages(container, 2):
             resource = _text(devices, 1)
             for device in _messages(devices, 2):
-                yield Allocation(namespace, name, title, resource, _decoded(device))
+                yield ContainerDevice(namespace, name, title, resource, _decoded(device))
         for dynamic in _messages(container, 5):
             for claim in _messages(dynamic, 3):
-                yield Allocation(namespace, name, title, _text(claim, 2), _text(claim, 4))
+                yield ContainerDevice(namespace, name, title, _text(claim, 2), _text(claim, 4))
 
 
 def _messages(message: bytes, wanted: int) -> Iterator[bytes]:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import pynvml
 
-from mfu.agent.inventory import GPU
+from mfu.agent.inventory import AgentGPU
 from mfu.agent.nvml import GPULost, NVMLUnavailable, ask
 
 MOST_AT_ONCE: Final = 100
@@ -32,7 +32,7 @@ class XidWatch:
     _set: Any = None
     _uuids: dict[int, str] = field(default_factory=dict)
 
-    def open(self, gpus: Iterable[GPU]) -> None:
+    def open(self, gpus: Iterable[AgentGPU]) -> None:
         """Raises NVMLUnavailable. GPUs that cannot report events are left out."""
         self.close()
         self._set = ask(pynvml.nvmlEventSetCreate)

@@ -10,7 +10,7 @@ from pydantic import ConfigDict
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class CELRule:
     """One entry of x-kubernetes-validations.
 
     `message` may hold CEL expressions in braces; it then becomes a messageExpression, with `fallback` as the fixed
@@ -42,7 +42,7 @@ def text(template: str) -> str:
     return f"'{literal}'.format([{', '.join(values)}])"
 
 
-def validations(*rules: Rule) -> ConfigDict:
+def validations(*rules: CELRule) -> ConfigDict:
     """Model configuration that carries the rules into the generated schema."""
     extra: dict[str, Any] = {"x-kubernetes-validations": [rule.to_api() for rule in rules]}
     return ConfigDict(json_schema_extra=extra)

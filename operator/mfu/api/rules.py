@@ -9,18 +9,18 @@ from __future__ import annotations
 
 from typing import Final
 
-from mfu.api.cel import Rule, text
+from mfu.api.cel import CELRule, text
 
 _DIMS: Final = "self.model.architecture"
 
 
-def _count_rule(block: str, meaning: str) -> Rule:
+def _count_rule(block: str, meaning: str) -> CELRule:
     """accelerators.count against the product of the layout's degrees."""
     p = f"self.{block}.parallelism"
     count, model_ranks = "self.accelerators.count", f"({p}.tensor * {p}.pipeline * {p}.context)"
     ranks = f"{model_ranks} * {p}.data"
     data_fits = text(f" or {block}.parallelism.data to {{{count} / {model_ranks}}}")
-    return Rule(
+    return CELRule(
         rule=f"!has(self.{block}) || {count} == {ranks}",
         message=(
             f"accelerators.count is {{{count}}} ({meaning}) but {block}.parallelism takes tensor {{{p}.tensor}} x "
@@ -33,7 +33,7 @@ def _count_rule(block: str, meaning: str) -> Rule:
     )
 
 
-def _layout_rules(block: str) -> tuple[Rule, ...]:
+def _layout_rules(block: str) -> tuple[CELRule, ...]:
     """Expert degree against ranks; explicit dimensions against the layout."""
     p = f"self.{block}.parallelism"
     none = f"!has(self.{block})"
@@ -41,7 +41,7 @@ def _layout_rules(block: str) -> tuple[Rule, ...]:
     ranks = f"({p}.tensor * {p}.context * {p}.data)"
     tensor, expert, pipeline = (f"{block}.parallelism.{degree}" for degree in ("tensor", "expert", "pipeline"))
     return (
-        Rule(
+        CELRule(
             rule=f"{none} || {p}.expert < 1 || {ranks} % {p}.expert == 0",
             message=(
                 f"{expert} is {{{p}.expert}} but tensor x context x data is {{{ranks}}}: "
@@ -50,7 +50,7 @@ def _layout_rules(block: str) -> tuple[Rule, ...]:
             fallback=f"{expert} must divide tensor x context x data",
             field=f".{expert}",
         ),
-        Rule(
+        CELRule(
             rule=f"{implicit} || has({_DIMS}.moe) || {p}.expert <= 1",
             message=(
                 f"{expert} is {{{p}.expert}} but model.architecture has no moe block: "
@@ -59,7 +59,7 @@ def _layout_rules(block: str) -> tuple[Rule, ...]:
             fallback=f"{expert} needs model.architecture.moe",
             field=f".{expert}",
         ),
-        Rule(
+        CELRule(
             rule=f"{implicit} || !has({_DIMS}.moe) || {p}.expert < 1 || {_DIMS}.moe.experts % {p}.expert == 0",
             message=(
                 f"{expert} is {{{p}.expert}} but model.architecture.moe.experts is {{{_DIMS}.moe.experts}}: "
@@ -68,7 +68,7 @@ def _layout_rules(block: str) -> tuple[Rule, ...]:
             fallback=f"model.architecture.moe.experts must be divisible by {expert}",
             field=f".{expert}",
         ),
-        Rule(
+        CELRule(
             rule=f"{implicit} || {p}.tensor < 1 || {_DIMS}.heads % {p}.tensor == 0",
             message=(
                 f"{tensor} is {{{p}.tensor}} but model.architecture.heads is {{{_DIMS}.heads}}: "
@@ -77,7 +77,7 @@ def _layout_rules(block: str) -> tuple[Rule, ...]:
             fallback=f"model.architecture.heads must be divisible by {tensor}",
             field=f".{tensor}",
         ),
-        Rule(
+        CELRule(
             rule=(
                 f"{implicit} || !has({_DIMS}.kvHeads) || {p}.tensor < 1 || {_DIMS}.kvHeads < 1 || "
                 f"{_DIMS}.kvHeads % {p}.tensor == 0 || {p}.tensor % {_DIMS}.kvHeads == 0"
@@ -89,7 +89,7 @@ def _layout_rules(block: str) -> tuple[Rule, ...]:
             fallback=f"model.architecture.kvHeads must divide, or be divisible by, {tensor}",
             field=f".{tensor}",
         ),
-        Rule(
+        CELRule(
             rule=f"{implicit} || {_DIMS}.layers >= {p}.pipeline",
             message=(
                 f"{pipeline} is {{{p}.pipeline}} but model.architecture.layers is {{{_DIMS}.layers}}: "
@@ -107,7 +107,7 @@ _STEP: Final = f"({_P}.data * {_T}.microBatchSize)"
 _CHUNKS: Final = f"({_P}.pipeline * {_P}.virtualPipeline)"
 
 _TRAINING_RULES: Final = (
-    Rule(
+    CELRule(
         rule=f"!has({_T}) || {_STEP} < 1 || {_T}.globalBatchSize % {_STEP} == 0",
         message=(
             f"training.globalBatchSize is {{{_T}.globalBatchSize}}, not divisible by data {{{_P}.data}} x "
@@ -117,7 +117,7 @@ _TRAINING_RULES: Final = (
         fallback="training.globalBatchSize must be divisible by parallelism.data x microBatchSize",
         field=".training.globalBatchSize",
     ),
-    Rule(
+    CELRule(
         rule=f"!has({_T}) || {_P}.context < 1 || {_T}.sequenceLength % {_P}.context == 0",
         message=(
             f"training.sequenceLength is {{{_T}.sequenceLength}}, not divisible by parallelism.context "
@@ -126,7 +126,7 @@ _TRAINING_RULES: Final = (
         fallback="training.sequenceLength must be divisible by parallelism.context",
         field=".training.parallelism.context",
     ),
-    Rule(
+    CELRule(
         rule=f"!has({_T}) || {_P}.virtualPipeline <= 1 || {_P}.pipeline > 1",
         message=(
             f"training.parallelism.virtualPipeline is {{{_P}.virtualPipeline}} but pipeline is {{{_P}.pipeline}}: "
@@ -135,7 +135,7 @@ _TRAINING_RULES: Final = (
         fallback="training.parallelism.virtualPipeline needs a pipeline degree above 1",
         field=".training.parallelism.virtualPipeline",
     ),
-    Rule(
+    CELRule(
         # Plain pipelines may be uneven; of interleaved ones embedding and head may count as a layer each, as in
         # Llama 3 405B (126 + 2 over 16 stages, arXiv:2407.21783 section 3.3.2).
         rule=(
@@ -156,33 +156,33 @@ _BOTH_TARGETS: Final = "both targetRef and podSelector are set: remove one of th
 _NO_TARGET: Final = "neither targetRef nor podSelector is set: add targetRef (apiVersion, kind, name) or podSelector"
 
 _MODE_RULES: Final = (
-    Rule(
+    CELRule(
         rule="self.mode != 'Training' || has(self.training)",
         message="mode is Training but training is missing: add training with sequenceLength and globalBatchSize",
         field=".training",
     ),
-    Rule(
+    CELRule(
         rule="self.mode != 'Inference' || has(self.inference)",
         message="mode is Inference but inference is missing: add inputTokens, outputTokens and concurrency",
         field=".inference",
     ),
-    Rule(
+    CELRule(
         rule="self.mode != 'Training' || !has(self.inference)",
         message="mode is Training but inference is set: remove inference or set mode to Inference",
         field=".inference",
     ),
-    Rule(
+    CELRule(
         rule="self.mode != 'Inference' || !has(self.training)",
         message="mode is Inference but training is set: remove training or set mode to Training",
         field=".training",
     ),
-    Rule(
+    CELRule(
         rule="has(self.targetRef) != has(self.podSelector)",
         message=f"{{has(self.targetRef) ? '{_BOTH_TARGETS}' : '{_NO_TARGET}'}}",
         fallback="exactly one of targetRef and podSelector must be set",
         field=".targetRef",
     ),
-    Rule(
+    CELRule(
         rule=(
             "!has(self.podSelector) || has(self.podSelector.matchLabels) && self.podSelector.matchLabels.size() > 0 "
             "|| has(self.podSelector.matchExpressions) && self.podSelector.matchExpressions.size() > 0"
@@ -190,7 +190,7 @@ _MODE_RULES: Final = (
         message="podSelector is empty and would claim every pod of the namespace: add matchLabels",
         field=".podSelector",
     ),
-    Rule(
+    CELRule(
         rule="!has(self.accelerators.migProfile) || self.accelerators.migProfile == '' || self.accelerators.count <= 1",
         message=(
             "accelerators.count is {self.accelerators.count} with migProfile {self.accelerators.migProfile}: slices "
@@ -204,7 +204,7 @@ _MODE_RULES: Final = (
 _TRAINING_FORMATS: Final = ("gradients", "masterWeights", "optimizerState")
 
 _FORMAT_RULES: Final = tuple(
-    Rule(
+    CELRule(
         rule=f"self.mode == 'Training' || !has(self.precision.{name})",
         message=f"precision.{name} is set but mode is Inference: remove {name}",
         field=f".precision.{name}",
@@ -226,7 +226,7 @@ _TWO_MODELS: Final = "both model.preset and model.architecture are set: remove o
 _NO_MODEL: Final = "neither model.preset nor model.architecture is set: name a preset or give the dimensions"
 
 MODEL_RULES: Final = (
-    Rule(
+    CELRule(
         rule="has(self.preset) != has(self.architecture)",
         message=f"{{has(self.preset) ? '{_TWO_MODELS}' : '{_NO_MODEL}'}}",
         fallback="exactly one of model.preset and model.architecture must be set",
@@ -236,7 +236,7 @@ MODEL_RULES: Final = (
 _BITS: Final = "(self.{0} in ['FP32', 'TF32'] ? 32 : self.{0} in ['FP16', 'BF16'] ? 16 : 8)"
 
 PRECISION_RULES: Final = (
-    Rule(
+    CELRule(
         rule=(
             "!has(self.masterWeights) || !has(self.weights) || "
             f"{_BITS.format('masterWeights')} >= {_BITS.format('weights')}"
@@ -251,7 +251,7 @@ PRECISION_RULES: Final = (
 )
 
 DISTRIBUTION_RULES: Final = (
-    Rule(
+    CELRule(
         rule="!has(self.p95) || self.p95 >= self.mean",
         message="p95 is {self.p95} but mean is {self.mean}: raise p95 or lower mean",
         fallback="p95 must be at least the mean",
@@ -260,7 +260,7 @@ DISTRIBUTION_RULES: Final = (
 )
 
 REPLICA_RULES: Final = (
-    Rule(
+    CELRule(
         rule="self.min <= self.max",
         message="replicas.min is {self.min} but replicas.max is {self.max}: raise max or lower min",
         fallback="replicas.min must not exceed replicas.max",

@@ -24,25 +24,25 @@ from mfu.cli.files import read_text
 from mfu.cli.init import read_config
 from mfu.cli.output import print_json
 from mfu.cluster.client import ApiError, KubeClient
-from mfu.cluster.resources import CONFIGMAPS, PODS, Resource
+from mfu.cluster.resources import CONFIGMAPS, PODS, ResourcePath
 from mfu.workload.errors import UnknownPreset
 from mfu.workload.presets import preset
 
 _RESOURCES: Final = {
-    "deployment": Resource("apps", "v1", "deployments", "Deployment"),
-    "statefulset": Resource("apps", "v1", "statefulsets", "StatefulSet"),
-    "job": Resource("batch", "v1", "jobs", "Job"),
-    "cronjob": Resource("batch", "v1", "cronjobs", "CronJob"),
-    "jobset": Resource("jobset.x-k8s.io", "v1alpha2", "jobsets", "JobSet"),
-    "leaderworkerset": Resource("leaderworkerset.x-k8s.io", "v1", "leaderworkersets", "LeaderWorkerSet"),
-    "trainjob": Resource("trainer.kubeflow.org", "v1alpha1", "trainjobs", "TrainJob"),
-    "pytorchjob": Resource("kubeflow.org", "v1", "pytorchjobs", "PyTorchJob"),
-    "mpijob": Resource("kubeflow.org", "v1", "mpijobs", "MPIJob"),
-    "raycluster": Resource("ray.io", "v1", "rayclusters", "RayCluster"),
-    "rayjob": Resource("ray.io", "v1", "rayjobs", "RayJob"),
-    "rayservice": Resource("ray.io", "v1", "rayservices", "RayService"),
-    "inferenceservice": Resource("serving.kserve.io", "v1beta1", "inferenceservices", "InferenceService"),
-    "llminferenceservice": Resource("serving.kserve.io", "v1alpha1", "llminferenceservices", "LLMInferenceService"),
+    "deployment": ResourcePath("apps", "v1", "deployments", "Deployment"),
+    "statefulset": ResourcePath("apps", "v1", "statefulsets", "StatefulSet"),
+    "job": ResourcePath("batch", "v1", "jobs", "Job"),
+    "cronjob": ResourcePath("batch", "v1", "cronjobs", "CronJob"),
+    "jobset": ResourcePath("jobset.x-k8s.io", "v1alpha2", "jobsets", "JobSet"),
+    "leaderworkerset": ResourcePath("leaderworkerset.x-k8s.io", "v1", "leaderworkersets", "LeaderWorkerSet"),
+    "trainjob": ResourcePath("trainer.kubeflow.org", "v1alpha1", "trainjobs", "TrainJob"),
+    "pytorchjob": ResourcePath("kubeflow.org", "v1", "pytorchjobs", "PyTorchJob"),
+    "mpijob": ResourcePath("kubeflow.org", "v1", "mpijobs", "MPIJob"),
+    "raycluster": ResourcePath("ray.io", "v1", "rayclusters", "RayCluster"),
+    "rayjob": ResourcePath("ray.io", "v1", "rayjobs", "RayJob"),
+    "rayservice": ResourcePath("ray.io", "v1", "rayservices", "RayService"),
+    "inferenceservice": ResourcePath("serving.kserve.io", "v1beta1", "inferenceservices", "InferenceService"),
+    "llminferenceservice": ResourcePath("serving.kserve.io", "v1alpha1", "llminferenceservices", "LLMInferenceService"),
     "pod": PODS,
 }
 _SHORT: Final = {"deploy": "deployment", "sts": "statefulset", "lws": "leaderworkerset", "isvc": "inferenceservice"}

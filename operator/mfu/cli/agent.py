@@ -52,12 +52,12 @@ def _positive(text: str) -> float:
 def run(args: argparse.Namespace) -> int:
     # NVML and all that stands on it are loaded for this command only.
     from mfu.agent.node import Node
-    from mfu.agent.runtime import Agent
+    from mfu.agent.runtime import NodeAgent
 
     logging.basicConfig(
         level=args.log_level.upper(), format="time=%(asctime)s level=%(levelname)s logger=%(name)s %(message)s"
     )
-    agent = Agent(
+    agent = NodeAgent(
         node=Node(window_seconds=args.window, agent_version=__version__),
         name=args.node,
         interval_seconds=args.interval,

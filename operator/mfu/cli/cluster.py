@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from mfu.cli.errors import UsageError
-from mfu.cluster.client import ApiError, KubeClient, Unreachable
+from mfu.cluster.client import ApiError, KubeClient, ServerUnreachable
 from mfu.cluster.connection import NoCluster, connect
 
 T = TypeVar("T")
@@ -31,7 +31,7 @@ def with_client(args: argparse.Namespace, work: Callable[[KubeClient], Awaitable
         return asyncio.run(connected())
     except NoCluster as error:
         raise UsageError(str(error)) from error
-    except Unreachable as error:
+    except ServerUnreachable as error:
         raise UsageError(
             f"the API server does not answer: {error}; is it the right --kubeconfig and --context?"
         ) from error

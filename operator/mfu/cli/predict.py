@@ -41,7 +41,7 @@ COLUMNS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ProductRow:
     """One product: the prediction, and what could be reached."""
 
     placement: Placement
@@ -88,7 +88,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _rows(
     declaration: Declaration, args: argparse.Namespace, known: dict[str, float], stack: Corrections | None
-) -> tuple[list[Row], list[tuple[str, Problem]]]:
+) -> tuple[list[ProductRow], list[tuple[str, Problem]]]:
     rows, refusals = [], []
     for product in products_of(declaration.spec, args.product):
         placement = place(declaration, product, node=args.gpus_per_node)
@@ -98,11 +98,11 @@ def _rows(
             continue
         best = attainable(declaration.setup, placement, tunable_of(declaration.spec), stack)
         price = known.get(placement.device.gpu.api_name)
-        rows.append(Row(placement, found, best if isinstance(best, Attainable) else None, price))
+        rows.append(ProductRow(placement, found, best if isinstance(best, Attainable) else None, price))
     return rows, refusals
 
 
-def _show(declaration: Declaration, rows: list[Row], refusals: list[tuple[str, Problem]]) -> None:
+def _show(declaration: Declaration, rows: list[ProductRow], refusals: list[tuple[str, Problem]]) -> None:
     out = console()
     model = declaration.spec.model.display_name
     mode, precision = declaration.spec.mode.value, declaration.setup.precisions.compute.value
@@ -122,7 +122,7 @@ def _table(lines: list[list[str]]) -> None:
     print_table(columns, [[line[column] for column in kept] for line in lines], right=frozenset(COLUMNS[3:11]))
 
 
-def _cells(declaration: Declaration, row: Row) -> list[str]:
+def _cells(declaration: Declaration, row: ProductRow) -> list[str]:
     found = row.prediction
     return [
         row.placement.device.label,
@@ -159,7 +159,7 @@ def _latency(seconds: float | None) -> str:
     return "-" if seconds is None else _duration(seconds)
 
 
-def _reach(row: Row) -> str:
+def _reach(row: ProductRow) -> str:
     if row.best is None:
         return "-"
     return f"{percent(attainable_on_scale(row.prediction, row.best))} {row.prediction.scale.value}"
@@ -170,7 +170,7 @@ def _duration(seconds: float) -> str:
     return f"{seconds:.2f} s" if seconds >= 1.0 else f"{1e3 * seconds:.1f} ms"
 
 
-def _cost(declaration: Declaration, row: Row) -> str:
+def _cost(declaration: Declaration, row: ProductRow) -> str:
     if row.price is None:
         return "-"
     per_million = row.price / 3600.0 / row.prediction.tokens_per_s_per_gpu * 1e6
@@ -184,7 +184,7 @@ def _total_tokens(declaration: Declaration) -> float | None:
     return None if block is None or block.total_tokens is None else float(tokens(block.total_tokens))
 
 
-def _waterfall(row: Row) -> None:
+def _waterfall(row: ProductRow) -> None:
     """A picture of one prediction: the bar of each loss hangs from where the one above ended."""
     found, out = row.prediction, console()
     out.print(f"\nwhere the peak goes on {row.placement.device.label}")
@@ -205,7 +205,7 @@ _WIDTH = 50
 _LABEL = 43
 
 
-def _advice(declaration: Declaration, row: Row) -> None:
+def _advice(declaration: Declaration, row: ProductRow) -> None:
     out, memory = console(), row.prediction.memory
     if not memory.fits:
         change = f"; nearest change that fits: {memory.advice}" if memory.advice else "; no single change makes it fit"
@@ -225,7 +225,7 @@ def _advice(declaration: Declaration, row: Row) -> None:
         print_line(out, f"  {step.field}: {step.before} → {step.after}   {gain} {row.prediction.scale.value}")
 
 
-def _more(declaration: Declaration, row: Row) -> str | None:
+def _more(declaration: Declaration, row: ProductRow) -> str | None:
     """What more requests at once would bring where memory sets the pace and the spec does not let it be tuned."""
     setup = declaration.setup
     if not isinstance(setup, Inference) or Tunable.CONCURRENCY in tunable_of(declaration.spec):
@@ -241,7 +241,7 @@ def _more(declaration: Declaration, row: Row) -> str | None:
     )
 
 
-def _document(declaration: Declaration, rows: list[Row], refusals: list[tuple[str, Problem]]) -> dict[str, Any]:
+def _document(declaration: Declaration, rows: list[ProductRow], refusals: list[tuple[str, Problem]]) -> dict[str, Any]:
     return {
         "name": declaration.name,
         "model": declaration.spec.model.display_name,
@@ -251,7 +251,7 @@ def _document(declaration: Declaration, rows: list[Row], refusals: list[tuple[st
     }
 
 
-def _prediction(declaration: Declaration, row: Row) -> dict[str, Any]:
+def _prediction(declaration: Declaration, row: ProductRow) -> dict[str, Any]:
     found, memory = row.prediction, row.prediction.memory
     return {
         "product": row.placement.device.label,

@@ -30,7 +30,7 @@ from mfu.telemetry.agent.adapter import read_once as read_agent
 from mfu.telemetry.dcgm.adapter import read_once as read_dcgm
 from mfu.telemetry.errors import NotExposition
 from mfu.telemetry.pods.engines import read_engine
-from mfu.telemetry.pods.progress import Declared, Pod, declared
+from mfu.telemetry.pods.progress import DeclaredProgress, ScrapedPod, declared
 from mfu.workload.errors import WorkloadError
 from mfu.workload.flops import training_flops_per_token
 from mfu.workload.huggingface import understand
@@ -279,12 +279,12 @@ def _devices(source: str, devices: tuple[GPUIdentity, ...]) -> Document:
 
 
 def _counters(body: bytes, name: str) -> Document:
-    pod = Pod("file", name)
+    pod = ScrapedPod("file", name)
     try:
         return _progress(read_engine(body, pod, 0.0))
     except NotExposition as not_serving:
         try:
-            return _progress(declared(body, pod, 0.0, Declared("train_tokens_total")))
+            return _progress(declared(body, pod, 0.0, DeclaredProgress("train_tokens_total")))
         except NotExposition:
             why = _refused("page", not_serving.problem, not_serving.fix)
             return {"kind": "Metrics", "refused": why}

@@ -16,15 +16,15 @@ import yaml
 
 from mfu.cli.errors import UsageError
 from mfu.cli.files import read_text
-from mfu.cluster.client import ApiError, KubeClient, Unreachable
+from mfu.cluster.client import ApiError, KubeClient, ServerUnreachable
 from mfu.cluster.connection import NoCluster, connect
 from mfu.sim.faults import degraded, parse_fault_flag
-from mfu.sim.fields import Regime
-from mfu.sim.fleet import Fleet, NoRoom
+from mfu.sim.fields import NamingRegime
+from mfu.sim.fleet import NoRoom, SimFleet
 from mfu.sim.inventory import NodeSpec, UnknownProduct, from_documents, parse_nodes
 from mfu.sim.kube import PodFollower, create_nodes, delete_nodes
 from mfu.sim.pods import SimPod, Workload
-from mfu.sim.server import Endpoint, serve
+from mfu.sim.server import SimServer, serve
 from mfu.sim.truth import PREFIX, Fault, InvalidPlan, Truth, from_annotations
 from mfu.sim.truth_file import write_truth
 
@@ -57,7 +57,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=9400, help="0: a free one (default 9400)")
     parser.add_argument("--interval", type=float, default=1.0, help="seconds between collections (default 1)")
-    parser.add_argument("--regime", choices=[regime.value for regime in Regime], default=Regime.LEGACY.value)
+    parser.add_argument(
+        "--regime", choices=[regime.value for regime in NamingRegime], default=NamingRegime.LEGACY.value
+    )
     parser.add_argument("--counters", choices=["default", "full"], default="full", help="exporter's own CSV, or ours")
     parser.add_argument(
         *("--fault", "-F"),
@@ -81,7 +83,7 @@ def run(args: argparse.Namespace) -> int:
         return 2
     try:
         asyncio.run(_run(setup, args))
-    except (NoCluster, Unreachable, ApiError, TimeoutError, OSError) as error:
+    except (NoCluster, ServerUnreachable, ApiError, TimeoutError, OSError) as error:
         print(f"mfu sim: {error}", file=sys.stderr)
         return 1
     return 0
@@ -90,9 +92,9 @@ def run(args: argparse.Namespace) -> int:
 @dataclass(frozen=True, slots=True)
 class _Setup:
     nodes: tuple[NodeSpec, ...]
-    fleet: Fleet
+    fleet: SimFleet
     plan: dict[str, Truth]
-    endpoint: Endpoint
+    endpoint: SimServer
     faults: dict[str, tuple[Fault, float]]
 
     def adjusted(self, pod: SimPod) -> Truth:
@@ -110,11 +112,11 @@ def _setup(args: argparse.Namespace) -> _Setup:
     faults = {name: (fault, strength) for name, fault, strength in map(parse_fault_flag, args.fault)}
     workloads = [_workload(each, faults) for each in document.get("workloads", ())]
     placed = workloads if args.no_cluster else []
-    fleet = Fleet(nodes, placed, args.seed, interval_seconds=args.interval)
+    fleet = SimFleet(nodes, placed, args.seed, interval_seconds=args.interval)
     plan = {f"{each.namespace}/{each.name}": each.truth for each in workloads}
-    endpoint = Endpoint(
+    endpoint = SimServer(
         fleet,
-        regime=Regime(args.regime),
+        regime=NamingRegime(args.regime),
         counters=args.counters,
         changed=lambda: _record_truth(fleet, args.truth_file),
     )
@@ -180,11 +182,11 @@ async def _join_cluster(setup: _Setup, args: argparse.Namespace, stack: AsyncExi
 
 async def _leave(client: KubeClient, nodes: tuple[NodeSpec, ...]) -> None:
     # The API server may be gone before us; its nodes are gone with it.
-    with suppress(Unreachable, ApiError):
+    with suppress(ServerUnreachable, ApiError):
         await delete_nodes(client, nodes)
 
 
-def _record_truth(fleet: Fleet, path: Path | None) -> None:
+def _record_truth(fleet: SimFleet, path: Path | None) -> None:
     if path is not None:
         write_truth(fleet, path)
 

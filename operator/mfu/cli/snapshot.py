@@ -15,7 +15,7 @@ from mfu.cli.cluster import add_cluster, with_client
 from mfu.cli.errors import UsageError
 from mfu.cluster.client import KubeClient
 from mfu.cluster.resources import MFUPOLICIES
-from mfu.controller.config import BadConfig, Config, load
+from mfu.controller.config import BadConfig, OperatorConfig, load
 from mfu.controller.operator import observe
 from mfu.engine.saved import dump
 from mfu.predict.types import Corrections
@@ -57,7 +57,7 @@ def _check_target(path: Path) -> None:
         raise UsageError(f"--file {path}: there is no directory {path.parent}")
 
 
-async def take(client: KubeClient, config: Config, seconds: float) -> str:
+async def take(client: KubeClient, config: OperatorConfig, seconds: float) -> str:
     """What the cluster and its telemetry say over `seconds`, as text that replays."""
     # Informers try for ever; a server that is away or lacks our kinds is better named at once.
     await client.list(MFUPOLICIES)

@@ -16,7 +16,7 @@ import aiohttp
 
 from mfu.api.names import FIELD_MANAGER
 from mfu.cluster.connection import Connection
-from mfu.cluster.resources import Resource
+from mfu.cluster.resources import ResourcePath
 
 JSON = dict[str, Any]
 CHUNK: Final = 500
@@ -52,12 +52,12 @@ class Gone(ApiError):
     """The resourceVersion is too old (410): list again."""
 
 
-class Unreachable(Exception):
+class ServerUnreachable(Exception):
     """No answer from the API server, or none that can be read; trying again later is right."""
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class ListPage:
     """Some objects of a list. `version` is where a watch goes on, `token` what the next page is asked with."""
 
     items: list[JSON]
@@ -86,15 +86,15 @@ class KubeClient:
             await self._session.close()
 
     async def list(
-        self, resource: Resource, *, namespace: str | None = None, **selectors: str
+        self, resource: ResourcePath, *, namespace: str | None = None, **selectors: str
     ) -> tuple[list[JSON], str]:
         """Every object at once and the resourceVersion to watch from. `labelSelector=`, `fieldSelector=`."""
         pages = [page async for page in self.pages(resource, namespace=namespace, **selectors)]
         return [item for page in pages for item in page.items], pages[-1].version
 
     async def pages(
-        self, resource: Resource, *, namespace: str | None = None, accept: str = PLAIN, **selectors: str
-    ) -> AsyncIterator[Page]:
+        self, resource: ResourcePath, *, namespace: str | None = None, accept: str = PLAIN, **selectors: str
+    ) -> AsyncIterator[ListPage]:
         """The same in pages of CHUNK objects, for those who keep little of each: no two pages are held at once."""
         params: dict[str, str] = {"limit": str(CHUNK), **selectors}
         path = resource.path(namespace)
@@ -106,7 +106,7 @@ class KubeClient:
             params["continue"] = page.token
 
     async def watch(
-        self, resource: Resource, version: str, *, namespace: str | None = None, **selectors: str
+        self, resource: ResourcePath, version: str, *, namespace: str | None = None, **selectors: str
     ) -> AsyncIterator[tuple[str, JSON]]:
         """Events (ADDED, MODIFIED, DELETED, BOOKMARK) after `version` until the server ends the stream."""
         params = {
@@ -126,31 +126,37 @@ class KubeClient:
                 async for line in _lines(response.content):
                     yield _event(_document(line, f"watch {path}"), path)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise Unreachable(f"watch {path}: {_words(error)}") from error
+            raise ServerUnreachable(f"watch {path}: {_words(error)}") from error
 
-    async def get(self, resource: Resource, name: str, namespace: str | None = None) -> JSON:
+    async def get(self, resource: ResourcePath, name: str, namespace: str | None = None) -> JSON:
         return await self.request("GET", resource.path(namespace, name))
 
-    async def create(self, resource: Resource, body: JSON, namespace: str | None = None) -> JSON:
+    async def create(self, resource: ResourcePath, body: JSON, namespace: str | None = None) -> JSON:
         return await self.request("POST", resource.path(namespace), body=body)
 
-    async def replace(self, resource: Resource, body: JSON) -> JSON:
+    async def replace(self, resource: ResourcePath, body: JSON) -> JSON:
         """PUT with the body's resourceVersion: fails with status 409 when somebody else wrote in between."""
         metadata = body["metadata"]
         return await self.request("PUT", resource.path(metadata.get("namespace"), metadata["name"]), body=body)
 
-    async def delete(self, resource: Resource, name: str, namespace: str | None = None) -> JSON:
+    async def delete(self, resource: ResourcePath, name: str, namespace: str | None = None) -> JSON:
         return await self.request("DELETE", resource.path(namespace, name))
 
     async def merge(
-        self, resource: Resource, name: str, body: JSON, *, namespace: str | None = None, subresource: str | None = None
+        self,
+        resource: ResourcePath,
+        name: str,
+        body: JSON,
+        *,
+        namespace: str | None = None,
+        subresource: str | None = None,
     ) -> JSON:
         """JSON merge patch: lists are replaced whole. For objects that are not ours."""
         path = resource.path(namespace, name, subresource)
         return await self.request("PATCH", path, body=body, content_type="application/merge-patch+json")
 
     async def apply(
-        self, resource: Resource, body: JSON, *, subresource: str | None = None, manager: str = FIELD_MANAGER
+        self, resource: ResourcePath, body: JSON, *, subresource: str | None = None, manager: str = FIELD_MANAGER
     ) -> JSON:
         """Server-side apply of everything that `manager` owns on the object; fields left out are removed.
 
@@ -185,7 +191,7 @@ class KubeClient:
                     await _raise_for_status(response, f"{method} {path}")
                     return _document(await response.read(), f"{method} {path}")
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
-                raise Unreachable(f"{method} {path}: {_words(error)}") from error
+                raise ServerUnreachable(f"{method} {path}: {_words(error)}") from error
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     def _http(self) -> aiohttp.ClientSession:
@@ -209,9 +215,9 @@ async def _lines(stream: aiohttp.StreamReader) -> AsyncIterator[bytes]:
                 if line:
                     yield bytes(line)
         if len(rest) > MOST_LINE_BYTES:
-            raise Unreachable(f"a line of the watch does not end within {MOST_LINE_BYTES} bytes")
+            raise ServerUnreachable(f"a line of the watch does not end within {MOST_LINE_BYTES} bytes")
     if rest:
-        raise Unreachable("the watch ended in the middle of a line")
+        raise ServerUnreachable("the watch ended in the middle of a line")
 
 
 def _document(data: bytes, attempted: str) -> JSON:
@@ -219,21 +225,21 @@ def _document(data: bytes, attempted: str) -> JSON:
     try:
         found = json.loads(data)
     except (ValueError, RecursionError) as error:
-        raise Unreachable(f"{attempted}: answered with no JSON: {bytes(data[:80])!r}") from error
+        raise ServerUnreachable(f"{attempted}: answered with no JSON: {bytes(data[:80])!r}") from error
     if not isinstance(found, dict):
-        raise Unreachable(f"{attempted}: answered with no object: {bytes(data[:80])!r}")
+        raise ServerUnreachable(f"{attempted}: answered with no object: {bytes(data[:80])!r}")
     return found
 
 
-def _page(document: JSON, attempted: str) -> Page:
+def _page(document: JSON, attempted: str) -> ListPage:
     """`items: null` is an empty page."""
     items, metadata = document.get("items"), document.get("metadata")
     items = [] if items is None else items
     version = metadata.get("resourceVersion") if isinstance(metadata, dict) else None
     if not isinstance(version, str) or not isinstance(items, list) or not all(map(is_object, items)):
-        raise Unreachable(f"{attempted}: answered with no list of objects")
+        raise ServerUnreachable(f"{attempted}: answered with no list of objects")
     token = metadata.get("continue") if isinstance(metadata, dict) else None
-    return Page(items, version, token if isinstance(token, str) else None)
+    return ListPage(items, version, token if isinstance(token, str) else None)
 
 
 def is_object(item: object) -> bool:
@@ -249,9 +255,9 @@ def _event(event: JSON, path: str) -> tuple[str, JSON]:
         raise _error(item, code if isinstance(code, int) else 500, f"watch {path}")
     metadata = item.get("metadata") if isinstance(item, dict) else None
     if not isinstance(metadata, dict) or not isinstance(metadata.get("resourceVersion"), str):
-        raise Unreachable(f"watch {path}: sent an event without an object")
+        raise ServerUnreachable(f"watch {path}: sent an event without an object")
     if kind not in _EVENTS or item is None or (kind != "BOOKMARK" and not is_object(item)):
-        raise Unreachable(f"watch {path}: sent an event of type {str(kind)[:40]!r} that says nothing")
+        raise ServerUnreachable(f"watch {path}: sent an event of type {str(kind)[:40]!r} that says nothing")
     return kind, item
 
 
@@ -261,7 +267,7 @@ async def _raise_for_status(response: aiohttp.ClientResponse, attempted: str) ->
     data = await response.content.read(MOST_ERROR_BYTES)
     try:
         body = _document(data, attempted)
-    except Unreachable:
+    except ServerUnreachable:
         body = {"reason": response.reason, "message": data[:500].decode(errors="replace")}
     raise _error(body, response.status, attempted, retry_after=response.headers.get("Retry-After"))
 

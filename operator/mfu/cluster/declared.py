@@ -7,9 +7,9 @@ import logging
 from collections.abc import Callable
 from typing import Final, Generic, TypeVar
 
-from mfu.cluster.client import JSON, METADATA_ONLY, ApiError, KubeClient, Unreachable
+from mfu.cluster.client import JSON, METADATA_ONLY, ApiError, KubeClient, ServerUnreachable
 from mfu.cluster.informer import key_of
-from mfu.cluster.resources import Resource
+from mfu.cluster.resources import ResourcePath
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +22,7 @@ SETTLED_SECONDS: Final = 3.0
 """After a re-list of the other watch, this much later."""
 
 
-class Declared(Generic[T]):
+class DeclaredStore(Generic[T]):
     """Keeps `objects`, keyed "namespace/name" (or "name"), in step with what is told through `take`.
 
     The other watch (kopf's) lists again after it lost its place, and then says nothing of what is gone: the names that
@@ -33,7 +33,7 @@ class Declared(Generic[T]):
     def __init__(
         self,
         client: KubeClient,
-        resource: Resource,
+        resource: ResourcePath,
         project: Callable[[JSON], T | None],
         *,
         changed: Callable[[], None] = lambda: None,
@@ -84,7 +84,7 @@ class Declared(Generic[T]):
         while True:
             try:
                 await self._repair()
-            except (ApiError, Unreachable) as error:
+            except (ApiError, ServerUnreachable) as error:
                 log.warning("names kind=%s not listed: %s", self.resource.kind, error)
             await self._pause()
 

@@ -8,8 +8,8 @@ import random
 from collections.abc import Callable
 from typing import Final, Generic, TypeVar
 
-from mfu.cluster.client import JSON, ApiError, Gone, KubeClient, Unreachable
-from mfu.cluster.resources import Resource
+from mfu.cluster.client import JSON, ApiError, Gone, KubeClient, ServerUnreachable
+from mfu.cluster.resources import ResourcePath
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -28,7 +28,7 @@ LONGEST_ASKED_SECONDS: Final = 60.0
 class Stalled(Exception):
     """The watch can not be taken up; `cause` is what the last try met."""
 
-    def __init__(self, cause: ApiError | Unreachable) -> None:
+    def __init__(self, cause: ApiError | ServerUnreachable) -> None:
         super().__init__(str(cause))
         self.cause = cause
 
@@ -43,7 +43,7 @@ class Informer(Generic[T]):
     def __init__(
         self,
         client: KubeClient,
-        resource: Resource,
+        resource: ResourcePath,
         project: Callable[[JSON], T | None],
         *,
         changed: Callable[[], None] = lambda: None,
@@ -77,7 +77,7 @@ class Informer(Generic[T]):
                 # Lists answer and watches do not: what is known grows old, and listing all is dear.
                 await self._pause(min(failures + RELIST_AFTER, len(BACKOFF_SECONDS) - 1), error.cause)
                 failures += 1
-            except (ApiError, Unreachable) as error:
+            except (ApiError, ServerUnreachable) as error:
                 await self._pause(failures, error)
                 failures += 1
 
@@ -125,7 +125,7 @@ class Informer(Generic[T]):
                     await asyncio.sleep(SHORTEST_STREAM_SECONDS)
             except Gone as gone:
                 return gone
-            except (ApiError, Unreachable) as error:
+            except (ApiError, ServerUnreachable) as error:
                 # A server that comes back may have lost its past; after some tries a full list is safer.
                 if failures >= RELIST_AFTER:
                     raise Stalled(error) from error

@@ -7,7 +7,7 @@ import logging
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from mfu.cluster.client import JSON, ApiError, KubeClient, Unreachable
+from mfu.cluster.client import JSON, ApiError, KubeClient, ServerUnreachable
 from mfu.cluster.resources import LEASES
 
 log = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ class Lease:
                 if await self._try(datetime.now(UTC)):
                     log.info("lease name=%s holder=%s acquired", self._name, self._identity)
                     return
-            except (ApiError, Unreachable) as error:
+            except (ApiError, ServerUnreachable) as error:
                 log.warning("lease name=%s error=%s", self._name, error)
             await asyncio.sleep(self.renew_seconds / 2)
 
@@ -60,7 +60,7 @@ class Lease:
                 async with asyncio.timeout(RENEW_DEADLINE_SECONDS):
                     if not (await self._try(datetime.now(UTC)) or await self._try(datetime.now(UTC))):
                         raise LeaseLost(f"lease {self._name} was taken by another operator")
-            except (ApiError, Unreachable, TimeoutError) as error:
+            except (ApiError, ServerUnreachable, TimeoutError) as error:
                 log.warning("lease name=%s renewal failed: %s", self._name, error)
 
     async def release(self) -> None:
@@ -70,7 +70,7 @@ class Lease:
             if lease["spec"].get("holderIdentity") == self._identity:
                 lease["spec"] |= {"holderIdentity": "", "leaseDurationSeconds": 1}
                 await self._client.replace(LEASES, lease)
-        except (ApiError, Unreachable) as error:
+        except (ApiError, ServerUnreachable) as error:
             log.info("lease name=%s not released: %s", self._name, error)
 
     async def _try(self, now: datetime) -> bool:

@@ -13,7 +13,7 @@ from typing import Any, Final
 from urllib.parse import urlencode, urlsplit
 
 from mfu.cluster.connection import Connection
-from mfu.cluster.resources import Resource
+from mfu.cluster.resources import ResourcePath
 
 JSON = dict[str, Any]
 TIMEOUT_SECONDS: Final = 15.0
@@ -34,11 +34,11 @@ class PlainClient:
 
     connection: Connection
 
-    def get(self, resource: Resource, name: str) -> JSON:
+    def get(self, resource: ResourcePath, name: str) -> JSON:
         return self._request("GET", resource.path(None, name))
 
     def apply(
-        self, resource: Resource, body: Mapping[str, Any], *, manager: str, subresource: str | None = None
+        self, resource: ResourcePath, body: Mapping[str, Any], *, manager: str, subresource: str | None = None
     ) -> JSON:
         """Server-side apply; creates the object where it does not exist, but not through a subresource (404)."""
         path = resource.path(None, body["metadata"]["name"], subresource)

@@ -9,7 +9,7 @@ from mfu.api import names
 
 
 @dataclass(frozen=True, slots=True)
-class Resource:
+class ResourcePath:
     """One kind of object: `path()` is its collection, `path(namespace, name, subresource)` one object."""
 
     group: str
@@ -29,21 +29,21 @@ class Resource:
         return "/".join(part for part in parts if part)
 
 
-def _ours(kind: names.Kind) -> Resource:
-    return Resource(names.GROUP, names.VERSION, kind.plural, kind.kind, kind.namespaced)
+def _ours(kind: names.Kind) -> ResourcePath:
+    return ResourcePath(names.GROUP, names.VERSION, kind.plural, kind.kind, kind.namespaced)
 
 
-NODES: Final = Resource("", "v1", "nodes", "Node", namespaced=False)
-NAMESPACES: Final = Resource("", "v1", "namespaces", "Namespace", namespaced=False)
-PODS: Final = Resource("", "v1", "pods", "Pod")
-CONFIGMAPS: Final = Resource("", "v1", "configmaps", "ConfigMap")
-LEASES: Final = Resource("coordination.k8s.io", "v1", "leases", "Lease")
-TOKENREVIEWS: Final = Resource("authentication.k8s.io", "v1", "tokenreviews", "TokenReview", namespaced=False)
-ACCESSREVIEWS: Final = Resource(
+NODES: Final = ResourcePath("", "v1", "nodes", "Node", namespaced=False)
+NAMESPACES: Final = ResourcePath("", "v1", "namespaces", "Namespace", namespaced=False)
+PODS: Final = ResourcePath("", "v1", "pods", "Pod")
+CONFIGMAPS: Final = ResourcePath("", "v1", "configmaps", "ConfigMap")
+LEASES: Final = ResourcePath("coordination.k8s.io", "v1", "leases", "Lease")
+TOKENREVIEWS: Final = ResourcePath("authentication.k8s.io", "v1", "tokenreviews", "TokenReview", namespaced=False)
+ACCESSREVIEWS: Final = ResourcePath(
     "authorization.k8s.io", "v1", "subjectaccessreviews", "SubjectAccessReview", namespaced=False
 )
-EVENTS: Final = Resource("events.k8s.io", "v1", "events", "Event")
-TRAINJOBS: Final = Resource("trainer.kubeflow.org", "v1alpha1", "trainjobs", "TrainJob")
+EVENTS: Final = ResourcePath("events.k8s.io", "v1", "events", "Event")
+TRAINJOBS: Final = ResourcePath("trainer.kubeflow.org", "v1alpha1", "trainjobs", "TrainJob")
 MODELWORKLOADS: Final = _ours(names.MODEL_WORKLOAD)
 MFUPOLICIES: Final = _ours(names.MFU_POLICY)
 GPUNODES: Final = _ours(names.GPU_NODE)

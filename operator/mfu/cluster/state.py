@@ -12,7 +12,7 @@ from mfu.api.modelworkload import WorkloadSpec
 from mfu.api.names import FLEET_REPORT_NAME
 from mfu.cluster import projection, resources
 from mfu.cluster.client import JSON, KubeClient
-from mfu.cluster.declared import Declared
+from mfu.cluster.declared import DeclaredStore
 from mfu.cluster.informer import Informer, key_of
 from mfu.decide.types import NodeView
 from mfu.engine.claims import assign
@@ -23,10 +23,10 @@ from mfu.engine.snapshot import Assignment, FleetReadings, PodView, PolicyView, 
 from mfu.observe.readings import WorkloadSeries
 from mfu.predict.types import Corrections
 from mfu.telemetry.addresses import is_plain
-from mfu.telemetry.rounds.binding import Bound
+from mfu.telemetry.rounds.binding import PodBinding
 
 V = TypeVar("V")
-Watched = Informer[V] | Declared[V]
+Watched = Informer[V] | DeclaredStore[V]
 """A store of objects of one kind, whoever watches them."""
 OVERDUE_SECONDS: Final = 30.0
 """Answers older than this have a share of the turns that no news can take."""
@@ -79,17 +79,20 @@ class ClusterState:
         told: bool = False,
     ) -> None:
         self._addresses: tuple[int, frozenset[str]] | None = None
-        self._bindings: tuple[int, Mapping[tuple[str, str], Bound]] | None = None
+        self._bindings: tuple[int, Mapping[tuple[str, str], PodBinding]] | None = None
         self._claims: _Claims | None = None
         self._used: tuple[tuple[int, int], tuple[NodeView, ...]] | None = None
 
         def watch(
-            resource: resources.Resource, project: Callable[[JSON], Any], namespace: str | None = None, **selectors: str
+            resource: resources.ResourcePath,
+            project: Callable[[JSON], Any],
+            namespace: str | None = None,
+            **selectors: str,
         ) -> Informer[Any]:
             return Informer(client, resource, project, changed=changed, namespace=namespace, selectors=selectors)
 
-        def declared(resource: resources.Resource, project: Callable[[JSON], Any]) -> Watched[Any]:
-            return Declared(client, resource, project, changed=changed) if told else watch(resource, project)
+        def declared(resource: resources.ResourcePath, project: Callable[[JSON], Any]) -> Watched[Any]:
+            return DeclaredStore(client, resource, project, changed=changed) if told else watch(resource, project)
 
         self.workloads: Watched[WorkloadView] = declared(resources.MODELWORKLOADS, self._workload)
         self.policies: Watched[PolicyView] = declared(resources.MFUPOLICIES, projection.policy_view)
@@ -103,10 +106,10 @@ class ClusterState:
         }
 
     @property
-    def told(self) -> dict[str, Declared[Any]]:
+    def told(self) -> dict[str, DeclaredStore[Any]]:
         """By plural name, the stores that somebody outside must tell."""
         stores = (self.workloads, self.policies)
-        return {each.resource.plural: each for each in stores if isinstance(each, Declared)}
+        return {each.resource.plural: each for each in stores if isinstance(each, DeclaredStore)}
 
     @property
     def informers(self) -> tuple[Watched[Any], ...]:
@@ -177,7 +180,7 @@ class ClusterState:
         self._claims = _Claims(self.pods.version, specs, claims if cached is None else _kept(claims, cached.claims))
         return self._claims.claims
 
-    def bindings(self) -> Mapping[tuple[str, str], Bound]:
+    def bindings(self) -> Mapping[tuple[str, str], PodBinding]:
         """Where each pod runs by (namespace, name), those included that are going; made anew when pods change."""
         if self._bindings is None or self._bindings[0] != self.pods.version:
             self._bindings = (self.pods.version, _bound(self.pods.objects.values()))
@@ -240,9 +243,9 @@ def _series_of(past: Past, held: Iterable[PodView], now: float) -> WorkloadSerie
     return past.series(uids, now, uids=uids)
 
 
-def _bound(pods: Iterable[PodView]) -> dict[tuple[str, str], Bound]:
+def _bound(pods: Iterable[PodView]) -> dict[tuple[str, str], PodBinding]:
     return {
-        (pod.namespace, pod.name): Bound(pod.uid, pod.node, pod.started_at or pod.created_at)
+        (pod.namespace, pod.name): PodBinding(pod.uid, pod.node, pod.started_at or pod.created_at)
         for pod in pods
         if pod.node is not None and pod.phase not in ("Succeeded", "Failed")
     }

@@ -15,9 +15,9 @@ from typing import Any, Final
 from mfu.api.fleetreport import FleetStatus
 from mfu.api.names import ANNOTATION_FIELD_MANAGER, FIELD_MANAGER, FLEET_REPORT_NAME
 from mfu.api.workload_status import WorkloadStatus
-from mfu.cluster.client import JSON, ApiError, KubeClient, Unreachable
+from mfu.cluster.client import JSON, ApiError, KubeClient, ServerUnreachable
 from mfu.cluster.pacing import ECHO_SECONDS, Attempts, Pace
-from mfu.cluster.resources import EVENTS, FLEETREPORTS, MFUPOLICIES, MODELWORKLOADS, Resource
+from mfu.cluster.resources import EVENTS, FLEETREPORTS, MFUPOLICIES, MODELWORKLOADS, ResourcePath
 from mfu.engine.packed import Packed
 from mfu.engine.plan import Event, Plan, PolicyPlan, WorkloadPlan
 from mfu.engine.say.hysteresis import Novelty, novelty
@@ -37,7 +37,7 @@ CLUSTER_EVENTS_NAMESPACE: Final = "default"
 class Write:
     """One intended change. `key` identifies the object, down to its uid, and the part of it."""
 
-    resource: Resource
+    resource: ResourcePath
     body: JSON
     subresource: str | None
     manager: str
@@ -191,7 +191,7 @@ class Writer:
                 return
             try:
                 await self._put(write)
-            except (ApiError, Unreachable) as error:
+            except (ApiError, ServerUnreachable) as error:
                 if isinstance(error, ApiError) and error.status == 409:
                     # Changed, deleted or made anew since it was seen: the next cycle knows.
                     self.counts.conflicts += 1
@@ -229,7 +229,7 @@ class Writer:
             try:
                 await self.client.create(EVENTS, body, namespace)
                 self.counts.events += 1
-            except (ApiError, Unreachable) as error:
+            except (ApiError, ServerUnreachable) as error:
                 log.info("event object=%s reason=%s error=%s", body["regarding"]["name"], body["reason"], error)
 
 
@@ -267,7 +267,7 @@ def _at(metadata: JSON, seen: Mapping[str, Any]) -> JSON:
     return {**metadata, "resourceVersion": version} if version else metadata
 
 
-def _body(resource: Resource, metadata: JSON, **parts: Any) -> JSON:
+def _body(resource: ResourcePath, metadata: JSON, **parts: Any) -> JSON:
     return {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": metadata, **parts}
 
 

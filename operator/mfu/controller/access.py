@@ -8,8 +8,8 @@ import logging
 from dataclasses import dataclass, field
 from typing import Final
 
-from mfu.cluster.client import JSON, ApiError, KubeClient, Unreachable
-from mfu.cluster.resources import ACCESSREVIEWS, TOKENREVIEWS, Resource
+from mfu.cluster.client import JSON, ApiError, KubeClient, ServerUnreachable
+from mfu.cluster.resources import ACCESSREVIEWS, TOKENREVIEWS, ResourcePath
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ class KubeAccess:
             return known[0]
         try:
             answer = await self._ask(token)
-        except (ApiError, Unreachable) as error:
+        except (ApiError, ServerUnreachable) as error:
             log.warning("metrics access can not be checked: %s", error)
             return UNAVAILABLE
         self._remember(digest, answer, now)
@@ -74,5 +74,5 @@ def _status(answer: JSON) -> JSON:
     return found if isinstance(found, dict) else {}
 
 
-def _body(resource: Resource, spec: JSON) -> JSON:
+def _body(resource: ResourcePath, spec: JSON) -> JSON:
     return {"apiVersion": resource.api_version, "kind": resource.kind, "spec": spec}

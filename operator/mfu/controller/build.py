@@ -15,7 +15,7 @@ from mfu.cluster.lease import Lease
 from mfu.cluster.state import ClusterState, ExporterPods
 from mfu.cluster.writer import Writer
 from mfu.controller.collector import Collector
-from mfu.controller.config import Config, PodDiscovery
+from mfu.controller.config import OperatorConfig, PodDiscovery
 from mfu.controller.loop import Loop, Trigger
 from mfu.controller.metrics import OperatorMetrics
 from mfu.controller.targets import exporter_targets, progress_endpoints, speakers
@@ -33,7 +33,7 @@ from mfu.telemetry.store.recent import Store
 class Parts:
     """What runs in one operator."""
 
-    config: Config
+    config: OperatorConfig
     state: ClusterState
     collector: Collector
     loop: Loop
@@ -41,7 +41,7 @@ class Parts:
     """None where no lease is held while writing."""
 
 
-def build(config: Config, client: KubeClient, *, told: bool = True) -> Parts:
+def build(config: OperatorConfig, client: KubeClient, *, told: bool = True) -> Parts:
     """Nothing runs yet. `told`: kopf watches the declarations and tells them; otherwise they have informers too."""
     cycle = config.cycle
     trigger = Trigger(idle=cycle.idle_seconds, longest=cycle.longest_wait_seconds, resync=cycle.resync_seconds)
@@ -64,7 +64,7 @@ def build(config: Config, client: KubeClient, *, told: bool = True) -> Parts:
     return Parts(config, state, collector, loop, lease)
 
 
-def discovered(config: Config, own_namespace: str) -> dict[str, ExporterPods]:
+def discovered(config: OperatorConfig, own_namespace: str) -> dict[str, ExporterPods]:
     """Where pods are looked for, by source, for the sources that are not found by an address template."""
     dcgm, agent = config.dcgm, config.agent
     found: dict[str, PodDiscovery] = {}
@@ -75,14 +75,14 @@ def discovered(config: Config, own_namespace: str) -> dict[str, ExporterPods]:
     return {name: ExporterPods(each.namespace or own_namespace, each.label_selector) for name, each in found.items()}
 
 
-def own_namespace(config: Config) -> str:
+def own_namespace(config: OperatorConfig) -> str:
     """That of the lease, else of the operator's own pod."""
     configured = config.leader_election.namespace or os.environ.get("POD_NAMESPACE")
     own = SERVICE_ACCOUNT / "namespace"
     return configured or (own.read_text().strip() if own.exists() else "default")
 
 
-def _shortest_news_seconds(config: Config) -> float:
+def _shortest_news_seconds(config: OperatorConfig) -> float:
     """How far apart new readings of a device are: a value collected once and scraped twice is one."""
     dcgm, agent, prometheus = config.dcgm, config.agent, config.prometheus
     news = [agent.scrape_interval_seconds] if agent.enabled else []
@@ -93,7 +93,7 @@ def _shortest_news_seconds(config: Config) -> float:
     return min(news, default=dcgm.collection_interval_seconds)
 
 
-def _add_sources(collector: Collector, client: KubeClient, state: ClusterState, config: Config) -> None:
+def _add_sources(collector: Collector, client: KubeClient, state: ClusterState, config: OperatorConfig) -> None:
     dcgm, agent, prometheus, progress = config.dcgm, config.agent, config.prometheus, config.progress
     if dcgm.enabled and prometheus.url is None:
         exporters = DCGMFleet(dcgm.scrape_interval_seconds, dcgm.collection_interval_seconds)

@@ -13,12 +13,12 @@ import shutil
 from pathlib import Path
 from typing import Any, Final
 
-from mfu.cluster.client import JSON, ApiError, KubeClient, Unreachable
-from mfu.cluster.resources import Resource
+from mfu.cluster.client import JSON, ApiError, KubeClient, ServerUnreachable
+from mfu.cluster.resources import ResourcePath
 
 log = logging.getLogger(__name__)
 
-WEBHOOKS: Final = Resource(
+WEBHOOKS: Final = ResourcePath(
     "admissionregistration.k8s.io",
     "v1",
     "validatingwebhookconfigurations",
@@ -94,7 +94,7 @@ async def keep(client: KubeClient, folder: Path, host: str, configuration: str) 
     while True:
         try:
             await announce(client, configuration, own)
-        except (ApiError, Unreachable) as error:
+        except (ApiError, ServerUnreachable) as error:
             log.warning("certificate not announced: %s", error)
         await asyncio.sleep(CHECK_SECONDS)
         if clock.time() - made > RENEW_SECONDS:

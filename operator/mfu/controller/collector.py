@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from mfu.controller.metrics import OperatorMetrics
 from mfu.observe.readings import GPURound, ProgressReading, SourceState
-from mfu.telemetry.rounds.binding import Binder, Bound, PodName
+from mfu.telemetry.rounds.binding import Binder, PodBinding, PodName
 from mfu.telemetry.sources import ProgressSource, Source
 from mfu.telemetry.store.recent import Store
 
@@ -29,7 +29,7 @@ class Collector:
     store: Store
     metrics: OperatorMetrics
     changed: Callable[[], None]
-    bindings: Callable[[], Mapping[PodName, Bound]]
+    bindings: Callable[[], Mapping[PodName, PodBinding]]
     """Where each pod runs, by the cluster's word."""
     sources: dict[str, tuple[Source, float]] = field(default_factory=dict)
     """By name: the source and its interval in seconds."""

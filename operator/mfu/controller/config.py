@@ -55,7 +55,7 @@ class DCGMPods(PodDiscovery):
     """Namespace of the exporter pods; null is the operator's own. Nobody but admins should be able to write there."""
 
 
-class DCGM(_Section):
+class DCGMSettings(_Section):
     """dcgm-exporter. `url_template` ({node} is the node's name) wins over discovery of exporter pods."""
 
     enabled: bool = True
@@ -77,7 +77,7 @@ class DCGM(_Section):
         return value
 
 
-class Agent(_Section):
+class AgentSettings(_Section):
     """Our own node agent's exposition, for clusters without DCGM."""
 
     enabled: bool = False
@@ -112,7 +112,7 @@ class PrometheusServer(_Section):
         return value
 
 
-class Progress(_Section):
+class ProgressSettings(_Section):
     """Workload-reported progress, read from the workload's own pods.
 
     `url_template` ({namespace}, {pod}) is for places where pod addresses can not be reached.
@@ -171,13 +171,13 @@ class LeaderElection(_Section):
     """Name of the Lease."""
 
 
-class Config(_Section):
+class OperatorConfig(_Section):
     """`mfu operator --config FILE`; the chart renders it from its values."""
 
-    dcgm: DCGM = DCGM()
-    agent: Agent = Agent()
+    dcgm: DCGMSettings = DCGMSettings()
+    agent: AgentSettings = AgentSettings()
     prometheus: PrometheusServer = PrometheusServer()
-    progress: Progress = Progress()
+    progress: ProgressSettings = ProgressSettings()
     cycle: Cycle = Cycle()
     server: Server = Server()
     leader_election: LeaderElection = LeaderElection()
@@ -185,10 +185,10 @@ class Config(_Section):
     """Evaluate and publish metrics, write nothing to the cluster."""
 
 
-def load(path: Path | None) -> Config:
+def load(path: Path | None) -> OperatorConfig:
     """The file's configuration, the defaults without one. Raises BadConfig."""
     if path is None:
-        return Config()
+        return OperatorConfig()
     try:
         document = yaml.safe_load(path.read_text()) or {}
     except (OSError, UnicodeDecodeError) as error:
@@ -199,12 +199,12 @@ def load(path: Path | None) -> Config:
     return parse(document, str(path))
 
 
-def parse(document: Mapping[str, Any] | Any, name: str) -> Config:
+def parse(document: Mapping[str, Any] | Any, name: str) -> OperatorConfig:
     """Raises BadConfig with every wrong field."""
     if not isinstance(document, Mapping):
         raise BadConfig(f"{name}: is a {type(document).__name__}; write a mapping such as 'dcgm: {{enabled: true}}'")
     try:
-        return Config.model_validate(document)
+        return OperatorConfig.model_validate(document)
     except ValidationError as error:
         problems = "; ".join(_explained(each["loc"], each["type"], each["msg"]) for each in error.errors())
         raise BadConfig(f"{name}: {problems}") from error
@@ -221,7 +221,7 @@ def _explained(where: tuple[int | str, ...], kind: str, message: str) -> str:
 
 def _fields(path: tuple[int | str, ...]) -> list[str]:
     """Names of the fields of one section."""
-    section: type[BaseModel] = Config
+    section: type[BaseModel] = OperatorConfig
     for step in path:
         field = next(each for each in section.model_fields.values() if each.alias == step)
         if not (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)):

@@ -26,7 +26,7 @@ GROUPS = ("node", "namespace", "product")
 
 
 @dataclass(frozen=True, slots=True)
-class Named:
+class NamedMetric:
     """One metric of the documentation table."""
 
     name: str
@@ -35,40 +35,46 @@ class Named:
 
 
 WORKLOAD = (
-    Named("mfu_workload_expected_mfu_ratio", "Expected MFU as declared and placed.", WORKLOAD_LABELS),
-    Named("mfu_workload_expected_mbu_ratio", "Expected memory-bandwidth utilisation.", WORKLOAD_LABELS),
-    Named("mfu_workload_attainable_mfu_ratio", "Best MFU within spec.tunable on the same GPUs.", WORKLOAD_LABELS),
-    Named("mfu_workload_gpus", "GPUs (or MIG slices) that it holds, or declares while it holds none.", WORKLOAD_LABELS),
-    Named("mfu_workload_cost_per_hour", "Price of its GPUs per hour, in the policy's currency.", WORKLOAD_LABELS),
-    Named("mfu_workload_lost_per_hour", "Part of that price that pays for lost FLOPs.", WORKLOAD_LABELS),
+    NamedMetric("mfu_workload_expected_mfu_ratio", "Expected MFU as declared and placed.", WORKLOAD_LABELS),
+    NamedMetric("mfu_workload_expected_mbu_ratio", "Expected memory-bandwidth utilisation.", WORKLOAD_LABELS),
+    NamedMetric("mfu_workload_attainable_mfu_ratio", "Best MFU within spec.tunable on the same GPUs.", WORKLOAD_LABELS),
+    NamedMetric(
+        "mfu_workload_gpus", "GPUs (or MIG slices) that it holds, or declares while it holds none.", WORKLOAD_LABELS
+    ),
+    NamedMetric("mfu_workload_cost_per_hour", "Price of its GPUs per hour, in the policy's currency.", WORKLOAD_LABELS),
+    NamedMetric("mfu_workload_lost_per_hour", "Part of that price that pays for lost FLOPs.", WORKLOAD_LABELS),
 )
 OBSERVED = (
-    Named("mfu_workload_observed_mfu_ratio", "Observed MFU.", (*WORKLOAD_LABELS, "window", "meter")),
-    Named("mfu_workload_observed_mbu_ratio", "Observed MBU.", (*WORKLOAD_LABELS, "window", "meter")),
-    Named(
+    NamedMetric("mfu_workload_observed_mfu_ratio", "Observed MFU.", (*WORKLOAD_LABELS, "window", "meter")),
+    NamedMetric("mfu_workload_observed_mbu_ratio", "Observed MBU.", (*WORKLOAD_LABELS, "window", "meter")),
+    NamedMetric(
         "mfu_workload_reference_mfu_ratio",
         "Observed model FLOPs over the dense 16-bit peak.",
         (*WORKLOAD_LABELS, "window", "meter"),
     ),
-    Named("mfu_workload_coverage_ratio", "Share of GPU-time measured.", (*WORKLOAD_LABELS, "window", "meter")),
-    Named("mfu_workload_confidence_ratio", "Trust in the observed figures.", (*WORKLOAD_LABELS, "window", "meter")),
+    NamedMetric("mfu_workload_coverage_ratio", "Share of GPU-time measured.", (*WORKLOAD_LABELS, "window", "meter")),
+    NamedMetric(
+        "mfu_workload_confidence_ratio", "Trust in the observed figures.", (*WORKLOAD_LABELS, "window", "meter")
+    ),
 )
-OBSERVED_AT = Named(
+OBSERVED_AT = NamedMetric(
     "mfu_workload_observed_timestamp_seconds",
     "When the newest sample behind the observed figures was taken, by where it was read.",
     (*WORKLOAD_LABELS, "window", "meter", "source"),
 )
-SCALE = Named("mfu_workload_scale", "1 for the scale that it is judged on, MFU or MBU.", (*WORKLOAD_LABELS, "scale"))
-CAUSE = Named("mfu_workload_cause", "1 for the main cause of loss.", (*WORKLOAD_LABELS, "cause"))
-LOSS = Named(
+SCALE = NamedMetric(
+    "mfu_workload_scale", "1 for the scale that it is judged on, MFU or MBU.", (*WORKLOAD_LABELS, "scale")
+)
+CAUSE = NamedMetric("mfu_workload_cause", "1 for the main cause of loss.", (*WORKLOAD_LABELS, "cause"))
+LOSS = NamedMetric(
     "mfu_workload_loss_ratio", "Share of peak lost, by cause.", (*WORKLOAD_LABELS, "cause", "explains", "actor")
 )
-CONDITION = Named(
+CONDITION = NamedMetric(
     "mfu_workload_condition",
     "1 where the condition is True, 0 where False, absent while Unknown.",
     (*WORKLOAD_LABELS, "type"),
 )
-PROMISES = Named(
+PROMISES = NamedMetric(
     "mfu_advice_promises", "Changes that followed our advice, by whether its promise came true.", ("result",)
 )
 FIGURES = (
@@ -119,7 +125,7 @@ def _full(plan: WorkloadPlan) -> bool:
     return plan.policy.per_workload is PerWorkload.FULL
 
 
-def _family(named: Named, samples: Iterable[tuple[Sequence[str], float | None]]) -> GaugeMetricFamily:
+def _family(named: NamedMetric, samples: Iterable[tuple[Sequence[str], float | None]]) -> GaugeMetricFamily:
     family = GaugeMetricFamily(named.name, named.help, labels=named.labels)
     for labels, value in samples:
         if value is not None and isfinite(value):
@@ -201,37 +207,39 @@ def _figures(
     group: str, labels: tuple[str, ...], members: Sequence[tuple[tuple[str, ...], Figure]]
 ) -> Iterator[GaugeMetricFamily]:
     for suffix, text, attribute in FIGURES:
-        named = Named(f"mfu_{group}_{suffix}", text, labels)
+        named = NamedMetric(f"mfu_{group}_{suffix}", text, labels)
         yield _family(named, ((key, getattr(each, attribute)) for key, each in members))
 
 
 OPERATOR = (
-    Named("mfu_operator_cycle_seconds", "Time of one cycle, by step.", ("step",)),
-    Named("mfu_operator_cycles", "Cycles run, by result.", ("result",)),
-    Named("mfu_operator_writes", "Writes since start, by result; deferred counts the last cycle alone.", ("result",)),
-    Named("mfu_operator_objects", "Objects in each informer.", ("kind",)),
-    Named("mfu_operator_workloads_behind", "Workloads that wait to be judged anew.", ()),
-    Named("mfu_operator_relists", "Full lists per informer.", ("kind",)),
-    Named("mfu_operator_watch_age_seconds", "Since the last word of each watch.", ("kind",)),
-    Named("mfu_operator_leader", "1 while this process may write.", ()),
-    Named("mfu_telemetry_source_state", "1 for the state of each source.", ("source", "state")),
-    Named(
+    NamedMetric("mfu_operator_cycle_seconds", "Time of one cycle, by step.", ("step",)),
+    NamedMetric("mfu_operator_cycles", "Cycles run, by result.", ("result",)),
+    NamedMetric(
+        "mfu_operator_writes", "Writes since start, by result; deferred counts the last cycle alone.", ("result",)
+    ),
+    NamedMetric("mfu_operator_objects", "Objects in each informer.", ("kind",)),
+    NamedMetric("mfu_operator_workloads_behind", "Workloads that wait to be judged anew.", ()),
+    NamedMetric("mfu_operator_relists", "Full lists per informer.", ("kind",)),
+    NamedMetric("mfu_operator_watch_age_seconds", "Since the last word of each watch.", ("kind",)),
+    NamedMetric("mfu_operator_leader", "1 while this process may write.", ()),
+    NamedMetric("mfu_telemetry_source_state", "1 for the state of each source.", ("source", "state")),
+    NamedMetric(
         "mfu_telemetry_readings_refused",
         "Rows not believed: foreign ones name a pod that is not on their node, early ones began before their pod did.",
         ("source", "why"),
     ),
-    Named("mfu_telemetry_nodes_silenced", "Nodes for which two exporters claim to speak.", ("source",)),
-    Named("mfu_telemetry_devices", "Devices with a fresh reading.", ()),
-    Named("mfu_telemetry_round_seconds", "Time of one round of readings.", ("source",)),
+    NamedMetric("mfu_telemetry_nodes_silenced", "Nodes for which two exporters claim to speak.", ("source",)),
+    NamedMetric("mfu_telemetry_devices", "Devices with a fresh reading.", ()),
+    NamedMetric("mfu_telemetry_round_seconds", "Time of one round of readings.", ("source",)),
 )
 _CYCLE_BUCKETS = (0.005, 0.02, 0.1, 0.5, 1, 2, 5, 10)
 _ROUND_BUCKETS = (0.01, 0.05, 0.2, 1, 3, 10, 30)
 
 
-def documented() -> tuple[Named, ...]:
+def documented() -> tuple[NamedMetric, ...]:
     """Every metric that the operator serves, in the order of the documentation."""
     groups = [
-        Named(f"mfu_{group}_{suffix}", text, () if group == "fleet" else (group,))
+        NamedMetric(f"mfu_{group}_{suffix}", text, () if group == "fleet" else (group,))
         for group in ("fleet", *GROUPS)
         for suffix, text, _ in FIGURES
     ]

@@ -14,7 +14,7 @@ from mfu.cluster.client import KubeClient
 from mfu.cluster.connection import connect
 from mfu.controller.access import KubeAccess
 from mfu.controller.build import Parts, build
-from mfu.controller.config import Config, LeaderElection
+from mfu.controller.config import LeaderElection, OperatorConfig
 from mfu.controller.loop import Loop
 from mfu.controller.server import serve
 from mfu.controller.watch import DeclaredWatch
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 CYCLE_SILENT_SECONDS: Final = 180.0
 
 
-async def operate(config: Config, kubeconfig: Path | None) -> int:
+async def operate(config: OperatorConfig, kubeconfig: Path | None) -> int:
     """Run until a signal; 1 when a part ended by itself (a lost lease: the next one starts in seconds)."""
     async with KubeClient(connect(kubeconfig)) as client:
         parts, stop = build(config, client), asyncio.Event()
@@ -102,7 +102,7 @@ def unready(loop: Loop) -> str | None:
 
 
 @asynccontextmanager
-async def observe(client: KubeClient, config: Config) -> AsyncIterator[Loop]:
+async def observe(client: KubeClient, config: OperatorConfig) -> AsyncIterator[Loop]:
     """Informers and collection without any writing, for the length of the block; for snapshots."""
     quiet = config.model_copy(update={"leader_election": LeaderElection(enabled=False), "dry_run": True})
     parts = build(quiet, client, told=False)

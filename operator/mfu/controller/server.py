@@ -35,7 +35,7 @@ async def serve(
     app = web.Application()
     app.add_routes(
         [
-            web.get("/metrics", Page(registry, may_read).handle),
+            web.get("/metrics", MetricsPage(registry, may_read).handle),
             web.get("/healthz", _check(healthy)),
             web.get("/readyz", _check(ready)),
         ]
@@ -61,7 +61,7 @@ def _check(check: Check) -> Handler:
 
 
 @dataclass(slots=True)
-class Page:
+class MetricsPage:
     """One rendering in memory, whoever asks and however slowly they read."""
 
     registry: CollectorRegistry

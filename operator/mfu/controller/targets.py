@@ -14,7 +14,7 @@ from mfu.observe.readings import Counter, ProgressReading
 from mfu.telemetry.addresses import refusal
 from mfu.telemetry.errors import NotExposition
 from mfu.telemetry.pods.engines import read_engine
-from mfu.telemetry.pods.progress import Declared, Pod, declared
+from mfu.telemetry.pods.progress import DeclaredProgress, ScrapedPod, declared
 from mfu.telemetry.sources import Endpoint, Target
 
 
@@ -57,7 +57,7 @@ def speakers(state: ClusterState, name: str) -> Speakers:
     return Speakers({node: them[0] for node, them in by_node.items() if len(them) == 1}, refused)
 
 
-def progress_endpoints(state: ClusterState, settings: config.Progress) -> Callable[[], Iterable[Endpoint]]:
+def progress_endpoints(state: ClusterState, settings: config.ProgressSettings) -> Callable[[], Iterable[Endpoint]]:
     """Endpoints of running pods whose workload declares where it reports. Address and pod are the cluster's word."""
 
     def endpoints() -> Iterator[Endpoint]:
@@ -69,7 +69,7 @@ def progress_endpoints(state: ClusterState, settings: config.Progress) -> Callab
             for pod in assignment.pods.get(view.key, ()):
                 url = _url(pod, view.spec.progress, settings)
                 if url is not None and pod.node is not None and pod.phase == "Running":
-                    who, refused = Pod(pod.namespace, pod.name), _refused(pod, settings, nodes)
+                    who, refused = ScrapedPod(pod.namespace, pod.name), _refused(pod, settings, nodes)
                     yield Endpoint(who, url, read, pod.uid, _current(state, pod), refused)
 
     return endpoints
@@ -83,7 +83,7 @@ def _current(state: ClusterState, pod: PodView) -> Callable[[], bool]:
     return same
 
 
-def _refused(pod: PodView, settings: config.Progress, nodes: Container[str]) -> str | None:
+def _refused(pod: PodView, settings: config.ProgressSettings, nodes: Container[str]) -> str | None:
     """Why the pod's address is not read; the operator's own template is its own affair."""
     if settings.url_template or pod.address is None:
         return None
@@ -91,7 +91,7 @@ def _refused(pod: PodView, settings: config.Progress, nodes: Container[str]) -> 
     return refusal(pod.address, host_network=pod.host_network, host_allowed=allowed, nodes=nodes)
 
 
-def _url(pod: PodView, progress: Progress, settings: config.Progress) -> str | None:
+def _url(pod: PodView, progress: Progress, settings: config.ProgressSettings) -> str | None:
     if settings.url_template:
         return settings.url_template.format(namespace=pod.namespace, pod=pod.name)
     if pod.address is None:
@@ -100,15 +100,15 @@ def _url(pod: PodView, progress: Progress, settings: config.Progress) -> str | N
     return f"http://{host}:{progress.port}{progress.path}"
 
 
-def reader(spec: WorkloadSpec, progress: Progress) -> Callable[[bytes, Pod, float], ProgressReading]:
+def reader(spec: WorkloadSpec, progress: Progress) -> Callable[[bytes, ScrapedPod, float], ProgressReading]:
     """How to read this workload's body: an engine's own counters for serving, beside the one that is declared."""
-    what = Declared(progress.metric, str(progress.unit), str(progress.scope), _counter(spec))
+    what = DeclaredProgress(progress.metric, str(progress.unit), str(progress.scope), _counter(spec))
     if spec.mode is Mode.TRAINING:
         return lambda body, pod, at: declared(body, pod, at, what)
     return lambda body, pod, at: _serving(body, pod, at, what)
 
 
-def _serving(body: bytes, pod: Pod, at: float, what: Declared) -> ProgressReading:
+def _serving(body: bytes, pod: ScrapedPod, at: float, what: DeclaredProgress) -> ProgressReading:
     """The engine's counters win: they leave out cached tokens. The declared one fills what the engine can not tell."""
     try:
         engine = read_engine(body, pod, at)

@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from mfu.cluster.client import JSON, ApiError, KubeClient, Unreachable
+from mfu.cluster.client import JSON, ApiError, KubeClient, ServerUnreachable
 from mfu.cluster.resources import TRAINJOBS
 from mfu.cluster.state import ClusterState
 from mfu.engine.snapshot import PodView
 from mfu.observe.readings import ProgressReading
 from mfu.telemetry.errors import TelemetryError
 from mfu.telemetry.pods import trainjob
-from mfu.telemetry.pods.progress import Pod
+from mfu.telemetry.pods.progress import ScrapedPod
 
 INTERVAL_SECONDS: Final = 30.0
 """Trainers report every five seconds at most; two readings within a minute are enough for a rate."""
@@ -54,7 +54,7 @@ class TrainJobStatuses:
     async def _jobs(self, namespace: str, pods: list[PodView]) -> dict[str, JSON] | None:
         try:
             items, _ = await self.client.list(TRAINJOBS, namespace=namespace)
-        except (ApiError, Unreachable) as error:
+        except (ApiError, ServerUnreachable) as error:
             why = f"TrainJobs of {namespace} cannot be listed: {error}"
             self.problems.update({_reporter(pod): why for pod in pods})
             return None
@@ -66,7 +66,7 @@ class TrainJobStatuses:
             self.problems[_reporter(pod)] = f"{workload}: its TrainJob has no trainerStatus; declare spec.progress"
             return None
         try:
-            return replace(trainjob.read(status, Pod(pod.namespace, pod.name)), pod_uid=pod.uid)
+            return replace(trainjob.read(status, ScrapedPod(pod.namespace, pod.name)), pod_uid=pod.uid)
         except TelemetryError as error:
             self.problems[_reporter(pod)] = str(error)
             return None

@@ -19,7 +19,7 @@ from typing import Any, Final
 import kopf
 
 from mfu.api.names import GROUP, VERSION
-from mfu.cluster.declared import Declared
+from mfu.cluster.declared import DeclaredStore
 from mfu.cluster.informer import key_of
 from mfu.controller.login import add_login
 from mfu.controller.settings import configure
@@ -36,7 +36,7 @@ ENDING_SECONDS: Final = 10.0
 class DeclaredWatch:
     """`stores` by plural name. `starts` counts how often kopf was started."""
 
-    stores: Mapping[str, Declared[Any]]
+    stores: Mapping[str, DeclaredStore[Any]]
     kubeconfig: Path | None = None
     starts: int = 0
     _stop: threading.Event = field(default_factory=threading.Event)
@@ -84,7 +84,7 @@ class DeclaredWatch:
 
 
 def registry_for(
-    stores: Mapping[str, Declared[Any]], kubeconfig: Path | None, loop: asyncio.AbstractEventLoop
+    stores: Mapping[str, DeclaredStore[Any]], kubeconfig: Path | None, loop: asyncio.AbstractEventLoop
 ) -> kopf.OperatorRegistry:
     """Everything that kopf does in the operator. Its handlers read, hand over and return."""
     registry = kopf.OperatorRegistry()
@@ -99,7 +99,7 @@ def registry_for(
     return registry
 
 
-def _handler(store: Declared[Any], loop: asyncio.AbstractEventLoop) -> Any:
+def _handler(store: DeclaredStore[Any], loop: asyncio.AbstractEventLoop) -> Any:
     async def changed(event: Mapping[str, Any], **_: Any) -> None:
         item, kind = event["object"], event["type"]
         value = None if kind == "DELETED" else store.read(item)
@@ -108,5 +108,5 @@ def _handler(store: Declared[Any], loop: asyncio.AbstractEventLoop) -> Any:
     return changed
 
 
-def _take(store: Declared[Any], key: str, value: Any, relisted: bool) -> None:
+def _take(store: DeclaredStore[Any], key: str, value: Any, relisted: bool) -> None:
     store.take(key, value, relisted=relisted)

@@ -17,7 +17,7 @@ DEFAULT = EffectivePolicy()
 
 
 @dataclass(frozen=True, slots=True)
-class Named:
+class NamedPolicy:
     """One valid policy by name."""
 
     name: str
@@ -44,7 +44,7 @@ def _price_problems(spec: PolicySpec) -> Iterable[str]:
             seen[gpu.key] = entry.product
 
 
-def governing(policies: Iterable[Named], namespaces: Mapping[str, Mapping[str, str]]) -> dict[str, Named]:
+def governing(policies: Iterable[NamedPolicy], namespaces: Mapping[str, Mapping[str, str]]) -> dict[str, NamedPolicy]:
     """Policy by namespace: of those whose selector matches, the highest priority, then the first by name."""
     ranked = sorted(policies, key=lambda each: (-each.spec.priority, each.name))
     chosen = {}
@@ -55,7 +55,7 @@ def governing(policies: Iterable[Named], namespaces: Mapping[str, Mapping[str, s
     return chosen
 
 
-def effective(policy: Named | None) -> EffectivePolicy:
+def effective(policy: NamedPolicy | None) -> EffectivePolicy:
     """The policy as the rules read it: fractions, prices by product name of the catalog."""
     if policy is None:
         return DEFAULT

@@ -11,7 +11,7 @@ from mfu.api.conditions import ConditionStatus, ConditionType, Reason
 from mfu.api.decisions import DecisionMode, DecisionType
 from mfu.api.mfupolicy import PolicySpec, PolicyStatus
 from mfu.decide.enforcing import in_name_only
-from mfu.decide.policy import DEFAULT, Named, effective, governing, problem
+from mfu.decide.policy import DEFAULT, NamedPolicy, effective, governing, problem
 from mfu.decide.types import EffectivePolicy
 from mfu.engine.packed import Packed
 from mfu.engine.plan import Handover, PolicyPlan
@@ -50,7 +50,7 @@ def in_force(
     problems = {each.uid: each.invalid or (problem(each.spec) if each.spec else "has no spec") for each in policies}
     specs = {each.uid: each.spec if problems[each.uid] is None else known.get(each.uid) for each in policies}
     kept = {uid: spec for uid, spec in specs.items() if spec is not None}
-    valid = [Named(each.name, kept[each.uid]) for each in policies if each.uid in kept]
+    valid = [NamedPolicy(each.name, kept[each.uid]) for each in policies if each.uid in kept]
     governed = governing(valid, namespaces)
     made = {each.name: effective(each) for each in valid}
     matched = Counter(each.name for each in governed.values())

@@ -8,8 +8,8 @@ from dataclasses import replace
 from typing import Final
 
 from mfu.api.modelworkload import Mode, WorkloadSpec
-from mfu.decide.fleet.capacity import Kind
-from mfu.decide.fleet.standing import Ask, Standing
+from mfu.decide.fleet.capacity import DeviceKind
+from mfu.decide.fleet.standing import Need, Standing
 from mfu.decide.types import Decision, DecisionType, EffectivePolicy, NodeView, Outcome
 from mfu.decide.types import Mode as PolicyMode
 from mfu.engine.holdings.workload import Candidate
@@ -61,8 +61,8 @@ def standing_of(
     )
 
 
-def _holds(pods: Sequence[PodView], nodes: Mapping[str, NodeView]) -> dict[Kind, int]:
-    held: Counter[Kind] = Counter()
+def _holds(pods: Sequence[PodView], nodes: Mapping[str, NodeView]) -> dict[DeviceKind, int]:
+    held: Counter[DeviceKind] = Counter()
     for pod in pods:
         node = nodes.get(pod.node or "") if pod.bound else None
         if node is None or node.product_label is None:
@@ -71,7 +71,7 @@ def _holds(pods: Sequence[PodView], nodes: Mapping[str, NodeView]) -> dict[Kind,
             if node.sliced(resource):
                 continue
             profile = resource.removeprefix(MIG_PREFIX) if resource.startswith(MIG_PREFIX) else ""
-            held[Kind(profile, node.product_label)] += amount
+            held[DeviceKind(profile, node.product_label)] += amount
     return dict(held)
 
 
@@ -82,12 +82,12 @@ def _held_back(decided: Sequence[Decision]) -> bool:
     )
 
 
-def _shape(spec: WorkloadSpec, pods: Sequence[PodView], predictions: Sequence[tuple[Candidate, Prediction]]) -> Ask:
+def _shape(spec: WorkloadSpec, pods: Sequence[PodView], predictions: Sequence[tuple[Candidate, Prediction]]) -> Need:
     """One copy: a training job as a whole, or one replica."""
     count = spec.accelerators.count
     piece = max((sum(pod.gpus.values()) for pod in pods if pod.active), default=1)
     keys = (candidate.placement.device.gpu.key for candidate, each in predictions if not each.memory.fits)
-    return Ask(
+    return Need(
         gpus=count,
         piece=max(1, min(piece, count)),
         tensor=min(count, spec.parallelism.tensor),
@@ -102,7 +102,7 @@ def _allowed(spec: WorkloadSpec) -> frozenset[str]:
     return frozenset(gpu.key for gpu in found if isinstance(gpu, GPU))
 
 
-def _ask(spec: WorkloadSpec, shape: Ask, pods: Sequence[PodView], waiting: Sequence[PodView]) -> Ask | None:
+def _ask(spec: WorkloadSpec, shape: Need, pods: Sequence[PodView], waiting: Sequence[PodView]) -> Need | None:
     """What waiting pods lack; the whole declaration while there are no pods at all."""
     if waiting:
         lacking = sum(sum(pod.gpus.values()) for pod in waiting)
@@ -116,7 +116,7 @@ def _grows(decision: Decision, pods: Sequence[PodView]) -> bool:
     return decision.type is DecisionType.SCALING and decision.outcome is Outcome.SCALE and _added(decision, pods) > 0
 
 
-def _more(shape: Ask, growth: Decision, pods: Sequence[PodView], waiting: Sequence[PodView]) -> Ask | None:
+def _more(shape: Need, growth: Decision, pods: Sequence[PodView], waiting: Sequence[PodView]) -> Need | None:
     """Replicas beyond those that wait already; None where all of them do."""
     copies = _added(growth, pods) - len(waiting)
     return replace(shape, copies=copies) if copies > 0 else None

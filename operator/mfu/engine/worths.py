@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from mfu.api.modelworkload import Objective, WorkloadSpec
-from mfu.decide.fleet.standing import Ask, Worth
+from mfu.decide.fleet.standing import Need, Worth
 from mfu.decide.types import EffectivePolicy
 from mfu.engine.holdings.workload import Candidate
 from mfu.predict import predict
@@ -16,14 +16,14 @@ _Value = Callable[[Candidate, Prediction], float]
 
 
 def valued(
-    ask: Ask,
+    ask: Need,
     spec: WorkloadSpec,
     setup: Setup,
     *,
     predictions: Sequence[tuple[Candidate, Prediction]],
     policy: EffectivePolicy,
     corrections: Corrections,
-) -> Ask:
+) -> Need:
     """The ask with its worths. Every product is predicted as packed as it usually is, and in single tensor groups."""
     unit, value = _objective(spec, predictions, policy)
     found: dict[str, Worth] = {}

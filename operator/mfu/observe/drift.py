@@ -25,7 +25,7 @@ OUTLIER = 4.0
 """Standard deviations at which one sample's weight is cut, so that a single bad reading is no change."""
 
 
-class Kind(StrEnum):
+class DriftKind(StrEnum):
     """What a change is due to, by what changed with it."""
 
     CONFIGURATION = "Configuration"
@@ -48,7 +48,7 @@ class Identity:
 
 
 @dataclass(frozen=True, slots=True)
-class Regime:
+class SteadyStretch:
     """A stretch of time with one level: running mean and variance of MFU."""
 
     since: float
@@ -84,21 +84,21 @@ class DriftState:
     """Everything the detector remembers; a handful of numbers, to be kept in status."""
 
     identity: Identity | None = None
-    regime: Regime = field(default_factory=lambda: Regime(0.0))
+    regime: SteadyStretch = field(default_factory=lambda: SteadyStretch(0.0))
     rise: RunUp = field(default_factory=RunUp)
     fall: RunUp = field(default_factory=RunUp)
     shortfall: float = 0.0
     """Cumulative sum of the deviation below expectation."""
-    before: Regime | None = None
+    before: SteadyStretch | None = None
     """The regime that the present one is to be compared with once it has settled."""
-    changed: Kind | None = None
+    changed: DriftKind | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Drift:
     """One change point: MFU went from `before` to `after` at `at`."""
 
-    kind: Kind
+    kind: DriftKind
     before: float
     after: float
     at: float
@@ -115,7 +115,7 @@ def update(
 ) -> tuple[DriftState, Drift | None]:
     """One more observation. At most one drift comes back: by a new identity, against its past, or its expectation."""
     if state.identity is None:
-        return _learn(DriftState(identity, Regime(at)), mfu), None
+        return _learn(DriftState(identity, SteadyStretch(at)), mfu), None
     if identity != state.identity:
         return _learn(_after_change(state, identity, at), mfu), None
     settled, drift = _settle(state)
@@ -129,11 +129,11 @@ def update(
 
 def _after_change(state: DriftState, identity: Identity, at: float) -> DriftState:
     old = state.identity
-    kind = Kind.CONFIGURATION
+    kind = DriftKind.CONFIGURATION
     if old is not None and replace(old, product=identity.product, gpus=identity.gpus) == identity:
-        kind = Kind.SCALING if old.gpus != identity.gpus else Kind.INFRASTRUCTURE
+        kind = DriftKind.SCALING if old.gpus != identity.gpus else DriftKind.INFRASTRUCTURE
     before = state.regime if state.regime.samples >= WARM_UP else state.before
-    return DriftState(identity, Regime(at), before=before, changed=kind)
+    return DriftState(identity, SteadyStretch(at), before=before, changed=kind)
 
 
 def _settle(state: DriftState) -> tuple[DriftState, Drift | None]:
@@ -160,8 +160,8 @@ def _against_past(state: DriftState, mfu: float, at: float) -> tuple[DriftState,
         return _learn(replace(state, rise=rise, fall=fall), mfu), None
     if loudest.since is None or abs(loudest.mean - regime.mean) < LEAST_SHIFT * regime.mean:
         return _learn(replace(state, rise=RunUp(), fall=RunUp()), mfu), None
-    drift = Drift(Kind.INFRASTRUCTURE, regime.mean, loudest.mean, loudest.since, "Past")
-    return _learn(DriftState(state.identity, Regime(loudest.since)), mfu), drift
+    drift = Drift(DriftKind.INFRASTRUCTURE, regime.mean, loudest.mean, loudest.since, "Past")
+    return _learn(DriftState(state.identity, SteadyStretch(loudest.since)), mfu), drift
 
 
 def _against_expectation(
@@ -176,7 +176,7 @@ def _against_expectation(
     before = state.shortfall
     kept = replace(state, shortfall=min(total, 2 * ALARM))
     if before < ALARM <= total:
-        return kept, Drift(Kind.INFRASTRUCTURE, expected, state.regime.mean, at, "Expectation")
+        return kept, Drift(DriftKind.INFRASTRUCTURE, expected, state.regime.mean, at, "Expectation")
     return kept, None
 
 
@@ -187,4 +187,4 @@ def _learn(state: DriftState, mfu: float) -> DriftState:
     delta = mfu - regime.mean
     mean = regime.mean + delta / count
     variance = regime.variance + (delta * (mfu - mean) - regime.variance) / count
-    return replace(state, regime=Regime(regime.since, mean, max(0.0, variance), regime.samples + 1))
+    return replace(state, regime=SteadyStretch(regime.since, mean, max(0.0, variance), regime.samples + 1))

@@ -56,7 +56,7 @@ class Promises:
 
 
 @dataclass(frozen=True, slots=True)
-class Scaling:
+class ScalingPoint:
     """Efficiency of a GPU count relative to the smallest one seen with the same model, setting and product."""
 
     identity: Identity
@@ -90,7 +90,7 @@ def promises(history: tuple[Entry, ...]) -> Promises:
     return Promises(kept=sum(judged), broken=len(judged) - sum(judged))
 
 
-def scaling(history: tuple[Entry, ...]) -> tuple[Scaling, ...]:
+def scaling(history: tuple[Entry, ...]) -> tuple[ScalingPoint, ...]:
     """Scaling efficiency per GPU count of the newest entry's model, version, setting and product; fewest GPUs first.
 
     0.50 at 8 GPUs and 0.45 at 64: efficiency 1.0 and 0.9.
@@ -105,5 +105,5 @@ def scaling(history: tuple[Entry, ...]) -> tuple[Scaling, ...]:
     sizes = sorted(newest)
     base = newest[sizes[0]].mfu if sizes else 0.0
     return tuple(
-        Scaling(newest[size].identity, newest[size].mfu, newest[size].mfu / base) for size in sizes if base > 0
+        ScalingPoint(newest[size].identity, newest[size].mfu, newest[size].mfu / base) for size in sizes if base > 0
     )

@@ -9,11 +9,11 @@ import numpy as np
 
 from mfu.hardware import catalog
 from mfu.hardware.types import Precision
-from mfu.predict.training.arrays import Layout
+from mfu.predict.training.arrays import TrainingLayout
 from mfu.predict.training.case import case_of, state_bytes
 from mfu.predict.training.constants import shipped
 from mfu.predict.training.engines import engine
-from mfu.predict.training.layouts import MODES, SHARDINGS, Limits, Ranked, Space, evaluate, table
+from mfu.predict.training.layouts import MODES, SHARDINGS, LayoutLimits, Ranked, Space, evaluate, table
 from mfu.predict.training.predict import predict_training, what_matters
 from mfu.predict.training.stack import autocast, fused_share
 from mfu.predict.types import (
@@ -38,7 +38,7 @@ _HAIR = 5e-3
 
 
 @dataclass(frozen=True, slots=True)
-class Field:
+class TunableField:
     """One part of the setting that a change can touch, as people write it."""
 
     name: str
@@ -60,12 +60,12 @@ class Field:
 
 
 FIELDS = (
-    Field("precision.compute", ("precisions",)),
-    Field("runtime.compilation", ("compilation",)),
-    Field("recompute", ("recompute",)),
-    Field("microBatchSize", ("micro_batch_size",)),
-    Field("sharding", ("sharding",)),
-    Field("parallelism", ("parallelism",)),
+    TunableField("precision.compute", ("precisions",)),
+    TunableField("runtime.compilation", ("compilation",)),
+    TunableField("recompute", ("recompute",)),
+    TunableField("microBatchSize", ("micro_batch_size",)),
+    TunableField("sharding", ("sharding",)),
+    TunableField("parallelism", ("parallelism",)),
 )
 
 
@@ -143,7 +143,7 @@ def _fastest(setup: Training, placement: Placement, tunable: frozenset[Tunable])
     return float(ranked.step.seconds[index]), setup_at(setup, ranked, index)
 
 
-def _least_changed(ranked: Ranked, best: int, declared: Layout) -> int:
+def _least_changed(ranked: Ranked, best: int, declared: TrainingLayout) -> int:
     """Of the layouts within a hair of the best, the one that changes the fewest fields of the declared one."""
     seconds = ranked.ranking_seconds
     close = ranked.fits & (seconds <= seconds[best] * (1.0 + _HAIR))
@@ -154,10 +154,10 @@ def _least_changed(ranked: Ranked, best: int, declared: Layout) -> int:
     return int(np.lexsort((seconds, np.where(close, changed, np.inf)))[0])
 
 
-def limits_of(setup: Training, placement: Placement) -> Limits:
+def limits_of(setup: Training, placement: Placement) -> LayoutLimits:
     """What layouts of this job have to divide."""
     arch = setup.architecture
-    return Limits(
+    return LayoutLimits(
         gpus=placement.gpus,
         gpus_per_node=placement.gpus_per_node,
         layers=arch.layers,
@@ -235,7 +235,10 @@ def changes(
 
 
 def _together(
-    fields: list[Field], current: Training, best: Training, predictions: tuple[Prediction, Prediction, Prediction]
+    fields: list[TunableField],
+    current: Training,
+    best: Training,
+    predictions: tuple[Prediction, Prediction, Prediction],
 ) -> Change:
     names = " + ".join(each.name for each in fields)
     texts = ", ".join(each.text(current) for each in fields), ", ".join(each.text(best) for each in fields)

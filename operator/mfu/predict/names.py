@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 
-class Term(StrEnum):
+class StepTerm(StrEnum):
     """One part of a training step that is not model FLOPs at the declared peak. Order is the order of the picture."""
 
     KERNEL_CEILING = "kernel ceiling"
@@ -34,12 +34,12 @@ class Term(StrEnum):
 
 COMMUNICATION_TERMS = frozenset(
     {
-        Term.TENSOR_COMMUNICATION,
-        Term.CONTEXT_COMMUNICATION,
-        Term.EXPERT_COMMUNICATION,
-        Term.PIPELINE_COMMUNICATION,
-        Term.DATA_COMMUNICATION,
-        Term.SYNCHRONISATION,
+        StepTerm.TENSOR_COMMUNICATION,
+        StepTerm.CONTEXT_COMMUNICATION,
+        StepTerm.EXPERT_COMMUNICATION,
+        StepTerm.PIPELINE_COMMUNICATION,
+        StepTerm.DATA_COMMUNICATION,
+        StepTerm.SYNCHRONISATION,
     }
 )
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from mfu.predict.attainable import FIELDS, limits_of, setup_at, space_of
 from mfu.predict.inference.prediction import predict_inference
-from mfu.predict.training.arrays import Case, take_case
+from mfu.predict.training.arrays import TrainingCase, take_case
 from mfu.predict.training.case import case_of
 from mfu.predict.training.constants import shipped
 from mfu.predict.training.layouts import MODES, SHARDINGS, Ranked, evaluate, table
@@ -78,7 +78,7 @@ def _on(setup: Training, wider: Placement, declared: Placement) -> Fitting | Non
     return None
 
 
-def _nearest(rows: Case, setup: Training, domain: int) -> Ranked | None:
+def _nearest(rows: TrainingCase, setup: Training, domain: int) -> Ranked | None:
     """Of the rows that fit, those with the fewest changed fields, the fastest first.
 
     Memory is asked of all, time of these alone: somebody waits at a prompt.

@@ -10,8 +10,8 @@ from typing import Final
 
 import numpy as np
 
-from mfu.sim.fields import Devices, Field, Regime, load_fields
-from mfu.sim.fleet import Fleet, Sample
+from mfu.sim.fields import Devices, MetricFamily, NamingRegime, load_fields
+from mfu.sim.fleet import FleetSample, SimFleet
 from mfu.sim.inventory import Slot
 from mfu.sim.pods import SimPod
 from mfu.sim.recordings import Floats
@@ -25,14 +25,14 @@ _ENERGY_BEFORE_JOULES: Final = 9.1e7
 class Exporters:
     """All dcgm-exporters of a fleet, one text a node. `counters`: "default" or "full" (with the operator's CSV)."""
 
-    def __init__(self, fleet: Fleet, *, regime: Regime = Regime.LEGACY, counters: str = "full") -> None:
+    def __init__(self, fleet: SimFleet, *, regime: NamingRegime = NamingRegime.LEGACY, counters: str = "full") -> None:
         self._fleet = fleet
         self._regime = regime
         self._fields = [field for field in load_fields() if _served(field, regime, counters)]
-        self._factors = np.array([field.new_factor if regime is Regime.NEW else 1.0 for field in self._fields])
+        self._factors = np.array([field.new_factor if regime is NamingRegime.NEW else 1.0 for field in self._fields])
         self._templates: dict[str, tuple[int, str]] = {}
         self._static = _static_columns(fleet)
-        self._rendered: tuple[Sample, Floats] | None = None
+        self._rendered: tuple[FleetSample, Floats] | None = None
 
     def text(self, node: str, now: float) -> str:
         """Exposition text of one node; KeyError for a node that the fleet does not have."""
@@ -45,7 +45,7 @@ class Exporters:
         """Text of every node, one after the other: a scrape of the fleet in one answer."""
         return (self.text(node, now) for node in self._fleet.node_slices)
 
-    def _values(self, sample: Sample) -> Floats:
+    def _values(self, sample: FleetSample) -> Floats:
         """[devices, fields] in the regime's units, computed once a collection."""
         if self._rendered is None or self._rendered[0] is not sample:
             devices = self._devices(sample)
@@ -53,7 +53,7 @@ class Exporters:
             self._rendered = sample, columns * self._factors
         return self._rendered[1]
 
-    def _devices(self, sample: Sample) -> Devices:
+    def _devices(self, sample: FleetSample) -> Devices:
         return Devices(
             values=sample.values,
             memory_share=self._fleet.memory_share,
@@ -63,7 +63,7 @@ class Exporters:
             **self._static,
         )
 
-    def _on(self, field: Field, first: int) -> bool:
+    def _on(self, field: MetricFamily, first: int) -> bool:
         return field.on_instances or self._fleet.slots[first].instance is None
 
     def _template(self, node: str) -> str:
@@ -83,9 +83,9 @@ class Exporters:
                 lines.extend(self._family(field, labels))
         return "\n".join(lines) + "\n"
 
-    def _family(self, field: Field, labels: list[str]) -> Iterator[str]:
-        name = field.new_name if self._regime is Regime.NEW else field.name
-        ratio = self._regime is Regime.NEW and field.new_factor < 1
+    def _family(self, field: MetricFamily, labels: list[str]) -> Iterator[str]:
+        name = field.new_name if self._regime is NamingRegime.NEW else field.name
+        ratio = self._regime is NamingRegime.NEW and field.new_factor < 1
         number = "%d" if field.integer and not ratio else "%f"
         yield f"# HELP {name} {field.help}".replace("%", "%%")
         yield f"# TYPE {name} {field.type}"
@@ -93,8 +93,8 @@ class Exporters:
             yield f"{name}{{{each}}} {number}"
 
     def _labels(self, slot: Slot, pod: SimPod | None) -> str:
-        host = "Hostname" if self._regime is Regime.LEGACY else "hostname"
-        driver = "DCGM_FI_SYSTEM_DRIVER_VERSION" if self._regime is Regime.NEW else "DCGM_FI_DRIVER_VERSION"
+        host = "Hostname" if self._regime is NamingRegime.LEGACY else "hostname"
+        driver = "DCGM_FI_SYSTEM_DRIVER_VERSION" if self._regime is NamingRegime.NEW else "DCGM_FI_DRIVER_VERSION"
         pairs = [
             ("gpu", str(slot.index)),
             ("UUID", slot.uuid),
@@ -110,12 +110,12 @@ class Exporters:
         return ",".join(f'{name}="{value}"' for name, value in pairs).replace("%", "%%")
 
 
-def _served(field: Field, regime: Regime, counters: str) -> bool:
-    named = regime is not Regime.NEW or bool(field.new_name)
+def _served(field: MetricFamily, regime: NamingRegime, counters: str) -> bool:
+    named = regime is not NamingRegime.NEW or bool(field.new_name)
     return named and (field.default or counters == "full")
 
 
-def _static_columns(fleet: Fleet) -> dict[str, Floats]:
+def _static_columns(fleet: SimFleet) -> dict[str, Floats]:
     """Product facts by device; a product without a known link rate has no traffic there."""
     gpus = [slot.device.gpu for slot in fleet.slots]
     memory = [slot.device.mig.memory_bytes if slot.device.mig else slot.device.gpu.memory_bytes for slot in fleet.slots]

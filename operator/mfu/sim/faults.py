@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Final
 
 from mfu.sim.recordings import load
-from mfu.sim.truth import Fault, InvalidPlan, Mode, Truth
+from mfu.sim.truth import Fault, InvalidPlan, Truth, TruthMode
 
 _SCENARIO: Final[Mapping[Fault, tuple[str, str]]] = {
     Fault.SMALL_BATCH: ("small-batch", "healthy"),
@@ -33,7 +33,7 @@ def degraded(truth: Truth, fault: Fault, strength: float = 1.0) -> Truth:
     if truth.fault is not Fault.NONE:
         raise InvalidPlan("fault", f"the workload has {truth.fault} already")
     changed = replace(truth, fault=fault, strength=strength, mfu=truth.mfu * _left(fault, strength))
-    if fault is Fault.LOW_CONCURRENCY and truth.mode is not Mode.TRAINING:
+    if fault is Fault.LOW_CONCURRENCY and truth.mode is not TruthMode.TRAINING:
         return replace(changed, concurrency=max(1, round(truth.concurrency * (1 - _DEEPEST * strength))))
     return changed
 

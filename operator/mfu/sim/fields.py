@@ -20,7 +20,7 @@ from mfu.sim.recordings import Column, Floats
 from mfu.units import MIB
 
 
-class Regime(StrEnum):
+class NamingRegime(StrEnum):
     """The three naming and unit regimes that are live side by side (dcgm-exporter to 4.8.2; 4.8.3 and 4.8.4; 4.9)."""
 
     LEGACY = "legacy"
@@ -47,7 +47,7 @@ class Devices:
 
 
 @dataclass(frozen=True, slots=True)
-class Field:
+class MetricFamily:
     """One metric family. `new_name` is its name in exporter 4.9, empty where no public source names it; `new_factor`
     turns the legacy unit into the new one.
     """
@@ -65,14 +65,14 @@ class Field:
     help: str
 
 
-def load_fields() -> tuple[Field, ...]:
+def load_fields() -> tuple[MetricFamily, ...]:
     """Every family in the order in which the exporter prints them."""
     text = (resources.files("mfu.sim") / "data" / "fields.csv").read_text(encoding="utf-8")
     return tuple(_field(row) for row in csv.DictReader(text.splitlines()))
 
 
-def _field(row: Mapping[str, str]) -> Field:
-    return Field(
+def _field(row: Mapping[str, str]) -> MetricFamily:
+    return MetricFamily(
         name=row["name"],
         type=row["type"],
         new_name=row["new_name"],

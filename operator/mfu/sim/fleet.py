@@ -16,7 +16,7 @@ from mfu.sim.pods import SimPod, Workload
 from mfu.sim.recordings import COLUMNS, NVLINK, PCIE, SHARES, Column, Floats
 from mfu.sim.replay import PERIOD_SECONDS, idle_shape
 from mfu.sim.shapes import STRAGGLING_ROLE, shape_of
-from mfu.sim.truth import Fault, Mode, Truth
+from mfu.sim.truth import Fault, Truth, TruthMode
 
 Ints = NDArray[np.int64]
 
@@ -30,7 +30,7 @@ _NOISE[SHARES], _NOISE[PCIE], _NOISE[NVLINK], _NOISE[Column.POWER], _NOISE[Colum
 )
 """Relative standard deviation of one reading around the recorded second, independent between devices and readings."""
 
-_MEMORY_SHARE: Final = {Mode.TRAINING: 0.78}
+_MEMORY_SHARE: Final = {TruthMode.TRAINING: 0.78}
 _SERVING_MEMORY_SHARE: Final = 0.90
 """vLLM takes 0.9 of the memory whatever the load (gpu_memory_utilization); training jobs are sized to fit."""
 _IDLE_MEMORY_SHARE: Final = 0.005
@@ -41,7 +41,7 @@ class NoRoom(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class FleetSample:
     """One collection of the whole fleet. `values` [devices, COLUMNS] relative; the totals count since the start."""
 
     at: float
@@ -51,7 +51,7 @@ class Sample:
     thermal_seconds: Floats
 
 
-class Fleet:
+class SimFleet:
     """Nodes and the pods on them. Deterministic: the same calls with the same seed read the same numbers.
 
     Time is given, never taken: `now` is any clock in seconds that does not run backwards between samples.
@@ -84,7 +84,7 @@ class Fleet:
         self._phases: Ints = np.random.default_rng(seed).integers(0, PERIOD_SECONDS, len(self.slots))
         self.memory_share: Floats = np.full(len(self.slots), _IDLE_MEMORY_SHARE)
         self._tdp_watts: Floats = np.array([slot.device.gpu.tdp_watts or 0.0 for slot in self.slots])
-        self._sample: Sample | None = None
+        self._sample: FleetSample | None = None
         for workload in workloads:
             for pod in workload.sim_pods():
                 self.place(pod)
@@ -127,7 +127,7 @@ class Fleet:
         """Pods of `namespace/owner`, by name."""
         return sorted(self._members.get(workload, {}).values(), key=lambda pod: pod.name)
 
-    def sample(self, now: float) -> Sample:
+    def sample(self, now: float) -> FleetSample:
         """What the exporters collected last at `now`: they collect once an interval and repeat that until the next."""
         at = np.floor(now / self.interval_seconds) * self.interval_seconds
         before = self._sample
@@ -146,14 +146,14 @@ class Fleet:
         values[:, SHARES] = np.clip(values[:, SHARES], 0.0, 1.0)
         return values
 
-    def _accumulate(self, before: Sample | None, at: float, values: Floats) -> Sample:
+    def _accumulate(self, before: FleetSample | None, at: float, values: Floats) -> FleetSample:
         if before is None:
             zero = np.zeros(len(self.slots))
-            return Sample(at, values, zero, zero, zero)
+            return FleetSample(at, values, zero, zero, zero)
         elapsed = at - before.at
         events = values[:, Column.EVENTS].astype(np.int64)
         watts = values[:, Column.POWER] * self._tdp_watts
-        return Sample(
+        return FleetSample(
             at,
             values,
             before.energy_joules + watts * elapsed,

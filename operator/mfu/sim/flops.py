@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from mfu.sim.truth import InvalidPlan, Mode, Truth
+from mfu.sim.truth import InvalidPlan, Truth, TruthMode
 
 TRAINING: Final = "training"
 PREFILL: Final = "prefill"
@@ -50,9 +50,9 @@ def request_flops(truth: Truth) -> tuple[float, float]:
     if truth.flops_per_token is not None:
         return 0.0, truth.flops_per_token * truth.output_tokens
     prefill = decode = 0.0
-    if truth.mode is not Mode.DECODE:
+    if truth.mode is not TruthMode.DECODE:
         prefill = truth.input_tokens * flops_per_token(truth.model, PREFILL, truth.input_tokens)
-    if truth.mode is not Mode.PREFILL:
+    if truth.mode is not TruthMode.PREFILL:
         context = truth.input_tokens + truth.output_tokens / 2
         decode = truth.output_tokens * flops_per_token(truth.model, DECODE, context)
     return prefill, decode
@@ -60,7 +60,7 @@ def request_flops(truth: Truth) -> tuple[float, float]:
 
 def prefill_share(truth: Truth) -> float:
     """Share of a request's FLOPs that its prompt takes; 0 for training, which has no prompt."""
-    if truth.mode is Mode.TRAINING or truth.mfu == 0:
+    if truth.mode is TruthMode.TRAINING or truth.mfu == 0:
         return 0.0
     prefill, decode = request_flops(truth)
     return prefill / (prefill + decode)

@@ -14,7 +14,7 @@ from mfu.cluster.client import ApiError, KubeClient
 from mfu.cluster.informer import Informer
 from mfu.cluster.resources import NODES, PODS
 from mfu.hardware.names import MIG_PREFIX
-from mfu.sim.fleet import Fleet, NoRoom
+from mfu.sim.fleet import NoRoom, SimFleet
 from mfu.sim.inventory import GPU_RESOURCE, NodeSpec
 from mfu.sim.manifests import MANAGER, node_manifest, node_status
 from mfu.sim.pods import SimPod
@@ -58,7 +58,7 @@ class PodFollower:
     def __init__(
         self,
         client: KubeClient,
-        fleet: Fleet,
+        fleet: SimFleet,
         *,
         plan: Plan | None = None,
         adjust: Callable[[SimPod], Truth] = lambda pod: pod.truth,

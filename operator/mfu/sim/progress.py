@@ -6,11 +6,11 @@ import math
 from dataclasses import replace
 from typing import Final
 
-from mfu.sim.fleet import Fleet
+from mfu.sim.fleet import SimFleet
 from mfu.sim.flops import request_flops, training_flops_per_token
 from mfu.sim.pods import SimPod, Work
 from mfu.sim.shapes import peak
-from mfu.sim.truth import Mode, Truth
+from mfu.sim.truth import Truth, TruthMode
 
 _RIPPLE_PERIOD_SECONDS: Final = 7.0
 _RIPPLE: Final = 0.004
@@ -28,30 +28,30 @@ def rates(truth: Truth, peak_flops_per_s: float) -> Work:
     useful = truth.mfu * peak_flops_per_s
     if useful == 0:
         return Work()
-    if truth.mode is Mode.TRAINING:
+    if truth.mode is TruthMode.TRAINING:
         return Work(trained=useful / training_flops_per_token(truth))
     requests = useful / sum(request_flops(truth))
-    prompt = 0.0 if truth.mode is Mode.DECODE else requests * truth.input_tokens
-    generated = requests * (1 if truth.mode is Mode.PREFILL else truth.output_tokens)
+    prompt = 0.0 if truth.mode is TruthMode.DECODE else requests * truth.input_tokens
+    generated = requests * (1 if truth.mode is TruthMode.PREFILL else truth.output_tokens)
     return Work(prompt=prompt, generated=generated)
 
 
-def pod_rates(fleet: Fleet, pod: SimPod) -> Work:
+def pod_rates(fleet: SimFleet, pod: SimPod) -> Work:
     """Rates of the devices that the pod holds."""
     held = fleet.held_by(pod.key)
     return rates(pod.truth, sum(peak(slot.device, pod.truth.precision) for slot in held)) if held else Work()
 
 
-def text(fleet: Fleet, key: str, now: float) -> str:
+def text(fleet: SimFleet, key: str, now: float) -> str:
     """Metrics page of the pod `namespace/name`; KeyError for an unknown pod; empty where it reports nothing."""
     pod = fleet.pods[key]
     if pod.truth.mfu == 0 or not pod.truth.metric:
         return ""
-    page = _training_page if pod.truth.mode is Mode.TRAINING else _serving_page
+    page = _training_page if pod.truth.mode is TruthMode.TRAINING else _serving_page
     return page(fleet, pod, shown(fleet, pod, now))
 
 
-def shown(fleet: Fleet, pod: SimPod, now: float) -> Work:
+def shown(fleet: SimFleet, pod: SimPod, now: float) -> Work:
     """Tokens that the pod's counters show at `now`: the whole workload's where it reports those, else its own."""
     rate, seconds = _reported(fleet, pod), _wander(max(0.0, now - pod.started))
     return Work(
@@ -61,14 +61,14 @@ def shown(fleet: Fleet, pod: SimPod, now: float) -> Work:
     )
 
 
-def replant(fleet: Fleet, key: str, truth: Truth, now: float) -> None:
+def replant(fleet: SimFleet, key: str, truth: Truth, now: float) -> None:
     """Another truth from now on: counters go on from where they are. KeyError, InvalidPlan."""
     pod = fleet.pods[key]
     fleet.swap(replace(pod, truth=truth, started=now, done=shown(fleet, pod, now)))
 
 
-def _reported(fleet: Fleet, pod: SimPod) -> Work:
-    if not (pod.truth.total and pod.truth.mode is Mode.TRAINING):
+def _reported(fleet: SimFleet, pod: SimPod) -> Work:
+    if not (pod.truth.total and pod.truth.mode is TruthMode.TRAINING):
         return pod_rates(fleet, pod)
     return Work(trained=sum(pod_rates(fleet, member).trained for member in fleet.workload_pods(pod.workload)))
 
@@ -78,7 +78,7 @@ def _wander(seconds: float) -> float:
     return max(0.0, seconds + _RIPPLE * _RIPPLE_PERIOD_SECONDS / (2 * math.pi) * math.sin(angle))
 
 
-def _training_page(fleet: Fleet, pod: SimPod, work: Work) -> str:
+def _training_page(fleet: SimFleet, pod: SimPod, work: Work) -> str:
     per_step = pod.truth.step_tokens
     trained = math.floor(work.trained / per_step) * per_step if per_step else math.floor(work.trained)
     lines = _family(pod.truth.metric, "counter", "Tokens trained on.", {"": trained})
@@ -89,7 +89,7 @@ def _training_page(fleet: Fleet, pod: SimPod, work: Work) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _serving_page(fleet: Fleet, pod: SimPod, work: Work) -> str:
+def _serving_page(fleet: SimFleet, pod: SimPod, work: Work) -> str:
     """vLLM's names and labels (V1 engine): counters of tokens, the batch, the queue and latency sums."""
     truth, rate = pod.truth, pod_rates(fleet, pod)
     labels = f'{{model_name="{truth.model}",engine="0"}}'

@@ -14,8 +14,8 @@ from aiohttp import web
 from mfu.sim import progress
 from mfu.sim.exposition import Exporters
 from mfu.sim.faults import degraded
-from mfu.sim.fields import Regime
-from mfu.sim.fleet import Fleet
+from mfu.sim.fields import NamingRegime
+from mfu.sim.fleet import SimFleet
 from mfu.sim.telemetry_faults import (
     TRANSPORT,
     ActiveFault,
@@ -35,14 +35,14 @@ _SLOW_SECONDS: Final = 3600.0
 Clock = Callable[[], float]
 
 
-class Endpoint:
+class SimServer:
     """The simulator's web application. `clock` gives seconds; one that does not stand still, or a test's own."""
 
     def __init__(
         self,
-        fleet: Fleet,
+        fleet: SimFleet,
         *,
-        regime: Regime = Regime.LEGACY,
+        regime: NamingRegime = NamingRegime.LEGACY,
         counters: str = "full",
         clock: Clock = time.time,
         changed: Callable[[], None] = lambda: None,
@@ -174,10 +174,10 @@ class Endpoint:
 
 @asynccontextmanager
 async def serve(
-    fleet: Fleet, port: int = 0, *, host: str = "127.0.0.1", endpoint: Endpoint | None = None
+    fleet: SimFleet, port: int = 0, *, host: str = "127.0.0.1", endpoint: SimServer | None = None
 ) -> AsyncIterator[str]:
     """The endpoint on that port (0: a free one) for the length of the block; gives its URL."""
-    runner = web.AppRunner((endpoint or Endpoint(fleet)).application(), access_log=None, shutdown_timeout=0.1)
+    runner = web.AppRunner((endpoint or SimServer(fleet)).application(), access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     try:
         site = web.TCPSite(runner, host, port)

@@ -17,7 +17,7 @@ from mfu.hardware.types import GPU, Device, Precision
 from mfu.sim.recordings import NVLINK, PCIE, SHARES, Column, Floats
 from mfu.sim.replay import IDLE_POWER, clock_ceiling, consistent, idle_shape, steady, throttled
 from mfu.sim.serving_shapes import serving_shape
-from mfu.sim.truth import Fault, InvalidPlan, Mode, Truth
+from mfu.sim.truth import Fault, InvalidPlan, Truth, TruthMode
 
 _FAULT_SCENARIO: Final = {
     Fault.SMALL_BATCH: ("small-batch", "small-batch"),
@@ -53,7 +53,7 @@ def shape_of(truth: Truth, device: Device, gpus: int, prefill_share: float = 0.0
     """
     if truth.fault is Fault.IDLE or truth.mfu == 0:
         return idle_shape()
-    if truth.mode is not Mode.TRAINING:
+    if truth.mode is not TruthMode.TRAINING:
         return serving_shape(truth, device.gpu, prefill_share)
     base = _base(truth, gpus)
     slowdown = truth.mfu * _peak_ratio(truth, device) / base.mfu

@@ -16,7 +16,7 @@ PREFIX: Final = "sim.mfu.gpuaas.io/"
 TRAINING_METRIC: Final = "train_tokens_total"
 
 
-class Mode(StrEnum):
+class TruthMode(StrEnum):
     TRAINING = "Training"
     SERVING = "Serving"
     """Prefill and decode in one engine."""
@@ -73,7 +73,7 @@ class Truth:
     fault: Fault = Fault.NONE
     strength: float = 1.0
     """0..1: how far the counters move from a healthy run's shape towards the faulty one's."""
-    mode: Mode = Mode.TRAINING
+    mode: TruthMode = TruthMode.TRAINING
     model: str = ""
     precision: Precision = Precision.BF16
     sequence_length: int = 4096
@@ -150,7 +150,7 @@ _READERS: Final[Mapping[str, Callable[[str], object]]] = {
     "mfu": float,
     "fault": Fault,
     "strength": float,
-    "mode": Mode,
+    "mode": TruthMode,
     "model": str,
     "precision": Precision,
     "sequence-length": int,

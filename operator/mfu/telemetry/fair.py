@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import aiohttp
 
 from mfu.telemetry.errors import TelemetryError
-from mfu.telemetry.http import Limits, fetch
+from mfu.telemetry.http import RequestLimits, fetch
 
 Consume = Callable[[str, bytes | TelemetryError], Awaitable[float]]
 """Takes the answer of an ask by name; gives the seconds of work that reading it was."""
@@ -99,7 +99,7 @@ class Queue:
 async def gather_fair(
     client: aiohttp.ClientSession,
     asks: Iterable[Ask],
-    limits: Limits,
+    limits: RequestLimits,
     consume: Consume,
     allowance: Allowance | None = None,
 ) -> None:

@@ -19,7 +19,7 @@ _LONGEST_BACKOFF_SECONDS: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class RequestLimits:
     """Bounds of one request and of all together. Dead hosts are given up early, since they come in racks."""
 
     deadline_seconds: float = 5.0
@@ -29,7 +29,7 @@ class Limits:
     concurrency: int = 128
 
 
-def session(limits: Limits, *, headers: dict[str, str] | None = None) -> aiohttp.ClientSession:
+def session(limits: RequestLimits, *, headers: dict[str, str] | None = None) -> aiohttp.ClientSession:
     """A session with these bounds; the caller closes it. Compression is declined: a small body could grow."""
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=limits.concurrency, ttl_dns_cache=300),
@@ -43,7 +43,7 @@ def session(limits: Limits, *, headers: dict[str, str] | None = None) -> aiohttp
 
 
 async def fetch(
-    client: aiohttp.ClientSession, url: str, limits: Limits, *, headers: dict[str, str] | None = None
+    client: aiohttp.ClientSession, url: str, limits: RequestLimits, *, headers: dict[str, str] | None = None
 ) -> bytes:
     """Body of a GET. Raises Unreachable, Redirected or TooLarge, nothing else."""
     try:

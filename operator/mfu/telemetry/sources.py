@@ -16,8 +16,8 @@ from mfu.observe.readings import GPURound, ProgressReading, SourceState
 from mfu.telemetry.dcgm.adapter import DCGMFleet
 from mfu.telemetry.errors import NotExposition, TelemetryError
 from mfu.telemetry.fair import Allowance, Ask, gather_fair
-from mfu.telemetry.http import Backoff, Limits, session
-from mfu.telemetry.pods.progress import Pod
+from mfu.telemetry.http import Backoff, RequestLimits, session
+from mfu.telemetry.pods.progress import ScrapedPod
 
 T = TypeVar("T")
 Given = TypeVarTuple("Given")
@@ -89,7 +89,7 @@ class DirectScrape:
 
     targets: Callable[[], Iterable[Target]]
     adapter: Adapter = field(default_factory=DCGMFleet)
-    limits: Limits = field(default_factory=Limits)
+    limits: RequestLimits = field(default_factory=RequestLimits)
     backoff: Backoff = field(default_factory=Backoff)
     problems: dict[str, str] = field(default_factory=dict)
     """Why a target gave nothing at its last attempt, by target name."""
@@ -146,9 +146,9 @@ class DirectScrape:
 class Endpoint:
     """A pod's metrics address and how to read its body. `read` may raise TelemetryError."""
 
-    pod: Pod
+    pod: ScrapedPod
     url: str
-    read: Callable[[bytes, Pod, float], ProgressReading]
+    read: Callable[[bytes, ScrapedPod, float], ProgressReading]
     uid: str | None = None
     """Which pod of that name it is."""
     current: Callable[[], bool] = lambda: True
@@ -161,7 +161,7 @@ class Endpoint:
         return f"{self.pod.namespace}/{self.pod.name}"
 
 
-PROGRESS_LIMITS: Final = Limits(deadline_seconds=3.0, max_body_bytes=256 * 1024, concurrency=64)
+PROGRESS_LIMITS: Final = RequestLimits(deadline_seconds=3.0, max_body_bytes=256 * 1024, concurrency=64)
 """64 bodies in flight hold 16 MiB at most. An engine's page is 20 to 100 KiB."""
 BYTES_PER_ROUND: Final = 64 * 1024 * 1024
 SECONDS_PER_ROUND: Final = 6.0
@@ -176,7 +176,7 @@ class ProgressScrape:
     """
 
     endpoints: Callable[[], Iterable[Endpoint]]
-    limits: Limits = PROGRESS_LIMITS
+    limits: RequestLimits = PROGRESS_LIMITS
     allowance: Allowance = field(default_factory=lambda: Allowance(BYTES_PER_ROUND, SECONDS_PER_ROUND))
     backoff: Backoff = field(default_factory=Backoff)
     problems: dict[str, str] = field(default_factory=dict)

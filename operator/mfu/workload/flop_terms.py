@@ -11,7 +11,7 @@ from mfu.workload.parameters import TIMESTEP_FEATURES
 
 
 @dataclass(frozen=True, slots=True)
-class Term:
+class FlopTerm:
     """Forward FLOPs per token: fixed + per_key·context + per_window_key·(windowed context) + per_sequence/length.
 
     `reaches` holds (window in tokens, FLOPs per token within it) of blocks with windows of their own.
@@ -49,25 +49,25 @@ def ffn_flops(arch: Architecture, width: int, *, hidden: int = 0) -> float:
     return (6.0 if arch.gated_ffn else 4.0) * (hidden or arch.hidden) * width
 
 
-def moe_terms(arch: Architecture) -> tuple[Term, ...]:
+def moe_terms(arch: Architecture) -> tuple[FlopTerm, ...]:
     """Router, routed and shared experts of one MoE layer."""
     moe = arch.moe
     if moe is None:
         return ()
     gate = 2.0 * arch.hidden if moe.shared_gate and moe.shared_width else 0.0
     return (
-        Term("router", 2.0 * arch.hidden * (moe.experts + 2 * moe.expert_hidden)),
-        Term("experts", moe.top_k * ffn_flops(arch, moe.expert_ffn, hidden=moe.expert_hidden)),
-        Term("shared_experts", ffn_flops(arch, moe.shared_width) + gate),
+        FlopTerm("router", 2.0 * arch.hidden * (moe.experts + 2 * moe.expert_hidden)),
+        FlopTerm("experts", moe.top_k * ffn_flops(arch, moe.expert_ffn, hidden=moe.expert_hidden)),
+        FlopTerm("shared_experts", ffn_flops(arch, moe.shared_width) + gate),
     )
 
 
 @lru_cache(maxsize=2048)
-def forward_terms(arch: Architecture, *, absorbed: bool = False) -> tuple[Term, ...]:
+def forward_terms(arch: Architecture, *, absorbed: bool = False) -> tuple[FlopTerm, ...]:
     """Every matrix product of the served model; `absorbed` counts latent attention on its compressed cache (decode)."""
     terms = [
         *_attention_terms(arch, absorbed=absorbed),
-        Term("ffn", arch.dense_layer_count * ffn_flops(arch, arch.ffn)),
+        FlopTerm("ffn", arch.dense_layer_count * ffn_flops(arch, arch.ffn)),
     ]
     terms += (replace(term, fixed=arch.moe_layer_count * term.fixed) for term in moe_terms(arch))
     if arch.blocks:
@@ -76,13 +76,13 @@ def forward_terms(arch: Architecture, *, absorbed: bool = False) -> tuple[Term, 
     return tuple(terms)
 
 
-def mtp_term(arch: Architecture) -> Term:
+def mtp_term(arch: Architecture) -> FlopTerm:
     """Multi-token prediction, trained only: a 2h → h projection, one layer and the head for each depth."""
     shape = attention_shape(arch)
     block = sum(term.fixed for term in moe_terms(arch)) or ffn_flops(arch, arch.ffn)
     fixed = shape.qkv + shape.output + block + 4.0 * arch.hidden**2 + 2.0 * arch.hidden * arch.vocab
     per_key = shape.score_per_key + shape.value_per_key
-    return Term("mtp", fixed=arch.mtp_layers * fixed, per_key=arch.mtp_layers * per_key)
+    return FlopTerm("mtp", fixed=arch.mtp_layers * fixed, per_key=arch.mtp_layers * per_key)
 
 
 def _latent_attention(arch: Architecture, mla: MLA, *, absorbed: bool) -> AttentionShape:
@@ -103,47 +103,47 @@ def _latent_attention(arch: Architecture, mla: MLA, *, absorbed: bool) -> Attent
     return AttentionShape(2.0 * (query + down + up), 2.0 * score, 2.0 * value, 2.0 * output)
 
 
-def _block_term(arch: Architecture) -> Term:
+def _block_term(arch: Architecture) -> FlopTerm:
     """All blocks together: weights and recurrence are fixed, keys count within each block's own window and stride."""
     fixed = sum(block.layers * (2.0 * block.weights + block.flops_per_token) for block in arch.blocks)
     keyed = [(block.window, block.layers * block.flops_per_key / block.stride) for block in arch.blocks]
     unbounded = sum(flops for window, flops in keyed if not window)
-    return Term("blocks", fixed, per_key=unbounded, reaches=tuple(each for each in keyed if each[0] and each[1]))
+    return FlopTerm("blocks", fixed, per_key=unbounded, reaches=tuple(each for each in keyed if each[0] and each[1]))
 
 
-def _attention_terms(arch: Architecture, *, absorbed: bool) -> Iterator[Term]:
+def _attention_terms(arch: Architecture, *, absorbed: bool) -> Iterator[FlopTerm]:
     shape = attention_shape(arch, absorbed=absorbed)
     full, sliding, layers = arch.full_attention_layers, arch.sliding_layers, arch.attention_layer_count
-    yield Term("qkv", layers * shape.qkv)
-    yield Term("scores", per_key=full * shape.score_per_key, per_window_key=sliding * shape.score_per_key)
-    yield Term("values", per_key=full * shape.value_per_key, per_window_key=sliding * shape.value_per_key)
-    yield Term("output", layers * shape.output)
+    yield FlopTerm("qkv", layers * shape.qkv)
+    yield FlopTerm("scores", per_key=full * shape.score_per_key, per_window_key=sliding * shape.score_per_key)
+    yield FlopTerm("values", per_key=full * shape.value_per_key, per_window_key=sliding * shape.value_per_key)
+    yield FlopTerm("output", layers * shape.output)
 
 
-def _edge_terms(arch: Architecture) -> tuple[Term, ...]:
+def _edge_terms(arch: Architecture) -> tuple[FlopTerm, ...]:
     if arch.family is Family.VISION:
         return _vision_edges(arch)
     if arch.family is Family.DIFFUSION:
         return _diffusion_edges(arch)
-    head = Term("head", 2.0 * arch.hidden * arch.vocab if arch.lm_head else 0.0)
+    head = FlopTerm("head", 2.0 * arch.hidden * arch.vocab if arch.lm_head else 0.0)
     if not arch.pooler:
         return (head,)
-    return head, Term("pooler", per_sequence=2.0 * arch.hidden**2)
+    return head, FlopTerm("pooler", per_sequence=2.0 * arch.hidden**2)
 
 
-def _vision_edges(arch: Architecture) -> tuple[Term, ...]:
+def _vision_edges(arch: Architecture) -> tuple[FlopTerm, ...]:
     """Every token but the class token comes from a patch; the head reads the class token (arXiv 2010.11929)."""
     patch = 2.0 * arch.input_features * arch.hidden
     classes = 2.0 * arch.hidden * arch.vocab
-    return Term("patch_embedding", fixed=patch, per_sequence=-patch), Term("head", per_sequence=classes)
+    return FlopTerm("patch_embedding", fixed=patch, per_sequence=-patch), FlopTerm("head", per_sequence=classes)
 
 
-def _diffusion_edges(arch: Architecture) -> tuple[Term, ...]:
+def _diffusion_edges(arch: Architecture) -> tuple[FlopTerm, ...]:
     """DiT (arXiv 2212.09748): adaLN-Zero modulation per image, noise and variance out of the last layer."""
     hidden = arch.hidden
     return (
-        Term("patch_embedding", 2.0 * arch.input_features * hidden),
-        Term("timestep", per_sequence=2.0 * (TIMESTEP_FEATURES * hidden + hidden**2)),
-        Term("modulation", per_sequence=2.0 * hidden**2 * (6 * arch.layers + 2)),
-        Term("head", 2.0 * hidden * 2 * arch.input_features),
+        FlopTerm("patch_embedding", 2.0 * arch.input_features * hidden),
+        FlopTerm("timestep", per_sequence=2.0 * (TIMESTEP_FEATURES * hidden + hidden**2)),
+        FlopTerm("modulation", per_sequence=2.0 * hidden**2 * (6 * arch.layers + 2)),
+        FlopTerm("head", 2.0 * hidden * 2 * arch.input_features),
     )

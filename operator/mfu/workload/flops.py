@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mfu.workload.architecture import Architecture, Family
-from mfu.workload.flop_terms import Term, attention_shape, ffn_flops, forward_terms, moe_terms, mtp_term
+from mfu.workload.flop_terms import FlopTerm, attention_shape, ffn_flops, forward_terms, moe_terms, mtp_term
 
 FloatArray = NDArray[np.float64]
 Tokens = TypeVar("Tokens", float, FloatArray)
@@ -210,7 +210,7 @@ def decode_curve(arch: Architecture) -> ContextCurve:
     return _curve(arch, forward_terms(arch, absorbed=True))
 
 
-def _curve(arch: Architecture, terms: tuple[Term, ...]) -> ContextCurve:
+def _curve(arch: Architecture, terms: tuple[FlopTerm, ...]) -> ContextCurve:
     return ContextCurve(
         fixed=sum(term.fixed for term in terms),
         per_key=sum(term.per_key for term in terms),
@@ -221,12 +221,12 @@ def _curve(arch: Architecture, terms: tuple[Term, ...]) -> ContextCurve:
     )
 
 
-def _reached(term: Term, length: float, mask: AttentionMask) -> float:
+def _reached(term: FlopTerm, length: float, mask: AttentionMask) -> float:
     """FLOPs per token of the blocks that have windows of their own."""
     return float(sum(flops * mean_context(length, window=window, mask=mask) for window, flops in term.reaches))
 
 
-def _evaluate(term: Term, full: float, sliding: float, length: float) -> float:
+def _evaluate(term: FlopTerm, full: float, sliding: float, length: float) -> float:
     once = term.per_sequence / length
     return float(term.fixed + term.per_key * full + term.per_window_key * sliding + once)
 

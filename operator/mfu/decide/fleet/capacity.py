@@ -20,7 +20,7 @@ HOST_LABEL: Final = "kubernetes.io/hostname"
 Counts = NDArray[np.int64]
 
 
-class Kind(NamedTuple):
+class DeviceKind(NamedTuple):
     """Devices that are interchangeable: one product, whole ("") or in slices of one MIG profile."""
 
     profile: str
@@ -49,7 +49,7 @@ class Share:
 class Pool:
     """All nodes with devices of one kind, by name. Arrays have one element a node and are never written to."""
 
-    kind: Kind
+    kind: DeviceKind
     product: str
     """Catalog key."""
     nodes: tuple[str, ...]
@@ -112,12 +112,12 @@ class Overdrawn(Exception):
 class Capacity:
     """The ledger. Drawing gives a new one; the old one still says what was there."""
 
-    pools: Mapping[Kind, Pool] = field(default_factory=dict)
+    pools: Mapping[DeviceKind, Pool] = field(default_factory=dict)
 
-    def drawn(self, kind: Kind, shares: Iterable[Share]) -> Capacity:
+    def drawn(self, kind: DeviceKind, shares: Iterable[Share]) -> Capacity:
         return Capacity({**self.pools, kind: self.pools[kind].drawn(shares)})
 
-    def of(self, kind: Kind, shares: Iterable[Share]) -> tuple[Share, ...]:
+    def of(self, kind: DeviceKind, shares: Iterable[Share]) -> tuple[Share, ...]:
         """As much of `shares` as is free here."""
         pool = self.pools.get(kind)
         if pool is None:
@@ -136,14 +136,14 @@ def capacity_of(nodes: Sequence[NodeView], topology_levels: Sequence[str] = ()) 
     `topology_levels` are label keys, widest first; without any, a known preset is looked for.
     """
     levels = levels_of((node.labels for node in nodes), topology_levels)
-    rows: dict[Kind, list[tuple[NodeView, int, int]]] = defaultdict(list)
+    rows: dict[DeviceKind, list[tuple[NodeView, int, int]]] = defaultdict(list)
     for node in sorted(nodes, key=lambda each: each.name):
         if node.device is None or node.product_label is None:
             continue
         for resource, allocatable in _resources(node):
             profile = resource.removeprefix(MIG_PREFIX) if resource.startswith(MIG_PREFIX) else ""
             usable = allocatable if node.ready and node.schedulable and not node.sliced(resource) else 0
-            rows[Kind(profile, node.product_label)].append((node, node.free(resource, allocatable), usable))
+            rows[DeviceKind(profile, node.product_label)].append((node, node.free(resource, allocatable), usable))
     return Capacity({kind: _pool(kind, mine, levels) for kind, mine in sorted(rows.items())})
 
 
@@ -154,7 +154,7 @@ def _resources(node: NodeView) -> Iterable[tuple[str, int]]:
         yield f"{MIG_PREFIX}{profile}", count
 
 
-def _pool(kind: Kind, rows: list[tuple[NodeView, int, int]], levels: Levels) -> Pool:
+def _pool(kind: DeviceKind, rows: list[tuple[NodeView, int, int]], levels: Levels) -> Pool:
     domains: dict[Domain, int] = {}
     members = [domains.setdefault(_domain(node), len(domains)) for node, _, _ in rows]
     device = rows[0][0].device

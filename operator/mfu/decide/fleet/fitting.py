@@ -15,8 +15,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mfu.decide.fleet.capacity import Capacity, Counts, Domain, Kind, Pool, Share
-from mfu.decide.fleet.standing import Ask
+from mfu.decide.fleet.capacity import Capacity, Counts, DeviceKind, Domain, Pool, Share
+from mfu.decide.fleet.standing import Need
 from mfu.decide.fleet.topology import crossed
 
 STRANDED_COST: Final = 0.01
@@ -39,7 +39,7 @@ class Quality(IntEnum):
 class Grant:
     """Devices of one kind that one copy of a workload gets; `shares` are in the order of its ranks."""
 
-    kind: Kind
+    kind: DeviceKind
     quality: Quality
     shares: tuple[Share, ...]
     domains: tuple[Domain, ...]
@@ -57,7 +57,7 @@ class Grant:
         return frozenset(share.node for share in self.shares)
 
 
-Incumbent = tuple[Kind, frozenset[str]]
+Incumbent = tuple[DeviceKind, frozenset[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ class Pick:
     runner_up: Grant | None = None
 
 
-def fit(ask: Ask, capacity: Capacity, incumbent: Incumbent | None = None) -> Pick | None:
+def fit(ask: Need, capacity: Capacity, incumbent: Incumbent | None = None) -> Pick | None:
     """The best place for one copy; None where nothing holds it."""
     ranked = offers(ask, capacity)
     if not ranked:
@@ -80,7 +80,7 @@ def fit(ask: Ask, capacity: Capacity, incumbent: Incumbent | None = None) -> Pic
     return Pick(grant, next((each for each in ranked if each.kind != grant.kind), None))
 
 
-def offers(ask: Ask, capacity: Capacity) -> list[Grant]:
+def offers(ask: Need, capacity: Capacity) -> list[Grant]:
     """The best place of each product, the best first.
 
     Split tensor groups come last; where nothing is known of speeds, one domain comes before several.
@@ -98,7 +98,7 @@ def _rank(grant: Grant) -> tuple[bool, int, float, str]:
     return grant.quality is Quality.SPLIT_GROUPS, blind, -grant.score, grant.kind.product_label
 
 
-def _kept(ask: Ask, capacity: Capacity, incumbent: Incumbent | None) -> Grant | None:
+def _kept(ask: Need, capacity: Capacity, incumbent: Incumbent | None) -> Grant | None:
     """The best place on the nodes that were told last."""
     pool = capacity.pools.get(incumbent[0]) if incumbent else None
     if incumbent is None or pool is None or not ask.allows(pool.kind, pool.product):
@@ -106,7 +106,7 @@ def _kept(ask: Ask, capacity: Capacity, incumbent: Incumbent | None) -> Grant | 
     return _offer(ask, pool.only(incumbent[1]))
 
 
-def _offer(ask: Ask, pool: Pool) -> Grant | None:
+def _offer(ask: Need, pool: Pool) -> Grant | None:
     """The first quality that the pool can give, at its best score; the first found of equals."""
     if pool.free_gpus < ask.gpus:
         return None
@@ -138,7 +138,7 @@ _Amounts = dict[int, int]
 """Devices taken from each domain."""
 
 
-def _field(ask: Ask, pool: Pool, group: int) -> _Field:
+def _field(ask: Need, pool: Pool, group: int) -> _Field:
     room = pool.free // ask.piece * ask.piece
     together = _by_domain(pool, room)
     usable = np.where(together >= ask.gpus, together, together // group * group)
@@ -151,7 +151,7 @@ def _by_domain(pool: Pool, amounts: Counts) -> Counts:
     return np.bincount(pool.domain, weights=amounts, minlength=len(pool.domains)).astype(np.int64)
 
 
-def _places(ask: Ask, field: _Field) -> Iterator[_Amounts]:
+def _places(ask: Need, field: _Field) -> Iterator[_Amounts]:
     """One domain where any holds the ask; else candidates from the nearest switch to the whole pool."""
     single = np.flatnonzero(field.usable >= ask.gpus)
     if single.size:
@@ -218,7 +218,7 @@ def _balanced(room: Counts, chosen: Sequence[int], wanted: int, group: int) -> _
     return amounts
 
 
-def _granted(ask: Ask, field: _Field, amounts: _Amounts, quality: Quality) -> Grant:
+def _granted(ask: Need, field: _Field, amounts: _Amounts, quality: Quality) -> Grant:
     """Nodes by domain; near domains follow each other, so that near ranks are near."""
     pool = field.pool
     near = {each: (*pool.levels[:, field.first[each]].tolist(), each) for each in amounts if amounts[each]}
@@ -245,7 +245,7 @@ def _shares(field: _Field, members: Counts, amount: int) -> list[Share]:
     return shares
 
 
-def _score(ask: Ask, field: _Field, amounts: _Amounts) -> tuple[float, float | None]:
+def _score(ask: Need, field: _Field, amounts: _Amounts) -> tuple[float, float | None]:
     """By the definition at the top; and what it is worth per GPU.
 
     Worth 400 of a best 400, two free GPUs left in the domain of six, no level crossed: 1 − 0.01 · 2 / 8 = 0.9975.

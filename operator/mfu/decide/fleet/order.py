@@ -10,7 +10,7 @@ from mfu.decide.fleet.capacity import Capacity
 from mfu.decide.fleet.fitting import Grant, Pick, fit
 from mfu.decide.fleet.placement import placed, refused
 from mfu.decide.fleet.shortage import Hope, Ownership, Promise, Shortage, hope, shortage
-from mfu.decide.fleet.standing import Ask, Standing
+from mfu.decide.fleet.standing import Need, Standing
 from mfu.decide.reasons import Why
 from mfu.decide.types import Decision, DecisionType, Outcome
 
@@ -41,10 +41,10 @@ class _Draft:
         self.promises: list[Promise] = []
         self.grants: dict[str, tuple[Grant, ...]] = {}
         self.decisions: dict[str, tuple[Decision, ...]] = {}
-        self._hopeless: set[Ask] = set()
-        self._hopes: dict[Ask, Hope] = {}
+        self._hopeless: set[Need] = set()
+        self._hopes: dict[Need, Hope] = {}
 
-    def draw(self, standing: Standing, ask: Ask, why: str) -> tuple[Pick, ...]:
+    def draw(self, standing: Standing, ask: Need, why: str) -> tuple[Pick, ...]:
         """As many copies as fit. The ledger only shrinks, so a shape that found nothing is not searched for again."""
         found: list[Pick] = []
         shape = replace(ask, copies=1)
@@ -65,7 +65,7 @@ class _Draft:
             if there:
                 self._take(key, replace(grant, shares=there), "on its way")
 
-    def why_not(self, ask: Ask) -> Shortage:
+    def why_not(self, ask: Need) -> Shortage:
         """Whether a shape fitted at first, or ever could, does not change while others draw."""
         shape = replace(ask, copies=1)
         if shape not in self._hopes:
@@ -116,15 +116,15 @@ def _grow(draft: _Draft) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Method:
+class FleetMethod:
     draws: Callable[[_Draft], None]
     decides: DecisionType
     reason: str
 
 
 METHODS: Final = (
-    Method(_place, DecisionType.PLACEMENT, "what waits for its first GPUs does nothing at all until it has them"),
-    Method(_grow, DecisionType.SCALING, "more replicas of what runs already take what nobody waits for"),
+    FleetMethod(_place, DecisionType.PLACEMENT, "what waits for its first GPUs does nothing at all until it has them"),
+    FleetMethod(_grow, DecisionType.SCALING, "more replicas of what runs already take what nobody waits for"),
 )
 """In this order. What runs holds its GPUs before all of them, then comes what was promised and is on its way."""
 

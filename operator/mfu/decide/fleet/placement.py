@@ -8,7 +8,7 @@ from typing import Any, Final
 from mfu.decide.fleet.capacity import Domain
 from mfu.decide.fleet.fitting import Grant, Pick, Quality
 from mfu.decide.fleet.shortage import Shortage
-from mfu.decide.fleet.standing import Ask, Standing
+from mfu.decide.fleet.standing import Need, Standing
 from mfu.decide.reasons import Why
 from mfu.decide.types import Decision, DecisionType, Outcome
 from mfu.hardware.names import PRODUCT_LABEL
@@ -23,7 +23,7 @@ _MOST_PINNED: Final = 64
 """Domains in an affinity: a term with more of them is no hint any more."""
 
 
-def placed(standing: Standing, ask: Ask, choices: Sequence[Pick]) -> Decision:
+def placed(standing: Standing, ask: Need, choices: Sequence[Pick]) -> Decision:
     """Place, on what was drawn for it. Where not every copy found a place, the message says how many did."""
     grants = [each.grant for each in choices]
     worst = max(grants, key=lambda each: each.quality)
@@ -38,7 +38,7 @@ def refused(standing: Standing, shortage: Shortage) -> Decision:
     return _decision(standing, Outcome.NONE, shortage.reason, shortage.message, None)
 
 
-def _place(grant: Grant, ask: Ask) -> str:
+def _place(grant: Grant, ask: Need) -> str:
     domains = _named(grant.domains)
     if grant.quality is Quality.ONE_DOMAIN:
         return f"{grant.gpus} free {grant.kind.product_label} together on {domains}"
@@ -53,7 +53,7 @@ def _place(grant: Grant, ask: Ask) -> str:
     )
 
 
-def _runner_up(choice: Pick, ask: Ask) -> str:
+def _runner_up(choice: Pick, ask: Need) -> str:
     """What the best place on another product would have been worth."""
     second = choice.runner_up
     if second is None or second.worth is None or not choice.grant.worth:

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from mfu.decide.fleet.capacity import Capacity, Kind, Pool
+from mfu.decide.fleet.capacity import Capacity, DeviceKind, Pool
 from mfu.decide.fleet.fitting import fit
-from mfu.decide.fleet.standing import Ask, Standing
+from mfu.decide.fleet.standing import Need, Standing
 from mfu.decide.reasons import Why
 
 _MOST_NAMED: Final = 3
@@ -26,7 +26,7 @@ class Promise:
     """What one workload was given ahead of others: in this cycle, or in one before and on its way."""
 
     key: str
-    kind: Kind
+    kind: DeviceKind
     gpus: int
     why: str
     """What put it ahead, such as "priority 10"."""
@@ -36,11 +36,11 @@ class Promise:
 class Ownership:
     """Who holds how many devices of each kind, the largest first."""
 
-    by_kind: Mapping[Kind, Sequence[tuple[str, int]]]
+    by_kind: Mapping[DeviceKind, Sequence[tuple[str, int]]]
 
     @classmethod
     def of(cls, standings: Iterable[Standing]) -> Ownership:
-        found: dict[Kind, list[tuple[str, int]]] = {}
+        found: dict[DeviceKind, list[tuple[str, int]]] = {}
         for standing in standings:
             for kind, gpus in standing.holds.items():
                 found.setdefault(kind, []).append((standing.key, gpus))
@@ -54,11 +54,11 @@ class Hope(NamedTuple):
     at_first: bool
 
 
-def hope(ask: Ask, opening: Capacity) -> Hope:
+def hope(ask: Need, opening: Capacity) -> Hope:
     return Hope(fit(ask, opening.emptied) is not None, fit(ask, opening) is not None)
 
 
-def shortage(ask: Ask, left: Capacity, hoped: Hope, *, promises: Sequence[Promise], owners: Ownership) -> Shortage:
+def shortage(ask: Need, left: Capacity, hoped: Hope, *, promises: Sequence[Promise], owners: Ownership) -> Shortage:
     """What keeps `ask` from a place in what is left."""
     allowed = _allowed(ask, left)
     if not hoped.ever:
@@ -72,11 +72,11 @@ def shortage(ask: Ask, left: Capacity, hoped: Hope, *, promises: Sequence[Promis
     return Shortage(Why.FRAGMENTED if free >= ask.gpus else Why.NO_CAPACITY, told)
 
 
-def _allowed(ask: Ask, capacity: Capacity) -> list[Pool]:
+def _allowed(ask: Need, capacity: Capacity) -> list[Pool]:
     return [pool for kind, pool in capacity.pools.items() if ask.allows(kind, pool.product)]
 
 
-def _never(ask: Ask, capacity: Capacity, allowed: Sequence[Pool]) -> str:
+def _never(ask: Need, capacity: Capacity, allowed: Sequence[Pool]) -> str:
     small = sorted(_name(kind) for kind, pool in capacity.pools.items() if pool.product in ask.unfit)
     if not allowed and small:
         return f"the model does not fit into the memory of {', '.join(small)}, and no other product is there"
@@ -87,7 +87,7 @@ def _never(ask: Ask, capacity: Capacity, allowed: Sequence[Pool]) -> str:
     return f"{_wanted(ask)}, more than the cluster could ever give: {_products(allowed)} has {most} at most"
 
 
-def _wanted(ask: Ask) -> str:
+def _wanted(ask: Need) -> str:
     unit = f"slices {ask.profile}" if ask.profile else "GPUs"
     each = f", {ask.piece} to a pod" if 1 < ask.piece < ask.gpus else ""
     return f"{ask.gpus} {unit} wanted together{each}"
@@ -97,7 +97,7 @@ def _products(pools: Sequence[Pool]) -> str:
     return ", ".join(_name(pool.kind) for pool in pools)
 
 
-def _name(kind: Kind) -> str:
+def _name(kind: DeviceKind) -> str:
     return f"{kind.product_label} {kind.profile}".rstrip()
 
 

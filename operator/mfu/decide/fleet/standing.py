@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from math import ceil, log
 from typing import NamedTuple
 
-from mfu.decide.fleet.capacity import Kind
+from mfu.decide.fleet.capacity import DeviceKind
 from mfu.decide.types import Decision, EffectivePolicy
 
 
@@ -41,7 +41,7 @@ def _between(points: Sequence[tuple[int, float]], together: int) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class Need:
     """Devices that a workload still lacks: `copies` times `gpus`, each copy together."""
 
     gpus: int
@@ -79,7 +79,7 @@ class Ask:
         """
         return min(self.gpus, ceil(self.tensor / self.piece) * self.piece)
 
-    def allows(self, kind: Kind, product: str) -> bool:
+    def allows(self, kind: DeviceKind, product: str) -> bool:
         return kind.profile == self.profile and self.could_use(product)
 
     def could_use(self, product: str) -> bool:
@@ -100,15 +100,15 @@ class Standing:
     """Pods of it wait for a node; False while it is only declared."""
     gain: float = 0.0
     """Reference MFU that it is expected to reach: of equals, the one that makes most of the GPUs goes first."""
-    ask: Ask | None = None
-    holds: Mapping[Kind, int] = field(default_factory=dict)
+    ask: Need | None = None
+    holds: Mapping[DeviceKind, int] = field(default_factory=dict)
     admission: Decision | None = None
     """What was decided of its start alone."""
     growth: Decision | None = None
     """A decision to add replicas, which need devices of the shape of `replica`."""
-    replica: Ask | None = None
+    replica: Need | None = None
     """What the added replicas need together."""
-    incumbent: tuple[tuple[Kind, frozenset[str]], ...] = ()
+    incumbent: tuple[tuple[DeviceKind, frozenset[str]], ...] = ()
     """Kind and nodes of the places that it was told last, copy by copy: kept while nothing is clearly better."""
 
     @property

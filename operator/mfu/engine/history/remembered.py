@@ -12,7 +12,7 @@ from mfu.engine.history.setting import setting_of
 from mfu.engine.text import epoch
 from mfu.observe import drift as changes
 from mfu.observe.assessment import Assessment, TelemetryState, Window
-from mfu.observe.drift import Drift, DriftState, Identity, Regime
+from mfu.observe.drift import Drift, DriftState, Identity, SteadyStretch
 from mfu.observe.history import Advice, Entry, record
 from mfu.predict.types import Attainable, Placement, Prediction, Setup
 
@@ -96,7 +96,7 @@ def recalled(rows: Sequence[History]) -> WorkloadMemory:
         return WorkloadMemory()
     newest = history[0]
     noise = changes.LEAST_RELATIVE_SD * newest.mfu
-    regime = Regime(newest.changed_at, newest.mfu, noise * noise, newest.samples)
+    regime = SteadyStretch(newest.changed_at, newest.mfu, noise * noise, newest.samples)
     return WorkloadMemory(history=history, drift_state=DriftState(newest.identity, regime))
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mfu.account.cost import price_per_hour
-from mfu.account.rollup import Indices, Knowledge, Row, Table, table_of
+from mfu.account.rollup import Indices, Knowledge, RollupRow, Table, table_of
 from mfu.decide.types import EffectivePolicy, NodeView
 from mfu.engine.holdings.workload import device_of
 from mfu.engine.views import Assignment, PodView
@@ -129,12 +129,12 @@ def _share(node: NodeView, resource: str) -> float:
     return 1.0 if share is None else share
 
 
-def _row(held: _Held, amount: float, nodes: Mapping[str, NodeView], made_from: Grounds) -> Row:
+def _row(held: _Held, amount: float, nodes: Mapping[str, NodeView], made_from: Grounds) -> RollupRow:
     device = device_of(nodes[held.node], held.resource)
     share = device.mig.sm_fraction if device and device.mig else 1.0
     reference = device.gpu.reference_peak_flops_per_s if device else None
     policy = made_from.policies.get(held.namespace or "", made_from.default)
-    return Row(
+    return RollupRow(
         node=held.node,
         namespace=held.namespace,
         product=device.gpu.api_name if device else None,

@@ -13,10 +13,10 @@ from mfu.observe.diagnosis.ranks import straggler
 from mfu.observe.diagnosis.recompute import recompute
 from mfu.observe.diagnosis.serving import bandwidth_bound, kv_cache_pressure, low_concurrency, request_variability
 from mfu.observe.diagnosis.shares import apportioned
-from mfu.observe.diagnosis.situation import Predict, Rule, Situation
+from mfu.observe.diagnosis.situation import CauseRule, Predict, Situation
 from mfu.observe.diagnosis.waiting import data_starvation, host_overhead, idle_allocation
 
-RULES: tuple[Rule, ...] = (
+RULES: tuple[CauseRule, ...] = (
     idle_allocation,
     degraded_hardware,
     power_or_thermal,
@@ -54,7 +54,7 @@ EXPLAINED_BY: dict[Cause, frozenset[Cause]] = {
 CLEARLY_MORE = 1.5
 
 
-def diagnose(situation: Situation, rules: tuple[Rule, ...] = RULES) -> tuple[Finding, ...]:
+def diagnose(situation: Situation, rules: tuple[CauseRule, ...] = RULES) -> tuple[Finding, ...]:
     """Findings, the one that costs most first; what another finding already explains is left out."""
     found = [each for each in (rule(situation) for rule in rules) if each is not None]
     kept = [each for each in found if not any(_explains(other, each) for other in found)]

@@ -30,7 +30,7 @@ _COMPILED = (Compilation.FULL, Compilation.REGIONAL)
 
 
 @dataclass(frozen=True, slots=True)
-class StepTime:
+class StepParts:
     """Seconds of one step's parts per GPU."""
 
     products: float
@@ -43,7 +43,7 @@ class StepTime:
         return self.products + self.memory
 
 
-def step_time(situation: Situation) -> StepTime | None:
+def step_time(situation: Situation) -> StepParts | None:
     """Roofline of one optimizer step on one GPU, communication left out; None without a training intent."""
     training = situation.training
     peak = None if training is None else device_peak(situation.device, training.precisions.compute)
@@ -57,7 +57,7 @@ def step_time(situation: Situation) -> StepTime | None:
     memory = _moved(situation, training) / (BANDWIDTH_REACHED * device_bandwidth(situation.device))
     micro_steps = max(1.0, sequences / training.micro_batch_size)
     layers = training.architecture.layers / parallel.pipeline * micro_steps
-    return StepTime(products, memory, _host(training, layers))
+    return StepParts(products, memory, _host(training, layers))
 
 
 def _moved(situation: Situation, training: Training) -> float:

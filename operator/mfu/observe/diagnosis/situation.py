@@ -149,7 +149,7 @@ class Situation:
         return replace(training, micro_batch_size=size, global_batch_size=whole)
 
 
-class Rule(Protocol):
+class CauseRule(Protocol):
     """One cause family: None where its evidence is absent, missing or too weak to accuse anybody."""
 
     def __call__(self, situation: Situation) -> Finding | None: ...

@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mfu.predict.fit.left_out import Refits
+from mfu.predict.fit.left_out import TrainingRefits
 from mfu.predict.fit.rows import Names, bind, log_errors, weights
 from mfu.predict.spread import NORMAL_80
 from mfu.predict.training.doubt import UNSURE, shared_columns, shares
@@ -54,7 +54,7 @@ class HeldErrors:
     weight: Floats
 
 
-def left_out_errors(refits: Refits) -> HeldErrors:
+def left_out_errors(refits: TrainingRefits) -> HeldErrors:
     """Every source predicted by the fit of the others."""
     rows, size = refits.rows, len(refits.rows.source)
     shared = {name: np.zeros(size) for name in SHARED}

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mfu.predict.fit.newton import Fit, Linear, bare, fit, shipped_fit
-from mfu.predict.fit.rows import Rows, log_errors, rows_of, steps
+from mfu.predict.fit.newton import TrainingFit, TrainingLinear, bare, fit, shipped_fit
+from mfu.predict.fit.rows import TrainingRows, log_errors, rows_of, steps
 from mfu.predict.fit.tables import (
     Measured,
     asked_runs,
@@ -27,7 +27,7 @@ from mfu.predict.fit.tables import (
     without,
 )
 from mfu.predict.training.checks import refuse
-from mfu.predict.training.constants import Constants, shipped
+from mfu.predict.training.constants import TrainingConstants, shipped
 from mfu.predict.training.doubt import own_doubt, shared_doubt
 from mfu.predict.validate.common import Report, Row
 from mfu.predict.validate.left_out import Forecast, left_out
@@ -42,31 +42,31 @@ _PASSES = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Refits:
+class TrainingRefits:
     """Everything that may be used, its fit, and how fits of a part of it are made."""
 
-    rows: Rows
-    whole: Fit
+    rows: TrainingRows
+    whole: TrainingFit
     base: Floats
 
     @classmethod
-    def of(cls, measured: Sequence[Measured], rounds: int = 3) -> Refits:
+    def of(cls, measured: Sequence[Measured], rounds: int = 3) -> TrainingRefits:
         """Start from the shipped constants: a fit of nearly the same rows ends near them."""
         rows = rows_of(measured)
         return cls.around(rows, fit(rows, rounds=rounds, start=shipped_fit(rows)))
 
     @classmethod
-    def around(cls, rows: Rows, whole: Fit) -> Refits:
+    def around(cls, rows: TrainingRows, whole: TrainingFit) -> TrainingRefits:
         """A fit that is already there."""
         return cls(rows, whole, log_errors(rows, bare(whole.theta)))
 
-    def less(self, source: str) -> Constants:
+    def less(self, source: str) -> TrainingConstants:
         """The constants of a fit of every other source."""
         kept = np.flatnonzero(self.rows.source != source)
         rows, jacobian = self.rows.take(kept), self.whole.jacobian[kept]
         state, base = self.whole, self.base[kept]
         for _ in range(_PASSES):
-            linear = Linear.of(rows, base, jacobian, state.theta)
+            linear = TrainingLinear.of(rows, base, jacobian, state.theta)
             state = linear.solve(state)
             base = log_errors(rows, bare(state.theta))
         return state.constants()
@@ -78,7 +78,7 @@ def left_out_sources(
     """`asked` are the report's scored rows in order, `usable` those that a fit may use; `seconds` says that the report
     is of step times, not of rates."""
     sources = frozenset(each.source for each in asked)
-    refits = Refits.of([*usable, *without(shipped_rows(), sources)])
+    refits = TrainingRefits.of([*usable, *without(shipped_rows(), sources)])
     rows = rows_of(asked)
     usual = steps(rows, shipped()).seconds
     names = np.array([each.source for each in asked])

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mfu.predict.fit.parameters import PARAMETERS, PREDICTED, SPREAD
-from mfu.predict.fit.rows import Rows, log_errors, weights
-from mfu.predict.training.constants import DEFAULT, Constants, shipped
+from mfu.predict.fit.rows import TrainingRows, log_errors, weights
+from mfu.predict.training.constants import DEFAULT, TrainingConstants, shipped
 
 Floats = NDArray[np.float64]
 EFFECTIVE_ROWS: Final = 100.0
@@ -33,7 +33,7 @@ _WILD: Final = 2.5
 
 
 @dataclass(frozen=True, slots=True)
-class Fit:
+class TrainingFit:
     """Constants (as logarithms), effects of every factor's levels, what is still unknown of them, and the spreads."""
 
     theta: Floats
@@ -57,34 +57,34 @@ class Fit:
                 found[f"{factor}_doubt.{level}"] = float(doubt)
         return found
 
-    def constants(self) -> Constants:
+    def constants(self) -> TrainingConstants:
         """The shipped constants with all of that in their place, and no level that this fit did not see."""
         return forgotten(shipped()).replace(self.values())
 
 
-def forgotten(c: Constants) -> Constants:
+def forgotten(c: TrainingConstants) -> TrainingConstants:
     """The constants without any engine, product or arithmetic that was measured."""
     emptied = {f"{factor}{end}" for factor in PREDICTED for end in ("", "_doubt")}
     tables = {name: {DEFAULT: entries[DEFAULT]} if name in emptied else entries for name, entries in c.tables.items()}
-    return Constants(c.numbers, tables)
+    return TrainingConstants(c.numbers, tables)
 
 
-def beginning(rows: Rows) -> Fit:
+def beginning(rows: TrainingRows) -> TrainingFit:
     """Constants at their priors, no effects known."""
     theta = np.log([each.prior for each in PARAMETERS])
     levels = {factor: tuple(np.unique(rows.names(factor)).tolist()) for factor in SPREAD}
     zeros = {factor: np.zeros(len(names)) for factor, names in levels.items()}
-    return Fit(theta, 0.0, levels, zeros, zeros, dict(SPREAD))
+    return TrainingFit(theta, 0.0, levels, zeros, zeros, dict(SPREAD))
 
 
-def shipped_fit(rows: Rows) -> Fit:
+def shipped_fit(rows: TrainingRows) -> TrainingFit:
     """The shipped constants as the point to start from, no effects known."""
     c = shipped()
     theta = [np.log(c.of(*each.name.split(".", 1)) if "." in each.name else c[each.name]) for each in PARAMETERS]
     return replace(beginning(rows), theta=np.array(theta))
 
 
-def fit(rows: Rows, *, rounds: int = 12, start: Fit | None = None) -> Fit:
+def fit(rows: TrainingRows, *, rounds: int = 12, start: TrainingFit | None = None) -> TrainingFit:
     """From the priors, or from a fit of the same rows."""
     found = start or beginning(rows)
     for _ in range(rounds):
@@ -92,7 +92,7 @@ def fit(rows: Rows, *, rounds: int = 12, start: Fit | None = None) -> Fit:
     return found
 
 
-def _iterate(rows: Rows, state: Fit) -> Fit:
+def _iterate(rows: TrainingRows, state: TrainingFit) -> TrainingFit:
     """One linearisation: constants and effects together, the step shortened until the objective falls."""
     base = log_errors(rows, bare(state.theta))
     jacobian = np.empty((len(base), len(state.theta)))
@@ -100,7 +100,7 @@ def _iterate(rows: Rows, state: Fit) -> Fit:
         moved = state.theta.copy()
         moved[column] -= _DELTA
         jacobian[:, column] = (base - log_errors(rows, bare(moved))) / _DELTA
-    linear = Linear.of(rows, base, jacobian, state.theta)
+    linear = TrainingLinear.of(rows, base, jacobian, state.theta)
     found = replace(linear.solve(state), jacobian=jacobian)
     before = linear.objective(base, replace(state, spread=found.spread))
     for scale in (1.0, 0.5, 0.25, 0.1):
@@ -110,7 +110,7 @@ def _iterate(rows: Rows, state: Fit) -> Fit:
     return replace(found, theta=state.theta, mean=state.mean, effects=state.effects)
 
 
-def _between(one: Fit, other: Fit, share: float) -> Fit:
+def _between(one: TrainingFit, other: TrainingFit, share: float) -> TrainingFit:
     """The way from one fit to the other, spreads and doubts of the other."""
 
     def mixed(a: Floats, b: Floats) -> Floats:
@@ -124,7 +124,7 @@ def _between(one: Fit, other: Fit, share: float) -> Fit:
     )
 
 
-def bare(theta: Floats) -> Constants:
+def bare(theta: Floats) -> TrainingConstants:
     """Constants at `theta` with every stack's factor 1."""
     ones = {f"{factor}.{DEFAULT}": 1.0 for factor in PREDICTED}
     named = {each.name: float(value) for each, value in zip(PARAMETERS, np.exp(theta), strict=True)}
@@ -132,10 +132,10 @@ def bare(theta: Floats) -> Constants:
 
 
 @dataclass(frozen=True, slots=True)
-class Linear:
+class TrainingLinear:
     """Errors around one point: error(theta) = base + jacobian · (theta - at), less the effects of each row's levels."""
 
-    rows: Rows
+    rows: TrainingRows
     base: Floats
     jacobian: Floats
     at: Floats
@@ -146,7 +146,7 @@ class Linear:
     """Constants, the common mean, then one column a level: derivative of the error by each."""
 
     @classmethod
-    def of(cls, rows: Rows, base: Floats, jacobian: Floats, at: Floats) -> Linear:
+    def of(cls, rows: TrainingRows, base: Floats, jacobian: Floats, at: Floats) -> TrainingLinear:
         levels = {factor: np.unique(rows.names(factor), return_inverse=True) for factor in SPREAD}
         blocks = [-np.eye(len(names))[index] for names, index in levels.values()]
         sizes = [len(names) for names, _ in levels.values()]
@@ -155,7 +155,7 @@ class Linear:
         named = {factor: tuple(names.tolist()) for factor, (names, _) in levels.items()}
         return cls(rows, base, jacobian, at, weights(rows) * EFFECTIVE_ROWS, named, owner, design)
 
-    def solve(self, state: Fit, *, rounds: int = 6) -> Fit:
+    def solve(self, state: TrainingFit, *, rounds: int = 6) -> TrainingFit:
         """Constants, effects and spreads that the linear model finds best, by reweighting."""
         spread = dict(state.spread)
         solution = self._start(state)
@@ -171,7 +171,7 @@ class Linear:
             spread = self._spreads(solution, covariance)
         return self._fit(solution, covariance, spread)
 
-    def _start(self, state: Fit) -> Floats:
+    def _start(self, state: TrainingFit) -> Floats:
         known = [dict(zip(state.levels[f], state.effects[f], strict=True)) for f in SPREAD]
         effects = [
             known[number].get(level, 0.0) for number, factor in enumerate(SPREAD) for level in self.levels[factor]
@@ -192,13 +192,13 @@ class Linear:
             found[factor] = max(float(np.sqrt(total / (len(members) + _PRIOR_LEVELS))), _LEAST_SPREAD)
         return {**found, "source": SPREAD["source"]}
 
-    def _fit(self, solution: Floats, covariance: Floats, spread: Mapping[str, float]) -> Fit:
+    def _fit(self, solution: Floats, covariance: Floats, spread: Mapping[str, float]) -> TrainingFit:
         most = np.log([each.most for each in PARAMETERS])
         count = len(PARAMETERS)
         sds = np.sqrt(np.diag(covariance))[count + 1 :]
         effects = solution[count + 1 :]
         by_factor = {factor: self.owner == number for number, factor in enumerate(SPREAD)}
-        return Fit(
+        return TrainingFit(
             theta=np.minimum(solution[:count], most),
             mean=float(solution[count]),
             levels=self.levels,
@@ -207,7 +207,7 @@ class Linear:
             spread=dict(spread),
         )
 
-    def objective(self, errors: Floats, state: Fit) -> float:
+    def objective(self, errors: Floats, state: TrainingFit) -> float:
         """Cauchy loss of the errors that effects leave, and the priors."""
         solution = self._start(state)
         rest = (errors + self.design[:, len(PARAMETERS) :] @ solution[len(PARAMETERS) :]) / NOISE

@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 from mfu.hardware.types import GPU, Precision
 from mfu.predict.fit.tables import SHARE, Measured
-from mfu.predict.training.arrays import Case, stack_cases, take_case
+from mfu.predict.training.arrays import TrainingCase, stack_cases, take_case
 from mfu.predict.training.case import arithmetic_of, case_of
 from mfu.predict.training.checks import refuse
-from mfu.predict.training.constants import Constants, shipped
+from mfu.predict.training.constants import TrainingConstants, shipped
 from mfu.predict.training.engines import engine
 from mfu.predict.training.machine import relative_power
-from mfu.predict.training.step import Step, step
+from mfu.predict.training.step import TrainingStep, step
 from mfu.predict.types import Placement
 
 Floats = NDArray[np.float64]
@@ -24,10 +24,10 @@ Names = NDArray[np.str_]
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
+class TrainingRows:
     """Cases made with neutral constants, so that any constants can be bound to all of them."""
 
-    case: Case
+    case: TrainingCase
     architecture: Names
     engine: Names
     product: Names
@@ -41,16 +41,16 @@ class Rows:
     power: Floats
     log_seconds: Floats
 
-    def take(self, index: NDArray[np.intp]) -> Rows:
+    def take(self, index: NDArray[np.intp]) -> TrainingRows:
         rest = {f.name: getattr(self, f.name)[index] for f in fields(self) if f.name != "case"}
-        return Rows(case=take_case(self.case, index), **rest)
+        return TrainingRows(case=take_case(self.case, index), **rest)
 
     def names(self, factor: str) -> Names:
         """The level of each row in a factor of the random effects."""
         return np.asarray(getattr(self, factor))
 
 
-def neutral(c: Constants) -> Constants:
+def neutral(c: TrainingConstants) -> TrainingConstants:
     """Constants whose per-architecture and per-stack entries are 1."""
     tables = ("sustained", "attention", "engine", "product", "arithmetic")
     ones = {f"{table}.{key}": 1.0 for table in tables for key in c.tables[table]}
@@ -58,7 +58,7 @@ def neutral(c: Constants) -> Constants:
     return c.replace({**ones, "power_share": 0.0, **dict.fromkeys(rest, 1.0)})
 
 
-def rows_of(measured: Sequence[Measured]) -> Rows:
+def rows_of(measured: Sequence[Measured]) -> TrainingRows:
     """Rows that the model can predict; the others are left out."""
     c = neutral(shipped())
     cases, kept = [], []
@@ -69,7 +69,7 @@ def rows_of(measured: Sequence[Measured]) -> Rows:
             kept.append(each)
     gpus = [each.placement.device.gpu for each in kept]
     compute = [each.setup.precisions.compute for each in kept]
-    return Rows(
+    return TrainingRows(
         case=stack_cases(cases),
         architecture=np.array([gpu.architecture for gpu in gpus]),
         engine=np.array([engine(each.setup.engine).name for each in kept]),
@@ -90,7 +90,7 @@ def _linked(placement: Placement, gpu: GPU) -> bool:
     return gpu.nvlink_bytes_per_s is not None and gpu.nvlink_domain_gpus > 1 and placement.nvlink is not False
 
 
-def bind(rows: Rows, c: Constants) -> Case:
+def bind(rows: TrainingRows, c: TrainingConstants) -> TrainingCase:
     """The same cases under `c`."""
     clock = np.array([c.of("sustained", each) for each in rows.architecture])
     sustained = np.where(rows.tensor_cores, np.minimum(clock * rows.power ** c["power_share"], 1.0), 1.0)
@@ -113,7 +113,7 @@ def bind(rows: Rows, c: Constants) -> Case:
     return replace(rows.case, machine=machine, stack=stack)
 
 
-def efficiency(rows: Rows, c: Constants) -> Floats:
+def efficiency(rows: TrainingRows, c: TrainingConstants) -> Floats:
     """The factors of engine, product and arithmetic."""
     tables = (("engine", rows.engine), ("product", rows.product), ("arithmetic", rows.arithmetic))
     found = np.ones(len(rows.engine))
@@ -122,12 +122,12 @@ def efficiency(rows: Rows, c: Constants) -> Floats:
     return found
 
 
-def steps(rows: Rows, c: Constants) -> Step:
+def steps(rows: TrainingRows, c: TrainingConstants) -> TrainingStep:
     """Every row's step under `c`."""
     return step(bind(rows, c), c)
 
 
-def log_errors(rows: Rows, c: Constants) -> Floats:
+def log_errors(rows: TrainingRows, c: TrainingConstants) -> Floats:
     """log(predicted / measured) of the step time."""
     return np.log(steps(rows, c).seconds) - rows.log_seconds
 
@@ -136,7 +136,7 @@ LONE = 2.0
 """Rows at which a source weighs half of what the square root of its rows says: one row alone is an anecdote."""
 
 
-def weights(rows: Rows) -> Floats:
+def weights(rows: TrainingRows) -> Floats:
     """Every table its share; within it, a source weighs with the square root of its rows."""
     found = np.zeros(len(rows.table))
     for table, share in SHARE.items():

@@ -8,7 +8,7 @@ import numpy as np
 
 from mfu.hardware.problem import ProblemReason
 from mfu.predict.inference.build import case_of
-from mfu.predict.inference.constants import Constants, load
+from mfu.predict.inference.constants import ServingConstants, load
 from mfu.predict.inference.prediction import predict_inference
 from mfu.predict.inference.serving import continuous
 from mfu.predict.types import Corrections, Inference, Placement, Prediction, Problem
@@ -33,7 +33,7 @@ def predict_at_rate(
 
 
 def concurrency_at_rate(
-    setup: Inference, placement: Placement, requests_per_s: float, constants: Constants | None = None
+    setup: Inference, placement: Placement, requests_per_s: float, constants: ServingConstants | None = None
 ) -> float | Problem:
     """Requests in flight, at least one: the point where the replica finishes as many requests as arrive."""
     constants = constants or load()

@@ -9,8 +9,8 @@ from mfu.hardware.catalog import device_bandwidth, device_memory, device_peak
 from mfu.hardware.catalog import load as load_catalog
 from mfu.hardware.problem import ProblemReason
 from mfu.hardware.types import BYTES_PER_VALUE, GPU, Precision
-from mfu.predict.inference.case import Case, Chip, Format, Layout, Load, Speculation
-from mfu.predict.inference.constants import Constants
+from mfu.predict.inference.case import Chip, RequestLoad, ServingCase, ServingLayout, Speculation, StoredFormat
+from mfu.predict.inference.constants import ServingConstants
 from mfu.predict.inference.habits import USUAL, habit_of
 from mfu.predict.inference.shape import shape_of
 from mfu.predict.types import Inference, Placement, Problem
@@ -37,8 +37,8 @@ shape = lru_cache(maxsize=1024)(shape_of)
 
 
 def case_of(
-    setup: Inference, placement: Placement, constants: Constants, speculation: Speculation | None = None
-) -> Case | Problem:
+    setup: Inference, placement: Placement, constants: ServingConstants, speculation: Speculation | None = None
+) -> ServingCase | Problem:
     """The case of one setup; every impossible field is refused with its nearest valid value."""
     refusal = refuse(setup, placement) or _refuse_speculation(speculation)
     if refusal is not None:
@@ -47,18 +47,18 @@ def case_of(
     if isinstance(chip, Problem):
         return chip
     layout = setup.parallelism
-    return Case(
+    return ServingCase(
         shape=shape(setup.architecture),
         chip=chip,
         format=format_of(setup, placement),
-        layout=Layout(float(layout.tensor), float(layout.pipeline), float(layout.data), float(layout.expert)),
+        layout=ServingLayout(float(layout.tensor), float(layout.pipeline), float(layout.data), float(layout.expert)),
         load=load_of(setup, placement, speculation),
         speed=_speed(setup, placement, constants) / (1.0 + (speculation.draft_share if speculation else 0.0)),
         host=constants.stack(setup.engine).host,
     )
 
 
-def _speed(setup: Inference, placement: Placement, constants: Constants) -> float:
+def _speed(setup: Inference, placement: Placement, constants: ServingConstants) -> float:
     product = constants.product(placement.device.gpu.api_name)
     return constants.usual_speed * constants.stack(setup.engine).speed * product.speed
 
@@ -135,14 +135,14 @@ def _refuse_layout(setup: Inference, placement: Placement) -> Problem | None:
     return None
 
 
-def format_of(setup: Inference, placement: Placement) -> Format:
+def format_of(setup: Inference, placement: Placement) -> StoredFormat:
     """Bytes per value by matrix group; 4-bit checkpoints of mixtures often leave all but the experts at 16 bit."""
     weights = BYTES_PER_VALUE[setup.precisions.weights]
     linear = 2.0 if experts_only(setup) else weights
     mixed = setup.precisions.weights is Precision.FP4 and setup.precisions.compute is Precision.FP8
     native = mixed and Precision.FP4 in placement.device.gpu.peaks
     widened = BYTES_PER_VALUE[setup.precisions.compute] > weights and not native
-    return Format(linear, weights, max(weights, 2.0), BYTES_PER_VALUE[setup.precisions.kv_cache], float(widened))
+    return StoredFormat(linear, weights, max(weights, 2.0), BYTES_PER_VALUE[setup.precisions.kv_cache], float(widened))
 
 
 def experts_only(setup: Inference) -> bool:
@@ -153,11 +153,11 @@ def experts_only(setup: Inference) -> bool:
     return architecture.mla is not None or setup.precisions.compute not in _NARROW
 
 
-def load_of(setup: Inference, placement: Placement, speculation: Speculation | None = None) -> Load:
+def load_of(setup: Inference, placement: Placement, speculation: Speculation | None = None) -> RequestLoad:
     concurrency = math.inf if setup.concurrency is None else float(setup.concurrency)
     habit = habit_of(setup.engine, placement.device)
     spoken = speculation or Speculation(0, 0.0)
-    return Load(
+    return RequestLoad(
         float(setup.input_tokens),
         float(setup.output_tokens),
         concurrency,

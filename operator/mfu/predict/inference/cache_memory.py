@@ -7,15 +7,15 @@ from dataclasses import replace
 from mfu.hardware.types import BYTES_PER_VALUE, Precision
 from mfu.predict.inference import capacity
 from mfu.predict.inference.build import case_of
-from mfu.predict.inference.case import Case
-from mfu.predict.inference.constants import Constants
+from mfu.predict.inference.case import ServingCase
+from mfu.predict.inference.constants import ServingConstants
 from mfu.predict.inference.serving import running
 from mfu.predict.names import MemoryTerm
 from mfu.predict.types import Inference, Memory, Placement, Problem
 from mfu.units import gibibytes
 
 
-def memory_of(setup: Inference, placement: Placement, case: Case, constants: Constants) -> Memory:
+def memory_of(setup: Inference, placement: Placement, case: ServingCase, constants: ServingConstants) -> Memory:
     """Bytes per GPU at the requests that run; `advice` is set where not even one request fits."""
     terms = _terms(case, constants)
     capacity_bytes = float(case.chip.memory)
@@ -24,7 +24,7 @@ def memory_of(setup: Inference, placement: Placement, case: Case, constants: Con
     return Memory(terms=terms, total_bytes=total, capacity_bytes=capacity_bytes, advice=advice)
 
 
-def _terms(case: Case, constants: Constants) -> dict[str, float]:
+def _terms(case: ServingCase, constants: ServingConstants) -> dict[str, float]:
     tokens = case.load.input_tokens + case.load.output_tokens
     requests = running(case, constants) / case.layout.groups
     return {
@@ -35,7 +35,7 @@ def _terms(case: Case, constants: Constants) -> dict[str, float]:
     }
 
 
-def _advice(setup: Inference, placement: Placement, constants: Constants) -> str:
+def _advice(setup: Inference, placement: Placement, constants: ServingConstants) -> str:
     """The first of: more tensor parallelism on the GPUs there, narrower weights, more GPUs."""
     for change, words in _remedies(setup, placement):
         trial = case_of(change, replace(placement, gpus=_gpus(change)), constants)
@@ -59,7 +59,7 @@ def _remedies(setup: Inference, placement: Placement) -> list[tuple[Inference, s
     return here + narrow + more
 
 
-def _smallest(setup: Inference, placement: Placement, constants: Constants) -> float:
+def _smallest(setup: Inference, placement: Placement, constants: ServingConstants) -> float:
     case = case_of(setup, placement, constants)
     return 0.0 if isinstance(case, Problem) else sum(_terms(case, constants).values())
 

@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from mfu.predict.inference.build import case_of
 from mfu.predict.inference.capacity import one_request_fits
-from mfu.predict.inference.case import Case, stack_cases
-from mfu.predict.inference.constants import Constants, load
+from mfu.predict.inference.case import ServingCase, stack_cases
+from mfu.predict.inference.constants import ServingConstants, load
 from mfu.predict.inference.serving import continuous, decode, prefill, prompts_of, running
 from mfu.predict.types import Inference, Phase, Placement, Problem
 
@@ -33,7 +33,7 @@ class Scores:
 
 
 def score(
-    setups: Sequence[Inference], placement: Placement, concurrencies: Floats, constants: Constants | None = None
+    setups: Sequence[Inference], placement: Placement, concurrencies: Floats, constants: ServingConstants | None = None
 ) -> Scores | None:
     """Every setup at every concurrency; a setup that cannot run scores no tokens. None where none can run."""
     constants = constants or load()
@@ -48,7 +48,7 @@ def score(
     return replace(scores, fits=scores.fits & possible[:, None])
 
 
-def _scores(case: Case, phase: Phase, constants: Constants) -> Scores:
+def _scores(case: ServingCase, phase: Phase, constants: ServingConstants) -> Scores:
     if phase is Phase.PREFILL:
         served = prefill(case, prompts_of(case), constants)
         rate = served.input_tokens_per_s
@@ -64,7 +64,7 @@ def _scores(case: Case, phase: Phase, constants: Constants) -> Scores:
     return Scores(tokens, ttft, tpot, batch, np.broadcast_to(one_request_fits(case, constants), shape))
 
 
-def _grid(case: Case, concurrencies: Floats) -> Case:
+def _grid(case: ServingCase, concurrencies: Floats) -> ServingCase:
     """Every field as a column, concurrency as a row."""
     column = _columns(case)
     return replace(column, load=replace(column.load, concurrency=concurrencies[None, :]))

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from mfu.predict.inference.case import Case
-from mfu.predict.inference.constants import Constants
+from mfu.predict.inference.case import ServingCase
+from mfu.predict.inference.constants import ServingConstants
 from mfu.predict.inference.kernels import kv_shards
 from mfu.predict.inference.shape import Number
 
 
-def weight_bytes_per_gpu(case: Case) -> Number:
+def weight_bytes_per_gpu(case: ServingCase) -> Number:
     """Worst GPU: its share of every matrix; the embedding sits with the head."""
     shape, form, layout = case.shape, case.format, case.layout
     ffn = shape.dense_layers * shape.dense_weights + shape.moe_layers * shape.shared_weights
@@ -21,28 +21,28 @@ def weight_bytes_per_gpu(case: Case) -> Number:
     return (linear * form.linear + experts * form.expert) / layout.pipeline + vocabulary
 
 
-def kv_bytes_per_token(case: Case) -> Number:
+def kv_bytes_per_token(case: ServingCase) -> Number:
     """Per GPU, full-attention layers only: sliding layers keep a bounded window."""
     shape = case.shape
     return (1 - shape.sliding_share) * _values_per_token(case)
 
 
-def kv_bytes_per_request(case: Case, tokens: Number) -> Number:
+def kv_bytes_per_request(case: ServingCase, tokens: Number) -> Number:
     """Bytes per GPU of one request that is `tokens` long."""
     slid = case.shape.sliding_share * _values_per_token(case)
     return kv_bytes_per_token(case) * tokens + slid * np.minimum(tokens, case.shape.window)
 
 
-def _values_per_token(case: Case) -> Number:
+def _values_per_token(case: ServingCase) -> Number:
     return case.shape.layers * case.shape.kv_values * case.format.kv / kv_shards(case) / case.layout.pipeline
 
 
-def workspace_bytes(case: Case, constants: Constants) -> Number:
+def workspace_bytes(case: ServingCase, constants: ServingConstants) -> Number:
     """Buffers of the largest step; attention groups gather each other's tokens, so they hold those of all."""
     return constants.workspace_copies * case.load.max_batch_tokens * case.coupled * case.shape.hidden * 2.0
 
 
-def batch_that_fits(case: Case, constants: Constants) -> Number:
+def batch_that_fits(case: ServingCase, constants: ServingConstants) -> Number:
     """Requests whose cache fits beside the weights, all attention groups together; below 1 nothing runs."""
     taken = weight_bytes_per_gpu(case) + workspace_bytes(case, constants) + constants.reserve_bytes
     free = (case.chip.memory - taken) * constants.memory_share
@@ -50,7 +50,7 @@ def batch_that_fits(case: Case, constants: Constants) -> Number:
     return np.maximum(free, 0.0) / kv_bytes_per_request(case, tokens) * case.layout.groups
 
 
-def one_request_fits(case: Case, constants: Constants) -> npt.NDArray[np.bool_]:
+def one_request_fits(case: ServingCase, constants: ServingConstants) -> npt.NDArray[np.bool_]:
     """Whether weights, work space and the cache of one request fit: the one answer of predict, plan and admission."""
     tokens = case.load.input_tokens + case.load.output_tokens
     taken = weight_bytes_per_gpu(case) + workspace_bytes(case, constants) + constants.reserve_bytes

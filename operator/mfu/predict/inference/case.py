@@ -9,7 +9,7 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from mfu.predict.inference.shape import Number, Shape, stack
+from mfu.predict.inference.shape import Number, ServingShape, stack
 
 UNBOUNDED = float("inf")
 
@@ -33,7 +33,7 @@ class Chip:
 
 
 @dataclass(frozen=True, slots=True)
-class Format:
+class StoredFormat:
     """Bytes of one stored value."""
 
     linear: Number
@@ -45,7 +45,7 @@ class Format:
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class ServingLayout:
     """GPUs of one replica = attention groups · tensor · pipeline; experts spread over all GPUs of a stage."""
 
     tensor: Number
@@ -64,7 +64,7 @@ class Layout:
 
 
 @dataclass(frozen=True, slots=True)
-class Load:
+class RequestLoad:
     """Tokens of a request and how many requests are there at once (infinite: as many as fit)."""
 
     input_tokens: Number
@@ -98,12 +98,12 @@ class Speculation:
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
-    shape: Shape
+class ServingCase:
+    shape: ServingShape
     chip: Chip
-    format: Format
-    layout: Layout
-    load: Load
+    format: StoredFormat
+    layout: ServingLayout
+    load: RequestLoad
     speed: Number
     """Efficiency factor of the engine, 1 for the reference engine."""
     host: Number = 1.0
@@ -119,25 +119,25 @@ class Case:
         return np.where(self.shape.experts > 0, self.layout.groups, 1.0)
 
 
-_Part = TypeVar("_Part", Chip, Format, Layout, Load)
+_Part = TypeVar("_Part", Chip, StoredFormat, ServingLayout, RequestLoad)
 
 
-def stack_cases(cases: Sequence[Case]) -> Case:
+def stack_cases(cases: Sequence[ServingCase]) -> ServingCase:
     """One case of arrays from many of floats, in order."""
-    return Case(
+    return ServingCase(
         shape=stack([each.shape for each in cases]),
         chip=_stack(Chip, [each.chip for each in cases]),
-        format=_stack(Format, [each.format for each in cases]),
-        layout=_stack(Layout, [each.layout for each in cases]),
-        load=_stack(Load, [each.load for each in cases]),
+        format=_stack(StoredFormat, [each.format for each in cases]),
+        layout=_stack(ServingLayout, [each.layout for each in cases]),
+        load=_stack(RequestLoad, [each.load for each in cases]),
         speed=np.array([each.speed for each in cases], dtype=float),
         host=np.array([each.host for each in cases], dtype=float),
     )
 
 
-def take(case: Case, rows: npt.NDArray[np.intp]) -> Case:
+def take(case: ServingCase, rows: npt.NDArray[np.intp]) -> ServingCase:
     """The rows of a stacked case, in that order."""
-    return Case(
+    return ServingCase(
         shape=_rows(case.shape, rows),
         chip=_rows(case.chip, rows),
         format=_rows(case.format, rows),
@@ -148,7 +148,7 @@ def take(case: Case, rows: npt.NDArray[np.intp]) -> Case:
     )
 
 
-_Struct = TypeVar("_Struct", Shape, Chip, Format, Layout, Load)
+_Struct = TypeVar("_Struct", ServingShape, Chip, StoredFormat, ServingLayout, RequestLoad)
 
 
 def _rows(struct: _Struct, rows: npt.NDArray[np.intp]) -> _Struct:

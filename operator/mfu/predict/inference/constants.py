@@ -15,7 +15,7 @@ _SPELLINGS = (("trtllm", "tensorrtllm"), ("tensorrt", "tensorrtllm"), ("vllm", "
 
 
 @dataclass(frozen=True, slots=True)
-class Stack:
+class LearnedStack:
     """What was learned of one engine or product beside the physics."""
 
     speed: float = 1.0
@@ -27,7 +27,7 @@ class Stack:
 
 
 @dataclass(frozen=True, slots=True)
-class Constants:
+class ServingConstants:
     """Shares are of the datasheet figure; times in seconds. docs/performance-model-inference.md explains each."""
 
     matmul_16bit: float
@@ -90,21 +90,21 @@ class Constants:
     """CUDA context, graphs and work space that no declared quantity scales."""
     usual_speed: float
     """Common factor of all stacks; what an engine or product that nobody measured gets."""
-    engines: Mapping[str, Stack] = field(default_factory=dict)
-    products: Mapping[str, Stack] = field(default_factory=dict)
+    engines: Mapping[str, LearnedStack] = field(default_factory=dict)
+    products: Mapping[str, LearnedStack] = field(default_factory=dict)
     doubt: Mapping[str, float] = field(default_factory=dict)
     """Standard deviations of logarithms: how far engines, products, sources and series lie apart, and what a row errs
     by alone, by what its time is made of."""
 
-    def stack(self, engine: str | None) -> Stack:
+    def stack(self, engine: str | None) -> LearnedStack:
         """What was learned of an engine; the common mean, and what engines differ by, where nobody measured it."""
-        return self.engines.get(engine_key(engine)) or Stack(doubt=self.doubt.get("engine", 0.0))
+        return self.engines.get(engine_key(engine)) or LearnedStack(doubt=self.doubt.get("engine", 0.0))
 
-    def product(self, api_name: str) -> Stack:
+    def product(self, api_name: str) -> LearnedStack:
         """The same of a GPU product."""
-        return self.products.get(api_name) or Stack(doubt=self.doubt.get("product", 0.0))
+        return self.products.get(api_name) or LearnedStack(doubt=self.doubt.get("product", 0.0))
 
-    def without_stacks(self) -> Constants:
+    def without_stacks(self) -> ServingConstants:
         """The same physics with no engine or product known."""
         return replace(self, usual_speed=1.0, engines={}, products={})
 
@@ -116,15 +116,17 @@ def engine_key(engine: str | None) -> str:
     return next((known for part, known in _SPELLINGS if part in name), name)
 
 
-def parse(document: Mapping[str, Any]) -> Constants:
+def parse(document: Mapping[str, Any]) -> ServingConstants:
     """Constants from the JSON document: `numbers` by name, `engines` and `products` with their factors, `doubt`."""
     numbers = {
-        each.name: float(document["numbers"][each.name]["value"]) for each in fields(Constants) if each.type == "float"
+        each.name: float(document["numbers"][each.name]["value"])
+        for each in fields(ServingConstants)
+        if each.type == "float"
     }
     engines, products = (
-        {name: Stack(**each) for name, each in document[key].items()} for key in ("engines", "products")
+        {name: LearnedStack(**each) for name, each in document[key].items()} for key in ("engines", "products")
     )
-    return Constants(**numbers, engines=engines, products=products, doubt=dict(document["doubt"]))
+    return ServingConstants(**numbers, engines=engines, products=products, doubt=dict(document["doubt"]))
 
 
 def document() -> dict[str, Any]:
@@ -135,6 +137,6 @@ def document() -> dict[str, Any]:
 
 
 @lru_cache(maxsize=1)
-def load() -> Constants:
+def load() -> ServingConstants:
     """The constants that the product ships."""
     return parse(document())

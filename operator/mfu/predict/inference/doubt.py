@@ -11,8 +11,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from mfu.predict.inference.case import Case
-from mfu.predict.inference.constants import Constants
+from mfu.predict.inference.case import ServingCase
+from mfu.predict.inference.constants import ServingConstants
 from mfu.predict.inference.kernels import StepTime
 from mfu.predict.inference.shape import Array
 
@@ -21,20 +21,20 @@ TERMS = ("own", "communication", "host", "mixture", "groups")
 """Entries of `Constants.doubt` that a run's own doubt is made of; `own` counts for every run."""
 
 
-def shared_doubt(constants: Constants, engines: Names, products: Names) -> Array:
+def shared_doubt(constants: ServingConstants, engines: Names, products: Names) -> Array:
     """What runs of one engine on one product err by together, for arrays of names."""
     engine = np.array([constants.stack(str(name)).doubt for name in engines])
     product = np.array([constants.product(str(name)).doubt for name in products])
     return np.asarray(np.sqrt(engine**2 + product**2 + constants.doubt["source"] ** 2))
 
 
-def own_doubt(constants: Constants, case: Case, step: StepTime) -> Array:
+def own_doubt(constants: ServingConstants, case: ServingCase, step: StepTime) -> Array:
     """What each run errs by alone."""
     weights = np.array([constants.doubt[name] ** 2 for name in TERMS])
     return np.asarray(np.sqrt(constants.doubt["series"] ** 2 + features(case, step) @ weights))
 
 
-def features(case: Case, step: StepTime) -> Array:
+def features(case: ServingCase, step: StepTime) -> Array:
     """What the squares of the terms are multiplied by: shape (rows, terms)."""
     total = np.atleast_1d(step.total)
     shares = [

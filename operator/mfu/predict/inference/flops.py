@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mfu.predict.inference.build import case_of
-from mfu.predict.inference.constants import Constants, load
+from mfu.predict.inference.constants import ServingConstants, load
 from mfu.predict.inference.serving import decode, running
 from mfu.predict.types import Inference, Phase, Placement, Problem
 from mfu.workload.flops import decode_flops_per_token as _decode_flops
@@ -35,7 +35,9 @@ def decode_flops_per_token(setup: Inference, context: float) -> float:
     return _decode_flops(setup.architecture, context)
 
 
-def bytes_moved_per_token(setup: Inference, placement: Placement, constants: Constants | None = None) -> float | None:
+def bytes_moved_per_token(
+    setup: Inference, placement: Placement, constants: ServingConstants | None = None
+) -> float | None:
     """Weights and cache that must be read for one output token at the declared concurrency, summed over the GPUs.
 
     Llama-2-7B in 16 bit, one request, 128 in and 128 out on one GPU: 13.21 GB of weights,

@@ -9,8 +9,8 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
-from mfu.predict.inference.case import Case
-from mfu.predict.inference.constants import Constants
+from mfu.predict.inference.case import ServingCase
+from mfu.predict.inference.constants import ServingConstants
 from mfu.predict.inference.shape import Number
 
 _16BIT = 2.0
@@ -23,7 +23,7 @@ _REFERENCE_LINK = 450e9
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class ServingStep:
     """What one step of one replica schedules, counted over the replica."""
 
     decode: Number
@@ -73,7 +73,7 @@ class StepTime:
         return matrix + attention + self.activations + self.communication + self.bubble + self.launch + self.host
 
 
-def with_bubble(step: StepTime, stages: Number, constants: Constants) -> StepTime:
+def with_bubble(step: StepTime, stages: Number, constants: ServingConstants) -> StepTime:
     """The step with what a serving engine's schedulers lose at each hand-over between pipeline stages."""
     return replace(step, bubble=constants.stage_seconds * (stages - 1.0))
 
@@ -95,13 +95,13 @@ class _Matrix:
     memory: Number
     bytes: Number
 
-    def roof(self, constants: Constants) -> Number:
+    def roof(self, constants: ServingConstants) -> Number:
         """Smooth maximum: compute and memory overlap but for the ridge."""
         power = constants.roofline_power
         return (self.compute**power + self.memory**power) ** (1.0 / power)
 
 
-def step_time(case: Case, step: Step, constants: Constants) -> StepTime:
+def step_time(case: ServingCase, step: ServingStep, constants: ServingConstants) -> StepTime:
     """Seconds of one step, pipeline stages one after the other."""
     shape, layout = case.shape, case.layout
     written = step.decode * case.load.drafted
@@ -132,7 +132,7 @@ def step_time(case: Case, step: Step, constants: Constants) -> StepTime:
     )
 
 
-def _launch(case: Case, step: Step, constants: Constants) -> Number:
+def _launch(case: ServingCase, step: ServingStep, constants: ServingConstants) -> Number:
     """Small kernels and launches: faster on faster memory, slower outside CUDA graphs, which hold no prompts."""
     shape = case.shape
     pace = (case.chip.bandwidth / _REFERENCE_BANDWIDTH) ** -constants.layer_speed
@@ -145,7 +145,7 @@ def _launch(case: Case, step: Step, constants: Constants) -> Number:
     return shape.layers * layer + shape.moe_layers * constants.moe_layer_seconds
 
 
-def _linear(case: Case, tokens: Number, constants: Constants) -> _Matrix:
+def _linear(case: ServingCase, tokens: Number, constants: ServingConstants) -> _Matrix:
     """Attention projections, dense FFN and shared experts: every weight is read once a step."""
     shape, layout = case.shape, case.layout
     attention = shape.layers * shape.attention_weights
@@ -156,7 +156,7 @@ def _linear(case: Case, tokens: Number, constants: Constants) -> _Matrix:
     return _matrix(case, constants, 2.0 * tokens * weights / rate, weights * case.format.linear, widening)
 
 
-def _experts(case: Case, everywhere: Number, constants: Constants) -> _Matrix:
+def _experts(case: ServingCase, everywhere: Number, constants: ServingConstants) -> _Matrix:
     """Experts that at least one token of all groups chose: E · (1 − (1 − k/E)^tokens), spread over the stage's GPUs."""
     shape, layout = case.shape, case.layout
     experts = np.maximum(shape.experts, 1.0)
@@ -172,19 +172,21 @@ def _experts(case: Case, everywhere: Number, constants: Constants) -> _Matrix:
     return _matrix(case, constants, compute, touched * stored * case.format.expert, widening)
 
 
-def _head(case: Case, sampled: Number, constants: Constants) -> _Matrix:
+def _head(case: ServingCase, sampled: Number, constants: ServingConstants) -> _Matrix:
     """Logits of the tokens that are sampled, in 16 bit."""
     weights = case.shape.head_weights / case.layout.tensor
     rate = _rate(case, constants, case.format.head, case.chip.peak_16bit)
     return _matrix(case, constants, 2.0 * sampled * weights / rate, weights * case.format.head)
 
 
-def _matrix(case: Case, constants: Constants, compute: Number, size: Number, widening: Number = 1.0) -> _Matrix:
+def _matrix(
+    case: ServingCase, constants: ServingConstants, compute: Number, size: Number, widening: Number = 1.0
+) -> _Matrix:
     stream = case.chip.bandwidth * constants.weight_stream * widening
     return _Matrix(compute, size / stream, size)
 
 
-def _rate(case: Case, constants: Constants, width: Number, peak: Number) -> Number:
+def _rate(case: ServingCase, constants: ServingConstants, width: Number, peak: Number) -> Number:
     """Achieved FLOP/s: share of peak by the width of the arithmetic, slower where weights are widened first."""
     ratio = peak / case.chip.peak_16bit
     wide = np.where(ratio > 1.5, constants.matmul_8bit, constants.matmul_16bit)
@@ -192,12 +194,12 @@ def _rate(case: Case, constants: Constants, width: Number, peak: Number) -> Numb
     return peak * share * _widening(case, width, constants) * case.chip.ceiling
 
 
-def _widening(case: Case, width: Number, constants: Constants) -> Number:
+def _widening(case: ServingCase, width: Number, constants: ServingConstants) -> Number:
     """Slowdown of products whose narrow weights are widened in the kernel first."""
     return np.where((case.format.dequantised > 0) & (width < _16BIT), constants.dequantise, 1.0)
 
 
-def _prefill_attention(case: Case, step: Step, constants: Constants) -> Number:
+def _prefill_attention(case: ServingCase, step: ServingStep, constants: ServingConstants) -> Number:
     shape, layout = case.shape, case.layout
     full = step.prefill_context
     reach = np.minimum(2 * full, shape.window)
@@ -207,7 +209,7 @@ def _prefill_attention(case: Case, step: Step, constants: Constants) -> Number:
     return flops / (case.chip.peak_16bit * constants.prefill_attention * case.chip.ceiling)
 
 
-def _decode_attention(case: Case, step: Step, constants: Constants) -> tuple[Number, Number]:
+def _decode_attention(case: ServingCase, step: ServingStep, constants: ServingConstants) -> tuple[Number, Number]:
     """(seconds, bytes of cache read by one GPU)."""
     shape, layout = case.shape, case.layout
     slid = np.minimum(step.context, shape.window)
@@ -219,13 +221,13 @@ def _decode_attention(case: Case, step: Step, constants: Constants) -> tuple[Num
     return _Matrix(compute, size / (case.chip.bandwidth * constants.cache_stream), size).roof(constants), size
 
 
-def kv_shards(case: Case) -> Number:
+def kv_shards(case: ServingCase) -> Number:
     """Ways that tensor parallelism splits the cache: up to the KV heads, never a compressed MLA cache."""
     split = np.minimum(case.layout.tensor, case.shape.kv_heads)
     return np.where(case.shape.mla > 0, 1.0, split)
 
 
-def _payload_and_latency(case: Case, tokens: Number, constants: Constants) -> tuple[Number, Number]:
+def _payload_and_latency(case: ServingCase, tokens: Number, constants: ServingConstants) -> tuple[Number, Number]:
     chip = case.chip
     fast = constants.link_share * (chip.link / _REFERENCE_LINK) ** (constants.link_growth - 1.0)
     share = np.where(chip.switched > 0, fast, constants.pcie_share)
@@ -233,7 +235,7 @@ def _payload_and_latency(case: Case, tokens: Number, constants: Constants) -> tu
     return tokens * case.shape.hidden * _16BIT / (chip.link * share), latency
 
 
-def _tensor_communication(case: Case, tokens: Number, constants: Constants) -> Number:
+def _tensor_communication(case: ServingCase, tokens: Number, constants: ServingConstants) -> Number:
     """Two all-reduces a layer: 2 (t − 1)/t of the hidden state over the link, latency by the logarithm of t."""
     payload, latency = _payload_and_latency(case, tokens, constants)
     tensor = case.layout.tensor
@@ -241,7 +243,7 @@ def _tensor_communication(case: Case, tokens: Number, constants: Constants) -> N
     return 2 * case.shape.layers * seconds
 
 
-def _expert_communication(case: Case, tokens: Number, constants: Constants) -> Number:
+def _expert_communication(case: ServingCase, tokens: Number, constants: ServingConstants) -> Number:
     """Dispatch (8 bit) and combine (16 bit) of a token with each other group that holds one of its top-k experts."""
     payload, _ = _payload_and_latency(case, tokens, constants)
     groups = case.layout.groups
@@ -250,6 +252,6 @@ def _expert_communication(case: Case, tokens: Number, constants: Constants) -> N
     return 2 * case.shape.moe_layers * seconds
 
 
-def _pipeline_communication(case: Case, tokens: Number, constants: Constants) -> Number:
+def _pipeline_communication(case: ServingCase, tokens: Number, constants: ServingConstants) -> Number:
     payload, latency = _payload_and_latency(case, tokens, constants)
     return (case.layout.pipeline - 1) * (latency + payload)

@@ -9,8 +9,8 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from mfu.predict.inference.case import Case, take
-from mfu.predict.inference.constants import Constants
+from mfu.predict.inference.case import ServingCase, take
+from mfu.predict.inference.constants import ServingConstants
 from mfu.predict.inference.dataset import Question
 from mfu.predict.inference.kernels import StepTime
 from mfu.predict.inference.serving import continuous, decode, prefill, prompts_of, running, static_latency
@@ -77,7 +77,7 @@ def is_rate(metric: str) -> bool:
     return "tok_s" in metric or metric.startswith(("requests_s", "samples_s"))
 
 
-def values_of(questions: Sequence[Question], case: Case, constants: Constants) -> Array:
+def values_of(questions: Sequence[Question], case: ServingCase, constants: ServingConstants) -> Array:
     """The predicted value of every question in its own unit; every metric must be known."""
     rates = _rates(questions, case, constants)
     columns = [compute(rates) for _, compute in METRICS]
@@ -85,7 +85,7 @@ def values_of(questions: Sequence[Question], case: Case, constants: Constants) -
     return np.array([columns[place][row] for row, place in enumerate(places)], dtype=float)
 
 
-def step_of(asked: Question, case: Case, constants: Constants) -> StepTime:
+def step_of(asked: Question, case: ServingCase, constants: ServingConstants) -> StepTime:
     """The step that sets the pace of one row: of the prompts, of decoding alone, or of both."""
     way = _way(asked)
     if way == _READING:
@@ -96,7 +96,7 @@ def step_of(asked: Question, case: Case, constants: Constants) -> StepTime:
     return decode(case, batch, constants).step
 
 
-def steps_of(questions: Sequence[Question], case: Case, constants: Constants) -> StepTime:
+def steps_of(questions: Sequence[Question], case: ServingCase, constants: ServingConstants) -> StepTime:
     """The same for every row of a stacked case."""
     ways = np.array([_way(each) for each in questions])
     parts = {each.name: np.zeros(len(questions)) for each in fields(StepTime)}
@@ -113,7 +113,7 @@ def _place(metric: str) -> int | None:
     return next((place for place, (start, _) in enumerate(METRICS) if metric.startswith(start)), None)
 
 
-def _rates(questions: Sequence[Question], case: Case, constants: Constants) -> Rates:
+def _rates(questions: Sequence[Question], case: ServingCase, constants: ServingConstants) -> Rates:
     """Each row by the one way of serving that its metric needs; NaN for the quantities that it does not ask for."""
     ways = np.array([_way(each) for each in questions])
     first, latency, tpot, outputs, inputs, ttft = np.full((6, len(questions)), np.nan)
@@ -137,31 +137,31 @@ def _way(asked: Question) -> int:
     return _ALONE if asked.setup.phase is Phase.DECODE else _MIXED
 
 
-def _start(case: Case) -> Array:
+def _start(case: ServingCase) -> Array:
     """Requests of a batch that starts together: one where nothing is stated."""
     return np.where(np.isfinite(case.load.concurrency), case.load.concurrency, 1.0)
 
 
-def _together(rates: Rates, rows: Places, case: Case, constants: Constants) -> None:
+def _together(rates: Rates, rows: Places, case: ServingCase, constants: ServingConstants) -> None:
     batch = _start(case)
     latency = static_latency(case, batch, constants)
     rates.latency_seconds[rows] = latency
     rates.output_tokens_per_s[rows] = batch * case.load.output_tokens / latency
 
 
-def _reading(rates: Rates, rows: Places, case: Case, constants: Constants) -> None:
+def _reading(rates: Rates, rows: Places, case: ServingCase, constants: ServingConstants) -> None:
     served = prefill(case, prompts_of(case), constants)
     rates.first_token_seconds[rows] = served.ttft_seconds
     rates.input_tokens_per_s[rows] = served.input_tokens_per_s
 
 
-def _alone(rates: Rates, rows: Places, case: Case, constants: Constants) -> None:
+def _alone(rates: Rates, rows: Places, case: ServingCase, constants: ServingConstants) -> None:
     served = decode(case, running(case, constants), constants)
     rates.tpot_seconds[rows] = served.tpot_seconds
     rates.output_tokens_per_s[rows] = served.output_tokens_per_s
 
 
-def _mixed(rates: Rates, rows: Places, case: Case, constants: Constants) -> None:
+def _mixed(rates: Rates, rows: Places, case: ServingCase, constants: ServingConstants) -> None:
     served = continuous(case, constants)
     drained = 1.0 + _drained(case, served.batch, constants)
     rates.tpot_seconds[rows] = served.tpot_seconds
@@ -170,7 +170,7 @@ def _mixed(rates: Rates, rows: Places, case: Case, constants: Constants) -> None
     rates.latency_seconds[rows] = case.load.output_tokens * served.batch / served.output_tokens_per_s
 
 
-def _drained(case: Case, batch: Number, constants: Constants) -> Number:
+def _drained(case: ServingCase, batch: Number, constants: ServingConstants) -> Number:
     """Time that a closed loop loses while it fills and empties, over its run; nothing where no loop is stated."""
     requests = np.maximum(case.load.concurrency, _REQUESTS)
     return np.where(np.isfinite(requests), constants.drain * batch / requests, 0.0)

@@ -11,8 +11,8 @@ import numpy as np
 from mfu.hardware.catalog import device_peak
 from mfu.predict.inference.build import case_of
 from mfu.predict.inference.cache_memory import memory_of
-from mfu.predict.inference.case import Case, Speculation
-from mfu.predict.inference.constants import Constants, load
+from mfu.predict.inference.case import ServingCase, Speculation
+from mfu.predict.inference.constants import ServingConstants, load
 from mfu.predict.inference.contexts import beyond
 from mfu.predict.inference.doubt import own_doubt, shared_doubt
 from mfu.predict.inference.flops import model_flops_per_token
@@ -30,7 +30,7 @@ def predict_inference(
     placement: Placement,
     corrections: Corrections | None = None,
     *,
-    constants: Constants | None = None,
+    constants: ServingConstants | None = None,
     speculation: Speculation | None = None,
 ) -> Prediction | Problem:
     """How fast one replica runs, whether it fits, and where its time goes; Problem where it cannot run at all.
@@ -54,7 +54,7 @@ def predicted(
     return case if isinstance(case, Problem) else prediction_of(setup, placement, case, constants, correction)
 
 
-def served_of(setup: Inference, case: Case, constants: Constants) -> Served:
+def served_of(setup: Inference, case: ServingCase, constants: ServingConstants) -> Served:
     """Steady state in the phase that the setup declares."""
     if setup.phase is Phase.PREFILL:
         return prefill(case, prompts_of(case), constants)
@@ -64,7 +64,7 @@ def served_of(setup: Inference, case: Case, constants: Constants) -> Served:
 
 
 def prediction_of(
-    setup: Inference, placement: Placement, case: Case, constants: Constants, correction: Correction
+    setup: Inference, placement: Placement, case: ServingCase, constants: ServingConstants, correction: Correction
 ) -> Prediction:
     served = served_of(setup, case, constants)
     gpus = float(case.layout.gpus)
@@ -104,7 +104,9 @@ def prediction_of(
     return replace(found, notes=(*misses(setup, found), *found.notes))
 
 
-def _doubt(setup: Inference, placement: Placement, served: Served, case: Case, constants: Constants) -> Doubt:
+def _doubt(
+    setup: Inference, placement: Placement, served: Served, case: ServingCase, constants: ServingConstants
+) -> Doubt:
     stack = (np.array([setup.engine or ""]), np.array([placement.device.gpu.api_name]))
     shared, own = shared_doubt(constants, *stack), own_doubt(constants, case, served.step)
     return Doubt(float(shared[0]), float(own[0]))
@@ -118,12 +120,12 @@ def scale_of(served: Served) -> Scale:
     return Scale.MBU if float(served.decode_share) >= 0.5 and memory >= compute else Scale.MFU
 
 
-def _mbu(case: Case, served: Served) -> float:
+def _mbu(case: ServingCase, served: Served) -> float:
     size = served.step.weight_bytes + served.step.cache_bytes
     return float(size / (served.step_seconds * case.chip.bandwidth))
 
 
-def _notes(setup: Inference, case: Case, served: Served) -> tuple[str, ...]:
+def _notes(setup: Inference, case: ServingCase, served: Served) -> tuple[str, ...]:
     notes = []
     declared, runs = setup.concurrency, float(served.batch)
     if declared is not None and setup.phase is not Phase.PREFILL and runs < declared:

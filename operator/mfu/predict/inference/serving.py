@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from mfu.predict.inference.capacity import batch_that_fits
-from mfu.predict.inference.case import UNBOUNDED, Case
-from mfu.predict.inference.constants import Constants
-from mfu.predict.inference.kernels import Step, StepTime, blend, step_time, with_bubble
+from mfu.predict.inference.case import UNBOUNDED, ServingCase
+from mfu.predict.inference.constants import ServingConstants
+from mfu.predict.inference.kernels import ServingStep, StepTime, blend, step_time, with_bubble
 from mfu.predict.inference.shape import Number
 
 _CERTAIN = 1.0 - 1e-12
@@ -34,11 +34,11 @@ class Served:
     """Part of the step that would remain without prompts."""
 
 
-def prefill(case: Case, requests: Number, constants: Constants) -> Served:
+def prefill(case: ServingCase, requests: Number, constants: ServingConstants) -> Served:
     """`requests` prompts that arrive together; the first token comes when all are read."""
     inputs, stages = case.load.input_tokens, case.layout.pipeline
     spread = np.minimum(case.layout.groups, np.maximum(requests, 1.0))
-    work = Step(0.0, 0.0, requests * inputs, inputs / 2, requests, spread)
+    work = ServingStep(0.0, 0.0, requests * inputs, inputs / 2, requests, spread)
     step = step_time(case, work, constants)
     waves = np.maximum(requests, 1.0)
     seconds = step.total / case.speed
@@ -47,25 +47,25 @@ def prefill(case: Case, requests: Number, constants: Constants) -> Served:
     return Served(first, 0.0 * first, requests / first, rate, requests, step, seconds, 0.0 * first)
 
 
-def prompts_of(case: Case) -> Number:
+def prompts_of(case: ServingCase) -> Number:
     """Prompts of one prefill batch: what was declared, else as many as the step's token budget holds in each group."""
     load = case.load
     budget = np.maximum(1.0, load.max_batch_tokens // load.input_tokens) * case.layout.groups
     return np.where(np.isfinite(load.concurrency), load.concurrency, budget)
 
 
-def decode(case: Case, batch: Number, constants: Constants) -> Served:
+def decode(case: ServingCase, batch: Number, constants: ServingConstants) -> Served:
     """`batch` requests in their decode phase, no prompts beside them, at the mean context of their answers."""
     load, stages = case.load, case.layout.pipeline
     context = load.input_tokens + load.output_tokens / 2
     per_stage = np.maximum(batch / stages, 1.0)
-    step = step_time(case, Step(per_stage, context), constants)
+    step = step_time(case, ServingStep(per_stage, context), constants)
     seconds = step.total / case.speed
     each = seconds / load.accepted
     return Served(0.0 * each, each, batch / each, 0.0 * each, batch, step, seconds, 1.0 + 0.0 * each)
 
 
-def static_latency(case: Case, batch: Number, constants: Constants) -> Number:
+def static_latency(case: ServingCase, batch: Number, constants: ServingConstants) -> Number:
     """Seconds to the last token of a batch that starts together; what the cache cannot hold runs in turns."""
     room = batch_that_fits(case, constants)
     fits = np.where(room > 0, np.clip(room, 1.0, batch), batch)
@@ -75,7 +75,7 @@ def static_latency(case: Case, batch: Number, constants: Constants) -> Number:
     return request * batch / fits
 
 
-def running(case: Case, constants: Constants) -> Number:
+def running(case: ServingCase, constants: ServingConstants) -> Number:
     """Requests that run at once: what was declared, bounded by the cache and the engine; at least one.
 
     Where not even the weights fit, the cache bounds nothing: `memory.fits` says so, the rates assume enough memory.
@@ -87,7 +87,7 @@ def running(case: Case, constants: Constants) -> Number:
     return np.maximum(np.minimum(np.minimum(load.concurrency, slots), fits), 1.0)
 
 
-def continuous(case: Case, constants: Constants) -> Served:
+def continuous(case: ServingCase, constants: ServingConstants) -> Served:
     """Steady state of `concurrency` requests that are replaced as they end.
 
     In the time a request decodes its O tokens, each of the others brings one prompt of I tokens, so a step carries
@@ -106,9 +106,9 @@ def continuous(case: Case, constants: Constants) -> Served:
     share = -np.expm1(case.coupled**constants.group_coupling * np.log1p(-chance))
     spread = chance * groups / share
     per_stage = np.maximum(batch / stages, 1.0)
-    plain = step_time(case, Step(per_stage, context), constants)
+    plain = step_time(case, ServingStep(per_stage, context), constants)
     prompts = chunk * spread / stages
-    work = Step(per_stage, context, prompts, inputs / 2, prompts / inputs, spread)
+    work = ServingStep(per_stage, context, prompts, inputs / 2, prompts / inputs, spread)
     mixed = step_time(case, work, constants)
     step = with_bubble(blend(plain, mixed, share, np.maximum(each, 1.0)), stages, constants)
     seconds = step.total / case.speed

@@ -17,7 +17,7 @@ Number = float | Array
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class ServingShape:
     """Weights are counted in values, attention work in FLOPs per (query token, key token) pair of one layer."""
 
     layers: Number
@@ -67,14 +67,14 @@ class Shape:
         return self.matrix_weights + self.head_weights + self.embedding_weights
 
 
-def shape_of(architecture: Architecture) -> Shape:
+def shape_of(architecture: Architecture) -> ServingShape:
     """The shape of a decoder. Llama-3.1-8B: 32 layers of 41,943,040 attention and 176,160,768 FFN weights."""
     attention, prefill_pair, decode_pair, kv_values = _attention(architecture)
     moe_layers = architecture.moe_layer_count
     moe = architecture.moe or MoE(experts=0, top_k=0, expert_ffn=0)
     factor = (3.0 if architecture.gated_ffn else 2.0) * architecture.hidden
     vocabulary = float(architecture.vocab * architecture.hidden)
-    return Shape(
+    return ServingShape(
         layers=float(architecture.layers),
         hidden=float(architecture.hidden),
         heads=float(architecture.heads),
@@ -98,9 +98,11 @@ def shape_of(architecture: Architecture) -> Shape:
     )
 
 
-def stack(shapes: list[Shape]) -> Shape:
+def stack(shapes: list[ServingShape]) -> ServingShape:
     """One shape of arrays from many of floats, in order."""
-    return Shape(*(np.array([getattr(each, field.name) for each in shapes], dtype=float) for field in fields(Shape)))
+    return ServingShape(
+        *(np.array([getattr(each, field.name) for each in shapes], dtype=float) for field in fields(ServingShape))
+    )
 
 
 def _attention(architecture: Architecture) -> tuple[float, float, float, float]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from mfu.predict.inference.case import Case
-from mfu.predict.inference.constants import Constants
+from mfu.predict.inference.case import ServingCase
+from mfu.predict.inference.constants import ServingConstants
 from mfu.predict.inference.serving import Served
-from mfu.predict.names import Bound, Term
+from mfu.predict.names import Bound, StepTerm
 from mfu.predict.types import Loss
 
 WEIGHT_READS = "weight reads"
@@ -15,28 +15,28 @@ CACHE_READS = "KV-cache reads"
 
 
 def losses(
-    case: Case, served: Served, constants: Constants, *, mfu: float, peak: float, seconds: float
+    case: ServingCase, served: Served, constants: ServingConstants, *, mfu: float, peak: float, seconds: float
 ) -> tuple[Loss, ...]:
     """Every loss of one step of `seconds`; `mfu` + Σ fractions = 1. `peak` is the FLOP/s of MFU's denominator."""
     step = served.step
     attention_rate = float(case.chip.peak_16bit * constants.prefill_attention * case.chip.ceiling)
     spent = {
-        Term.ATTENTION: float(step.prefill_attention) * (1 - min(1.0, attention_rate / peak)),
+        StepTerm.ATTENTION: float(step.prefill_attention) * (1 - min(1.0, attention_rate / peak)),
         WEIGHT_READS: float(step.weight_reads),
         CACHE_READS: float(step.decode_attention),
-        Term.MEMORY_BOUND: float(step.activations),
-        Term.TENSOR_COMMUNICATION: float(step.tensor_communication),
-        Term.EXPERT_COMMUNICATION: float(step.expert_communication),
-        Term.PIPELINE_COMMUNICATION: float(step.pipeline_communication),
-        Term.PIPELINE_BUBBLE: float(step.bubble),
-        Term.HOST: float(step.launch + step.host),
-        Term.SOFTWARE_STACK: seconds - float(step.total),
+        StepTerm.MEMORY_BOUND: float(step.activations),
+        StepTerm.TENSOR_COMMUNICATION: float(step.tensor_communication),
+        StepTerm.EXPERT_COMMUNICATION: float(step.expert_communication),
+        StepTerm.PIPELINE_COMMUNICATION: float(step.pipeline_communication),
+        StepTerm.PIPELINE_BUBBLE: float(step.bubble),
+        StepTerm.HOST: float(step.launch + step.host),
+        StepTerm.SOFTWARE_STACK: seconds - float(step.total),
     }
     rest = (1.0 - mfu) * seconds - sum(spent.values())
     spent[CACHE_READS] += min(rest, 0.0)
     named = [Loss(str(name), value / seconds, value) for name, value in spent.items() if value]
     ceiling = 1.0 - mfu - sum(each.fraction for each in named)
-    return (Loss(str(Term.KERNEL_CEILING), ceiling, ceiling * seconds), *named)
+    return (Loss(str(StepTerm.KERNEL_CEILING), ceiling, ceiling * seconds), *named)
 
 
 def bound_of(served: Served) -> Bound:

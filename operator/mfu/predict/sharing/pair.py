@@ -7,7 +7,7 @@ from enum import StrEnum
 from math import ceil
 from typing import Final
 
-from mfu.predict.sharing.program import Program
+from mfu.predict.sharing.program import SharedProgram
 
 _HOST_BOUND_BELOW: Final = 0.75
 _LONG_STEPS: Final = 6
@@ -18,13 +18,13 @@ _LARGER_KERNELS: Final = 2.5
 _LEAST_ROOM: Final = 0.3
 
 
-class Mode(StrEnum):
+class SharingMode(StrEnum):
     TIME_SLICED = "time-sliced"
     MPS = "mps"
 
 
 @dataclass(frozen=True, slots=True)
-class Constants:
+class SharingConstants:
     """Fitted by `tools.fit.sharing` to `e2e/recordings/h100_pairs.jsonl` (H100, driver 580); seconds and fractions."""
 
     slice_seconds: float = 2.11e-3
@@ -43,7 +43,7 @@ class Constants:
     """MPS: share of the multiprocessors that two programs together keep busy."""
 
 
-FITTED: Final = Constants()
+FITTED: Final = SharingConstants()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,9 @@ class Kept:
     latency_worst: float
 
 
-def share(first: Program, second: Program, mode: Mode, constants: Constants = FITTED) -> tuple[Kept, Kept]:
+def share(
+    first: SharedProgram, second: SharedProgram, mode: SharingMode, constants: SharingConstants = FITTED
+) -> tuple[Kept, Kept]:
     """What each keeps. Both start together; programs that sleep overlap as their steps fall.
 
     Two saturating decodes time-sliced: each 3.95 ms needs two slices of 2.11 ms and waits two of the other's, and
@@ -76,29 +78,31 @@ def share(first: Program, second: Program, mode: Mode, constants: Constants = FI
     return first_kept, second_kept
 
 
-def _order(program: Program) -> tuple[float, ...]:
+def _order(program: SharedProgram) -> tuple[float, ...]:
     """The shorter step first, so that who is named first does not matter."""
     return program.step_seconds, program.active_seconds, program.busy_seconds, program.kernels, program.sms
 
 
-def stretches(first: Program, second: Program, mode: Mode, constants: Constants) -> tuple[float, float]:
+def stretches(
+    first: SharedProgram, second: SharedProgram, mode: SharingMode, constants: SharingConstants
+) -> tuple[float, float]:
     """How many times longer each one's active time takes while the other is active too."""
-    if mode is Mode.TIME_SLICED:
+    if mode is SharingMode.TIME_SLICED:
         return _sliced(first, second, constants), _sliced(second, first, constants)
     waited = _queued(first, second, constants), _queued(second, first, constants)
     return _within_capacity((first, second), waited, constants)
 
 
-def _active_alone(program: Program, mode: Mode, constants: Constants) -> float:
-    quicker = mode is Mode.MPS and _host_bound(program)
+def _active_alone(program: SharedProgram, mode: SharingMode, constants: SharingConstants) -> float:
+    quicker = mode is SharingMode.MPS and _host_bound(program)
     return program.active_seconds * (constants.launch if quicker else 1.0)
 
 
-def _host_bound(program: Program) -> bool:
+def _host_bound(program: SharedProgram) -> bool:
     return program.busy_share < _HOST_BOUND_BELOW
 
 
-def _sliced(mine: Program, other: Program, constants: Constants) -> float:
+def _sliced(mine: SharedProgram, other: SharedProgram, constants: SharingConstants) -> float:
     """Contexts take turns. A step that needs n slices waits for n of the other's; a host-bound one fits into half."""
     if _host_bound(mine):
         return max(1.0, 2.0 * mine.busy_share)
@@ -109,15 +113,15 @@ def _sliced(mine: Program, other: Program, constants: Constants) -> float:
     return (1.0 + turns * hold / mine.busy_seconds) / constants.switching
 
 
-def _queued(mine: Program, other: Program, constants: Constants) -> float:
+def _queued(mine: SharedProgram, other: SharedProgram, constants: SharingConstants) -> float:
     """Each of my kernels waits for the tail of one of the other's; gaps between a host's launches hide that."""
-    launch = _active_alone(mine, Mode.MPS, constants) / mine.kernels
+    launch = _active_alone(mine, SharingMode.MPS, constants) / mine.kernels
     wait = constants.wait_seconds + constants.wait_share * other.kernel_seconds * other.busy_share
     return max(launch, mine.kernel_seconds + wait) * mine.kernels / mine.active_seconds
 
 
 def _within_capacity(
-    pair: tuple[Program, Program], waited: tuple[float, float], constants: Constants
+    pair: tuple[SharedProgram, SharedProgram], waited: tuple[float, float], constants: SharingConstants
 ) -> tuple[float, float]:
     """Multiprocessors are shared: what both occupy together is bounded, and long kernels get what short ones leave."""
     held = [each.sms * each.busy_share / stretch for each, stretch in zip(pair, waited, strict=True)]
@@ -134,7 +138,7 @@ def _within_capacity(
 
 
 def _overlapping(
-    pair: tuple[Program, Program], alone: tuple[float, float], within: tuple[float, float]
+    pair: tuple[SharedProgram, SharedProgram], alone: tuple[float, float], within: tuple[float, float]
 ) -> tuple[float, float]:
     """Steps laid out in time: each runs at 1 ÷ its stretch while the other is active, at full speed while it sleeps."""
     if not any(each.asleep_seconds for each in pair):
@@ -160,7 +164,7 @@ def _overlapping(
     return (done[0] / elapsed * pair[0].step_seconds, done[1] / elapsed * pair[1].step_seconds)
 
 
-def _start(pair: tuple[Program, Program], alone: tuple[float, float]) -> tuple[list[bool], list[float]]:
+def _start(pair: tuple[SharedProgram, SharedProgram], alone: tuple[float, float]) -> tuple[list[bool], list[float]]:
     """Long steps that start together stay together; short ones are served in turn, and so fall apart at once."""
     awake = [each.asleep_seconds == 0 for each in pair]
     left = [each.asleep_seconds or active for each, active in zip(pair, alone, strict=True)]

@@ -31,7 +31,7 @@ _SMS_BUSY_PART: Final = 0.78
 
 
 @dataclass(frozen=True, slots=True)
-class Program:
+class SharedProgram:
     """One step of one program alone on a GPU.
 
     `active_seconds` from its first launch to its last kernel, of which kernels run for `busy_seconds`; before that it
@@ -89,7 +89,7 @@ class Spec:
         return 12.0 * self.layers * self.hidden**2
 
 
-def expected_program(spec: Spec, gpu: GPU) -> Program:
+def expected_program(spec: Spec, gpu: GPU) -> SharedProgram:
     """The program that a spec describes, from its FLOPs, its bytes and its launches: bf16, no compilation.
 
     `decode 24 2048 16 1 1024 0` on an H100-SXM5: 264 kernels × 3.1 µs + 2.65 GB ÷ 2.9 TB/s = 1.73 ms (measured 1.70).
@@ -97,7 +97,7 @@ def expected_program(spec: Spec, gpu: GPU) -> Program:
     return _decode(spec, gpu) if spec.kind == "decode" else _train(spec, gpu)
 
 
-def _decode(spec: Spec, gpu: GPU) -> Program:
+def _decode(spec: Spec, gpu: GPU) -> SharedProgram:
     """Decoding replays a CUDA graph: the host never sets the pace."""
     weights = spec.block_parameters + _DECODE_VOCABULARY * spec.hidden
     moved = _VALUE_BYTES * (weights + float(spec.layers) * spec.batch * spec.length * spec.hidden)
@@ -106,10 +106,10 @@ def _decode(spec: Spec, gpu: GPU) -> Program:
     work = max(moved / _bandwidth(gpu), flops / _rate(gpu))
     busy = kernels * _DECODE_KERNEL_SECONDS + work
     dram = min(1.0, moved / busy / gpu.memory_bandwidth_bytes_per_s)
-    return Program(busy, spec.asleep_seconds, busy, kernels, min(0.95, 0.05 + 1.12 * dram), dram)
+    return SharedProgram(busy, spec.asleep_seconds, busy, kernels, min(0.95, 0.05 + 1.12 * dram), dram)
 
 
-def _train(spec: Spec, gpu: GPU) -> Program:
+def _train(spec: Spec, gpu: GPU) -> SharedProgram:
     tokens = float(spec.batch * spec.length)
     head = float(_TRAIN_VOCABULARY * spec.hidden)
     flops = tokens * (6.0 * (spec.block_parameters + head) + 6.0 * spec.layers * spec.hidden * spec.length)
@@ -120,7 +120,7 @@ def _train(spec: Spec, gpu: GPU) -> Program:
     busy = kernels * _TRAIN_KERNEL_SECONDS + flops / _rate(gpu) + moved / _bandwidth(gpu)
     sms = _SMS_BUSY_FULL if tokens * spec.hidden > _FULL_GRID else _SMS_BUSY_PART
     dram = min(1.0, moved / busy / gpu.memory_bandwidth_bytes_per_s)
-    return Program(max(busy, kernels * _LAUNCH_SECONDS), spec.asleep_seconds, busy, kernels, sms, dram)
+    return SharedProgram(max(busy, kernels * _LAUNCH_SECONDS), spec.asleep_seconds, busy, kernels, sms, dram)
 
 
 def _bandwidth(gpu: GPU) -> float:

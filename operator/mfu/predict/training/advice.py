@@ -6,15 +6,15 @@ from dataclasses import replace
 
 import numpy as np
 
-from mfu.predict.training.arrays import Case, stack
-from mfu.predict.training.constants import Constants
+from mfu.predict.training.arrays import TrainingCase, stack
+from mfu.predict.training.constants import TrainingConstants
 from mfu.predict.training.peak_memory import training_memory
 
 _STEPS = 7
 _LEAN = "microBatchSize: 1, recompute: Full"
 
 
-def memory_advice(case: Case, c: Constants) -> str | None:
+def memory_advice(case: TrainingCase, c: TrainingConstants) -> str | None:
     """First of these that fits: smaller micro-batch, selective then full recomputation, sharded weights, wider tensor
     or pipeline cut; None where none alone is enough."""
     found = _candidates(case)
@@ -27,9 +27,9 @@ def memory_advice(case: Case, c: Constants) -> str | None:
     return found[int(np.argmax(fits))][0] if bool(np.any(fits)) else None
 
 
-def _candidates(case: Case) -> list[tuple[str, Case]]:
+def _candidates(case: TrainingCase) -> list[tuple[str, TrainingCase]]:
     layout = case.layout
-    found: list[tuple[str, Case]] = []
+    found: list[tuple[str, TrainingCase]] = []
     for micro in _halves(float(layout.micro_batch)):
         found.append((f"microBatchSize: {micro:g}", _with(case, micro_batch=micro)))
     if float(layout.recompute) < 1.0:
@@ -45,7 +45,7 @@ def _candidates(case: Case) -> list[tuple[str, Case]]:
     return found + _wider(case)
 
 
-def _wider(case: Case) -> list[tuple[str, Case]]:
+def _wider(case: TrainingCase) -> list[tuple[str, TrainingCase]]:
     """More GPUs per replica out of the data-parallel ones, then more GPUs."""
     layout, found = case.layout, []
     for power in range(1, _STEPS):
@@ -76,7 +76,7 @@ def _halves(value: float) -> list[float]:
     return found
 
 
-def _with(case: Case, **changes: float) -> Case:
+def _with(case: TrainingCase, **changes: float) -> TrainingCase:
     """The case with parts of its layout changed; whoever replicates also shards, so that group follows."""
     layout = replace(case.layout, **{name: np.asarray(value) for name, value in changes.items()})
     if "data" in changes:

@@ -37,7 +37,7 @@ def take(columns: _Columns, index: NDArray[np.intp]) -> _Columns:
 
 
 @dataclass(frozen=True, slots=True)
-class Model(Columns):
+class ModelWidths(Columns):
     """Widths of one layer and totals of the model, for one sequence length."""
 
     layers: Array
@@ -82,7 +82,7 @@ class Model(Columns):
 
 
 @dataclass(frozen=True, slots=True)
-class Layout(Columns):
+class TrainingLayout(Columns):
     """How the model is cut. `zero` 0–3; `shard` GPUs share one sharded copy (HSDP), else the data-parallel group."""
 
     tensor: Array
@@ -143,7 +143,7 @@ class Machine(Columns):
 
 
 @dataclass(frozen=True, slots=True)
-class Stack(Columns):
+class TrainingStack(Columns):
     """Habits of the training engine: facts about its code, and its one efficiency factor."""
 
     efficiency: Array
@@ -209,21 +209,23 @@ class Stack(Columns):
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
-    model: Model
-    layout: Layout
+class TrainingCase:
+    model: ModelWidths
+    layout: TrainingLayout
     machine: Machine
-    stack: Stack
+    stack: TrainingStack
 
 
-def take_case(case: Case, index: NDArray[np.intp]) -> Case:
+def take_case(case: TrainingCase, index: NDArray[np.intp]) -> TrainingCase:
     """The same rows of all four structs."""
-    return Case(take(case.model, index), take(case.layout, index), take(case.machine, index), take(case.stack, index))
+    return TrainingCase(
+        take(case.model, index), take(case.layout, index), take(case.machine, index), take(case.stack, index)
+    )
 
 
-def stack_cases(cases: Sequence[Case]) -> Case:
+def stack_cases(cases: Sequence[TrainingCase]) -> TrainingCase:
     """Single-row cases as one case of many rows."""
-    return Case(
+    return TrainingCase(
         stack([case.model for case in cases]),
         stack([case.layout for case in cases]),
         stack([case.machine for case in cases]),

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from mfu.predict.training.arrays import Case, Layout
-from mfu.predict.training.constants import Constants
+from mfu.predict.training.arrays import TrainingCase, TrainingLayout
+from mfu.predict.training.constants import TrainingConstants
 from mfu.predict.training.machine import machine_of
 from mfu.predict.training.model import model_of
 from mfu.predict.training.stack import optimizer_bytes, stack_of
@@ -25,7 +25,7 @@ MOMENTS = {Optimizer.ADAMW: 2.0, Optimizer.LION: 1.0, Optimizer.SGD: 1.0, Optimi
 """Values kept per trained parameter (Adafactor keeps rows and columns of the second moment only)."""
 
 
-def case_of(setup: Training, placement: Placement, c: Constants) -> Case | None:
+def case_of(setup: Training, placement: Placement, c: TrainingConstants) -> TrainingCase | None:
     """0-d case; None where the device has no known peak at the declared precision."""
     machine = machine_of(placement, setup.precisions, c)
     if machine is None:
@@ -34,10 +34,10 @@ def case_of(setup: Training, placement: Placement, c: Constants) -> Case | None:
     stack = stack_of(setup, c)
     measured = c.of("product", placement.device.gpu.api_name) * c.of("arithmetic", arithmetic_of(setup, placement))
     stack = replace(stack, efficiency=stack.efficiency * measured)
-    return Case(model, layout_of(setup, placement), machine, stack)
+    return TrainingCase(model, layout_of(setup, placement), machine, stack)
 
 
-def layout_of(setup: Training, placement: Placement) -> Layout:
+def layout_of(setup: Training, placement: Placement) -> TrainingLayout:
     """The declared cut; HSDP shards inside one NVLink domain and replicates across."""
     cut = setup.parallelism
     replicas = cut.data * cut.context
@@ -57,7 +57,7 @@ def layout_of(setup: Training, placement: Placement) -> Layout:
         "recompute": RECOMPUTE_MODE[setup.recompute],
         "optimizer_bytes": state_bytes(setup),
     }
-    return Layout(**{name: np.asarray(value, dtype=float) for name, value in values.items()})
+    return TrainingLayout(**{name: np.asarray(value, dtype=float) for name, value in values.items()})
 
 
 def state_bytes(setup: Training) -> float:

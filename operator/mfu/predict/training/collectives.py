@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mfu.predict.training.arrays import Array, Machine
-from mfu.predict.training.constants import Constants
+from mfu.predict.training.constants import TrainingConstants
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class RankGroup:
     """`size` GPUs, every `stride`-th of the job; `local` of them share a node."""
 
     size: Array
@@ -28,19 +28,19 @@ class Group:
         return np.maximum(np.ceil(self.size / self.local), 1.0)
 
 
-def group(machine: Machine, size: Array, stride: Array) -> Group:
+def group(machine: Machine, size: Array, stride: Array) -> RankGroup:
     """Ranks are laid out tensor, context, expert and data, pipeline: inner groups fill the node first."""
     room = np.maximum(np.floor(machine.node / stride), 1.0)
-    return Group(size, np.minimum(size, room))
+    return RankGroup(size, np.minimum(size, room))
 
 
-def bandwidth(machine: Machine, c: Constants, members: Group) -> Array:
+def bandwidth(machine: Machine, c: TrainingConstants, members: RankGroup) -> Array:
     """Bytes/s that one GPU sends in a ring over the group: NVLink alone, or the slower of it and the adapters."""
     across = machine.network * members.local ** np.where(machine.efa > 0.5, c["rail_efa"], 1.0)
     return np.where(members.nodes > 1.0, np.minimum(machine.link, across), machine.link)
 
 
-def half_ring_seconds(machine: Machine, c: Constants, members: Group, size_bytes: Array) -> Array:
+def half_ring_seconds(machine: Machine, c: TrainingConstants, members: RankGroup, size_bytes: Array) -> Array:
     """Reduce-scatter or all-gather of `size_bytes` in total per GPU.
 
     1 GB over 8 GPUs at 300 GB/s: 7/8 · 1e9 / 300e9 = 2.92 ms and the latency.
@@ -50,14 +50,16 @@ def half_ring_seconds(machine: Machine, c: Constants, members: Group, size_bytes
     return np.where(members.size > 1.0, moved + latency(machine, c, members), 0.0)
 
 
-def latency(machine: Machine, c: Constants, members: Group) -> Array:
+def latency(machine: Machine, c: TrainingConstants, members: RankGroup) -> Array:
     """Launch of the collective and the hops of its ring: all-gather and reduce-scatter have no tree in NCCL."""
     inside = machine.link_latency * (1.0 + c["hop_share"] * np.maximum(members.local - 1.0, 0.0))
     across = machine.network_latency * (members.size - 1.0)
     return inside + np.where(members.nodes > 1.0, across, 0.0)
 
 
-def dispatch_seconds(machine: Machine, c: Constants, members: Group, token_bytes: Array, copies: Array) -> Array:
+def dispatch_seconds(
+    machine: Machine, c: TrainingConstants, members: RankGroup, token_bytes: Array, copies: Array
+) -> Array:
     """Each GPU sends `copies` of its tokens to experts spread evenly over the members.
 
     Inside a node every copy crosses NVLink. Between nodes a token is sent once to each node that holds one of its

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mfu.predict.training.arrays import Array, Case
+from mfu.predict.training.arrays import Array, TrainingCase
 from mfu.predict.training.collectives import (
     dispatch_seconds,
     group,
@@ -14,7 +14,7 @@ from mfu.predict.training.collectives import (
     send_seconds,
 )
 from mfu.predict.training.compute import Compute, tokens
-from mfu.predict.training.constants import Constants
+from mfu.predict.training.constants import TrainingConstants
 from mfu.predict.training.optimizer import local_parameters, shard_sizes
 
 
@@ -28,7 +28,7 @@ class Exposed:
     recompute: Array
 
 
-def layer_communication(case: Case, c: Constants, work: Compute) -> Exposed:
+def layer_communication(case: TrainingCase, c: TrainingConstants, work: Compute) -> Exposed:
     """Per layer: four half rings forward and four backward for tensor parallelism (an all-reduce is two of them:
     Korthikanti et al. 2022, section 4.2.2), keys and values once around the context ring, experts out and back."""
     layout = case.layout
@@ -42,14 +42,14 @@ def layer_communication(case: Case, c: Constants, work: Compute) -> Exposed:
     return Exposed(tensor, ring, 2.0 * experts, again)
 
 
-def _tensor_one_way(case: Case, c: Constants) -> Array:
+def _tensor_one_way(case: TrainingCase, c: TrainingConstants) -> Array:
     model, layout, machine = case.model, case.layout, case.machine
     members = group(machine, layout.tensor, np.ones_like(layout.tensor))
     size = tokens(case) * model.hidden * machine.activation_bytes
     return 4.0 * model.layers * half_ring_seconds(machine, c, members, size)
 
 
-def _context_exposed(case: Case, c: Constants, work: Compute) -> Array:
+def _context_exposed(case: TrainingCase, c: TrainingConstants, work: Compute) -> Array:
     model, layout, machine = case.model, case.layout, case.machine
     members = group(machine, layout.context, layout.tensor)
     width = 2.0 * model.kv_heads * model.head_dim / layout.tensor
@@ -59,7 +59,7 @@ def _context_exposed(case: Case, c: Constants, work: Compute) -> Array:
     return np.maximum(3.0 * once - hidden, c["context_floor"] * once)
 
 
-def _expert_one_way(case: Case, c: Constants) -> Array:
+def _expert_one_way(case: TrainingCase, c: TrainingConstants) -> Array:
     model, layout, machine = case.model, case.layout, case.machine
     stride = np.where(case.stack.folds_experts > 0.5, 1.0, layout.tensor * layout.context)
     members = group(machine, layout.expert, stride)
@@ -67,7 +67,7 @@ def _expert_one_way(case: Case, c: Constants) -> Array:
     return 2.0 * model.moe_layers * dispatch_seconds(machine, c, members, size, model.top_k)
 
 
-def pipeline_seconds(case: Case, c: Constants, batches: Array) -> Array:
+def pipeline_seconds(case: TrainingCase, c: TrainingConstants, batches: Array) -> Array:
     """Activations to the next stage and gradients back, once a chunk, the part that is not hidden."""
     model, layout, machine = case.model, case.layout, case.machine
     size = tokens(case) * model.hidden * machine.activation_bytes / layout.tensor
@@ -78,7 +78,7 @@ def pipeline_seconds(case: Case, c: Constants, batches: Array) -> Array:
     return np.where(layout.pipeline > 1.0, passes * once + stall, 0.0)
 
 
-def stalled_share(case: Case, c: Constants) -> Array:
+def stalled_share(case: TrainingCase, c: TrainingConstants) -> Array:
     """Share of micro-batches whose blocking exchange stalls: next to none on few nodes, all from `stall_nodes` on.
 
     Seen in layout_sweep.csv: with pipelining 9 of 10 steps of 64 nodes lost 1.1 s a micro-batch, 1 of 10 of 2 nodes.
@@ -88,14 +88,14 @@ def stalled_share(case: Case, c: Constants) -> Array:
     return case.stack.blocking_pipeline * np.where(nodes > 1.0, grown, 0.0) * (case.layout.pipeline > 1.0)
 
 
-def flat_stalled_share(case: Case, c: Constants) -> Array:
+def flat_stalled_share(case: TrainingCase, c: TrainingConstants) -> Array:
     """Share of jobs without a pipeline that stall: 4 % up to 16 nodes, half of them on 64."""
     nodes = case.machine.gpus / case.machine.node
     grown = c["stall_single"] * np.minimum(nodes / c["stall_nodes"], 1.0) ** c["stall_single_power"]
     return case.stack.blocking_pipeline * np.where(nodes > 1.0, grown, 0.0)
 
 
-def data_seconds(case: Case, c: Constants, micro_batch_seconds: Array, batches: Array) -> Array:
+def data_seconds(case: TrainingCase, c: TrainingConstants, micro_batch_seconds: Array, batches: Array) -> Array:
     """Gradient reduction and weight gathering that the step waits for.
 
     ZeRO-1/2 and plain data parallelism: once a step, hidden behind the last backward and the first forward pass.
@@ -113,7 +113,7 @@ def data_seconds(case: Case, c: Constants, micro_batch_seconds: Array, batches: 
     return np.where(layout.zero == 3.0, sharded, exposed)
 
 
-def _copies(case: Case, c: Constants) -> Array:
+def _copies(case: TrainingCase, c: TrainingConstants) -> Array:
     """Seconds in which sharded parameters move between flat buffers and their own shapes, per micro-batch."""
     dense, experts = local_parameters(case)
     many = case.layout.data * case.layout.context > 1.0
@@ -121,7 +121,7 @@ def _copies(case: Case, c: Constants) -> Array:
     return moved / (case.machine.bandwidth * c["bandwidth_share"])
 
 
-def _data_rings(case: Case, c: Constants) -> tuple[Array, Array]:
+def _data_rings(case: TrainingCase, c: TrainingConstants) -> tuple[Array, Array]:
     """Seconds to (gather weights, reduce gradients) of one GPU's parameters, experts in their own smaller groups.
 
     HSDP reduces each shard of the gradients once more, among the groups that hold copies of it.

@@ -16,8 +16,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mfu.predict.training.arrays import Array, Case, Machine
-from mfu.predict.training.constants import Constants
+from mfu.predict.training.arrays import Array, Machine, TrainingCase
+from mfu.predict.training.constants import TrainingConstants
 
 TILE = 128.0 * 128.0
 """Values of the output tile that one SM works on (cuBLAS default shapes; larger tiles only help larger products)."""
@@ -69,19 +69,21 @@ class Compute:
     """Softmax and cross-entropy over the vocabulary, and autocast's copies of weights: memory-bound."""
 
 
-def tokens(case: Case) -> Array:
+def tokens(case: TrainingCase) -> Array:
     """Tokens of one micro-batch on one GPU, before tensor parallelism."""
     return case.layout.micro_batch * case.model.sequence / case.layout.context
 
 
-def product(machine: Machine, c: Constants, shape: tuple[Array, Array, Array], count: Array | float = 1.0) -> Split:
+def product(
+    machine: Machine, c: TrainingConstants, shape: tuple[Array, Array, Array], count: Array | float = 1.0
+) -> Split:
     """`count` products of m×k by k×n at the compute precision."""
     m, n, k = shape
     ideal = 2.0 * count * m * n * k / machine.peak
     return _shaped(machine, c, (m, n, k), count, (ideal, ideal / machine.ceiling, machine.value_bytes))
 
 
-def head_product(machine: Machine, c: Constants, shape: tuple[Array, Array, Array]) -> Split:
+def head_product(machine: Machine, c: TrainingConstants, shape: tuple[Array, Array, Array]) -> Split:
     """A product that stays 16 bit (the head) while MFU divides by the declared peak."""
     m, n, k = shape
     flops = 2.0 * m * n * k
@@ -91,7 +93,7 @@ def head_product(machine: Machine, c: Constants, shape: tuple[Array, Array, Arra
 
 def _shaped(
     machine: Machine,
-    c: Constants,
+    c: TrainingConstants,
     shape: tuple[Array, Array, Array],
     count: Array | float,
     base: tuple[Array, Array, Array],
@@ -105,7 +107,9 @@ def _shaped(
     return Split(ideal, ceiled, shaped, shaped)
 
 
-def _trio(case: Case, c: Constants, shape: tuple[Array, Array, Array], count: Array | float) -> tuple[Split, Split]:
+def _trio(
+    case: TrainingCase, c: TrainingConstants, shape: tuple[Array, Array, Array], count: Array | float
+) -> tuple[Split, Split]:
     m, n, k = shape
     forward = product(case.machine, c, (m, n, k), count)
     inputs = product(case.machine, c, (m, k, n), count)
@@ -113,7 +117,7 @@ def _trio(case: Case, c: Constants, shape: tuple[Array, Array, Array], count: Ar
     return forward, inputs + weights.times(case.model.backward - 1.0)
 
 
-def linear(case: Case, c: Constants) -> tuple[Split, Split]:
+def linear(case: TrainingCase, c: TrainingConstants) -> tuple[Split, Split]:
     """Forward and backward products of all layers: projections, dense feed-forward, routed and shared experts."""
     model, tensor = case.model, case.layout.tensor
     m = tokens(case)
@@ -132,7 +136,7 @@ def linear(case: Case, c: Constants) -> tuple[Split, Split]:
     return forward, backward
 
 
-def _expert_products(case: Case, c: Constants, m: Array) -> list[tuple[Split, Split]]:
+def _expert_products(case: TrainingCase, c: TrainingConstants, m: Array) -> list[tuple[Split, Split]]:
     model, layout = case.model, case.layout
     local = np.maximum(model.experts / layout.expert, 1.0)
     cut = np.where(case.stack.folds_experts > 0.5, 1.0, layout.tensor)
@@ -158,7 +162,7 @@ def _slowed(pair: tuple[Split, Split], factor: Array) -> tuple[Split, Split]:
     return replace(first, waited=first.shaped * factor), replace(second, waited=second.shaped * factor)
 
 
-def attention(case: Case, c: Constants) -> tuple[Array, Array, Array]:
+def attention(case: TrainingCase, c: TrainingConstants) -> tuple[Array, Array, Array]:
     """(ideal at declared peak, forward seconds, backward seconds) of scores and values over all layers."""
     model, machine = case.model, case.machine
     flops = model.attention_flops * tokens(case) / case.layout.tensor
@@ -172,7 +176,7 @@ def attention(case: Case, c: Constants) -> tuple[Array, Array, Array]:
     return flops / machine.peak, forward, backward
 
 
-def attention_rate(case: Case) -> Array:
+def attention_rate(case: TrainingCase) -> Array:
     """Forward rate over the 16-bit peak: the architecture's own kernels, FlashAttention-2, or a slower one between."""
     machine, level = case.machine, case.stack.native_attention
     older = machine.flash2 * np.minimum(_TRITON + 2.0 * (1.0 - _TRITON) * level, 1.0)
@@ -183,7 +187,7 @@ _TRITON = 0.8
 """Rate of Triton's first FlashAttention over FlashAttention-2's (arXiv 2307.08691, figure 4)."""
 
 
-def _written_attention(case: Case, c: Constants, flops: Array) -> tuple[Array, Array]:
+def _written_attention(case: TrainingCase, c: TrainingConstants, flops: Array) -> tuple[Array, Array]:
     model, machine = case.model, case.machine
     products = flops / model.causal / (machine.peak16 * machine.ceiling16) * (1.0 + c["depth"] / model.head_dim)
     scores = tokens(case) * model.sequence * model.heads / case.layout.tensor * model.layers
@@ -191,7 +195,7 @@ def _written_attention(case: Case, c: Constants, flops: Array) -> tuple[Array, A
     return products + traffic, 2.0 * products + 1.5 * traffic
 
 
-def elementwise(case: Case, c: Constants) -> Array:
+def elementwise(case: TrainingCase, c: TrainingConstants) -> Array:
     """Forward seconds of norms, residuals, rotary embedding, activation, casts and expert permutation, all layers."""
     model, machine, layout, engine = case.model, case.machine, case.layout, case.stack
     split = 1.0 + (layout.tensor - 1.0) * engine.sequence_parallel
@@ -217,7 +221,7 @@ def elementwise(case: Case, c: Constants) -> Array:
     return total / (machine.bandwidth * c["bandwidth_share"])
 
 
-def _eager_bytes(case: Case, wide: Array, produced: Array) -> Array:
+def _eager_bytes(case: TrainingCase, wide: Array, produced: Array) -> Array:
     """Bytes a token moves where every small operation is a kernel: norms, rotation, activation and its product.
 
     A gated feed-forward moves 10 bytes for each of its width in 16 bit (silu 4, product 6), of the 3 values that it
@@ -233,7 +237,7 @@ def _eager_bytes(case: Case, wide: Array, produced: Array) -> Array:
     return per_layer * case.machine.activation_bytes / 2.0
 
 
-def weight_casts(case: Case, c: Constants) -> Array:
+def weight_casts(case: TrainingCase, c: TrainingConstants) -> Array:
     """Seconds in which autocast copies weights for the products and gradients back, per micro-batch and all layers."""
     model, layout, stack = case.model, case.layout, case.stack
     held = (model.layer_params + model.head_params + model.embedding_params) / layout.tensor
@@ -241,7 +245,7 @@ def weight_casts(case: Case, c: Constants) -> Array:
     return moved / (case.machine.bandwidth * c["bandwidth_share"])
 
 
-def compute(case: Case, c: Constants) -> Compute:
+def compute(case: TrainingCase, c: TrainingConstants) -> Compute:
     """All GPU arithmetic of one micro-batch as if one stage held every layer."""
     model, machine = case.model, case.machine
     forward_linear, backward_linear = linear(case, c)

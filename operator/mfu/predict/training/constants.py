@@ -12,7 +12,7 @@ DEFAULT = "default"
 
 
 @dataclass(frozen=True, slots=True)
-class Constants:
+class TrainingConstants:
     """Numbers by name; the ones that differ by GPU architecture or engine are tables with a "default" entry."""
 
     numbers: Mapping[str, float]
@@ -26,7 +26,7 @@ class Constants:
         entries = self.tables[table]
         return entries.get(key or DEFAULT, entries[DEFAULT])
 
-    def replace(self, values: Mapping[str, float]) -> Constants:
+    def replace(self, values: Mapping[str, float]) -> TrainingConstants:
         """The same constants with some changed; a table's entry is named "table.key"."""
         numbers = dict(self.numbers)
         tables = {name: dict(entries) for name, entries in self.tables.items()}
@@ -36,10 +36,10 @@ class Constants:
                 tables[table][key] = value
             else:
                 numbers[name] = value
-        return Constants(numbers, tables)
+        return TrainingConstants(numbers, tables)
 
 
-def parse(document: Mapping[str, Mapping[str, object]]) -> Constants:
+def parse(document: Mapping[str, Mapping[str, object]]) -> TrainingConstants:
     """Constants from the JSON document: `value` is a number or a table of numbers."""
     numbers: dict[str, float] = {}
     tables: dict[str, Mapping[str, float]] = {}
@@ -49,7 +49,7 @@ def parse(document: Mapping[str, Mapping[str, object]]) -> Constants:
             tables[name] = {str(key): float(number) for key, number in value.items()}
         elif isinstance(value, int | float):
             numbers[name] = float(value)
-    return Constants(numbers, tables)
+    return TrainingConstants(numbers, tables)
 
 
 def document() -> dict[str, dict[str, object]]:
@@ -60,6 +60,6 @@ def document() -> dict[str, dict[str, object]]:
 
 
 @lru_cache(maxsize=1)
-def shipped() -> Constants:
+def shipped() -> TrainingConstants:
     """The constants that the product ships."""
     return parse(document())

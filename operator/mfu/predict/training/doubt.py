@@ -15,39 +15,39 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mfu.predict.names import Term
-from mfu.predict.training.arrays import Array, Case
+from mfu.predict.names import StepTerm
+from mfu.predict.training.arrays import Array, TrainingCase
 from mfu.predict.training.case import arithmetic_of
-from mfu.predict.training.constants import Constants
+from mfu.predict.training.constants import TrainingConstants
 from mfu.predict.training.engines import engine
-from mfu.predict.training.step import Step
+from mfu.predict.training.step import TrainingStep
 from mfu.predict.types import Placement, Training
 
 Names = NDArray[np.str_]
 
-UNSURE: Final[Mapping[str, tuple[Term, ...]]] = {
+UNSURE: Final[Mapping[str, tuple[StepTerm, ...]]] = {
     "communication": (
-        Term.TENSOR_COMMUNICATION,
-        Term.CONTEXT_COMMUNICATION,
-        Term.EXPERT_COMMUNICATION,
-        Term.PIPELINE_COMMUNICATION,
-        Term.DATA_COMMUNICATION,
+        StepTerm.TENSOR_COMMUNICATION,
+        StepTerm.CONTEXT_COMMUNICATION,
+        StepTerm.EXPERT_COMMUNICATION,
+        StepTerm.PIPELINE_COMMUNICATION,
+        StepTerm.DATA_COMMUNICATION,
     ),
-    "host": (Term.HOST,),
-    "memory": (Term.MEMORY_BOUND, Term.OPTIMIZER),
-    "shape": (Term.KERNEL_SHAPE, Term.EXPERT_IMBALANCE),
-    "pipeline": (Term.PIPELINE_BUBBLE, Term.VOCABULARY_IMBALANCE),
+    "host": (StepTerm.HOST,),
+    "memory": (StepTerm.MEMORY_BOUND, StepTerm.OPTIMIZER),
+    "shape": (StepTerm.KERNEL_SHAPE, StepTerm.EXPERT_IMBALANCE),
+    "pipeline": (StepTerm.PIPELINE_BUBBLE, StepTerm.VOCABULARY_IMBALANCE),
 }
 """Entries of the `doubt` table and the terms whose share of the step they scale."""
 
 
-def stack_doubt(c: Constants, setup: Training, placement: Placement) -> float:
+def stack_doubt(c: TrainingConstants, setup: Training, placement: Placement) -> float:
     """What runs of this stack on this product err by together."""
     names = (engine(setup.engine).name, placement.device.gpu.api_name, arithmetic_of(setup, placement))
     return float(shared_doubt(c, *(np.array([name]) for name in names))[0])
 
 
-def shared_doubt(c: Constants, engines: Names, products: Names, arithmetics: Names) -> Array:
+def shared_doubt(c: TrainingConstants, engines: Names, products: Names, arithmetics: Names) -> Array:
     """The same for arrays of names."""
     total = np.zeros(len(engines))
     for table, names in (("engine", engines), ("product", products), ("arithmetic", arithmetics)):
@@ -57,7 +57,7 @@ def shared_doubt(c: Constants, engines: Names, products: Names, arithmetics: Nam
     return np.asarray(np.sqrt(total))
 
 
-def shared_columns(c: Constants, engines: Names, products: Names, arithmetics: Names) -> dict[str, Array]:
+def shared_columns(c: TrainingConstants, engines: Names, products: Names, arithmetics: Names) -> dict[str, Array]:
     """By how much each entry of the `doubt` table counts that runs of one stack share: a source always, an engine or a
     product that nobody measured, and programs that nobody tunes for a publication."""
     new = np.maximum(unmeasured(c, "product", products), unmeasured(c, "arithmetic", arithmetics))
@@ -69,12 +69,12 @@ def shared_columns(c: Constants, engines: Names, products: Names, arithmetics: N
     }
 
 
-def unmeasured(c: Constants, table: str, names: Names) -> Array:
+def unmeasured(c: TrainingConstants, table: str, names: Names) -> Array:
     """1 for the names that no measured row had."""
     return np.array([float(str(name) not in c.tables[table]) for name in names])
 
 
-def own_doubt(c: Constants, case: Case, found: Step) -> Array:
+def own_doubt(c: TrainingConstants, case: TrainingCase, found: TrainingStep) -> Array:
     """What each run errs by alone."""
     total = np.zeros(np.shape(found.seconds))
     for name, share in shares(case, found).items():
@@ -82,7 +82,7 @@ def own_doubt(c: Constants, case: Case, found: Step) -> Array:
     return np.asarray(np.sqrt(total))
 
 
-def shares(case: Case, found: Step) -> dict[str, Array]:
+def shares(case: TrainingCase, found: TrainingStep) -> dict[str, Array]:
     """By how much each entry of the `doubt` table counts: 1 for what every run has, the share of the step for terms."""
     terms = {
         name: np.asarray(sum((np.asarray(found.losses[term]) for term in among), np.zeros(()))) / found.seconds

@@ -13,7 +13,7 @@ from typing import Final
 
 
 @dataclass(frozen=True, slots=True)
-class Engine:
+class TrainingEngine:
     """`name` as people write it. Fractions are shares of what can be hidden; bytes are of one reduced gradient."""
 
     name: str
@@ -63,12 +63,12 @@ _ALL: Final = (
     # Megatron-Core with TransformerEngine user buffers, distributed optimizer overlap, fused kernels:
     # NVIDIA-NeMo/Megatron-Bridge docs/performance-guide.md; performance recipes set grad_reduce_in_fp32 = False
     # parallel folding spreads whole experts over tensor-parallel ranks (arXiv 2504.14960)
-    Engine("Megatron-Bridge", tensor_overlap=1.0, fused=1.0, gradient_bytes=2.0, folds_experts=True),
-    Engine("NeMo", tensor_overlap=1.0, fused=1.0, gradient_bytes=2.0, folds_experts=True),
-    Engine("MLPerf", tensor_overlap=1.0, fused=1.0, gradient_bytes=2.0, folds_experts=True),
-    Engine("Megatron-LM", tensor_overlap=0.0, fused=1.0, folds_experts=True),
+    TrainingEngine("Megatron-Bridge", tensor_overlap=1.0, fused=1.0, gradient_bytes=2.0, folds_experts=True),
+    TrainingEngine("NeMo", tensor_overlap=1.0, fused=1.0, gradient_bytes=2.0, folds_experts=True),
+    TrainingEngine("MLPerf", tensor_overlap=1.0, fused=1.0, gradient_bytes=2.0, folds_experts=True),
+    TrainingEngine("Megatron-LM", tensor_overlap=0.0, fused=1.0, folds_experts=True),
     # Megatron-LM of 2021/22 and its DeepSpeed fork: fused softmax over written scores, arXiv 2104.04473 section 4.2
-    Engine(
+    TrainingEngine(
         "Megatron-LM-2021",
         fused_attention=False,
         sequence_parallel=False,
@@ -76,8 +76,8 @@ _ALL: Final = (
         fused=1.0,
         host_operations=250,
     ),
-    Engine("Megatron-LM-2022", fused_attention=False, data_overlap=0.0, fused=1.0, host_operations=250),
-    Engine(
+    TrainingEngine("Megatron-LM-2022", fused_attention=False, data_overlap=0.0, fused=1.0, host_operations=250),
+    TrainingEngine(
         "Megatron-DeepSpeed",
         fused_attention=False,
         sequence_parallel=False,
@@ -88,7 +88,7 @@ _ALL: Final = (
     ),
     # huggingface/nanotron: asynchronous tensor-parallel linears, gradients reduced after the last backward
     # before a pipelined send it exchanges the shapes on the host (nanotron/parallel/pipeline_parallel/p2p.py)
-    Engine(
+    TrainingEngine(
         "nanotron",
         native_attention=0.5,
         data_overlap=0.0,
@@ -102,13 +102,15 @@ _ALL: Final = (
         blocking_pipeline=True,
     ),
     # FSDP of PyTorch in mosaicml/llm-foundry: bf16 reduction, FlashAttention through triton
-    Engine("llm-foundry", native_attention=0.0, sequence_parallel=False, gradient_bytes=2.0, framework=True),
+    TrainingEngine("llm-foundry", native_attention=0.0, sequence_parallel=False, gradient_bytes=2.0, framework=True),
     # pytorch/torchtitan: torch.compile, attention of PyTorch's scaled_dot_product_attention, and per-operation
     # checkpointing that saves every second product (torchtitan/distributed/activation_checkpoint.py)
-    Engine("torchtitan", native_attention=0.5, gradient_bytes=4.0, fused=1.0, selective_products=0.5, tuned=False),
-    Engine("MaxText", fused=1.0, gradient_bytes=2.0),
+    TrainingEngine(
+        "torchtitan", native_attention=0.5, gradient_bytes=4.0, fused=1.0, selective_products=0.5, tuned=False
+    ),
+    TrainingEngine("MaxText", fused=1.0, gradient_bytes=2.0),
     # plain programs of PyTorch: transformers' modules one kernel an operation, attention of PyTorch
-    Engine(
+    TrainingEngine(
         "Transformers",
         native_attention=0.5,
         sequence_parallel=False,
@@ -119,7 +121,7 @@ _ALL: Final = (
         written_activations=True,
         step_seconds=0.01,
     ),
-    Engine(
+    TrainingEngine(
         "DeepSpeed",
         native_attention=0.5,
         sequence_parallel=False,
@@ -128,7 +130,7 @@ _ALL: Final = (
         host_operations=230,
         step_seconds=0.01,
     ),
-    Engine(
+    TrainingEngine(
         "Lightning",
         native_attention=0.5,
         sequence_parallel=False,
@@ -138,7 +140,7 @@ _ALL: Final = (
         step_seconds=0.005,
     ),
     # a model cast to bf16 trains with states in bf16: torch.optim.AdamW keeps moments in the type of the parameters
-    Engine(
+    TrainingEngine(
         "PyTorch",
         native_attention=0.5,
         sequence_parallel=False,
@@ -146,14 +148,14 @@ _ALL: Final = (
         framework=True,
         master_weights=False,
     ),
-    Engine("Fast-LLM", fused=1.0, tuned=False),
-    Engine("Primus", tensor_overlap=0.5, fused=1.0, tuned=False),
+    TrainingEngine("Fast-LLM", fused=1.0, tuned=False),
+    TrainingEngine("Primus", tensor_overlap=0.5, fused=1.0, tuned=False),
 )
 
-UNKNOWN: Final = Engine("Unknown", fused=1.0, tuned=False)
+UNKNOWN: Final = TrainingEngine("Unknown", fused=1.0, tuned=False)
 """No engine named: today's usual habits, factor 1."""
 
-ENGINES: Final[Mapping[str, Engine]] = MappingProxyType({engine.name.lower(): engine for engine in _ALL})
+ENGINES: Final[Mapping[str, TrainingEngine]] = MappingProxyType({engine.name.lower(): engine for engine in _ALL})
 
 _ALIASES: Final = (
     # first match wins; patterns are matched against what data sets and people write
@@ -181,7 +183,7 @@ _ALIASES: Final = (
 )
 
 
-def engine(name: str | None) -> Engine:
+def engine(name: str | None) -> TrainingEngine:
     """The engine that a declared name means; UNKNOWN for None and for a name that no pattern matches."""
     text = (name or "").strip().lower()
     if text in ENGINES:

@@ -8,11 +8,11 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from mfu.predict.training.arrays import Array, Case, Layout, take_case
-from mfu.predict.training.constants import Constants
+from mfu.predict.training.arrays import Array, TrainingCase, TrainingLayout, take_case
+from mfu.predict.training.constants import TrainingConstants
 from mfu.predict.training.peak_memory import training_memory
 from mfu.predict.training.risk import ranking_seconds
-from mfu.predict.training.step import Step, step
+from mfu.predict.training.step import TrainingStep, step
 from mfu.predict.types import Parallelism, Recompute, Sharding
 
 MODES = (Recompute.NONE, Recompute.SELECTIVE, Recompute.FULL)
@@ -37,7 +37,7 @@ class Space:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class LayoutLimits:
     """What the layouts have to divide."""
 
     gpus: int
@@ -54,8 +54,8 @@ class Limits:
 class Ranked:
     """Evaluated layouts, one row each; `fits` says whether the memory is enough."""
 
-    case: Case
-    step: Step
+    case: TrainingCase
+    step: TrainingStep
     ranking_seconds: Array
     memory_bytes: Array
     fits: NDArray[np.bool_]
@@ -68,7 +68,7 @@ class Ranked:
 
 
 @lru_cache(maxsize=1024)
-def cuts(limits: Limits) -> tuple[Parallelism, ...]:
+def cuts(limits: LayoutLimits) -> tuple[Parallelism, ...]:
     """All parallelisms: tensor within a node (twice a node at most), pipeline over whole layers, context for long
     sequences, experts over the ranks that hold the same layers."""
     found = []
@@ -83,14 +83,14 @@ def cuts(limits: Limits) -> tuple[Parallelism, ...]:
     return tuple(found)
 
 
-def _inner_cuts(limits: Limits, tensor: int, pipeline: int, context: int) -> list[Parallelism]:
+def _inner_cuts(limits: LayoutLimits, tensor: int, pipeline: int, context: int) -> list[Parallelism]:
     data = limits.gpus // (tensor * pipeline * context)
     virtuals = _virtuals(limits, pipeline)
     experts = [each for each in _powers(limits.experts) if (data * context * tensor) % each == 0]
     return [Parallelism(tensor, pipeline, context, data, expert, virtual) for virtual in virtuals for expert in experts]
 
 
-def _pipelines(limits: Limits, room: int) -> list[int]:
+def _pipelines(limits: LayoutLimits, room: int) -> list[int]:
     """Stages of whole layers; uneven ones too where the fullest stage holds little more than the mean: 126 layers on 8
     stages are seven times 16 and 14."""
     tried = range(1, min(limits.layers, room, 64) + 1)
@@ -100,13 +100,13 @@ def _pipelines(limits: Limits, room: int) -> list[int]:
 _UNEVEN = 1.1
 
 
-def _contexts(limits: Limits) -> list[int]:
+def _contexts(limits: LayoutLimits) -> list[int]:
     if limits.sequence_length < _LONG:
         return [1]
     return [each for each in _CONTEXT if limits.sequence_length % (2 * each) == 0]
 
 
-def _virtuals(limits: Limits, pipeline: int) -> list[int]:
+def _virtuals(limits: LayoutLimits, pipeline: int) -> list[int]:
     if pipeline == 1:
         return [1]
     return [each for each in _VIRTUAL if each == 1 or limits.layers % (pipeline * each) == 0]
@@ -123,7 +123,7 @@ def _divisors_of(number: int, among: tuple[int, ...]) -> list[int]:
     return [each for each in among if number % each == 0]
 
 
-def table(limits: Limits, space: Space) -> Layout:
+def table(limits: LayoutLimits, space: Space) -> TrainingLayout:
     """One row per combination whose batch divides."""
     columns = np.array(
         [
@@ -143,7 +143,7 @@ def table(limits: Limits, space: Space) -> Layout:
     replicas = picked[:, 3] * picked[:, 2]
     valid &= (zeros[z] == 0.0) | (zeros[z] == zeros.min()) | (replicas > 1.0)
     columns_by_name = dict(zip(_CUT, picked[valid].T, strict=True))
-    return Layout(
+    return TrainingLayout(
         **columns_by_name,
         micro_batch=micro[m][valid],
         global_batch=np.asarray(float(limits.global_batch_size)),
@@ -154,7 +154,7 @@ def table(limits: Limits, space: Space) -> Layout:
     )
 
 
-def evaluate(case: Case, layouts: Layout, c: Constants) -> Ranked:
+def evaluate(case: TrainingCase, layouts: TrainingLayout, c: TrainingConstants) -> Ranked:
     """Step time and memory of every layout; those that do not fit with some headroom are kept, and marked."""
     rows = replace(case, layout=layouts)
     memory = training_memory(rows, c).total
@@ -169,6 +169,6 @@ def top(ranked: Ranked, count: int) -> NDArray[np.intp]:
     return order[np.isfinite(seconds[order])]
 
 
-def pick(ranked: Ranked, index: NDArray[np.intp]) -> Case:
+def pick(ranked: Ranked, index: NDArray[np.intp]) -> TrainingCase:
     """The cases of some rows."""
     return take_case(ranked.case, index)

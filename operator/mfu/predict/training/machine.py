@@ -12,7 +12,7 @@ import numpy as np
 from mfu.hardware import catalog
 from mfu.hardware.types import BYTES_PER_VALUE, GPU, Device, Precision
 from mfu.predict.training.arrays import Machine
-from mfu.predict.training.constants import Constants
+from mfu.predict.training.constants import TrainingConstants
 from mfu.predict.types import Placement, Precisions
 
 _SMS_UNKNOWN = 132.0
@@ -20,7 +20,7 @@ _RACK = 8
 """NVLink domains wider than this span several hosts (NVL72)."""
 
 
-def machine_of(placement: Placement, precisions: Precisions, c: Constants) -> Machine | None:
+def machine_of(placement: Placement, precisions: Precisions, c: TrainingConstants) -> Machine | None:
     """0-d arrays; None where the device has no known peak at the compute precision."""
     device, compute = placement.device, precisions.compute
     peak = catalog.device_peak(device, compute)
@@ -51,7 +51,7 @@ def machine_of(placement: Placement, precisions: Precisions, c: Constants) -> Ma
     return Machine(**{name: np.asarray(value, dtype=float) for name, value in values.items()})
 
 
-def sustained_clock(device: Device, c: Constants) -> float:
+def sustained_clock(device: Device, c: TrainingConstants) -> float:
     """Clock that lasts under matrix products over the clock of a short benchmark, lower where a FLOP has less power.
 
     `sustained` of the reference board times (watts per FLOP/s over that board's) ** power_share. Tensor cores only:
@@ -77,7 +77,7 @@ def _watts_per_flop(gpu: GPU) -> float | None:
     return None if peak is None or gpu.tdp_watts is None else gpu.tdp_watts / peak
 
 
-def links(placement: Placement, c: Constants) -> dict[str, float]:
+def links(placement: Placement, c: TrainingConstants) -> dict[str, float]:
     """How the GPUs reach each other: NVLink where the product has it and nothing denies it; MIG slices have none."""
     gpu = placement.device.gpu
     wired = gpu.nvlink_bytes_per_s is not None and gpu.nvlink_domain_gpus > 1 and placement.device.mig is None
@@ -96,7 +96,7 @@ def links(placement: Placement, c: Constants) -> dict[str, float]:
     }
 
 
-def ceiling(device: Device, precision: Precision, c: Constants) -> float:
+def ceiling(device: Device, precision: Precision, c: TrainingConstants) -> float:
     """Measured matrix-product ceiling of the product, else the median of its architecture, else the shipped default."""
     found = catalog.load().ceiling(device.gpu.key, precision)
     if found is not None:

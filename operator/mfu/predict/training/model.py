@@ -6,7 +6,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from mfu.predict.training.arrays import Model
+from mfu.predict.training.arrays import ModelWidths
 from mfu.predict.types import Method
 from mfu.workload.architecture import Architecture
 from mfu.workload.flops import (
@@ -21,7 +21,7 @@ from mfu.workload.parameters import Parameters, count
 
 
 @lru_cache(maxsize=2048)
-def model_of(arch: Architecture, sequence_length: int, method: Method = Method.FULL) -> Model:
+def model_of(arch: Architecture, sequence_length: int, method: Method = Method.FULL) -> ModelWidths:
     """0-d arrays; `qkv` also carries what no other width holds (router, modulation, prediction layers), so that the
     products add up to the model FLOPs of the workload room."""
     forward = forward_flops_per_token(arch, sequence_length)
@@ -51,7 +51,7 @@ def model_of(arch: Architecture, sequence_length: int, method: Method = Method.F
         "sequence": sequence_length,
         **_parameters(arch, parameters),
     }
-    return Model(**{name: np.asarray(value, dtype=float) for name, value in values.items()})
+    return ModelWidths(**{name: np.asarray(value, dtype=float) for name, value in values.items()})
 
 
 _LORA_FRACTION = 0.01

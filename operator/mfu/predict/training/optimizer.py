@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from mfu.predict.training.arrays import Array, Case
-from mfu.predict.training.constants import Constants
+from mfu.predict.training.arrays import Array, TrainingCase
+from mfu.predict.training.constants import TrainingConstants
 
 
-def local_parameters(case: Case) -> tuple[Array, Array]:
+def local_parameters(case: TrainingCase) -> tuple[Array, Array]:
     """Parameters of one GPU on the busiest stage before any sharding over data: (dense, routed experts)."""
     model, layout = case.model, case.layout
     stages = layout.pipeline
@@ -22,7 +22,7 @@ def local_parameters(case: Case) -> tuple[Array, Array]:
     return dense, model.expert_params * share / cut / layout.expert
 
 
-def shard_sizes(case: Case) -> tuple[Array, Array]:
+def shard_sizes(case: TrainingCase) -> tuple[Array, Array]:
     """GPUs over which (dense, expert) parameters are replicated or sharded, context-parallel ranks included."""
     layout = case.layout
     replicas = layout.data * layout.context
@@ -30,7 +30,7 @@ def shard_sizes(case: Case) -> tuple[Array, Array]:
     return replicas, np.maximum(replicas * spread / layout.expert, 1.0)
 
 
-def optimizer_seconds(case: Case, c: Constants) -> Array:
+def optimizer_seconds(case: TrainingCase, c: TrainingConstants) -> Array:
     """Read and write of states and master copy, read of gradients, write of weights, over the memory's real rate.
 
     AdamW on 1e9 local parameters: (2·12 + 4 + 2) bytes · 1e9 / (3.35e12 · 0.85) = 10.5 ms on an H100 for one pass.

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from mfu.predict.names import MemoryTerm
-from mfu.predict.training.arrays import Array, Case
+from mfu.predict.training.arrays import Array, TrainingCase
 from mfu.predict.training.communication import flat_stalled_share, stalled_share
 from mfu.predict.training.compute import tokens
-from mfu.predict.training.constants import Constants
+from mfu.predict.training.constants import TrainingConstants
 from mfu.predict.training.optimizer import shard_sizes
 from mfu.predict.training.stages import head_as_layers, stage_layers
 from mfu.predict.training.step import micro_batches
@@ -40,7 +40,7 @@ class StageLoad:
     head: Array
 
 
-def training_memory(case: Case, c: Constants) -> TrainingMemory:
+def training_memory(case: TrainingCase, c: TrainingConstants) -> TrainingMemory:
     """The largest of the first stage (most micro-batches in flight), the second (which may hold a layer more) and the
     last (head, logits)."""
     terms, total = None, None
@@ -58,7 +58,7 @@ def training_memory(case: Case, c: Constants) -> TrainingMemory:
     return TrainingMemory(terms, total)
 
 
-def stage_loads(case: Case) -> tuple[StageLoad, ...]:
+def stage_loads(case: TrainingCase) -> tuple[StageLoad, ...]:
     """First, second and last stage; all the same where there is only one."""
     model, layout = case.model, case.layout
     stages, batches = layout.pipeline, micro_batches(case)
@@ -83,7 +83,7 @@ def _total(terms: Mapping[MemoryTerm, Array]) -> Array:
     return np.asarray(sum(terms.values()), dtype=float)
 
 
-def _stage(case: Case, c: Constants, load: StageLoad) -> dict[MemoryTerm, Array]:
+def _stage(case: TrainingCase, c: TrainingConstants, load: StageLoad) -> dict[MemoryTerm, Array]:
     """The larger of two moments: before backward, with every activation and the logits, and after it, with every
     gradient. Engines that keep gradients in flat buffers, and steps of several micro-batches, have both at once."""
     terms = _states(case, c, load)
@@ -102,14 +102,14 @@ def _stage(case: Case, c: Constants, load: StageLoad) -> dict[MemoryTerm, Array]
     return terms
 
 
-def _buckets(case: Case, load: StageLoad) -> Array:
+def _buckets(case: TrainingCase, load: StageLoad) -> Array:
     """The second copy of each gradient in the buckets of DistributedDataParallel."""
     model = case.model
     held = (model.layer_params * load.layers / model.layers + load.beside) / case.layout.tensor
     return held * model.trained_fraction * case.stack.bucket_bytes
 
 
-def _states(case: Case, c: Constants, load: StageLoad) -> dict[MemoryTerm, Array]:
+def _states(case: TrainingCase, c: TrainingConstants, load: StageLoad) -> dict[MemoryTerm, Array]:
     """Weights, gradients and optimizer states, each divided over the group that its ZeRO stage shards it over."""
     model, layout, stack = case.model, case.layout, case.stack
     share = load.layers / model.layers
@@ -131,7 +131,7 @@ def _states(case: Case, c: Constants, load: StageLoad) -> dict[MemoryTerm, Array
     }
 
 
-def layer_activation_bytes(case: Case, c: Constants) -> Array:
+def layer_activation_bytes(case: TrainingCase, c: TrainingConstants) -> Array:
     """Bytes that one layer keeps for backward, per micro-batch and GPU, without recomputation.
 
     Llama-3.1-8B, 8192 tokens, no parallelism: 4 hidden-wide tensors, q k v, attention output, gate, up and product,
@@ -159,12 +159,12 @@ def layer_activation_bytes(case: Case, c: Constants) -> Array:
     return tokens(case) * case.machine.activation_bytes * values
 
 
-def _scores(case: Case) -> Array:
+def _scores(case: TrainingCase) -> Array:
     """Values of the compute format that attention keeps per token where no fused kernel spares them."""
     return case.stack.kept_scores * case.model.heads * case.model.sequence / case.layout.tensor
 
 
-def _kept(case: Case, c: Constants) -> Array:
+def _kept(case: TrainingCase, c: TrainingConstants) -> Array:
     """Bytes that one layer keeps under its recomputation mode."""
     model, layout, stack = case.model, case.layout, case.stack
     none = layer_activation_bytes(case, c)
@@ -177,13 +177,13 @@ def _kept(case: Case, c: Constants) -> Array:
     return np.where(layout.recompute == 2.0, full, np.where(layout.recompute == 1.0, selective, none))
 
 
-def _activations(case: Case, c: Constants, load: StageLoad) -> Array:
+def _activations(case: TrainingCase, c: TrainingConstants, load: StageLoad) -> Array:
     layout = case.layout
     working = np.where(layout.recompute == 2.0, layer_activation_bytes(case, c), 0.0)
     return load.in_flight * load.layers * _kept(case, c) + working
 
 
-def _buffers(case: Case, c: Constants) -> Array:
+def _buffers(case: TrainingCase, c: TrainingConstants) -> Array:
     """Gathered weights of two layers under ZeRO-3, and one bucket of collectives elsewhere."""
     model, layout = case.model, case.layout
     layer = model.layer_params / model.layers / layout.tensor

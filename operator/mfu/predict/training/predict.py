@@ -10,18 +10,18 @@ from types import MappingProxyType
 import numpy as np
 
 from mfu.predict.learnkeys import correction_of
-from mfu.predict.names import COMMUNICATION_TERMS, Bound, Term
+from mfu.predict.names import COMMUNICATION_TERMS, Bound, StepTerm
 from mfu.predict.spread import band
 from mfu.predict.training.advice import memory_advice
-from mfu.predict.training.arrays import Case
+from mfu.predict.training.arrays import TrainingCase
 from mfu.predict.training.case import case_of
 from mfu.predict.training.checks import refuse
-from mfu.predict.training.constants import Constants, shipped
+from mfu.predict.training.constants import TrainingConstants, shipped
 from mfu.predict.training.doubt import own_doubt, stack_doubt
 from mfu.predict.training.engines import engine
 from mfu.predict.training.peak_memory import training_memory
 from mfu.predict.training.stack import autocast, fused_attention, fused_share
-from mfu.predict.training.step import HOST_NOTE, Step, recomputed_share, step
+from mfu.predict.training.step import HOST_NOTE, TrainingStep, recomputed_share, step
 from mfu.predict.types import (
     Correction,
     Corrections,
@@ -40,8 +40,8 @@ from mfu.predict.types import (
 class Evaluated:
     """One case and what the arrays say of it."""
 
-    case: Case
-    step: Step
+    case: TrainingCase
+    step: TrainingStep
     memory: Memory
 
 
@@ -69,7 +69,7 @@ def _predicted(setup: Training, placement: Placement) -> Prediction | Problem:
     return _prediction(setup, placement, evaluated)
 
 
-def evaluate(setup: Training, placement: Placement, c: Constants) -> Evaluated:
+def evaluate(setup: Training, placement: Placement, c: TrainingConstants) -> Evaluated:
     """Arrays of one case; the setup has passed the checks."""
     case = case_of(setup, placement, c)
     if case is None:
@@ -109,15 +109,15 @@ def _prediction(setup: Training, placement: Placement, evaluated: Evaluated) -> 
     )
 
 
-def executed_ratio(case: Case) -> float:
+def executed_ratio(case: TrainingCase) -> float:
     """HFU over MFU: forward work done again over all model FLOPs. Full recomputation of a dense model: nearly 4/3."""
     return 1.0 + float(recomputed_share(case) / (1.0 + case.model.backward))
 
 
-def waterfall(result: Step) -> tuple[Loss, ...]:
+def waterfall(result: TrainingStep) -> tuple[Loss, ...]:
     """Losses in picture order, zero ones left out; with MFU they sum to 1, rounding put on the largest."""
     seconds = float(result.seconds)
-    values = [(name, float(np.asarray(result.losses[name]))) for name in Term if name in result.losses]
+    values = [(name, float(np.asarray(result.losses[name]))) for name in StepTerm if name in result.losses]
     kept = [(name, value) for name, value in values if value != 0.0]
     losses = [Loss(name.value, value / seconds, value) for name, value in kept]
     return exact(losses, float(result.ideal) / seconds)
@@ -133,17 +133,18 @@ def exact(losses: list[Loss], mfu: float) -> tuple[Loss, ...]:
     return tuple(losses)
 
 
-def bound(result: Step) -> Bound:
+def bound(result: TrainingStep) -> Bound:
     """What sets the pace: the largest of arithmetic, memory-bound operators, communication and host."""
     losses = {name: float(np.asarray(value)) for name, value in result.losses.items()}
     compute = float(result.ideal) + sum(
-        losses.get(name, 0.0) for name in (Term.KERNEL_CEILING, Term.KERNEL_SHAPE, Term.ATTENTION, Term.RECOMPUTE)
+        losses.get(name, 0.0)
+        for name in (StepTerm.KERNEL_CEILING, StepTerm.KERNEL_SHAPE, StepTerm.ATTENTION, StepTerm.RECOMPUTE)
     )
     parts = {
         Bound.COMPUTE: compute,
-        Bound.MEMORY: losses.get(Term.MEMORY_BOUND, 0.0) + losses.get(Term.OPTIMIZER, 0.0),
+        Bound.MEMORY: losses.get(StepTerm.MEMORY_BOUND, 0.0) + losses.get(StepTerm.OPTIMIZER, 0.0),
         Bound.COMMUNICATION: sum(losses.get(name, 0.0) for name in COMMUNICATION_TERMS),
-        Bound.HOST: losses.get(Term.HOST, 0.0),
+        Bound.HOST: losses.get(StepTerm.HOST, 0.0),
     }
     host_share = parts[Bound.HOST] / float(result.seconds)
     return Bound.HOST if host_share > _HOST_PACE else max(parts, key=lambda name: parts[name])
@@ -153,10 +154,10 @@ _HOST_PACE = 0.05
 """A host loss above this share means the GPU waits for launches, so the host sets the pace."""
 
 
-def notes(result: Step, memory: Memory) -> tuple[str, ...]:
+def notes(result: TrainingStep, memory: Memory) -> tuple[str, ...]:
     """What a person has to know beside the number."""
     said = []
-    if float(np.asarray(result.losses.get(Term.HOST, 0.0))) > _HOST_PACE * float(result.seconds):
+    if float(np.asarray(result.losses.get(StepTerm.HOST, 0.0))) > _HOST_PACE * float(result.seconds):
         said.append(HOST_NOTE)
     if not memory.fits:
         said.append(f"Does not fit: {memory.largest_term} is the largest term.")
@@ -210,7 +211,9 @@ def corrected(prediction: Prediction, correction: Correction) -> Prediction:
     doubt = Doubt(min(known, prediction.doubt.shared), prediction.doubt.own)
     low, high = band(mfu, doubt.total)
     losses = {loss.name: loss.seconds for loss in prediction.waterfall}
-    losses[Term.SOFTWARE_STACK.value] = losses.get(Term.SOFTWARE_STACK.value, 0.0) + seconds - prediction.step_seconds
+    losses[StepTerm.SOFTWARE_STACK.value] = (
+        losses.get(StepTerm.SOFTWARE_STACK.value, 0.0) + seconds - prediction.step_seconds
+    )
     fractions = [Loss(name, value / seconds, value) for name, value in losses.items()]
     return replace(
         prediction,

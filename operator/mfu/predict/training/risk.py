@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from mfu.predict.training.arrays import Array, Case
+from mfu.predict.training.arrays import Array, TrainingCase
 from mfu.predict.training.communication import flat_stalled_share
-from mfu.predict.training.constants import Constants
-from mfu.predict.training.step import Step, micro_batches
+from mfu.predict.training.constants import TrainingConstants
+from mfu.predict.training.step import TrainingStep, micro_batches
 
 
-def ranking_seconds(case: Case, found: Step, c: Constants) -> Array:
+def ranking_seconds(case: TrainingCase, found: TrainingStep, c: TrainingConstants) -> Array:
     """Usual step time, longer by the risk: p · ln(1 + stalled / usual) with p the share of jobs that stall.
 
     layout_sweep.csv, 2 to 16 nodes: 12 % of pipelined jobs lose 0.5 to 1.2 s a micro-batch, 4 % of the others; on 64

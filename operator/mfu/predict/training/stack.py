@@ -18,9 +18,9 @@ from typing import Final
 import numpy as np
 
 from mfu.hardware.types import BYTES_PER_VALUE, Precision
-from mfu.predict.training.arrays import Stack
-from mfu.predict.training.constants import Constants
-from mfu.predict.training.engines import Engine, engine
+from mfu.predict.training.arrays import TrainingStack
+from mfu.predict.training.constants import TrainingConstants
+from mfu.predict.training.engines import TrainingEngine, engine
 from mfu.predict.types import AttentionKernel, Compilation, FusedKernels, Sharding, Training
 
 _COMPILED_SHARE: Final = 1.0 / 3.0
@@ -28,7 +28,7 @@ _COMPILED_SHARE: Final = 1.0 / 3.0
 _WIDE: Final = 4.0
 
 
-def stack_of(setup: Training, c: Constants) -> Stack:
+def stack_of(setup: Training, c: TrainingConstants) -> TrainingStack:
     """The stack as declared; what is not declared is the engine's habit."""
     habits = engine(setup.engine)
     values = {
@@ -49,7 +49,7 @@ def stack_of(setup: Training, c: Constants) -> Stack:
         **_kernels(setup, habits, c),
         **_formats(setup, habits),
     }
-    return Stack(**{key: np.asarray(value, dtype=float) for key, value in values.items()})
+    return TrainingStack(**{key: np.asarray(value, dtype=float) for key, value in values.items()})
 
 
 def autocast(setup: Training) -> bool:
@@ -92,7 +92,7 @@ def fused_attention(setup: Training) -> bool:
     return setup.attention is not None or habits.fused_attention if not unable else False
 
 
-def _operations(setup: Training, habits: Engine) -> float:
+def _operations(setup: Training, habits: TrainingEngine) -> float:
     casts = _CAST_OPERATIONS if autocast(setup) and not is_compiled(setup) else 0.0
     return (habits.host_operations + casts) * (_COMPILED_SHARE if is_compiled(setup) else 1.0)
 
@@ -101,7 +101,7 @@ _CAST_OPERATIONS: Final = 36.0
 """Casts of seven weights and their gradients and of the products' inputs, forward and backward."""
 
 
-def _kernels(setup: Training, habits: Engine, c: Constants) -> dict[str, float]:
+def _kernels(setup: Training, habits: TrainingEngine, c: TrainingConstants) -> dict[str, float]:
     fused, gated = fused_share(setup), setup.architecture.gated_ffn
     cast = autocast(setup) and setup.sharding not in (Sharding.ZERO3, Sharding.HSDP)
     in_kernel = fused_attention(setup)
@@ -136,7 +136,7 @@ _KEPT_HEAD_NORM: Final = 3.0
 """An FP32 copy and the normed value: 6 bytes, in units of 2."""
 
 
-def _kept_scores(setup: Training, habits: Engine) -> float:
+def _kept_scores(setup: Training, habits: TrainingEngine) -> float:
     if setup.attention is AttentionKernel.EAGER:
         return _EAGER_SCORES
     return _SCORES if habits.framework else _MEGATRON_SCORES
@@ -169,7 +169,7 @@ _EAGER_LOGITS: Final = 12.0
 """log-softmax, the loss's gradient and its own, all FP32 (torch.nn.functional.cross_entropy)."""
 
 
-def _logit_bytes(setup: Training, habits: Engine, c: Constants) -> float:
+def _logit_bytes(setup: Training, habits: TrainingEngine, c: TrainingConstants) -> float:
     """FP32 logits of a plain program hold three FP32 tensors at the peak, 16-bit ones three of 16 bits."""
     declared = setup.precisions.logits
     if not habits.framework or fused_share(setup) >= 1.0:
@@ -177,7 +177,7 @@ def _logit_bytes(setup: Training, habits: Engine, c: Constants) -> float:
     return _EAGER_LOGITS if declared is None else 3.0 * width(declared)
 
 
-def _formats(setup: Training, habits: Engine) -> dict[str, float]:
+def _formats(setup: Training, habits: TrainingEngine) -> dict[str, float]:
     cast, formats = autocast(setup), setup.precisions
     compute = max(width(formats.compute), 2.0)
     weights = width(formats.weights) if cast else compute

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mfu.predict.training.arrays import Array, Case
+from mfu.predict.training.arrays import Array, TrainingCase
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,7 @@ class StageLayers:
     last: Array
 
 
-def stage_layers(case: Case, head_layers: Array) -> StageLayers:
+def stage_layers(case: TrainingCase, head_layers: Array) -> StageLayers:
     """Equal stages where layers divide, else the cut whose busiest stage has least; one engine has a rule of its own.
 
     Where chunks of layers do not divide, planners give every stage but the last the same whole number and the last one
@@ -44,7 +44,7 @@ def stage_layers(case: Case, head_layers: Array) -> StageLayers:
     return _by_threshold(case, head_layers, best)
 
 
-def _by_threshold(case: Case, head_layers: Array, other: StageLayers) -> StageLayers:
+def _by_threshold(case: TrainingCase, head_layers: Array, other: StageLayers) -> StageLayers:
     """The cut of engines that count the head as layers: stage r of p ends where (r+1)·(L+head)/p is crossed.
 
     The block that crosses the threshold goes to the stage that it began in (huggingface/nanotron models/base.py,
@@ -66,7 +66,7 @@ def _by_threshold(case: Case, head_layers: Array, other: StageLayers) -> StageLa
     )
 
 
-def head_as_layers(case: Case) -> Array:
+def head_as_layers(case: TrainingCase) -> Array:
     """The head in units of one layer, by matrix-product FLOPs."""
     model = case.model
     head = 2.0 * model.hidden * model.vocab

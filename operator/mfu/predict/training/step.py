@@ -12,11 +12,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mfu.predict.names import Term
-from mfu.predict.training.arrays import Array, Case
+from mfu.predict.names import StepTerm
+from mfu.predict.training.arrays import Array, TrainingCase
 from mfu.predict.training.communication import Exposed, data_seconds, layer_communication, pipeline_seconds
 from mfu.predict.training.compute import Compute, compute
-from mfu.predict.training.constants import Constants
+from mfu.predict.training.constants import TrainingConstants
 from mfu.predict.training.optimizer import optimizer_seconds
 from mfu.predict.training.stages import stage_layers
 
@@ -24,11 +24,11 @@ HOST_NOTE = "The host sets the pace: kernels are launched slower than the GPU ru
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class TrainingStep:
     """Seconds of the step: `ideal` (model FLOPs at the declared peak) and losses; they add up to `seconds`."""
 
     ideal: Array
-    losses: Mapping[Term, Array]
+    losses: Mapping[StepTerm, Array]
     seconds: Array
     recomputed: Array
     """Forward passes done again, as a share of forward model FLOPs: HFU = MFU · (1 + recomputed / 3)."""
@@ -38,7 +38,7 @@ class Step:
         return self.ideal / self.seconds
 
 
-def step(case: Case, c: Constants) -> Step:
+def step(case: TrainingCase, c: TrainingConstants) -> TrainingStep:
     """Evaluate every case; about 2 µs a case on one core."""
     work = compute(case, c)
     comm = layer_communication(case, c, work)
@@ -48,17 +48,17 @@ def step(case: Case, c: Constants) -> Step:
     scale = batches / stages
     parts = {name: value * scale for name, value in losses.items()}
     slow = slowest_stage(case, work, mean)
-    parts[Term.VOCABULARY_IMBALANCE] = batches * np.maximum(slow - mean, 0.0)
-    parts[Term.HOST] = batches * np.maximum(host_seconds(case, c) - np.maximum(slow, mean), 0.0)
-    parts[Term.PIPELINE_BUBBLE] = (stages - 1.0) / case.layout.virtual * (mean + parts[Term.HOST] / batches)
-    parts[Term.PIPELINE_COMMUNICATION] = pipeline_seconds(case, c, batches)
-    parts[Term.DATA_COMMUNICATION] = data_seconds(case, c, mean, batches)
-    parts[Term.OPTIMIZER] = optimizer_seconds(case, c)
-    parts[Term.HOST] = parts[Term.HOST] + case.stack.step_seconds
+    parts[StepTerm.VOCABULARY_IMBALANCE] = batches * np.maximum(slow - mean, 0.0)
+    parts[StepTerm.HOST] = batches * np.maximum(host_seconds(case, c) - np.maximum(slow, mean), 0.0)
+    parts[StepTerm.PIPELINE_BUBBLE] = (stages - 1.0) / case.layout.virtual * (mean + parts[StepTerm.HOST] / batches)
+    parts[StepTerm.PIPELINE_COMMUNICATION] = pipeline_seconds(case, c, batches)
+    parts[StepTerm.DATA_COMMUNICATION] = data_seconds(case, c, mean, batches)
+    parts[StepTerm.OPTIMIZER] = optimizer_seconds(case, c)
+    parts[StepTerm.HOST] = parts[StepTerm.HOST] + case.stack.step_seconds
     return _finish(case, c, _ideal(work) * scale, parts)
 
 
-def micro_batches(case: Case) -> Array:
+def micro_batches(case: TrainingCase) -> Array:
     """Micro-batches that one pipeline works through in a step."""
     layout = case.layout
     return np.maximum(layout.global_batch / (layout.data * layout.micro_batch), 1.0)
@@ -69,19 +69,21 @@ def _ideal(work: Compute) -> Array:
     return linear + work.forward.attention_ideal + work.backward.attention_ideal + work.head.ideal
 
 
-def _micro_batch_losses(case: Case, c: Constants, work: Compute, comm: Exposed) -> dict[Term, Array]:
+def _micro_batch_losses(
+    case: TrainingCase, c: TrainingConstants, work: Compute, comm: Exposed
+) -> dict[StepTerm, Array]:
     forward, backward, head = work.forward, work.backward, work.head
     again = recompute_seconds(case, c, work) + comm.recompute
     return {
-        Term.KERNEL_CEILING: _sum(s.ceiled - s.ideal for s in (forward.linear, backward.linear, head)),
-        Term.KERNEL_SHAPE: _sum(s.shaped - s.ceiled for s in (forward.linear, backward.linear, head)),
-        Term.EXPERT_IMBALANCE: _sum(s.waited - s.shaped for s in (forward.linear, backward.linear)),
-        Term.ATTENTION: _sum(p.attention - p.attention_ideal for p in (forward, backward)),
-        Term.MEMORY_BOUND: forward.elementwise + backward.elementwise + work.loss,
-        Term.RECOMPUTE: again,
-        Term.TENSOR_COMMUNICATION: comm.tensor,
-        Term.CONTEXT_COMMUNICATION: comm.context,
-        Term.EXPERT_COMMUNICATION: comm.expert,
+        StepTerm.KERNEL_CEILING: _sum(s.ceiled - s.ideal for s in (forward.linear, backward.linear, head)),
+        StepTerm.KERNEL_SHAPE: _sum(s.shaped - s.ceiled for s in (forward.linear, backward.linear, head)),
+        StepTerm.EXPERT_IMBALANCE: _sum(s.waited - s.shaped for s in (forward.linear, backward.linear)),
+        StepTerm.ATTENTION: _sum(p.attention - p.attention_ideal for p in (forward, backward)),
+        StepTerm.MEMORY_BOUND: forward.elementwise + backward.elementwise + work.loss,
+        StepTerm.RECOMPUTE: again,
+        StepTerm.TENSOR_COMMUNICATION: comm.tensor,
+        StepTerm.CONTEXT_COMMUNICATION: comm.context,
+        StepTerm.EXPERT_COMMUNICATION: comm.expert,
     }
 
 
@@ -89,7 +91,7 @@ def _sum(values: Iterable[Array]) -> Array:
     return np.asarray(sum(values), dtype=float)
 
 
-def recompute_seconds(case: Case, c: Constants, work: Compute) -> Array:
+def recompute_seconds(case: TrainingCase, c: TrainingConstants, work: Compute) -> Array:
     """Forward work done again in the backward pass: all of it, or attention and what is cheap to repeat."""
     mode = case.layout.recompute
     forward = work.forward
@@ -100,7 +102,7 @@ def recompute_seconds(case: Case, c: Constants, work: Compute) -> Array:
     return np.where(mode == 2.0, forward.seconds, np.where(mode == 1.0, selective, 0.0))
 
 
-def recomputed_share(case: Case) -> Array:
+def recomputed_share(case: TrainingCase) -> Array:
     """Recomputed over forward model FLOPs: layers without the head, or the scores that are not stored."""
     model, mode = case.model, case.layout.recompute
     layers = 1.0 - 2.0 * model.vocab * model.hidden / model.model_flops
@@ -109,7 +111,7 @@ def recomputed_share(case: Case) -> Array:
     return np.where(mode == 2.0, layers, np.where(mode == 1.0, scores + products, 0.0))
 
 
-def slowest_stage(case: Case, work: Compute, mean: Array) -> Array:
+def slowest_stage(case: TrainingCase, work: Compute, mean: Array) -> Array:
     """Time of one micro-batch on the busiest stage: layers come whole, and the last stage also holds the head."""
     stages, layers = case.layout.pipeline, case.model.layers
     head = work.head.shaped + work.loss
@@ -120,7 +122,7 @@ def slowest_stage(case: Case, work: Compute, mean: Array) -> Array:
     return np.where(stages > 1.0, slow, mean)
 
 
-def host_seconds(case: Case, c: Constants) -> Array:
+def host_seconds(case: TrainingCase, c: TrainingConstants) -> Array:
     """Seconds in which the host launches one micro-batch of one stage."""
     layout = case.layout
     again = 1.0 + c["launch_recompute"] * (layout.recompute == 2.0)
@@ -134,13 +136,13 @@ def host_seconds(case: Case, c: Constants) -> Array:
     return seconds
 
 
-def _finish(case: Case, c: Constants, ideal: Array, parts: dict[Term, Array]) -> Step:
+def _finish(case: TrainingCase, c: TrainingConstants, ideal: Array, parts: dict[StepTerm, Array]) -> TrainingStep:
     subtotal = ideal + _sum(parts.values())
     doublings = np.log2(np.maximum(case.machine.gpus / case.machine.node, 1.0))
-    parts[Term.SYNCHRONISATION] = subtotal * c["jitter"] * doublings
-    subtotal = subtotal + parts[Term.SYNCHRONISATION]
+    parts[StepTerm.SYNCHRONISATION] = subtotal * c["jitter"] * doublings
+    subtotal = subtotal + parts[StepTerm.SYNCHRONISATION]
     seconds = subtotal / case.stack.efficiency
     lost = (seconds - ideal) / np.maximum(subtotal - ideal, 1e-12)
     parts = {name: value * np.minimum(lost, 1.0) for name, value in parts.items()}
-    parts[Term.SOFTWARE_STACK] = np.maximum(seconds - subtotal, 0.0)
-    return Step(ideal, parts, seconds, recomputed_share(case))
+    parts[StepTerm.SOFTWARE_STACK] = np.maximum(seconds - subtotal, 0.0)
+    return TrainingStep(ideal, parts, seconds, recomputed_share(case))

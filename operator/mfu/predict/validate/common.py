@@ -42,13 +42,13 @@ class Scored:
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class RefusedRow:
     id: str
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class RowGroup:
     """Rows that share the value of one key."""
 
     key: str
@@ -65,7 +65,7 @@ class Report:
 
     rows: int
     scored: tuple[Scored, ...]
-    refused: tuple[Refused, ...]
+    refused: tuple[RefusedRow, ...]
     extra: Mapping[str, float | None] = field(default_factory=dict)
 
     @property
@@ -90,7 +90,7 @@ class Report:
         widths = [width for row in self.scored if (width := row.half_width) is not None]
         return fmean(widths) if widths else None
 
-    def by(self) -> tuple[Group, ...]:
+    def by(self) -> tuple[RowGroup, ...]:
         """Every value of every key, keys in the order of the first row, values by number of rows."""
         keys = tuple(dict.fromkeys(key for row in self.scored for key in row.keys))
         return tuple(group for key in keys for group in _groups(key, self.scored))
@@ -122,13 +122,13 @@ def coverage(rows: Sequence[Scored]) -> float | None:
     return sum(held) / len(held) if held else None
 
 
-def _groups(key: str, rows: Iterable[Scored]) -> list[Group]:
+def _groups(key: str, rows: Iterable[Scored]) -> list[RowGroup]:
     members: dict[str, list[Scored]] = {}
     for row in rows:
         members.setdefault(row.keys.get(key, ""), []).append(row)
     ordered = sorted(members.items(), key=lambda item: (-len(item[1]), item[0]))
     return [
-        Group(
+        RowGroup(
             key,
             value,
             len(found),
@@ -145,11 +145,11 @@ def report(
 ) -> Report:
     """Score every row; a row that cannot be predicted is refused with the reason, never dropped."""
     scored: list[Scored] = []
-    refused: list[Refused] = []
+    refused: list[RefusedRow] = []
     for row in rows:
         found = score(row)
         if isinstance(found, Problem):
-            refused.append(Refused(row.get("id", ""), str(found)))
+            refused.append(RefusedRow(row.get("id", ""), str(found)))
         else:
             scored.append(found)
     return Report(len(rows), tuple(scored), tuple(refused), extra or {})
@@ -176,7 +176,7 @@ def number(row: Row, column: str) -> float | None:
     return value if math.isfinite(value) else None
 
 
-class Missing(Exception):
+class MissingColumn(Exception):
     """A column that a prediction needs is blank or holds no positive number."""
 
     def __init__(self, column: str) -> None:
@@ -188,7 +188,7 @@ def needed(row: Row, column: str) -> float:
     """A positive number; raises Missing where the cell is blank or is none."""
     value = number(row, column)
     if value is None or value <= 0:
-        raise Missing(column)
+        raise MissingColumn(column)
     return value
 
 
@@ -198,7 +198,7 @@ def whole(row: Row, column: str, default: int | None = None) -> int:
     if value is not None and value >= 1:
         return int(value)
     if default is None:
-        raise Missing(column)
+        raise MissingColumn(column)
     return default
 
 

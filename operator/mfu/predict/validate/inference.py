@@ -13,15 +13,15 @@ import numpy as np
 
 from mfu.hardware.problem import ProblemReason
 from mfu.predict.inference.build import case_of
-from mfu.predict.inference.case import Case, stack_cases
-from mfu.predict.inference.constants import UNSTATED, Constants, load
+from mfu.predict.inference.case import ServingCase, stack_cases
+from mfu.predict.inference.constants import UNSTATED, ServingConstants, load
 from mfu.predict.inference.dataset import Question, question, source_of
 from mfu.predict.inference.doubt import own_doubt, shared_doubt
 from mfu.predict.inference.measured import known_metric, steps_of, values_of
 from mfu.predict.inference.shape import Array
 from mfu.predict.spread import NORMAL_80
 from mfu.predict.types import Problem
-from mfu.predict.validate.common import Refused, Report, Row, Scored, coverage, mape, size_of
+from mfu.predict.validate.common import RefusedRow, Report, Row, Scored, coverage, mape, size_of
 from mfu.workload.parameters import count
 
 _FLAGS = re.compile(r"KV-LIMITED|SUSPECT|REJECT|CAUTION")
@@ -31,13 +31,13 @@ _BURST = 1000
 _TABLES = re.compile(r"TensorRT-LLM")
 
 
-def validate(rows: Sequence[Row], constants: Constants | None = None) -> Report:
+def validate(rows: Sequence[Row], constants: ServingConstants | None = None) -> Report:
     """Predict every row at once; `extra` has the error of TensorRT-LLM tables and of the rest, flagged rows aside."""
     constants = constants or load()
     asked = [_ask(row, constants) for row in rows]
     answered = [(row, each) for row, each in zip(rows, asked, strict=True) if not isinstance(each, Problem)]
     refused = [
-        Refused(row.get("id") or "", str(each))
+        RefusedRow(row.get("id") or "", str(each))
         for row, each in zip(rows, asked, strict=True)
         if isinstance(each, Problem)
     ]
@@ -63,7 +63,7 @@ def predictable(row: Row) -> bool:
     return not isinstance(_ask(row, load()), Problem)
 
 
-def _ask(row: Row, constants: Constants) -> tuple[Question, Case] | Problem:
+def _ask(row: Row, constants: ServingConstants) -> tuple[Question, ServingCase] | Problem:
     try:
         asked = question(row)
     except KeyError as missing:
@@ -77,7 +77,7 @@ def _ask(row: Row, constants: Constants) -> tuple[Question, Case] | Problem:
     return case if isinstance(case, Problem) else (asked, case)
 
 
-def _scored(answered: Sequence[tuple[Row, tuple[Question, Case]]], constants: Constants) -> list[Scored]:
+def _scored(answered: Sequence[tuple[Row, tuple[Question, ServingCase]]], constants: ServingConstants) -> list[Scored]:
     if not answered:
         return []
     questions = [asked for _, (asked, _) in answered]
@@ -97,7 +97,7 @@ def _scored(answered: Sequence[tuple[Row, tuple[Question, Case]]], constants: Co
     ]
 
 
-def _doubt(questions: Sequence[Question], case: Case, constants: Constants) -> Array:
+def _doubt(questions: Sequence[Question], case: ServingCase, constants: ServingConstants) -> Array:
     engines = np.array([each.setup.engine or "" for each in questions])
     products = np.array([each.placement.device.gpu.api_name for each in questions])
     own = own_doubt(constants, case, steps_of(questions, case, constants))

@@ -26,7 +26,7 @@ from mfu.predict.types import (
     Training,
 )
 from mfu.predict.validate.common import (
-    Missing,
+    MissingColumn,
     Report,
     Row,
     Scored,
@@ -67,7 +67,7 @@ def validate_runs(rows: Sequence[Row]) -> Report:
 def _score(row: Row) -> Scored | Problem:
     try:
         return _scored(row)
-    except Missing as missing:
+    except MissingColumn as missing:
         return Problem(ProblemReason.INVALID_SPEC, missing.column, "holds no positive number, and nothing else says it")
 
 

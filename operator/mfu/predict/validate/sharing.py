@@ -10,7 +10,7 @@ from typing import Any
 
 from mfu.hardware.catalog import load
 from mfu.hardware.types import Unmatched
-from mfu.predict.sharing.pair import Mode, share
+from mfu.predict.sharing.pair import SharingMode, share
 from mfu.predict.sharing.recorded import program_of
 
 
@@ -90,6 +90,6 @@ def _scored(row: Mapping[str, Any]) -> Pair:
         raise ValueError(f"spec: names {len(specs)} programs, a pair has 2")
     measured = tuple(float(each) for each in row["share_of_alone"])
     first, second = (program_of(each, device.gpu) for each in specs)
-    kept = share(first, second, Mode(row["mode"]))
+    kept = share(first, second, SharingMode(row["mode"]))
     names = tuple(str(each) for each in row.get("programs") or specs)
     return Pair(names, str(row["mode"]), tuple(each.share for each in kept), measured)

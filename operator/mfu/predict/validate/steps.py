@@ -12,7 +12,7 @@ from mfu.predict.training.engines import engine
 from mfu.predict.training.predict import predict_training
 from mfu.predict.types import Parallelism, Placement, Precisions, Problem, Training
 from mfu.predict.validate.common import (
-    Missing,
+    MissingColumn,
     Report,
     Row,
     Scored,
@@ -61,7 +61,7 @@ def question(row: Row) -> tuple[Training, Placement, float] | Problem:
     """The job, its placement and the measured seconds."""
     try:
         return _question(row)
-    except Missing as missing:
+    except MissingColumn as missing:
         return Problem(ProblemReason.INVALID_SPEC, missing.column, "holds no positive number, and nothing else says it")
 
 

@@ -20,7 +20,7 @@ from mfu.predict.training.predict import predict_training
 from mfu.predict.training.risk import ranking_seconds
 from mfu.predict.training.step import step
 from mfu.predict.types import Parallelism, Placement, Precisions, Prediction, Problem, Sharding, Training
-from mfu.predict.validate.common import Missing, Report, Row, Scored, banded, needed, report, size_of, whole
+from mfu.predict.validate.common import MissingColumn, Report, Row, Scored, banded, needed, report, size_of, whole
 from mfu.units import GIB
 from mfu.workload.architecture import Architecture
 from mfu.workload.parameters import count
@@ -83,7 +83,7 @@ def question(row: Row) -> tuple[Training, Placement] | Problem:
     try:
         needed(row, "tokens_per_s_per_gpu")
         return _question(row)
-    except Missing as missing:
+    except MissingColumn as missing:
         return Problem(ProblemReason.INVALID_SPEC, missing.column, "holds no positive number, and nothing else says it")
 
 
@@ -126,7 +126,7 @@ def _memory(good: Sequence[tuple[Row, _Found]]) -> dict[str, float | None]:
     for row, (_, _, prediction, _) in good:
         try:
             measured = needed(row, "peak_mem_gb") * GIB
-        except Missing:
+        except MissingColumn:
             continue
         errors.append(abs(allocator_bytes(prediction) / measured - 1.0))
     return {"memory_mape": fmean(errors) if errors else None}

@@ -27,7 +27,7 @@ from mfu.predict.types import (
     Problem,
     Training,
 )
-from mfu.predict.validate.common import Refused, Report, Scored, banded_seconds, size_of
+from mfu.predict.validate.common import RefusedRow, Report, Scored, banded_seconds, size_of
 from mfu.predict.validate.rows import RECOMPUTE, precision_of, sharding_of
 from mfu.predict.validate.sweep import allocator_bytes
 from mfu.units import GIB
@@ -51,16 +51,16 @@ _OPTIMIZER: Final = (("adafactor", Optimizer.ADAFACTOR), ("lion", Optimizer.LION
 def validate_trainer(records: Sequence[Record]) -> Report:
     """Predict every step and its memory; `extra` has memory_mape, the mean error of the peak."""
     scored: list[Scored] = []
-    refused: list[Refused] = []
+    refused: list[RefusedRow] = []
     memory: list[float] = []
     for record in records:
         name = str(record.get("scenario") or record.get("id") or "")
         found = predicted(record)
         if isinstance(found, Problem):
-            refused.append(Refused(name, str(found)))
+            refused.append(RefusedRow(name, str(found)))
             continue
         if record.get("truth") in UNDECLARED:
-            refused.append(Refused(name, f"truth: {record['truth']} slows the step by what nothing declares"))
+            refused.append(RefusedRow(name, f"truth: {record['truth']} slows the step by what nothing declares"))
             continue
         setup, placement, prediction = found
         low, high = banded_seconds(prediction)

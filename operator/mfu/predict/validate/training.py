@@ -12,7 +12,18 @@ from mfu.hardware.problem import ProblemReason
 from mfu.predict.training.engines import engine
 from mfu.predict.training.predict import predict_training
 from mfu.predict.types import Method, Parallelism, Placement, Precisions, Problem, Training
-from mfu.predict.validate.common import Missing, Report, Row, Scored, banded, needed, number, report, size_of, whole
+from mfu.predict.validate.common import (
+    MissingColumn,
+    Report,
+    Row,
+    Scored,
+    banded,
+    needed,
+    number,
+    report,
+    size_of,
+    whole,
+)
 from mfu.predict.validate.rows import RECOMPUTE, architecture_of, placement_of, precision_of, sharding_of
 from mfu.workload.errors import WorkloadError
 from mfu.workload.parameters import count
@@ -57,7 +68,7 @@ def question(row: Row) -> tuple[Training, Placement, float] | Problem:
     """The declared job, its placement and the measured tokens per second and GPU; a Problem names what is missing."""
     try:
         return _question(row)
-    except Missing as missing:
+    except MissingColumn as missing:
         return Problem(ProblemReason.INVALID_SPEC, missing.column, "holds no positive number, and nothing else says it")
     except WorkloadError as error:
         return error.why

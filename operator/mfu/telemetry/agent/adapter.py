@@ -9,8 +9,8 @@ import numpy as np
 
 from mfu.observe.readings import METRICS, GPUIdentity, GPUKey, GPURound
 from mfu.telemetry.agent.names import INDEX, OBSERVED_AT, SERIES, SHARED
-from mfu.telemetry.rounds.exporters import Converted, Fleet, Stack
-from mfu.telemetry.rounds.table import Layout
+from mfu.telemetry.rounds.exporters import Converted, ExporterFleet, StackedRows
+from mfu.telemetry.rounds.table import PrintedLayout
 
 _TIME: Final = METRICS
 _COLUMNS: Final[dict[bytes, int]] = {
@@ -42,14 +42,14 @@ def identity(labels: Mapping[str, str], node: str | None) -> GPUIdentity | None:
 class Agent:
     """`mfu agent`, read directly."""
 
-    layout = Layout(_COLUMNS, METRICS + 1, identity)
+    layout = PrintedLayout(_COLUMNS, METRICS + 1, identity)
 
-    def convert(self, stack: Stack) -> Converted:
+    def convert(self, stack: StackedRows) -> Converted:
         unknown = np.full(len(stack.values), np.nan)
         return Converted(stack.values[:, :METRICS], unknown, unknown, stack.values[:, _TIME])
 
 
-class AgentFleet(Fleet):
+class AgentFleet(ExporterFleet):
     """`Fleet` of node agents. A device whose sample time stands still was not read, however fresh the page."""
 
     def __init__(

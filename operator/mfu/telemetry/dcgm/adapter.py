@@ -11,8 +11,8 @@ from mfu.observe.readings import Floats, GPUIdentity, GPURound
 from mfu.telemetry.dcgm.fields import COLUMNS, RAW_COLUMNS, Raw
 from mfu.telemetry.dcgm.labels import identity, traits
 from mfu.telemetry.dcgm.units import Targets, to_metrics
-from mfu.telemetry.rounds.exporters import Converted, Fleet, Stack
-from mfu.telemetry.rounds.table import Layout
+from mfu.telemetry.rounds.exporters import Converted, ExporterFleet, StackedRows
+from mfu.telemetry.rounds.table import PrintedLayout
 
 DEFAULT_COLLECTION_SECONDS: Final = 30.0
 """dcgm-exporter's --collect-interval default is 30000 ms."""
@@ -31,9 +31,9 @@ def _traits(labels: Mapping[str, str]) -> int:
 class DCGM:
     """dcgm-exporter, read directly."""
 
-    layout = Layout(COLUMNS, RAW_COLUMNS, _scraped, _traits)
+    layout = PrintedLayout(COLUMNS, RAW_COLUMNS, _scraped, _traits)
 
-    def convert(self, stack: Stack) -> Converted:
+    def convert(self, stack: StackedRows) -> Converted:
         raw = stack.values
         values = to_metrics(raw, Targets(stack.of_row, stack.traits))
         power = _first(raw, Raw.POWER_VIOLATION_NS, (Raw.SW_POWER_CAP_NS, Raw.POWER_BRAKE_NS))
@@ -48,7 +48,7 @@ def _first(raw: Floats, violation: Raw, reasons: tuple[Raw, Raw]) -> Floats:
     return np.where(np.isnan(raw[:, violation]), added, raw[:, violation])
 
 
-class DCGMFleet(Fleet):
+class DCGMFleet(ExporterFleet):
     """`Fleet` of dcgm-exporters."""
 
     def __init__(

@@ -27,7 +27,7 @@ _LARGEST_MIB: Final = 4e6
 _MILLI: Final = 1e-3
 
 
-class Regime(IntEnum):
+class UnitRegime(IntEnum):
     """Unit regime of one target."""
 
     UNKNOWN = 0
@@ -74,8 +74,15 @@ def regimes(values: Floats, targets: Targets) -> NDArray[np.int64]:
         (hertz | joules) & old,
         targets.has(Trait.HOSTNAME_SMALL) & ~hertz & ~joules,
     ]
-    answers = [Regime.NEW, Regime.LEGACY, Regime.TRANSITION, Regime.NEW, Regime.TRANSITION, Regime.TRANSITION]
-    return np.select(conditions, [int(answer) for answer in answers], int(Regime.UNKNOWN)).astype(np.int64)
+    answers = [
+        UnitRegime.NEW,
+        UnitRegime.LEGACY,
+        UnitRegime.TRANSITION,
+        UnitRegime.NEW,
+        UnitRegime.TRANSITION,
+        UnitRegime.TRANSITION,
+    ]
+    return np.select(conditions, [int(answer) for answer in answers], int(UnitRegime.UNKNOWN)).astype(np.int64)
 
 
 def _present(values: Floats, targets: Targets, raw: Raw) -> NDArray[np.bool_]:
@@ -106,7 +113,7 @@ def _clock(values: Floats, found: NDArray[np.int64]) -> Floats:
     """Hz. `_HERTZ` in the MHz range, or the legacy name in the Hz range on an old target, contradict themselves."""
     hertz, legacy = values[:, Raw.CLOCK_HERTZ], values[:, Raw.CLOCK]
     hertz = np.where((hertz > 0) & (hertz < _LARGEST_MHZ), np.nan, hertz)
-    in_hertz = np.where(found == Regime.NEW, legacy, np.nan)
+    in_hertz = np.where(found == UnitRegime.NEW, legacy, np.nan)
     from_legacy = np.where(legacy > _LARGEST_MHZ, in_hertz, legacy * _MHZ)
     return np.where(np.isnan(hertz), from_legacy, hertz)
 
@@ -122,10 +129,10 @@ def _utilisation(values: Floats, names: tuple[Raw, Raw], found: NDArray[np.int64
     value = np.where(np.isnan(renamed), legacy, renamed)
     percent_seen = targets.any(value > 1)
     fraction_seen = targets.any((value > 0) & (value < 1))
-    new_name = (found == Regime.NEW) & ~np.isnan(renamed)
-    contradiction = fraction_seen & (percent_seen | (found == Regime.LEGACY))
-    renamed_old = (found == Regime.TRANSITION) & ~np.isnan(renamed)
-    percent = (found == Regime.LEGACY) | renamed_old
+    new_name = (found == UnitRegime.NEW) & ~np.isnan(renamed)
+    contradiction = fraction_seen & (percent_seen | (found == UnitRegime.LEGACY))
+    renamed_old = (found == UnitRegime.TRANSITION) & ~np.isnan(renamed)
+    percent = (found == UnitRegime.LEGACY) | renamed_old
     conditions = [contradiction, percent_seen, fraction_seen, percent, new_name, value == 0]
     scale: Floats = np.select(conditions, [np.nan, 0.01, 1.0, 0.01, 1.0, 1.0], np.nan)
     return value * scale
@@ -136,14 +143,14 @@ def _memory(values: Floats, found: NDArray[np.int64], targets: Targets) -> tuple
     used, free, reserved = values[:, Raw.FB_USED], values[:, Raw.FB_FREE], values[:, Raw.FB_RESERVED]
     total = np.where(np.isnan(values[:, Raw.FB_TOTAL]), used + free + reserved, values[:, Raw.FB_TOTAL])
     large = targets.any(_capacity(values) > _LARGEST_MIB)
-    unsure = (found == Regime.NEW) & ~large & np.isnan(total) & np.isnan(free) & (used > 0)
-    scale = np.select([large & (found == Regime.LEGACY), large, unsure], [np.nan, 1.0, np.nan], float(MIB))
+    unsure = (found == UnitRegime.NEW) & ~large & np.isnan(total) & np.isnan(free) & (used > 0)
+    scale = np.select([large & (found == UnitRegime.LEGACY), large, unsure], [np.nan, 1.0, np.nan], float(MIB))
     capacity = values[:, Raw.FB_CAPACITY_BYTES]
     return used * scale, np.where(np.isnan(capacity), total * scale, capacity)
 
 
 def _energy(values: Floats, found: NDArray[np.int64]) -> Floats:
     """Joules. The legacy name is millijoules up to 4.8; on 4.9 nothing says which, so it stays unknown."""
-    legacy = values[:, Raw.ENERGY] * np.where(found == Regime.NEW, np.nan, _MILLI)
+    legacy = values[:, Raw.ENERGY] * np.where(found == UnitRegime.NEW, np.nan, _MILLI)
     joules = values[:, Raw.ENERGY_JOULES]
     return np.where(np.isnan(joules), legacy, joules)

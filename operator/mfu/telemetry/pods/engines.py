@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 from mfu.observe.readings import Counter, Gauge, ProgressReading
 from mfu.telemetry.errors import NotExposition
 from mfu.telemetry.pods.described import Description, described
-from mfu.telemetry.pods.progress import Pod
+from mfu.telemetry.pods.progress import ScrapedPod
 from mfu.telemetry.text.series import Series, read
 
 _Names = tuple[str, ...]
@@ -21,7 +21,7 @@ _Key = TypeVar("_Key")
 
 
 @dataclass(frozen=True, slots=True)
-class Engine:
+class EngineMetrics:
     """Where one engine keeps what we need. Each tuple lists spellings in order of preference.
 
     `computed`: prompt tokens that were really computed, the best there is. Else `prompt` less `cached`, those that came
@@ -77,7 +77,7 @@ def _both(prefixes: tuple[str, ...], name: str) -> _Names:
 
 _TRTLLM: Final = ("trtllm_", "trtllm:")
 
-VLLM: Final = Engine(
+VLLM: Final = EngineMetrics(
     name="vLLM",
     decode=("vllm:generation_tokens_total", "ray_vllm:generation_tokens_total"),
     prompt=("vllm:prompt_tokens_total", "ray_vllm:prompt_tokens_total"),
@@ -97,7 +97,7 @@ VLLM: Final = Engine(
 
 _SGLANG: Final = ("sglang:", "sglang_")
 """Its router and Dynamo write the name with an underscore."""
-SGLANG: Final = Engine(
+SGLANG: Final = EngineMetrics(
     name="SGLang",
     decode=_both(_SGLANG, "generation_tokens_total"),
     prompt=_both(_SGLANG, "prompt_tokens_total"),
@@ -108,7 +108,7 @@ SGLANG: Final = Engine(
     ranks=("tp_rank", "pp_rank", "moe_ep_rank"),
 )
 
-TGI: Final = Engine(
+TGI: Final = EngineMetrics(
     name="TGI",
     decode=("tgi_request_generated_tokens_sum",),
     prompt=("tgi_request_input_length_sum",),
@@ -117,7 +117,7 @@ TGI: Final = Engine(
 )
 """No token counter: the histogram sums step when a request ends, so short windows are uneven."""
 
-TRTLLM_SERVE: Final = Engine(
+TRTLLM_SERVE: Final = EngineMetrics(
     name="TensorRT-LLM",
     decode=_both(_TRTLLM, "generation_tokens_total"),
     prompt=_both(_TRTLLM, "prompt_tokens_total"),
@@ -127,7 +127,7 @@ TRTLLM_SERVE: Final = Engine(
     kv_usage=_both(_TRTLLM, "kv_cache_utilization"),
 )
 
-TRITON_TRTLLM: Final = Engine(
+TRITON_TRTLLM: Final = EngineMetrics(
     name="Triton TensorRT-LLM backend",
     decode=("nv_llm_output_token_len_sum",),
     prompt=("nv_llm_input_token_len_sum",),
@@ -140,10 +140,10 @@ TRITON_TRTLLM: Final = Engine(
 )
 """The `nv_trt_llm_*` gauges hold the last iteration only; no total can be made of them."""
 
-TRITON: Final = Engine(name="Triton", decode=(), waiting=("nv_inference_pending_request_count",))
+TRITON: Final = EngineMetrics(name="Triton", decode=(), waiting=("nv_inference_pending_request_count",))
 """Requests and batches only: no tokens, so no progress, yet the queue is evidence."""
 
-DYNAMO_FRONTEND: Final = Engine(
+DYNAMO_FRONTEND: Final = EngineMetrics(
     name="Dynamo frontend",
     decode=("dynamo_frontend_output_tokens_total", "dynamo_frontend_output_sequence_tokens_sum"),
     prompt=("dynamo_frontend_input_sequence_tokens_sum",),
@@ -158,7 +158,7 @@ ENGINES: Final = (VLLM, SGLANG, TRTLLM_SERVE, TGI, TRITON_TRTLLM, TRITON, DYNAMO
 _ALL_NAMES: Final = frozenset(name for engine in ENGINES for name in engine.wanted())
 
 
-def read_engine(body: bytes, pod: Pod, at: float, *, prefix_caching: bool | None = None) -> ProgressReading:
+def read_engine(body: bytes, pod: ScrapedPod, at: float, *, prefix_caching: bool | None = None) -> ProgressReading:
     """Reading of whichever engine serves this body. `prefix_caching=False` vouches that no prompt token is cached.
 
     Raises NotExposition when no known engine's names are there.
@@ -173,19 +173,19 @@ def read_engine(body: bytes, pod: Pod, at: float, *, prefix_caching: bool | None
         pod=pod.name,
         source=engine.name,
         observed_at=at,
-        counters=_known(_counters(Page(series, described(body, _ALL_NAMES)), engine, prefix_caching)),
+        counters=_known(_counters(EnginePage(series, described(body, _ALL_NAMES)), engine, prefix_caching)),
         gauges=_known(_gauges(series, engine)),
     )
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class EnginePage:
     """Samples with what the page says of them."""
 
     series: Series
     about: Mapping[str, Description]
 
-    def total(self, names: _Names, engine: Engine, where: tuple[str, str] | None = None) -> float | None:
+    def total(self, names: _Names, engine: EngineMetrics, where: tuple[str, str] | None = None) -> float | None:
         """Of the first name that is there; None where the page calls it anything but a counter."""
         name = self.first(names)
         if name is None or not (self.about[name].counts or name.endswith("_sum")):
@@ -196,14 +196,14 @@ class Page:
         return next((name for name in names if name in self.series.names()), None)
 
 
-def _counters(page: Page, engine: Engine, prefix_caching: bool | None) -> dict[Counter, float | None]:
+def _counters(page: EnginePage, engine: EngineMetrics, prefix_caching: bool | None) -> dict[Counter, float | None]:
     return {
         Counter.PREFILL_TOKENS: _prefill(page, engine, prefix_caching),
         Counter.DECODE_TOKENS: page.total(engine.decode, engine),
     }
 
 
-def _prefill(page: Page, engine: Engine, prefix_caching: bool | None) -> float | None:
+def _prefill(page: EnginePage, engine: EngineMetrics, prefix_caching: bool | None) -> float | None:
     computed = page.total(engine.computed, engine, engine.computed_where)
     if computed is not None:
         return computed
@@ -215,7 +215,7 @@ def _prefill(page: Page, engine: Engine, prefix_caching: bool | None) -> float |
     return None if cached is None else max(prompt - cached - sent, 0.0)
 
 
-def _cached_tokens(page: Page, engine: Engine, prompt: float) -> float | None:
+def _cached_tokens(page: EnginePage, engine: EngineMetrics, prompt: float) -> float | None:
     """Hits in tokens: as HELP says, else as the number of queries shows; None where neither tells."""
     name, hits = page.first(engine.cached), page.total(engine.cached, engine)
     if name is None or hits is None:
@@ -233,7 +233,9 @@ _WITH_EXTERNAL: Final = frozenset({"vllm:prompt_tokens_cached_total"})
 _IN_BLOCKS_ONCE: Final = frozenset({"vllm:gpu_prefix_cache_hits_total"})
 
 
-def _by_queries(page: Page, engine: Engine, hits: float, *, prompt: float, size: float | None) -> float | None:
+def _by_queries(
+    page: EnginePage, engine: EngineMetrics, hits: float, *, prompt: float, size: float | None
+) -> float | None:
     """Every prompt token is looked up once: as many queries as tokens, or as blocks."""
     queried = page.total(engine.queried, engine)
     if not queried or not prompt:
@@ -248,7 +250,7 @@ LOOKED_UP: Final = 0.1
 """Relative difference between tokens looked up and tokens of prompts: requests in flight, partial blocks."""
 
 
-def _block_size(page: Page, where: tuple[str, str]) -> float | None:
+def _block_size(page: EnginePage, where: tuple[str, str]) -> float | None:
     sizes = {dict(labels).get(where[1], "") for labels in page.series.by_name.get(where[0], {})}
     if len(sizes) != 1:
         return None
@@ -256,7 +258,7 @@ def _block_size(page: Page, where: tuple[str, str]) -> float | None:
     return float(text) if text.isdecimal() and int(text) > 0 else None
 
 
-def _gauges(series: Series, engine: Engine) -> dict[Gauge, float | None]:
+def _gauges(series: Series, engine: EngineMetrics) -> dict[Gauge, float | None]:
     usage = series.largest(*engine.kv_usage, where=engine.kv_where)
     return {
         Gauge.RUNNING_REQUESTS: series.total(*engine.running, ignoring=engine.ranks, where=engine.running_where),

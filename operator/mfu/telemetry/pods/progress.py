@@ -27,7 +27,7 @@ REPORT_GAUGES: Final = {"train_last_step_seconds": Gauge.STEP_SECONDS}
 
 
 @dataclass(frozen=True, slots=True)
-class Declared:
+class DeclaredProgress:
     """`spec.progress` without its address. `counter` overrides what the unit says, for inference."""
 
     metric: str
@@ -45,14 +45,14 @@ class Declared:
 
 
 @dataclass(frozen=True, slots=True)
-class Pod:
+class ScrapedPod:
     """Whose endpoint was read."""
 
     namespace: str
     name: str
 
 
-def declared(body: bytes, pod: Pod, at: float, what: Declared) -> ProgressReading:
+def declared(body: bytes, pod: ScrapedPod, at: float, what: DeclaredProgress) -> ProgressReading:
     """The declared counter, summed over its label sets, plus the waits and the step time that `mfu.report` serves.
 
     Raises NotExposition when the body does not hold the counter as a finite, non-negative number, calls it a gauge, or
@@ -71,7 +71,7 @@ def declared(body: bytes, pod: Pod, at: float, what: Declared) -> ProgressReadin
     return ProgressReading(pod.namespace, pod.name, "progress", at, counters, gauges, what.scope == _TOTAL_SCOPE)
 
 
-def _doubt(body: bytes, series: Series, names: tuple[str, ...], what: Declared) -> tuple[str, str] | None:
+def _doubt(body: bytes, series: Series, names: tuple[str, ...], what: DeclaredProgress) -> tuple[str, str] | None:
     """What the page says against reading it as the work of the whole workload."""
     name = next(each for each in names if each in series.names())
     kind = described(body, (name,))[name]

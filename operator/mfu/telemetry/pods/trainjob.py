@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from mfu.observe.readings import Counter, Gauge, ProgressReading
 from mfu.telemetry.errors import TelemetryError
-from mfu.telemetry.pods.progress import Pod
+from mfu.telemetry.pods.progress import ScrapedPod
 
 _MOST_METRICS: Final = 256
 _COUNTERS: Final[Mapping[str, Counter]] = {
@@ -28,7 +28,7 @@ _COUNTERS: Final[Mapping[str, Counter]] = {
 _GAUGES: Final[Mapping[str, Gauge]] = {"train_last_step_seconds": Gauge.STEP_SECONDS}
 
 
-def read(status: Mapping[str, Any], pod: Pod) -> ProgressReading:
+def read(status: Mapping[str, Any], pod: ScrapedPod) -> ProgressReading:
     """Progress in a trainerStatus object, dated by its `lastUpdatedTime`. The whole job reports once: scope is total.
 
     Raises TelemetryError where the object has no usable time or no metric that counts work; odd values are left out.

@@ -16,14 +16,14 @@ from mfu.telemetry.dcgm.adapter import DCGM
 from mfu.telemetry.dcgm.fields import NAMES, RAW_COLUMNS
 from mfu.telemetry.dcgm.labels import identity, traits
 from mfu.telemetry.errors import TelemetryError, Unreachable
-from mfu.telemetry.http import Limits, fetch, session
+from mfu.telemetry.http import RequestLimits, fetch, session
 from mfu.telemetry.prometheus.answers import matrix, vector
 from mfu.telemetry.prometheus.recorded_rules import COLUMNS, RecordedRules, exporters_own, without_exporter
 from mfu.telemetry.prometheus.rules import DEVICE_LABELS, INFO
-from mfu.telemetry.rounds.exporters import Fleet
-from mfu.telemetry.rounds.table import Layout
+from mfu.telemetry.rounds.exporters import ExporterFleet
+from mfu.telemetry.rounds.table import PrintedLayout
 
-_LIMITS: Final = Limits(deadline_seconds=20.0, max_body_bytes=64 * 1024 * 1024, concurrency=4)
+_LIMITS: Final = RequestLimits(deadline_seconds=20.0, max_body_bytes=64 * 1024 * 1024, concurrency=4)
 _BY_DEVICE: Final = ", ".join(DEVICE_LABELS)
 _SAME_SCRAPE_SECONDS: Final = 1.0
 
@@ -33,7 +33,7 @@ def _relabelled(labels: Mapping[str, str], node: str | None) -> GPUIdentity | No
 
 
 class _ScrapedByPrometheus(DCGM):
-    layout = Layout(DCGM.layout.columns, RAW_COLUMNS, _relabelled, lambda labels: int(traits(labels)))
+    layout = PrintedLayout(DCGM.layout.columns, RAW_COLUMNS, _relabelled, lambda labels: int(traits(labels)))
 
 
 @dataclass(slots=True)
@@ -50,11 +50,11 @@ class PrometheusAPI:
     matchers: str = ""
     """Label matchers of the exporters' own series that count, such as `job="dcgm"`; others may be anybody's."""
     bearer_token_file: Path | None = None
-    limits: Limits = _LIMITS
+    limits: RequestLimits = _LIMITS
     source: str = "prometheus"
     _client: aiohttp.ClientSession | None = None
     _recorded: RecordedRules | None = None
-    _raw: Fleet | None = None
+    _raw: ExporterFleet | None = None
 
     async def read(self, now: float) -> GPURound:
         try:
@@ -87,7 +87,7 @@ class PrometheusAPI:
         chosen = ",".join(each for each in (f'__name__=~"{names}"', self.matchers) if each)
         body = await self._query(f"{{{chosen}}}[{seconds}s]", now)
         if self._raw is None:
-            self._raw = Fleet(_ScrapedByPrometheus(), self.source, self.interval_seconds, 0.0)
+            self._raw = ExporterFleet(_ScrapedByPrometheus(), self.source, self.interval_seconds, 0.0)
         return self._raw.round(exposition_by_instance(body, self.source), now)
 
     async def _query(self, expression: str, now: float) -> bytes:

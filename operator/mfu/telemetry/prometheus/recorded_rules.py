@@ -16,7 +16,7 @@ from mfu.telemetry.prometheus.rules import OBSERVED_AT, RULES
 from mfu.telemetry.rounds.between import RowMemory, RowReading
 from mfu.telemetry.rounds.blanks import blank_to_nan, impossible_to_nan
 from mfu.telemetry.rounds.contradictions import PROFILING_COLUMNS, erase_stuck, tdps
-from mfu.telemetry.rounds.merge import Plan, plan
+from mfu.telemetry.rounds.merge import MergePlan, plan
 
 _TIME: Final = METRICS
 COLUMNS: Final = ((OBSERVED_AT, _TIME), *((rule.record, int(rule.metric)) for rule in RULES if rule.metric is not None))
@@ -114,7 +114,7 @@ class RecordedRules:
     _found: tuple[GPUIdentity, ...] = ()
     _devices: tuple[GPUIdentity, ...] = ()
     _numbered: int = 0
-    _plan: Plan = field(default_factory=lambda: plan(()))
+    _plan: MergePlan = field(default_factory=lambda: plan(()))
     _rows: NDArray[np.intp] = field(default_factory=lambda: np.empty(0, dtype=np.intp))
     _tdp: Floats = field(default_factory=lambda: np.empty(0))
 

@@ -29,7 +29,7 @@ _SERIES: Final = re.compile(r'\b(DCGM_FI_\w+)\b(?![!=]=?~?")(\{)?')
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class RecordingRule:
     """One recorded series and the column it fills (None for those that are no metric)."""
 
     record: str
@@ -45,8 +45,8 @@ def _by_device(expression: str) -> str:
     return f"max by ({', '.join(DEVICE_LABELS)}) ({expression})"
 
 
-def _plain(record: str, metric: Metric, raw: Raw, condition: str) -> Rule:
-    return Rule(f"mfu:gpu_{record}", _by_device(_either(raw, condition)), metric)
+def _plain(record: str, metric: Metric, raw: Raw, condition: str) -> RecordingRule:
+    return RecordingRule(f"mfu:gpu_{record}", _by_device(_either(raw, condition)), metric)
 
 
 _CLOCK: Final = (
@@ -72,9 +72,9 @@ _TIMES: Final = " or ".join(
 
 _ANY_DEVICE: Final = " or ".join((*NAMES[Raw.CLOCK], *NAMES[Raw.CLOCK_HERTZ], *NAMES[Raw.TENSOR]))
 
-RULES: Final[tuple[Rule, ...]] = (
-    Rule(INFO, f"group by ({', '.join(_INFO_LABELS)}) ({_ANY_DEVICE})"),
-    Rule(OBSERVED_AT, _by_device(_TIMES)),
+RULES: Final[tuple[RecordingRule, ...]] = (
+    RecordingRule(INFO, f"group by ({', '.join(_INFO_LABELS)}) ({_ANY_DEVICE})"),
+    RecordingRule(OBSERVED_AT, _by_device(_TIMES)),
     _plain("tensor_active:ratio", Metric.TENSOR_ACTIVE, Raw.TENSOR, "<= 1.1"),
     _plain("sm_active:ratio", Metric.SM_ACTIVE, Raw.SM_ACTIVE, "<= 1.1"),
     _plain("sm_occupancy:ratio", Metric.SM_OCCUPANCY, Raw.OCCUPANCY, "<= 1.1"),
@@ -83,24 +83,24 @@ RULES: Final[tuple[Rule, ...]] = (
     _plain("fp32_active:ratio", Metric.FP32_ACTIVE, Raw.FP32, "<= 1.1"),
     _plain("fp16_active:ratio", Metric.FP16_ACTIVE, Raw.FP16, "<= 1.1"),
     _plain("hmma_active:ratio", Metric.HMMA_ACTIVE, Raw.HMMA, "<= 1.1"),
-    Rule("mfu:gpu_sm_clock:hertz", _by_device(_CLOCK), Metric.SM_CLOCK),
+    RecordingRule("mfu:gpu_sm_clock:hertz", _by_device(_CLOCK), Metric.SM_CLOCK),
     _plain("power:watts", Metric.POWER, Raw.POWER, "< 5000"),
     _plain("power_limit:watts", Metric.POWER_LIMIT, Raw.POWER_LIMIT, "< 5000"),
-    Rule("mfu:gpu_memory_used:bytes", _by_device(_USED), Metric.FB_USED),
-    Rule("mfu:gpu_energy:joules", _by_device(_ENERGY), Metric.ENERGY),
+    RecordingRule("mfu:gpu_memory_used:bytes", _by_device(_USED), Metric.FB_USED),
+    RecordingRule("mfu:gpu_energy:joules", _by_device(_ENERGY), Metric.ENERGY),
     _plain("pcie_receive:bytes_per_second", Metric.PCIE_RX, Raw.PCIE_RX, "< 1e12"),
     _plain("pcie_transmit:bytes_per_second", Metric.PCIE_TX, Raw.PCIE_TX, "< 1e12"),
     _plain("nvlink_receive:bytes_per_second", Metric.NVLINK_RX, Raw.NVLINK_RX, "< 1e13"),
     _plain("nvlink_transmit:bytes_per_second", Metric.NVLINK_TX, Raw.NVLINK_TX, "< 1e13"),
-    Rule("mfu:gpu_utilization:ratio", _by_device(_UTIL), Metric.GPU_UTIL),
+    RecordingRule("mfu:gpu_utilization:ratio", _by_device(_UTIL), Metric.GPU_UTIL),
     _plain("clock_events:mask", Metric.CLOCK_EVENTS, Raw.CLOCK_EVENTS, "< 65536"),
     _plain("last_xid", Metric.XID, Raw.XID, "< 65536"),
-    Rule(
+    RecordingRule(
         "mfu:gpu_power_violation:ratio",
         _by_device("clamp_max(rate(DCGM_FI_DEV_POWER_VIOLATION[2m]) / 1e9, 1)"),
         Metric.POWER_VIOLATION_RATIO,
     ),
-    Rule(
+    RecordingRule(
         "mfu:gpu_thermal_violation:ratio",
         _by_device("clamp_max(rate(DCGM_FI_DEV_THERMAL_VIOLATION[2m]) / 1e9, 1)"),
         Metric.THERMAL_VIOLATION_RATIO,

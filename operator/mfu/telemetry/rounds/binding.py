@@ -16,7 +16,7 @@ _ANY_TIME: Final = -np.inf
 
 
 @dataclass(frozen=True, slots=True)
-class Bound:
+class PodBinding:
     """Where a pod of the cluster runs, and since when."""
 
     uid: str
@@ -42,7 +42,7 @@ class Believed:
 class _Matched:
     devices: tuple[GPUIdentity, ...]
     """As the source gave them."""
-    bindings: Mapping[PodName, Bound]
+    bindings: Mapping[PodName, PodBinding]
     kept: NDArray[np.intp]
     known: tuple[GPUIdentity, ...]
     """Those that are kept, with the uid of their pod."""
@@ -57,7 +57,7 @@ class Binder:
 
     _last: _Matched | None = None
 
-    def believe(self, found: GPURound, bindings: Mapping[PodName, Bound]) -> Believed:
+    def believe(self, found: GPURound, bindings: Mapping[PodName, PodBinding]) -> Believed:
         """`found` with the rows of pods that `bindings` does not have on that node left out.
 
         A reading averages over its source's interval: one whose interval began before its pod did tells of the pod
@@ -78,7 +78,7 @@ class Binder:
         return replace(fresh, known=last.known) if last is not None and last.known == fresh.known else fresh
 
 
-def _match(devices: tuple[GPUIdentity, ...], bindings: Mapping[PodName, Bound]) -> _Matched:
+def _match(devices: tuple[GPUIdentity, ...], bindings: Mapping[PodName, PodBinding]) -> _Matched:
     kept: list[int] = []
     known: list[GPUIdentity] = []
     since: list[float] = []
@@ -100,7 +100,7 @@ def _match(devices: tuple[GPUIdentity, ...], bindings: Mapping[PodName, Bound]) 
     return _Matched(devices, bindings, np.array(kept, dtype=np.intp), tuple(known), np.array(since), refused)
 
 
-def _why(device: GPUIdentity, bound: Bound | None) -> str:
+def _why(device: GPUIdentity, bound: PodBinding | None) -> str:
     if bound is None:
         return "which runs on no node"
     return f"which runs on {bound.node}" if bound.node != device.node else "of which there is a new one"

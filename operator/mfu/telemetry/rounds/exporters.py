@@ -12,8 +12,8 @@ from mfu.observe.readings import METRICS, Floats, GPUIdentity, GPURound, Metric,
 from mfu.telemetry.rounds.between import RowMemory, RowReading
 from mfu.telemetry.rounds.blanks import blank_to_nan, impossible_to_nan
 from mfu.telemetry.rounds.contradictions import PROFILING_COLUMNS, erase_stuck, tdps
-from mfu.telemetry.rounds.merge import Plan, plan
-from mfu.telemetry.rounds.table import Layout, Rows, TableText
+from mfu.telemetry.rounds.merge import MergePlan, plan
+from mfu.telemetry.rounds.table import PrintedLayout, ScrapedRows, TableText
 
 _NAMED: Final = 3
 
@@ -32,7 +32,7 @@ class Converted:
 
 
 @dataclass(frozen=True, slots=True)
-class Stack:
+class StackedRows:
     """Raw rows of all targets, one after the other: `of_row` [rows] numbers the target of each row."""
 
     values: Floats
@@ -40,12 +40,12 @@ class Stack:
     traits: np.ndarray[tuple[int], np.dtype[np.int64]]
 
 
-class Kind(Protocol):
+class ExporterKind(Protocol):
     """One kind of exporter: how it prints, and how its numbers become ours."""
 
-    layout: Layout
+    layout: PrintedLayout
 
-    def convert(self, stack: Stack) -> Converted: ...
+    def convert(self, stack: StackedRows) -> Converted: ...
 
 
 @dataclass(slots=True)
@@ -54,7 +54,7 @@ class _Target:
     digest: int = 0
     changed_at: float = -np.inf
 
-    def collected_at(self, rows: Rows, now: float) -> float:
+    def collected_at(self, rows: ScrapedRows, now: float) -> float:
         """When the exporter collected these rows: when they first differed from the rows before."""
         digest = hash(rows.values.tobytes())
         if digest != self.digest:
@@ -63,25 +63,25 @@ class _Target:
 
 
 @dataclass(slots=True)
-class Fleet:
+class ExporterFleet:
     """Adapter of any number of exporters. It keeps label sets and the last counters, never a history.
 
     `scrape_seconds` is how often `round` is called; `collection_seconds` the exporters' own interval. A body whose
     numbers all repeat was collected once and scraped twice: its readings keep their first time.
     """
 
-    kind: Kind
+    kind: ExporterKind
     source: str
     scrape_seconds: float
     collection_seconds: float
     states: dict[str, SourceState] = field(default_factory=dict)
     """What each target could give at the last round."""
     _targets: dict[str, _Target] = field(default_factory=dict)
-    _taken: dict[str, tuple[Rows, float]] = field(default_factory=dict)
+    _taken: dict[str, tuple[ScrapedRows, float]] = field(default_factory=dict)
     _memory: RowMemory = field(default_factory=RowMemory)
     _parts: tuple[tuple[GPUIdentity, ...], ...] = ()
     _rows: tuple[GPUIdentity, ...] = ()
-    _plan: Plan = field(default_factory=lambda: plan(()))
+    _plan: MergePlan = field(default_factory=lambda: plan(()))
     _tdp: Floats = field(default_factory=lambda: np.empty(0))
 
     @property
@@ -127,11 +127,13 @@ class Fleet:
         message = f"no GPU series in {reached} bodies" if reached else f"none of {len(self.states)} targets answered"
         return GPURound(self.source, state, (), np.empty(0), np.empty((0, METRICS)), self.interval_seconds, message)
 
-    def _assemble(self, scrapes: list[Rows], times: list[float], now: float) -> GPURound:
+    def _assemble(self, scrapes: list[ScrapedRows], times: list[float], now: float) -> GPURound:
         self._replan(scrapes)
         sizes = np.array([len(scrape.devices) for scrape in scrapes])
         raw = blank_to_nan(np.concatenate([scrape.values for scrape in scrapes]))
-        stack = Stack(raw, np.repeat(np.arange(len(scrapes)), sizes), np.array([scrape.traits for scrape in scrapes]))
+        stack = StackedRows(
+            raw, np.repeat(np.arange(len(scrapes)), sizes), np.array([scrape.traits for scrape in scrapes])
+        )
         converted = self.kind.convert(stack)
         values, impossible = impossible_to_nan(converted.values)
         observed_at = _with_stamps(np.repeat(np.array(times), sizes), scrapes, now)
@@ -151,7 +153,7 @@ class Fleet:
         dated = seen.observed_at[self._plan.base]
         return GPURound(self.source, state, self._plan.devices, dated, merged, self.interval_seconds, message)
 
-    def _replan(self, scrapes: list[Rows]) -> None:
+    def _replan(self, scrapes: list[ScrapedRows]) -> None:
         parts = tuple(scrape.devices for scrape in scrapes)
         if len(parts) == len(self._parts) and all(a is b for a, b in zip(parts, self._parts, strict=True)):
             return
@@ -160,7 +162,7 @@ class Fleet:
         self._plan = plan(self._rows, [number for number, part in enumerate(parts) for _ in part])
         self._tdp = tdps(self._plan.devices)
 
-    def _note_profiling(self, values: Floats, stack: Stack) -> None:
+    def _note_profiling(self, values: Floats, stack: StackedRows) -> None:
         known = ~np.isnan(values[:, PROFILING_COLUMNS]).all(axis=1)
         with_profiling = np.bincount(stack.of_row, weights=known, minlength=len(stack.traits)) > 0
         readable = [name for name, state in self.states.items() if state is SourceState.OK]
@@ -171,7 +173,7 @@ class Fleet:
     def _any_profiling(self) -> bool:
         return SourceState.OK in self.states.values()
 
-    def _message(self, scrapes: list[Rows], *, impossible: int, stuck: int) -> str:
+    def _message(self, scrapes: list[ScrapedRows], *, impossible: int, stuck: int) -> str:
         parts = [
             self._named(SourceState.UNREACHABLE, f"of {len(self.states)} targets did not answer"),
             self._named(SourceState.INVALID, "targets serve no GPU series"),
@@ -189,7 +191,7 @@ class Fleet:
         return f"{len(names)} {what}: {shown}" if names else ""
 
 
-def _state(taken: tuple[Rows, float] | None) -> SourceState:
+def _state(taken: tuple[ScrapedRows, float] | None) -> SourceState:
     if taken is None:
         return SourceState.UNREACHABLE
     return SourceState.OK if taken[0].devices else SourceState.INVALID
@@ -204,7 +206,7 @@ def _observation(observed_at: Floats, values: Floats, converted: Converted) -> R
     return RowReading(observed_at, values[:, Metric.ENERGY], converted.power_ns, converted.thermal_ns, unknown, unknown)
 
 
-def _with_stamps(times: Floats, scrapes: list[Rows], now: float) -> Floats:
+def _with_stamps(times: Floats, scrapes: list[ScrapedRows], now: float) -> Floats:
     first = 0
     for scrape in scrapes:
         for row, stamp in scrape.stamps.items():

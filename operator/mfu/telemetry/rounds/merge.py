@@ -28,7 +28,7 @@ _INHERITED_COLUMNS: Final = np.array([int(metric) for metric in _INHERITED], dty
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class MergePlan:
     """How input rows become output rows; depends on the labels only, so it is reused while they stay the same."""
 
     devices: tuple[GPUIdentity, ...]
@@ -87,7 +87,7 @@ class _Draft:
             (self.fill if same_target else self.spare).append((output, row))
 
 
-def plan(devices: Sequence[GPUIdentity], of_row: Sequence[int] = ()) -> Plan:
+def plan(devices: Sequence[GPUIdentity], of_row: Sequence[int] = ()) -> MergePlan:
     """Merge plan of these rows, `of_row` numbering the target of each (none given: all of one).
 
     Rows of one device without a pod are folded into those with one. A device that several pods name is shared: it
@@ -110,7 +110,7 @@ def plan(devices: Sequence[GPUIdentity], of_row: Sequence[int] = ()) -> Plan:
                 draft.parent += [(len(draft.devices) - 1, row) for row in by_key.get((node, uuid, None), ())]
     base = np.array(draft.base, dtype=np.intp)
     layers = (_layers(draft.fill), _layers(draft.spare), _layers(draft.parent))
-    return Plan(tuple(draft.devices), base, *layers, draft.duplicates)
+    return MergePlan(tuple(draft.devices), base, *layers, draft.duplicates)
 
 
 def _by_pod(devices: Sequence[GPUIdentity], rows: list[int]) -> dict[tuple[str | None, str] | None, list[int]]:

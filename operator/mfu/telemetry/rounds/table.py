@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mfu.observe.readings import Floats, GPUIdentity
-from mfu.telemetry.text.body_shape import Shape
+from mfu.telemetry.text.body_shape import BodyShape
 from mfu.telemetry.text.exposition import parse_labels, parse_value, whole_lines
 
 _MAX_LABEL_SETS = 8192
@@ -18,7 +18,7 @@ _MALFORMED = -2
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class PrintedLayout:
     """How one kind of exporter prints devices."""
 
     columns: Mapping[bytes, int]
@@ -31,7 +31,7 @@ class Layout:
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
+class ScrapedRows:
     """One target's scrape: `values` [rows, width] as printed, NaN where absent. Rows are (device, pod).
 
     `devices` is the same object as long as the target's label sets stay the same.
@@ -66,25 +66,25 @@ class _Scanned:
 class TableText:
     """Reader of one target. Keeps the parsed label sets between scrapes, about 0.5 KiB a device."""
 
-    layout: Layout
+    layout: PrintedLayout
     node: str | None = None
     _sets: dict[bytes, int] = field(default_factory=dict)
     _rows: dict[GPUIdentity, int] = field(default_factory=dict)
     _devices: tuple[GPUIdentity, ...] = ()
     _traits: int = 0
-    _shape: Shape | None = None
+    _shape: BodyShape | None = None
 
-    def read(self, body: bytes) -> Rows:
+    def read(self, body: bytes) -> ScrapedRows:
         """Rows of one body. Lines that cannot be read are counted; a sample given twice with two values is dropped."""
         lines, truncated = whole_lines(body)
         known = None if self._shape is None or truncated else self._shape.read(lines)
         if known is not None and self._shape is not None:
             values = np.full(len(self._rows) * self.layout.width, np.nan)
             values[self._shape.cells] = known
-            return Rows(self._devices, values.reshape(-1, self.layout.width), self._traits)
+            return ScrapedRows(self._devices, values.reshape(-1, self.layout.width), self._traits)
         return self._read_slowly(lines, truncated)
 
-    def _read_slowly(self, lines: list[bytes], truncated: bool) -> Rows:
+    def _read_slowly(self, lines: list[bytes], truncated: bool) -> ScrapedRows:
         before = len(self._sets)
         scanned = self._scan(lines)
         if before and (len(self._sets) != before or not scanned.used >= self._sets.keys()):
@@ -98,13 +98,15 @@ class TableText:
         values[index] = numbers
         conflicting = _drop_conflicts(values, index, numbers)
         table = values.reshape(-1, self.layout.width)
-        rows = Rows(self._devices, table, self._traits, scanned.malformed, conflicting, truncated, scanned.stamps)
+        rows = ScrapedRows(
+            self._devices, table, self._traits, scanned.malformed, conflicting, truncated, scanned.stamps
+        )
         seen = self._seen(scanned)
         if not seen.all():
             self._forget()
             return _only(rows, seen)
         clean = not rows.problems and not rows.stamps
-        self._shape = Shape.of(lines, scanned.lines, index) if clean else None
+        self._shape = BodyShape.of(lines, scanned.lines, index) if clean else None
         return rows
 
     def _seen(self, scanned: _Scanned) -> NDArray[np.bool_]:
@@ -179,7 +181,7 @@ def _drop_conflicts(values: Floats, index: NDArray[np.intp], numbers: Floats) ->
     return len(wrong)
 
 
-def _only(rows: Rows, keep: NDArray[np.bool_]) -> Rows:
+def _only(rows: ScrapedRows, keep: NDArray[np.bool_]) -> ScrapedRows:
     devices = tuple(device for device, kept in zip(rows.devices, keep, strict=True) if kept)
     moved = np.cumsum(keep) - 1
     stamps = {int(moved[row]): stamp for row, stamp in rows.stamps.items()}

@@ -31,7 +31,7 @@ def _picker(places: tuple[int, ...]) -> _Pick:
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class BodyShape:
     """Where a body has its numbers, and hashes of the rest of it."""
 
     lines: int
@@ -43,7 +43,7 @@ class Shape:
     """Cell of the table that each number fills, in the order of the lines."""
 
     @classmethod
-    def of(cls, lines: list[bytes], places: list[int], cells: NDArray[np.intp]) -> Shape:
+    def of(cls, lines: list[bytes], places: list[int], cells: NDArray[np.intp]) -> BodyShape:
         """Shape of a body whose lines at `places` carry the numbers of `cells`."""
         counted = set(places)
         others = tuple(place for place in range(len(lines)) if place not in counted)

@@ -11,12 +11,12 @@ from typing import Any
 from mfu.workload.architecture import Architecture, Family, MoE
 from mfu.workload.errors import UnsupportedConfig
 from mfu.workload.huggingface.decoder import Builder, llama, name_of
-from mfu.workload.huggingface.reader import Config
+from mfu.workload.huggingface.reader import ModelConfig
 
 _UNNAMED_CLASSES = 2
 
 
-def plain(config: Config, *, layers: int, hidden: int, heads: int, bias: bool = True) -> Architecture:
+def plain(config: ModelConfig, *, layers: int, hidden: int, heads: int, bias: bool = True) -> Architecture:
     """A classic decoder: multi-head attention, two feed-forward matrices of four times the width, tied embeddings."""
     return Architecture(
         name=name_of(config),
@@ -36,7 +36,7 @@ def plain(config: Config, *, layers: int, hidden: int, heads: int, bias: bool = 
     )
 
 
-def standard(config: Config, *, bias: bool = True) -> Architecture:
+def standard(config: ModelConfig, *, bias: bool = True) -> Architecture:
     return plain(
         config,
         layers=config.integer("num_hidden_layers", "n_layer"),
@@ -46,14 +46,14 @@ def standard(config: Config, *, bias: bool = True) -> Architecture:
     )
 
 
-def gpt2(config: Config) -> Architecture:
+def gpt2(config: ModelConfig) -> Architecture:
     hidden = config.integer("n_embd")
     base = plain(config, layers=config.integer("n_layer"), hidden=hidden, heads=config.size("n_head"))
     positions = config.integer("n_positions", default=1024)
     return replace(base, ffn=config.integer("n_inner", default=4 * hidden), learned_positions=positions)
 
 
-def gpt_neox(config: Config) -> Architecture:
+def gpt_neox(config: ModelConfig) -> Architecture:
     bias = config.flag("attention_bias", default=True)
     return replace(
         standard(config),
@@ -65,7 +65,7 @@ def gpt_neox(config: Config) -> Architecture:
     )
 
 
-def falcon(config: Config) -> Architecture:
+def falcon(config: ModelConfig) -> Architecture:
     """Falcon-7B: one key-value head and one norm; the newer decoder: groups of heads and two norms."""
     base = standard(config, bias=config.flag("bias", default=False))
     newer = config.flag("new_decoder_architecture", default=False)
@@ -80,7 +80,7 @@ def falcon(config: Config) -> Architecture:
     return replace(base, kv_heads=kv_heads, ffn=ffn, norms_per_layer=norms, parallel_block=parallel)
 
 
-def opt(config: Config) -> Architecture:
+def opt(config: ModelConfig) -> Architecture:
     """OPT's position table has an offset of two; OPT-350m projects its embeddings, which is not covered."""
     base = standard(config, bias=config.flag("enable_bias", default=True))
     if config.integer("word_embed_proj_dim", default=base.hidden) != base.hidden:
@@ -89,11 +89,11 @@ def opt(config: Config) -> Architecture:
     return replace(base, ffn=config.integer("ffn_dim"), learned_positions=positions)
 
 
-def bloom(config: Config) -> Architecture:
+def bloom(config: ModelConfig) -> Architecture:
     return replace(standard(config), embedding_norm=True)
 
 
-def mpt(config: Config) -> Architecture:
+def mpt(config: ModelConfig) -> Architecture:
     hidden = config.integer("d_model")
     bias = not config.flag("no_bias", default=True)
     layers, heads = config.integer("n_layers"), config.size("n_heads")
@@ -104,7 +104,7 @@ def mpt(config: Config) -> Architecture:
     return replace(base, kv_heads=kv_heads, ffn=ffn, norm_bias=bias)
 
 
-def _mpt_kv_heads(attention: Config, heads: int) -> int:
+def _mpt_kv_heads(attention: ModelConfig, heads: int) -> int:
     """`attn_type` says how many key-value heads there are; a window is refused."""
     kind = attention.text("attn_type", default="multihead_attention")
     if attention.integer("sliding_window_size", default=-1) > 0:
@@ -118,13 +118,13 @@ def _mpt_kv_heads(attention: Config, heads: int) -> int:
     return attention.integer("kv_n_heads", default=heads)
 
 
-def gpt_bigcode(config: Config) -> Architecture:
+def gpt_bigcode(config: ModelConfig) -> Architecture:
     """StarCoder: GPT-2 with one key-value head."""
     base = gpt2(config)
     return replace(base, kv_heads=1 if config.flag("multi_query", default=True) else base.heads)
 
 
-def gptj(config: Config) -> Architecture:
+def gptj(config: ModelConfig) -> Architecture:
     """GPT-J, CodeGen: one norm, attention without biases beside the feed-forward, a head of its own."""
     base = gpt2(config)
     return replace(
@@ -138,7 +138,7 @@ def gptj(config: Config) -> Architecture:
     )
 
 
-def gpt_neo(config: Config) -> Architecture:
+def gpt_neo(config: ModelConfig) -> Architecture:
     """GPT-Neo: every other layer looks `window_size` tokens back."""
     layers, hidden = config.size("num_layers"), config.size("hidden_size")
     base = plain(config, layers=layers, hidden=hidden, heads=config.size("num_heads"))
@@ -162,13 +162,13 @@ def _repeated(entry: Any) -> list[str]:
     raise UnsupportedConfig("attention_types", f"holds {entry!r}", "list kinds and how often they repeat")
 
 
-def phi(config: Config) -> Architecture:
+def phi(config: ModelConfig) -> Architecture:
     """Phi-1 to Phi-2: one norm, biases everywhere, feed-forward of two matrices beside attention."""
     base = replace(_biased(llama(config)), norms_per_layer=1, parallel_block=True)
     return replace(base, qk_norm=config.flag("qk_layernorm", default=False))
 
 
-def persimmon(config: Config) -> Architecture:
+def persimmon(config: ModelConfig) -> Architecture:
     return replace(_biased(llama(config)), qk_norm=config.flag("qk_layernorm", default=True))
 
 
@@ -177,9 +177,9 @@ def _biased(base: Architecture) -> Architecture:
     return replace(base, gated_ffn=False, qkv_bias=True, output_bias=True, ffn_bias=True, norm_bias=True)
 
 
-def dbrx(config: Config) -> Architecture:
-    ffn = Config(config.mapping("ffn_config"), "dbrx ffn_config")
-    attention = Config(config.mapping("attn_config"), "dbrx attn_config")
+def dbrx(config: ModelConfig) -> Architecture:
+    ffn = ModelConfig(config.mapping("ffn_config"), "dbrx ffn_config")
+    attention = ModelConfig(config.mapping("attn_config"), "dbrx attn_config")
     layers, heads = config.integer("n_layers"), config.size("n_heads")
     base = plain(config, layers=layers, hidden=config.integer("d_model"), heads=heads, bias=False)
     return replace(
@@ -193,13 +193,13 @@ def dbrx(config: Config) -> Architecture:
     )
 
 
-def vit(config: Config) -> Architecture:
+def vit(config: ModelConfig) -> Architecture:
     patch, channels = config.size("patch_size"), config.integer("num_channels", default=3)
     classes = len(config.mapping("id2label")) or config.integer("num_labels", default=_UNNAMED_CLASSES)
     values = {"vocab_size": classes} | dict(config.values)
     patches = (config.integer("image_size") // patch) ** 2
     return replace(
-        standard(Config(values, config.model_type), bias=True),
+        standard(ModelConfig(values, config.model_type), bias=True),
         family=Family.VISION,
         ffn=config.integer("intermediate_size"),
         tied_embeddings=False,
@@ -208,14 +208,14 @@ def vit(config: Config) -> Architecture:
     )
 
 
-def dit(config: Config) -> Architecture:
+def dit(config: ModelConfig) -> Architecture:
     """diffusers' DiTTransformer2DModel; attention spans the hidden width, sizes as in the paper."""
     heads, head_dim = config.size("num_attention_heads"), config.size("attention_head_dim")
     patch, channels = config.size("patch_size"), config.integer("in_channels")
     values = {"vocab_size": config.integer("num_embeds_ada_norm")} | dict(config.values)
     layers = config.integer("num_layers")
     return replace(
-        plain(Config(values, config.model_type), layers=layers, hidden=heads * head_dim, heads=heads),
+        plain(ModelConfig(values, config.model_type), layers=layers, hidden=heads * head_dim, heads=heads),
         family=Family.DIFFUSION,
         tied_embeddings=False,
         norms_per_layer=0,

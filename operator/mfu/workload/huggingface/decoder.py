@@ -10,20 +10,20 @@ from mfu.workload.architecture import Architecture
 from mfu.workload.errors import UnsupportedConfig
 from mfu.workload.huggingface import mixture
 from mfu.workload.huggingface.layers import late_sliding, sliding
-from mfu.workload.huggingface.reader import Config
+from mfu.workload.huggingface.reader import ModelConfig
 
-Builder = Callable[[Config], Architecture]
+Builder = Callable[[ModelConfig], Architecture]
 
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 
 
-def name_of(config: Config) -> str:
+def name_of(config: ModelConfig) -> str:
     """The hub name that the config carries, never a path of its author; else the kind."""
     name = config.text("_name_or_path", "name_or_path")
     return name if _HUB_NAME.fullmatch(name) else config.model_type
 
 
-def llama(config: Config) -> Architecture:
+def llama(config: ModelConfig) -> Architecture:
     """Pre-norm, gated feed-forward, grouped queries, no biases unless the config says so."""
     heads, hidden = config.size("num_attention_heads", "n_heads"), config.size("hidden_size", "d_model")
     attention_bias = config.flag("attention_bias", "use_bias", "bias", default=False)
@@ -43,108 +43,108 @@ def llama(config: Config) -> Architecture:
     )
 
 
-def _without_dense(config: Config) -> int | None:
+def _without_dense(config: ModelConfig) -> int | None:
     """A mixture on every layer needs no dense width; where a layer is dense, the checks ask for it."""
     return 0 if config.value("moe_intermediate_size") is not None else None
 
 
-def mistral(config: Config) -> Architecture:
+def mistral(config: ModelConfig) -> Architecture:
     return sliding(config, llama(config), every=1)
 
 
-def mixtral(config: Config) -> Architecture:
+def mixtral(config: ModelConfig) -> Architecture:
     base = mistral(config)
     return mixture.everywhere(config, base, width=base.ffn)
 
 
-def phimoe(config: Config) -> Architecture:
+def phimoe(config: ModelConfig) -> Architecture:
     return replace(mixtral(config), norm_bias=True)
 
 
-def olmoe(config: Config) -> Architecture:
+def olmoe(config: ModelConfig) -> Architecture:
     base = llama(config)
     return mixture.everywhere(config, replace(base, qk_norm=True), width=base.ffn)
 
 
-def granitemoe(config: Config) -> Architecture:
+def granitemoe(config: ModelConfig) -> Architecture:
     base = llama(config)
     return mixture.everywhere(config, base, width=base.ffn)
 
 
-def qwen1(config: Config) -> Architecture:
+def qwen1(config: ModelConfig) -> Architecture:
     """Qwen of 2023: `intermediate_size` counts both halves of the gated feed-forward."""
     base = llama(config)
     return replace(base, ffn=base.ffn // 2, qkv_bias=True, output_bias=False)
 
 
-def qwen2(config: Config) -> Architecture:
+def qwen2(config: ModelConfig) -> Architecture:
     base = replace(llama(config), qkv_bias=config.flag("qkv_bias", default=True), output_bias=False)
     return replace(late_sliding(config, base), mtp_layers=config.integer("num_nextn_predict_layers", default=0))
 
 
-def qwen2_moe(config: Config) -> Architecture:
+def qwen2_moe(config: ModelConfig) -> Architecture:
     shared = config.integer("shared_expert_intermediate_size")
     return mixture.qwen(config, qwen2(config), shared=shared)
 
 
-def qwen3(config: Config) -> Architecture:
+def qwen3(config: ModelConfig) -> Architecture:
     base = replace(llama(config), qk_norm=True, head_dim=config.integer("head_dim", default=128))
     return late_sliding(config, base)
 
 
-def qwen3_moe(config: Config) -> Architecture:
+def qwen3_moe(config: ModelConfig) -> Architecture:
     return mixture.qwen(config, qwen3(config), shared=0)
 
 
-def gemma(config: Config) -> Architecture:
+def gemma(config: ModelConfig) -> Architecture:
     return llama(config)
 
 
-def gemma2(config: Config) -> Architecture:
+def gemma2(config: ModelConfig) -> Architecture:
     return sliding(config, replace(gemma(config), norms_per_layer=4), every=2)
 
 
-def gemma3(config: Config) -> Architecture:
+def gemma3(config: ModelConfig) -> Architecture:
     every = config.integer("sliding_window_pattern", "_sliding_window_pattern", default=6)
     return sliding(config, replace(gemma(config), norms_per_layer=4, qk_norm=True), every=every)
 
 
-def starcoder2(config: Config) -> Architecture:
+def starcoder2(config: ModelConfig) -> Architecture:
     bias = config.flag("use_bias", default=True)
     base = replace(llama(config), gated_ffn=False, norm_bias=True)
     return sliding(config, replace(base, qkv_bias=bias, output_bias=bias, ffn_bias=bias), every=1)
 
 
-def nemotron(config: Config) -> Architecture:
+def nemotron(config: ModelConfig) -> Architecture:
     return replace(llama(config), gated_ffn=False, norm_bias=True)
 
 
-def plain_ffn(config: Config) -> Architecture:
+def plain_ffn(config: ModelConfig) -> Architecture:
     """Arcee: Llama with two feed-forward matrices."""
     return replace(llama(config), gated_ffn=False)
 
 
-def apertus(config: Config) -> Architecture:
+def apertus(config: ModelConfig) -> Architecture:
     return replace(plain_ffn(config), qk_norm=True)
 
 
-def qk_normed(config: Config) -> Architecture:
+def qk_normed(config: ModelConfig) -> Architecture:
     """OLMo-2, Hunyuan: norms on queries and keys; OLMo-2 norms the whole width, counted as one head's."""
     config.flag("use_qk_norm", default=True)
     return replace(llama(config), qk_norm=True)
 
 
-def olmo(config: Config) -> Architecture:
+def olmo(config: ModelConfig) -> Architecture:
     """OLMo-1's norms hold no parameters."""
     config.value("clip_qkv")
     return replace(llama(config), norms_per_layer=0, final_norm=False)
 
 
-def olmo3(config: Config) -> Architecture:
+def olmo3(config: ModelConfig) -> Architecture:
     return sliding(config, qk_normed(config), every=4)
 
 
-def exaone4(config: Config) -> Architecture:
+def exaone4(config: ModelConfig) -> Architecture:
     """A pattern of letters, "LLLG", or a number; without a window every layer is full."""
     pattern = config.value("sliding_window_pattern")
     every = len(pattern) if isinstance(pattern, str) else config.integer("sliding_window_pattern", default=4)
@@ -153,20 +153,20 @@ def exaone4(config: Config) -> Architecture:
     return sliding(config, base, every=every) if explicit else base
 
 
-def seed_oss(config: Config) -> Architecture:
+def seed_oss(config: ModelConfig) -> Architecture:
     return replace(llama(config), output_bias=config.flag("attention_out_bias", default=False))
 
 
-def qkv_biased(config: Config) -> Architecture:
+def qkv_biased(config: ModelConfig) -> Architecture:
     """GLM-4: `attention_bias` means the query, key and value projections only."""
     return replace(llama(config), output_bias=False)
 
 
-def glm4(config: Config) -> Architecture:
+def glm4(config: ModelConfig) -> Architecture:
     return replace(qkv_biased(config), norms_per_layer=4)
 
 
-def chatglm(config: Config) -> Architecture:
+def chatglm(config: ModelConfig) -> Architecture:
     """ChatGLM2 to GLM-4-9B as their own code names them."""
     heads = config.size("num_attention_heads")
     grouped = config.flag("multi_query_attention", default=False)
@@ -186,18 +186,18 @@ def chatglm(config: Config) -> Architecture:
     )
 
 
-def cohere(config: Config) -> Architecture:
+def cohere(config: ModelConfig) -> Architecture:
     """Command R: attention and feed-forward side by side behind one norm."""
     qk_norm = config.flag("use_qk_norm", default=False)
     return replace(llama(config), norms_per_layer=1, parallel_block=True, qk_norm=qk_norm)
 
 
-def cohere2(config: Config) -> Architecture:
+def cohere2(config: ModelConfig) -> Architecture:
     every = config.integer("sliding_window_pattern", default=4)
     return sliding(config, cohere(config), every=every)
 
 
-def stablelm(config: Config) -> Architecture:
+def stablelm(config: ModelConfig) -> Architecture:
     parallel = config.flag("use_parallel_residual", default=False)
     return replace(
         llama(config),
@@ -209,7 +209,7 @@ def stablelm(config: Config) -> Architecture:
     )
 
 
-def gpt_oss(config: Config) -> Architecture:
+def gpt_oss(config: ModelConfig) -> Architecture:
     bias = config.flag("attention_bias", default=True)
     base = replace(llama(config), qkv_bias=bias, output_bias=bias, ffn_bias=True, attention_sinks=True)
     found = mixture.everywhere(config, sliding(config, base, every=2), width=base.ffn)
@@ -226,7 +226,7 @@ _LLAMA4_KEYS = (
 )
 
 
-def llama4(config: Config) -> Architecture:
+def llama4(config: ModelConfig) -> Architecture:
     """Chunked attention is taken as full: the two agree up to `attention_chunk_size` tokens."""
     config.read.update(_LLAMA4_KEYS)
     base = llama(config)
@@ -235,7 +235,7 @@ def llama4(config: Config) -> Architecture:
     return mixture.on_layers(replace(base, ffn=dense), moe, _llama4_sparse(config, base.layers))
 
 
-def _llama4_sparse(config: Config, layers: int) -> tuple[bool, ...]:
+def _llama4_sparse(config: ModelConfig, layers: int) -> tuple[bool, ...]:
     listed = config.sequence("moe_layers")
     if listed:
         return tuple(layer in listed for layer in range(layers))
@@ -245,7 +245,7 @@ def _llama4_sparse(config: Config, layers: int) -> tuple[bool, ...]:
     return tuple((layer + 1) % step == 0 for layer in range(layers))
 
 
-def grouped_mixture(config: Config) -> Architecture:
+def grouped_mixture(config: ModelConfig) -> Architecture:
     """Grouped queries with fine-grained experts: GLM-4.5, dots.llm1, Ling, Ernie 4.5, Solar, LongCat's relatives."""
     bias = config.flag("attention_bias", "use_qkv_bias", "use_bias", default=False)
     base = replace(
@@ -260,7 +260,7 @@ def grouped_mixture(config: Config) -> Architecture:
     return mixture.grained(config, base)
 
 
-def hunyuan_moe(config: Config) -> Architecture:
+def hunyuan_moe(config: ModelConfig) -> Architecture:
     base = replace(llama(config), qk_norm=config.flag("use_qk_norm", default=True))
     width = config.value("moe_intermediate_size")
     width = width[0] if isinstance(width, list) and width else width
@@ -271,7 +271,7 @@ def hunyuan_moe(config: Config) -> Architecture:
     return mixture.everywhere(config, base, width=width or base.ffn)
 
 
-def minimax_m2(config: Config) -> Architecture:
+def minimax_m2(config: ModelConfig) -> Architecture:
     """All layers full attention: `attn_type_list` of ones."""
     kinds = set(config.sequence("attn_type_list"))
     if kinds - {1}:
@@ -286,7 +286,7 @@ def minimax_m2(config: Config) -> Architecture:
     return replace(found, moe=replace(moe, shared_ffn=_m2_shared(config)), mtp_layers=layers if mtp else 0)
 
 
-def _m2_shared(config: Config) -> int:
+def _m2_shared(config: ModelConfig) -> int:
     return config.integer("shared_intermediate_size", default=0)
 
 

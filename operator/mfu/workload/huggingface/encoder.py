@@ -9,10 +9,10 @@ from mfu.workload.errors import UnsupportedConfig
 from mfu.workload.huggingface.classic import plain, standard
 from mfu.workload.huggingface.decoder import Builder, llama, name_of
 from mfu.workload.huggingface.layers import SLIDING, layer_kinds
-from mfu.workload.huggingface.reader import Config
+from mfu.workload.huggingface.reader import ModelConfig
 
 
-def bert(config: Config) -> Architecture:
+def bert(config: ModelConfig) -> Architecture:
     """Post-norm encoder with token types and a pooler; RoBERTa and XLM-RoBERTa have the same shape."""
     base = standard(config)
     narrow = config.integer("embedding_size", default=base.hidden)
@@ -30,7 +30,7 @@ def bert(config: Config) -> Architecture:
     )
 
 
-def distilbert(config: Config) -> Architecture:
+def distilbert(config: ModelConfig) -> Architecture:
     base = plain(config, layers=config.size("n_layers"), hidden=config.size("dim"), heads=config.size("n_heads"))
     return replace(
         base,
@@ -42,7 +42,7 @@ def distilbert(config: Config) -> Architecture:
     )
 
 
-def modernbert(config: Config) -> Architecture:
+def modernbert(config: ModelConfig) -> Architecture:
     """ModernBERT (arXiv 2412.13663): full attention in every third layer, 128 tokens around in the others."""
     heads, hidden = config.size("num_attention_heads"), config.size("hidden_size")
     layers = config.size("num_hidden_layers")
@@ -71,7 +71,7 @@ def modernbert(config: Config) -> Architecture:
     return base if full >= layers or window < 1 else replace(base, window=window, full_layers=full)
 
 
-def nomic_bert(config: Config) -> Architecture:
+def nomic_bert(config: ModelConfig) -> Architecture:
     """Nomic: rotary positions, a gated feed-forward, no biases."""
     hidden, heads = config.size("n_embd", "hidden_size"), config.size("n_head", "num_attention_heads")
     bias = config.flag("qkv_proj_bias", default=False)
@@ -88,7 +88,7 @@ def nomic_bert(config: Config) -> Architecture:
     )
 
 
-def eurobert(config: Config) -> Architecture:
+def eurobert(config: ModelConfig) -> Architecture:
     return replace(llama(config), family=Family.ENCODER)
 
 

@@ -12,13 +12,13 @@ from mfu.workload.huggingface import mixture, recurrent
 from mfu.workload.huggingface.decoder import Builder, llama, name_of
 from mfu.workload.huggingface.latent import latent
 from mfu.workload.huggingface.layers import FULL, layer_kinds, on_period, spread
-from mfu.workload.huggingface.reader import Config
+from mfu.workload.huggingface.reader import ModelConfig
 
 _NEMOTRON_LETTERS = {"M": "mamba", "*": "attention", "-": "mlp", "E": "moe"}
 _NEMOTRON_WORDS = {"linear_attention": "mamba", "full_attention": "attention"}
 
 
-def qwen3_next(config: Config) -> Architecture:
+def qwen3_next(config: ModelConfig) -> Architecture:
     """Qwen3-Next and Qwen3.5: three gated delta nets to each gated attention."""
     base = replace(llama(config), qk_norm=True, output_gate=config.flag("attn_output_gate", default=True))
     kinds = layer_kinds(config, base.layers)
@@ -40,7 +40,7 @@ def qwen3_next(config: Config) -> Architecture:
     return mixture.qwen(config, found, shared=config.integer("shared_expert_intermediate_size", default=0))
 
 
-def kimi_linear(config: Config) -> Architecture:
+def kimi_linear(config: ModelConfig) -> Architecture:
     """Kimi Linear: three delta attentions to each latent attention, fine-grained experts."""
     for key in ("attn_res_block_size", "routed_expert_hidden_size", "mla_use_output_gate"):
         if config.value(key):
@@ -62,12 +62,12 @@ def kimi_linear(config: Config) -> Architecture:
     return mixture.grained(config, _mixed(base, full, net))
 
 
-def nemotron_h(config: Config) -> Architecture:
+def nemotron_h(config: ModelConfig) -> Architecture:
     """Nemotron-H and Nemotron 3: every layer is one thing, a Mamba-2 mixer, attention, feed-forward or experts."""
     kinds = _nemotron_layers(config)
     values = dict(config.values) | {"num_hidden_layers": len(kinds)}
     head_dim = config.integer("head_dim", "attention_head_dim", default=128)
-    base = llama(Config(values, config.model_type, config.defaults, config.read, config.assumed))
+    base = llama(ModelConfig(values, config.model_type, config.defaults, config.read, config.assumed))
     feeds = kinds.count("mlp") + kinds.count("moe")
     mixer = _nemotron_mixer(config, base.hidden, kinds.count("mamba"))
     base = replace(
@@ -84,7 +84,7 @@ def nemotron_h(config: Config) -> Architecture:
     return replace(base, moe=_nemotron_experts(config, kinds.count("moe"), feeds)) if "moe" in kinds else base
 
 
-def _nemotron_layers(config: Config) -> list[str]:
+def _nemotron_layers(config: ModelConfig) -> list[str]:
     pattern = config.value("hybrid_override_pattern")
     if isinstance(pattern, str):
         kinds = [_NEMOTRON_LETTERS.get(letter, letter) for letter in pattern]
@@ -99,7 +99,7 @@ def _nemotron_layers(config: Config) -> list[str]:
     return kinds
 
 
-def _nemotron_mixer(config: Config, hidden: int, layers: int) -> tuple[Block, ...]:
+def _nemotron_mixer(config: ModelConfig, hidden: int, layers: int) -> tuple[Block, ...]:
     if not layers:
         return ()
     heads = config.size("mamba_num_heads")
@@ -115,7 +115,7 @@ def _nemotron_mixer(config: Config, hidden: int, layers: int) -> tuple[Block, ..
     return (found,)
 
 
-def _nemotron_experts(config: Config, layers: int, feeds: int) -> MoE:
+def _nemotron_experts(config: ModelConfig, layers: int, feeds: int) -> MoE:
     found = mixture.experts(config, width=config.integer("moe_intermediate_size"))
     shared = config.integer("n_shared_experts", default=0)
     width = config.integer("moe_shared_expert_intermediate_size", default=0)
@@ -129,7 +129,7 @@ def _nemotron_experts(config: Config, layers: int, feeds: int) -> MoE:
     )
 
 
-def jamba(config: Config) -> Architecture:
+def jamba(config: ModelConfig) -> Architecture:
     """Jamba: one attention layer in a period, Mamba in the others, experts at every other place."""
     base = llama(config)
     attention = on_period(config, base.layers, "attn_layer_period", "attn_layer_offset")
@@ -151,7 +151,7 @@ def jamba(config: Config) -> Architecture:
     return replace(found, moe=spread(experts, sparse))
 
 
-def bamba(config: Config) -> Architecture:
+def bamba(config: ModelConfig) -> Architecture:
     """Bamba: Mamba-2 layers, attention at `attn_layer_indices`, a gated feed-forward everywhere."""
     base = llama(config)
     kinds = layer_kinds(config, base.layers, "layer_types", "layers_block_type")
@@ -160,7 +160,7 @@ def bamba(config: Config) -> Architecture:
     return _mixed(base, full, _grouped_mamba2(config, base.hidden, base.layers - full))
 
 
-def granite_hybrid(config: Config) -> Architecture:
+def granite_hybrid(config: ModelConfig) -> Architecture:
     """Granite 4: Mamba-2 and attention layers, a shared expert everywhere, routed ones where there are any."""
     base = llama(config)
     kinds = layer_kinds(config, base.layers, "layer_types", "layers_block_type")
@@ -175,7 +175,7 @@ def granite_hybrid(config: Config) -> Architecture:
     return replace(found, ffn=0, moe=moe)
 
 
-def falcon_h1(config: Config) -> Architecture:
+def falcon_h1(config: ModelConfig) -> Architecture:
     """Falcon-H1: attention and Mamba-2 side by side in every layer."""
     base = llama(config)
     inner = config.integer("mamba_d_ssm", default=config.integer("mamba_expand", default=2) * base.hidden)
@@ -194,13 +194,15 @@ def falcon_h1(config: Config) -> Architecture:
     return replace(base, blocks=(mixer,))
 
 
-def lfm2(config: Config) -> Architecture:
+def lfm2(config: ModelConfig) -> Architecture:
     """LFM2: short convolutions and a few attention layers; the feed-forward width is two thirds, rounded up."""
     values = dict(config.values)
     wide = config.value("block_ff_dim")
     if wide is not None:
         values["intermediate_size"] = wide
-    base = replace(llama(Config(values, config.model_type, config.defaults, config.read, config.assumed)), qk_norm=True)
+    base = replace(
+        llama(ModelConfig(values, config.model_type, config.defaults, config.read, config.assumed)), qk_norm=True
+    )
     kinds, indices = layer_kinds(config, base.layers), config.sequence("full_attn_idxs")
     full = sum(kind in FULL for kind in kinds) if kinds else len(indices)
     conv = recurrent.short_convolution(
@@ -215,7 +217,7 @@ def lfm2(config: Config) -> Architecture:
     return replace(found, ffn=_lfm2_width(config, base.ffn))
 
 
-def _lfm2_width(config: Config, width: int) -> int:
+def _lfm2_width(config: ModelConfig, width: int) -> int:
     factor, multiple = (
         config.value("block_ffn_dim_multiplier"),
         max(1, config.integer("block_multiple_of", default=256)),
@@ -226,7 +228,7 @@ def _lfm2_width(config: Config, width: int) -> int:
     return multiple * math.ceil(adjusted / multiple)
 
 
-def mamba(config: Config) -> Architecture:
+def mamba(config: ModelConfig) -> Architecture:
     """Mamba alone: no attention, no feed-forward."""
     hidden = config.size("hidden_size", "d_model")
     inner = config.integer("intermediate_size", "d_inner", default=config.integer("expand", default=2) * hidden)
@@ -242,7 +244,7 @@ def mamba(config: Config) -> Architecture:
     return _pure(config, hidden, mixer)
 
 
-def mamba2(config: Config) -> Architecture:
+def mamba2(config: ModelConfig) -> Architecture:
     """Mamba-2 alone (Codestral Mamba)."""
     hidden = config.size("hidden_size", "d_model")
     heads, width = config.size("num_heads"), config.size("head_dim")
@@ -258,7 +260,7 @@ def mamba2(config: Config) -> Architecture:
     return _pure(config, hidden, mixer)
 
 
-def _pure(config: Config, hidden: int, mixer: Block) -> Architecture:
+def _pure(config: ModelConfig, hidden: int, mixer: Block) -> Architecture:
     return Architecture(
         name=name_of(config),
         layers=mixer.layers,
@@ -283,7 +285,7 @@ def _mixed(base: Architecture, full: int, mixer: Block) -> Architecture:
     return base if not mixer.layers else replace(base, attention_layers=full, blocks=(mixer,))
 
 
-def _grouped_mamba2(config: Config, hidden: int, layers: int) -> Block:
+def _grouped_mamba2(config: ModelConfig, hidden: int, layers: int) -> Block:
     config.value("mamba_d_head")
     return recurrent.mamba2(
         layers,
@@ -296,7 +298,7 @@ def _grouped_mamba2(config: Config, hidden: int, layers: int) -> Block:
     )
 
 
-def zamba2(config: Config) -> Architecture:
+def zamba2(config: ModelConfig) -> Architecture:
     """Zamba2: Mamba-2 everywhere; at some layers a transformer block whose weights a few copies share.
 
     The block reads the layer's input beside the embedding (twice the width). Weights are stored once a copy and met at
@@ -319,7 +321,7 @@ def zamba2(config: Config) -> Architecture:
     return replace(_pure(config, hidden, mixer), blocks=blocks)
 
 
-def _zamba_places(config: Config, layers: int) -> int:
+def _zamba_places(config: ModelConfig, layers: int) -> int:
     listed = config.sequence("hybrid_layer_ids")
     kinds = config.sequence("layers_block_type", "layer_types")[:layers]
     places = len(listed) or sum(kind in ("hybrid", "full_attention") for kind in kinds)
@@ -328,7 +330,7 @@ def _zamba_places(config: Config, layers: int) -> int:
     return places
 
 
-def _zamba_shared(config: Config, hidden: int, places: int, copies: int) -> Iterator[Block]:
+def _zamba_shared(config: ModelConfig, hidden: int, places: int, copies: int) -> Iterator[Block]:
     heads, wide, ffn = config.size("num_attention_heads"), 2 * hidden, config.size("intermediate_size")
     width = config.integer("attention_head_dim", default=wide // heads) * heads
     shared = 3 * wide * width + width * hidden + 3 * hidden * ffn

@@ -10,22 +10,22 @@ from mfu.workload.errors import UnsupportedConfig
 from mfu.workload.huggingface import mixture
 from mfu.workload.huggingface.decoder import Builder, llama, name_of
 from mfu.workload.huggingface.layers import layer_kinds
-from mfu.workload.huggingface.reader import Config
+from mfu.workload.huggingface.reader import ModelConfig
 
 
-def deepseek(config: Config) -> Architecture:
+def deepseek(config: ModelConfig) -> Architecture:
     """DeepSeek-V2 and V3 and their heirs: latent attention, fine-grained experts behind leading dense layers."""
     found = mixture.grained(config, latent(config, replace(llama(config), qkv_bias=False)))
     mtp = config.integer("num_nextn_predict_layers", "num_mtp_layers", default=0)
     return indexed(config, replace(found, mtp_layers=mtp))
 
 
-def dense_latent(config: Config) -> Architecture:
+def dense_latent(config: ModelConfig) -> Architecture:
     """Latent attention over a dense feed-forward (Youtu, MiniCPM3)."""
     return latent(config, replace(llama(config), qkv_bias=False))
 
 
-def latent(config: Config, base: Architecture) -> Architecture:
+def latent(config: ModelConfig, base: Architecture) -> Architecture:
     """The same model with multi-head latent attention. `q_lora_rank: null` is no compression of queries."""
     mla = MLA(
         query_rank=config.integer("q_lora_rank", default=0),
@@ -38,7 +38,7 @@ def latent(config: Config, base: Architecture) -> Architecture:
     return replace(base, head_dim=width, kv_heads=base.heads, attention=AttentionKind.MLA, mla=mla)
 
 
-def indexed(config: Config, base: Architecture) -> Architecture:
+def indexed(config: ModelConfig, base: Architecture) -> Architecture:
     """DeepSeek sparse attention (V3.2, GLM-5): an indexer scores all keys, attention sees the best `index_topk`.
 
     The indexer: queries from the compressed query, one key head, a weight per head (DeepSeek-V3.2-Exp report, eq. 1).
@@ -62,25 +62,25 @@ def indexed(config: Config, base: Architecture) -> Architecture:
     return replace(base, window=top_keys, window_every=1, sparse_attention=True, blocks=(indexer,))
 
 
-def minimax_m3(config: Config) -> Architecture:
+def minimax_m3(config: ModelConfig) -> Architecture:
     """Grouped queries that see the best blocks of keys on most layers (transformers modeling_minimax_m3_vl)."""
     for key in ("use_qk_norm", "qk_norm_type", "use_gemma_norm", "attention_output_gate", "num_mtp_modules"):
         config.value(key)
     sparse = config.nested("sparse_attention_config")
     base = replace(llama(config), qk_norm=True)
     config.read.add("dense_intermediate_size")
-    found = mixture.grained(Config(_m3_widths(config), config.model_type, config.defaults, config.read), base)
+    found = mixture.grained(ModelConfig(_m3_widths(config), config.model_type, config.defaults, config.read), base)
     if found.dense_layer_count:
         found = replace(found, ffn=config.integer("dense_intermediate_size"))
     return _block_sparse(config, sparse, replace(found, mtp_layers=config.integer("num_mtp_modules", default=0)))
 
 
-def _m3_widths(config: Config) -> dict[str, object]:
+def _m3_widths(config: ModelConfig) -> dict[str, object]:
     width = config.values.get("moe_intermediate_size") or config.integer("intermediate_size")
     return dict(config.values) | {"moe_intermediate_size": width, "use_routing_bias": True}
 
 
-def _block_sparse(config: Config, sparse: Config, base: Architecture) -> Architecture:
+def _block_sparse(config: ModelConfig, sparse: ModelConfig, base: Architecture) -> Architecture:
     freq = sparse.sequence("sparse_attention_freq")[: base.layers]
     count = sum(map(bool, freq)) if freq else base.layers
     heads = sparse.integer("sparse_num_index_heads", default=config.integer("index_n_heads", default=4))
@@ -105,7 +105,7 @@ def _block_sparse(config: Config, sparse: Config, base: Architecture) -> Archite
     )
 
 
-def deepseek_v4(config: Config) -> Architecture:
+def deepseek_v4(config: ModelConfig) -> Architecture:
     """DeepSeek-V4: one key-value head in a short window, and compressed keys beyond it (transformers deepseek_v4).
 
     `compress_ratios` per layer: 0 is the window alone, 4 compressed keys of which an indexer picks, above that all of
@@ -135,7 +135,7 @@ def deepseek_v4(config: Config) -> Architecture:
 _V4_KINDS = {"sliding_attention": 0, "compressed_sparse_attention": 4, "heavily_compressed_attention": 128}
 
 
-def _v4_ratios(config: Config, layers: int) -> list[int]:
+def _v4_ratios(config: ModelConfig, layers: int) -> list[int]:
     """Tokens a key stands for, one a layer: as numbers, or as the kinds that newer configs name."""
     kinds, listed = config.sequence("layer_types"), config.sequence("compress_ratios")
     rates = {**_V4_KINDS, **config.mapping("compress_rates")}
@@ -143,7 +143,7 @@ def _v4_ratios(config: Config, layers: int) -> list[int]:
     return [each if isinstance(each, int) else -1 for each in named][:layers]
 
 
-def _v4_blocks(config: Config, layers: int, hidden: int, heads: int, width: int) -> Iterator[Block]:
+def _v4_blocks(config: ModelConfig, layers: int, hidden: int, heads: int, width: int) -> Iterator[Block]:
     ratios = _v4_ratios(config, layers)
     if len(ratios) != layers or any(ratio < 0 for ratio in ratios):
         raise UnsupportedConfig("compress_ratios", "does not name every layer", "give one ratio a layer")
@@ -173,7 +173,7 @@ def _v4_blocks(config: Config, layers: int, hidden: int, heads: int, width: int)
         )
 
 
-def _v4_core(config: Config, layers: int, hidden: int, heads: int, width: int, window: int) -> Block:
+def _v4_core(config: ModelConfig, layers: int, hidden: int, heads: int, width: int, window: int) -> Block:
     query, groups = config.size("q_lora_rank"), config.size("o_groups")
     inner = groups * config.size("o_lora_rank")
     projections = query * (hidden + heads * width) + hidden * width
@@ -189,7 +189,7 @@ def _v4_core(config: Config, layers: int, hidden: int, heads: int, width: int, w
     )
 
 
-def _v4_indexer(config: Config, layers: int, hidden: int, ratio: int, width: int) -> Block:
+def _v4_indexer(config: ModelConfig, layers: int, hidden: int, ratio: int, width: int) -> Block:
     """The indexer scores every compressed key; the compressed keys that it picks from stay cached."""
     heads, index = config.size("index_n_heads"), config.size("index_head_dim")
     return Block(

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from mfu.workload.architecture import Architecture, MoE
 from mfu.workload.errors import UnsupportedConfig
-from mfu.workload.huggingface.reader import Config
+from mfu.workload.huggingface.reader import ModelConfig
 
 FULL = frozenset({"full_attention", "attention", "global", "hybrid", "full", "global_attention", "minimax_m3_sparse"})
 SLIDING = frozenset({"sliding_attention", "sliding", "local", "local_attention", "swa", "sliding_window"})
@@ -17,7 +17,7 @@ INDEXED = frozenset({"indexed_attention", "deepseek_sparse_attention"})
 _KNOWN = FULL | SLIDING | RECURRENT | CHUNKED | INDEXED
 
 
-def layer_kinds(config: Config, layers: int, *keys: str) -> tuple[str, ...]:
+def layer_kinds(config: ModelConfig, layers: int, *keys: str) -> tuple[str, ...]:
     """`layer_types` (or what the kind calls it), one a layer; entries past the last layer are prediction layers."""
     kinds = tuple(str(each) for each in config.sequence(*(keys or ("layer_types",))))
     if kinds and len(kinds) < layers:
@@ -29,7 +29,7 @@ def layer_kinds(config: Config, layers: int, *keys: str) -> tuple[str, ...]:
     return kinds[:layers]
 
 
-def sliding(config: Config, base: Architecture, *, every: int) -> Architecture:
+def sliding(config: ModelConfig, base: Architecture, *, every: int) -> Architecture:
     """Window of the sliding layers; `layer_types`, where given, says how many layers are full."""
     kinds = layer_kinds(config, base.layers)
     window = config.integer("sliding_window", default=0)
@@ -55,7 +55,7 @@ def with_full_layers(base: Architecture, window: int, full: int) -> Architecture
     return replace(base, window=window, window_every=1, full_layers=full)
 
 
-def late_sliding(config: Config, base: Architecture) -> Architecture:
+def late_sliding(config: ModelConfig, base: Architecture) -> Architecture:
     """Qwen: with `use_sliding_window`, layer i slides only from `max_window_layers` on (transformers issue 40126)."""
     config.read.update(("sliding_window", "max_window_layers"))
     used = config.flag("use_sliding_window", default=False)
@@ -68,7 +68,7 @@ def late_sliding(config: Config, base: Architecture) -> Architecture:
     return with_full_layers(base, window, min(max(first, 0), base.layers))
 
 
-def sparse_layers(config: Config, layers: int) -> tuple[bool, ...]:
+def sparse_layers(config: ModelConfig, layers: int) -> tuple[bool, ...]:
     """Whether each layer holds experts."""
     config.read.update(("first_k_dense_replace", "moe_layer_freq", "moe_layers_enum"))
     kinds = config.sequence("mlp_layer_types")
@@ -88,7 +88,7 @@ def sparse_layers(config: Config, layers: int) -> tuple[bool, ...]:
     return tuple(dense <= layer <= end and layer % every == 0 for layer in range(layers))
 
 
-def qwen_sparse_layers(config: Config, layers: int) -> tuple[bool, ...]:
+def qwen_sparse_layers(config: ModelConfig, layers: int) -> tuple[bool, ...]:
     """Qwen: a layer is sparse at each `decoder_sparse_step`-th place, unless `mlp_only_layers` names it."""
     dense = frozenset(config.sequence("mlp_only_layers"))
     step = config.integer("decoder_sparse_step", default=1)
@@ -96,7 +96,7 @@ def qwen_sparse_layers(config: Config, layers: int) -> tuple[bool, ...]:
     return tuple((layer + 1) % step == 0 and layer not in dense for layer in range(layers))
 
 
-def on_period(config: Config, layers: int, period: str, offset: str) -> tuple[bool, ...]:
+def on_period(config: ModelConfig, layers: int, period: str, offset: str) -> tuple[bool, ...]:
     """Layers at `offset` of each `period` (Jamba)."""
     step, first = config.integer(period), config.integer(offset)
     _positive(period, step)

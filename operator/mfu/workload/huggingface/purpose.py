@@ -8,20 +8,20 @@ from typing import Any
 
 from mfu.workload.architecture import Architecture, Family
 from mfu.workload.errors import UnsupportedConfig
-from mfu.workload.huggingface.reader import Config
+from mfu.workload.huggingface.reader import ModelConfig
 
 _HEADLESS = ("ForSequenceClassification", "ForTokenClassification", "ForQuestionAnswering", "ForRewardModel")
 _WITH_HEAD = ("LMHeadModel", "ForCausalLM", "ForMaskedLM", "ForConditionalGeneration", "ForPreTraining")
 
 
-def with_purpose(arch: Architecture, config: Config, classes: tuple[str, ...]) -> tuple[Architecture, list[str]]:
+def with_purpose(arch: Architecture, config: ModelConfig, classes: tuple[str, ...]) -> tuple[Architecture, list[str]]:
     """The architecture with the head and mask that it is used with, and a sentence for each that is not usual."""
     notes: list[str] = []
     arch = _mask(arch, config, classes, notes)
     return _head(arch, config, classes, notes), notes
 
 
-def _mask(arch: Architecture, config: Config, classes: tuple[str, ...], notes: list[str]) -> Architecture:
+def _mask(arch: Architecture, config: ModelConfig, classes: tuple[str, ...], notes: list[str]) -> Architecture:
     if arch.family is Family.ENCODER and config.flag("is_decoder", default=False):
         notes.append("is_decoder: tokens do not look ahead, read as a decoder")
         return replace(arch, family=Family.DECODER)
@@ -33,7 +33,7 @@ def _mask(arch: Architecture, config: Config, classes: tuple[str, ...], notes: l
     return replace(arch, family=Family.ENCODER)
 
 
-def _looks_ahead(config: Config, classes: tuple[str, ...], notes: list[str]) -> bool:
+def _looks_ahead(config: ModelConfig, classes: tuple[str, ...], notes: list[str]) -> bool:
     both = config.value("use_bidirectional_attention", "bidirectional", "bidirectional_attention")
     if both == "vision":
         notes.append("image tokens look ahead of themselves (use_bidirectional_attention: vision): counted as causal")
@@ -48,7 +48,7 @@ def _looks_ahead(config: Config, classes: tuple[str, ...], notes: list[str]) -> 
     return bool(both) or causal is False or named or kind in ("bi", "bidirectional", "full", "encoder_only")
 
 
-def _head(arch: Architecture, config: Config, classes: tuple[str, ...], notes: list[str]) -> Architecture:
+def _head(arch: Architecture, config: ModelConfig, classes: tuple[str, ...], notes: list[str]) -> Architecture:
     if arch.family in (Family.VISION, Family.DIFFUSION) or not classes:
         return arch
     if any(each.endswith(_WITH_HEAD) for each in classes):

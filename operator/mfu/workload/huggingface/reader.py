@@ -12,7 +12,7 @@ NOTHING: Mapping[str, Any] = {}
 
 
 @dataclass(frozen=True, slots=True)
-class Config:
+class ModelConfig:
     """One config.json (or the text part of a multimodal one) with the defaults that its kind's class would fill in."""
 
     values: Mapping[str, Any]
@@ -71,9 +71,9 @@ class Config:
         """Whether the file itself holds one of `keys`."""
         return any(self.values.get(key) is not None for key in keys)
 
-    def nested(self, key: str) -> Config:
+    def nested(self, key: str) -> ModelConfig:
         """A nested object as a config of its own."""
-        return Config(self.mapping(key), f"{self.model_type} {key}")
+        return ModelConfig(self.mapping(key), f"{self.model_type} {key}")
 
     def missing(self, key: str) -> UnsupportedConfig:
         """The error for a key that this model kind needs."""

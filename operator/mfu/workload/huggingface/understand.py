@@ -12,7 +12,7 @@ from mfu.workload.huggingface.defaults import defaults_of, with_real_names
 from mfu.workload.huggingface.kinds import BUILDERS, classes_of, kind_of
 from mfu.workload.huggingface.precision import StoredPrecision, precision_of
 from mfu.workload.huggingface.purpose import towers, with_purpose
-from mfu.workload.huggingface.reader import Config
+from mfu.workload.huggingface.reader import ModelConfig
 from mfu.workload.huggingface.unread import refuse_unread, unread
 from mfu.workload.validation import check
 
@@ -49,7 +49,7 @@ def understand(config: Mapping[str, Any]) -> Understood:
     part, values = _text_part(config)
     kind = kind_of(values)
     values = with_real_names(kind, values)
-    read = Config(values, kind, _defaults(kind, config, nested=bool(part)))
+    read = ModelConfig(values, kind, _defaults(kind, config, nested=bool(part)))
     _need_sizes(read, nested=bool(part))
     arch, notes = with_purpose(BUILDERS[kind](read), read, classes_of(values))
     refuse_unread(read)
@@ -84,7 +84,7 @@ def _defaults(kind: str, config: Mapping[str, Any], *, nested: bool) -> Mapping[
     return dict(found) | {"tie_word_embeddings": tied} if nested and tied is not None else found
 
 
-def _need_sizes(config: Config, *, nested: bool) -> None:
+def _need_sizes(config: ModelConfig, *, nested: bool) -> None:
     """A text part may lean on its class for everything; a config of its own names at least its depth and width."""
     if nested or not config.defaults:
         return
@@ -106,7 +106,7 @@ _SIZES = {
 }
 
 
-def _own_name(config: Config, keys: tuple[str, ...]) -> str | None:
+def _own_name(config: ModelConfig, keys: tuple[str, ...]) -> str | None:
     return next((key for key in keys if key in config.defaults), None)
 
 
@@ -114,7 +114,7 @@ _PREDICTION = ("num_nextn_predict_layers", "mtp_num_hidden_layers", "num_mtp_mod
 
 
 def _said(
-    read: Config,
+    read: ModelConfig,
     values: Mapping[str, Any],
     *,
     arch: Architecture,

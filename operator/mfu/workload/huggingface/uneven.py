@@ -11,7 +11,7 @@ from mfu.workload.errors import UnsupportedConfig
 from mfu.workload.huggingface import mixture
 from mfu.workload.huggingface.decoder import Builder, llama
 from mfu.workload.huggingface.layers import SLIDING, layer_kinds
-from mfu.workload.huggingface.reader import Config
+from mfu.workload.huggingface.reader import ModelConfig
 
 _NAS_MULTIPLE = 256
 
@@ -32,7 +32,7 @@ def attention_block(
     )
 
 
-def gemma4(config: Config) -> Architecture:
+def gemma4(config: ModelConfig) -> Architecture:
     """Gemma 4: wider heads where attention is full, keys that double as values or are another layer's."""
     config.value("use_bidirectional_attention")
     base = replace(llama(config), norms_per_layer=4, qk_norm=True)
@@ -52,7 +52,7 @@ def _by_pattern(layers: int) -> tuple[str, ...]:
     return tuple("sliding_attention" if (layer + 1) % every else "full_attention" for layer in range(layers))
 
 
-def _gemma4_full(config: Config, base: Architecture, slides: list[bool], own: int) -> Iterator[Block]:
+def _gemma4_full(config: ModelConfig, base: Architecture, slides: list[bool], own: int) -> Iterator[Block]:
     head_dim = config.integer("global_head_dim", default=512)
     keys = config.integer("num_global_key_value_heads", default=base.kv_heads)
     twin = config.flag("attention_k_eq_v", default=False)
@@ -75,7 +75,7 @@ def _gemma4_full(config: Config, base: Architecture, slides: list[bool], own: in
         )
 
 
-def _gemma4_shared(config: Config, base: Architecture, slides: list[bool], window: int) -> Iterator[Block]:
+def _gemma4_shared(config: ModelConfig, base: Architecture, slides: list[bool], window: int) -> Iterator[Block]:
     if slides.count(True):
         yield attention_block(
             "sliding attention on shared keys",
@@ -90,7 +90,7 @@ def _gemma4_shared(config: Config, base: Architecture, slides: list[bool], windo
         yield Block("second half of the wide feed-forward", len(slides), weights=3 * base.hidden * base.ffn)
 
 
-def _gemma4_inputs(config: Config, base: Architecture) -> Iterator[Block]:
+def _gemma4_inputs(config: ModelConfig, base: Architecture) -> Iterator[Block]:
     width = config.integer("hidden_size_per_layer_input", default=0)
     entries = config.integer("vocab_size_per_layer_input", default=base.vocab)
     if width:
@@ -102,20 +102,22 @@ def _gemma4_inputs(config: Config, base: Architecture) -> Iterator[Block]:
         )
 
 
-def _gemma4_experts(config: Config, base: Architecture) -> Architecture:
+def _gemma4_experts(config: ModelConfig, base: Architecture) -> Architecture:
     """The dense feed-forward runs beside the experts in the same layer: it is a shared expert."""
     if not config.flag("enable_moe_block", default=False):
         return base
     values = dict(config.values) | {"num_experts_per_tok": config.integer("top_k_experts")}
-    moe = mixture.experts(Config(values, config.model_type, config.defaults, config.read), width=_moe_width(config))
+    moe = mixture.experts(
+        ModelConfig(values, config.model_type, config.defaults, config.read), width=_moe_width(config)
+    )
     return replace(base, ffn=0, norms_per_layer=7, moe=replace(moe, shared_experts=1, shared_ffn=base.ffn))
 
 
-def _moe_width(config: Config) -> int:
+def _moe_width(config: ModelConfig) -> int:
     return config.integer("moe_intermediate_size", "expert_intermediate_size")
 
 
-def mimo_v2(config: Config) -> Architecture:
+def mimo_v2(config: ModelConfig) -> Architecture:
     """MiMo-V2-Flash: values narrower than keys, and other key-value heads where layers slide."""
     base = llama(config)
     pattern = config.sequence("hybrid_layer_pattern")[: base.layers]
@@ -150,7 +152,7 @@ def mimo_v2(config: Config) -> Architecture:
     return mixture.grained(config, replace(base, attention_layers=0, blocks=blocks))
 
 
-def step3(config: Config) -> Architecture:
+def step3(config: ModelConfig) -> Architecture:
     """Step 3.5 and 3.7: a gate a head, other head counts where layers slide."""
     base = replace(llama(config), qk_norm=True)
     kinds = layer_kinds(config, base.layers)
@@ -176,15 +178,15 @@ def step3(config: Config) -> Architecture:
     return replace(mixture.grained(_step3_layers(config), found), mtp_layers=mtp)
 
 
-def _step3_layers(config: Config) -> Config:
+def _step3_layers(config: ModelConfig) -> ModelConfig:
     """Three leading dense layers unless the config lists the sparse ones."""
     if config.given("moe_layers_enum", "mlp_layer_types", "first_k_dense_replace"):
         return config
     values = dict(config.values) | {"first_k_dense_replace": 3}
-    return Config(values, config.model_type, config.defaults, config.read, config.assumed)
+    return ModelConfig(values, config.model_type, config.defaults, config.read, config.assumed)
 
 
-def nemotron_nas(config: Config) -> Architecture:
+def nemotron_nas(config: ModelConfig) -> Architecture:
     """Llama-Nemotron (DeciLM): `block_configs` says for each layer which attention and which feed-forward it kept."""
     layers = config.size("num_hidden_layers")
     listed = config.sequence("block_configs")
@@ -196,7 +198,7 @@ def nemotron_nas(config: Config) -> Architecture:
     keys, kept = _most_common(attention, heads)
     width, fed = _most_common(feeds, hidden)
     values = dict(config.values) | {"num_key_value_heads": keys, "intermediate_size": width}
-    base = llama(Config(values, config.model_type, config.defaults, config.read, config.assumed))
+    base = llama(ModelConfig(values, config.model_type, config.defaults, config.read, config.assumed))
     blocks = [*_nas_blocks(base, attention, feeds, keys, width)]
     return replace(base, attention_layers=kept, ffn_layers=fed, blocks=tuple(blocks))
 

@@ -9,7 +9,7 @@ from importlib import resources
 from typing import Any
 
 from mfu.workload.errors import UnsupportedConfig
-from mfu.workload.huggingface.reader import Config
+from mfu.workload.huggingface.reader import ModelConfig
 
 _LOOKS_LIKE_SHAPE = re.compile(
     r"(^|_)(layers?|heads?|experts?|rank|dim|window|hidden_size|intermediate_size|ffn|sparse|topk|latent)(_|$)"
@@ -32,7 +32,7 @@ def _shaping() -> frozenset[str]:
     return frozenset((resources.files("mfu.workload") / "data" / "shaping_keys.txt").read_text("utf-8").split())
 
 
-def refuse_unread(config: Config) -> None:
+def refuse_unread(config: ModelConfig) -> None:
     """UnsupportedConfig for the first key of the file that changes the shape or the mask and that nothing read."""
     for key, value in config.values.items():
         if key in _shaping() and key not in config.read and not _neutral(key, value):
@@ -40,7 +40,7 @@ def refuse_unread(config: Config) -> None:
             raise UnsupportedConfig(key, problem, "give model.architecture, or remove the key if it has no effect")
 
 
-def unread(config: Config) -> Iterator[str]:
+def unread(config: ModelConfig) -> Iterator[str]:
     """Other keys of the file that look as if they changed the shape and that nothing read."""
     for key, value in config.values.items():
         if key in config.read or key in _shaping() or isinstance(value, str | dict) or _neutral(key, value):

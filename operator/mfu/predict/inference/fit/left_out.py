@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from mfu.predict.inference.constants import Constants
+from mfu.predict.inference.constants import ServingConstants
 from mfu.predict.inference.dataset import source_of
 from mfu.predict.inference.doubt import own_doubt, shared_doubt
-from mfu.predict.inference.fit.newton import Fit, Linear, fit, shipped_fit
-from mfu.predict.inference.fit.rows import Rows, log_errors, rows_of, shipped_rows, stack_effects, without
+from mfu.predict.inference.fit.newton import ServingFit, ServingLinear, fit, shipped_fit
+from mfu.predict.inference.fit.rows import ServingRows, log_errors, rows_of, shipped_rows, stack_effects, without
 from mfu.predict.inference.measured import steps_of
 from mfu.predict.validate.common import Report, Row
 from mfu.predict.validate.inference import errors_by_kind, predictable, validate
@@ -29,30 +29,30 @@ _ROUNDS = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Refits:
+class ServingRefits:
     """Everything that may be used, its fit, and how fits of a part of it are made."""
 
-    rows: Rows
-    whole: Fit
+    rows: ServingRows
+    whole: ServingFit
     base: Floats
 
     @classmethod
-    def of(cls, rows: Rows) -> Refits:
+    def of(cls, rows: ServingRows) -> ServingRefits:
         """Start from the shipped constants: a fit of nearly the same rows ends near them."""
         return cls.around(rows, fit(rows, rounds=_ROUNDS, start=shipped_fit(rows)))
 
     @classmethod
-    def around(cls, rows: Rows, whole: Fit) -> Refits:
+    def around(cls, rows: ServingRows, whole: ServingFit) -> ServingRefits:
         """A fit that is already there."""
         return cls(rows, whole, log_errors(rows, whole.unknowns.constants(whole.theta)))
 
-    def less(self, source: str) -> Constants:
+    def less(self, source: str) -> ServingConstants:
         """The constants of a fit of every other source."""
         kept = np.flatnonzero(self.rows.source != source)
         rows, jacobian = self.rows.take(kept), self.whole.jacobian[kept]
         state, base = self.whole, self.base[kept]
         for _ in range(_PASSES):
-            state = Linear.of(rows, base, jacobian, state.theta).solve(state)
+            state = ServingLinear.of(rows, base, jacobian, state.theta).solve(state)
             base = log_errors(rows, state.unknowns.constants(state.theta))
         return state.constants()
 
@@ -63,13 +63,13 @@ def inference_left_out(rows: Sequence[Row], *, given: int = 0) -> Report:
     asked = [row for row in rows if predictable(row)]
     usable = [row for row, scored in zip(asked, report.scored, strict=True) if scored.keys["trust"] == "plain"]
     sources = frozenset(source_of(row) for row in asked)
-    refits = Refits.of(rows_of([*usable, *without(shipped_rows(), sources)]))
+    refits = ServingRefits.of(rows_of([*usable, *without(shipped_rows(), sources)]))
     every = rows_of(asked)
     found = left_out(report, _refit(refits, every, asked), given=given)
     return replace(found, extra={**found.extra, **errors_by_kind(found.scored)})
 
 
-def _refit(refits: Refits, every: Rows, asked: Sequence[Row]) -> Refit:
+def _refit(refits: ServingRefits, every: ServingRows, asked: Sequence[Row]) -> Refit:
     names = np.array([source_of(row) for row in asked])
 
     def refit(kept: NDArray[np.bool_]) -> Forecast:
@@ -78,7 +78,7 @@ def _refit(refits: Refits, every: Rows, asked: Sequence[Row]) -> Refit:
     return refit
 
 
-def forecast(rows: Rows, constants: Constants) -> Forecast:
+def forecast(rows: ServingRows, constants: ServingConstants) -> Forecast:
     """Predictions of every row in its own unit, with what they may be off by."""
     error = log_errors(rows, constants) + stack_effects(rows, constants)
     predicted = np.exp(rows.log_measured + rows.sign * error)

@@ -16,8 +16,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mfu.predict.inference.constants import Constants, Stack, document, load
-from mfu.predict.inference.fit.rows import Rows, log_errors
+from mfu.predict.inference.constants import LearnedStack, ServingConstants, document, load
+from mfu.predict.inference.fit.rows import ServingRows, log_errors
 
 Floats = NDArray[np.float64]
 SPREAD: Final = {"engine": 0.12, "product": 0.08, "source": 0.12, "series": 0.10}
@@ -50,7 +50,7 @@ class Unknowns:
     most: Floats
 
     @classmethod
-    def of(cls, rows: Rows) -> Unknowns:
+    def of(cls, rows: ServingRows) -> Unknowns:
         fitted = {name: each for name, each in document()["numbers"].items() if "prior" in each}
         engines = tuple(str(name) for name in np.unique(rows.engine) if name)
         hosts = len(engines)
@@ -62,16 +62,16 @@ class Unknowns:
             np.concatenate([np.log([each["most"] for each in fitted.values()]), np.full(hosts, np.log(5.0))]),
         )
 
-    def constants(self, theta: Floats) -> Constants:
+    def constants(self, theta: Floats) -> ServingConstants:
         """Constants at `theta` with every stack's speed 1."""
         values, hosts = np.exp(theta[: len(self.names)]), np.exp(theta[len(self.names) :])
         numbers = {name: float(value) for name, value in zip(self.names, values, strict=True)}
-        engines = {name: Stack(1.0, float(host)) for name, host in zip(self.engines, hosts, strict=True)}
+        engines = {name: LearnedStack(1.0, float(host)) for name, host in zip(self.engines, hosts, strict=True)}
         return replace(load().without_stacks(), **numbers, engines=engines)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, slots=True)
-class Fit:
+class ServingFit:
     """Constants and host factors (as logarithms), effects of every factor's levels, what is still unknown of them."""
 
     unknowns: Unknowns
@@ -82,7 +82,7 @@ class Fit:
     spread: Mapping[str, float]
     jacobian: Floats
 
-    def constants(self) -> Constants:
+    def constants(self) -> ServingConstants:
         """The shipped constants with all of that in their place, and no stack that this fit did not see."""
         bare = self.unknowns.constants(self.theta)
         engines = {name: self._stack("engine", name, bare.stack(name).host) for name in self.effects["engine"]}
@@ -95,18 +95,18 @@ class Fit:
             doubt={**bare.doubt, **self.spread},
         )
 
-    def _stack(self, factor: str, name: str, host: float) -> Stack:
-        return Stack(float(np.exp(self.effects[factor][name])), host, self.doubt[factor][name])
+    def _stack(self, factor: str, name: str, host: float) -> LearnedStack:
+        return LearnedStack(float(np.exp(self.effects[factor][name])), host, self.doubt[factor][name])
 
 
-def beginning(rows: Rows) -> Fit:
+def beginning(rows: ServingRows) -> ServingFit:
     """Constants at their priors, no effects known."""
     unknowns = Unknowns.of(rows)
     empty: dict[str, Mapping[str, float]] = {factor: {} for factor in SPREAD}
-    return Fit(unknowns, unknowns.prior, 0.0, empty, empty, SPREAD, np.zeros((0, 0)))
+    return ServingFit(unknowns, unknowns.prior, 0.0, empty, empty, SPREAD, np.zeros((0, 0)))
 
 
-def shipped_fit(rows: Rows) -> Fit:
+def shipped_fit(rows: ServingRows) -> ServingFit:
     """The shipped constants as the point to start from, no effects known."""
     start, constants = beginning(rows), load()
     numbers = [getattr(constants, name) for name in start.unknowns.names]
@@ -114,7 +114,7 @@ def shipped_fit(rows: Rows) -> Fit:
     return replace(start, theta=np.log([*numbers, *hosts]))
 
 
-def fit(rows: Rows, *, rounds: int = 10, start: Fit | None = None) -> Fit:
+def fit(rows: ServingRows, *, rounds: int = 10, start: ServingFit | None = None) -> ServingFit:
     """From the priors, or from another fit's constants."""
     found = start or beginning(rows)
     for _ in range(rounds):
@@ -122,9 +122,9 @@ def fit(rows: Rows, *, rounds: int = 10, start: Fit | None = None) -> Fit:
     return found
 
 
-def _iterate(rows: Rows, state: Fit) -> Fit:
+def _iterate(rows: ServingRows, state: ServingFit) -> ServingFit:
     base = log_errors(rows, state.unknowns.constants(state.theta))
-    linear = Linear.of(rows, base, _jacobian(rows, base, state), state.theta)
+    linear = ServingLinear.of(rows, base, _jacobian(rows, base, state), state.theta)
     found, before = linear.solve(state), linear.objective(base, state)
     for scale in (1.0, 0.5, 0.25, 0.1):
         theta = state.theta + scale * (found.theta - state.theta)
@@ -134,7 +134,7 @@ def _iterate(rows: Rows, state: Fit) -> Fit:
     return replace(found, theta=state.theta)
 
 
-def _jacobian(rows: Rows, base: Floats, state: Fit) -> Floats:
+def _jacobian(rows: ServingRows, base: Floats, state: ServingFit) -> Floats:
     columns = []
     for place in range(len(state.theta)):
         moved = state.theta.copy()
@@ -143,7 +143,7 @@ def _jacobian(rows: Rows, base: Floats, state: Fit) -> Floats:
     return np.stack(columns, axis=1)
 
 
-def weights(rows: Rows) -> Floats:
+def weights(rows: ServingRows) -> Floats:
     """Vendors' tables are exact in their shapes and few; samples of many stacks are many, some of a doubtful state."""
     found = np.array([_trust(str(source)) for source in rows.source])
     return np.asarray(found * _EFFECTIVE_ROWS / found.sum())
@@ -155,7 +155,7 @@ def _trust(source: str) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class Linear:
+class ServingLinear:
     """Errors around one point: base + jacobian · (theta - at) + the effects of each row's levels."""
 
     base: Floats
@@ -167,7 +167,7 @@ class Linear:
     """Constants, the common mean, then one column a level: derivative of the error by each."""
 
     @classmethod
-    def of(cls, rows: Rows, base: Floats, jacobian: Floats, at: Floats) -> Linear:
+    def of(cls, rows: ServingRows, base: Floats, jacobian: Floats, at: Floats) -> ServingLinear:
         levels = {factor: np.unique(rows.names(factor), return_inverse=True) for factor in SPREAD}
         blocks = [np.eye(len(names))[index] for names, index in levels.values()]
         owner = np.concatenate([np.full(len(names), number) for number, (names, _) in enumerate(levels.values())])
@@ -175,7 +175,7 @@ class Linear:
         named = {factor: tuple(str(name) for name in names) for factor, (names, _) in levels.items()}
         return cls(base, at, weights(rows), named, owner, design)
 
-    def solve(self, state: Fit, *, rounds: int = 6) -> Fit:
+    def solve(self, state: ServingFit, *, rounds: int = 6) -> ServingFit:
         """Constants, effects and spreads that the linear model finds best, by reweighting."""
         count, spread, solution = len(self.at), dict(state.spread), self._start(state)
         target = self.design[:, :count] @ self.at - self.base
@@ -190,7 +190,7 @@ class Linear:
             spread = self._spreads(solution, covariance)
         return self._fit(state.unknowns, solution, covariance, spread)
 
-    def objective(self, errors: Floats, state: Fit) -> float:
+    def objective(self, errors: Floats, state: ServingFit) -> float:
         """Huber loss of the errors that effects leave, and the priors."""
         count, solution = len(self.at), self._start(state)
         rest = np.abs(errors + self.design[:, count:] @ solution[count:]) / NOISE
@@ -198,7 +198,7 @@ class Linear:
         prior, precision = self._prior(state.unknowns, state.spread)
         return float(np.sum(self.weight * loss) + 0.5 * np.sum(precision * (solution - prior) ** 2))
 
-    def _start(self, state: Fit) -> Floats:
+    def _start(self, state: ServingFit) -> Floats:
         known = [state.effects[factor].get(name, 0.0) for factor, names in self.levels.items() for name in names]
         return np.array([*state.theta, state.mean, *known])
 
@@ -216,14 +216,14 @@ class Linear:
             found[factor] = max(float(np.sqrt(total / (len(members) + _PRIOR_LEVELS))), _LEAST_SPREAD)
         return found
 
-    def _fit(self, unknowns: Unknowns, solution: Floats, covariance: Floats, spread: Mapping[str, float]) -> Fit:
+    def _fit(self, unknowns: Unknowns, solution: Floats, covariance: Floats, spread: Mapping[str, float]) -> ServingFit:
         count = len(self.at)
         effects, sds = solution[count + 1 :], np.sqrt(np.diag(covariance))[count + 1 :]
         named = {
             factor: list(zip(names, np.flatnonzero(self.owner == number), strict=True))
             for number, (factor, names) in enumerate(self.levels.items())
         }
-        return Fit(
+        return ServingFit(
             unknowns,
             np.minimum(solution[:count], unknowns.most),
             float(solution[count]),

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mfu.predict.inference.build import case_of
-from mfu.predict.inference.case import Case, stack_cases, take
-from mfu.predict.inference.constants import Constants, engine_key, load
+from mfu.predict.inference.case import ServingCase, stack_cases, take
+from mfu.predict.inference.constants import ServingConstants, engine_key, load
 from mfu.predict.inference.dataset import Question, question, source_of
 from mfu.predict.inference.measured import is_rate, known_metric, values_of
 from mfu.predict.types import Problem
@@ -24,11 +24,11 @@ Table = Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
+class ServingRows:
     """Cases with every stack's factors 1; `sign` is 1 where more is faster (a rate), -1 where less is (a time)."""
 
     questions: tuple[Question, ...]
-    case: Case
+    case: ServingCase
     log_measured: Floats
     sign: Floats
     engine: Names
@@ -43,8 +43,8 @@ class Rows:
         """The level of each row in a factor of the random effects."""
         return np.asarray(getattr(self, factor))
 
-    def take(self, index: NDArray[np.intp]) -> Rows:
-        return Rows(
+    def take(self, index: NDArray[np.intp]) -> ServingRows:
+        return ServingRows(
             questions=tuple(self.questions[place] for place in index),
             case=take(self.case, index),
             log_measured=self.log_measured[index],
@@ -56,13 +56,13 @@ class Rows:
         )
 
 
-def rows_of(table: Sequence[Table]) -> Rows:
+def rows_of(table: Sequence[Table]) -> ServingRows:
     """The rows that the model can predict; the others are left out."""
     neutral = load().without_stacks()
     found = [(row, *made) for row in table if (made := _made(row, neutral)) is not None]
     asked = tuple(question for _, question, _ in found)
     sources = [source_of(row) for row, _, _ in found]
-    return Rows(
+    return ServingRows(
         questions=asked,
         case=stack_cases([case for _, _, case in found]),
         log_measured=np.log([each.value for each in asked]),
@@ -74,7 +74,7 @@ def rows_of(table: Sequence[Table]) -> Rows:
     )
 
 
-def _made(row: Table, constants: Constants) -> tuple[Question, Case] | None:
+def _made(row: Table, constants: ServingConstants) -> tuple[Question, ServingCase] | None:
     asked = question(row)
     if isinstance(asked, Problem) or not known_metric(asked.metric):
         return None
@@ -100,14 +100,14 @@ def without(table: Sequence[Table], sources: frozenset[str]) -> list[Table]:
     return [row for row in table if source_of(row) not in sources]
 
 
-def log_errors(rows: Rows, constants: Constants) -> Floats:
+def log_errors(rows: ServingRows, constants: ServingConstants) -> Floats:
     """log(predicted / measured) as speed: positive where the row is predicted too fast, rate or time."""
     host = np.array([constants.stack(str(name)).host for name in rows.engine])
     values = values_of(rows.questions, replace(rows.case, host=host), constants)
     return np.asarray(rows.sign * (np.log(values) - rows.log_measured))
 
 
-def stack_effects(rows: Rows, constants: Constants) -> Floats:
+def stack_effects(rows: ServingRows, constants: ServingConstants) -> Floats:
     """Logarithm of the factor that engine and product put on each row's speed."""
     engine = np.array([constants.stack(str(name)).speed for name in rows.engine])
     product = np.array([constants.product(str(name)).speed for name in rows.product])

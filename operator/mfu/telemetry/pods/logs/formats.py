@@ -19,7 +19,7 @@ from mfu.telemetry.pods.logs.numbers import duration, expression, value
 _TERA: Final = 1e12
 
 
-class Program(StrEnum):
+class LogProgram(StrEnum):
     """Who wrote the log."""
 
     MEGATRON = "Megatron"
@@ -34,7 +34,7 @@ class Program(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Field:
+class LogField:
     """A number in a line: `into` is a field of StepReading; the first pattern that gives a number counts."""
 
     into: str
@@ -62,13 +62,13 @@ class Field:
 
 
 @dataclass(frozen=True, slots=True)
-class Format:
+class LogFormat:
     """`marker` must be in the line and `unless` not; `hints` are words of which a line of it has one."""
 
-    program: Program
+    program: LogProgram
     hints: tuple[str, ...]
     marker: re.Pattern[str]
-    fields: tuple[Field, ...]
+    fields: tuple[LogField, ...]
     unless: re.Pattern[str] | None = None
 
     def read(self, text: str) -> StepReading | None:
@@ -87,8 +87,8 @@ class Format:
 
 def _field(
     into: str, *patterns: str, factor: float = 1.0, offset: float = 0.0, inverse: bool = False, hint: str = ""
-) -> Field:
-    return Field(into, tuple(expression(each) for each in patterns), factor, offset, inverse, hint)
+) -> LogField:
+    return LogField(into, tuple(expression(each) for each in patterns), factor, offset, inverse, hint)
 
 
 def _key(name: str) -> str:
@@ -128,9 +128,9 @@ _FLOPS: Final = _field(
 )
 _BATCH: Final = _field("sequences", _key(r"global[ _]batch[ _]size") + "#", hint="batch")
 
-MEGATRON: Final = Format(
+MEGATRON: Final = LogFormat(
     # megatron/training/training.py, training_log(); Megatron-DeepSpeed, GPT-NeoX and nanotron print kin of it
-    Program.MEGATRON,
+    LogProgram.MEGATRON,
     ("iteration",),
     re.compile(r"\biteration:?\s*\d+\s*/\s*(?:\d+|infinity)\s*\|"),
     (
@@ -147,9 +147,9 @@ MEGATRON: Final = Format(
         _field("samples_per_s", r"samples per second:\s*#", r"samples/sec:\s*#", hint="samples"),
     ),
 )
-TORCHTITAN: Final = Format(
+TORCHTITAN: Final = LogFormat(
     # torchtitan/components/metrics.py, MetricsProcessor.log(); `wps` until the end of 2024
-    Program.TORCHTITAN,
+    LogProgram.TORCHTITAN,
     ("step:", "throughput(tps)"),
     re.compile(r"\bstep:\s*[\d,]+\s.*\bloss:|\bthroughput\(tps\)"),
     (
@@ -160,9 +160,9 @@ TORCHTITAN: Final = Format(
     ),
     unless=re.compile(r"\bvalidat|\beval|train_time:|tok/s|completed step"),
 )
-NEMO: Final = Format(
+NEMO: Final = LogFormat(
     # nemo/lightning/pytorch/callbacks/progress_printer.py, and the metrics of NeMo 1 behind its progress bar
-    Program.NEMO,
+    LogProgram.NEMO,
     ("train_step_timing", "Training epoch", "Step Time", "MODEL_TFLOP"),
     re.compile(r"\bTraining epoch \d+, iteration \d+/|train_step_timing in s|\bStep Time\s*:\s*\d|MODEL_TFLOP/s/GPU"),
     (
@@ -174,9 +174,9 @@ NEMO: Final = Format(
         _GPU_TOKENS,
     ),
 )
-LIGHTNING: Final = Format(
+LIGHTNING: Final = LogFormat(
     # lightning/fabric/utilities/throughput.py; the monitor prefixes "train|" or "train/"
-    Program.LIGHTNING,
+    LogProgram.LIGHTNING,
     ("_per_sec",),
     re.compile(r"device/(?:batches|samples|items)_per_sec|\bdevice\|(?:batches|samples|items)_per_sec"),
     (
@@ -190,9 +190,9 @@ LIGHTNING: Final = Format(
     ),
     unless=re.compile(r"""["'](?:validate|val|test|predict)[|/]"""),
 )
-NANOGPT: Final = Format(
+NANOGPT: Final = LogFormat(
     # karpathy/nanoGPT train.py; build-nanogpt, nanochat, llm.c and modded-nanogpt print kin of it
-    Program.NANOGPT,
+    LogProgram.NANOGPT,
     ("iter ", "step"),
     re.compile(r"\biter\s+\d+:\s*loss|\bstep:?\s*\d+.*\b(?:dt:?\s*[\d.]+\s*ms|tok/s|train_time:)"),
     (
@@ -203,9 +203,9 @@ NANOGPT: Final = Format(
     ),
     unless=re.compile(r"\bval[_ ]loss|iter time"),
 )
-LITGPT: Final = Format(
+LITGPT: Final = LogFormat(
     # litgpt/pretrain.py and finetune/*.py; lit-gpt and TinyLlama before it
-    Program.LITGPT,
+    LogProgram.LITGPT,
     ("iter time",),
     re.compile(r"\biter\s+\d+\s*(?:\|\s*)?step\s+\d+.*\biter time", re.IGNORECASE),
     (
@@ -214,9 +214,9 @@ LITGPT: Final = Format(
         _field("micro_seconds", r"\biter time:\s*@"),
     ),
 )
-MAXTEXT: Final = Format(
+MAXTEXT: Final = LogFormat(
     # MaxText/metric_logger.py
-    Program.MAXTEXT,
+    LogProgram.MAXTEXT,
     ("completed step", "perf/step_time_seconds"),
     re.compile(r"\bcompleted step:\s*\d+|perf/step_time_seconds"),
     (
@@ -226,9 +226,9 @@ MAXTEXT: Final = Format(
         _FLOPS,
     ),
 )
-DEEPSPEED: Final = Format(
+DEEPSPEED: Final = LogFormat(
     # deepspeed/utils/timer.py, ThroughputTimer; runtime/pipe/engine.py; runtime/engine.py, _report_progress()
-    Program.DEEPSPEED,
+    LogProgram.DEEPSPEED,
     ("SamplesPerSec", "iter time (s)", "skipped="),
     re.compile(r"SamplesPerSec=|\bsteps: \d+ loss: .*iter time|\[Rank 0\] step=\d+, skipped="),
     (
@@ -238,9 +238,9 @@ DEEPSPEED: Final = Format(
         _field("seconds", r"\biter time \(s\):\s*#"),
     ),
 )
-HUGGING_FACE: Final = Format(
+HUGGING_FACE: Final = LogFormat(
     # transformers/trainer.py, Trainer.log(), with what TRL, Axolotl, LLaMA-Factory and ms-swift add to its dict
-    Program.HUGGING_FACE,
+    LogProgram.HUGGING_FACE,
     ("loss", "learning_rate", "num_input_tokens_seen", "step"),
     re.compile(r"""["'](?:loss|learning_rate|num_input_tokens_seen|current_steps|step|train_loss)["']\s*:"""),
     (

@@ -11,7 +11,7 @@ from typing import Final
 from mfu.observe.steps import StepReading
 from mfu.telemetry.pods.logs.bars import Bar, bar, readings
 from mfu.telemetry.pods.logs.facts import Facts
-from mfu.telemetry.pods.logs.formats import FORMATS, Program, elapsed, whole_run
+from mfu.telemetry.pods.logs.formats import FORMATS, LogProgram, elapsed, whole_run
 from mfu.telemetry.pods.logs.lines import LogLine, lines
 
 MOST: Final = 20_000
@@ -19,21 +19,21 @@ MOST: Final = 20_000
 _PAUSE: Final = re.compile(r"\bvalidat|\beval|val[_ ]loss|\bsav(?:e|ing|ed)\b|checkpoint", re.IGNORECASE)
 _EPOCH: Final = re.compile(r"""["']epoch["']\s*:\s*["']?(\d+(?:\.\d+)?)""")
 _NEMO_BAR: Final = re.compile(r"reduced_train_loss|train_step_timing|consumed_samples|global_step")
-_ALIASES: Final[Mapping[str, Program]] = {
-    "deepspeed": Program.DEEPSPEED,
-    "nemo": Program.NEMO,
-    "megatron": Program.MEGATRON,
-    "titan": Program.TORCHTITAN,
-    "lightning": Program.LIGHTNING,
-    "litgpt": Program.LITGPT,
-    "lit-gpt": Program.LITGPT,
-    "maxtext": Program.MAXTEXT,
-    "nanogpt": Program.NANOGPT,
-    "hugging": Program.HUGGING_FACE,
-    "hf": Program.HUGGING_FACE,
-    "transformers": Program.HUGGING_FACE,
-    "trl": Program.HUGGING_FACE,
-    "axolotl": Program.HUGGING_FACE,
+_ALIASES: Final[Mapping[str, LogProgram]] = {
+    "deepspeed": LogProgram.DEEPSPEED,
+    "nemo": LogProgram.NEMO,
+    "megatron": LogProgram.MEGATRON,
+    "titan": LogProgram.TORCHTITAN,
+    "lightning": LogProgram.LIGHTNING,
+    "litgpt": LogProgram.LITGPT,
+    "lit-gpt": LogProgram.LITGPT,
+    "maxtext": LogProgram.MAXTEXT,
+    "nanogpt": LogProgram.NANOGPT,
+    "hugging": LogProgram.HUGGING_FACE,
+    "hf": LogProgram.HUGGING_FACE,
+    "transformers": LogProgram.HUGGING_FACE,
+    "trl": LogProgram.HUGGING_FACE,
+    "axolotl": LogProgram.HUGGING_FACE,
 }
 
 
@@ -41,7 +41,7 @@ _ALIASES: Final[Mapping[str, Program]] = {
 class TrainingLog:
     """`program` is None where no line is known; `readings` are its own."""
 
-    program: Program | None
+    program: LogProgram | None
     readings: tuple[StepReading, ...]
     facts: Facts
     whole_run: bool = False
@@ -53,8 +53,10 @@ class Reader:
     """Takes lines as they come; `log()` is what they amount to so far. `declared` (spec.runtime.engine) breaks ties."""
 
     declared: str = ""
-    _found: dict[Program, deque[StepReading]] = field(default_factory=lambda: defaultdict(lambda: deque(maxlen=MOST)))
-    _bars: dict[tuple[Program, str], deque[Bar]] = field(
+    _found: dict[LogProgram, deque[StepReading]] = field(
+        default_factory=lambda: defaultdict(lambda: deque(maxlen=MOST))
+    )
+    _bars: dict[tuple[LogProgram, str], deque[Bar]] = field(
         default_factory=lambda: defaultdict(lambda: deque(maxlen=MOST))
     )
     _facts: Facts = field(default_factory=Facts)
@@ -73,7 +75,7 @@ class Reader:
                 return True
         return self._take_bar(line.text) or self._take_note(line.text)
 
-    def _keep(self, program: Program, reading: StepReading, line: LogLine) -> None:
+    def _keep(self, program: LogProgram, reading: StepReading, line: LogLine) -> None:
         clock = reading.clock_seconds if reading.clock_seconds is not None else elapsed(line.text)
         samples = reading.samples
         if samples is None and self._facts.examples and (epoch := _EPOCH.search(line.text)) is not None:
@@ -105,14 +107,14 @@ class Reader:
         likeliest = self._likeliest(told)
         steps = told.get(likeliest, []) if likeliest is not None else []
         if self._summary is not None and not any(_speaks(each) or each.clock_seconds for each in steps):
-            return TrainingLog(Program.HUGGING_FACE, (self._summary,), self._facts, whole_run=True)
+            return TrainingLog(LogProgram.HUGGING_FACE, (self._summary,), self._facts, whole_run=True)
         return TrainingLog(self._named(likeliest), tuple(steps), self._facts)
 
-    def _likeliest(self, told: Mapping[Program, Sequence[StepReading]]) -> Program | None:
+    def _likeliest(self, told: Mapping[LogProgram, Sequence[StepReading]]) -> LogProgram | None:
         if not told:
             return None
         wanted = next((each for name, each in _ALIASES.items() if name in self.declared.lower()), None)
-        order = list(Program)
+        order = list(LogProgram)
         return max(
             told,
             key=lambda each: (
@@ -125,32 +127,34 @@ class Reader:
             ),
         )
 
-    def _named(self, program: Program | None) -> Program | None:
+    def _named(self, program: LogProgram | None) -> LogProgram | None:
         """Megatron's lines out of DeepSpeed's fork are DeepSpeed's."""
-        return Program.DEEPSPEED if program is Program.MEGATRON and self._facts.deepspeed else program
+        return LogProgram.DEEPSPEED if program is LogProgram.MEGATRON and self._facts.deepspeed else program
 
-    def _bar_readings(self) -> dict[Program, list[StepReading]]:
-        found: dict[Program, list[StepReading]] = defaultdict(list)
+    def _bar_readings(self) -> dict[LogProgram, list[StepReading]]:
+        found: dict[LogProgram, list[StepReading]] = defaultdict(list)
         for (program, total), states in self._bars.items():
-            if program is Program.HUGGING_FACE and total != self._training_bar():
+            if program is LogProgram.HUGGING_FACE and total != self._training_bar():
                 continue
-            found[program] += readings(list(states), micro=program is Program.LIGHTNING)
+            found[program] += readings(list(states), micro=program is LogProgram.LIGHTNING)
         return found
 
     def _training_bar(self) -> str | None:
         """The Trainer's evaluation has a bar of the same looks: training's is as long as the run, or runs longest."""
-        totals = {total: states for (program, total), states in self._bars.items() if program is Program.HUGGING_FACE}
+        totals = {
+            total: states for (program, total), states in self._bars.items() if program is LogProgram.HUGGING_FACE
+        }
         steps = self._facts.total_steps
         if steps is not None and f"{steps:.0f}" in totals:
             return f"{steps:.0f}"
         return max(totals, key=lambda total: max(each.elapsed_seconds for each in totals[total]), default=None)
 
 
-def _program_of(state: Bar) -> Program:
+def _program_of(state: Bar) -> LogProgram:
     if _NEMO_BAR.search(state.rest) is not None:
-        return Program.NEMO
+        return LogProgram.NEMO
     lightning = "Epoch" in state.about or "v_num" in state.rest or "Training" in state.about
-    return Program.LIGHTNING if lightning else Program.HUGGING_FACE
+    return LogProgram.LIGHTNING if lightning else LogProgram.HUGGING_FACE
 
 
 def _speaks(reading: StepReading) -> bool:
