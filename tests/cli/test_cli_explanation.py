@@ -8,8 +8,11 @@ from typing import Any
 
 import pytest
 
-from mfu.cli.explanation import explain
+from mfu.api.workload_status import WorkloadStatus
+from mfu.cli.explanation import print_explanation
+from mfu.show.explanation import explanation
 
+SINCE = "2026-11-22T06:00:00Z"
 TRAINING: dict[str, Any] = {
     "summary": {
         "model": "llama-3.1-8b",
@@ -21,10 +24,10 @@ TRAINING: dict[str, Any] = {
         "costPerHour": "$20.00",
         "lostPerHour": "$13.75",
     },
-    "allocation": {"gpus": "8", "product": "H100-SXM5", "nodes": 1},
-    "expected": [{"mfu": "0.48"}],
+    "allocation": {"gpus": 8, "product": "H100-SXM5", "nodes": 1},
+    "expected": [{"product": "H100-SXM5", "basis": "Assigned", "mfu": "0.48"}],
     "waterfall": [{"name": "kernel ceiling", "share": "0.30"}, {"name": "attention", "share": "0.22"}],
-    "conditions": [{"type": "Ready", "status": "True"}],
+    "conditions": [{"type": "Ready", "status": "True", "reason": "Ready", "lastTransitionTime": SINCE}],
 }
 PROGRESS = {
     "window": "10m",
@@ -50,6 +53,15 @@ LOSS = {
 }
 
 
+def condition(type_: str, status: str, message: str) -> dict[str, str]:
+    return {"type": type_, "status": status, "message": message, "reason": "R", "lastTransitionTime": SINCE}
+
+
+def explain(status: dict[str, Any]) -> None:
+    """The page of a status that reads wholly: a test whose words do not read tests nothing."""
+    print_explanation(explanation("team", "job", WorkloadStatus.model_validate(status)))
+
+
 @dataclass(frozen=True)
 class Case:
     """Fields beside or instead of those of TRAINING, words that must stand in a line, words that must not appear."""
@@ -73,7 +85,7 @@ CASES = {
         ("1 nodes",),
     ),
     "runs on two nodes": Case(
-        {"allocation": {"gpus": "16", "product": "H200-SXM", "nodes": 2}}, (("16 × H200-SXM on 2 nodes",),)
+        {"allocation": {"gpus": 16, "product": "H200-SXM", "nodes": 2}}, (("16 × H200-SXM on 2 nodes",),)
     ),
     "waits": Case({"allocation": None}, (("runs on", "waiting"),), ("nodes",)),
     "waterfall with unknown observed": Case(
@@ -117,7 +129,11 @@ CASES = {
         (" % to ",),
     ),
     "no waterfall": Case({"expected": []}, (("main cause",),), ("From peak", "peak  ")),
-    "decode without MFU": Case({"expected": [{"mbu": "0.5"}]}, (("expected", "48.0% MFU"),), ("From peak",)),
+    "decode without MFU": Case(
+        {"expected": [{"product": "H100-SXM5", "basis": "Assigned", "mbu": "0.5"}]},
+        (("expected", "48.0% MFU"),),
+        ("From peak",),
+    ),
     "a loss with all its figures": Case(
         {"losses": [LOSS]},
         (
@@ -157,9 +173,9 @@ CASES = {
     "conditions that are bad": Case(
         {
             "conditions": [
-                {"type": "Ready", "status": "False", "message": "not shown"},
-                {"type": "Accepted", "status": "False", "message": "names unknown H100-SXM6"},
-                {"type": "Telemetry", "status": "Unknown", "message": "no word yet"},
+                condition("Ready", "False", "not shown"),
+                condition("Accepted", "False", "names unknown H100-SXM6"),
+                condition("Telemetry", "Unknown", "no word yet"),
             ]
         },
         (("ready", "False"), ("! Accepted: names unknown H100-SXM6",)),
@@ -189,7 +205,7 @@ CASES = {
 @pytest.mark.parametrize("case", CASES)
 def test_page(case: str, capsys: pytest.CaptureFixture[str]) -> None:
     wanted = CASES[case]
-    explain("team", "job", {**TRAINING, **wanted.status})
+    explain({**TRAINING, **wanted.status})
     page = capsys.readouterr().out
     lines = page.splitlines()
     assert [words for words in wanted.lines if not any(all(word in line for word in words) for line in lines)] == []
@@ -198,7 +214,7 @@ def test_page(case: str, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_empty_status_is_unknown_throughout(capsys: pytest.CaptureFixture[str]) -> None:
-    explain("team", "job", {})
+    explain({})
     page = capsys.readouterr().out
     assert page.count("Unknown") >= 6
     assert "0.0%" not in page
@@ -208,7 +224,7 @@ def test_empty_status_is_unknown_throughout(capsys: pytest.CaptureFixture[str]) 
 def test_markup_of_messages_is_printed_as_it_stands(capsys: pytest.CaptureFixture[str]) -> None:
     decision = {"type": "Scaling", "outcome": "None", "mode": "Recommend", "reason": "R", "message": "[red]x[/red]"}
     losses = [{**LOSS, "action": "set [bold]", "evidence": "[/x] 1"}]
-    explain("team", "job", {**TRAINING, "decisions": [decision], "losses": losses})
+    explain({**TRAINING, "decisions": [decision], "losses": losses})
     page = capsys.readouterr().out
     assert "[red]x[/red]" in page
     assert "set [bold]" in page
@@ -222,7 +238,7 @@ def test_a_terminal_is_not_overrun(
     monkeypatch.setenv("COLUMNS", str(columns))
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
     losses = [{**LOSS, "action": "put all of them in one place " * 8, "evidence": "a figure 1 GB/s, " * 12}]
-    explain("team", "job", {**TRAINING, "observed": [PROGRESS, {**COUNTERS, "mbu": "0.116"}], "losses": losses})
+    explain({**TRAINING, "observed": [PROGRESS, {**COUNTERS, "mbu": "0.116"}], "losses": losses})
     lines = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out).splitlines()
     assert [line for line in lines if len(line) > columns] == []
     following = lines[next(n for n, line in enumerate(lines) if line.startswith("    do: ")) + 1]

@@ -5,15 +5,15 @@ from __future__ import annotations
 import pytest
 
 from mfu.api.fleetreport import Bill, FleetStatus, FleetSummary
-from mfu.cli.report import show
-from mfu.engine.packed import dumped
+from mfu.cli.report import print_fleet
+from mfu.show.fleet import fleet_view
 
 DOLLARS = Bill(currency="$", per_hour="188.97", useful="106.35", lost="13.95", unallocated="68.67")
 EUROS = Bill(currency="€", per_hour="0.10", held_idle="0.07", unknown="0.03", unpriced_gpus="2.5")
 
 
 def head(*bills: Bill, capsys: pytest.CaptureFixture[str]) -> list[str]:
-    show(dumped(FleetStatus(bills=bills, summary=FleetSummary(mfu="22.9%", cause="Communication"))))
+    print_fleet(fleet_view(FleetStatus(bills=bills, summary=FleetSummary(mfu="22.9%", cause="Communication"))))
     return capsys.readouterr().out.splitlines()
 
 

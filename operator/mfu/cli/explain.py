@@ -5,12 +5,16 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from mfu.api.workload_status import WorkloadStatus
 from mfu.cli.cluster import add_cluster, with_client
 from mfu.cli.errors import UsageError
-from mfu.cli.explanation import explain
+from mfu.cli.explanation import print_explanation
 from mfu.cli.output import add_output, print_json
-from mfu.cluster.client import ApiError, KubeClient
-from mfu.cluster.resources import MODELWORKLOADS
+from mfu.cluster.client import KubeClient
+from mfu.cluster.said import names_of_workloads, workload_status
+from mfu.engine.packed import Packed
+from mfu.engine.views import NO_STATUS
+from mfu.show.explanation import explanation
 
 
 def add_parser(subparsers: Any) -> None:
@@ -22,26 +26,22 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    workload = with_client(args, lambda client: _get(client, args.namespace, args.name))
-    status = workload.get("status") or {}
+    status = with_client(args, lambda client: _get(client, args.namespace, args.name))
     if args.output == "json":
-        print_json(status)
+        print_json(status.document())
         return 0
-    if not status:
+    if status == NO_STATUS:
         print(
             f"{args.namespace}/{args.name} has no status yet: is the operator running? (kubectl get pods -A | grep mfu)"
         )
         return 1
-    explain(args.namespace, args.name, status)
+    print_explanation(explanation(args.namespace, args.name, status.read()))
     return 0
 
 
-async def _get(client: KubeClient, namespace: str, name: str) -> dict[str, Any]:
-    try:
-        return await client.get(MODELWORKLOADS, name, namespace)
-    except ApiError as error:
-        if error.status != 404:
-            raise
-        found, _ = await client.list(MODELWORKLOADS, namespace=namespace)
-        names = ", ".join(sorted(each["metadata"]["name"] for each in found)) or "none"
-        raise UsageError(f"namespace {namespace} has no ModelWorkload {name}; it has {names}") from error
+async def _get(client: KubeClient, namespace: str, name: str) -> Packed[WorkloadStatus]:
+    found = await workload_status(client, name, namespace)
+    if found is None:
+        names = ", ".join(await names_of_workloads(client, namespace)) or "none"
+        raise UsageError(f"namespace {namespace} has no ModelWorkload {name}; it has {names}")
+    return found

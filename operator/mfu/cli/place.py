@@ -81,7 +81,7 @@ def _show(found: WhatIf) -> None:
     if not decisions:
         print("  nothing to decide: see its conditions with `mfu explain`")
     for each in decisions:
-        print(f"  {each['type']}: {each['outcome']} ({each['reason']}): {each['message']}")
+        print(f"  {each.type}: {each.outcome} ({each.reason}): {each.message}")
     for copy, grant in enumerate(found.grants):
         ranks = ", ".join(f"{first}–{last} on {node}" for node, first, last in _ranks(grant))
         print(f"  ranks{f' of replica {copy}' if len(found.grants) > 1 else ''}: {ranks}")
@@ -104,7 +104,7 @@ def _ranks(grant: Grant) -> Iterator[tuple[str, int, int]]:
 def _document(found: WhatIf) -> dict[str, Any]:
     return {
         "workload": found.plan.key,
-        "decisions": [dict(each) for each in found.decisions],
+        "decisions": [each.to_api() for each in found.decisions],
         "ranks": [
             [{"node": node, "first": first, "last": last} for node, first, last in _ranks(grant)]
             for grant in found.grants

@@ -8,13 +8,14 @@ from typing import Any, Final
 
 from mfu.act.types import Step
 from mfu.cli.errors import UsageError
-from mfu.cli.explanation import explain
+from mfu.cli.explanation import print_explanation
 from mfu.cli.files import read_text
 from mfu.cli.output import add_output, print_json, print_table
-from mfu.cli.workloads import COLUMNS, row
 from mfu.engine.evaluate import evaluate
 from mfu.engine.plan import Plan, WorkloadPlan
 from mfu.engine.saved import BadSnapshot, load
+from mfu.show.explanation import explanation
+from mfu.show.workloads import COLUMNS, Listed, row
 
 ACTION_COLUMNS: Final = ("WORKLOAD", "ACTION", "WHAT", "DONE")
 
@@ -43,8 +44,8 @@ def run(args: argparse.Namespace) -> int:
         print_table(ACTION_COLUMNS, [_action_row(each) for each in plan.acts.steps])
         return 0
     modes = {view.key: str(view.spec.mode) if view.spec else "Unknown" for view in snapshot.workloads}
-    rows = [row(each.namespace, each.name, modes[each.key], each.status.document()) for each in plan.workloads]
-    print_table(COLUMNS, rows)
+    shown = [Listed(each.namespace, each.name, modes[each.key], each.status.read()) for each in plan.workloads]
+    print_table(COLUMNS, map(row, shown))
     return 0
 
 
@@ -56,7 +57,7 @@ def _explain(plan: Plan, key: str, output: str) -> int:
     if output == "json":
         print_json(_document(found))
         return 0
-    explain(found.namespace, found.name, found.status.document())
+    print_explanation(explanation(found.namespace, found.name, found.status.read()))
     return 0
 
 

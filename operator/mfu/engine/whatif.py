@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Final
 
 from mfu.act.types import Step
+from mfu.api import decisions as api
 from mfu.api.modelworkload import WorkloadSpec
 from mfu.api.names import WORKLOAD_LABEL
 from mfu.decide.fleet.fitting import Grant
@@ -38,10 +38,10 @@ class WhatIf:
     displaced: tuple[Displaced, ...]
 
     @property
-    def decisions(self) -> tuple[Mapping[str, Any], ...]:
+    def decisions(self) -> tuple[api.Decision, ...]:
         """Admission and place, as its status says them."""
-        rows = self.plan.status.document().get("decisions") or ()
-        return tuple(each for each in rows if each["type"] in (DecisionType.ADMISSION, DecisionType.PLACEMENT))
+        wanted = (api.DecisionType.ADMISSION, api.DecisionType.PLACEMENT)
+        return tuple(each for each in self.plan.status.read().decisions if each.type in wanted)
 
     @property
     def grants(self) -> tuple[Grant, ...]:

@@ -1,0 +1,50 @@
+"""What the operator said on the server's objects, typed: a workload's status, and the fleet's report."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from mfu.api.fleetreport import FleetStatus
+from mfu.api.workload_status import WorkloadStatus
+from mfu.cluster.client import ApiError, KubeClient
+from mfu.cluster.resources import FLEETREPORTS, MODELWORKLOADS
+from mfu.engine.packed import Packed
+from mfu.engine.plan import NO_REPORT
+
+NOT_FOUND: Final = 404
+
+
+class UnknownToServer(Exception):
+    """The server does not have our kinds."""
+
+
+async def workload_status(client: KubeClient, name: str, namespace: str) -> Packed[WorkloadStatus] | None:
+    """None where there is no such ModelWorkload; empty before the operator judged it."""
+    try:
+        return Packed(WorkloadStatus, _status(await client.get(MODELWORKLOADS, name, namespace)))
+    except ApiError as error:
+        if error.status == NOT_FOUND:
+            return None
+        raise
+
+
+async def names_of_workloads(client: KubeClient, namespace: str) -> tuple[str, ...]:
+    found, _ = await client.list(MODELWORKLOADS, namespace=namespace)
+    return tuple(sorted(each["metadata"]["name"] for each in found))
+
+
+async def fleet_status(client: KubeClient) -> Packed[FleetStatus]:
+    """Empty while there is no report. Raises UnknownToServer where the kind itself is not there."""
+    try:
+        return Packed(FleetStatus, _status(await client.get(FLEETREPORTS, "fleet")))
+    except ApiError as error:
+        if error.status != NOT_FOUND:
+            raise
+        if "could not find the requested resource" in error.message:
+            raise UnknownToServer(FLEETREPORTS.kind) from error
+        return NO_REPORT
+
+
+def _status(item: dict[str, Any]) -> dict[str, Any]:
+    found = item.get("status")
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,209 @@
+"""One workload explained: waterfall, both meters, causes with evidence, decisions, and other dashboards' figures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from mfu.api.causes import Actor
+from mfu.api.conditions import ConditionStatus, ConditionType
+from mfu.api.decisions import Decision
+from mfu.api.workload_status import Allocation, Change, Loss, Observed, Reading, Summary, WorkloadStatus
+from mfu.show.figures import UNKNOWN, number, share
+from mfu.show.waterfall import Waterfall, waterfall
+from mfu.show.workloads import ready
+
+_MISLEADING: Final = {
+    "GPU utilisation": "a kernel was resident; waiting counts",
+    "GPU active": "a context was bound; waiting counts",
+    "SM active": "warps were resident; spinning counts",
+    "memory active": "bytes moved, useful or not",
+    "tensor active": "executed, recomputation and padding included",
+}
+LEAST_POINTS, LEAST_THROUGHPUT_PERCENT = 0.05, 0.5
+"""Gains below these are not worth their digits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One line of the head."""
+
+    label: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """One window of one meter. Fractions; None where unknown."""
+
+    window: str
+    meter: str
+    mfu: float | None
+    mbu: float | None
+    low: float | None
+    high: float | None
+    coverage: str
+
+
+@dataclass(frozen=True, slots=True)
+class DashboardFigure:
+    """One figure of another dashboard, and what it leaves out."""
+
+    name: str
+    value: str
+    misleading: str
+
+
+@dataclass(frozen=True, slots=True)
+class ExplainedLoss:
+    """One cause. `share` of the peak and `mended_mfu` are fractions; None where unknown."""
+
+    cause: str
+    explains: str
+    actor: str
+    wasted: bool
+    share: float | None
+    mended_mfu: float | None
+    confidence: str
+    action: str
+    evidence: str
+
+    @property
+    def figures(self) -> str:
+        """What it costs, what mending it brings, and how sure that is."""
+        costs = "" if self.share is None else f"costs {share(self.share)} of peak; "
+        mended = "" if self.mended_mfu is None else f"mended: {share(self.mended_mfu)} MFU; "
+        return f"{costs}{mended}confidence {self.confidence}"
+
+
+@dataclass(frozen=True, slots=True)
+class Advised:
+    """One change on the way from the declared setting to the attainable one."""
+
+    field: str
+    before: str
+    after: str
+    gain: str
+    """Such as `+1.9 points, +5 % tokens/s`; empty where it is too small to tell."""
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Everything comes from status; what is not there is said to be unknown, or left out as a whole."""
+
+    namespace: str
+    name: str
+    model: str
+    facts: tuple[Fact, ...]
+    warnings: tuple[str, ...]
+    waterfall: Waterfall | None
+    measurements: tuple[Measurement, ...]
+    sources: tuple[str, ...]
+    dashboards: tuple[DashboardFigure, ...]
+    losses: tuple[ExplainedLoss, ...]
+    changes: tuple[Advised, ...]
+    decisions: tuple[Decision, ...]
+
+
+def explanation(namespace: str, name: str, status: WorkloadStatus) -> Explanation:
+    said = status.summary or Summary()
+    changes = status.attainable.changes if status.attainable else ()
+    return Explanation(
+        namespace=namespace,
+        name=name,
+        model=said.model,
+        facts=_facts(status, said),
+        warnings=_warnings(status),
+        waterfall=waterfall(status),
+        measurements=tuple(map(_measurement, status.observed)),
+        sources=tuple(dict.fromkeys(map(_source, status.observed))),
+        dashboards=tuple(map(_dashboard, status.readings)),
+        losses=tuple(map(_loss, status.losses)),
+        changes=tuple(map(_advised, changes)),
+        decisions=status.decisions,
+    )
+
+
+def _facts(status: WorkloadStatus, said: Summary) -> tuple[Fact, ...]:
+    levels = (("expected", said.expected), ("observed", said.observed), ("attainable", said.attainable))
+    return (
+        Fact("runs on", _where(status.allocation)),
+        *(Fact(label, f"{value:>8} {said.scale}") for label, value in levels),
+        Fact("cost", f"{said.cost_per_hour} per hour, {said.lost_per_hour} of it lost"),
+        Fact("main cause", said.cause),
+        Fact("ready", ready(status)),
+    )
+
+
+def _where(held: Allocation | None) -> str:
+    if held is None:
+        return "waiting"
+    return f"{held.gpus} × {held.product} on {held.nodes} node{'' if held.nodes == 1 else 's'}"
+
+
+def _warnings(status: WorkloadStatus) -> tuple[str, ...]:
+    bad = (
+        each for each in status.conditions if each.status == ConditionStatus.FALSE and each.type != ConditionType.READY
+    )
+    return tuple(f"{each.type}: {each.message}" for each in bad)
+
+
+def _measurement(each: Observed) -> Measurement:
+    return Measurement(
+        window=each.window,
+        meter=str(each.meter),
+        mfu=number(each.mfu),
+        mbu=number(each.mbu),
+        low=number(each.low),
+        high=number(each.high),
+        coverage=each.coverage or UNKNOWN,
+    )
+
+
+def _source(each: Observed) -> str:
+    how = "estimated" if each.estimated else "measured"
+    return f"{each.meter}: {how}, {each.source or UNKNOWN} at {each.observed_at or UNKNOWN}"
+
+
+def _dashboard(each: Reading) -> DashboardFigure:
+    return DashboardFigure(each.name, _reading(each), _MISLEADING.get(each.name, ""))
+
+
+def _reading(each: Reading) -> str:
+    value = number(each.value)
+    if value is None:
+        return UNKNOWN
+    if each.unit == "fraction":
+        return f"{100 * value:.0f} %"
+    return f"{value / 1e6:.0f} MHz" if each.unit == "Hz" else f"{value:.4g} {each.unit}"
+
+
+def _loss(each: Loss) -> ExplainedLoss:
+    return ExplainedLoss(
+        cause=str(each.cause),
+        explains=str(each.explains),
+        actor=_actor(each.actor),
+        wasted=each.wasted,
+        share=number(each.share),
+        mended_mfu=number(each.counterfactual_mfu),
+        confidence=each.confidence or UNKNOWN,
+        action=each.action,
+        evidence=each.evidence,
+    )
+
+
+def _actor(actor: Actor | None) -> str:
+    return UNKNOWN if actor is None else str(actor)
+
+
+def _advised(change: Change) -> Advised:
+    return Advised(change.field, change.from_, change.to, _gain(change))
+
+
+def _gain(change: Change) -> str:
+    points = 100 * (number(change.gain) or 0.0)
+    throughput = 100 * (number(change.throughput_gain) or 0.0)
+    parts = [f"{points:+.1f} points"] if abs(points) >= LEAST_POINTS else []
+    if abs(throughput) >= LEAST_THROUGHPUT_PERCENT:
+        parts.append(f"{throughput:+.0f} % tokens/s")
+    return ", ".join(parts)

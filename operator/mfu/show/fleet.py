@@ -1,0 +1,110 @@
+"""The fleet on one page: what it does, what that costs, and who could mend what is lost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from mfu.api.fleetreport import Bill, Figures, FleetStatus, FleetSummary, LossFigures
+from mfu.show.figures import number
+from mfu.units import money, percent
+
+GROUP_COLUMNS: Final = ("GPUS", "ALLOCATED", "MFU", "ALLOCATED-MFU", "KNOWN", "$/H")
+LOSS_COLUMNS: Final = ("CAUSE", "EXPLAINS", "WHO", "WORKLOADS", "SHARE", "LOST/H")
+_PARTS: Final = (
+    ("useful", "useful"),
+    ("lost", "lost"),
+    ("held_idle", "held idle"),
+    ("unallocated", "unallocated"),
+    ("unknown", "unknown"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class BillPart:
+    """One of the five amounts that make up a bill, per hour."""
+
+    words: str
+    amount: float
+
+
+@dataclass(frozen=True, slots=True)
+class BillLine:
+    """The bill of one currency: every amount, and how they make up the whole."""
+
+    currency: str
+    per_hour: float
+    parts: tuple[BillPart, ...]
+    unpriced_gpus: str
+
+    @property
+    def sentence(self) -> str:
+        parts = " + ".join(f"{money(each.amount, self.currency)} {each.words}" for each in self.parts)
+        beside = "" if float(self.unpriced_gpus) == 0 else f"; {self.unpriced_gpus} GPUs have no price"
+        return f"{money(self.per_hour, self.currency)} per hour = {parts}{beside}"
+
+
+@dataclass(frozen=True, slots=True)
+class GroupTable:
+    """Figures of products, namespaces or nodes: a name and a cell for each of GROUP_COLUMNS."""
+
+    title: str
+    rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FleetView:
+    """A FleetReport's status as it is read."""
+
+    headline: str
+    main_cause: str
+    bills: tuple[BillLine, ...]
+    groups: tuple[GroupTable, ...]
+    losses: tuple[tuple[str, ...], ...]
+    """A cell for each of LOSS_COLUMNS."""
+
+
+def fleet_view(status: FleetStatus) -> FleetView:
+    said, currency = status.summary or FleetSummary(), status.currency or "$"
+    return FleetView(
+        headline=f"Fleet MFU {said.mfu}; {said.gpus} GPUs allocated; {said.coverage} of GPU-time known",
+        main_cause=said.cause,
+        bills=tuple(map(_bill, status.bills)),
+        groups=tuple(_groups(status, currency)),
+        losses=tuple(_loss(each, currency) for each in status.losses),
+    )
+
+
+def _bill(bill: Bill) -> BillLine:
+    parts = tuple(BillPart(words, float(getattr(bill, name))) for name, words in _PARTS)
+    return BillLine(bill.currency, float(bill.per_hour), parts, bill.unpriced_gpus)
+
+
+def _groups(status: FleetStatus, currency: str) -> Iterator[GroupTable]:
+    yield GroupTable("PRODUCT", tuple((each.product, *_cells(each, currency)) for each in status.products))
+    yield GroupTable("NAMESPACE", tuple((each.namespace, *_cells(each, currency)) for each in status.namespaces))
+    yield GroupTable("NODE", tuple((each.node, *_cells(each, currency)) for each in status.nodes))
+
+
+def _cells(each: Figures, currency: str) -> tuple[str, ...]:
+    unknown = number(each.coverage.unknown) if each.coverage else None
+    return (
+        each.gpus,
+        each.allocated_gpus,
+        percent(number(each.mfu)),
+        percent(number(each.allocated_mfu)),
+        percent(None if unknown is None else 1 - unknown, 0),
+        money(number(each.cost_per_hour), currency),
+    )
+
+
+def _loss(each: LossFigures, currency: str) -> tuple[str, ...]:
+    return (
+        str(each.cause),
+        str(each.explains),
+        str(each.actor or ""),
+        str(each.workloads),
+        percent(number(each.share)),
+        money(number(each.lost_per_hour), currency),
+    )
