@@ -6,6 +6,7 @@ import ast
 import copy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, Final
 
@@ -30,6 +31,8 @@ _BINARY: Final[dict[type[ast.operator], type[ast.operator]]] = {
     ast.Mod: ast.Mult,
     ast.BitOr: ast.BitAnd,
 }
+_SHOWN: Final = 24
+"""Characters on each side of a change."""
 _CALLS: Final = {"min": "max", "max": "min", "any": "all", "all": "any"}
 
 
@@ -41,27 +44,56 @@ class Mutant:
     path: str
     line: int
     lines: frozenset[int]
-    change: str
+    before: str
+    after: str
+    """The piece of the statement that changes, as it was and as it is."""
     tree: ast.Module
     function: str = ""
     """Qualified name."""
     number: tuple[str, int | float] | None = None
     """A module's constant and its changed value."""
 
+    @property
+    def change(self) -> str:
+        return f"{self.before} → {self.after}"
+
 
 def mutants_of(path: Path, module: str) -> Iterator[Mutant]:
     """Every mutant of one module, in the order of its functions; then its numbers."""
     tree = ast.parse(path.read_text())
     for place, (name, function) in enumerate(_functions(tree)):
-        for index, node in enumerate(_changeable(function)):
-            for variant, (change, _) in enumerate(_variants(node)):
+        for index, (statement, node) in enumerate(_changeable(function, function)):
+            for variant, edit in enumerate(_variants(node)):
                 mutated = copy.deepcopy(tree)
-                target = list(_changeable(list(_functions(mutated))[place][1]))[index]
-                list(_variants(target))[variant][1].apply()
-                line = getattr(node, "lineno", function.lineno)
-                lines = frozenset(range(line, getattr(node, "end_lineno", line) + 1))
-                yield Mutant(module, str(path), line, lines, change, mutated, name)
+                theirs, target = list(_changeable(*[list(_functions(mutated))[place][1]] * 2))[index]
+                list(_variants(target))[variant].apply()
+                before, after = _texts(edit.replaced or statement, ast.Pass() if edit.replaced else theirs)
+                lines = _lines(edit.replaced or node, function.lineno)
+                yield Mutant(module, str(path), min(lines), lines, before, after, mutated, name)
     yield from _numbers(tree, path, module)
+
+
+def _lines(node: ast.AST, otherwise: int) -> frozenset[int]:
+    first = getattr(node, "lineno", otherwise)
+    return frozenset(range(first, getattr(node, "end_lineno", first) + 1))
+
+
+def _texts(before: ast.AST, after: ast.AST) -> tuple[str, str]:
+    """Both statements without what they hold, cut to where they differ."""
+    old, new = (ast.unparse(each).split(":\n")[0].replace("\n", " ") for each in (before, after))
+    start = _same(old, new)
+    end = _same(old[start:][::-1], new[start:][::-1])
+    return _around(old, start, len(old) - end), _around(new, start, len(new) - end)
+
+
+def _same(one: str, other: str) -> int:
+    """Characters at the start that both have."""
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
+
+
+def _around(text: str, start: int, end: int) -> str:
+    first, last = max(0, start - _SHOWN), min(len(text), end + _SHOWN)
+    return ("…" if first else "") + text[first:last] + ("…" if last < len(text) else "")
 
 
 def _functions(tree: ast.AST, prefix: str = "") -> Iterator[tuple[str, ast.FunctionDef]]:
@@ -79,9 +111,10 @@ def _numbers(tree: ast.Module, path: Path, module: str) -> Iterator[Mutant]:
             target = node.target if isinstance(node, ast.AnnAssign) else node.targets[0]
             value = _number(node.value)
             if isinstance(target, ast.Name) and value is not None:
+                before = f"{target.id} = {value:g}"
                 for other in (value + 1, value / 2):
-                    change = f"{target.id} = {value:g} → {other:g}"
-                    yield Mutant(module, str(path), node.lineno, frozenset(), change, tree, number=(target.id, other))
+                    number = (target.id, other)
+                    yield Mutant(module, str(path), node.lineno, frozenset(), before, f"{other:g}", tree, number=number)
 
 
 def _number(value: ast.expr) -> float | int | None:
@@ -100,6 +133,8 @@ class _Edit:
     field: str
     value: object
     index: int | None = None
+    replaced: ast.stmt | None = None
+    """A statement that is left out."""
 
     def apply(self) -> None:
         if self.index is None:
@@ -109,16 +144,24 @@ class _Edit:
         ast.fix_missing_locations(self.node)
 
 
-def _changeable(tree: ast.AST) -> Iterator[ast.AST]:
-    """Nodes that run when the function does: no annotations, defaults, docstrings or pieces of f-strings."""
+def _changeable(tree: ast.AST, statement: ast.stmt) -> Iterator[tuple[ast.stmt, ast.AST]]:
+    """Nodes that run when the function does, each with the statement that it is in.
+
+    No annotations, defaults, docstrings or pieces of f-strings.
+    """
+    if tree is statement:
+        yield statement, tree
     for name, value in ast.iter_fields(tree):
         if name in ("annotation", "returns", "decorator_list", "type_comment", "defaults", "kw_defaults"):
             continue
         for child in value if isinstance(value, list) else [value]:
             if not isinstance(child, ast.AST) or _skipped(tree, child):
                 continue
-            yield child
-            yield from _changeable(child)
+            if isinstance(child, ast.stmt):
+                yield from _changeable(child, child)
+            else:
+                yield statement, child
+                yield from _changeable(child, statement)
 
 
 def _skipped(parent: ast.AST, child: ast.AST) -> bool:
@@ -129,75 +172,75 @@ def _skipped(parent: ast.AST, child: ast.AST) -> bool:
     return isinstance(parent, ast.JoinedStr) and isinstance(child, ast.Constant)
 
 
-def _variants(node: ast.AST) -> Iterator[tuple[str, _Edit]]:
+def _variants(node: ast.AST) -> Iterator[_Edit]:
     for kind, variants in _MUTATORS:
         if isinstance(node, kind):
             yield from variants(node)
 
 
-def _compare(node: ast.Compare) -> Iterator[tuple[str, _Edit]]:
+def _compare(node: ast.Compare) -> Iterator[_Edit]:
     for index, operator in enumerate(node.ops):
         other = _COMPARE[type(operator)]
-        yield f"{type(operator).__name__} → {other.__name__}", _Edit(node, "ops", other(), index)
+        yield _Edit(node, "ops", other(), index)
 
 
-def _binary(node: ast.BinOp) -> Iterator[tuple[str, _Edit]]:
+def _binary(node: ast.BinOp) -> Iterator[_Edit]:
     other = _BINARY.get(type(node.op))
     if other is not None:
-        yield f"{type(node.op).__name__} → {other.__name__}", _Edit(node, "op", other())
+        yield _Edit(node, "op", other())
 
 
-def _boolean(node: ast.BoolOp) -> Iterator[tuple[str, _Edit]]:
+def _boolean(node: ast.BoolOp) -> Iterator[_Edit]:
     other = ast.Or if isinstance(node.op, ast.And) else ast.And
-    yield f"{type(node.op).__name__} → {other.__name__}", _Edit(node, "op", other())
+    yield _Edit(node, "op", other())
 
 
-def _condition(node: ast.If | ast.IfExp | ast.While) -> Iterator[tuple[str, _Edit]]:
-    yield "condition negated", _Edit(node, "test", ast.UnaryOp(ast.Not(), node.test))
+def _condition(node: ast.If | ast.IfExp | ast.While) -> Iterator[_Edit]:
+    yield _Edit(node, "test", ast.UnaryOp(ast.Not(), node.test))
 
 
-def _filter(node: ast.comprehension) -> Iterator[tuple[str, _Edit]]:
+def _filter(node: ast.comprehension) -> Iterator[_Edit]:
     for index in range(len(node.ifs)):
-        yield "filter dropped", _Edit(node, "ifs", ast.Constant(True), index)
+        yield _Edit(node, "ifs", ast.Constant(True), index)
 
 
-def _constant(node: ast.Constant) -> Iterator[tuple[str, _Edit]]:
+def _constant(node: ast.Constant) -> Iterator[_Edit]:
     value = node.value
     if isinstance(value, bool):
-        yield f"{value} → {not value}", _Edit(node, "value", not value)
+        yield _Edit(node, "value", not value)
     elif isinstance(value, int | float):
-        yield f"{value} → {value + 1}", _Edit(node, "value", value + 1)
+        yield _Edit(node, "value", value + 1)
     elif isinstance(value, str):
-        yield f"{value!r} changed", _Edit(node, "value", f"{value}_")
+        yield _Edit(node, "value", f"{value}_")
 
 
-def _result(node: ast.Return) -> Iterator[tuple[str, _Edit]]:
+def _result(node: ast.Return) -> Iterator[_Edit]:
     if node.value is not None and not (isinstance(node.value, ast.Constant) and node.value.value is None):
-        yield "result → None", _Edit(node, "value", ast.Constant(None))
+        yield _Edit(node, "value", ast.Constant(None))
 
 
-def _call(node: ast.Call) -> Iterator[tuple[str, _Edit]]:
+def _call(node: ast.Call) -> Iterator[_Edit]:
     if isinstance(node.func, ast.Name) and node.func.id in _CALLS:
         other = _CALLS[node.func.id]
-        yield f"{node.func.id} → {other}", _Edit(node, "func", ast.Name(other, ast.Load()))
+        yield _Edit(node, "func", ast.Name(other, ast.Load()))
 
 
-def _negation(node: ast.UnaryOp) -> Iterator[tuple[str, _Edit]]:
+def _negation(node: ast.UnaryOp) -> Iterator[_Edit]:
     if isinstance(node.op, ast.USub):
-        yield "minus dropped", _Edit(node, "op", ast.UAdd())
+        yield _Edit(node, "op", ast.UAdd())
 
 
-def _dropped(node: ast.AST) -> Iterator[tuple[str, _Edit]]:
+def _dropped(node: ast.AST) -> Iterator[_Edit]:
     """Calls for their effect, and assignments that add to something, inside any block."""
     for name in ("body", "orelse", "finalbody"):
         block = getattr(node, name, None)
         for index, statement in enumerate(block if isinstance(block, list) else ()):
             called = isinstance(statement, ast.Expr) and not isinstance(statement.value, ast.Constant)
             if called or isinstance(statement, ast.AugAssign):
-                yield f"line {statement.lineno} dropped", _Edit(node, name, ast.Pass(), index)
+                yield _Edit(node, name, ast.Pass(), index, statement)
 
 
-_MUTATORS: Final[tuple[tuple[Any, Callable[[Any], Iterator[tuple[str, _Edit]]]], ...]] = (
+_MUTATORS: Final[tuple[tuple[Any, Callable[[Any], Iterator[_Edit]]], ...]] = (
     (ast.Compare, _compare),
     (ast.BinOp, _binary),
     (ast.BoolOp, _boolean),

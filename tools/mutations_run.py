@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import sys
 import time
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from types import CodeType, FrameType, FunctionType
@@ -18,9 +19,14 @@ from _pytest.runner import runtestprotocol
 
 from tools.mutations import Mutant
 
-LONGEST_SECONDS: Final = 60
-"""A mutant that runs longer hangs, and was noticed."""
-SHOWN_EVERY: Final = 50
+LEAST_SECONDS: Final = 10.0
+SLOWER: Final = 5.0
+"""A mutant hangs, and was noticed, when it takes so many times the processor time of its tests without it."""
+MOST_BYTES: Final = 4 * 1024**3
+"""Memory of one mutant: what grows without end fails instead of taking the machine with it."""
+SHOWN_EVERY: Final = 25
+KEPT_WARM: Final = ("units", "hardware", "workload", "api", "predict", "observe")
+"""Rooms whose caches hold nothing of `decide` and `act`: they may not import them."""
 
 
 class Outcome(Enum):
@@ -48,11 +54,20 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class _Reach:
-    """One collected test: the lines that it runs by file, and how long it takes."""
+    """One collected test: the lines that it runs by file, and the processor time that it takes."""
 
     item: pytest.Item
     lines: dict[str, set[int]]
     seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Running:
+    """A mutant at work. `told` is the end of a pipe that says which of `tests` noticed it."""
+
+    mutant: Mutant
+    tests: Sequence[_Reach]
+    told: int
 
 
 class Hunt:
@@ -60,29 +75,51 @@ class Hunt:
 
     def __init__(self, mutants: Sequence[Mutant], prefixes: tuple[str, ...], jobs: int) -> None:
         self._mutants, self._prefixes, self._jobs = mutants, prefixes, jobs
+        self._noticed: dict[str, Counter[str]] = defaultdict(Counter)
         self.results: list[Result] = []
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         reaches = sorted((self._reach(item) for item in session.items), key=lambda each: each.seconds)
-        waiting, running = list(reversed(self._mutants)), dict[int, Mutant]()
+        _say(f"{len(reaches)} tests, {sum(each.seconds for each in reaches):.0f} s")
+        waiting, running = list(reversed(self._mutants)), dict[int, _Running]()
         while waiting or running:
             while waiting and len(running) < self._jobs:
                 mutant = waiting.pop()
-                items = [each.item for each in reaches if mutant.lines & each.lines.get(mutant.path, set())]
-                if mutant.number is None and not items:
+                tests = self._tests(mutant, reaches)
+                if not tests:
                     self._count(mutant, Outcome.UNREACHED)
                     continue
-                running[_forked(mutant, items or [each.item for each in reaches])] = mutant
+                pid, told = _forked(mutant, tests)
+                running[pid] = _Running(mutant, tests, told)
             if running:
                 pid, status = os.wait()
-                self._count(running.pop(pid), Outcome.of(status))
+                self._ended(running.pop(pid), status)
         self.results.sort(key=lambda each: (each.mutant.module, each.mutant.line, each.mutant.change))
         return True
 
+    def _tests(self, mutant: Mutant, reaches: Sequence[_Reach]) -> list[_Reach]:
+        """Those that can notice it; first those that noticed something in the same function, then the fastest."""
+        if mutant.number is None:
+            found = [each for each in reaches if mutant.lines & each.lines.get(mutant.path, set())]
+        else:
+            holders = _holders(mutant)
+            found = [each for each in reaches if holders & each.lines.keys()]
+        known = self._noticed[f"{mutant.module} {mutant.function}"]
+        return sorted(found, key=lambda each: (-known[each.item.nodeid], each.seconds))
+
+    def _ended(self, ended: _Running, status: int) -> None:
+        with os.fdopen(ended.told) as told:
+            which = told.read()
+        if which:
+            noticed = ended.tests[int(which)].item.nodeid
+            self._noticed[f"{ended.mutant.module} {ended.mutant.function}"][noticed] += 1
+        self._count(ended.mutant, Outcome.of(status))
+
     def _count(self, mutant: Mutant, outcome: Outcome) -> None:
         self.results.append(Result(mutant, outcome))
-        if len(self.results) % SHOWN_EVERY == 0:
-            print(f"{len(self.results)} of {len(self._mutants)}", file=sys.stderr, flush=True)
+        if len(self.results) % SHOWN_EVERY == 0 or len(self.results) == len(self._mutants):
+            alive = sum(not each.outcome.dead for each in self.results)
+            _say(f"{len(self.results)} of {len(self._mutants)} mutants, {alive} alive; {mutant.module}")
 
     def _reach(self, item: pytest.Item) -> _Reach:
         """Raises RuntimeError where the test fails without any mutant."""
@@ -94,7 +131,8 @@ class Hunt:
             lines[frame.f_code.co_filename].add(frame.f_lineno)
             return trace
 
-        began = time.monotonic()
+        forget()
+        began = time.process_time()
         sys.settrace(trace)
         try:
             passed = _passes(item)
@@ -102,30 +140,64 @@ class Hunt:
             sys.settrace(None)
         if not passed:
             raise RuntimeError(f"{item.nodeid} fails without any mutant")
-        return _Reach(item, dict(lines), time.monotonic() - began)
+        return _Reach(item, dict(lines), time.process_time() - began)
+
+
+def forget() -> None:
+    """Empties the caches of everything that may hold an answer of changed code."""
+    for name, module in list(sys.modules.items()):
+        if name.startswith("mfu.") and name.split(".")[1] not in KEPT_WARM:
+            for each in vars(module).values():
+                cleared: Callable[[], None] | None = getattr(each, "cache_clear", None)
+                if cleared is not None and getattr(each, "__module__", "").startswith("mfu."):
+                    cleared()
+
+
+def _say(words: str) -> None:
+    print(words, file=sys.stderr, flush=True)
+
+
+def _holders(mutant: Mutant) -> set[str]:
+    """Files of the modules that know the number of a mutant by its name."""
+    name = mutant.number[0] if mutant.number else ""
+    known = getattr(sys.modules[mutant.module], name)
+    return {str(each.__file__) for each in list(sys.modules.values()) if getattr(each, name, None) is known}
 
 
 def _passes(item: pytest.Item) -> bool:
     return not any(report.failed for report in runtestprotocol(item, log=False, nextitem=None))
 
 
-def _forked(mutant: Mutant, items: Sequence[pytest.Item]) -> int:
-    """The process ends with 0 where no test noticed anything."""
+def _forked(mutant: Mutant, tests: Sequence[_Reach]) -> tuple[int, int]:
+    """The process, which ends with 0 where no test noticed anything, and where it tells which one did."""
+    told, tells = os.pipe()
     pid = os.fork()
     if pid:
-        return pid
+        os.close(tells)
+        return pid, told
     status = 1
     try:
-        signal.signal(signal.SIGALRM, signal.SIG_DFL)
-        signal.alarm(LONGEST_SECONDS)
+        _bounded(sum(each.seconds for each in tests))
         _install(mutant)
-        status = 0 if all(_passes(item) for item in items) else 1
+        noticed = next((index for index, each in enumerate(tests) if not _passes(each.item)), None)
+        if noticed is None:
+            status = 0
+        else:
+            os.write(tells, str(noticed).encode())
     finally:
         os._exit(status)
 
 
+def _bounded(seconds: float) -> None:
+    """Ends the process when it takes far more time or memory than without a mutant."""
+    signal.signal(signal.SIGPROF, signal.SIG_DFL)
+    signal.setitimer(signal.ITIMER_PROF, LEAST_SECONDS + SLOWER * seconds)
+    resource.setrlimit(resource.RLIMIT_AS, (MOST_BYTES, MOST_BYTES))
+
+
 def _install(mutant: Mutant) -> None:
     """The changed code in the function that everybody holds, or the changed number wherever it was imported to."""
+    forget()
     module = sys.modules[mutant.module]
     if mutant.number is not None:
         name, value = mutant.number
