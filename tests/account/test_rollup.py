@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mfu.account.rollup import Knowledge, RollupRow
-from tests.account.rolling import roll_up
+from tests.builders.rolling import roll_up
 
 PEAK = 1e15
 

@@ -12,7 +12,7 @@ from mfu.api.powers import ActionType
 from mfu.decide.fleet.capacity import HOST_LABEL, DeviceKind, Domain, Share
 from mfu.decide.fleet.fitting import Grant, Quality
 from mfu.decide.types import Decision, DecisionType, EffectivePolicy, Mode, Outcome, Permit
-from tests.decide.fleets import H100
+from tests.builders.fleets import H100
 
 NOW: Final = 1_800_000_000.0
 ANY: Final = Permit(min_confidence=0.8, max_reading_age_seconds=120.0, max_per_minute=10, dwell_seconds=300.0)

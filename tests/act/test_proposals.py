@@ -14,7 +14,7 @@ from mfu.decide.fleet.capacity import DeviceKind, Domain
 from mfu.decide.types import DecisionType, Outcome
 from mfu.hardware.names import CLIQUE_LABEL
 from tests.act.builders import ENFORCING, action, decision, grant, said
-from tests.decide.fleets import A100, H100
+from tests.builders.fleets import A100, H100
 
 JOB = Addressee("Job", "train")
 SERVE = Addressee("Deployment", "serve")

@@ -15,7 +15,7 @@ from mfu.act.types import Acted, Acts, Guard, Proposal, Sent
 from mfu.api.powers import ActionType
 from mfu.decide.fleet.order import Reserved
 from tests.act.builders import ENFORCING, NOW, action, circumstances, grant, known, permitting, proposal, scaling, track
-from tests.decide.fleets import STEADY
+from tests.builders.fleets import STEADY
 
 
 def done(acts: Acts) -> list[str]:

@@ -12,7 +12,7 @@ import yaml
 from e2e.testbed.cluster.plane import ControlPlane
 from mfu.adopt.draft import adopt
 from mfu.cli.main import main
-from tests.cluster.kube import install_definitions
+from tests.builders.kube import install_definitions
 
 pytestmark = pytest.mark.integration
 

@@ -13,8 +13,7 @@ import yaml
 from mfu.api.files import parse
 from mfu.cli.main import COMMANDS, main
 from mfu.engine.saved import dump
-from tests.engine.scenes import NOW
-from tests.engine.test_fleet_stage import three
+from tests.builders.scenes import NOW, three
 
 ROOT = Path(__file__).parents[2]
 SAVED = ROOT / "examples" / "snapshot.json"

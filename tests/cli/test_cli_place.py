@@ -13,10 +13,9 @@ import yaml
 
 from mfu.cli.main import main
 from mfu.engine.saved import dump
-from tests.decide.cases import TRAINING, node
-from tests.decide.fleets import H100
-from tests.engine.scenes import NOW
-from tests.engine.test_fleet_stage import three
+from tests.builders.cases import TRAINING, node
+from tests.builders.fleets import H100
+from tests.builders.scenes import NOW, three
 
 Place = Callable[..., tuple[int, str, str]]
 

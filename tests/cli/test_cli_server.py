@@ -14,7 +14,7 @@ from e2e.testbed.cluster.plane import ControlPlane
 from mfu.cli.main import main
 from mfu.engine.evaluate import evaluate
 from mfu.engine.saved import load
-from tests.cluster.kube import install_definitions
+from tests.builders.kube import install_definitions
 
 pytestmark = pytest.mark.integration
 

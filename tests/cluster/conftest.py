@@ -10,7 +10,7 @@ import pytest_asyncio
 from e2e.testbed.cluster.plane import ControlPlane
 from mfu.cluster.client import KubeClient
 from mfu.cluster.connection import connect
-from tests.cluster.kube import install_definitions
+from tests.builders.kube import install_definitions
 
 
 @pytest.fixture(scope="session")

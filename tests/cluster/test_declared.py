@@ -9,7 +9,7 @@ from typing import Any, cast
 from mfu.cluster.client import KubeClient, ListPage, ServerUnreachable
 from mfu.cluster.declared import FIRST_REPAIR_SECONDS, REPAIR_SECONDS, SETTLED_SECONDS, DeclaredStore
 from mfu.cluster.resources import MFUPOLICIES
-from tests.controller.virtual_time import run
+from tests.builders.virtual_time import run
 
 Store = DeclaredStore[str]
 

@@ -9,7 +9,7 @@ from typing import Any, cast
 from mfu.cluster.client import ApiError, Gone, KubeClient, ListPage, ServerUnreachable
 from mfu.cluster.informer import Informer, key_of
 from mfu.cluster.resources import NODES
-from tests.controller.virtual_time import run
+from tests.builders.virtual_time import run
 
 Step = Callable[[], Any]
 

@@ -14,7 +14,7 @@ from mfu.cluster import client as client_module
 from mfu.cluster.client import KubeClient
 from mfu.cluster.informer import Informer
 from mfu.cluster.resources import CONFIGMAPS
-from tests.cluster.kube import eventually
+from tests.builders.kube import eventually
 
 pytestmark = pytest.mark.integration
 

@@ -11,7 +11,7 @@ import pytest
 from mfu.cluster.client import KubeClient
 from mfu.cluster.lease import Lease, LeaseLost
 from mfu.cluster.resources import LEASES
-from tests.cluster.kube import eventually
+from tests.builders.kube import eventually
 
 pytestmark = pytest.mark.integration
 

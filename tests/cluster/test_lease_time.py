@@ -9,7 +9,7 @@ import pytest
 
 from mfu.cluster.client import KubeClient
 from mfu.cluster.lease import RENEW_DEADLINE_SECONDS, Lease
-from tests.controller.virtual_time import run
+from tests.builders.virtual_time import run
 
 
 class Slow:

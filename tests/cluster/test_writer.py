@@ -15,7 +15,7 @@ from mfu.cluster.writer import IN_FLIGHT, Writer, fairly
 from mfu.engine.packed import Packed
 from mfu.engine.plan import NO_REPORT, Event, Plan, WorkloadPlan
 from mfu.engine.views import NO_STATUS
-from tests.controller.virtual_time import run
+from tests.builders.virtual_time import run
 
 CYCLE_SECONDS = 1.0
 

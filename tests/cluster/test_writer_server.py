@@ -17,7 +17,7 @@ from mfu.cluster.resources import FLEETREPORTS, MODELWORKLOADS
 from mfu.cluster.writer import Writer
 from mfu.engine.packed import Packed
 from mfu.engine.plan import NO_REPORT, Event, Plan, WorkloadPlan
-from tests.cluster.kube import training
+from tests.builders.kube import training
 
 pytestmark = pytest.mark.integration
 NOTE = decision_annotation("Admission")

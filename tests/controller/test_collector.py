@@ -12,7 +12,7 @@ from mfu.controller.metrics import OperatorMetrics
 from mfu.observe.readings import METRICS, GPUIdentity, GPUKey, GPURound, SourceState
 from mfu.telemetry.rounds.binding import PodBinding
 from mfu.telemetry.store.recent import Store
-from tests.controller.virtual_time import run
+from tests.builders.virtual_time import run
 
 
 class Steady:

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from mfu.controller.loop import Trigger
-from tests.controller.virtual_time import run
+from tests.builders.virtual_time import run
 
 
 def woken_at(marks: list[float]) -> float:

@@ -15,8 +15,8 @@ from mfu.decide.workload.admission import CHECKS, admission, gather
 from mfu.decide.workload.remedy import MOST_TIMES, remedy
 from mfu.predict import predict
 from mfu.predict.types import Memory, Prediction
-from tests.decide.cases import SERVING, TRAINING, case, too_large
-from tests.decide.fleets import nodes_of, waits
+from tests.builders.cases import SERVING, TRAINING, case, too_large
+from tests.builders.fleets import nodes_of, waits
 
 
 def training(preset: str, gpus: int = 8, **parallelism: int) -> dict[str, Any]:

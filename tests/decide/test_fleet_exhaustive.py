@@ -11,8 +11,8 @@ import pytest
 from mfu.decide.fleet.capacity import Capacity, DeviceKind, capacity_of
 from mfu.decide.fleet.order import Together, decide_together
 from mfu.decide.fleet.standing import Standing
-from tests.decide.cases import node
-from tests.decide.fleets import H100, standing_of_outcome, taken, waits
+from tests.builders.cases import node
+from tests.builders.fleets import H100, standing_of_outcome, taken, waits
 
 pytestmark = pytest.mark.slow
 

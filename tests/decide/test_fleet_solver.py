@@ -17,8 +17,8 @@ from mfu.decide.fleet.order import decide_together
 from mfu.decide.fleet.standing import Need, Worth
 from mfu.decide.fleet.topology import PRESETS, ZONE, Levels, crossed, levels_of
 from mfu.decide.types import NodeView
-from tests.decide.cases import node
-from tests.decide.fleets import A100, H100, STEADY, decided, nodes_of, told, waits
+from tests.builders.cases import node
+from tests.builders.fleets import A100, H100, STEADY, decided, nodes_of, told, waits
 
 H, A = "h100-sxm5-80gb", "a100-sxm4-80gb"
 LEAF, SPINE = "fabric.topograph.run/tier-0", "fabric.topograph.run/tier-1"

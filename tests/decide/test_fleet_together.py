@@ -13,8 +13,8 @@ from mfu.decide.fleet.fitting import Grant, Quality, fit
 from mfu.decide.fleet.order import METHODS, Reserved, decide_together
 from mfu.decide.fleet.standing import Need, Standing
 from mfu.decide.types import Decision, DecisionType, EffectivePolicy, Mode, NodeView, Outcome
-from tests.decide.cases import node
-from tests.decide.fleets import (
+from tests.builders.cases import node
+from tests.builders.fleets import (
     A100,
     H100,
     STEADY,

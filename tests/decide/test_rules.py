@@ -15,7 +15,7 @@ from mfu.decide.workload.grouping import grouping
 from mfu.decide.workload.mig import mig
 from mfu.decide.workload.order import decide
 from mfu.decide.workload.scaling import scaling
-from tests.decide.cases import SERVING, TRAINING, case, too_large
+from tests.builders.cases import SERVING, TRAINING, case, too_large
 
 
 @dataclass(frozen=True)

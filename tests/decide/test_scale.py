@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from mfu.decide.scale import attainable_on_scale, on_scale
 from mfu.predict.types import Attainable, Prediction, Scale
-from tests.decide.cases import case
+from tests.builders.cases import case
 
 REAL = case()
 

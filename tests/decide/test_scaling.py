@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from mfu.decide.types import EffectivePolicy, Load
 from mfu.decide.workload.scaling import TARGET_UTILISATION, desired_replicas, scaling
-from tests.decide.cases import SERVING, case
+from tests.builders.cases import SERVING, case
 
 
 def test_worked_number() -> None:

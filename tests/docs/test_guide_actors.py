@@ -13,8 +13,8 @@ from mfu.observe.assess import assess
 from mfu.observe.assessment import Finding
 from mfu.predict import predict
 from mfu.predict.types import Prediction
-from tests.observe.fault_catalog import every_run
-from tests.observe.faults import DATA, Run
+from tests.builders.fault_catalog import every_run
+from tests.builders.faults import DATA, Run
 
 pytestmark = [
     pytest.mark.slow,

@@ -13,9 +13,9 @@ from mfu.api.powers import ActionType
 from mfu.engine.evaluate import evaluate
 from mfu.engine.plan import Plan
 from mfu.engine.snapshot import FleetReadings, PolicyView, Snapshot
-from tests.decide.cases import SERVING, node
-from tests.engine.scenes import NOW, identity, pod, workload, written
-from tests.engine.test_fleet_stage import places, three, waiting
+from tests.builders.cases import SERVING, node
+from tests.builders.scenes import NOW, identity, pod, three, waiting, workload, written
+from tests.engine.test_fleet_stage import places
 
 ACTIONS = [
     {"type": "RequiredAffinity", "minConfidencePercent": 50},

@@ -16,8 +16,8 @@ from mfu.engine.say.conditions import Aspect, ready, telemetry_available
 from mfu.engine.snapshot import Snapshot, WorkloadView
 from mfu.observe.assessment import Assessment, TelemetryState
 from mfu.observe.readings import WorkloadSeries
-from tests.decide.cases import SERVING, TRAINING, node
-from tests.engine.scenes import NOW, message, pod, series, stopped, training, workload
+from tests.builders.cases import SERVING, TRAINING, node
+from tests.builders.scenes import NOW, message, pod, series, stopped, training, workload
 
 H100 = "NVIDIA-H100-80GB-HBM3"
 TOLD = dict[str, tuple[str, str]]

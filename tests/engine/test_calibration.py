@@ -28,8 +28,8 @@ from mfu.observe.assessment import Assessment, Finding, Observation, TelemetrySt
 from mfu.predict import key_of
 from mfu.predict.learn import HIGHEST, LOWEST, acceptable, learn
 from mfu.predict.types import Correction, Corrections
-from tests.decide.cases import case, node
-from tests.engine.scenes import NOW, STEADY, pod, series, workload, written
+from tests.builders.cases import case, node
+from tests.builders.scenes import NOW, STEADY, pod, series, workload, written
 
 CASE = case()
 KEY = key_of(CASE.setup, CASE.placement)

@@ -19,8 +19,8 @@ from mfu.engine.plan import Handover, Plan, WorkloadPlan
 from mfu.engine.say.hysteresis import Novelty, novelty
 from mfu.engine.snapshot import FleetReadings, PolicyView, Snapshot, WorkloadView
 from mfu.predict.types import Corrections
-from tests.decide.cases import SERVING, TRAINING, node
-from tests.engine.scenes import NOW, STEADY, conditions, pod, series, stopped, training, workload, written
+from tests.builders.cases import SERVING, TRAINING, node
+from tests.builders.scenes import NOW, STEADY, conditions, pod, series, stopped, training, workload, written
 
 POLICY = PolicyView(
     "prices",

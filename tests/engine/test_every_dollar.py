@@ -16,8 +16,8 @@ from mfu.decide.types import NodeView
 from mfu.engine.evaluate import evaluate
 from mfu.engine.plan import Plan
 from mfu.engine.snapshot import FleetReadings, PolicyView, Snapshot
-from tests.decide.cases import TRAINING, node
-from tests.engine.scenes import NOW, pod, series, workload
+from tests.builders.cases import TRAINING, node
+from tests.builders.scenes import NOW, pod, series, workload
 
 H100, A100 = "NVIDIA-H100-80GB-HBM3", "NVIDIA-A100-SXM4-80GB"
 PRODUCTS = {H100: "H100-SXM5", A100: "A100-SXM4-80GB"}

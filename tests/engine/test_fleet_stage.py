@@ -3,28 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 from mfu.api.mfupolicy import PolicySpec
 from mfu.decide.fleet.capacity import DeviceKind
 from mfu.engine.evaluate import evaluate
 from mfu.engine.plan import Plan
 from mfu.engine.snapshot import PolicyView, Snapshot
-from tests.decide.cases import SERVING, TRAINING, node
-from tests.decide.fleets import H100
-from tests.engine.scenes import NOW, pod, workload, written
-
-
-def waiting(name: str, **fields: Any) -> Any:
-    return pod(f"{name}-0", name, node=None, phase="Pending", **fields)
-
-
-def three(*free: int) -> Snapshot:
-    """Three jobs of eight GPUs whose pods wait."""
-    jobs = tuple(workload(name, created_at=float(index)) for index, name in enumerate("abc"))
-    pods = tuple(waiting(name, created_at=float(index)) for index, name in enumerate("abc"))
-    nodes = tuple(node(f"n{index}", used=8 - each) for index, each in enumerate(free))
-    return Snapshot(jobs, pods, nodes, (), {"team-a": {}})
+from tests.builders.cases import SERVING, TRAINING, node
+from tests.builders.fleets import H100
+from tests.builders.scenes import NOW, pod, three, waiting, workload, written
 
 
 def places(plan: Plan) -> dict[str, tuple[str, str]]:

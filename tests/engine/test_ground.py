@@ -24,9 +24,9 @@ from mfu.engine.views import NO_STATUS, PodView, WorkloadView
 from mfu.hardware.catalog import load
 from mfu.observe.assessment import Assessment, Observation, TelemetryState, Window
 from mfu.observe.readings import METRICS, GPUIdentity, Metric
-from tests.decide.cases import gpu, node
-from tests.engine.scenes import MFU_OF_TENSOR_ACTIVE, STEADY, WHOLE, identity, pod, workload
-from tests.observe.builders import HEALTHY
+from tests.builders.cases import gpu, node
+from tests.builders.readings import HEALTHY
+from tests.builders.scenes import MFU_OF_TENSOR_ACTIVE, STEADY, WHOLE, identity, pod, workload
 
 SLICE = "nvidia.com/mig-1g.10gb"
 PRICES = EffectivePolicy(prices={"H100-SXM5": 2.0, "A100-SXM4-80GB": 1.0})

@@ -12,7 +12,7 @@ from mfu.api.fleetreport import Coverage, FleetStatus, FleetSummary, NodeFigures
 from mfu.api.mfupolicy import PolicyStatus
 from mfu.api.workload_status import Attainable, Change, WorkloadStatus
 from mfu.engine.say.hysteresis import Novelty, novelty
-from tests.engine.scenes import STEADY
+from tests.builders.scenes import STEADY
 from tests.engine.test_packed import statuses
 
 NOTHING, WORDS, NEWS = Novelty.NOTHING, Novelty.WORDS, Novelty.NEWS

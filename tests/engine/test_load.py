@@ -10,7 +10,7 @@ from mfu.decide.types import Load
 from mfu.engine.demand import load_of
 from mfu.observe.readings import Counter, Gauge, ProgressReading, WorkloadSeries
 from mfu.predict.types import Inference, Parallelism, Phase, Precisions
-from tests.observe.builders import GPT, job, recent, table
+from tests.builders.readings import GPT, job, recent, table
 
 MIXED = Inference(GPT, Precisions(), Phase.MIXED, 512, 128, 16, Parallelism())
 PREFILL = replace(MIXED, phase=Phase.PREFILL)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from mfu.api.workload_status import Meter
 from mfu.engine.history.longterm import MOST_BINS, LongTerm, extended, take
 from mfu.observe.assessment import Assessment, Observation, TelemetryState, Window
-from tests.engine.scenes import NOW, STEADY
+from tests.builders.scenes import NOW, STEADY
 
 
 def minute(

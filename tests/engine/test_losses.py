@@ -11,7 +11,7 @@ from mfu.api.workload_status import Meter
 from mfu.engine.losses import explained
 from mfu.observe.assessment import Assessment, Finding, Observation, TelemetryState, Window, main_cause
 from mfu.predict.types import Attainable, Prediction, Scale
-from tests.decide.cases import case
+from tests.builders.cases import case
 
 REAL = case()
 EXPECTED = replace(REAL.expected, mfu=0.40, mbu=None, scale=Scale.MFU, low=0.36, high=0.44, tokens_per_s_per_gpu=1000.0)

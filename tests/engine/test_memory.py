@@ -24,8 +24,8 @@ from mfu.observe.history import Advice, Entry, promises
 from mfu.predict import attainable
 from mfu.predict.declared import from_spec, placement_for, tunable_of
 from mfu.predict.types import Attainable, Placement, Training
-from tests.decide.cases import case, node
-from tests.engine.scenes import NOW, STEADY, pod, series, training, workload, written
+from tests.builders.cases import case, node
+from tests.builders.scenes import NOW, STEADY, pod, series, training, workload, written
 
 CASE = case()
 DECLARED = setting_of(CASE.setup)

@@ -12,7 +12,7 @@ from mfu.api.fleetreport import FleetStatus
 from mfu.api.mfupolicy import PolicyStatus
 from mfu.api.workload_status import Attainable, Change, Expected, History, Loss, Summary, WorkloadStatus
 from mfu.engine.packed import Packed, dumped
-from tests.engine.scenes import STEADY
+from tests.builders.scenes import STEADY
 
 decimals = st.floats(-1e6, 1e6).map(lambda each: f"{each:.4f}")
 some = st.one_of(st.none(), decimals)

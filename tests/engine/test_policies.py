@@ -16,7 +16,7 @@ from mfu.engine.packed import Packed
 from mfu.engine.plan import Handover
 from mfu.engine.policies import InForce, in_force
 from mfu.engine.views import PolicyView
-from tests.engine.scenes import NOW, STEADY
+from tests.builders.scenes import NOW, STEADY
 
 NAMESPACES: Mapping[str, Mapping[str, str]] = {"a": {"team": "a"}, "b": {"team": "b"}, "c": {}}
 THEN = "2027-01-15T07:00:00Z"

@@ -14,7 +14,7 @@ from mfu.engine import saved
 from mfu.engine.evaluate import evaluate
 from mfu.engine.products import agreed
 from mfu.observe.readings import GPUIdentity, GPUKey
-from tests.decide.cases import node
+from tests.builders.cases import node
 
 ROOT = Path(__file__).parents[2]
 CASES = ROOT.parent / "shared" / "data" / "field_cases"

@@ -18,9 +18,9 @@ from mfu.engine.plan import WorkloadPlan
 from mfu.engine.say.report import MOST, Tally, amount, report
 from mfu.engine.views import NO_STATUS
 from mfu.observe.assessment import Assessment, Finding, Observation, TelemetryState, Window
-from tests.account.rolling import roll_up
-from tests.decide.cases import case
-from tests.engine.scenes import NOW
+from tests.builders.cases import case
+from tests.builders.rolling import roll_up
+from tests.builders.scenes import NOW
 
 EXPECTED = replace(case().expected, mfu=0.4, low=0.36, high=0.44)
 

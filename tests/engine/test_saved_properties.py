@@ -19,8 +19,8 @@ from mfu.engine.saved import BadSnapshot, dump, load
 from mfu.engine.snapshot import FleetReadings, PolicyView, Snapshot
 from mfu.observe.readings import METRICS, Counter, Gauge, Metric, ProgressReading, SourceState, WorkloadSeries
 from mfu.predict.types import Correction, Corrections
-from tests.decide.cases import SERVING, node
-from tests.engine.scenes import NOW, STEADY, identity, pod, series, workload
+from tests.builders.cases import SERVING, node
+from tests.builders.scenes import NOW, STEADY, identity, pod, series, workload
 
 
 def rich() -> Snapshot:

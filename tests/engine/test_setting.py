@@ -8,8 +8,8 @@ import pytest
 
 from mfu.engine.history.setting import setting_of
 from mfu.predict.types import Inference, Parallelism, Phase, Precisions, Recompute, Setup, Sharding, Training
-from tests.decide.cases import SERVING, case
-from tests.observe.builders import GPT, job
+from tests.builders.cases import SERVING, case
+from tests.builders.readings import GPT, job
 
 JOB = job()
 REPLICA = Inference(GPT, Precisions(), Phase.MIXED, 512, 128, 16, Parallelism(tensor=2))

@@ -13,7 +13,7 @@ from mfu.engine.due import turn, waiting
 from mfu.engine.plan import WorkloadPlan
 from mfu.engine.views import NO_STATUS, Assignment, PodView, WorkloadView
 from mfu.hardware.problem import Problem, ProblemReason
-from tests.engine.scenes import STEADY, pod, workload
+from tests.builders.scenes import STEADY, pod, workload
 
 SPEC = workload().spec
 NOBODY = Assignment({}, {}, ())

@@ -22,9 +22,9 @@ from mfu.engine.say.events import on_fleet
 from mfu.engine.snapshot import Snapshot
 from mfu.observe.readings import Counter, WorkloadSeries
 from mfu.units import decimal, gibibytes, money, percent, points
-from tests.account.rolling import roll_up
-from tests.decide.cases import node
-from tests.engine.scenes import NOW, pod, series, workload
+from tests.builders.cases import node
+from tests.builders.rolling import roll_up
+from tests.builders.scenes import NOW, pod, series, workload
 
 BAD, GOOD = workload(), workload("good", namespace="team-b")
 

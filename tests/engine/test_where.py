@@ -16,8 +16,8 @@ from mfu.decide.types import NodeView
 from mfu.engine.holdings.workload import Candidate, Held, candidates, device_of, held, products_of
 from mfu.engine.views import PodView
 from mfu.hardware.problem import Problem
-from tests.decide.cases import TRAINING, gpu, node
-from tests.engine.scenes import STEADY, pod
+from tests.builders.cases import TRAINING, gpu, node
+from tests.builders.scenes import STEADY, pod
 
 H100, H200, A100 = "NVIDIA-H100-80GB-HBM3", "NVIDIA-H200", "NVIDIA-A100-SXM4-80GB"
 SLICE = {"nvidia.com/mig-1g.10gb": 1}

@@ -11,9 +11,9 @@ from mfu.decide.fleet.standing import Need
 from mfu.engine.evaluate import evaluate
 from mfu.engine.plan import Plan
 from mfu.engine.snapshot import PolicyView, Snapshot
-from tests.decide.cases import SERVING, TRAINING, node
-from tests.decide.fleets import A100, H100
-from tests.engine.scenes import NOW, pod, workload
+from tests.builders.cases import SERVING, TRAINING, node
+from tests.builders.fleets import A100, H100
+from tests.builders.scenes import NOW, pod, workload
 from tests.engine.test_fleet_stage import places
 
 BOTH = {"count": 8, "products": ["H100-SXM5", "A100-SXM4-80GB"]}

@@ -35,7 +35,7 @@ from mfu.predict.types import (
     Training,
 )
 from mfu.workload.architecture import Architecture
-from tests.observe.builders import CATALOG, H100, NOW, PEAK, job, recent, reports, table
+from tests.builders.readings import CATALOG, H100, NOW, PEAK, job, recent, reports, table
 
 
 def judge(series: WorkloadSeries | None, setup: Setup | None = None, **more: Any) -> Assessment:

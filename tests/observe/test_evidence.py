@@ -7,7 +7,7 @@ import pytest
 
 from mfu.observe.evidence import gather, trimmed
 from mfu.observe.readings import Metric
-from tests.observe.builders import recent, table
+from tests.builders.readings import recent, table
 
 
 @pytest.mark.parametrize(

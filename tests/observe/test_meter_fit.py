@@ -21,7 +21,7 @@ from mfu.observe.readings import METRICS, Floats
 from mfu.observe.traits import infer
 from mfu.predict.types import Placement, Setup
 from mfu.telemetry.recorded import parse
-from tests.observe.faults import DATA
+from tests.builders.faults import DATA
 
 pytestmark = [
     pytest.mark.skipif(not DATA.exists(), reason="shared recordings are not here"),

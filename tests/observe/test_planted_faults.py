@@ -10,8 +10,8 @@ from mfu.api.causes import Cause
 from mfu.observe.assess import assess
 from mfu.predict import predict
 from mfu.predict.types import Prediction
-from tests.observe.fault_catalog import every_run
-from tests.observe.faults import DATA, Run
+from tests.builders.fault_catalog import every_run
+from tests.builders.faults import DATA, Run
 
 pytestmark = [
     pytest.mark.slow,

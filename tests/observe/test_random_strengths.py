@@ -14,7 +14,7 @@ from mfu.observe.readings import Floats, Metric
 from mfu.predict import predict
 from mfu.predict.types import Prediction, Training
 from mfu.workload.flops import training_flops_per_token
-from tests.observe.faults import (
+from tests.builders.faults import (
     DATA,
     H100,
     H200,

@@ -6,7 +6,7 @@ import pytest
 
 from mfu.hardware.types import Device, Precision
 from mfu.observe.windows import MeteredRun, _reference
-from tests.decide.cases import gpu
+from tests.builders.cases import gpu
 
 
 @pytest.mark.parametrize(

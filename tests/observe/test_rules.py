@@ -17,7 +17,7 @@ from mfu.observe.readings import Counter, Floats, Gauge, Metric, ProgressReading
 from mfu.predict import predict
 from mfu.predict.types import Inference, Parallelism, Phase, Placement, Precisions, Prediction, Recompute, Training
 from mfu.workload.architecture import Architecture
-from tests.observe.builders import GPT, H100, NOW, job, recent, table
+from tests.builders.readings import GPT, H100, NOW, job, recent, table
 
 NAN = float("nan")
 

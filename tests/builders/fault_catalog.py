@@ -22,7 +22,7 @@ from mfu.predict.types import (
     Tunable,
 )
 from mfu.workload.presets import preset
-from tests.observe.faults import (
+from tests.builders.faults import (
     GIB,
     H100,
     H200,

@@ -17,8 +17,8 @@ from mfu.observe.readings import Counter, GPUIdentity, GPUKey, ProgressReading, 
 from mfu.predict import model_flops_per_token
 from mfu.predict.declared import from_spec
 from mfu.predict.types import Problem
-from tests.decide.cases import TRAINING
-from tests.observe.builders import PEAK, table
+from tests.builders.cases import TRAINING, node
+from tests.builders.readings import PEAK, table
 
 NOW = 1_800_000_000.0
 EVERY = 10.0
@@ -106,3 +106,15 @@ def conditions(plan: WorkloadPlan) -> dict[str, tuple[str, str]]:
 
 def message(plan: WorkloadPlan, kind: str) -> str:
     return next(str(each["message"]) for each in plan.status.document()["conditions"] if each["type"] == kind)
+
+
+def waiting(name: str, **fields: Any) -> Any:
+    return pod(f"{name}-0", name, node=None, phase="Pending", **fields)
+
+
+def three(*free: int) -> Snapshot:
+    """Three jobs of eight GPUs whose pods wait."""
+    jobs = tuple(workload(name, created_at=float(index)) for index, name in enumerate("abc"))
+    pods = tuple(waiting(name, created_at=float(index)) for index, name in enumerate("abc"))
+    nodes = tuple(node(f"n{index}", used=8 - each) for index, each in enumerate(free))
+    return Snapshot(jobs, pods, nodes, (), {"team-a": {}})

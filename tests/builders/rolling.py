@@ -1,4 +1,4 @@
-"""Figures of a fleet from its rows, as the engine makes them from its table."""
+"""Builder of the figures of a fleet from its rows, as the engine makes them from its table."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from mfu.decide.fleet.capacity import Capacity, DeviceKind, capacity_of
 from mfu.decide.fleet.order import Together, decide_together
 from mfu.decide.fleet.standing import Need, Standing
 from mfu.decide.types import Decision, DecisionType, NodeView, Outcome
-from tests.decide.cases import node
+from tests.builders.cases import node
 
 H100: Final = "NVIDIA-H100-80GB-HBM3"
 A100: Final = "NVIDIA-A100-SXM4-80GB"
