@@ -6,7 +6,7 @@ from mfu.hardware.catalog import load
 from mfu.hardware.types import Device
 from mfu.sim.exposition import Exporters
 from mfu.sim.fleet import SimFleet
-from mfu.sim.inventory import UnknownProduct, from_documents, parse_nodes, slots
+from mfu.sim.inventory import ImpossibleNode, from_documents, parse_nodes, slots
 from mfu.sim.manifests import labels, node_manifest, node_status
 
 
@@ -25,7 +25,7 @@ def test_a_malformed_flag_says_the_form(flag) -> None:
 
 @pytest.mark.parametrize(("flag", "hint"), [("H100-SXM=1", "H100-SXM5"), ("H100-SXM5:9g.10gb=1", "1g.10gb")])
 def test_an_unknown_product_names_the_nearest(flag, hint) -> None:
-    with pytest.raises(UnknownProduct, match=hint):
+    with pytest.raises(ImpossibleNode, match=hint):
         parse_nodes(flag)
 
 

@@ -11,8 +11,9 @@ from mfu.api.model import Model, architecture_of
 from mfu.api.modelworkload import WorkloadSpec
 from mfu.api.training import Parallelism, TrainingParallelism
 from mfu.hardware import catalog
-from mfu.hardware.problem import Problem, ProblemReason, did_you_mean
-from mfu.hardware.types import GPU, Unmatched
+from mfu.hardware.problem import Problem, ProblemReason
+from mfu.hardware.products import product_named
+from mfu.hardware.types import GPU
 from mfu.workload import presets
 from mfu.workload.architecture import Architecture
 from mfu.workload.errors import InvalidArchitecture, WorkloadError
@@ -107,16 +108,11 @@ _LAYOUT_CHECKS: Final[tuple[LayoutCheck, ...]] = (_tensor, _expert, _stages)
 
 def _hardware(spec: WorkloadSpec) -> Iterator[Problem]:
     for name in spec.accelerators.products:
-        gpu = catalog.load().by_api_name(name)
-        if isinstance(gpu, Unmatched):
-            yield _unknown_product(gpu)
+        gpu = product_named(name, "accelerators.products")
+        if isinstance(gpu, Problem):
+            yield gpu
         else:
             yield from _product(spec, gpu)
-
-
-def _unknown_product(unmatched: Unmatched) -> Problem:
-    fix = did_you_mean(unmatched.nearest, "see `mfu gpus` for the products there are")
-    return Problem(ProblemReason.UNKNOWN_PRODUCT, "accelerators.products", f"names unknown {unmatched.name}", fix)
 
 
 def _product(spec: WorkloadSpec, gpu: GPU) -> Iterator[Problem]:

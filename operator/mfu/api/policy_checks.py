@@ -7,9 +7,8 @@ from collections.abc import Iterator
 from mfu.api.metadata import LabelSelector, SelectorOperator
 from mfu.api.mfupolicy import PolicySpec, SharingMethod
 from mfu.api.powers import ReclaimAction
-from mfu.hardware import catalog
-from mfu.hardware.problem import Problem, ProblemReason, did_you_mean
-from mfu.hardware.types import Unmatched
+from mfu.hardware.problem import Problem, ProblemReason
+from mfu.hardware.products import product_named
 
 
 def policy_problems(spec: PolicySpec) -> tuple[Problem, ...]:
@@ -25,14 +24,14 @@ def _invalid(field: str, problem: str, fix: str) -> Problem:
 
 def _prices(spec: PolicySpec) -> Iterator[Problem]:
     seen: dict[str, str] = {}
-    for price in spec.prices:
-        gpu = catalog.load().by_api_name(price.product)
-        if isinstance(gpu, Unmatched):
-            fix = did_you_mean(gpu.nearest, "see `mfu gpus` for the products there are")
-            yield Problem(ProblemReason.UNKNOWN_PRODUCT, "prices", f"names unknown product {price.product}", fix)
+    for row, price in enumerate(spec.prices):
+        field = f"prices[{row}].product"
+        gpu = product_named(price.product, field)
+        if isinstance(gpu, Problem):
+            yield gpu
         elif gpu.key in seen:
-            problem = f"names {gpu.api_name} twice, as {seen[gpu.key]} and as {price.product}"
-            yield _invalid("prices", problem, "keep one of them")
+            problem = f"is {price.product!r}, the same GPU as {seen[gpu.key]}"
+            yield _invalid(field, problem, "keep one of them")
         else:
             seen[gpu.key] = price.product
 

@@ -21,7 +21,7 @@ from mfu.cluster.connection import NoCluster, connect
 from mfu.sim.faults import degraded, parse_fault_flag
 from mfu.sim.fields import NamingRegime
 from mfu.sim.fleet import NoRoom, SimFleet
-from mfu.sim.inventory import NodeSpec, UnknownProduct, from_documents, parse_nodes
+from mfu.sim.inventory import ImpossibleNode, NodeSpec, from_documents, parse_nodes
 from mfu.sim.kube import PodFollower, create_nodes, delete_nodes
 from mfu.sim.pods import SimPod, Workload
 from mfu.sim.server import SimServer, serve
@@ -78,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
     """Until SIGINT or SIGTERM. Exit codes: 0 ended as asked, 1 cluster out of reach, 2 wrong arguments."""
     try:
         setup = _setup(args)
-    except (UsageError, UnknownProduct, InvalidPlan, NoRoom, ValueError, OSError) as error:
+    except (UsageError, ImpossibleNode, InvalidPlan, NoRoom, ValueError, OSError) as error:
         print(f"mfu sim: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     try:

@@ -26,22 +26,7 @@ class NamedPolicy:
 
 def problem(spec: PolicySpec) -> str | None:
     """Why the policy can not be in force, naming field and fix; None when it can."""
-    others = (f"spec.{each.message}" for each in policy_problems(spec) if each.field != "prices")
-    return "; ".join([*_price_problems(spec), *others]) or None
-
-
-def _price_problems(spec: PolicySpec) -> Iterable[str]:
-    """With the row, since a list of prices is long."""
-    seen: dict[str, str] = {}
-    for row, entry in enumerate(spec.prices):
-        gpu = load().by_api_name(entry.product)
-        if not isinstance(gpu, GPU):
-            nearest = f"did you mean {gpu.nearest[0]}?" if gpu.nearest else "`mfu gpus` lists the known ones"
-            yield f"spec.prices[{row}].product: {entry.product} is no known GPU product; {nearest}"
-        elif gpu.key in seen:
-            yield f"spec.prices[{row}].product: {entry.product} is the same GPU as {seen[gpu.key]}; keep one"
-        else:
-            seen[gpu.key] = entry.product
+    return "; ".join(f"spec.{each.message}" for each in policy_problems(spec)) or None
 
 
 def governing(policies: Iterable[NamedPolicy], namespaces: Mapping[str, Mapping[str, str]]) -> dict[str, NamedPolicy]:

@@ -13,9 +13,7 @@ MOST_POSSIBLE: Final = 1.05
 
 def on_scale(prediction: Prediction | None) -> float | None:
     """The value that the workload is judged on: MFU, or MBU for decode."""
-    if prediction is None:
-        return None
-    return prediction.mbu if prediction.scale is Scale.MBU else prediction.mfu
+    return prediction.judged if prediction is not None else None
 
 
 def attainable_on_scale(prediction: Prediction | None, best: Attainable | None) -> float | None:
@@ -43,5 +41,5 @@ def observed_on_scale(assessment: Assessment | None, scale: Scale | None) -> flo
     best = assessment.best() if assessment else None
     if best is None:
         return None
-    reached = best.mbu if scale is Scale.MBU else best.mfu
+    reached = (scale or Scale.MFU).of(mfu=best.mfu, mbu=best.mbu)
     return reached if reached is not None and 0.0 <= reached <= MOST_POSSIBLE else None

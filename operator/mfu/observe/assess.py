@@ -21,7 +21,7 @@ from mfu.observe.readings import STALE_INTERVALS, Metric, WorkloadSeries
 from mfu.observe.traits import DRAM_BUSY, RunTraits, infer, off_tensor_cores
 from mfu.observe.windows import MeteredRun, counters_observation, counters_observations, progress_observation
 from mfu.predict import predict
-from mfu.predict.types import Attainable, Placement, Prediction, Recompute, Scale, Setup, Training
+from mfu.predict.types import Attainable, Placement, Prediction, Recompute, Setup, Training
 
 MINIMUM_SAMPLES = 3
 UNEXPLAINED = 0.7
@@ -229,7 +229,7 @@ def _unexplained(situation: Situation) -> tuple[Finding, ...]:
     expected = situation.expected
     if expected is None or _busy_as_declared(situation):
         return ()
-    seen, aim = (situation.mbu, expected.mbu) if expected.scale is Scale.MBU else (situation.mfu, expected.mfu)
+    seen, aim = situation.judged, expected.judged
     if seen is None or not aim or seen >= UNEXPLAINED * expected.low:
         return ()
     accusation = Accusation(

@@ -10,8 +10,9 @@ from mfu.api.modelworkload import Mode, WorkloadSpec
 from mfu.api.quantities import InvalidQuantity, tokens
 from mfu.api.runtime import Compilation, FusedKernels, Runtime
 from mfu.hardware import catalog
-from mfu.hardware.problem import ProblemReason, did_you_mean
-from mfu.hardware.types import GPU, Device, Unmatched
+from mfu.hardware.problem import ProblemReason
+from mfu.hardware.products import product_named, usual_node_gpus
+from mfu.hardware.types import GPU, Device
 from mfu.predict.types import (
     Inference,
     Method,
@@ -29,9 +30,6 @@ from mfu.predict.types import (
 )
 from mfu.workload.architecture import Architecture
 from mfu.workload.errors import WorkloadError
-
-WHOLE_NODE = 8
-"""GPUs of the usual server."""
 
 
 def from_spec(spec: WorkloadSpec) -> Setup | Problem:
@@ -65,16 +63,14 @@ def placement_for(
 
     `placement_for(spec, "H100-SXM5").gpus_per_node == 8` for a job of 64 GPUs.
     """
-    gpu = catalog.load().by_api_name(product)
-    if isinstance(gpu, Unmatched):
-        fix = did_you_mean(gpu.nearest, "`mfu gpus` lists the known ones")
-        return Problem(ProblemReason.UNKNOWN_PRODUCT, "accelerators.products", f"names unknown {product}", fix)
+    gpu = product_named(product, "accelerators.products")
+    if isinstance(gpu, Problem):
+        return gpu
     device = device_for(spec, gpu)
     if isinstance(device, Problem):
         return device
     count = gpus or spec.accelerators.count
-    node = gpus_per_node or min(count, max(WHOLE_NODE, gpu.nvlink_domain_gpus))
-    return Placement(device, count, node)
+    return Placement(device, count, gpus_per_node or usual_node_gpus(gpu, count))
 
 
 def device_for(spec: WorkloadSpec, gpu: GPU) -> Device | Problem:

@@ -8,6 +8,7 @@ from typing import Final
 
 import numpy as np
 
+from mfu.hardware.products import usual_node_gpus
 from mfu.predict.attainable import FIELDS, limits_of, setup_at, space_of
 from mfu.predict.inference.prediction import predict_inference
 from mfu.predict.training.arrays import TrainingCase, take_case
@@ -18,7 +19,6 @@ from mfu.predict.training.peak_memory import training_memory
 from mfu.predict.training.predict import predict_training
 from mfu.predict.types import Inference, Placement, Prediction, Setup, Training, Tunable
 
-WHOLE_NODE: Final = 8
 """GPUs of the usual server."""
 _FACTORS: Final = (1, 2, 4, 8, 16, 32)
 _TRIES: Final = 3
@@ -54,8 +54,8 @@ def domain_gpus(placement: Placement) -> int:
 
 def _wider(placement: Placement, factor: int) -> Placement:
     gpus = placement.gpus * factor
-    node = min(gpus, max(placement.gpus_per_node, WHOLE_NODE, placement.device.gpu.nvlink_domain_gpus))
-    return replace(placement, gpus=gpus, gpus_per_node=node)
+    usual = usual_node_gpus(placement.device.gpu, gpus)
+    return replace(placement, gpus=gpus, gpus_per_node=max(usual, min(gpus, placement.gpus_per_node)))
 
 
 def _training(setup: Training, placement: Placement) -> Fitting | None:

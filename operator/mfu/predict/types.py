@@ -21,6 +21,10 @@ class Scale(StrEnum):
     MFU = "MFU"
     MBU = "MBU"
 
+    def of(self, *, mfu: float | None, mbu: float | None) -> float | None:
+        """The one of the two that is judged: `Scale.MBU.of(mfu=0.02, mbu=0.8) == 0.8`."""
+        return mbu if self is Scale.MBU else mfu
+
 
 __all__ = [
     "Attainable",
@@ -206,6 +210,11 @@ class Prediction:
     concurrency: float | None = None
     notes: tuple[str, ...] = ()
     doubt: Doubt = Doubt()
+
+    @property
+    def judged(self) -> float | None:
+        """MFU, or MBU where that is the scale."""
+        return self.scale.of(mfu=self.mfu, mbu=self.mbu)
 
 
 class Tunable(StrEnum):

@@ -9,10 +9,12 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from mfu.hardware.catalog import load
-from mfu.hardware.names import MIG_PREFIX
-from mfu.hardware.types import GPU, Device, MIGProfile, Unmatched
+from mfu.hardware.names import MIG_PREFIX, WHOLE
+from mfu.hardware.problem import Problem, ProblemReason
+from mfu.hardware.products import product_named
+from mfu.hardware.types import GPU, Device, MIGProfile
 
-GPU_RESOURCE: Final = "nvidia.com/gpu"
+GPU_RESOURCE: Final = WHOLE
 
 _UUID_NAMESPACE: Final = uuid.UUID("6f0e9a5e-51a1-4c0e-9f39-1d0a53c5a1b7")
 _PCI_BUSES: Final = ("1B", "43", "52", "61", "9D", "C3", "D1", "DF")
@@ -22,8 +24,12 @@ _FIRST_INSTANCE_ID: Final = {7: 0, 4: 1, 3: 1, 2: 3, 1: 7}
 _SPEC: Final = re.compile(r"^(?P<product>[^:=]+)(:(?P<mig>[^=]+))?=(?P<count>\d+)$")
 
 
-class UnknownProduct(ValueError):
-    """A node's product is not in the catalog; the message names the nearest."""
+class ImpossibleNode(ValueError):
+    """A node names a product or MIG profile that does not exist; the message names the nearest."""
+
+    def __init__(self, why: Problem) -> None:
+        super().__init__(why.message)
+        self.why = why
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,9 +127,9 @@ def from_documents(documents: Iterable[Mapping[str, Any]]) -> tuple[NodeSpec, ..
 
 
 def _node(product: str, profile: str | None, gpus: int, counts: dict[str, int], number: int) -> NodeSpec:
-    gpu = load().by_api_name(product)
-    if isinstance(gpu, Unmatched):
-        raise UnknownProduct(f"no product {product!r} in the catalog; nearest: {', '.join(gpu.nearest) or 'none'}")
+    gpu = product_named(product, "product")
+    if isinstance(gpu, Problem):
+        raise ImpossibleNode(gpu)
     prefix = re.sub(r"[^a-z0-9]+", "-", gpu.api_name.lower()).strip("-") + ("-mig" if profile else "")
     counts[prefix] = counts.get(prefix, 0) + 1
     name = f"{prefix}-{counts[prefix] - 1:02d}"
@@ -147,5 +153,6 @@ def _mig(gpu: GPU, profile: str | None) -> MIGProfile | None:
     found = load().mig_profile(gpu.key, profile)
     if found is None:
         known = ", ".join(each.name for each in load().mig_profiles(gpu.key)) or "none"
-        raise UnknownProduct(f"{gpu.api_name} has no MIG profile {profile!r}; it has {known}")
+        problem = f"is {profile!r}, which {gpu.api_name} does not have"
+        raise ImpossibleNode(Problem(ProblemReason.UNKNOWN_MIG_PROFILE, "migProfile", problem, f"it has {known}"))
     return found

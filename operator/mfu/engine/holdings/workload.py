@@ -12,13 +12,13 @@ from mfu.decide.types import NodeView
 from mfu.engine.views import PodView
 from mfu.hardware.catalog import load
 from mfu.hardware.names import MIG_PREFIX
-from mfu.hardware.problem import Problem, ProblemReason, did_you_mean
+from mfu.hardware.problem import Problem
+from mfu.hardware.products import product_named, usual_node_gpus
 from mfu.hardware.slices import MOST_DEVICES, base_resource
-from mfu.hardware.types import GPU, Device, Unmatched
+from mfu.hardware.types import GPU, Device
 from mfu.predict.declared import device_for
 from mfu.predict.types import Placement
 
-WHOLE_NODE_GPUS = 8
 MOST_CANDIDATES = 4
 
 
@@ -154,11 +154,9 @@ def candidates(spec: WorkloadSpec, holding: Held, present: Sequence[GPU]) -> tup
 def _declared(spec: WorkloadSpec) -> list[Device] | Problem:
     devices = []
     for row, name in enumerate(spec.accelerators.products):
-        gpu = load().by_api_name(name)
-        if isinstance(gpu, Unmatched):
-            fix = did_you_mean(gpu.nearest, "`mfu gpus` lists the known ones")
-            field = f"accelerators.products[{row}]"
-            return Problem(ProblemReason.UNKNOWN_PRODUCT, field, f"is {name!r}, no known GPU product", fix)
+        gpu = product_named(name, f"accelerators.products[{row}]")
+        if isinstance(gpu, Problem):
+            return gpu
         device = device_for(spec, gpu)
         if isinstance(device, Problem):
             return device
@@ -173,8 +171,7 @@ def _fitting(spec: WorkloadSpec, present: Sequence[GPU]) -> list[Device]:
 
 def _placement(spec: WorkloadSpec, device: Device, gpus_per_node: int) -> Placement:
     count = spec.accelerators.count
-    usual = min(count, max(WHOLE_NODE_GPUS, device.gpu.nvlink_domain_gpus))
-    return Placement(device, gpus=count, gpus_per_node=min(count, gpus_per_node) or usual)
+    return Placement(device, count, min(count, gpus_per_node) or usual_node_gpus(device.gpu, count))
 
 
 def _speed(device: Device) -> tuple[float, str]:

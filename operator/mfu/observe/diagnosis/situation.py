@@ -103,13 +103,15 @@ class Situation:
         return self.now_expected is not None
 
     @property
+    def judged(self) -> float | None:
+        """What was seen on the scale of what was expected; None without an expectation."""
+        return self.expected.scale.of(mfu=self.mfu, mbu=self.mbu) if self.expected is not None else None
+
+    @property
     def below_expected(self) -> bool:
         """Observed clearly under the band of what was expected, on the workload's scale."""
-        expected = self.expected
-        if expected is None:
-            return False
-        seen = self.mbu if expected.scale is Scale.MBU else self.mfu
-        return seen is not None and seen < BELOW * expected.low
+        seen = self.judged
+        return self.expected is not None and seen is not None and seen < BELOW * self.expected.low
 
     @property
     def to_expected(self) -> float:

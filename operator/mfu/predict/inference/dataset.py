@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from mfu.hardware.aliases import dataset_gpu
-from mfu.hardware.problem import ProblemReason, did_you_mean
+from mfu.hardware.problem import ProblemReason
+from mfu.hardware.products import unknown_product
 from mfu.hardware.types import GPU, Device, Precision, Unmatched
 from mfu.predict.inference.constants import UNSTATED
 from mfu.predict.types import Inference, Parallelism, Phase, Placement, Precisions, Problem
@@ -60,8 +61,7 @@ def question(row: Mapping[str, str]) -> Question | Problem:
     row = {name: cell or "" for name, cell in row.items()}
     gpu = dataset_gpu(row["gpu"])
     if isinstance(gpu, Unmatched):
-        fix = did_you_mean(gpu.nearest, "see `mfu gpus`")
-        return Problem(ProblemReason.UNKNOWN_PRODUCT, "gpu", f"is {row['gpu']!r} and names no known product", fix)
+        return unknown_product(gpu, "gpu")
     value = number(row.get("value"))
     if value is None or value <= 0:
         problem = f"is {row.get('value')!r}, no measured value"

@@ -76,9 +76,8 @@ def prediction_of(
     mfu = tokens * flops / peak
     mbu = _mbu(case, served) * correction.factor
     scale = scale_of(served)
-    value = mbu if scale is Scale.MBU else mfu
     doubt = _doubt(setup, placement, served, case, constants)
-    low, high = band(value, math.hypot(doubt.total, correction.relative_sd))
+    low, high = band(scale.of(mfu=mfu, mbu=mbu) or 0.0, math.hypot(doubt.total, correction.relative_sd))
     seconds = float(served.step_seconds) / correction.factor
     found = Prediction(
         mfu=mfu,

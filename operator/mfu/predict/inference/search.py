@@ -27,7 +27,6 @@ from mfu.predict.types import (
     Precisions,
     Prediction,
     Problem,
-    Scale,
     Tunable,
 )
 
@@ -228,7 +227,7 @@ def _words(setup: Inference, name: str) -> str:
 
 
 def _value(prediction: Prediction) -> float:
-    return (prediction.mbu or 0.0) if prediction.scale is Scale.MBU else prediction.mfu
+    return prediction.judged or 0.0
 
 
 def _differs(setup: Inference, best: Inference, name: str) -> bool:

@@ -6,7 +6,7 @@ import re
 from functools import lru_cache
 
 from mfu.hardware.aliases import dataset_gpu
-from mfu.hardware.problem import ProblemReason, did_you_mean
+from mfu.hardware.products import unknown_product
 from mfu.hardware.types import Device, Precision, Unmatched
 from mfu.predict.types import Placement, Problem, Recompute, Sharding
 from mfu.predict.validate.common import Row, number, whole
@@ -52,8 +52,7 @@ def placement_of(row: Row, gpus: int) -> Placement | Problem:
     """Product by the data sets' alias table, node size and network as far as the row says."""
     gpu = dataset_gpu(row["gpu"])
     if isinstance(gpu, Unmatched):
-        problem, fix = f"is {row['gpu']!r} and names no known product", did_you_mean(gpu.nearest, "see `mfu gpus`")
-        return Problem(ProblemReason.UNKNOWN_PRODUCT, "gpu", problem, fix)
+        return unknown_product(gpu, "gpu")
     per_node = whole(row, "gpus_per_node", min(gpu.nvlink_domain_gpus, 8) if gpu.nvlink_domain_gpus > 1 else 8)
     network = network_bytes_per_s(row.get("interconnect") or "", per_node)
     fabric = "EFA" if re.search(r"\bEFA\b", row.get("interconnect") or "") else None

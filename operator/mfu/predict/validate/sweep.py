@@ -12,7 +12,8 @@ from statistics import fmean
 import numpy as np
 
 from mfu.hardware.aliases import dataset_gpu
-from mfu.hardware.problem import ProblemReason, did_you_mean
+from mfu.hardware.problem import ProblemReason
+from mfu.hardware.products import unknown_product
 from mfu.hardware.types import Device, Precision, Unmatched
 from mfu.predict.training.case import case_of
 from mfu.predict.training.constants import shipped
@@ -90,8 +91,7 @@ def question(row: Row) -> tuple[Training, Placement] | Problem:
 def _question(row: Row) -> tuple[Training, Placement] | Problem:
     gpu = dataset_gpu(row.get("gpu") or GPU)
     if isinstance(gpu, Unmatched):
-        problem, fix = f"is {row.get('gpu')!r} and names no known product", did_you_mean(gpu.nearest, "see `mfu gpus`")
-        return Problem(ProblemReason.UNKNOWN_PRODUCT, "gpu", problem, fix)
+        return unknown_product(gpu, "gpu")
     hidden, heads = whole(row, "hidden"), whole(row, "heads")
     arch = Architecture(
         name=f"sweep-{row.get('params_b')}",

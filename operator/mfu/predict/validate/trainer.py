@@ -13,7 +13,8 @@ from statistics import fmean
 from typing import Any, Final
 
 from mfu.hardware.aliases import dataset_gpu
-from mfu.hardware.problem import ProblemReason, did_you_mean
+from mfu.hardware.problem import ProblemReason
+from mfu.hardware.products import unknown_product
 from mfu.hardware.types import Device, Precision, Unmatched
 from mfu.predict.training.predict import predict_training
 from mfu.predict.types import (
@@ -109,8 +110,7 @@ def question(record: Record) -> tuple[Training, Placement] | Problem:
 def _question(record: Record) -> tuple[Training, Placement] | Problem:
     gpu = dataset_gpu(str(record["gpu"]))
     if isinstance(gpu, Unmatched):
-        problem = f"{record['gpu']!r} names no known product"
-        return Problem(ProblemReason.UNKNOWN_PRODUCT, "gpu", problem, did_you_mean(gpu.nearest, ""))
+        return unknown_product(gpu, "gpu")
     compute = precision_of(str(record["precision"]))
     weights = precision_of(str(record.get("weights") or record["precision"]))
     if compute is None or weights is None or float(record["step_s"]) <= 0.0:
