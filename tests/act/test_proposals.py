@@ -12,7 +12,7 @@ from mfu.act.types import Action, Addressee
 from mfu.api.powers import ActionType
 from mfu.decide.fleet.capacity import DeviceKind, Domain
 from mfu.decide.types import DecisionType, Outcome
-from mfu.hardware.names import CLIQUE_LABEL
+from mfu.hardware.labels import CLIQUE_LABEL
 from tests.act.builders import ENFORCING, action, decision, grant, said
 from tests.builders.fleets import A100, H100
 

@@ -231,7 +231,7 @@ async def test_an_invalid_policy_says_why_and_the_last_accepted_one_stays_in_for
     await stage.cycle()
     summary, governed, messages = await stage.policy_says(name)
     assert (summary, governed) == ("Invalid", 1)
-    assert messages["Accepted"].startswith("False: spec.prices[0].product: H1000-SXM is no known GPU product")
+    assert messages["Accepted"].startswith("False: spec.prices[0].product is 'H1000-SXM', no known GPU product")
     assert "the last accepted spec stays in force" in messages["Ready"]
     assert (await stage.decision("Admission"))["mode"] == "Observe"
     stage.policy("typo", modes={"admission": "Enforce"}, prices=[])

@@ -15,8 +15,9 @@ from mfu.decide.fleet.capacity import Capacity, DeviceKind, Pool, capacity_of
 from mfu.decide.fleet.fitting import CLEARLY_BETTER, Pick, Quality, fit, offers
 from mfu.decide.fleet.order import decide_together
 from mfu.decide.fleet.standing import Need, Worth
-from mfu.decide.fleet.topology import PRESETS, ZONE, Levels, crossed, levels_of
+from mfu.decide.fleet.topology import Levels, crossed, levels_of
 from mfu.decide.types import NodeView
+from mfu.hardware.labels import TOPOLOGY_PRESETS, ZONE
 from tests.builders.cases import node
 from tests.builders.fleets import A100, H100, STEADY, decided, nodes_of, told, waits
 
@@ -296,7 +297,7 @@ LABELS = {
 @pytest.mark.parametrize("name", LABELS)
 def test_a_preset_is_recognised_by_its_labels(name: str) -> None:
     keys = levels_of([LABELS[name], {}]).keys
-    assert keys == tuple(key for key in PRESETS[name] if key in LABELS[name])
+    assert keys == tuple(key for key in TOPOLOGY_PRESETS[name] if key in LABELS[name])
 
 
 def test_levels_go_from_the_widest_to_the_nearest() -> None:

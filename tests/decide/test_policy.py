@@ -70,10 +70,10 @@ def test_effective_values() -> None:
 @pytest.mark.parametrize(
     ("prices", "words"),
     [
-        ([{"product": "H100-SXM", "perGPUHour": "1"}], "spec.prices[0].product: H100-SXM is no known GPU product"),
+        ([{"product": "H100-SXM", "perGPUHour": "1"}], "spec.prices[0].product is 'H100-SXM', no known GPU product"),
         (
             [{"product": "H100-SXM5", "perGPUHour": "1"}, {"product": "h100-sxm5", "perGPUHour": "2"}],
-            "spec.prices[1].product: h100-sxm5 is the same GPU as H100-SXM5",
+            "spec.prices[1].product is 'h100-sxm5', the same GPU as H100-SXM5",
         ),
     ],
 )

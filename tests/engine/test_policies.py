@@ -100,7 +100,7 @@ def test_what_each_standing_says() -> None:
     assert conditions(force, "q") == {"Accepted": ("True", "PolicyValid"), "Ready": ("False", "Overlaps")}
     assert conditions(force, "r") == {"Accepted": ("False", "InvalidPolicy"), "Ready": ("False", "NotReady")}
     invalid = next(each for each in force.plans if each.name == "r").status.document()
-    assert "spec.prices[0].product: H100-SXM6" in invalid["conditions"][0]["message"]
+    assert "spec.prices[0].product is 'H100-SXM6'" in invalid["conditions"][0]["message"]
     assert "no spec was accepted before" in invalid["conditions"][1]["message"]
     assert [each.status.document()["matchedNamespaces"] for each in force.plans] == [3, 0, 0]
 

@@ -70,7 +70,7 @@ def test_a_published_row_is_predicted_within_a_quarter() -> None:
 @pytest.mark.parametrize(
     ("changes", "word"),
     [
-        ({"gpu": "Voodoo2"}, "names no known product"),
+        ({"gpu": "Voodoo2"}, "no known GPU product"),
         ({"precision": "float12"}, "no known format"),
         ({"micro_batch": ""}, "micro_batch holds no"),
         ({"layers": ""}, "layers holds no"),

@@ -19,7 +19,7 @@ def parse(*arguments):
     [
         ((), "no nodes"),
         (("--nodes", "H100"), "PRODUCT"),
-        (("--nodes", "X900=1"), "no product"),
+        (("--nodes", "X900=1"), "no known GPU product"),
         (("--plan", "/nonexistent"), "No such file"),
         (("--nodes", "H100-SXM5=1", "--plan", "PLAN"), "mfu"),
     ],

@@ -7,9 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from mfu.hardware.names import MIG_PREFIX
+from mfu.hardware.labels import GPU_RESOURCES, MIG_PREFIX, WHOLE
 
-_GPU_RESOURCE = re.compile(r"(nvidia|amd)\.com/gpu(\.shared)?|nvidia\.com/mig-.+")
 _VARIABLE = re.compile(r"\$\(([A-Za-z_]\w*)\)|\$\{([A-Za-z_]\w*)(?::-([^}]*))?\}|\$([A-Za-z_]\w*)")
 
 
@@ -31,7 +30,7 @@ class Container:
 
     @property
     def resource(self) -> str:
-        return next(iter(self.gpus), "nvidia.com/gpu")
+        return next(iter(self.gpus), WHOLE)
 
     @property
     def mig_profile(self) -> str:
@@ -84,7 +83,7 @@ def gpus_of(resources: Any) -> dict[str, int]:
         amounts = resources.get(kind) if isinstance(resources, Mapping) else None
         for name, amount in (amounts or {}).items():
             text = str(amount)
-            if _GPU_RESOURCE.fullmatch(str(name)) and text.isdecimal() and int(text):
+            if _is_gpu(str(name)) and text.isdecimal() and int(text):
                 found[str(name)] = int(text)
     return found
 
@@ -118,3 +117,7 @@ def _files(item: Mapping[str, Any], mounts: Mapping[str, Mapping[str, str]]) -> 
         for name, text in data.items():
             if part in (None, name):
                 yield (path if part else f"{path.rstrip('/')}/{name}"), text
+
+
+def _is_gpu(resource: str) -> bool:
+    return resource in GPU_RESOURCES or resource.startswith(MIG_PREFIX)

@@ -14,10 +14,9 @@ from mfu.adopt.findings import Findings
 from mfu.adopt.objects import Unit
 from mfu.hardware.aliases import dataset_key
 from mfu.hardware.catalog import load
+from mfu.hardware.labels import CLOUD_PRODUCT_LABELS, PRODUCT_LABELS, WHOLE
 from mfu.hardware.types import Device
 
-_PRODUCT_LABELS: Final = ("nvidia.com/gpu.product", "amd.com/gpu.product-name")
-_CLOUD_LABELS: Final = ("cloud.google.com/gke-accelerator", "karpenter.k8s.aws/instance-gpu-name")
 _CLOUD_NAMES: Final[Mapping[str, str]] = {
     "nvidia-l4": "L4",
     "nvidia-tesla-t4": "T4",
@@ -65,7 +64,7 @@ def accelerators(unit: Unit, container: Container | None, count: int, findings: 
     if count:
         findings.read("accelerators.count", count, "GPUs that the pods ask for")
     if container is not None and container.count:
-        if container.resource != "nvidia.com/gpu":
+        if container.resource != WHOLE:
             findings.read("accelerators.resourceName", container.resource, "the resource that they ask for")
         if container.mig_profile:
             findings.read("accelerators.migProfile", container.mig_profile, "the resource that they ask for")
@@ -87,10 +86,10 @@ def product(unit: Unit, findings: Findings) -> None:
 
 
 def _product_of(label: str, value: str) -> str | None:
-    if label in _PRODUCT_LABELS:
+    if label in PRODUCT_LABELS:
         found = load().resolve(value)
         return found.gpu.api_name if isinstance(found, Device) else None
-    if label in _CLOUD_LABELS:
+    if label in CLOUD_PRODUCT_LABELS:
         return _CLOUD_NAMES.get(value.lower())
     return _INSTANCES.get(value.lower()) if label.endswith("instance-type") else None
 

@@ -8,6 +8,8 @@ from typing import Any
 
 import yaml
 
+from mfu.hardware.labels import WHOLE
+
 Object = Mapping[str, Any]
 
 
@@ -323,7 +325,7 @@ def _vllm_runtime(document: Object) -> Iterator[Unit]:
     if model.get("modelURL"):
         given["model"] = (model["modelURL"], "spec.model.modelURL")
     resources = deployment.get("resources") or {}
-    resource = resources.get("gpuType", "nvidia.com/gpu")
+    resource = resources.get("gpuType", WHOLE)
     image = _at(deployment, "image", "name") or ""
     container = {"name": "vllm", "image": image, "resources": {"limits": {resource: resources.get("gpu", "0")}}}
     replicas = _count(deployment.get("replicas"))
@@ -375,7 +377,7 @@ def _helm(values: Object) -> Iterator[Unit]:
 
 
 def _gpu_type(entry: Object) -> str:
-    return str(entry.get("requestGPUType") or "nvidia.com/gpu")
+    return str(entry.get("requestGPUType") or WHOLE)
 
 
 def _dynamo(document: Object) -> Iterator[Unit]:
@@ -385,7 +387,7 @@ def _dynamo(document: Object) -> Iterator[Unit]:
         gpus = _at(service, "resources", "limits", "gpu") or _at(service, "resources", "requests", "gpu")
         if not gpus:
             continue
-        filled = {"name": name, **container, "resources": {"limits": {"nvidia.com/gpu": str(gpus)}}}
+        filled = {"name": name, **container, "resources": {"limits": {WHOLE: str(gpus)}}}
         nodes = max(1, _count(_at(service, "multinode", "nodeCount")))
         replicas = _count(service.get("replicas"))
         role = str(service.get("subComponentType") or name).lower()

@@ -22,7 +22,7 @@ from mfu.cluster.projection import node_view, pod_view
 from mfu.decide.types import NodeView
 from mfu.engine.claims import owners_of
 from mfu.hardware.catalog import load
-from mfu.hardware.names import MIG_PREFIX
+from mfu.hardware.labels import MIG_PREFIX
 from mfu.hardware.slices import quantity
 from mfu.hardware.types import Device, Unmatched
 from mfu.observe.readings import GPUIdentity, ProgressReading

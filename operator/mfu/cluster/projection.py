@@ -21,27 +21,14 @@ from mfu.engine.packed import Packed
 from mfu.engine.say.annotations import ANNOTATIONS
 from mfu.engine.snapshot import PodView, PolicyView, WorkloadView
 from mfu.hardware.catalog import load
-from mfu.hardware.names import CLIQUE_LABEL, GPU_RESOURCES, MIG_PREFIX, PRODUCT_LABELS
+from mfu.hardware.labels import CLIQUE_LABEL, GPU_RESOURCES, MIG_PREFIX, PLACING_PREFIXES, PRODUCT_LABELS
 from mfu.hardware.slices import MOST_DEVICES, SHARED_SUFFIX, Slices, base_resource, quantity, slices_of
 from mfu.hardware.types import Device
 
 V = TypeVar("V")
 
-# Labels kept of a node beside these prefixes would only cost memory.
-NODE_LABEL_PREFIXES: Final = (
-    "topology.kubernetes.io/",
-    "kubernetes.io/hostname",
-    "nvidia.com/",
-    "amd.com/",
-    "fabric.topograph.run/",
-    "accelerator.topograph.run/",
-    "network.topology.nvidia.com/",
-    "topology.k8s.aws/",
-    "cloud.google.com/gce-topology-",
-    "oci.oraclecloud.com/host.",
-    "node.kubernetes.io/instance-type",
-    GROUP,
-)
+NODE_LABEL_PREFIXES: Final = (*PLACING_PREFIXES, GROUP)
+"""Labels kept of a node; others would only cost memory."""
 
 
 def workload_view(item: JSON, before: WorkloadView | None = None) -> WorkloadView:

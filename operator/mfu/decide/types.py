@@ -12,7 +12,7 @@ from mfu.api.decisions import DecisionType
 from mfu.api.mfupolicy import PerWorkload
 from mfu.api.modelworkload import WorkloadSpec
 from mfu.api.powers import ActionType
-from mfu.hardware.names import MIG_PREFIX
+from mfu.hardware.labels import MIG_PREFIX
 from mfu.hardware.slices import base_resource, share_of
 from mfu.hardware.types import Device
 from mfu.observe.assessment import Assessment

@@ -19,7 +19,7 @@ from mfu.engine.holdings.fleet import IDLE, UNCLAIMED, Ground, Grounds, build
 from mfu.engine.holdings.workload import device_of
 from mfu.engine.plan import Handover, WorkloadPlan
 from mfu.engine.snapshot import FleetReadings
-from mfu.hardware.names import MIG_PREFIX, WHOLE
+from mfu.hardware.labels import MIG_PREFIX, WHOLE
 from mfu.hardware.types import Device
 from mfu.observe.assessment import Observation
 from mfu.observe.counters import fleet_counters_mfu, peak_table

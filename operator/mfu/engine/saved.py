@@ -16,7 +16,7 @@ from mfu.decide.types import NodeView
 from mfu.engine.packed import Packed
 from mfu.engine.snapshot import FleetReadings, PodView, PolicyView, Snapshot, WorkloadView
 from mfu.hardware.catalog import load as load_catalog
-from mfu.hardware.names import WHOLE
+from mfu.hardware.labels import WHOLE
 from mfu.hardware.slices import slices_of
 from mfu.hardware.types import Device
 from mfu.observe.readings import (

@@ -16,7 +16,7 @@ from mfu.engine.holdings.workload import Candidate
 from mfu.engine.views import PodView, WorkloadView
 from mfu.engine.worths import valued
 from mfu.hardware.catalog import load
-from mfu.hardware.names import MIG_PREFIX
+from mfu.hardware.labels import MIG_PREFIX
 from mfu.hardware.types import GPU
 from mfu.predict.types import Corrections, Prediction, Setup
 

@@ -14,7 +14,7 @@ from mfu.decide.types import Decision, DecisionType, Outcome
 from mfu.engine.evaluate import evaluate
 from mfu.engine.plan import Plan, WorkloadPlan
 from mfu.engine.snapshot import PodView, Snapshot, WorkloadView
-from mfu.hardware.names import MIG_PREFIX
+from mfu.hardware.labels import MIG_PREFIX
 
 MOST_OF_A_POD: Final = 8
 """GPUs of one pod of a workload that has no pods yet: as many as usual nodes have."""

@@ -4,19 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Final
-
-WHOLE: Final = "nvidia.com/gpu"
-"""The extended resource of whole GPUs, and what all vendors' whole GPUs are counted as."""
-GPU_RESOURCES: Final = (WHOLE, "amd.com/gpu", "nvidia.com/gpu.shared")
-"""Extended resources of whole GPUs, by vendor and by the name that a slicing device plugin gives them."""
-PRODUCT_LABEL: Final = "nvidia.com/gpu.product"
-PRODUCT_LABELS: Final = (PRODUCT_LABEL, "amd.com/gpu.product-name", "amd.com/gpu.device-name")
-"""Node labels that name the product, the first that is there counts."""
-CLIQUE_LABEL: Final = "nvidia.com/gpu.clique"
-"""Node label of the NVLink domain that spans nodes."""
-MIG_PREFIX: Final = "nvidia.com/mig-"
-"""Extended resources of MIG slices: the prefix before the profile, as in nvidia.com/mig-1g.10gb."""
 
 _SUFFIX = re.compile(r"^(?P<product>.+?)[- ]MIG[- ](?P<profile>\d+g\.\d+gb[a-z.+-]*)$", re.IGNORECASE)
 _SHARED = "-SHARED"

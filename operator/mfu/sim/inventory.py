@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from mfu.hardware.catalog import load
-from mfu.hardware.names import MIG_PREFIX, WHOLE
+from mfu.hardware.labels import MIG_PREFIX, WHOLE
 from mfu.hardware.problem import Problem, ProblemReason
 from mfu.hardware.products import product_named
 from mfu.hardware.types import GPU, Device, MIGProfile

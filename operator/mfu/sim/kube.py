@@ -13,7 +13,7 @@ from typing import Any, Final
 from mfu.cluster.client import ApiError, KubeClient
 from mfu.cluster.informer import Informer
 from mfu.cluster.resources import NODES, PODS
-from mfu.hardware.names import MIG_PREFIX
+from mfu.hardware.labels import MIG_PREFIX
 from mfu.sim.fleet import NoRoom, SimFleet
 from mfu.sim.inventory import GPU_RESOURCE, NodeSpec
 from mfu.sim.manifests import MANAGER, node_manifest, node_status

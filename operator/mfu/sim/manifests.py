@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from mfu.hardware.labels import MIG_CONFIG_LABEL, PRODUCT_LABEL, ZONE
 from mfu.sim.inventory import NodeSpec
 from mfu.units import MIB
 
@@ -43,13 +44,13 @@ def labels(node: NodeSpec) -> dict[str, str]:
     """GFD's labels with MIG strategy `mixed`, and the topology labels that clouds set."""
     found = {
         "kubernetes.io/hostname": node.name,
-        "topology.kubernetes.io/zone": node.zone,
+        ZONE: node.zone,
         "cloud.provider.com/topology-block": node.block,
         "topology.kubernetes.io/rack": node.rack,
         "cloud.provider.com/topology-rack": node.rack,
         SIMULATED_LABEL: "true",
         "nvidia.com/gpu.present": "true",
-        "nvidia.com/gpu.product": node.product_label,
+        PRODUCT_LABEL: node.product_label,
         "nvidia.com/gpu.count": str(node.gpus),
         "nvidia.com/gpu.memory": str(int(node.gpu.memory_bytes / MIB)),
         "nvidia.com/gpu.family": node.gpu.architecture,
@@ -61,5 +62,5 @@ def labels(node: NodeSpec) -> dict[str, str]:
         resource = node.resource
         found[f"{resource}.count"] = str(node.gpus * node.instances_per_gpu)
         found[f"{resource}.memory"] = str(int(node.mig.memory_bytes / MIB))
-        found["nvidia.com/mig.config"] = f"all-{node.mig.name}"
+        found[MIG_CONFIG_LABEL] = f"all-{node.mig.name}"
     return {key: value.replace("+", ".") for key, value in found.items()}

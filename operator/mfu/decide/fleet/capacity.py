@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from mfu.decide.fleet.topology import Codes, Levels, levels_of
 from mfu.decide.types import NodeView
-from mfu.hardware.names import CLIQUE_LABEL, MIG_PREFIX, WHOLE
+from mfu.hardware.labels import CLIQUE_LABEL, MIG_PREFIX, WHOLE
 
 HOST_LABEL: Final = "kubernetes.io/hostname"
 

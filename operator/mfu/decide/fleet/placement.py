@@ -11,7 +11,7 @@ from mfu.decide.fleet.shortage import Shortage
 from mfu.decide.fleet.standing import Need, Standing
 from mfu.decide.reasons import Why
 from mfu.decide.types import Decision, DecisionType, Outcome
-from mfu.hardware.names import PRODUCT_LABEL
+from mfu.hardware.labels import PRODUCT_LABEL
 
 _REASONS: Final = {
     Quality.ONE_DOMAIN: Why.FITS_ONE_DOMAIN,

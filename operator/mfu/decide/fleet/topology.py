@@ -10,20 +10,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-ZONE: Final = "topology.kubernetes.io/zone"
+from mfu.hardware.labels import TOPOLOGY_PRESETS
 
-PRESETS: Final[Mapping[str, tuple[str, ...]]] = {
-    "topograph": (ZONE, *(f"fabric.topograph.run/tier-{tier}" for tier in range(5, -1, -1))),
-    "topograph before 1.0": (ZONE, *(f"network.topology.nvidia.com/{level}" for level in ("core", "spine", "leaf"))),
-    "AWS": (ZONE, *(f"topology.k8s.aws/network-node-layer-{layer}" for layer in (1, 2, 3))),
-    "GCP": (ZONE, *(f"cloud.google.com/gce-topology-{level}" for level in ("block", "subblock"))),
-    "OCI": (ZONE, "oci.oraclecloud.com/host.network_block_id", "oci.oraclecloud.com/host.rack_id"),
-    "zones": (ZONE,),
-}
-"""Label keys, widest level first, as the projects' own documentation gives them. Tier 0 of topograph is the nearest
-switch, layer 3 of AWS the one nearest to the instance."""
-
-_KNOWN: Final = frozenset(key for keys in PRESETS.values() for key in keys)
+_KNOWN: Final = frozenset(key for keys in TOPOLOGY_PRESETS.values() for key in keys)
 
 Codes = NDArray[np.int64]
 
@@ -51,8 +40,8 @@ def levels_of(labels: Iterable[Mapping[str, str]], configured: Sequence[str] = (
     if configured:
         return Levels(tuple(configured))
     labelled = Counter(key for each in labels for key in each if key in _KNOWN)
-    best = max(PRESETS, key=lambda name: max((labelled[key] for key in PRESETS[name] if key != ZONE), default=0))
-    return Levels(tuple(key for key in PRESETS[best] if labelled[key]))
+    best = max(TOPOLOGY_PRESETS.values(), key=lambda keys: max((labelled[key] for key in keys[1:]), default=0))
+    return Levels(tuple(key for key in best if labelled[key]))
 
 
 def crossed(codes: Codes, nodes: Sequence[int] | Codes) -> int:

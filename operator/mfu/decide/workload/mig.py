@@ -5,7 +5,7 @@ from __future__ import annotations
 from mfu.decide.reasons import Why
 from mfu.decide.types import Decision, DecisionType, Outcome, Subject
 from mfu.hardware.catalog import load
-from mfu.hardware.names import MIG_PREFIX
+from mfu.hardware.labels import MIG_PREFIX
 from mfu.hardware.types import MIGProfile
 from mfu.predict.types import Inference
 from mfu.units import gibibytes

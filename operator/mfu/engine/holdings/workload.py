@@ -11,7 +11,7 @@ from mfu.api.workload_status import Basis
 from mfu.decide.types import NodeView
 from mfu.engine.views import PodView
 from mfu.hardware.catalog import load
-from mfu.hardware.names import MIG_PREFIX
+from mfu.hardware.labels import MIG_PREFIX
 from mfu.hardware.problem import Problem
 from mfu.hardware.products import product_named, usual_node_gpus
 from mfu.hardware.slices import MOST_DEVICES, base_resource

@@ -1,0 +1,48 @@
+"""What vendors and clouds call labels and resources: what is on a node, and where it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+WHOLE: Final = "nvidia.com/gpu"
+"""The extended resource of whole GPUs, and what all vendors' whole GPUs are counted as."""
+GPU_RESOURCES: Final = (WHOLE, "amd.com/gpu", "nvidia.com/gpu.shared")
+"""Extended resources of whole GPUs, by vendor and by the name that a slicing device plugin gives them."""
+PRODUCT_LABEL: Final = "nvidia.com/gpu.product"
+PRODUCT_LABELS: Final = (PRODUCT_LABEL, "amd.com/gpu.product-name", "amd.com/gpu.device-name")
+"""Node labels that name the product, the first that is there counts."""
+CLIQUE_LABEL: Final = "nvidia.com/gpu.clique"
+"""Node label of the NVLink domain that spans nodes."""
+MIG_PREFIX: Final = "nvidia.com/mig-"
+"""Extended resources of MIG slices: the prefix before the profile, as in nvidia.com/mig-1g.10gb."""
+CLOUD_PRODUCT_LABELS: Final = ("cloud.google.com/gke-accelerator", "karpenter.k8s.aws/instance-gpu-name")
+"""Node labels by which a cloud names the product in its own words."""
+MIG_CONFIG_LABEL: Final = "nvidia.com/mig.config"
+"""What mig-manager is asked for."""
+ZONE: Final = "topology.kubernetes.io/zone"
+
+TOPOLOGY_PRESETS: Final[Mapping[str, tuple[str, ...]]] = {
+    "topograph": (ZONE, *(f"fabric.topograph.run/tier-{tier}" for tier in range(5, -1, -1))),
+    "topograph before 1.0": (ZONE, *(f"network.topology.nvidia.com/{level}" for level in ("core", "spine", "leaf"))),
+    "AWS": (ZONE, *(f"topology.k8s.aws/network-node-layer-{layer}" for layer in (1, 2, 3))),
+    "GCP": (ZONE, *(f"cloud.google.com/gce-topology-{level}" for level in ("block", "subblock"))),
+    "OCI": (ZONE, "oci.oraclecloud.com/host.network_block_id", "oci.oraclecloud.com/host.rack_id"),
+    "zones": (ZONE,),
+}
+"""Label keys, widest level first, as the projects' own documentation gives them. Tier 0 of topograph is the nearest
+switch, layer 3 of AWS the one nearest to the instance."""
+PLACING_PREFIXES: Final = (
+    "topology.kubernetes.io/",
+    "kubernetes.io/hostname",
+    "nvidia.com/",
+    "amd.com/",
+    "fabric.topograph.run/",
+    "accelerator.topograph.run/",
+    "network.topology.nvidia.com/",
+    "topology.k8s.aws/",
+    "cloud.google.com/gce-topology-",
+    "oci.oraclecloud.com/host.",
+    "node.kubernetes.io/instance-type",
+)
+"""What the labels that say where a node is and what it has begin with."""
