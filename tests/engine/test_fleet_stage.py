@@ -8,7 +8,7 @@ from mfu.api.mfupolicy import PolicySpec
 from mfu.decide.fleet.capacity import DeviceKind
 from mfu.engine.evaluate import evaluate
 from mfu.engine.plan import Plan
-from mfu.engine.snapshot import PolicyView, Snapshot
+from mfu.engine.snapshot import PolicyView, Queued, Snapshot
 from tests.builders.cases import SERVING, TRAINING, node
 from tests.builders.fleets import H100
 from tests.builders.scenes import NOW, pod, three, waiting, workload, written
@@ -38,6 +38,18 @@ def test_the_priority_of_pods_decides() -> None:
     pods = (*snapshot.pods[:2], waiting("c", priority=100, created_at=2.0))
     told = places(evaluate(replace(snapshot, pods=pods), NOW))
     assert [told[name][0] for name in "abc"] == ["None", "None", "Place"]
+
+
+def test_what_kueue_queues_waits_in_earnest_before_it_has_pods() -> None:
+    """Kueue's priority counts while there is no pod that has its own."""
+    snapshot = three(8)
+    queued = Queued("team-a", ("Job", "c"), 100)
+    of_others = (Queued("team-b", ("Job", "a"), 500), Queued("team-a", ("JobSet", "b"), 500))
+    told = places(evaluate(replace(snapshot, pods=snapshot.pods[:2], queued=(queued, *of_others)), NOW))
+    assert [told[name][0] for name in "abc"] == ["None", "None", "Place"]
+    pods = (*snapshot.pods[:2], waiting("c", priority=0, created_at=2.0))
+    told = places(evaluate(replace(snapshot, pods=pods, queued=(queued,)), NOW))
+    assert [told[name][0] for name in "abc"] == ["Place", "None", "None"]
 
 
 def test_annotations_and_status_say_the_same() -> None:

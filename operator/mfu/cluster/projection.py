@@ -19,7 +19,7 @@ from mfu.decide.types import NodeView
 from mfu.engine.claims import qualified
 from mfu.engine.packed import Packed
 from mfu.engine.say.annotations import ANNOTATIONS
-from mfu.engine.snapshot import PodView, PolicyView, WorkloadView
+from mfu.engine.snapshot import PodView, PolicyView, Queued, WorkloadView
 from mfu.hardware.catalog import load
 from mfu.hardware.labels import CLIQUE_LABEL, GPU_RESOURCES, MIG_PREFIX, PLACING_PREFIXES, PRODUCT_LABELS
 from mfu.hardware.slices import MOST_DEVICES, SHARED_SUFFIX, Slices, base_resource, quantity, slices_of
@@ -169,6 +169,16 @@ def _instances(behind: Mapping[str, Slices]) -> dict[str, int]:
 
 def fleet_status(item: JSON) -> Packed[FleetStatus]:
     return Packed(FleetStatus, item.get("status") or {})
+
+
+def queued(item: JSON) -> Queued | None:
+    """None for a Workload that nothing owns: whose it is cannot be told."""
+    metadata = item["metadata"]
+    owner = next((each for each in metadata.get("ownerReferences") or () if each.get("controller")), None)
+    priority = (item.get("spec") or {}).get("priority")
+    if owner is None or priority is None:
+        return None
+    return Queued(metadata["namespace"], (owner["kind"], owner["name"]), int(priority))
 
 
 def namespace_labels(item: JSON) -> Mapping[str, str]:

@@ -44,6 +44,7 @@ ACCESSREVIEWS: Final = ResourcePath(
 )
 EVENTS: Final = ResourcePath("events.k8s.io", "v1", "events", "Event")
 TRAINJOBS: Final = ResourcePath("trainer.kubeflow.org", "v1alpha1", "trainjobs", "TrainJob")
+KUEUE_WORKLOADS: Final = ResourcePath("kueue.x-k8s.io", "v1beta2", "workloads", "Workload")
 MODELWORKLOADS: Final = _ours(names.MODEL_WORKLOAD)
 MFUPOLICIES: Final = _ours(names.MFU_POLICY)
 GPUNODES: Final = _ours(names.GPU_NODE)

@@ -19,7 +19,7 @@ from mfu.engine.claims import assign
 from mfu.engine.due import turn, waiting
 from mfu.engine.packed import Packed
 from mfu.engine.plan import NO_REPORT, Handover
-from mfu.engine.snapshot import Assignment, FleetReadings, PodView, PolicyView, Snapshot, WorkloadView
+from mfu.engine.snapshot import Assignment, FleetReadings, PodView, PolicyView, Queued, Snapshot, WorkloadView
 from mfu.observe.readings import WorkloadSeries
 from mfu.predict.types import Corrections
 from mfu.telemetry.addresses import is_plain
@@ -67,7 +67,8 @@ class ClusterState:
     """All informers together. `changed` is called after any change; `snapshot` is cheap enough for each cycle.
 
     `exporters` says where pods of each source are looked for. `told`: ModelWorkloads and MFUPolicies are told from
-    outside (kopf's watch); otherwise they have informers like the rest.
+    outside (kopf's watch); otherwise they have informers like the rest. `kueue`: its Workloads are watched, which must
+    be served then.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class ClusterState:
         changed: Callable[[], None],
         exporters: Mapping[str, ExporterPods] | None = None,
         told: bool = False,
+        kueue: bool = False,
     ) -> None:
         self._addresses: tuple[int, frozenset[str]] | None = None
         self._bindings: tuple[int, Mapping[tuple[str, str], PodBinding]] | None = None
@@ -100,6 +102,7 @@ class ClusterState:
         self.nodes: Informer[NodeView] = watch(resources.NODES, projection.node_view)
         self.namespaces: Informer[Mapping[str, str]] = watch(resources.NAMESPACES, projection.namespace_labels)
         self.reports: Informer[Packed[FleetStatus]] = watch(resources.FLEETREPORTS, projection.fleet_status)
+        self.queued: Informer[Queued] | None = watch(resources.KUEUE_WORKLOADS, projection.queued) if kueue else None
         self.exporters: dict[str, Informer[Exporter]] = {
             name: watch(resources.PODS, _exporter, where.namespace, labelSelector=where.selector)
             for name, where in (exporters or {}).items()
@@ -114,7 +117,8 @@ class ClusterState:
     @property
     def informers(self) -> tuple[Watched[Any], ...]:
         found = (self.workloads, self.policies, self.pods, self.nodes, self.namespaces, self.reports)
-        return (*found, *self.exporters.values())
+        queued = () if self.queued is None else (self.queued,)
+        return (*found, *queued, *self.exporters.values())
 
     @property
     def synced(self) -> bool:
@@ -151,6 +155,7 @@ class ClusterState:
             claims=claims,
             turn=whose,
             report=self.report,
+            queued=() if self.queued is None else tuple(self.queued.objects.values()),
         )
 
     @property

@@ -46,7 +46,9 @@ def build(config: OperatorConfig, client: KubeClient, *, told: bool = True) -> P
     cycle = config.cycle
     trigger = Trigger(idle=cycle.idle_seconds, longest=cycle.longest_wait_seconds, resync=cycle.resync_seconds)
     own = own_namespace(config)
-    state = ClusterState(client, changed=trigger.mark, exporters=discovered(config, own), told=told)
+    state = ClusterState(
+        client, changed=trigger.mark, exporters=discovered(config, own), told=told, kueue=config.kueue.enabled
+    )
     store = Store(
         interval_seconds=_shortest_news_seconds(config),
         progress_interval_seconds=config.progress.scrape_interval_seconds,

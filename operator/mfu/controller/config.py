@@ -136,6 +136,13 @@ class ProgressSettings(_Section):
     """Namespaces whose pods are read on their node's network too, as RDMA jobs need it; nobody else's are."""
 
 
+class Kueue(_Section):
+    """Kueue's Workloads, for clusters that queue with it."""
+
+    enabled: bool = False
+    """Read the priority of what Kueue holds back before it has pods; needs kueue.x-k8s.io/v1beta2."""
+
+
 class Cycle(_Section):
     """How often the loop runs: after `idle_seconds` of quiet, at most `longest_wait_seconds` after the first change."""
 
@@ -178,6 +185,7 @@ class OperatorConfig(_Section):
     agent: AgentSettings = AgentSettings()
     prometheus: PrometheusServer = PrometheusServer()
     progress: ProgressSettings = ProgressSettings()
+    kueue: Kueue = Kueue()
     cycle: Cycle = Cycle()
     server: Server = Server()
     leader_election: LeaderElection = LeaderElection()

@@ -48,6 +48,7 @@ def evaluate(snapshot: Snapshot, now: float) -> Plan:
         corrections=snapshot.corrections,
         now=now,
         refused=snapshot.fleet.refused,
+        queued={(each.namespace, *each.owner): each.priority for each in snapshot.queued},
     )
     alone = tuple(_alone(view, snapshot, (claims, force), around) for view in snapshot.workloads)
     # 3. All of them together, over one ledger.

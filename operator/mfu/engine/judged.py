@@ -28,6 +28,14 @@ class Surroundings:
     refused: Mapping[str, str] = field(default_factory=dict)
     """Why readings of a node were not believed, by node."""
 
+    queued: Mapping[tuple[str, str, str], int] = field(default_factory=dict)
+    """Priority that Kueue gave, by namespace, kind and name of what it queues."""
+
+    def queued_priority(self, view: WorkloadView) -> int | None:
+        """Of what the workload aims at; None where Kueue does not queue it."""
+        target = view.spec.target_ref if view.spec else None
+        return self.queued.get((view.namespace, target.kind, target.name)) if target else None
+
     def refused_of(self, holding: Held) -> str | None:
         """Why readings of one of its nodes were not believed."""
         return next((f"on {node} {self.refused[node]}" for node in holding.nodes if node in self.refused), None)

@@ -14,7 +14,7 @@ from mfu.api.modelworkload import WorkloadSpec
 from mfu.api.workload_status import WorkloadStatus
 from mfu.decide.types import NodeView
 from mfu.engine.packed import Packed
-from mfu.engine.snapshot import FleetReadings, PodView, PolicyView, Snapshot, WorkloadView
+from mfu.engine.snapshot import FleetReadings, PodView, PolicyView, Queued, Snapshot, WorkloadView
 from mfu.hardware.catalog import load as load_catalog
 from mfu.hardware.labels import WHOLE
 from mfu.hardware.slices import slices_of
@@ -59,6 +59,7 @@ def dump(snapshot: Snapshot, now: float) -> str:
             key: [each.factor, each.relative_sd, each.observations] for key, each in snapshot.corrections.by_key.items()
         },
         "report": snapshot.report.document(),
+        "queued": [_plain(each) for each in snapshot.queued],
     }
     return json.dumps(document, allow_nan=False, separators=(",", ":")) + "\n"
 
@@ -90,6 +91,7 @@ def _snapshot(document: JSON) -> Snapshot:
         series={key: _to_series(each, columns) for key, each in document["series"].items()},
         corrections=Corrections(corrections),
         report=Packed(FleetStatus, document["report"]),
+        queued=tuple(Queued(**{**each, "owner": tuple(each["owner"])}) for each in document.get("queued", ())),
     )
 
 

@@ -15,6 +15,7 @@ from mfu.engine.plan import NO_REPORT, Handover
 from mfu.engine.views import Assignment as Assignment
 from mfu.engine.views import PodView as PodView
 from mfu.engine.views import PolicyView as PolicyView
+from mfu.engine.views import Queued as Queued
 from mfu.engine.views import WorkloadView as WorkloadView
 from mfu.observe.readings import METRICS, Floats, GPUIdentity, SourceState, WorkloadSeries
 from mfu.predict.types import Corrections
@@ -52,5 +53,7 @@ class Snapshot:
     """uids of the workloads to be judged in this cycle; the others say what they said. None: everyone."""
     report: Packed[FleetStatus] = NO_REPORT
     """Status of the FleetReport as it stands."""
+    queued: tuple[Queued, ...] = ()
+    """Kueue's Workloads; empty where Kueue is not read."""
     switched_on: frozenset[ActionType] = frozenset()
     """Actions that this operator carries out; of all others there is only the dry run."""

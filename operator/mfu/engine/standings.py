@@ -33,15 +33,20 @@ def standing_of(
     decided: Sequence[Decision],
     setup: Setup | None,
     corrections: Corrections,
+    queued: int | None = None,
 ) -> Standing:
-    """What could not be predicted, and what an enforced admission holds back, asks for nothing."""
+    """What could not be predicted, and what an enforced admission holds back, asks for nothing.
+
+    `queued` is the priority that Kueue gave it, which counts while no pod has one of its own.
+    """
     waiting = [pod for pod in pods if pod.active and pod.node is None and pod.gpus]
     made = Standing(
         key=view.key,
         policy=policy,
-        priority=max((pod.priority for pod in pods if pod.active and pod.priority is not None), default=0),
+        priority=max((pod.priority for pod in pods if pod.active and pod.priority is not None), default=queued or 0),
         waiting_since=min((pod.created_at for pod in waiting), default=view.created_at),
         pending=bool(waiting),
+        queued=queued is not None,
         holds=_holds(pods, nodes),
     )
     if view.spec is None or setup is None or not predictions or _held_back(decided):

@@ -40,6 +40,16 @@ class WorkloadView:
 
 
 @dataclass(frozen=True, slots=True)
+class Queued:
+    """What Kueue knows of an object that it queues, before any pod of it is there."""
+
+    namespace: str
+    owner: tuple[str, str]
+    """Kind and name of the object."""
+    priority: int
+
+
+@dataclass(frozen=True, slots=True)
 class PodView:
     """One pod that asks for GPUs or has resource claims, or that carries our label.
 

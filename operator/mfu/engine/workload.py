@@ -92,6 +92,7 @@ def examine(asked: Asked, around: Surroundings) -> Examined:
         decided=decided,
         setup=judged.setup,
         corrections=around.corrections,
+        queued=around.queued_priority(asked.view),
     )
     judged, remembered = _remembered(judged, asked.memory, around)
     return Examined(asked, judged, decided, standing, remembered)

@@ -93,7 +93,9 @@ class Standing:
     key: str
     policy: EffectivePolicy = field(default_factory=EffectivePolicy)
     priority: int = 0
-    """The highest of its pods, 0 where they have none."""
+    queued: bool = False
+    """Kueue holds it back before it has pods."""
+    """The highest of its pods, else that of its Kueue Workload, else 0."""
     waiting_since: float = 0.0
     """Unix seconds at which its oldest waiting pod was created, or it itself."""
     pending: bool = False
@@ -113,5 +115,5 @@ class Standing:
 
     @property
     def turn(self) -> tuple[bool, int, float, float, str]:
-        """Sorts those who wait: pods before mere declarations, then priority, age, gain and name."""
-        return not self.pending, -self.priority, self.waiting_since, -self.gain, self.key
+        """Sorts those who wait: pods and queued jobs before declarations, then priority, age, gain and name."""
+        return not (self.pending or self.queued), -self.priority, self.waiting_since, -self.gain, self.key
