@@ -20,10 +20,13 @@ class Control(NamedTuple):
 
 
 FORGED, INHERITED, WEAPON, STEERED = "Forged telemetry", "Inherited numbers", "Progress as a weapon", "Steered requests"
+LIES = "Progress that lies"
 FIGURES, MONEY, ODD, TURNS = "Figures from untrusted readings", "False money", "Odd answers", "Stolen turns"
 SLOW, PAGE = "A slow API server", "The metrics page"
 
 WEAPON_TESTS: Final = "tests/telemetry/test_progress_is_no_weapon.py"
+DECLARED_TESTS: Final = "tests/telemetry/test_progress_declared.py"
+RATE_TESTS: Final = "tests/observe/test_progress_rates.py"
 BINDING_TESTS: Final = "tests/telemetry/test_binding.py"
 ODD_TESTS: Final = "tests/cluster/test_odd_servers.py"
 WRITER_TESTS: Final = "tests/cluster/test_writer.py"
@@ -79,6 +82,34 @@ CONTROLS: Final = tuple(
          "left[1] - seconds)", "left[1])", f"{WEAPON_TESTS} -k reading_time"),
         (WEAPON, "what was left out comes first", "telemetry/sources.py",
          "key=lambda ask: ask.name not in self.names", "key=lambda ask: 0", f"{WEAPON_TESTS} -k left_out"),
+        (WEAPON, "whoever was read least is read next", "telemetry/fair.py",
+         "chosen = min(self._waiting, key=lambda each: self._spent.get(each[0], 0.0))", "chosen = self._waiting[0]",
+         f"{WEAPON_TESTS} -k heap_of_another"),
+        (WEAPON, "long labels are not remembered", "telemetry/text/exposition.py",
+         "if len(text) <= _LONGEST_KEPT else", "if True else", f"{WEAPON_TESTS} -k long_labels"),
+        (WEAPON, "an answer is bounded with all that is sent around it", "telemetry/http_get.py",
+         "if len(sent) > most:", "if False:", f"{WEAPON_TESTS} -k sent_around"),
+        (LIES, "a total given once a process is refused", "telemetry/pods/progress.py",
+         "or not (alike(found.values()) or _of_processes(found)):", "or True:", f"{DECLARED_TESTS} -k once_a_process"),
+        (LIES, "copies are seen by their values", "telemetry/pods/progress.py",
+         "alike(found.values()) or _of_processes(found)", "_of_processes(found)",
+         f"{DECLARED_TESTS} -k by_their_values"),
+        (LIES, "a gauge is no counter", "telemetry/pods/progress.py",
+         "if not kind.counts:", "if False:", f"{DECLARED_TESTS} -k only_counters"),
+        (LIES, "a number that falls again and again is no counter", "observe/progress.py",
+         "return len(self.falls) >= MOST_FALLS and", "return False and", f"{RATE_TESTS} -k gauge_is_no_counter"),
+        (LIES, "a counter restored higher is a new life", "observe/progress.py",
+         "increase > RESTORED * max(rate * seconds, step))", "increase > 1e300)", f"{RATE_TESTS} -k restored_higher"),
+        (LIES, "too few readings tell no leap from work", "observe/progress.py",
+         "self.moves < USUAL_MOVES)", "False)", f"{RATE_TESTS} -k among_few"),
+        (LIES, "a small rollback is a restart", "telemetry/store/progress_ring.py",
+         "little = back & _DERIVED &", "little = back &", "tests/telemetry/test_store.py -k however_small"),
+        (LIES, "what was left out is said", "observe/assess.py",
+         "message=agreement.message or left_out(series.progress, now=now),", "message=agreement.message,",
+         "tests/observe/test_assess.py -k restore_is_said"),
+        (STEERED, "nodes without GPUs are nodes as well", "cluster/state.py",
+         "self._hosts[name] = found\n", "self._hosts[name] = ()\n",
+         "tests/controller/test_targets.py -k address_of_any_node"),
         (STEERED, "loopback and link-local addresses are refused", "telemetry/addresses.py",
          "if parsed.is_loopback or parsed.is_link_local or parsed.is_unspecified or parsed.is_multicast:",
          "if False:", f"{WEAPON_TESTS} -k test_addresses"),
@@ -90,7 +121,7 @@ CONTROLS: Final = tuple(
          "trust_env=False", "trust_env=True", "tests/telemetry/test_http_bounds.py -k proxy"),
         (FIGURES, "what a summary calls unknown is unknown to the fleet", "engine/fleet.py",
          "best.reference_mfu is None or not believable(plan, best):", "best.reference_mfu is None:",
-         "tests/engine/test_untrusted_readings.py"),
+         "tests/engine/test_untrusted_readings.py -k own_scale"),
         (FIGURES, "no number that leaves is infinite", "units.py",
          "return None if fraction is None or not isfinite(fraction) else", "return None if fraction is None else",
          "tests/engine/test_untrusted_readings.py -k units_say"),
@@ -129,7 +160,7 @@ CONTROLS: Final = tuple(
         (SLOW, "writes that may not be made are counted", "cluster/writer.py",
          "self.counts.skipped += 1", "self.counts.skipped += 0", f"{WRITER_TESTS} -k may_not_be_written"),
         (SLOW, "events wait for the lease", "cluster/writer.py",
-         "        if not self.may_write():\n            return\n        told,", "        told,",
+         "                self._events.append((body, namespace))\n                return\n", "                pass\n",
          f"{WRITER_TESTS} -k may_not_be_written"),
         (SLOW, "no more than so many writes at once", "cluster/writer.py",
          "asyncio.Semaphore(IN_FLIGHT)", "asyncio.Semaphore(1000)", f"{WRITER_TESTS} -k under_way"),

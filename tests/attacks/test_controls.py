@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.attacks.controls import CONTROLS, Control
+from tests.attacks.page import written
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "security.md").read_text()
@@ -25,3 +26,8 @@ def test_a_control_stands_once_and_its_test_is_there(control: Control) -> None:
 @pytest.mark.parametrize("control", CONTROLS, ids=lambda each: each.name)
 def test_a_control_is_in_the_documentation(control: Control) -> None:
     assert control.name in PAGE
+
+
+def test_the_documented_table_is_current() -> None:
+    """`python -m tests.attacks.page` writes it."""
+    assert written(PAGE) == PAGE

@@ -114,8 +114,12 @@ class Reviews:
         if self.away:
             raise ServerUnreachable("refused")
         if resource.kind == "TokenReview":
-            known = body["spec"]["token"] in ("good", "poor")
-            user = {"username": body["spec"]["token"], "groups": ["g"]}
+            token = body["spec"]["token"]
+            if token == "expired":
+                # Whose it was is told though it counts no more.
+                return {"status": {"authenticated": False, "user": {"username": "good"}}}
+            known = token in ("good", "poor")
+            user = {"username": token, "groups": ["g"]}
             return {"status": {"authenticated": known, "user": user if known else {}}}
         spec = body["spec"]
         assert spec["nonResourceAttributes"] == {"path": "/metrics", "verb": "get"}
@@ -130,6 +134,7 @@ class Reviews:
         ("Basic good", 401),
         ("Bearer ", 401),
         ("Bearer stranger", 401),
+        ("Bearer expired", 401),
         ("Bearer " + "x" * 20_000, 401),
         ("Bearer poor", 403),
         ("Bearer good", None),

@@ -68,6 +68,31 @@ def test_only_own_running_pods_are_asked() -> None:
     assert urls(state_of(PROGRESS, *pods)) == ["http://10.1.2.3:9400/metrics", "http://[fd00::7]:9400/metrics"]
 
 
+def test_the_address_of_any_node_is_refused_until_it_is_another_s() -> None:
+    """A control-plane node holds no GPU, and its kubelet and API server are nobody's metrics."""
+    state = state_of(PROGRESS, pod("mine", ip="192.168.0.9"))
+
+    def node(address: str) -> dict[str, Any]:
+        return {"metadata": {"name": "control"}, "status": {"addresses": [{"type": "InternalIP", "address": address}]}}
+
+    def refused() -> list[bool]:
+        return [each.refused is not None for each in progress_endpoints(state, config.ProgressSettings())()]
+
+    assert refused() == [False]
+    assert state._node(node("192.168.0.9")) is None
+    assert refused() == [True]
+    state._node(node("192.168.0.10"))
+    assert refused() == [False]
+
+
+def test_addresses_of_nodes_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mfu.cluster.state.MOST_HOSTS", 2)
+    state = state_of(PROGRESS)
+    for name in ("a", "b", "a", "c"):
+        state._node({"metadata": {"name": name}, "status": {"addresses": [{"address": f"10.0.0.{name}"}]}})
+    assert state.node_addresses() == {"10.0.0.a", "10.0.0.c"}
+
+
 def test_without_declared_progress_nobody_is_asked() -> None:
     state = state_of(PROGRESS, pod("mine"))
     view = workload_view({"metadata": {"namespace": "a", "name": "llama", "uid": "u"}, "spec": SPEC})

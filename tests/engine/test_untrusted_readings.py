@@ -17,10 +17,12 @@ from mfu.account.rollup import Knowledge, RollupRow
 from mfu.api.fleetreport import Figures, FleetStatus, FleetSummary
 from mfu.controller.metrics import PlanCollector
 from mfu.engine.evaluate import evaluate
+from mfu.engine.fleet import add_up
 from mfu.engine.plan import Plan
 from mfu.engine.say.events import on_fleet
-from mfu.engine.snapshot import Snapshot
+from mfu.engine.snapshot import FleetReadings, Snapshot
 from mfu.observe.readings import Counter, WorkloadSeries
+from mfu.predict.types import Scale
 from mfu.units import decimal, gibibytes, money, percent, points
 from tests.builders.cases import node
 from tests.builders.rolling import roll_up
@@ -55,6 +57,19 @@ def test_a_workload_beyond_what_hardware_can_do_is_unknown_everywhere(factor: fl
     assert plan.figures.fleet.mfu == honest.fleet.mfu
     assert plan.figures.namespaces["team-a"].mfu is None
     assert plan.figures.nodes["n0"].mfu is None
+
+
+def test_what_has_no_number_on_its_own_scale_is_unknown_to_the_fleet() -> None:
+    """A decode whose bandwidth nobody read: the MFU that counters make of it is no answer, to it or to the fleet."""
+    plan = judged(series(BAD, 0.4))
+    ground, bad = plan.ground, plan.workloads[0]
+    assert ground is not None and bad.expected is not None
+    decode = replace(bad, expected=replace(bad.expected, scale=Scale.MBU, mbu=0.6))
+    nodes = {each.name: each for each in ground.made_from.nodes}
+    found = add_up(ground, (decode, *plan.workloads[1:]), FleetReadings(), nodes).figures
+    assert found.namespaces["team-a"].mfu is None
+    assert found.namespaces["team-b"].mfu is not None
+    assert add_up(ground, plan.workloads, FleetReadings(), nodes).figures.namespaces["team-a"].mfu is not None
 
 
 @pytest.mark.parametrize("factor", [1.0, 1e6, 1e18, -1.0])
@@ -116,7 +131,8 @@ def test_whatever_is_read_figures_are_finite_and_possible(values: list[float]) -
         ("Unknown", "41.2%", "FleetKnown"),
         ("41.2%", "40.0%", None),
         ("Unknown", "Unknown", None),
-        (None, "Unknown", None),
+        (None, "Unknown", "FleetUnknown"),
+        (None, "41.2%", None),
     ],
 )
 def test_the_fleets_figure_going_and_coming_is_told_once(before: str | None, now: str, reason: str | None) -> None:

@@ -54,6 +54,17 @@ def test_every_window_has_both_meters() -> None:
     assert of(found, Meter.PROGRESS).mfu == pytest.approx(0.49, abs=0.005)
 
 
+def test_a_restore_is_said_and_counts_as_no_work() -> None:
+    said = reports(0.49, job())
+    leapt = tuple(
+        replace(each, counters={name: value + 5e12 * (row > 30) for name, value in each.counters.items()})
+        for row, each in enumerate(said)
+    )
+    assert "restored to a higher count" in judge(recent(table(), progress=leapt)).message
+    assert of(judge(recent(table(), progress=leapt)), Meter.PROGRESS).mfu == pytest.approx(0.49, abs=0.005)
+    assert judge(recent(table(), progress=said)).message == ""
+
+
 def test_progress_is_believed_before_counters() -> None:
     found = judge(recent(table(), progress=reports(0.49, job())))
     best = found.best()

@@ -108,11 +108,31 @@ RANKS = "".join(f'train_tokens_total{{rank="{rank}"}} {5_000_000 + rank}\n' for 
 
 
 def test_a_total_given_once_a_rank_is_refused_and_shares_add_up() -> None:
-    with pytest.raises(NotExposition, match="8 series of the same value") as refused:
+    with pytest.raises(NotExposition, match="8 series, each of a process") as refused:
         declared(RANKS, POD, 0.0, DeclaredProgress("train_tokens_total"))
     assert "PerRank" in refused.value.fix
     shares = declared(RANKS, POD, 0.0, DeclaredProgress("train_tokens_total", scope="PerRank"))
     assert shares.counters[Counter.TRAINED_TOKENS] == 8 * 5_000_000 + 28
+
+
+@pytest.mark.parametrize("label", ["rank", "local_rank", "x", "GPU", "worker_name", "host"])
+@pytest.mark.parametrize("skew", [0, 1, 40])
+@pytest.mark.parametrize("count", [2, 3, 8, 16])
+def test_a_total_is_never_read_once_a_process(label: str, skew: int, count: int) -> None:
+    """From the first step on, when a rank that is one step ahead counts a third more than the others."""
+    text = {"worker_name": "job-{}-of-many", "host": "n{}.example"}.get(label, "{}")
+    for step in (1, 3, 100, 10_000):
+        values = [1000 * (step + (skew if rank % 2 else 0)) for rank in range(count)]
+        page = "".join(f't_total{{{label}="{text.format(rank)}"}} {each}\n' for rank, each in enumerate(values))
+        with pytest.raises(NotExposition, match="each of a process"):
+            declared(page.encode(), POD, 0.0, DeclaredProgress("t_total"))
+
+
+@pytest.mark.parametrize("values", [[3000, 4000, 4000], [5, 5], [5000, 5020]])
+def test_copies_under_names_that_say_nothing_are_seen_by_their_values(values: list[int]) -> None:
+    page = "".join(f't_total{{x="{name}"}} {each}\n' for name, each in zip("abcdef", values, strict=False))
+    with pytest.raises(NotExposition, match="each of a process"):
+        declared(page.encode(), POD, 0.0, DeclaredProgress("t_total"))
 
 
 def test_different_series_of_one_total_add_up() -> None:

@@ -138,12 +138,16 @@ def node_view(item: JSON) -> NodeView | None:
         mig=_instances(behind),
         replicas={name: each.replicas for name, each in behind.items() if each.replicas != 1},
         ill=_ill(units, status.get("capacity") or {}),
-        addresses=tuple(str(each.get("address", "")) for each in status.get("addresses") or ()),
         ready=_ready(status),
         schedulable=not (item.get("spec") or {}).get("unschedulable", False),
         domain=labels.get(CLIQUE_LABEL),
         labels={name: value for name, value in labels.items() if name.startswith(NODE_LABEL_PREFIXES)},
     )
+
+
+def addresses(item: JSON) -> tuple[str, ...]:
+    """Of a node, whatever it holds."""
+    return tuple(str(each.get("address", "")) for each in (item.get("status") or {}).get("addresses") or ())
 
 
 def _marked(resource: str, device: Device | None, units: Mapping[str, int]) -> bool:

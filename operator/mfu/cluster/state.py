@@ -30,8 +30,8 @@ Watched = Informer[V] | DeclaredStore[V]
 """A store of objects of one kind, whoever watches them."""
 OVERDUE_SECONDS: Final = 30.0
 """Answers older than this have a share of the turns that no news can take."""
-
-
+MOST_HOSTS: Final = 20_000
+"""Addresses of so many nodes are kept: four times of what one operator is made for."""
 HOLDS_DEVICES: Final = "status.phase!=Succeeded,status.phase!=Failed"
 """Pods that have ended hold nothing, and there may be many: the API server leaves them out."""
 
@@ -80,7 +80,8 @@ class ClusterState:
         told: bool = False,
         kueue: bool = False,
     ) -> None:
-        self._addresses: tuple[int, frozenset[str]] | None = None
+        self._hosts: dict[str, tuple[str, ...]] = {}
+        self._addresses: frozenset[str] | None = None
         self._bindings: tuple[int, Mapping[tuple[str, str], PodBinding]] | None = None
         self._claims: _Claims | None = None
         self._used: tuple[tuple[int, int], tuple[NodeView, ...]] | None = None
@@ -99,7 +100,7 @@ class ClusterState:
         self.workloads: Watched[WorkloadView] = declared(resources.MODELWORKLOADS, self._workload)
         self.policies: Watched[PolicyView] = declared(resources.MFUPOLICIES, projection.policy_view)
         self.pods: Informer[PodView] = watch(resources.PODS, projection.pod_view, fieldSelector=HOLDS_DEVICES)
-        self.nodes: Informer[NodeView] = watch(resources.NODES, projection.node_view)
+        self.nodes: Informer[NodeView] = watch(resources.NODES, self._node)
         self.namespaces: Informer[Mapping[str, str]] = watch(resources.NAMESPACES, projection.namespace_labels)
         self.reports: Informer[Packed[FleetStatus]] = watch(resources.FLEETREPORTS, projection.fleet_status)
         self.queued: Informer[Queued] | None = watch(resources.KUEUE_WORKLOADS, projection.queued) if kueue else None
@@ -192,11 +193,10 @@ class ClusterState:
         return self._bindings[1]
 
     def node_addresses(self) -> frozenset[str]:
-        """Addresses of all GPU nodes; made anew when nodes change."""
-        if self._addresses is None or self._addresses[0] != self.nodes.version:
-            found = (each for node in self.nodes.objects.values() for each in node.addresses)
-            self._addresses = (self.nodes.version, frozenset(found))
-        return self._addresses[1]
+        """Addresses of all nodes, those without GPUs included; made anew when one changes."""
+        if self._addresses is None:
+            self._addresses = frozenset(each for addresses in self._hosts.values() for each in addresses)
+        return self._addresses
 
     def waiting(self, before: Handover, since: float) -> int:
         """Workloads that have not been judged since then, or have changed."""
@@ -204,6 +204,17 @@ class ClusterState:
 
     def _workload(self, item: JSON) -> WorkloadView:
         return projection.workload_view(item, self.workloads.objects.get(key_of(item)))
+
+    def _node(self, item: JSON) -> NodeView | None:
+        """Of nodes without GPUs nothing is kept but where they are: pods that claim to be there are not read."""
+        name, found = item["metadata"]["name"], projection.addresses(item)
+        if self._hosts.pop(name, None) != found:
+            self._addresses = None
+        # The longest unheard of goes first: nodes that are there tell of themselves every few minutes.
+        self._hosts[name] = found
+        while len(self._hosts) > MOST_HOSTS:
+            del self._hosts[next(iter(self._hosts))]
+        return projection.node_view(item)
 
     def _nodes(self) -> tuple[NodeView, ...]:
         versions = (self.pods.version, self.nodes.version)

@@ -215,8 +215,6 @@ class Writer:
             await self.client.apply(write.resource, write.body, subresource="status", manager=write.manager)
 
     async def _emit_all(self, gate: asyncio.Semaphore, pace: Pace) -> None:
-        if not self.may_write():
-            return
         told, self._events = list(self._events), deque()
         await asyncio.gather(*(self._emit(body, namespace, gate, pace) for body, namespace in told))
 

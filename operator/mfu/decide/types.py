@@ -73,8 +73,6 @@ class NodeView:
     domain: str | None = None
     """NVLink domain that spans nodes (clique), None where the node is the domain."""
     labels: Mapping[str, str] = field(default_factory=dict)
-    addresses: tuple[str, ...] = ()
-    """Its own network addresses."""
     doubt: str | None = None
     """Why its product is unknown though it has a label."""
 

@@ -135,14 +135,9 @@ def _to_node(document: JSON) -> NodeView:
     label = document["product_label"]
     found = load_catalog().resolve(label) if label else None
     device = found if isinstance(found, Device) else None
-    return NodeView(
-        **{
-            **document,
-            **_devices(document, device),
-            "addresses": tuple(document.get("addresses", ())),
-            "device": device,
-        }
-    )
+    # Snapshots of before the addresses were kept apart have them.
+    known = {name: value for name, value in document.items() if name != "addresses"}
+    return NodeView(**{**known, **_devices(document, device), "device": device})
 
 
 def _devices(document: JSON, device: Device | None) -> JSON:

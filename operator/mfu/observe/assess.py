@@ -16,7 +16,7 @@ from mfu.observe.diagnosis.build import Accusation, finding
 from mfu.observe.diagnosis.traffic import explains_traffic
 from mfu.observe.evidence import Evidence, gather
 from mfu.observe.executed import executed
-from mfu.observe.progress import not_counting
+from mfu.observe.progress import left_out, not_counting
 from mfu.observe.readings import STALE_INTERVALS, Metric, WorkloadSeries
 from mfu.observe.traits import DRAM_BUSY, RunTraits, infer, off_tensor_cores
 from mfu.observe.windows import MeteredRun, counters_observation, counters_observations, progress_observation
@@ -82,7 +82,7 @@ def assess(
         observations=observations,
         findings=_findings(situation, trusted=agreement.consistent is not False),
         intent_consistent=agreement.consistent,
-        message=agreement.message,
+        message=agreement.message or left_out(series.progress, now=now),
         state=state,
         readings=_readings(evidence),
     )
@@ -127,7 +127,8 @@ def _without_counters(
     observations = tuple(disbelieved(each) if impossible(each) else each for each in told)
     if lie:
         return Assessment(observations, intent_consistent=False, message=lie, state=state)
-    return Assessment(observations=observations, message=series.unread, state=state)
+    message = series.unread or left_out(series.progress, now=now)
+    return Assessment(observations=observations, message=message, state=state)
 
 
 def _lie(progress: tuple[Observation, ...], series: WorkloadSeries, now: float) -> str:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import inf
-from statistics import median
+from statistics import median_low
 
 from mfu.observe.readings import Counter, Gauge, ProgressReading
 
@@ -17,11 +17,13 @@ STANDS_STILL = 2.5
 """Usual times between two moves after which a counter is taken to stand still."""
 TRAINED = frozenset({Counter.TRAINED_TOKENS, Counter.TRAINED_SAMPLES, Counter.STEPS})
 """Counters of a loop that does the same again and again; a service may well do twenty times as much for once."""
-RESTORED = 20.0
-"""Times the usual rate from which a training counter did not count but was restored, to more than it had."""
+RESTORED = 4.0
+"""Times the usual work from which a training counter did not count but was restored, to more than it had."""
 USUAL_MOVES = 4
-"""Moves from which a rate is usual."""
-FALLS, FALLING = 3, 0.2
+"""Moves from which one is usual."""
+SHALLOW = 0.5
+"""Of what was counted: a process that began anew without a checkpoint falls below."""
+MOST_FALLS, FALLING = 2, 0.2
 """Falls, and their share of all intervals, from which a number is no counter: processes do not restart like that."""
 MINIMUM_SPAN_SECONDS = 1.0
 """Two readings closer than this give no rate worth publishing."""
@@ -46,7 +48,8 @@ def rate(readings: Sequence[ProgressReading], counter: Counter, *, since: float,
     """Increase of one counter per second over [since, now]: pods added up, or one of them where each reports the total.
 
     A counter that fell is a restart: the interval of the fall is left out, as is one in which a training counter was
-    restored higher than it was. None under two readings, and for a number that falls again and again.
+    restored higher than it was. None under two readings, for a number that falls again and again, and while too little
+    is known to tell a leap from work.
     `[(0 s, 100), (10 s, 600), (20 s, 50), (30 s, 550)]` → (500 + 500) in 20 s = 50 per second.
     """
     pods = _by_pod(readings, counter, since, now)
@@ -85,9 +88,13 @@ class _Pod:
 
 
 def _by_pod(readings: Sequence[ProgressReading], counter: Counter, since: float, now: float) -> list[_Pod]:
-    falling = {pod for pod, each in _points(readings, counter, -inf, now).items() if _falls(each, counter)}
+    breaks = {pod: _breaks(each, counter) for pod, each in _points(readings, counter, -inf, now).items()}
     points = _points(readings, counter, since, now)
-    return [_pod(each, counter) for pod, each in points.items() if len(each) > 1 and pod not in falling]
+    return [
+        _pod(each, counter, breaks[pod])
+        for pod, each in points.items()
+        if len(each) > 1 and not breaks[pod].no_counter and not breaks[pod].doubtful(each)
+    ]
 
 
 def _points(
@@ -101,12 +108,12 @@ def _points(
     return points
 
 
-def _pod(readings: list[ProgressReading], counter: Counter) -> _Pod:
+def _pod(readings: list[ProgressReading], counter: Counter, breaks: Breaks) -> _Pod:
     """Rate between the first and the last move, so that a counter that moves once a step is not read short.
 
     A counter that has stood still for longer than its steps take is standing still: the span then runs to the end.
     """
-    lives = [_life(each, counter) for each in _between_restarts(readings, counter)]
+    lives = [_life(each, counter) for each in _between_restarts(readings, breaks)]
     known = [each for each in lives if each.span > 0] or lives
     span, last = sum(each.span for each in known), readings[-1].observed_at
     interval = (last - readings[0].observed_at) / max(1, len(readings) - 1)
@@ -131,40 +138,87 @@ class _Life:
     standing: bool
 
 
-def _between_restarts(readings: list[ProgressReading], counter: Counter) -> list[list[ProgressReading]]:
+def _between_restarts(readings: list[ProgressReading], breaks: Breaks) -> list[list[ProgressReading]]:
     """A counter that fell, or leapt, began anew. What it did across that is unknown, so the interval is left out."""
-    lives, most = [readings[:1]], _most_per_second(readings, counter)
-    for before, after in pairwise(readings):
-        if after.counters[counter] < before.counters[counter] or _per_second(before, after, counter) > most:
+    lives = [readings[:1]]
+    for after in readings[1:]:
+        if after.observed_at in breaks.at:
             lives.append([])
         lives[-1].append(after)
     return lives
 
 
-def _most_per_second(readings: list[ProgressReading], counter: Counter) -> float:
-    """What a training counter can do in one interval; infinite where too little is known of it."""
-    if counter not in TRAINED:
-        return inf
-    moves = [rate for before, after in pairwise(readings) if (rate := _per_second(before, after, counter)) > 0]
-    return RESTORED * median(moves) if len(moves) >= USUAL_MOVES else inf
+@dataclass(frozen=True, slots=True)
+class Breaks:
+    """Where a counter did not count, as times of the readings behind."""
+
+    falls: frozenset[float]
+    shallow: frozenset[float]
+    """Falls to more than half: a return to a checkpoint, or the number is no counter."""
+    leaps: frozenset[float]
+    intervals: int
+    moves: int
+
+    @property
+    def at(self) -> frozenset[float]:
+        return self.falls | self.leaps
+
+    @property
+    def no_counter(self) -> bool:
+        return len(self.falls) >= MOST_FALLS and len(self.falls) > FALLING * self.intervals
+
+    def doubtful(self, readings: Sequence[ProgressReading]) -> bool:
+        """Is too little known to tell, in these readings, what was counted from what was not?"""
+        inside = {each.observed_at for each in readings[1:]}
+        few = self.intervals * FALLING < 1
+        return bool(inside & self.leaps and self.moves < USUAL_MOVES) or bool(few and inside & self.shallow)
 
 
-def _per_second(before: ProgressReading, after: ProgressReading, counter: Counter) -> float:
-    seconds = after.observed_at - before.observed_at
-    return (after.counters[counter] - before.counters[counter]) / seconds if seconds > 0 else 0.0
+def _breaks(readings: Sequence[ProgressReading], counter: Counter) -> Breaks:
+    """Of all that is remembered of a pod, however short the window: what is usual shows over many moves."""
+    moves: list[tuple[float, float, float]] = []
+    falls, shallow, moved_at = [], [], readings[0].observed_at
+    for before, after in pairwise(readings):
+        increase, at = after.counters[counter] - before.counters[counter], after.observed_at
+        if increase < 0:
+            falls.append(at)
+            if after.counters[counter] > SHALLOW * before.counters[counter]:
+                shallow.append(at)
+        elif increase > 0:
+            moves.append((at, increase, at - moved_at))
+        if increase:
+            moved_at = at
+    leaps = _leaps(moves) if counter in TRAINED else ()
+    return Breaks(frozenset(falls), frozenset(shallow), frozenset(leaps), len(readings) - 1, len(moves))
 
 
-def _falls(readings: list[ProgressReading], counter: Counter) -> bool:
-    falls = sum(after.counters[counter] < before.counters[counter] for before, after in pairwise(readings))
-    return falls >= FALLS and falls > FALLING * (len(readings) - 1)
+def _leaps(moves: Sequence[tuple[float, float, float]]) -> Iterator[float]:
+    """Times of moves by far more than is usual, both for the time that they took and by themselves.
+
+    A page that stood still and then catches up has taken its time; one step within a short interval is one step.
+    """
+    if len(moves) < 2:
+        return
+    rate = median_low(increase / seconds for _, increase, seconds in moves if seconds > 0)
+    step = median_low(increase for _, increase, _ in moves)
+    yield from (at for at, increase, seconds in moves if increase > RESTORED * max(rate * seconds, step))
 
 
 def not_counting(readings: Sequence[ProgressReading], *, now: float) -> str:
     """Why the reported work is no count of it, by pod; empty where it is one."""
     for counter in sorted(TRAINED):
         for pod, each in _points(readings, counter, -inf, now).items():
-            if _falls(each, counter):
+            if _breaks(each, counter).no_counter:
                 return f"{'/'.join(pod[:2])} reports a number that falls again and again: spec.progress needs a counter"
+    return ""
+
+
+def left_out(readings: Sequence[ProgressReading], *, now: float) -> str:
+    """Which pod's counter was restored to more than it had, so that its leap counts as no work; empty where none."""
+    for counter in sorted(TRAINED):
+        for pod, each in _points(readings, counter, -inf, now).items():
+            if _breaks(each, counter).leaps:
+                return f"{'/'.join(pod[:2])} was restored to a higher count: what lies between counts as no work"
     return ""
 
 

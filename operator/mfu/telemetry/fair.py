@@ -1,19 +1,21 @@
-"""Many bounded GETs in one round, shared fairly: whoever has a thousand endpoints waits as long as whoever has one."""
+"""Many bounded GETs in one round, shared fairly: whoever has a thousand endpoints waits as long as whoever has one.
+
+Places of asking, bytes, and turns of being read are all shared by group.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
-import aiohttp
-
 from mfu.telemetry.errors import TelemetryError
-from mfu.telemetry.http import RequestLimits, fetch
+from mfu.telemetry.http import RequestLimits
+from mfu.telemetry.http_get import RawAnswer, get
 
-Consume = Callable[[str, bytes | TelemetryError], Awaitable[float]]
+Consume = Callable[[str, RawAnswer | TelemetryError], Awaitable[float]]
 """Takes the answer of an ask by name; gives the seconds of work that reading it was."""
 
 
@@ -52,6 +54,10 @@ class Allowance:
     def may(self, group: str) -> bool:
         size, seconds = self._left.get(group, self._share)
         return size > 0 and seconds > 0
+
+    def may_read(self, group: str) -> bool:
+        """May what it has sent still be read?"""
+        return self._left.get(group, self._share)[1] > 0
 
     def spend(self, group: str, size: int, seconds: float) -> None:
         left = self._left.get(group, self._share)
@@ -96,33 +102,79 @@ class Queue:
             self.allowance.spend(ask.group, size, seconds)
 
 
+@dataclass(slots=True)
+class Desk:
+    """One answer is read at a time: of the group that has been read for the shortest time, among those that wait."""
+
+    _spent: dict[str, float] = field(default_factory=dict)
+    _waiting: list[tuple[str, asyncio.Future[None]]] = field(default_factory=list)
+    _taken: bool = False
+
+    @asynccontextmanager
+    async def turn(self, group: str) -> AsyncIterator[None]:
+        await self._take(group)
+        try:
+            yield
+        finally:
+            self._pass_on()
+
+    def spend(self, group: str, seconds: float) -> None:
+        self._spent[group] = self._spent.get(group, 0.0) + seconds
+
+    async def _take(self, group: str) -> None:
+        if not self._taken:
+            self._taken = True
+            return
+        mine = asyncio.get_running_loop().create_future()
+        self._waiting.append((group, mine))
+        try:
+            await mine
+        except asyncio.CancelledError:
+            # The turn may have been given just before: it goes to the next.
+            if mine.done() and not mine.cancelled():
+                self._pass_on()
+            raise
+
+    def _pass_on(self) -> None:
+        self._waiting = [each for each in self._waiting if not each[1].done()]
+        self._taken = bool(self._waiting)
+        if self._waiting:
+            chosen = min(self._waiting, key=lambda each: self._spent.get(each[0], 0.0))
+            self._waiting.remove(chosen)
+            chosen[1].set_result(None)
+
+
 async def gather_fair(
-    client: aiohttp.ClientSession,
     asks: Iterable[Ask],
     limits: RequestLimits,
     consume: Consume,
     allowance: Allowance | None = None,
 ) -> None:
-    """Hand the body of each ask, or what went wrong, to `consume` by name as it arrives.
+    """Hand what each ask was sent, or what went wrong, to `consume` by name, one after the other.
 
-    At most `concurrency` bodies of `max_body_bytes` are in flight. What is not read within `round_seconds`, or what
+    At most `concurrency` answers are in flight or wait to be read. What is not read within `round_seconds`, or what
     its group has no share for, is left for the next round and not consumed.
     """
     wanted = list(asks)
     if allowance is not None:
         allowance.begin(ask.group for ask in wanted)
-    queue = Queue(allowance)
+    queue, desk = Queue(allowance), Desk()
     queue.add(wanted)
 
     async def work() -> None:
         while (ask := queue.next()) is not None:
             try:
-                answer: bytes | TelemetryError = await fetch(client, ask.url, limits)
+                answer: RawAnswer | TelemetryError = await get(ask.url, limits)
             except TelemetryError as error:
                 answer = error
-            size = len(answer) if isinstance(answer, bytes) else answer.size
-            seconds = await consume(ask.name, answer)
-            queue.done(ask, size, seconds)
+            size = len(answer.text) if isinstance(answer, RawAnswer) else answer.size
+            seconds = 0.0
+            async with desk.turn(ask.group):
+                if allowance is None or allowance.may_read(ask.group):
+                    seconds = await consume(ask.name, answer)
+                    desk.spend(ask.group, seconds)
+                # Within the turn: the next one is chosen by what is left then.
+                queue.done(ask, size, seconds)
 
     with suppress(TimeoutError):
         async with asyncio.timeout(limits.round_seconds), asyncio.TaskGroup() as group:

@@ -6,17 +6,15 @@ import asyncio
 from collections.abc import Callable, Container, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from functools import partial
 from time import thread_time
 from typing import Final, Protocol, TypeVar, TypeVarTuple
-
-import aiohttp
 
 from mfu.observe.readings import GPURound, ProgressReading, SourceState
 from mfu.telemetry.dcgm.adapter import DCGMFleet
 from mfu.telemetry.errors import NotExposition, TelemetryError
 from mfu.telemetry.fair import Allowance, Ask, gather_fair
-from mfu.telemetry.http import Backoff, RequestLimits, session
+from mfu.telemetry.http import Backoff, RequestLimits
+from mfu.telemetry.http_get import RawAnswer
 from mfu.telemetry.pods.progress import ScrapedPod
 
 T = TypeVar("T")
@@ -94,7 +92,6 @@ class DirectScrape:
     problems: dict[str, str] = field(default_factory=dict)
     """Why a target gave nothing at its last attempt, by target name."""
     _left_out: LeftOut = field(default_factory=LeftOut)
-    _client: aiohttp.ClientSession | None = None
     _thread: ThreadPoolExecutor = field(default_factory=reader)
 
     async def read(self, now: float) -> GPURound:
@@ -104,22 +101,26 @@ class DirectScrape:
         due = [Ask(name, target.url, name) for name, target in targets.items() if self.backoff.due(name, now)]
         answered: set[str] = set()
 
-        async def consume(name: str, answer: bytes | TelemetryError) -> float:
+        async def consume(name: str, answer: RawAnswer | TelemetryError) -> float:
             await self._take(targets[name], answer, now)
             answered.add(name)
             return 0.0
 
-        await gather_fair(self._session(), self._left_out.first(due), self.limits, consume)
+        await gather_fair(self._left_out.first(due), self.limits, consume)
         self._left_out.note(due, answered)
         return await self._in_thread(self.adapter.finish, list(targets), now)
 
-    async def _take(self, target: Target, answer: bytes | TelemetryError, now: float) -> None:
+    async def _take(self, target: Target, answer: RawAnswer | TelemetryError, now: float) -> None:
         if isinstance(answer, TelemetryError):
             self.backoff.failed(target.name, now)
             self.problems[target.name] = str(answer)
             return
         try:
-            await self._in_thread(partial(self.adapter.take, node=target.node), target.name, answer, now)
+            await self._in_thread(self._read, target, answer, now)
+        except TelemetryError as error:
+            self.backoff.failed(target.name, now)
+            self.problems[target.name] = str(error)
+            return
         except Exception as error:
             # As above for all the others: what one node prints must not silence the fleet.
             self.backoff.failed(target.name, now)
@@ -128,18 +129,14 @@ class DirectScrape:
         self.backoff.succeeded(target.name)
         self.problems.pop(target.name, None)
 
+    def _read(self, target: Target, answer: RawAnswer, now: float) -> None:
+        self.adapter.take(target.name, answer.body(), now, node=target.node)
+
     async def _in_thread(self, work: Callable[[*Given], T], *given: *Given) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work, *given)
 
-    def _session(self) -> aiohttp.ClientSession:
-        if self._client is None or self._client.closed:
-            self._client = session(self.limits)
-        return self._client
-
     async def close(self) -> None:
         self._thread.shutdown(wait=False, cancel_futures=True)
-        if self._client is not None:
-            await self._client.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +159,8 @@ class Endpoint:
 
 
 PROGRESS_LIMITS: Final = RequestLimits(deadline_seconds=3.0, max_body_bytes=256 * 1024, concurrency=64)
-"""64 bodies in flight hold 16 MiB at most. An engine's page is 20 to 100 KiB."""
+"""64 bodies in flight hold 16 MiB at most, and as much again of what is sent around them. An engine's page is 20 to
+100 KiB."""
 BYTES_PER_ROUND: Final = 64 * 1024 * 1024
 SECONDS_PER_ROUND: Final = 6.0
 """Of one thread, for all pages together."""
@@ -182,7 +180,6 @@ class ProgressScrape:
     problems: dict[str, str] = field(default_factory=dict)
     """Why a pod gave nothing at its last attempt, by "namespace/pod"."""
     _left_out: LeftOut = field(default_factory=LeftOut)
-    _client: aiohttp.ClientSession | None = None
     _thread: ThreadPoolExecutor = field(default_factory=reader)
 
     async def read(self, now: float) -> tuple[ProgressReading, ...]:
@@ -199,12 +196,12 @@ class ProgressScrape:
         clock = asyncio.get_running_loop().time
         began = clock()
 
-        async def consume(name: str, answer: bytes | TelemetryError) -> float:
+        async def consume(name: str, answer: RawAnswer | TelemetryError) -> float:
             # A page that waited for its turn counts from when it came: dated with the round, rates would be off.
             found[name], seconds = await self._reading(endpoints[name], answer, now + clock() - began)
             return seconds
 
-        await gather_fair(self._session(), self._left_out.first(due), self.limits, consume, self.allowance)
+        await gather_fair(self._left_out.first(due), self.limits, consume, self.allowance)
         self._left_out.note(due, found)
         over = self.allowance.over
         for ask in due:
@@ -215,7 +212,7 @@ class ProgressScrape:
         return tuple(reading for reading in found.values() if reading is not None)
 
     async def _reading(
-        self, endpoint: Endpoint, answer: bytes | TelemetryError, now: float
+        self, endpoint: Endpoint, answer: RawAnswer | TelemetryError, now: float
     ) -> tuple[ProgressReading | None, float]:
         if isinstance(answer, TelemetryError):
             self._failed(endpoint, answer, now)
@@ -235,21 +232,14 @@ class ProgressScrape:
         self.backoff.failed(endpoint.name, now)
         self.problems[endpoint.name] = str(error)
 
-    def _session(self) -> aiohttp.ClientSession:
-        if self._client is None or self._client.closed:
-            self._client = session(self.limits)
-        return self._client
-
     async def close(self) -> None:
         self._thread.shutdown(wait=False, cancel_futures=True)
-        if self._client is not None:
-            await self._client.close()
 
 
-def _timed(endpoint: Endpoint, body: bytes, now: float) -> tuple[ProgressReading | TelemetryError, float]:
+def _timed(endpoint: Endpoint, answer: RawAnswer, now: float) -> tuple[ProgressReading | TelemetryError, float]:
     began = thread_time()
     try:
-        read: ProgressReading | TelemetryError = endpoint.read(body, endpoint.pod, now)
+        read: ProgressReading | TelemetryError = endpoint.read(answer.body(), endpoint.pod, now)
     except TelemetryError as error:
         read = error
     except Exception as error:

@@ -128,7 +128,8 @@ def intent_consistent(assessment: Assessment | None) -> Aspect:
         why = f"; {assessment.message}" if assessment is not None and assessment.message else ""
         return Aspect(kind, UNKNOWN, Reason.ONE_METER, f"only one meter speaks, so nothing can be compared{why}")
     if assessment.intent_consistent:
-        return Aspect(kind, TRUE, Reason.METERS_AGREE, "progress and counters agree within their bands")
+        why = f"; {assessment.message}" if assessment.message else ""
+        return Aspect(kind, TRUE, Reason.METERS_AGREE, f"progress and counters agree within their bands{why}")
     return Aspect(kind, FALSE, Reason.METERS_DISAGREE, assessment.message)
 
 

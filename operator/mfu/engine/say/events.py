@@ -54,11 +54,11 @@ def on_drift(found: Drift | None) -> tuple[Event, ...]:
 
 
 def on_fleet(before: FleetStatus, now: FleetStatus | None) -> tuple[Event, ...]:
-    """The fleet's figure went, or came back; said once, on the change. Silent where no report stood before."""
-    if now is None or before.summary is None or before.totals is None or now.totals is None:
+    """The fleet's figure went, came back, or was unknown from the first; said once, on the change."""
+    if now is None or now.totals is None or now.summary is None:
         return ()
-    known = now.totals.mfu is not None
-    if (before.totals.mfu is not None) is known or now.summary is None:
+    known, was_known = now.totals.mfu is not None, before.totals is None or before.totals.mfu is not None
+    if was_known is known:
         return ()
     coverage = now.summary.coverage
     if known:

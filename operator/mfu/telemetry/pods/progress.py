@@ -2,18 +2,36 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
 from mfu.observe.readings import Counter, Gauge, ProgressReading
 from mfu.telemetry.errors import NotExposition
 from mfu.telemetry.pods.described import described
-from mfu.telemetry.text.series import Series, read
+from mfu.telemetry.text.series import LabelSet, Series, read
 
 _UNITS: Final = {"Tokens": Counter.TRAINED_TOKENS, "Samples": Counter.TRAINED_SAMPLES, "Steps": Counter.STEPS}
 _TOTAL_SCOPE: Final = "Total"
 SAME: Final = 0.005
 """Relative difference of series that repeat one total: a rank may be a step ahead."""
+_DIGITS: Final = re.compile(r"[0-9]+")
+_PROCESSES: Final = (
+    "rank",
+    "gpu",
+    "device",
+    "worker",
+    "process",
+    "pid",
+    "thread",
+    "host",
+    "node",
+    "pod",
+    "instance",
+    "uuid",
+)
+"""Parts of the names of labels that tell processes of one job apart."""
 
 REPORT_COUNTERS: Final = {
     "train_tokens_total": Counter.TRAINED_TOKENS,
@@ -56,8 +74,8 @@ def declared(body: bytes, pod: ScrapedPod, at: float, what: DeclaredProgress) ->
     """The declared counter, summed over its label sets, plus the waits and the step time that `mfu.report` serves.
 
     Raises NotExposition when the body does not hold the counter as a finite, non-negative number, calls it a gauge, or
-    gives a total several times over. A counter declared without `_total` is found with it, since Prometheus clients add
-    the suffix.
+    gives one series a process where a total is declared. A counter declared without `_total` is found with it, since
+    Prometheus clients add the suffix.
     """
     names = (what.metric, f"{what.metric}_total")
     series = read(body, {*names, *REPORT_COUNTERS, *REPORT_GAUGES})
@@ -80,12 +98,38 @@ def _doubt(body: bytes, series: Series, names: tuple[str, ...], what: DeclaredPr
             f"{name} is a {kind.kind}, not a counter",
             "declare a counter of all work so far, such as train_tokens_total",
         )
-    values = series.by_name[name].values()
-    same = len(values) > 1 and min(values) > 0 and max(values) <= (1 + SAME) * min(values)
-    if what.scope != _TOTAL_SCOPE or not same:
+    found = series.by_name[name]
+    if what.scope != _TOTAL_SCOPE or len(found) < 2 or not (alike(found.values()) or _of_processes(found)):
         return None
     fix = "serve one series with the total, or declare scope: PerRank if each is a share"
-    return f"{name} has {len(values)} series of the same value: the total several times, or shares of it", fix
+    return f"{name} has {len(found)} series, each of a process: the total several times, or shares of it", fix
+
+
+def alike(values: Iterable[float]) -> bool:
+    """Do they repeat one total? `alike([3000, 4000, 3000])`: some are a step ahead; `alike([7000, 3000])` is not."""
+    known = sorted(values)
+    if known[0] <= 0 or len(known) < 2:
+        return False
+    return known[-1] <= (1 + SAME) * known[0] or (len(known) > 2 and len(set(known)) <= 2)
+
+
+def _of_processes(labels: Iterable[LabelSet]) -> bool:
+    """Are the series told apart by who counts (`rank="3"`, `w="worker-3"`), rather than by what is counted?"""
+    texts: dict[str, set[str]] = {}
+    for each in labels:
+        for name, value in each:
+            texts.setdefault(name, set()).add(value)
+    differing = {name: found for name, found in texts.items() if len(found) > 1}
+    return any(_names_processes(name) or _numbered(found) for name, found in differing.items())
+
+
+def _names_processes(label: str) -> bool:
+    return any(part in label.lower() for part in _PROCESSES)
+
+
+def _numbered(values: set[str]) -> bool:
+    """The same words with other numbers, such as "cuda:0" and "cuda:1"."""
+    return len({_DIGITS.sub("", value) for value in values}) == 1
 
 
 def _report_counters(series: Series) -> dict[Counter, float]:

@@ -14,6 +14,9 @@ _LABEL = re.compile(rb'\s*([a-zA-Z_][a-zA-Z0-9_]*)\s*=\s*"((?:[^"\\\n]|\\.)*)"\s
 _ESCAPES = re.compile(r"\\(.)")
 _UNESCAPED = {"n": "\n", "\\": "\\", '"': '"'}
 _MAX_LABELS = 128
+_LONGEST_KEPT = 2048
+"""Bytes of a label text that is remembered: four thousand of what a tenant may send would be a gigabyte."""
+_LONGEST_NUMBER = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +47,7 @@ def whole_lines(body: bytes) -> tuple[list[bytes], bool]:
 
 def number(text: bytes) -> float | None:
     """A sample value, None when the text is not one. Python's own `1_000` and bare words are refused; NaN passes."""
-    if b"_" in text:
+    if b"_" in text or len(text) > _LONGEST_NUMBER:
         return None
     try:
         return float(text)
@@ -88,6 +91,11 @@ def _unescape(match: re.Match[str]) -> str:
     return _UNESCAPED.get(match[1], match[0])
 
 
+def labels_of_text(text: bytes) -> Mapping[str, str] | None:
+    """As `parse_labels`; short texts come again, and are remembered."""
+    return _cached_labels(text) if len(text) <= _LONGEST_KEPT else parse_labels(text)
+
+
 @lru_cache(maxsize=4096)
 def _cached_labels(text: bytes) -> Mapping[str, str] | None:
     return parse_labels(text)
@@ -114,7 +122,7 @@ def _labelled(name: bytes, rest: bytes) -> Sample | None:
     inside, brace, tail = rest.rpartition(b"}")
     if b" # {" in rest:
         inside, brace, tail = rest.partition(b" # {")[0].rpartition(b"}")
-    parsed, labels = parse_value(tail), _cached_labels(inside)
+    parsed, labels = parse_value(tail), labels_of_text(inside)
     if not brace or parsed is None or labels is None:
         return None
     return Sample(name, labels, parsed[0], parsed[1])

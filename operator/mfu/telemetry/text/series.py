@@ -9,8 +9,8 @@ from math import isfinite
 from mfu.telemetry.rounds.blanks import is_blank
 from mfu.telemetry.text.exposition import Sample, scan
 
-_LabelSet = frozenset[tuple[str, str]]
-_BROKEN: _LabelSet = frozenset({("", "broken")})
+LabelSet = frozenset[tuple[str, str]]
+_BROKEN: LabelSet = frozenset({("", "broken")})
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class Series:
     a sum over what is left would be a wrong number.
     """
 
-    by_name: dict[str, dict[_LabelSet, float]]
+    by_name: dict[str, dict[LabelSet, float]]
 
     def names(self) -> frozenset[str]:
         return frozenset(self.by_name)
@@ -46,14 +46,14 @@ class Series:
         return None
 
 
-def _selected(found: dict[_LabelSet, float], where: tuple[str, str] | None) -> list[tuple[_LabelSet, float]]:
+def _selected(found: dict[LabelSet, float], where: tuple[str, str] | None) -> list[tuple[LabelSet, float]]:
     return [item for item in found.items() if where is None or where in item[0] or item[0] == _BROKEN]
 
 
-def _sum(samples: list[tuple[_LabelSet, float]], ignoring: Collection[str]) -> float | None:
+def _sum(samples: list[tuple[LabelSet, float]], ignoring: Collection[str]) -> float | None:
     if not samples or not all(_good(value) for _, value in samples):
         return None
-    groups: dict[_LabelSet, float] = {}
+    groups: dict[LabelSet, float] = {}
     for labels, value in samples:
         group = frozenset(pair for pair in labels if pair[0] not in ignoring)
         groups[group] = max(value, groups.get(group, 0.0))
@@ -67,7 +67,7 @@ def _good(value: float) -> bool:
 def read(body: bytes, names: Iterable[str]) -> Series:
     """Scan a body for these names. The same series twice with two values makes it unknown, as does a cut body all."""
     scanned = scan(body, frozenset(name.encode() for name in names))
-    by_name: dict[str, dict[_LabelSet, float]] = {}
+    by_name: dict[str, dict[LabelSet, float]] = {}
     for sample in scanned.samples:
         _add(by_name.setdefault(sample.name.decode(), {}), sample)
     broken = set(by_name) if scanned.truncated else {name.decode() for name in scanned.malformed}
@@ -76,7 +76,7 @@ def read(body: bytes, names: Iterable[str]) -> Series:
     return Series(by_name)
 
 
-def _add(found: dict[_LabelSet, float], sample: Sample) -> None:
+def _add(found: dict[LabelSet, float], sample: Sample) -> None:
     labels = frozenset(sample.labels.items())
     before = found.get(labels)
     found[labels] = sample.value if before is None or before == sample.value else float("nan")
