@@ -265,6 +265,13 @@ def test_every_state_of_telemetry_has_its_reason(state: TelemetryState) -> None:
     assert found.message
 
 
+def test_of_amd_it_says_that_it_is_predicted_only() -> None:
+    plan = answer(declared(), on("AMD Instinct MI300X"))
+    assert told(plan)["TelemetryAvailable"] == ("False", "ProfilingUnavailable")
+    assert message(plan, "TelemetryAvailable") == "predicted only, no counters: none of AMD GPUs are read"
+    assert plan.status.document()["expected"][0]["product"] == "MI300X"
+
+
 TRUE, FALSE, UNKNOWN = ConditionStatus.TRUE, ConditionStatus.FALSE, ConditionStatus.UNKNOWN
 MEMORY, INTENT = ConditionType.FITS_MEMORY, ConditionType.INTENT_CONSISTENT
 READY: dict[str, tuple[dict[ConditionType, ConditionStatus], ConditionStatus, str]] = {

@@ -33,7 +33,13 @@ def aspects(judged: Judged) -> list[Aspect]:
     found = [
         accepted(judged),
         _memory(judged),
-        telemetry_available(assessment, running=judged.holding.gpus > 0, waits=_waits(judged), refused=judged.refused),
+        telemetry_available(
+            assessment,
+            running=judged.holding.gpus > 0,
+            waits=_waits(judged),
+            refused=judged.refused,
+            counted=all(device.gpu.observable for device in judged.holding.devices),
+        ),
         intent_consistent(assessment),
     ]
     return [*found, ready(found)]
@@ -89,14 +95,20 @@ def telemetry_available(
     running: bool,
     waits: str = "no pod of this workload runs on a GPU",
     refused: str | None = None,
+    counted: bool = True,
 ) -> Aspect:
-    """`waits` is why nothing of it runs, `refused` why readings of its node were not believed."""
+    """`waits` is why nothing of it runs, `refused` why readings of its node were not believed.
+
+    `counted`: counters of GPUs of its vendor are read at all.
+    """
     kind = ConditionType.TELEMETRY_AVAILABLE
     if not running:
         return Aspect(kind, UNKNOWN, Reason.NO_PODS, waits)
     if assessment is None:
         return Aspect(kind, UNKNOWN, Reason.NOT_PREDICTED, "not accepted, so nothing is read")
     reason, words = _TELEMETRY[assessment.state]
+    if not counted and assessment.state in _UNCOUNTED:
+        reason, words = Reason.PROFILING_UNAVAILABLE, "predicted only, no counters: none of AMD GPUs are read"
     if assessment.state is TelemetryState.OK:
         return Aspect(kind, TRUE, reason, words)
     if measured(assessment):
@@ -106,6 +118,7 @@ def telemetry_available(
     return Aspect(kind, FALSE, reason, words)
 
 
+_UNCOUNTED = frozenset({TelemetryState.MISSING, TelemetryState.NO_PROFILING})
 _SILENT = frozenset({TelemetryState.MISSING, TelemetryState.STALE})
 
 
