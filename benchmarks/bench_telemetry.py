@@ -32,7 +32,7 @@ from mfu.observe.readings import METRICS, GPUIdentity, GPUKey, GPURound, Metric,
 from mfu.telemetry.dcgm.adapter import DCGMFleet
 from mfu.telemetry.http import RequestLimits
 from mfu.telemetry.prometheus.adapter import PrometheusAPI
-from mfu.telemetry.prometheus.rules import INFO, OBSERVED_AT
+from mfu.telemetry.prometheus.rules import EXPORTER_LABEL, INFO, OBSERVED_AT
 from mfu.telemetry.sources import DirectScrape, Target
 from mfu.telemetry.store.recent import Store
 
@@ -94,7 +94,10 @@ def _series(info: bool, value: str) -> bytes:
     result = []
     for number in range(GPUS):
         node, gpu = divmod(number, GPUS_PER_NODE)
-        labels = {"UUID": f"GPU-5b1c2a3d-{node:04d}-4000-8000-00000000000{gpu}"}
+        labels = {
+            EXPORTER_LABEL: f"10.0.{node >> 8}.{node & 255}:9400",
+            "UUID": f"GPU-5b1c2a3d-{node:04d}-4000-8000-00000000000{gpu}",
+        }
         if info:
             labels |= {"__name__": INFO, "Hostname": f"gpu-node-{node:04d}", "exported_container": "trainer"}
             labels |= {"exported_namespace": "team-a", "exported_pod": f"llama-{node:04d}-{gpu}", "gpu": str(gpu)}
@@ -110,7 +113,7 @@ def serve_prometheus(port: int) -> None:
 
     async def query(request: web.Request) -> web.Response:
         expression = parse_qs(urlsplit(str(request.rel_url)).query)["query"][0]
-        if expression == INFO:
+        if expression.startswith(INFO):
             return web.Response(body=info, content_type="application/json")
         if OBSERVED_AT in expression:
             body = values.replace(b'"0.431207"', f'"{time.time():.3f}"'.encode())

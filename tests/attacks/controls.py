@@ -26,6 +26,7 @@ SLOW, PAGE = "A slow API server", "The metrics page"
 
 WEAPON_TESTS: Final = "tests/telemetry/test_progress_is_no_weapon.py"
 DECLARED_TESTS: Final = "tests/telemetry/test_progress_declared.py"
+SPEAKING_TESTS: Final = "tests/telemetry/test_speaking.py"
 RATE_TESTS: Final = "tests/observe/test_progress_rates.py"
 BINDING_TESTS: Final = "tests/telemetry/test_binding.py"
 ODD_TESTS: Final = "tests/cluster/test_odd_servers.py"
@@ -53,6 +54,17 @@ CONTROLS: Final = tuple(
         (FORGED, "only series of the named job and namespace count", "telemetry/prometheus/rules.py",
          "expression) if only else expression", "expression) if False else expression",
          "tests/telemetry/test_prometheus_answers.py -k named_job"),
+        (FORGED, "through Prometheus too a node is where its exporter's address is", "telemetry/prometheus/speaking.py",
+         "if (host := host_of(exporter)) in places}", "if (host := host_of(exporter)) in places and False}",
+         f"{SPEAKING_TESTS} -k silent"),
+        (FORGED, "two scraped exporters of one node silence it", "telemetry/prometheus/speaking.py",
+         "for node, them in by_node.items() if len(them) > 1}", "for node, them in by_node.items() if len(them) > 99}",
+         f"{SPEAKING_TESTS} -k two_voices"),
+        (FORGED, "who speaks for several nodes speaks for none", "telemetry/prometheus/speaking.py",
+         "if not more and node not in taken}", "if node not in taken}", f"{SPEAKING_TESTS} -k for_whom"),
+        (FORGED, "rules keep exporters apart", "telemetry/prometheus/rules.py",
+         "DEVICE_LABELS: Final = (EXPORTER_LABEL, ", "DEVICE_LABELS: Final = (",
+         f"{SPEAKING_TESTS} -k keeps_exporters"),
         (FORGED, "label and readings must name one product", "engine/products.py",
          "if read.keys() == {node.device.gpu.key}:", "if True:", "tests/engine/test_products_agree.py"),
         (INHERITED, "a reading that began before its pod is not the pod's", "telemetry/rounds/binding.py",

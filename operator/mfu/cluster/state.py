@@ -198,6 +198,12 @@ class ClusterState:
             self._addresses = frozenset(each for addresses in self._hosts.values() for each in addresses)
         return self._addresses
 
+    def exporter_places(self) -> Mapping[str, str]:
+        """Nodes by the addresses that something on them is scraped at: their own, and those of exporters found."""
+        exporters = (each for informer in self.exporters.values() for each in informer.objects.values())
+        hosts = {address: name for name, addresses in self._hosts.items() for address in (name, *addresses)}
+        return {**hosts, **{each.address: each.node for each in exporters}}
+
     def waiting(self, before: Handover, since: float) -> int:
         """Workloads that have not been judged since then, or have changed."""
         return waiting(tuple(self.workloads.objects.values()), self.claims(), before.plans, since)

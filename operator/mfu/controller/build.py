@@ -70,7 +70,7 @@ def discovered(config: OperatorConfig, own_namespace: str) -> dict[str, Exporter
     """Where pods are looked for, by source, for the sources that are not found by an address template."""
     dcgm, agent = config.dcgm, config.agent
     found: dict[str, PodDiscovery] = {}
-    if dcgm.enabled and not dcgm.url_template and config.prometheus.url is None:
+    if dcgm.enabled and (config.prometheus.url is not None or not dcgm.url_template):
         found["dcgm"] = dcgm.discovery
     if agent.enabled and not agent.url_template:
         found["agent"] = agent.discovery
@@ -112,8 +112,10 @@ def _add_sources(collector: Collector, client: KubeClient, state: ClusterState, 
             prometheus.url,
             prometheus.interval_seconds,
             matchers=matchers(job=prometheus.job, namespace=prometheus.namespace),
+            places=state.exporter_places,
             bearer_token_file=prometheus.bearer_token_file,
         )
+        collector.silenced["prometheus"] = lambda: api.refused
         collector.sources["prometheus"] = (api, prometheus.interval_seconds)
     if progress.enabled:
         limits = replace(PROGRESS_LIMITS, max_body_bytes=progress.max_body_bytes, concurrency=progress.concurrency)

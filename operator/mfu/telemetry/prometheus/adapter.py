@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote, urlencode
@@ -20,6 +20,7 @@ from mfu.telemetry.http import RequestLimits, fetch, session
 from mfu.telemetry.prometheus.answers import matrix, vector
 from mfu.telemetry.prometheus.recorded_rules import COLUMNS, RecordedRules, exporters_own, without_exporter
 from mfu.telemetry.prometheus.rules import DEVICE_LABELS, INFO
+from mfu.telemetry.prometheus.speaking import NOBODY, speaking
 from mfu.telemetry.rounds.exporters import ExporterFleet
 from mfu.telemetry.rounds.table import PrintedLayout
 
@@ -49,6 +50,10 @@ class PrometheusAPI:
     rules: bool | None = None
     matchers: str = ""
     """Label matchers of the exporters' own series that count, such as `job="dcgm"`; others may be anybody's."""
+    places: Callable[[], Mapping[str, str]] = lambda: NOBODY
+    """Nodes by the addresses that exporters are scraped at, as the cluster has them."""
+    refused: Mapping[str, str] = field(default_factory=dict)
+    """Why nobody was heard of a node in the last round, by node."""
     bearer_token_file: Path | None = None
     limits: RequestLimits = _LIMITS
     source: str = "prometheus"
@@ -76,7 +81,8 @@ class PrometheusAPI:
     async def _read_rules(self, now: float) -> GPURound:
         if self._recorded is None:
             self._recorded = RecordedRules(self.interval_seconds, self.source)
-        self._recorded.start(await self._query(_recorded(INFO), now))
+        self._recorded.start(await self._query(_recorded(INFO), now), self.places())
+        self.refused = self._recorded.speaking.refused
         for record, column in COLUMNS:
             self._recorded.take(column, await self._query(f"max by ({_BY_DEVICE}) ({_recorded(record)})", now))
         return self._recorded.finish(now)
@@ -88,7 +94,12 @@ class PrometheusAPI:
         body = await self._query(f"{{{chosen}}}[{seconds}s]", now)
         if self._raw is None:
             self._raw = ExporterFleet(_ScrapedByPrometheus(), self.source, self.interval_seconds, 0.0)
-        return self._raw.round(exposition_by_instance(body, self.source), now)
+        who = speaking(_claims(body, self.source), self.places())
+        self.refused = who.refused
+        found = exposition_by_instance(body, self.source)
+        return self._raw.round(
+            {name: each for name, each in found.items() if name not in who.silenced}, now, nodes=who.nodes
+        )
 
     async def _query(self, expression: str, now: float) -> bytes:
         query = urlencode({"query": expression, "time": f"{now:.3f}"}, quote_via=quote)
@@ -112,6 +123,12 @@ class PrometheusAPI:
 def _recorded(record: str) -> str:
     """Series that a rule made: what was scraped has an instance, and any target may print a rule's name."""
     return f'{record}{{instance=""}}'
+
+
+def _claims(body: bytes, source: str) -> set[tuple[str, str | None]]:
+    """Each scraped instance with the nodes that its series name."""
+    devices = ((labels.get("instance", ""), identity(labels, relabelled=True)) for labels, _, _ in matrix(body, source))
+    return {(instance, device.node) for instance, device in devices if device is not None}
 
 
 def exposition_by_instance(body: bytes, source: str) -> dict[str, bytes]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from mfu.observe.readings import METRICS, Floats, GPUIdentity, GPUKey, GPURound, Metric, SourceState
 from mfu.telemetry.dcgm.labels import identity, key
 from mfu.telemetry.prometheus.answers import labels_of, vector
-from mfu.telemetry.prometheus.rules import OBSERVED_AT, RULES
+from mfu.telemetry.prometheus.rules import EXPORTER_LABEL, OBSERVED_AT, RULES
+from mfu.telemetry.prometheus.speaking import NOBODY, Speaking, speaking
 from mfu.telemetry.rounds.between import RowMemory, RowReading
 from mfu.telemetry.rounds.blanks import blank_to_nan, impossible_to_nan
 from mfu.telemetry.rounds.contradictions import PROFILING_COLUMNS, erase_stuck, tdps
@@ -37,14 +38,19 @@ def without_exporter(labels: Mapping[str, str], exporters: frozenset[str]) -> Ma
     return {name: value for name, value in labels.items() if name not in _POD_LABELS}
 
 
+_Printed = tuple[str, GPUIdentity]
+"""A device with the exporter that printed it."""
+_Printer = tuple[str, GPUKey]
+
+
 @dataclass(slots=True)
 class _Identities:
     """Devices and pods by the JSON text of their labels."""
 
     exporters: frozenset[str] = frozenset()
-    known: dict[bytes, GPUIdentity | None] = field(default_factory=dict)
+    known: dict[bytes, _Printed | None] = field(default_factory=dict)
 
-    def read(self, info: bytes, source: str) -> tuple[GPUIdentity, ...]:
+    def read(self, info: bytes, source: str) -> tuple[_Printed, ...]:
         texts = vector(info, source).labels
         fresh = {text: labels_of(text) or {} for text in texts if text not in self.known}
         exporters = self.exporters | exporters_own(fresh.values())
@@ -53,15 +59,16 @@ class _Identities:
             self.known.clear()
             fresh = {text: labels_of(text) or {} for text in texts}
         for text, labels in fresh.items():
-            self.known[text] = identity(without_exporter(labels, exporters), relabelled=True)
-        return tuple(device for text in texts if (device := self.known[text]) is not None)
+            device = identity(without_exporter(labels, exporters), relabelled=True)
+            self.known[text] = None if device is None else (labels.get(EXPORTER_LABEL, ""), device)
+        return tuple(printed for text in texts if (printed := self.known[text]) is not None)
 
 
 @dataclass(slots=True)
 class _Table:
-    """Values by device key: `numbers` gives each key its row."""
+    """Values by exporter and device key: `numbers` gives each its row."""
 
-    numbers: dict[GPUKey, int] = field(default_factory=dict)
+    numbers: dict[_Printer, int] = field(default_factory=dict)
     _texts: dict[bytes, int] = field(default_factory=dict)
     _order: tuple[list[bytes], NDArray[np.intp]] = field(default_factory=lambda: ([], np.empty(0, dtype=np.intp)))
     """Labels of the last answer and their rows: servers give every answer in one order."""
@@ -97,8 +104,10 @@ class _Table:
         return self._order[1], np.array(found.values, dtype=np.float64)
 
     def _number(self, text: bytes) -> int:
-        device = key(labels_of(text) or {})
-        self._texts[text] = -1 if device is None else self.numbers.setdefault(device, len(self.numbers))
+        labels = labels_of(text) or {}
+        device = key(labels)
+        printer = None if device is None else (labels.get(EXPORTER_LABEL, ""), device)
+        self._texts[text] = -1 if printer is None else self.numbers.setdefault(printer, len(self.numbers))
         return self._texts[text]
 
 
@@ -108,11 +117,12 @@ class RecordedRules:
 
     interval_seconds: float
     source: str = "prometheus"
+    speaking: Speaking = field(default_factory=Speaking)
     _identities: _Identities = field(default_factory=_Identities)
     _table: _Table = field(default_factory=_Table)
     _memory: RowMemory = field(default_factory=RowMemory)
-    _found: tuple[GPUIdentity, ...] = ()
-    _devices: tuple[GPUIdentity, ...] = ()
+    _found: tuple[_Printed, ...] = ()
+    _devices: tuple[_Printed, ...] = ()
     _numbered: int = 0
     _plan: MergePlan = field(default_factory=lambda: plan(()))
     _rows: NDArray[np.intp] = field(default_factory=lambda: np.empty(0, dtype=np.intp))
@@ -125,13 +135,15 @@ class RecordedRules:
             self.take(column, body)
         return self.finish(now)
 
-    def start(self, info: bytes) -> None:
-        """Begin a round with the answer of the identity query."""
+    def start(self, info: bytes, places: Mapping[str, str] = NOBODY) -> None:
+        """Begin a round with the answer of the identity query; `places` are nodes by address."""
         if len(self._table.numbers) > 2 * len(self._devices) + _SPARE:
             self._table.forget()
             self._devices = ()
         self._table.start()
-        self._found = self._identities.read(info, self.source)
+        found = self._identities.read(info, self.source)
+        self.speaking = speaking({(exporter, device.node) for exporter, device in found}, places)
+        self._found = _heard(found, self.speaking)
 
     def take(self, column: int, body: bytes) -> None:
         """Read one column's answer as it arrives: answers are never held together."""
@@ -158,12 +170,14 @@ class RecordedRules:
     ) -> GPURound:
         return GPURound(self.source, state, devices, observed_at, values, self.interval_seconds, message)
 
-    def _replan(self, devices: tuple[GPUIdentity, ...]) -> None:
+    def _replan(self, devices: tuple[_Printed, ...]) -> None:
         numbers = self._table.numbers
         if devices == self._devices and len(numbers) == self._numbered:
             return
         self._numbered = len(numbers)
-        rows = [(device, numbers[device.key]) for device in devices if device.key in numbers]
+        rows = [
+            (device, row) for exporter, device in devices if (row := numbers.get((exporter, device.key))) is not None
+        ]
         self._devices = devices
         self._plan = plan([device for device, _ in rows])
         self._rows = np.array([row for _, row in rows], dtype=np.intp)
@@ -174,6 +188,16 @@ class RecordedRules:
         unknown = np.full(len(times), np.nan)
         seen = RowReading(times, values[:, Metric.ENERGY], unknown, unknown, unknown, unknown)
         return self._memory.advance(self._plan.devices, seen).observed_at
+
+
+def _heard(found: tuple[_Printed, ...], who: Speaking) -> tuple[_Printed, ...]:
+    """Devices of exporters that may speak, each on the node that its exporter is on."""
+    return tuple(
+        (exporter, device if node in (None, device.node) else replace(device, node=node))
+        for exporter, device in found
+        if exporter not in who.silenced
+        for node in (who.nodes.get(exporter),)
+    )
 
 
 def _message(impossible: int, stuck: int) -> str:

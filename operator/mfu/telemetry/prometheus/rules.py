@@ -1,7 +1,8 @@
 """Recording rules for a Prometheus that scrapes dcgm-exporters: one series a device and metric, in our units.
 
 `python -m mfu.telemetry.prometheus.rules` prints `data/recording-rules.yaml`. The rules settle names and units of the
-three regimes per target, drop blank sentinels by range, and keep the time of the samples they were made from.
+three regimes per target, keep who printed what apart, drop blank sentinels by range, and keep the time of the samples
+they were made from.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ from mfu.telemetry.dcgm.fields import NAMES, Raw
 
 INFO: Final = "mfu:gpu_info"
 OBSERVED_AT: Final = "mfu:gpu_observed_at:seconds"
-DEVICE_LABELS: Final = ("UUID", "GPU_I_ID")
+EXPORTER_LABEL: Final = "mfu_exporter"
+"""Who printed it: `instance`, under a name that tells what rules made from what any target may print."""
+DEVICE_LABELS: Final = (EXPORTER_LABEL, "UUID", "GPU_I_ID")
 _INFO_LABELS: Final = (
     *DEVICE_LABELS, "GPU_I_PROFILE", "gpu", "modelName", "Hostname", "hostname", "node", "job",
     "exported_namespace", "exported_pod", "exported_container", "namespace", "pod", "container",
@@ -42,7 +45,11 @@ def _either(raw: Raw, condition: str) -> str:
 
 
 def _by_device(expression: str) -> str:
-    return f"max by ({', '.join(DEVICE_LABELS)}) ({expression})"
+    return f"max by ({', '.join(DEVICE_LABELS)}) ({_by_exporter(expression)})"
+
+
+def _by_exporter(expression: str) -> str:
+    return f'label_replace({expression}, "{EXPORTER_LABEL}", "$1", "instance", "(.*)")'
 
 
 def _plain(record: str, metric: Metric, raw: Raw, condition: str) -> RecordingRule:
@@ -73,7 +80,7 @@ _TIMES: Final = " or ".join(
 _ANY_DEVICE: Final = " or ".join((*NAMES[Raw.CLOCK], *NAMES[Raw.CLOCK_HERTZ], *NAMES[Raw.TENSOR]))
 
 RULES: Final[tuple[RecordingRule, ...]] = (
-    RecordingRule(INFO, f"group by ({', '.join(_INFO_LABELS)}) ({_ANY_DEVICE})"),
+    RecordingRule(INFO, f"group by ({', '.join(_INFO_LABELS)}) ({_by_exporter(_ANY_DEVICE)})"),
     RecordingRule(OBSERVED_AT, _by_device(_TIMES)),
     _plain("tensor_active:ratio", Metric.TENSOR_ACTIVE, Raw.TENSOR, "<= 1.1"),
     _plain("sm_active:ratio", Metric.SM_ACTIVE, Raw.SM_ACTIVE, "<= 1.1"),
