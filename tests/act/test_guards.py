@@ -19,6 +19,7 @@ from tests.act.builders import (
     circumstances,
     permitting,
     proposal,
+    scaling,
     track,
 )
 
@@ -61,6 +62,13 @@ ROWS = {
         guard=Guard.SWITCHED_OFF,
         words="does not carry out RequiredAffinity",
     ),
+    "nobody waits behind the gate": Row(
+        proposal(gated=False), guard=Guard.NOT_GATED, words="no pod of it waits behind the gate mfu.gpuaas.io/placement"
+    ),
+    "pods of a job are not there yet": Row(
+        proposal(missing=16), guard=Guard.INCOMPLETE, words="pods for 16 of its GPUs are not there yet"
+    ),
+    "an owner has no gate": Row(proposal(scaling(), gated=False, missing=16), around=circumstances()),
     "just sure enough": Row(proposal(confidence=0.8)),
     "not sure enough": Row(
         proposal(confidence=0.79),
@@ -91,16 +99,21 @@ ROWS = {
         words="sent 3 times and never seen",
     ),
     "dwelling since it was sent": Row(
-        track=track(expected_by=None, since=NOW - 900.0, sent_at=NOW - 299.0),
+        proposal(scaling()),
+        track=track(scaling(), expected_by=None, since=NOW - 900.0, sent_at=NOW - 299.0),
         guard=Guard.DWELLING,
-        words="actions[RequiredAffinity].dwellSeconds leaves 1 s",
+        words="actions[Scale].dwellSeconds leaves 1 s",
     ),
     "dwelling since it was decided": Row(
-        track=track(expected_by=None, since=NOW - 200.0, sent_at=NOW - 900.0),
+        proposal(scaling()),
+        track=track(scaling(), expected_by=None, since=NOW - 200.0, sent_at=NOW - 900.0),
         guard=Guard.DWELLING,
         words="leaves 100 s",
     ),
-    "dwelt": Row(track=track(expected_by=None, since=NOW - 900.0, sent_at=NOW - 300.0)),
+    "pods that came behind the gate later do not dwell": Row(
+        track=track(expected_by=None, since=NOW - 1.0, sent_at=NOW - 1.0)
+    ),
+    "dwelt": Row(proposal(scaling()), track=track(scaling(), expected_by=None, since=NOW - 900.0, sent_at=NOW - 300.0)),
     "the last one of the minute": Row(sent=9),
     "one too many in the minute": Row(
         sent=10, guard=Guard.RATE_LIMITED, words="10 in the last minute, actions[RequiredAffinity].maxPerMinute is 10"
@@ -149,5 +162,6 @@ def test_of_many_the_rate_lets_the_highest_priority_pass() -> None:
     assert held == {Guard.RATE_LIMITED}
     later = act(many, acts.remembered, circumstances(NOW + 30.0))
     assert all(step.dry_run for step in later.steps)
-    after = act(many, acts.remembered, circumstances(NOW + 60.0, seen=frozenset(acts.remembered.tracks)))
+    waiting = [each for each in many if each.action.tag not in acts.remembered.tracks]
+    after = act(waiting, acts.remembered, circumstances(NOW + 60.0, seen=frozenset(acts.remembered.tracks)))
     assert [step.action.workload for step in after.steps if not step.dry_run] == ["team/w1", "team/w4"]

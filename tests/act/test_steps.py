@@ -39,7 +39,8 @@ def test_the_dry_run_says_the_same_words() -> None:
     (dry,) = act([proposal()], Acted(), circumstances(switched_on=frozenset())).steps
     assert deed.sentence == "keep the pods to node n0"
     assert dry.sentence == (
-        "dry run (this version of the operator does not carry out RequiredAffinity): keep the pods to node n0"
+        "dry run (this operator does not carry out RequiredAffinity (`actions` of its configuration)): "
+        "keep the pods to node n0"
     )
     assert dry.action == deed.action
 
@@ -70,7 +71,7 @@ def test_what_is_overdue_is_withdrawn_counted_and_said() -> None:
     late = act([proposal()], sent.remembered, circumstances(NOW + 60.0))
     (taken_back,) = late.withdrawals
     assert (taken_back.reason, taken_back.message) == ("NotSeen", "not seen within 60 s: keep the pods to node n0")
-    assert guards(late) == [Guard.DWELLING]
+    assert guards(late) == [None], "what still waits behind the gate does not dwell"
     assert late.remembered.tracks[action().tag].attempts == 1
 
 
@@ -91,10 +92,17 @@ def test_another_decision_starts_anew_and_takes_back_what_is_on_its_way() -> Non
     moved = act([proposal(action(node="n1"))], sent.remembered, circumstances(NOW + 10.0))
     (taken_back,) = moved.withdrawals
     assert (taken_back.reason, taken_back.message) == ("Superseded", "no longer decided: keep the pods to node n0")
-    assert guards(moved) == [Guard.DWELLING]
+    assert done(moved) == ["team/w"]
     (begun,) = moved.remembered.tracks.values()
-    assert (begun.since, begun.sent_at, begun.expected_by, begun.attempts) == (NOW + 10.0, NOW, None, 0)
-    later = act([proposal(action(node="n1"), observed_at=None)], moved.remembered, circumstances(NOW + 310.0))
+    assert (begun.since, begun.sent_at, begun.expected_by, begun.attempts) == (NOW + 10.0, NOW + 10.0, NOW + 70.0, 0)
+
+
+def test_another_decision_about_what_runs_dwells_first() -> None:
+    sent = act([proposal(scaling(2))], Acted(), circumstances())
+    moved = act([proposal(scaling(4))], sent.remembered, circumstances(NOW + 10.0))
+    assert [each.reason for each in moved.withdrawals] == ["Superseded"]
+    assert guards(moved) == [Guard.DWELLING]
+    later = act([proposal(scaling(4), observed_at=None)], moved.remembered, circumstances(NOW + 310.0))
     assert done(later) == ["team/w"]
 
 
@@ -113,7 +121,8 @@ def test_what_nobody_decides_any_more_is_forgotten_in_time() -> None:
 
 def test_while_telemetry_is_gone_nothing_new_is_done_and_nothing_taken_back() -> None:
     sent = act([proposal()], Acted(), circumstances())
-    seen = act([proposal()], sent.remembered, circumstances(NOW + 5.0, seen=frozenset(sent.remembered.tracks)))
+    bound = [proposal(gated=False)]
+    seen = act(bound, sent.remembered, circumstances(NOW + 5.0, seen=frozenset(sent.remembered.tracks)))
     blind = circumstances(NOW + 900.0, telemetry_at=None)
     acts = act([proposal(), proposal(action(workload="team/new"))], seen.remembered, blind)
     assert guards(acts) == [Guard.STALE, Guard.STALE]

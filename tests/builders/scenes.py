@@ -109,7 +109,8 @@ def message(plan: WorkloadPlan, kind: str) -> str:
 
 
 def waiting(name: str, **fields: Any) -> Any:
-    return pod(f"{name}-0", name, node=None, phase="Pending", **fields)
+    """A pod behind our gate."""
+    return pod(f"{name}-0", name, node=None, phase="Pending", **{"gated": True, **fields})
 
 
 def three(*free: int) -> Snapshot:

@@ -7,7 +7,7 @@ import pytest
 from mfu.api.decisions import DecisionType
 from mfu.api.mfupolicy import PolicySpec
 from mfu.api.powers import ActionType
-from mfu.decide.enforcing import ACTING, CARRIED_OUT_BY, in_name_only
+from mfu.decide.enforcing import ABLE, CARRIED_OUT_BY, in_name_only
 
 
 def spec(*actions: str, **modes: str) -> PolicySpec:
@@ -38,10 +38,12 @@ def test_enforce_that_does_nothing_is_said(given: PolicySpec, words: list[str]) 
 
 
 def test_an_action_that_acts_needs_no_word() -> None:
-    acting = frozenset({ActionType.SCALE})
-    assert in_name_only(spec("Scale", scaling="Enforce"), acting) == ()
-    assert in_name_only(spec("PodDeletionCost", scaling="Enforce"), acting) != ()
+    for each in ABLE & set(CARRIED_OUT_BY[DecisionType.PLACEMENT]):
+        assert in_name_only(spec(each, placement="Enforce"), frozenset({each})) == ()
+        (line,) = in_name_only(spec(each, placement="Enforce"), frozenset())
+        assert f"this operator has {each} switched off" in line
+    assert "does not take PreferNoSchedule yet" in in_name_only(spec("PreferNoSchedule", placement="Enforce"))[0]
 
 
 def test_this_version_says_what_it_takes() -> None:
-    assert set(ActionType) >= ACTING
+    assert set(ActionType) >= ABLE

@@ -133,3 +133,73 @@ def test_scaling_is_proposed_for_what_can_be_scaled() -> None:
     view = workload("serve", {**SERVING, "targetRef": target})
     plan = evaluate(Snapshot((view,), (pod("s-0", "serve", gpus=1),), (node("n0"),), (), {"team-a": {}}), NOW)
     assert plan.acts.steps == ()
+
+
+def opened(plan: Plan) -> dict[str, tuple[bool, str]]:
+    """By pod: does a hint go with it, and what is said."""
+    return {each.pod: (each.affinity is not None, each.words) for each in plan.releases}
+
+
+def test_the_hint_goes_to_every_pod_behind_the_gate_until_it_is_through() -> None:
+    before = enforced(three(8))
+    plan = evaluate(before, NOW)
+    assert opened(plan) == {"a-0": (True, "keep the pods to node n0")}
+    (event,) = [event for each in plan.workloads for event in each.events if event.reason == "ActionSent"]
+    assert event.message == "keep the pods to node n0"
+    again = evaluate(written(before, plan), NOW + 10.0)
+    assert opened(again) == opened(plan), "level-triggered: not seen through the watch yet"
+    assert not [event for each in again.workloads for event in each.events if event.reason == "ActionSent"]
+    through = (waiting("a", gated=False), *before.pods[1:])
+    assert opened(evaluate(written(before, plan, pods=through), NOW + 10.0)) == {}
+
+
+def test_after_the_deadline_the_hint_is_taken_back_and_said() -> None:
+    before = enforced(three(8))
+    plan = evaluate(before, NOW)
+    through = (waiting("a", gated=False), *before.pods[1:])
+    late = evaluate(written(before, plan, pods=through), NOW + 60.0)
+    (event,) = [event for each in late.workloads for event in each.events if event.reason == "ActionWithdrawn"]
+    assert (event.type, event.message) == ("Warning", "NotSeen: not seen within 60 s: keep the pods to node n0")
+    assert opened(late) == {}
+
+
+def test_a_gate_before_which_nothing_will_ever_come_opens_at_once() -> None:
+    for changes in ({"modes": {"placement": "Recommend"}}, {"actions": [{"type": "NodeSelector"}]}):
+        plan = evaluate(enforced(three(8), **changes), NOW)
+        (hint, words) = opened(plan)["a-0"]
+        assert not hint
+        assert words.startswith("released as it is: ")
+
+
+def test_gates_stay_shut_while_a_place_or_readings_may_still_come() -> None:
+    assert opened(evaluate(enforced(three(0)), NOW)) == {}
+    assert opened(evaluate(replace(enforced(three(8)), fleet=FleetReadings()), NOW)) == {}
+
+
+def test_an_operator_that_carries_nothing_out_opens_nothing() -> None:
+    assert opened(evaluate(enforced(three(8), on=False), NOW)) == {}
+    assert opened(evaluate(enforced(three(8), on=False, modes={"placement": "Recommend"}), NOW)) == {}
+
+
+def test_a_job_is_not_sent_before_all_its_pods_are_there() -> None:
+    before = enforced(three(8))
+    half = (waiting("a", gpus=4), *before.pods[1:])
+    plan = evaluate(replace(before, pods=half), NOW)
+    hindrance = steps(plan)["a"].hindrance
+    assert hindrance is not None
+    assert (hindrance.guard, hindrance.message) == (Guard.INCOMPLETE, "pods for 4 of its GPUs are not there yet")
+    assert opened(plan) == {}
+
+
+def test_pods_that_no_gate_holds_are_the_schedulers() -> None:
+    before = enforced(three(8))
+    plan = evaluate(replace(before, pods=(waiting("a", gated=False), *before.pods[1:])), NOW)
+    hindrance = steps(plan)["a"].hindrance
+    assert hindrance is not None
+    assert hindrance.guard is Guard.NOT_GATED
+
+
+def test_a_paused_workload_is_left_to_its_deadline() -> None:
+    before = enforced(three(8))
+    paused = (replace(before.workloads[0], paused=True), *before.workloads[1:])
+    assert "a-0" not in opened(evaluate(replace(before, workloads=paused), NOW))

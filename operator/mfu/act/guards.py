@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from mfu.act.types import Circumstances, Guard, Hindrance, Proposal, Sent, Track
+from mfu.act.types import GATED, Circumstances, Guard, Hindrance, Proposal, Sent, Track
+from mfu.api.names import PLACEMENT_GATE
 from mfu.decide.types import Mode, Permit
 
 MOST_ATTEMPTS: Final = 3
@@ -62,7 +63,22 @@ def _switched_on(asked: Guarded) -> Hindrance | None:
     kind = asked.proposal.action.type
     if kind in asked.around.switched_on:
         return None
-    return Hindrance(Guard.SWITCHED_OFF, f"this version of the operator does not carry out {kind}")
+    return Hindrance(Guard.SWITCHED_OFF, f"this operator does not carry out {kind} (`actions` of its configuration)")
+
+
+def _gated(asked: Guarded) -> Hindrance | None:
+    """Pods that no gate of ours holds are the scheduler's already: their affinity can not be changed any more."""
+    if asked.proposal.action.type not in GATED or asked.proposal.gated or asked.track.on_its_way:
+        return None
+    return Hindrance(Guard.NOT_GATED, f"no pod of it waits behind the gate {PLACEMENT_GATE}")
+
+
+def _complete(asked: Guarded) -> Hindrance | None:
+    """A place is for all pods of a job; what is sent to the first of them is not unsaid for the rest."""
+    missing = asked.proposal.missing
+    if asked.proposal.action.type not in GATED or not missing or asked.track.on_its_way:
+        return None
+    return Hindrance(Guard.INCOMPLETE, f"pods for {missing} of its GPUs are not there yet")
 
 
 def _sure(asked: Guarded) -> Hindrance | None:
@@ -102,7 +118,8 @@ def _not_given_up(asked: Guarded) -> Hindrance | None:
 def _dwelt(asked: Guarded) -> Hindrance | None:
     """The first action under a tag goes at once; the next one only when its decision has stood for a while."""
     track, dwell = asked.track, asked.permit.dwell_seconds
-    if track.sent_at is None:
+    if track.sent_at is None or asked.proposal.action.type in GATED:
+        # A pod passes its gate once: there is nothing that could go to and fro.
         return None
     left = max(track.since, track.sent_at) + dwell - asked.around.now
     if left <= 0:
@@ -122,6 +139,8 @@ GUARDS: Final[tuple[Callable[[Guarded], Hindrance | None], ...]] = (
     _enforced,
     _listed,
     _switched_on,
+    _gated,
+    _complete,
     _sure,
     _fresh,
     _nothing_in_flight,

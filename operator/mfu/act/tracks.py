@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
-from mfu.act.types import Action, Circumstances, Tag, Track, Withdrawal
+from mfu.act.types import GATED, Action, Circumstances, Tag, Track, Withdrawal
 from mfu.api.powers import ActionType
 from mfu.decide.fleet.order import Reserved
 from mfu.decide.types import EffectivePolicy
@@ -15,7 +15,6 @@ KEPT_SECONDS: Final = 3600.0
 """A tag for which nothing is proposed any more is forgotten this long after the last action."""
 SEEN_WITHIN_SECONDS: Final = 60.0
 """Time that the cluster has to show an action, where no gate sets it."""
-_GATED: Final = frozenset({ActionType.PREFERRED_AFFINITY, ActionType.REQUIRED_AFFINITY, ActionType.MIG_RESOURCE})
 
 
 def settled(tracks: Mapping[Tag, Track], around: Circumstances) -> tuple[dict[Tag, Track], tuple[Withdrawal, ...]]:
@@ -57,7 +56,7 @@ def sent(track: Track, policy: EffectivePolicy, now: float) -> Track:
 
 def deadline_seconds(kind: ActionType, policy: EffectivePolicy) -> float:
     """Gated pods run unmodified after the gate's deadline: what was not seen by then never will be."""
-    return policy.gate_deadline_seconds if kind in _GATED else SEEN_WITHIN_SECONDS
+    return policy.gate_deadline_seconds if kind in GATED else SEEN_WITHIN_SECONDS
 
 
 def remembered(track: Track, now: float) -> bool:

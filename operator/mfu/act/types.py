@@ -6,11 +6,14 @@ import json
 from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from mfu.api.powers import ActionType
 from mfu.decide.fleet.fitting import Grant
 from mfu.decide.types import DecisionType, EffectivePolicy, Mode
+
+GATED: Final = frozenset({ActionType.PREFERRED_AFFINITY, ActionType.REQUIRED_AFFINITY, ActionType.MIG_RESOURCE})
+"""Actions on pods that our gate still holds: at no other moment can they be made."""
 
 
 class Tag(NamedTuple):
@@ -67,6 +70,10 @@ class Proposal:
     """0–1; None where it is not known."""
     observed_at: float | None = None
     """Unix seconds of the newest reading that the decision rests on; None where it rests on no reading of its own."""
+    gated: bool = True
+    """Some of its pods wait behind our gate."""
+    missing: int = 0
+    """Devices of the declaration for which there is no pod yet."""
 
     @property
     def mode(self) -> Mode:
@@ -79,6 +86,8 @@ class Guard(StrEnum):
     NOT_ENFORCED = "NotEnforced"
     NOT_LISTED = "NotListed"
     SWITCHED_OFF = "SwitchedOff"
+    NOT_GATED = "NotGated"
+    INCOMPLETE = "Incomplete"
     UNSURE = "Unsure"
     STALE = "Stale"
     IN_FLIGHT = "InFlight"
@@ -170,6 +179,25 @@ class Circumstances:
     """Actions whose effect the cluster shows."""
     switched_on: Set[ActionType] = frozenset()
     """Actions that this operator can carry out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Our gate to be taken off one pod, with what goes into the same patch."""
+
+    namespace: str
+    pod: str
+    uid: str
+    workload: str
+    words: str
+    """What is said of it, on the pod and in its event."""
+    affinity: Mapping[str, Any] | None = None
+    """Node affinity to be added; None releases the pod as it is."""
+
+    @property
+    def key(self) -> str:
+        """Of the attempt: what fails with a hint must not hold back the release without one."""
+        return f"{self.namespace}/{self.pod}/{self.uid}/{'hint' if self.affinity else 'plain'}"
 
 
 @dataclass(frozen=True, slots=True)

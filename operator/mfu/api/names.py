@@ -47,6 +47,8 @@ CATEGORY: Final = "mfu"
 """`kubectl get mfu` lists all kinds of the group."""
 
 # Labels
+GATE_LABEL: Final = f"{GROUP}/gate"
+"""On namespaces: `enabled` has the admission policy of the chart put our scheduling gate on their labelled pods."""
 WORKLOAD_LABEL: Final = f"{GROUP}/workload"
 """On pods: name of the ModelWorkload in the same namespace that they belong to; wins over targetRef and podSelector."""
 
@@ -66,7 +68,7 @@ RECOMMENDED_MIG_PROFILE_ANNOTATION: Final = f"{GROUP}/recommended-mig-profile"
 
 # Reserved for the rungs of the ladder that act
 PLACEMENT_GATE: Final = f"{GROUP}/placement"
-"""Scheduling gate on pods that wait for a placement decision; it has a deadline."""
+"""Scheduling gate on pods that wait for a placement decision; it has a deadline. No other gate is ever removed."""
 ADMISSION_CHECK: Final = f"{GROUP}/admission"
 """Controller name of the Kueue AdmissionCheck."""
 

@@ -30,6 +30,7 @@ COMMANDS: Final = (
     ("init", "write a ModelWorkload from a Hugging Face config.json"),
     ("adopt", "write ModelWorkloads for what runs already, in a cluster or in a manifest"),
     ("read", "say what is understood of a config, a metrics page, a Node, a Pod or a GPU name"),
+    ("release", "take our scheduling gate off pods, by hand or when their deadline is over"),
     ("operator", "run the operator"),
     ("admission", "answer at the prompt: warn of what does not fit, refuse names that do not exist"),
     ("agent", "run the node agent"),

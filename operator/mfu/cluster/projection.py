@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from mfu.api.fleetreport import FleetStatus
 from mfu.api.mfupolicy import MFUPolicy, PolicyStatus
 from mfu.api.modelworkload import ModelWorkload
-from mfu.api.names import GROUP, PAUSED_ANNOTATION, WORKLOAD_LABEL
+from mfu.api.names import GROUP, PAUSED_ANNOTATION, PLACEMENT_GATE, WORKLOAD_LABEL
 from mfu.api.workload_status import WorkloadStatus
 from mfu.cluster.client import JSON
 from mfu.decide.types import NodeView
@@ -80,12 +80,13 @@ def policy_view(item: JSON) -> PolicyView:
 
 
 def pod_view(item: JSON) -> PodView | None:
-    """None for pods that neither ask for GPUs, by resource or by claim, nor carry our label."""
+    """None for pods that neither ask for GPUs, by resource or by claim, nor carry our label or gate."""
     metadata, spec = item["metadata"], item.get("spec", {})
     labels = metadata.get("labels") or {}
     gpus = _requested(spec)
     claims = tuple(str(each.get("name", "")) for each in spec.get("resourceClaims") or ())
-    if not gpus and not claims and WORKLOAD_LABEL not in labels:
+    gated = has_our_gate(spec)
+    if not gpus and not claims and not gated and WORKLOAD_LABEL not in labels:
         return None
     status = item.get("status") or {}
     terminating = metadata.get("deletionTimestamp") is not None
@@ -105,11 +106,16 @@ def pod_view(item: JSON) -> PodView | None:
         ),
         gpus=_shared(gpus),
         claims=claims,
+        gated=gated,
         address=status.get("podIP"),
         priority=spec.get("priority"),
         started_at=epoch(status.get("startTime")) or None,
         host_network=bool(spec.get("hostNetwork")) or _at_host(status),
     )
+
+
+def has_our_gate(pod_spec: Mapping[str, Any]) -> bool:
+    return any(gate.get("name") == PLACEMENT_GATE for gate in pod_spec.get("schedulingGates") or ())
 
 
 def _at_host(status: Mapping[str, Any]) -> bool:
@@ -142,12 +148,19 @@ def node_view(item: JSON) -> NodeView | None:
         schedulable=not (item.get("spec") or {}).get("unschedulable", False),
         domain=labels.get(CLIQUE_LABEL),
         labels={name: value for name, value in labels.items() if name.startswith(NODE_LABEL_PREFIXES)},
+        taints=_taints(item.get("spec") or {}),
     )
 
 
 def addresses(item: JSON) -> tuple[str, ...]:
     """Of a node, whatever it holds."""
     return tuple(str(each.get("address", "")) for each in (item.get("status") or {}).get("addresses") or ())
+
+
+def _taints(spec: Mapping[str, Any]) -> tuple[tuple[str, str, str], ...]:
+    """Those that keep pods away."""
+    found = ((each["key"], each.get("value", ""), each["effect"]) for each in spec.get("taints") or ())
+    return tuple(each for each in found if each[2] != "PreferNoSchedule")
 
 
 def _marked(resource: str, device: Device | None, units: Mapping[str, int]) -> bool:

@@ -10,6 +10,7 @@ from typing import Any, Final, Protocol, TypeVar
 from mfu.api.fleetreport import FleetStatus
 from mfu.api.modelworkload import WorkloadSpec
 from mfu.api.names import FLEET_REPORT_NAME
+from mfu.api.powers import ActionType
 from mfu.cluster import projection, resources
 from mfu.cluster.client import JSON, KubeClient
 from mfu.cluster.declared import DeclaredStore
@@ -68,7 +69,7 @@ class ClusterState:
 
     `exporters` says where pods of each source are looked for. `told`: ModelWorkloads and MFUPolicies are told from
     outside (kopf's watch); otherwise they have informers like the rest. `kueue`: its Workloads are watched, which must
-    be served then.
+    be served then. `switched_on` are the actions that this operator carries out.
     """
 
     def __init__(
@@ -79,7 +80,9 @@ class ClusterState:
         exporters: Mapping[str, ExporterPods] | None = None,
         told: bool = False,
         kueue: bool = False,
+        switched_on: frozenset[ActionType] = frozenset(),
     ) -> None:
+        self._switched_on = switched_on
         self._hosts: dict[str, tuple[str, ...]] = {}
         self._addresses: frozenset[str] | None = None
         self._bindings: tuple[int, Mapping[tuple[str, str], PodBinding]] | None = None
@@ -157,6 +160,7 @@ class ClusterState:
             turn=whose,
             report=self.report,
             queued=() if self.queued is None else tuple(self.queued.objects.values()),
+            switched_on=self._switched_on,
         )
 
     @property

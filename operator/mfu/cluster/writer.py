@@ -116,10 +116,17 @@ class Writer:
         told += [(_fleet_event_body(event), CLUSTER_EVENTS_NAMESPACE) for event in plan.events]
         governing = ((each, event) for each in plan.policies for event in each.events)
         told += [(_policy_event_body(each, event), CLUSTER_EVENTS_NAMESPACE) for each, event in governing]
+        self._keep(told)
+
+    def _keep(self, told: Iterable[tuple[JSON, str]]) -> None:
         self._events.extend(told)
         while len(self._events) > MOST_EVENTS_KEPT:
             self._events.popleft()
             self.counts.events_lost += 1
+
+    def note(self, regarding: JSON, namespace: str, event: Event) -> None:
+        """Keep an event about any object for the next round."""
+        self._keep([(_event(event, regarding, namespace), namespace)])
 
     def wanted(self, plan: Plan, current: Mapping[str, Mapping[str, Any]], report: Packed[FleetStatus]) -> list[Write]:
         """Everything that differs, whether or not its time has come."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from mfu.cluster.client import KubeClient
 from mfu.cluster.connection import SERVICE_ACCOUNT
+from mfu.cluster.executor import Executor
 from mfu.cluster.lease import Lease
 from mfu.cluster.state import ClusterState, ExporterPods
 from mfu.cluster.writer import Writer
@@ -47,7 +48,12 @@ def build(config: OperatorConfig, client: KubeClient, *, told: bool = True) -> P
     trigger = Trigger(idle=cycle.idle_seconds, longest=cycle.longest_wait_seconds, resync=cycle.resync_seconds)
     own = own_namespace(config)
     state = ClusterState(
-        client, changed=trigger.mark, exporters=discovered(config, own), told=told, kueue=config.kueue.enabled
+        client,
+        changed=trigger.mark,
+        exporters=discovered(config, own),
+        told=told,
+        switched_on=frozenset(config.actions),
+        kueue=config.kueue.enabled,
     )
     store = Store(
         interval_seconds=_shortest_news_seconds(config),
@@ -61,8 +67,10 @@ def build(config: OperatorConfig, client: KubeClient, *, told: bool = True) -> P
     if config.leader_election.enabled:
         lease = Lease(client, namespace=own, name=config.leader_election.name, identity=_identity())
     writer = Writer(client, may_write=lambda: lease is None or lease.fresh)
+    executor = Executor(client, lambda: state.nodes.objects, writer.note, may_write=writer.may_write)
     ready = _warm(collector, cycle.warm_up_seconds)
     loop = Loop(state, store, writer, metrics, cycle, trigger, ready=ready, dry_run=config.dry_run)
+    loop.executor = executor if config.actions else None
     return Parts(config, state, collector, loop, lease)
 
 

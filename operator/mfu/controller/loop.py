@@ -7,9 +7,11 @@ import gc
 import logging
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
+from mfu.cluster.executor import RESULTS, Executor
 from mfu.cluster.state import ClusterState, Past
 from mfu.cluster.writer import Writer
 from mfu.controller.config import Cycle
@@ -24,6 +26,8 @@ log = logging.getLogger(__name__)
 
 ROUND_SECONDS: Final = 45.0
 """A fleet too large for one cycle is judged whole within this time, as far as the core allows."""
+AGAIN_SECONDS: Final = 2.0
+"""Between two tries of what the plan wants open, where no new plan comes."""
 WRITE_RESULTS: Final = (
     "written", "failed", "conflicts", "suppressed", "events", "deferred", "skipped", "events_lost"
 )  # fmt: skip
@@ -78,6 +82,8 @@ class Loop:
     ready: Callable[[], bool] = lambda: True
     """False while telemetry warms up: a start must not unsay what is known."""
     dry_run: bool = False
+    executor: Executor | None = None
+    """None where no action is switched on."""
     plan: Plan | None = None
     snapshot: Snapshot | None = None
     corrections: Corrections | None = None
@@ -88,6 +94,7 @@ class Loop:
     behind: int = 0
     """Workloads that wait to be judged anew: while there are any, the next cycle follows at once."""
     _planned: asyncio.Event = field(default_factory=asyncio.Event)
+    _decided: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def run(self) -> None:
         """Judge and write for ever, side by side: a slow API server delays what is said, never what is known."""
@@ -101,6 +108,8 @@ class Loop:
             group.create_task(self._judging(), name="judging")
             if not self.dry_run:
                 group.create_task(self._writing(), name="writing")
+            if not self.dry_run and self.executor is not None:
+                group.create_task(self._acting(self.executor), name="acting")
 
     def beat(self) -> None:
         """The process is alive and at work, whether or not it has anything to say yet."""
@@ -134,6 +143,23 @@ class Loop:
                 self._planned.set()
             self._report_writes()
 
+    async def _acting(self, executor: Executor) -> None:
+        """Beside writing, so that a pod behind its gate does not wait for statuses; again where something failed."""
+        while True:
+            self._decided.clear()
+            try:
+                if self.plan is not None:
+                    await executor.apply(self.plan)
+            except Exception:
+                # As with writing: one pod that can not be released must not hold up the others.
+                self.metrics.cycles.labels("act_error").inc()
+                log.exception("acting failed")
+            for result in RESULTS:
+                self.metrics.releases.labels(result).set(executor.counts[result])
+            with suppress(TimeoutError):
+                async with asyncio.timeout(AGAIN_SECONDS):
+                    await self._decided.wait()
+
     async def _guarded(self) -> None:
         try:
             await self.cycle(time.time())
@@ -157,6 +183,7 @@ class Loop:
         if not self.dry_run:
             self.writer.tell(plan, self.state.workloads.objects)
             self._planned.set()
+            self._decided.set()
         self.finished_at = asyncio.get_running_loop().time()
         self._report(plan)
         self._go_on(plan, now)

@@ -1,4 +1,4 @@
-"""What a policy says Enforce for, and what of it is done: an honest answer until every rung acts."""
+"""What a policy says Enforce for, and what of it is done: an honest answer where a rung does not act."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from mfu.api.decisions import DecisionMode, DecisionType
 from mfu.api.mfupolicy import PolicySpec
 from mfu.api.powers import ActionType
 
-ACTING: Final[frozenset[ActionType]] = frozenset()
-"""Actions that this version takes where a policy lists them. None yet: everything is recommended only."""
+ABLE: Final = frozenset({ActionType.PREFERRED_AFFINITY, ActionType.REQUIRED_AFFINITY})
+"""Actions that this version can carry out, where the operator's configuration switches them on and a policy lists
+them. The others are recommended only."""
 
 CARRIED_OUT_BY: Final[Mapping[DecisionType, tuple[ActionType, ...]]] = MappingProxyType(
     {
@@ -32,21 +33,28 @@ CARRIED_OUT_BY: Final[Mapping[DecisionType, tuple[ActionType, ...]]] = MappingPr
 )
 
 
-def in_name_only(spec: PolicySpec, acting: frozenset[ActionType] = ACTING) -> tuple[str, ...]:
+def in_name_only(spec: PolicySpec, switched_on: frozenset[ActionType] = ABLE) -> tuple[str, ...]:
     """One line for each kind of decision that is Enforce and that nothing carries out.
 
     `modes.scaling is Enforce but actions lists none of Scale, PodDeletionCost: nothing is done, as with Recommend`.
     """
     enforced = (kind for kind in DecisionType if spec.modes.of(kind) is DecisionMode.ENFORCE)
-    return tuple(line for kind in enforced if (line := _line(kind, spec, acting)) is not None)
+    return tuple(line for kind in enforced if (line := _line(kind, spec, switched_on)) is not None)
 
 
-def _line(kind: DecisionType, spec: PolicySpec, acting: frozenset[ActionType]) -> str | None:
+def _line(kind: DecisionType, spec: PolicySpec, switched_on: frozenset[ActionType]) -> str | None:
     able = CARRIED_OUT_BY[kind]
     listed = [each.type for each in spec.actions if each.type in able]
-    if acting & set(listed):
+    if ABLE & switched_on & set(listed):
         return None
     why = f"actions lists none of {', '.join(able)}"
     if listed:
-        why = f"this version does not take {', '.join(listed)} yet"
+        why = _why_not(listed)
     return f"modes.{kind.lower()} is Enforce but {why}: nothing is done, as with Recommend"
+
+
+def _why_not(listed: list[ActionType]) -> str:
+    off = [each for each in listed if each in ABLE]
+    if off:
+        return f"this operator has {', '.join(off)} switched off (`actions` of its configuration)"
+    return f"this version does not take {', '.join(listed)} yet"

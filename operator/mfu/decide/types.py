@@ -75,6 +75,8 @@ class NodeView:
     labels: Mapping[str, str] = field(default_factory=dict)
     doubt: str | None = None
     """Why its product is unknown though it has a label."""
+    taints: tuple[tuple[str, str, str], ...] = ()
+    """(key, value, effect) of those that keep pods away."""
 
     def share(self, resource: str) -> float | None:
         """What one unit of the resource is of a device: 0.1 of ten time slices; None where that is not known."""

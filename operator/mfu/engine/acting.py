@@ -1,26 +1,30 @@
-"""From what was decided to what may be done: what each workload's decisions propose, and what the cluster shows."""
+"""From what was decided to what may be done: what is proposed, what the cluster shows, and which gates open."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
 from mfu.act.proposals import Said, action_of
 from mfu.act.tracks import reserved
-from mfu.act.types import Addressee, Circumstances, Proposal, Track
+from mfu.act.types import GATED, Acts, Addressee, Circumstances, Guard, Proposal, Release, Track
 from mfu.api.powers import ActionType
 from mfu.decide.fleet.fitting import Grant
 from mfu.decide.fleet.order import Reserved
 from mfu.decide.fleet.standing import Standing
 from mfu.decide.scale import on_scale
 from mfu.decide.types import Decision, DecisionType
-from mfu.engine.plan import WorkloadPlan
+from mfu.engine.plan import Event, WorkloadPlan
 from mfu.engine.policies import InForce
-from mfu.engine.snapshot import Snapshot, WorkloadView
+from mfu.engine.snapshot import Assignment, Snapshot, WorkloadView
+from mfu.engine.views import PodView
 
+_NEVER: Final = frozenset({Guard.NOT_ENFORCED, Guard.NOT_LISTED, Guard.GIVEN_UP})
+"""Hindrances that no waiting ends: pods behind our gate would wait for nothing."""
 _MEASURED: Final = frozenset({DecisionType.SCALING})
 """Decisions that rest on readings of the workload itself; the others rest on the prediction."""
 
@@ -40,7 +44,8 @@ def proposals_of(
         action = action_of(said)
         if action is not None:
             confidence, observed_at = _evidence(plan, each.type)
-            found.append(Proposal(action, plan.policy, standing.priority, confidence, observed_at))
+            known = (standing.priority, confidence, observed_at)
+            found.append(Proposal(action, plan.policy, *known, gated=standing.gated, missing=standing.missing))
     return tuple(found)
 
 
@@ -92,3 +97,43 @@ def on_their_way(snapshot: Snapshot, around: Circumstances) -> tuple[Reserved, .
 def governed(plans: Iterable[WorkloadPlan], force: InForce) -> list[Proposal]:
     """Under the policies of now: one that changed binds at once, also those who are not judged now."""
     return [replace(proposal, policy=force.of(plan.namespace)) for plan in plans for proposal in plan.proposals]
+
+
+def releases(acts: Acts, claims: Assignment, switched_on: Set[ActionType]) -> tuple[Release, ...]:
+    """Which gates open now: with the hint that is on its way, or as the pods are where none will ever come.
+
+    All other pods wait until the deadline of their gate, which is the release keeper's to mind.
+    """
+    if not GATED & switched_on:
+        return ()
+    sent = (track.action for track in acts.remembered.tracks.values() if track.on_its_way)
+    hints = {each.workload: each for each in sent if each.type in GATED and "nodeAffinity" in each.change}
+    never = {
+        step.action.workload: step.hindrance.message
+        for step in acts.steps
+        if step.hindrance is not None and step.hindrance.guard in _NEVER and step.action.type in GATED
+    }
+    found: list[Release] = []
+    for key in sorted({*hints, *never}):
+        hint = hints.get(key)
+        words = hint.words if hint else f"released as it is: {never[key]}"
+        affinity = hint.change if hint else None
+        found += [_release(pod, key, words, affinity) for pod in claims.pods.get(key, ()) if pod.held]
+    return tuple(found)
+
+
+def _release(pod: PodView, key: str, words: str, affinity: Mapping[str, Any] | None) -> Release:
+    return Release(pod.namespace, pod.name, pod.uid, key, words, affinity)
+
+
+def told(plans: Iterable[WorkloadPlan], acts: Acts) -> tuple[WorkloadPlan, ...]:
+    """With an event for what is done now, and for what is taken back."""
+    events: dict[str, list[Event]] = defaultdict(list)
+    for step in acts.steps:
+        if not step.dry_run:
+            events[step.action.workload].append(Event("Normal", "ActionSent", step.action.words))
+    for each in acts.withdrawals:
+        events[each.action.workload].append(Event("Warning", "ActionWithdrawn", f"{each.reason}: {each.message}"))
+    return tuple(
+        replace(plan, events=(*plan.events, *events[plan.key])) if plan.key in events else plan for plan in plans
+    )

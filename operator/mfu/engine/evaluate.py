@@ -13,7 +13,7 @@ from mfu.decide.fleet.order import Together, decide_together
 from mfu.decide.fleet.standing import Standing
 from mfu.decide.types import Decision
 from mfu.engine import fleet
-from mfu.engine.acting import circumstances, governed, on_their_way, proposals_of
+from mfu.engine.acting import circumstances, governed, on_their_way, proposals_of, releases, told
 from mfu.engine.claims import assign
 from mfu.engine.holdings.fleet import Grounds
 from mfu.engine.holdings.workload import products_of
@@ -38,7 +38,7 @@ def evaluate(snapshot: Snapshot, now: float) -> Plan:
     The same snapshot and moment give the same plan; applying the plan and evaluating again changes nothing.
     """
     # 1. Who governs, and whose pod is whose.
-    force = in_force(snapshot.policies, snapshot.namespaces, now, snapshot.before)
+    force = in_force(snapshot.policies, snapshot.namespaces, now, snapshot.before, switched_on=snapshot.switched_on)
     claims = snapshot.claims or assign(snapshot.workloads, snapshot.pods)
     nodes = agreed(snapshot.nodes, snapshot.fleet.devices)
     # 2. Each workload alone.
@@ -62,23 +62,25 @@ def evaluate(snapshot: Snapshot, now: float) -> Plan:
     )
     # 4. What of it may be done now.
     acts = act(governed(plans, force), snapshot.before.acted, shown)
+    plans = told(plans, acts)
     # 5. Add it up.
     ground = fleet.ground(Grounds(claims, nodes, force.by_namespace, force.cluster), snapshot.before)
     total = fleet.add_up(ground, plans, snapshot.fleet, around.nodes)
     products = {node.name: node.device.gpu.api_name for node in nodes if node.device}
     # 6. What was learned.
     corrections = _learned(plans, snapshot.corrections)
-    told = report(Tally(total, plans, products, force.cluster.currency, corrections), now)
+    summed = report(Tally(total, plans, products, force.cluster.currency, corrections), now)
     return Plan(
         workloads=plans,
         policies=force.plans,
         figures=total.figures,
-        report=_reported(told, snapshot.report),
-        events=on_fleet(snapshot.report.read(), told),
+        report=_reported(summed, snapshot.report),
+        events=on_fleet(snapshot.report.read(), summed),
         corrections=corrections,
         accepted=force.accepted,
         ground=ground,
         acts=acts,
+        releases=releases(acts, claims, snapshot.switched_on),
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from mfu.account.rollup import FleetFigures
-from mfu.act.types import Acted, Acts, Proposal
+from mfu.act.types import Acted, Acts, Proposal, Release
 from mfu.api.causes import Cause
 from mfu.api.fleetreport import FleetStatus
 from mfu.api.mfupolicy import PolicySpec, PolicyStatus
@@ -133,6 +133,8 @@ class Plan:
     ground: Ground | None = None
     acts: Acts = field(default_factory=Acts)
     """What may be done now, and what only in a dry run."""
+    releases: tuple[Release, ...] = ()
+    """Pods whose gate is to be opened now: said again until the cluster shows it."""
 
     @property
     def handover(self) -> Handover:

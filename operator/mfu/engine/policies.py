@@ -10,7 +10,8 @@ from typing import Final
 from mfu.api.conditions import ConditionStatus, ConditionType, Reason
 from mfu.api.decisions import DecisionMode, DecisionType
 from mfu.api.mfupolicy import PolicySpec, PolicyStatus
-from mfu.decide.enforcing import in_name_only
+from mfu.api.powers import ActionType
+from mfu.decide.enforcing import ABLE, in_name_only
 from mfu.decide.policy import DEFAULT, NamedPolicy, effective, governing, problem
 from mfu.decide.types import EffectivePolicy
 from mfu.engine.packed import Packed
@@ -44,8 +45,13 @@ def in_force(
     namespaces: Mapping[str, Mapping[str, str]],
     now: float,
     before: Handover = _NOTHING,
+    *,
+    switched_on: frozenset[ActionType] = ABLE,
 ) -> InForce:
-    """The valid ones by precedence. An invalid one says why; its last accepted spec, if any, stays in force."""
+    """The valid ones by precedence. An invalid one says why; its last accepted spec, if any, stays in force.
+
+    `switched_on` are the actions that this operator carries out: of Enforce for others it is said that nothing is done.
+    """
     known = before.accepted
     problems = {each.uid: each.invalid or (problem(each.spec) if each.spec else "has no spec") for each in policies}
     specs = {each.uid: each.spec if problems[each.uid] is None else known.get(each.uid) for each in policies}
@@ -55,7 +61,9 @@ def in_force(
     made = {each.name: effective(each) for each in valid}
     matched = Counter(each.name for each in governed.values())
     forces = {
-        each.uid: _Force(problems[each.uid], each.uid in kept, matched[each.name], _idle(kept.get(each.uid)))
+        each.uid: _Force(
+            problems[each.uid], each.uid in kept, matched[each.name], _idle(kept.get(each.uid), switched_on)
+        )
         for each in policies
     }
     plans = tuple(_plan(each, forces[each.uid], before.policies.get(each.uid), now) for each in policies)
@@ -85,10 +93,10 @@ class _Force:
         return "InForce" if self.matched else "Overruled"
 
 
-def _idle(spec: PolicySpec | None) -> tuple[str, ...] | None:
+def _idle(spec: PolicySpec | None, switched_on: frozenset[ActionType]) -> tuple[str, ...] | None:
     if spec is None or not any(spec.modes.of(kind) is DecisionMode.ENFORCE for kind in DecisionType):
         return None
-    return in_name_only(spec)
+    return in_name_only(spec, switched_on)
 
 
 def _plan(view: PolicyView, force: _Force, before: PolicyPlan | None, now: float) -> PolicyPlan:

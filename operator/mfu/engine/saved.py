@@ -137,7 +137,8 @@ def _to_node(document: JSON) -> NodeView:
     device = found if isinstance(found, Device) else None
     # Snapshots of before the addresses were kept apart have them.
     known = {name: value for name, value in document.items() if name != "addresses"}
-    return NodeView(**{**known, **_devices(document, device), "device": device})
+    taints = tuple((key, value, effect) for key, value, effect in document.get("taints", ()))
+    return NodeView(**{**known, **_devices(document, device), "device": device, "taints": taints})
 
 
 def _devices(document: JSON, device: Device | None) -> JSON:

@@ -47,6 +47,8 @@ def standing_of(
         waiting_since=min((pod.created_at for pod in waiting), default=view.created_at),
         pending=bool(waiting),
         queued=queued is not None,
+        gated=any(pod.gated for pod in waiting),
+        missing=_missing(view.spec, pods),
         holds=_holds(pods, nodes),
     )
     if view.spec is None or setup is None or not predictions or _held_back(decided):
@@ -64,6 +66,12 @@ def standing_of(
         growth=growth,
         replica=_more(shape, growth, pods, waiting) if growth else None,
     )
+
+
+def _missing(spec: WorkloadSpec | None, pods: Sequence[PodView]) -> int:
+    if spec is None or spec.mode is Mode.INFERENCE or not pods:
+        return 0
+    return max(0, spec.accelerators.count - sum(sum(pod.gpus.values()) for pod in pods if pod.active))
 
 
 def _holds(pods: Sequence[PodView], nodes: Mapping[str, NodeView]) -> dict[DeviceKind, int]:

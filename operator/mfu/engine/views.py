@@ -75,6 +75,8 @@ class PodView:
     """It has its node's address instead of one of its own."""
     claims: tuple[str, ...] = ()
     """Its resource claims (DRA), as the pod names them; which devices are behind them is not known here."""
+    gated: bool = False
+    """It carries our scheduling gate: no scheduler looks at it yet."""
 
     @property
     def key(self) -> str:
@@ -83,6 +85,11 @@ class PodView:
     @property
     def active(self) -> bool:
         return self.phase in ("Pending", "Running")
+
+    @property
+    def held(self) -> bool:
+        """It waits behind our gate."""
+        return self.gated and self.active and self.node is None
 
     @property
     def bound(self) -> bool:

@@ -100,6 +100,10 @@ class Standing:
     """Unix seconds at which its oldest waiting pod was created, or it itself."""
     pending: bool = False
     """Pods of it wait for a node; False while it is only declared."""
+    gated: bool = False
+    """Some of those that wait are behind our gate."""
+    missing: int = 0
+    """Devices of the declaration for which there is no pod yet, where it has pods at all: a job comes pod by pod."""
     gain: float = 0.0
     """Reference MFU that it is expected to reach: of equals, the one that makes most of the GPUs goes first."""
     ask: Need | None = None

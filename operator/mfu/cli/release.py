@@ -1,0 +1,138 @@
+"""`mfu release POD… | --all | --expired`: take our scheduling gate off pods; they run as they are.
+
+Only the gate mfu.gpuaas.io/placement is ever removed, and nothing else of a pod is changed. With --watch it goes on for
+ever: that is the release keeper, which frees pods when their deadline is over though no operator runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import socket
+import time
+import uuid
+from collections.abc import Sequence
+from typing import Any, Final
+
+from prometheus_client import CollectorRegistry
+
+from mfu.act.gates import HeldPod, deadlines, overdue
+from mfu.api.names import PLACEMENT_GATE
+from mfu.cli.cluster import add_cluster, with_client
+from mfu.cli.errors import UsageError
+from mfu.cli.output import add_output, print_json, print_table
+from mfu.cluster import projection
+from mfu.cluster.client import ApiError, KubeClient, ServerUnreachable
+from mfu.cluster.keeper import UNBOUND, Keeper, held_pod, keep
+from mfu.cluster.lease import Lease
+from mfu.cluster.release import Opened, release
+from mfu.cluster.resources import MFUPOLICIES, NAMESPACES, PODS
+from mfu.controller.server import serve
+
+LEASE_NAME: Final = "mfu-release-keeper"
+SILENT_SECONDS: Final = 60.0
+_FREE: Final = (Opened.RELEASED, Opened.NOT_GATED)
+
+
+def add_parser(subparsers: Any) -> None:
+    parser = subparsers.add_parser("release", help="take our scheduling gate off pods", description=__doc__)
+    parser.add_argument("pods", nargs="*", metavar="POD", help="names of pods")
+    parser.add_argument("-n", "--namespace", default=None, help="namespace of the pods (default: default)")
+    parser.add_argument("-A", "--all-namespaces", action="store_true", help="with --all or --expired: everywhere")
+    parser.add_argument("--all", action="store_true", help="every pod behind the gate")
+    parser.add_argument("--expired", action="store_true", help="those whose gate.deadlineSeconds is over")
+    parser.add_argument("--dry-run", action="store_true", help="say which, and release none")
+    parser.add_argument("--watch", action="store_true", help="with --expired: go on, everywhere, while holding a Lease")
+    parser.add_argument("--lease-namespace", help="namespace of that Lease (default: the pod's own)")
+    parser.add_argument("--health-port", type=int, default=8081, help="port of /healthz with --watch (default: 8081)")
+    add_cluster(parser)
+    add_output(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    _check(args)
+    if args.watch:
+        return with_client(args, lambda client: watch(client, args.lease_namespace, args.health_port))
+    found = with_client(args, lambda client: released(client, args))
+    if args.output == "json":
+        print_json([{"namespace": pod.namespace, "pod": pod.name, "result": said} for pod, said in found])
+    elif found:
+        print_table(("NAMESPACE", "POD", "RESULT"), [(pod.namespace, pod.name, said) for pod, said in found])
+    else:
+        print(f"no pod waits behind the gate {PLACEMENT_GATE}")
+    return 0 if args.dry_run or all(said in _FREE for _, said in found) else 1
+
+
+def _check(args: argparse.Namespace) -> None:
+    if sum((bool(args.pods), args.all, args.expired)) != 1:
+        raise UsageError("name pods, or give --all or --expired: one of the three")
+    if args.pods and args.all_namespaces:
+        raise UsageError("--all-namespaces goes with --all or --expired; pods are named in one namespace (-n)")
+    if args.namespace is not None and args.all_namespaces:
+        raise UsageError("--namespace and --all-namespaces exclude each other; keep one")
+    if args.watch and (not args.expired or args.namespace is not None or args.dry_run):
+        raise UsageError("--watch goes with --expired alone, for all namespaces")
+
+
+async def released(client: KubeClient, args: argparse.Namespace) -> list[tuple[HeldPod, str]]:
+    """Each pod and what became of it, in the order in which they were made."""
+    namespace = None if args.all_namespaces else args.namespace or "default"
+    pods = await _chosen(client, args, namespace)
+    if args.dry_run:
+        return [(pod, "WouldRelease") for pod in pods]
+    return [(pod, await _release(client, pod)) for pod in pods]
+
+
+async def _chosen(client: KubeClient, args: argparse.Namespace, namespace: str | None) -> Sequence[HeldPod]:
+    if args.pods:
+        return [HeldPod(namespace or "default", name, "", 0.0) for name in args.pods]
+    items, _ = await client.list(PODS, namespace=namespace, fieldSelector=UNBOUND)
+    held = [pod for item in items if (pod := held_pod(item)) is not None]
+    if args.all:
+        return sorted(held, key=lambda pod: (pod.created_at, pod.key))
+    return overdue(held, await _deadlines(client), time.time(), {})
+
+
+async def _deadlines(client: KubeClient) -> dict[str, float]:
+    policies, _ = await client.list(MFUPOLICIES)
+    namespaces, _ = await client.list(NAMESPACES)
+    views = [projection.policy_view(item) for item in policies]
+    labels = {item["metadata"]["name"]: projection.namespace_labels(item) for item in namespaces}
+    return deadlines({view.name: view.spec for view in views}, labels)
+
+
+async def _release(client: KubeClient, pod: HeldPod) -> str:
+    """One pod that can not be released must not keep the others."""
+    try:
+        return await release(client, pod.namespace, pod.name, uid=pod.uid or None)
+    except (ApiError, ServerUnreachable) as error:
+        return f"Failed: {error}"
+
+
+async def watch(client: KubeClient, lease_namespace: str | None, health_port: int) -> int:
+    logging.basicConfig(level="INFO", format="time=%(asctime)s level=%(levelname)s logger=%(name)s %(message)s")
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    for each in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(each, stop.set)
+    keeper = Keeper(client)
+    identity = f"{os.environ.get('POD_NAME') or socket.gethostname()}_{uuid.uuid4().hex[:8]}"
+    where = lease_namespace or os.environ.get("POD_NAMESPACE") or "default"
+    lease = Lease(client, namespace=where, name=LEASE_NAME, identity=identity)
+    async with serve(
+        CollectorRegistry(),
+        host="0.0.0.0",
+        port=health_port,
+        healthy=lambda: silent(keeper, loop.time()),
+        ready=lambda: None if keeper.rounds_at is not None else "pods are not listed yet",
+    ):
+        return await keep(keeper, lease, stop)
+
+
+def silent(keeper: Keeper, now: float) -> str | None:
+    """Liveness: only what a restart would mend. An API server that is away is not our illness."""
+    if keeper.rounds_at is None or now - keeper.rounds_at < SILENT_SECONDS:
+        return None
+    return f"no round for {now - keeper.rounds_at:.0f} s"

@@ -1,0 +1,122 @@
+"""Our gate off one pod, with a hint in the same patch or without any. No other gate is ever touched."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final
+
+from mfu.api.names import PLACEMENT_GATE, decision_annotation
+from mfu.cluster.affinity import hinted
+from mfu.cluster.client import JSON, ApiError, KubeClient
+from mfu.cluster.resources import PODS
+from mfu.decide.types import DecisionType, NodeView
+
+TRIES: Final = 3
+"""Times that a pod is read and patched in a row, where somebody else writes to it meanwhile."""
+JSON_PATCH: Final = "application/json-patch+json"
+_ANNOTATION: Final = decision_annotation(DecisionType.PLACEMENT)
+_CHANGED: Final = (409, 422)
+"""Answers to a patch whose preconditions do not hold any more."""
+WEAKENED: Final = "as a preference only: the pod's own constraints surely admit none of these nodes"
+
+
+class Opened(StrEnum):
+    """What became of one pod."""
+
+    RELEASED = "Released"
+    NOT_GATED = "NotGated"
+    """It does not carry our gate, or no longer."""
+    GONE = "Gone"
+    """There is no such pod any more, it is going, or another one has its name."""
+    HELD_BACK = "HeldBack"
+    """We may not write any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """What goes into the patch beside the gate's removal, and what is said of it."""
+
+    affinity: JSON
+    words: str
+    nodes: Iterable[NodeView] = ()
+
+
+def _always() -> bool:
+    return True
+
+
+async def release(
+    client: KubeClient,
+    namespace: str,
+    name: str,
+    *,
+    uid: str | None = None,
+    hint: Hint | None = None,
+    may_write: Callable[[], bool] = _always,
+) -> Opened:
+    """Reads the pod, then patches exactly what was read; at most TRIES times. Raises ApiError, ServerUnreachable.
+
+    `uid`: another pod of that name is left alone.
+    """
+    for left in reversed(range(TRIES)):
+        try:
+            pod = await client.get(PODS, name, namespace)
+        except ApiError as error:
+            if error.status == 404:
+                return Opened.GONE
+            raise
+        done = _done(pod, uid)
+        if done is not None:
+            return done
+        if not may_write():
+            return Opened.HELD_BACK
+        try:
+            path = PODS.path(namespace, name)
+            await client.request("PATCH", path, body=patch_of(pod, hint), content_type=JSON_PATCH)
+            return Opened.RELEASED
+        except ApiError as error:
+            if error.status == 404:
+                return Opened.GONE
+            if error.status not in _CHANGED or not left:
+                raise
+    raise AssertionError("unreachable: the last try returns or raises")
+
+
+def _done(pod: JSON, uid: str | None) -> Opened | None:
+    metadata = pod["metadata"]
+    if metadata.get("deletionTimestamp") or (uid is not None and metadata["uid"] != uid):
+        return Opened.GONE
+    return None if _index(pod) is not None else Opened.NOT_GATED
+
+
+def patch_of(pod: JSON, hint: Hint | None) -> list[JSON]:
+    """Tests first: that it is this pod, as it was read, and that the gate at that place is ours."""
+    index = _index(pod)
+    gate = f"/spec/schedulingGates/{index}"
+    metadata = pod["metadata"]
+    tests = [_operation("test", "/metadata/uid", metadata["uid"]), _operation("test", f"{gate}/name", PLACEMENT_GATE)]
+    remove = {"op": "remove", "path": gate}
+    if hint is None:
+        return [*tests, remove]
+    tests.append(_operation("test", "/metadata/resourceVersion", metadata["resourceVersion"]))
+    made = hinted(pod["spec"], hint.affinity, hint.nodes)
+    words = f"{hint.words} ({WEAKENED})" if made.weakened else hint.words
+    return [*tests, _annotated(metadata, words), _operation("add", "/spec/affinity", made.affinity), remove]
+
+
+def _annotated(metadata: JSON, words: str) -> JSON:
+    if not metadata.get("annotations"):
+        return _operation("add", "/metadata/annotations", {_ANNOTATION: words})
+    escaped = _ANNOTATION.replace("~", "~0").replace("/", "~1")
+    return _operation("add", f"/metadata/annotations/{escaped}", words)
+
+
+def _operation(kind: str, path: str, value: Any) -> JSON:
+    return {"op": kind, "path": path, "value": value}
+
+
+def _index(pod: JSON) -> int | None:
+    gates = pod["spec"].get("schedulingGates") or ()
+    return next((index for index, gate in enumerate(gates) if gate.get("name") == PLACEMENT_GATE), None)

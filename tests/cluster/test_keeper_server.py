@@ -1,0 +1,93 @@
+"""The release keeper on a real API server: after the deadline every pod is free, whoever else lives."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+
+from e2e.testbed.cluster.plane import ControlPlane
+from mfu.api.names import PLACEMENT_GATE
+from mfu.cluster import projection
+from mfu.cluster.client import JSON, KubeClient
+from mfu.cluster.keeper import Keeper, keep
+from mfu.cluster.lease import Lease
+from mfu.cluster.resources import PODS
+from tests.builders.gated_pods import create, gated, gates_of
+from tests.builders.kube import eventually
+
+pytestmark = pytest.mark.integration
+
+
+def governed(server: ControlPlane, space: str, seconds: int) -> None:
+    """A policy of this namespace with such a deadline."""
+    server.kubectl("label", "namespace", space, f"deadline={space}")
+    spec = {"namespaceSelector": {"matchLabels": {"deadline": space}}, "gate": {"deadlineSeconds": seconds}}
+    server.apply(
+        {"apiVersion": "mfu.gpuaas.io/v1alpha1", "kind": "MFUPolicy", "metadata": {"name": space}, "spec": spec}
+    )
+
+
+@asynccontextmanager
+async def running(keeper: Keeper) -> AsyncIterator[None]:
+    task = asyncio.create_task(keeper.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+def free(client: KubeClient, pod: JSON) -> Callable[[], object]:
+    async def check() -> bool:
+        found = await client.get(PODS, pod["metadata"]["name"], pod["metadata"]["namespace"])
+        return PLACEMENT_GATE not in gates_of(found)
+
+    return check
+
+
+async def test_a_pod_is_free_at_its_policys_deadline_and_not_before(
+    server: ControlPlane, client: KubeClient, space: str
+) -> None:
+    governed(server, space, 3)
+    other = server.new_namespace("cluster")
+    async with running(Keeper(client)):
+        soon, later = create(server, space, gated(gates=(PLACEMENT_GATE, "a.b/c"))), create(server, other, gated())
+        await eventually(free(client, soon))
+        age = time.time() - projection.epoch(soon["metadata"]["creationTimestamp"])
+        assert 2.0 < age < 10.0, "timestamps have whole seconds, and this machine may be busy"
+        assert gates_of(await client.get(PODS, soon["metadata"]["name"], space)) == ["a.b/c"]
+        assert gates_of(await client.get(PODS, later["metadata"]["name"], other)), "60 s where no policy governs"
+
+
+async def test_a_clock_that_lags_keeps_nobody_for_ever(server: ControlPlane, client: KubeClient, space: str) -> None:
+    governed(server, space, 2)
+    pod = create(server, space, gated())
+    async with running(Keeper(client, clock=lambda: time.time() - 36_000.0)):
+        await eventually(free(client, pod), within_seconds=10)
+
+
+async def test_a_standby_takes_over(server: ControlPlane, client: KubeClient, space: str) -> None:
+    governed(server, space, 1)
+
+    def lease(identity: str) -> Lease:
+        made = Lease(client, namespace=space, name="keeper", identity=identity)
+        made.duration_seconds, made.renew_seconds, made.fresh_seconds = 1, 0.1, 0.6
+        return made
+
+    stops = [asyncio.Event(), asyncio.Event()]
+    keepers = [Keeper(client), Keeper(client)]
+    first = asyncio.create_task(keep(keepers[0], lease("first"), stops[0]))
+    await eventually(lambda: keepers[0].rounds_at is not None and keepers[0].may_write())
+    second = asyncio.create_task(keep(keepers[1], lease("second"), stops[1]))
+    await eventually(free(client, create(server, space, gated())))
+    assert (keepers[0].counts.total(), keepers[1].counts.total()) == (1, 0)
+    first.cancel()
+    await asyncio.gather(first, return_exceptions=True)
+    await eventually(free(client, create(server, space, gated())))
+    assert keepers[1].counts.total() == 1
+    stops[1].set()
+    assert await asyncio.wait_for(second, 5) == 0
