@@ -19,10 +19,10 @@ from _pytest.runner import runtestprotocol
 
 from tools.mutations import Mutant
 
-LEAST_SECONDS: Final = 10.0
-SLOWER: Final = 5.0
-"""A mutant hangs, and was noticed, when it takes so many times the processor time of its tests without it."""
-MOST_BYTES: Final = 4 * 1024**3
+LEAST_SECONDS: Final = 2.0
+SLOWER: Final = 3.0
+"""A mutant hangs, and was noticed, when a test takes so many times the processor time that it took, traced, without."""
+MOST_BYTES: Final = 3 * 1024**3 // 2
 """Memory of one mutant: what grows without end fails instead of taking the machine with it."""
 SHOWN_EVERY: Final = 25
 KEPT_WARM: Final = ("units", "hardware", "workload", "api", "predict", "observe")
@@ -117,6 +117,8 @@ class Hunt:
 
     def _count(self, mutant: Mutant, outcome: Outcome) -> None:
         self.results.append(Result(mutant, outcome))
+        if not outcome.dead:
+            _say(f"{mutant.module}:{mutant.line}: {mutant.change} ({outcome.value})")
         if len(self.results) % SHOWN_EVERY == 0 or len(self.results) == len(self._mutants):
             alive = sum(not each.outcome.dead for each in self.results)
             _say(f"{len(self.results)} of {len(self._mutants)} mutants, {alive} alive; {mutant.module}")
@@ -168,6 +170,13 @@ def _passes(item: pytest.Item) -> bool:
     return not any(report.failed for report in runtestprotocol(item, log=False, nextitem=None))
 
 
+def _passes_in_time(reach: _Reach) -> bool:
+    """Ends the process where the test takes far longer than without a mutant."""
+    signal.signal(signal.SIGPROF, signal.SIG_DFL)
+    signal.setitimer(signal.ITIMER_PROF, LEAST_SECONDS + SLOWER * reach.seconds)
+    return _passes(reach.item)
+
+
 def _forked(mutant: Mutant, tests: Sequence[_Reach]) -> tuple[int, int]:
     """The process, which ends with 0 where no test noticed anything, and where it tells which one did."""
     told, tells = os.pipe()
@@ -177,22 +186,15 @@ def _forked(mutant: Mutant, tests: Sequence[_Reach]) -> tuple[int, int]:
         return pid, told
     status = 1
     try:
-        _bounded(sum(each.seconds for each in tests))
+        resource.setrlimit(resource.RLIMIT_AS, (MOST_BYTES, MOST_BYTES))
         _install(mutant)
-        noticed = next((index for index, each in enumerate(tests) if not _passes(each.item)), None)
+        noticed = next((index for index, each in enumerate(tests) if not _passes_in_time(each)), None)
         if noticed is None:
             status = 0
         else:
             os.write(tells, str(noticed).encode())
     finally:
         os._exit(status)
-
-
-def _bounded(seconds: float) -> None:
-    """Ends the process when it takes far more time or memory than without a mutant."""
-    signal.signal(signal.SIGPROF, signal.SIG_DFL)
-    signal.setitimer(signal.ITIMER_PROF, LEAST_SECONDS + SLOWER * seconds)
-    resource.setrlimit(resource.RLIMIT_AS, (MOST_BYTES, MOST_BYTES))
 
 
 def _install(mutant: Mutant) -> None:

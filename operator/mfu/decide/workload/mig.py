@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from mfu.decide.reasons import Why
 from mfu.decide.types import Decision, DecisionType, Outcome, Subject
 from mfu.hardware.catalog import load
 from mfu.hardware.labels import MIG_PREFIX
-from mfu.hardware.types import MIGProfile
-from mfu.predict.types import Inference
+from mfu.hardware.types import Device, MIGProfile
+from mfu.predict import predict
+from mfu.predict.inference.slo import misses
+from mfu.predict.types import Inference, Prediction
 from mfu.units import gibibytes
 
 
 def mig(subject: Subject) -> Decision | None:
     """None where slicing is no question: training, several GPUs, a product without MIG, or time slices of one."""
-    if not isinstance(subject.setup, Inference) or subject.spec.accelerators.count != 1:
+    setup, device = subject.setup, subject.placement.device
+    if not isinstance(setup, Inference) or subject.spec.accelerators.count != 1:
         return None
-    device = subject.placement.device
     if device.gpu.mig_max_instances == 0 or device.shared:
         return None
     needed = subject.expected.memory.total_bytes
-    fitting = [each for each in load().mig_profiles(device.gpu.key) if each.memory_bytes >= needed]
-    smallest = min(fitting, key=lambda each: (each.memory_slices, each.compute_slices, each.name), default=None)
+    fitting = (each for each in load().mig_profiles(device.gpu.key) if each.memory_bytes >= needed)
+    serving = [each for each in fitting if _in_time(subject, setup, each)]
+    smallest = min(serving, key=lambda each: (each.memory_slices, each.compute_slices, each.name), default=None)
     current = device.mig.memory_slices if device.mig else None
     if smallest is None or (current is not None and smallest.memory_slices >= current):
         return _decision(
@@ -34,6 +39,14 @@ def mig(subject: Subject) -> Decision | None:
         return _decision(subject, Outcome.KEEP, Why.RIGHT_SIZED, f"needs {gibibytes(needed)} of a whole GPU", None)
     message = f"needs {gibibytes(needed)}: {smallest.name} ({gibibytes(smallest.memory_bytes)}) would hold it"
     return _decision(subject, Outcome.RESHAPE, Why.SMALLER_PROFILE_FITS, message, smallest)
+
+
+def _in_time(subject: Subject, setup: Inference, profile: MIGProfile) -> bool:
+    """Whether it keeps the declared latency on that slice, as predicted. Where none is declared, any slice does."""
+    if setup.ttft_limit_seconds is None and setup.tpot_limit_seconds is None:
+        return True
+    there = predict(setup, replace(subject.placement, device=Device(subject.placement.device.gpu, profile)))
+    return isinstance(there, Prediction) and not misses(setup, there)
 
 
 def _decision(subject: Subject, outcome: Outcome, reason: str, message: str, profile: MIGProfile | None) -> Decision:
