@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mfu.api.mfupolicy import PolicySpec
+from mfu.api.mfupolicy import PerWorkload, PolicySpec
+from mfu.api.powers import ActionType
 from mfu.decide.policy import NamedPolicy, effective, governing, problem
-from mfu.decide.types import DecisionType, Mode
+from mfu.decide.types import DecisionType, EffectivePolicy, Mode, Permit
 
 
 def policy(name: str, **spec: Any) -> NamedPolicy:
@@ -83,3 +84,82 @@ def test_what_needs_the_catalog_is_said_with_field_and_fix(prices: list[dict[str
 
 def test_a_valid_policy_has_no_problem() -> None:
     assert problem(PolicySpec.model_validate({"prices": [{"product": "H200-SXM", "perGPUHour": "3"}]})) is None
+
+
+EVERYTHING: dict[str, Any] = {
+    "modes": {
+        "admission": "Enforce",
+        "placement": "Observe",
+        "mig": "Recommend",
+        "scaling": "Enforce",
+        "sharing": "Observe",
+        "reclaim": "Enforce",
+        "oversubscription": "Observe",
+    },
+    "floors": {"expectedOfAttainablePercent": 60, "observedOfExpectedPercent": 80, "idleMinutes": 45},
+    "currency": "CHF",
+    "prices": [{"product": "H100-SXM5", "perGPUHour": "2.50"}, {"product": "A100-SXM4-80GB", "perGPUHour": "1"}],
+    "scaling": {"minReplicas": 2, "maxReplicas": 9},
+    "topologyLevels": ["rack", "room"],
+    "metrics": {"perWorkload": "Full"},
+    "gate": {"deadlineSeconds": 30},
+    "actions": [
+        {
+            "type": "Scale",
+            "minConfidencePercent": 90,
+            "maxReadingAgeSeconds": 60,
+            "maxPerMinute": 3,
+            "dwellSeconds": 600,
+        },
+        {"type": "KueueCheck"},
+    ],
+}
+
+
+def test_what_an_admin_writes_is_what_the_rules_read() -> None:
+    """Percent becomes a fraction; every other bound arrives as it was written."""
+    assert effective(policy("p", **EVERYTHING)) == EffectivePolicy(
+        name="p",
+        modes={
+            DecisionType.ADMISSION: Mode.ENFORCE,
+            DecisionType.PLACEMENT: Mode.OBSERVE,
+            DecisionType.MIG: Mode.RECOMMEND,
+            DecisionType.SCALING: Mode.ENFORCE,
+            DecisionType.SHARING: Mode.OBSERVE,
+            DecisionType.RECLAIM: Mode.ENFORCE,
+            DecisionType.OVERSUBSCRIPTION: Mode.OBSERVE,
+        },
+        expected_of_attainable=0.6,
+        observed_of_expected=0.8,
+        idle_minutes=45.0,
+        currency="CHF",
+        prices={"H100-SXM5": 2.5, "A100-SXM4-80GB": 1.0},
+        scaling_min_replicas=2,
+        scaling_max_replicas=9,
+        topology_levels=("rack", "room"),
+        per_workload=PerWorkload.FULL,
+        actions={ActionType.SCALE: Permit(0.9, 60.0, 3, 600.0), ActionType.KUEUE_CHECK: Permit()},
+        gate_deadline_seconds=30.0,
+    )
+
+
+def test_a_price_of_an_unknown_product_prices_nothing() -> None:
+    priced = [{"product": "H900", "perGPUHour": "1"}, {"product": "L40S", "perGPUHour": "2"}]
+    assert effective(policy("p", prices=priced)).prices == {"L40S": 2.0}
+
+
+def test_every_problem_of_a_policy_is_said() -> None:
+    """An admin mends all of them at once, instead of one an attempt."""
+    words = str(
+        problem(
+            PolicySpec.model_validate(
+                {
+                    "prices": [{"product": "H900", "perGPUHour": "1"}],
+                    "actions": [{"type": "Scale"}, {"type": "Scale"}],
+                }
+            )
+        )
+    )
+    first, second = words.split("; spec.")
+    assert first.startswith("spec.prices[0].product")
+    assert second.startswith("actions")

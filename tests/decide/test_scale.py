@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mfu.decide.scale import attainable_on_scale, on_scale
+from mfu.api.workload_status import Meter
+from mfu.decide.scale import attainable_on_scale, observed_on_scale, on_scale
+from mfu.observe.assessment import Assessment, Observation, Window
 from mfu.predict.types import Attainable, Prediction, Scale
 from tests.builders.cases import case
 
@@ -79,3 +82,38 @@ def test_attainable_is_never_below_expected(one: float, other: float, slow: floa
     assert reached is not None
     assert possible is not None
     assert possible >= reached
+
+
+def observed(window: Window = Window.TEN_MINUTES, **fields: Any) -> Observation:
+    made = Observation(window, Meter.PROGRESS, 0.4, 0.4, 0.7, 0.3, 0.5, 1.0, "progress", 0.0, 0.9)
+    return replace(made, **fields)
+
+
+OBSERVED = {
+    "a job by its MFU": (Scale.MFU, observed(), 0.4),
+    "a decode by its MBU": (Scale.MBU, observed(), 0.7),
+    "a decode whose bytes nobody counted": (Scale.MBU, observed(mbu=None), None),
+    "nothing done is known to be nothing": (Scale.MFU, observed(mfu=0.0), 0.0),
+    "less than nothing is a broken counter": (Scale.MFU, observed(mfu=-0.01), None),
+    "a clock that runs fast is no lie": (Scale.MFU, observed(mfu=1.05), 1.05),
+    "more than the hardware can do is a wrong declaration": (Scale.MFU, observed(mfu=1.06), None),
+    "an hour is not the last ten minutes": (Scale.MFU, observed(Window.HOUR), None),
+    "whose scale is not known is judged on MFU": (None, observed(), 0.4),
+}
+
+
+@pytest.mark.parametrize("name", OBSERVED)
+def test_observed_on_the_scale_of_expected(name: str) -> None:
+    scale, seen, want = OBSERVED[name]
+    assert observed_on_scale(Assessment((seen,)), scale) == want
+
+
+def test_nothing_observed_is_unknown() -> None:
+    assert observed_on_scale(None, Scale.MFU) is None
+    assert observed_on_scale(Assessment(), Scale.MFU) is None
+
+
+def test_attainable_that_moves_no_bytes_leaves_the_declared_one_on_mbu() -> None:
+    """The smallest MBU too: what is unknown of the best counts as nothing, not as everything."""
+    expected = prediction(0.1, scale=Scale.MBU, mbu=0.01)
+    assert attainable_on_scale(expected, best(prediction(0.4, rate=9000.0))) == 0.01
