@@ -27,6 +27,10 @@ def test_every_kind_of_decision_has_what_carries_it_out() -> None:
         (spec(scaling="Enforce"), ["modes.scaling is Enforce but actions lists none of Scale, PodDeletionCost"]),
         (spec("Suspend", scaling="Enforce"), ["actions lists none of Scale"]),
         (spec("Scale", scaling="Enforce"), ["this version does not take Scale yet"]),
+        (
+            spec("Scale", "PodDeletionCost", "Suspend", scaling="Enforce"),
+            ["this version does not take Scale, PodDeletionCost yet"],
+        ),
         (spec(placement="Enforce", mig="Enforce"), ["modes.placement", "modes.mig"]),
     ],
 )

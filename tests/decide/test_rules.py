@@ -64,6 +64,12 @@ ROWS = {
         (Outcome.MOVE, "TensorGroupSplit"),
         ("tensor parallel 2",),
     ),
+    "groups of two on servers of two stay": Row(
+        grouping, lambda: case(assigned=True, gpus_per_node=2), (Outcome.KEEP, "GroupsTogether")
+    ),
+    "a job over two servers splits no group of two": Row(
+        grouping, lambda: case(assigned=True, gpus_per_node=4), (Outcome.KEEP, "GroupsTogether")
+    ),
     "what does not run yet is decided among all": Row(grouping, case, None),
     "a small model needs no whole GPU": Row(
         mig, lambda: case(SERVING), (Outcome.RESHAPE, "SmallerProfileFits"), ("would hold it",)

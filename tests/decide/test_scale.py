@@ -39,6 +39,7 @@ ATTAINABLE = {
     "a quarter more tokens is a quarter more MFU": (prediction(0.4), prediction(0.5, rate=1250.0), 0.5),
     "FP8 halves its own MFU and still attains more": (prediction(0.4), prediction(0.3, rate=1500.0), 0.6),
     "never below expected": (prediction(0.4), prediction(0.2, rate=500.0), 0.4),
+    "a crawl compares as well": (prediction(0.4, rate=0.5), prediction(0.5, rate=0.75), 0.6),
     "a rate of nothing compares with nothing": (prediction(0.4, rate=0.0), prediction(0.5), 0.4),
     "decode is compared on MBU": (
         prediction(0.1, scale=Scale.MBU, mbu=0.5),

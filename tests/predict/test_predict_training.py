@@ -154,6 +154,18 @@ def test_expert_parallel_jobs_pay_for_the_exchange(job: Job, on: On) -> None:
     assert StepTerm.EXPERT_IMBALANCE.value not in losses(predicted(job("mixtral-8x7b"), on()))
 
 
+@pytest.mark.parametrize("engine", ["", "NeMo"])
+@pytest.mark.parametrize("expert", [2, 8, 32])
+def test_all_gpus_together_hold_every_expert_once(job: Job, on: On, engine: str, expert: int) -> None:
+    """No GPU holds less than its part, however experts and tensor ranks divide them: 671e9 · 2 bytes over 32."""
+    setup = job(
+        "deepseek-v3", tensor=16, data=2, expert=expert, engine=engine, global_batch_size=64, sharding=Sharding.DDP
+    )
+    found = predict(setup, on(gpus=32))
+    assert isinstance(found, Prediction), found
+    assert found.memory.terms[MemoryTerm.WEIGHTS] >= 671e9 * 2 / 32
+
+
 def test_denied_nvlink_shows_as_communication(job: Job, on: On) -> None:
     setup = job("llama-3.2-1b", sequence_length=2048, global_batch_size=8)
     linked, pcie = predicted(setup, on()), predicted(setup, on(nvlink=False))

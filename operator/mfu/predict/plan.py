@@ -17,7 +17,7 @@ from mfu.hardware.types import Precision
 from mfu.predict.attainable import cut_text, limits_of, setup_at
 from mfu.predict.training.case import case_of
 from mfu.predict.training.constants import shipped
-from mfu.predict.training.layouts import Space, evaluate, table, top
+from mfu.predict.training.layouts import Space, cuts, evaluate, table, top
 from mfu.predict.training.predict import predict_training
 from mfu.predict.types import Corrections, Placement, Prediction, Problem, Setup, Sharding, Training
 
@@ -83,14 +83,26 @@ def options(placements: Sequence[Placement], precisions: Sequence[Precision]) ->
 
 
 def best_on(
-    setup: Training, option: Option, price: float | None = None, corrections: Corrections | None = None
+    setup: Training,
+    option: Option,
+    price: float | None = None,
+    corrections: Corrections | None = None,
+    *,
+    widest_tensor: int | None = None,
 ) -> Choice | Nothing:
-    """The fastest setting that fits, out of every layout, micro-batch, sharding and recomputation mode."""
+    """The fastest setting that fits, out of every layout, micro-batch, sharding and recomputation mode.
+
+    `widest_tensor` leaves out layouts of more tensor ranks, such as those that leave an NVLink domain.
+    """
     job = replace(setup, precisions=replace(setup.precisions, compute=option.precision))
     case = case_of(job, option.placement, shipped())
     if case is None:
         return Nothing(option, f"{option.placement.device.label} has no {option.precision.value} peak")
-    layouts = table(limits_of(job, option.placement), _SPACE)
+    limits = limits_of(job, option.placement)
+    allowed = tuple(cut for cut in cuts(limits) if widest_tensor is None or cut.tensor <= widest_tensor)
+    if not allowed:
+        return Nothing(option, _no_cut(job, option))
+    layouts = table(limits, replace(_SPACE, cuts=allowed))
     count = len(np.atleast_1d(layouts.tensor))
     if count == 0:
         return Nothing(option, _no_cut(job, option))

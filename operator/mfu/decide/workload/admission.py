@@ -9,7 +9,7 @@ from typing import Final
 from mfu.decide.reasons import Why
 from mfu.decide.scale import attainable_on_scale, on_scale
 from mfu.decide.types import Decision, DecisionType, Outcome, Subject
-from mfu.decide.workload.remedy import MOST_TIMES, remedy
+from mfu.decide.workload.remedy import MOST_TIMES, domain_gpus, remedy
 from mfu.predict.inference.slo import misses
 from mfu.predict.types import Inference, Prediction
 from mfu.units import gibibytes, percent
@@ -80,7 +80,7 @@ def _memory(gathered: Gathered) -> Decision | None:
 def _intent(gathered: Gathered) -> Decision | None:
     """A layout that the hardware can not serve well: tensor parallelism exchanges activations in every layer."""
     subject = gathered.subject
-    tensor, together = subject.setup.parallelism.tensor, _domain(subject)
+    tensor, together = subject.setup.parallelism.tensor, domain_gpus(subject.placement)
     if tensor <= together:
         return None
     message = (
@@ -88,10 +88,6 @@ def _intent(gathered: Gathered) -> Decision | None:
         f"has: lower parallelism.tensor to {together} or less, and raise pipeline or data"
     )
     return _decision(gathered, Outcome.WARN, Why.TENSOR_LEAVES_DOMAIN, message)
-
-
-def _domain(subject: Subject) -> int:
-    return max(subject.placement.device.gpu.nvlink_domain_gpus, subject.placement.gpus_per_node)
 
 
 def _objective(gathered: Gathered) -> Decision | None:

@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final
 
-from mfu.predict import predict
-from mfu.predict.plan import Choice, Option, best_on
+from mfu.hardware.products import usual_node_gpus
+from mfu.predict.plan import Choice, Nothing, Option, best_on
 from mfu.predict.serving_plan import best_serving
-from mfu.predict.types import Placement, Prediction, Setup, Training
+from mfu.predict.types import Placement, Setup, Training
 from mfu.units import gibibytes
 
 MOST_TIMES: Final = 64
@@ -45,15 +45,22 @@ def remedy(setup: Setup, placement: Placement) -> Cure | None:
     return None
 
 
+def domain_gpus(placement: Placement) -> int:
+    """GPUs that exchange activations without leaving NVLink, or one node where there is none."""
+    return max(placement.device.gpu.nvlink_domain_gpus, placement.gpus_per_node)
+
+
 def _on(setup: Setup, placement: Placement, times: int) -> Cure | None:
     gpus = placement.gpus * times
-    usual = max(placement.gpus_per_node, placement.device.gpu.nvlink_domain_gpus, 8)
-    where = replace(placement, gpus=gpus, gpus_per_node=min(gpus, usual))
-    option = Option(where, setup.precisions.compute)
-    choice = best_on(setup, option) if isinstance(setup, Training) else best_serving(setup, option)
-    if not isinstance(choice, Choice):
+    together = max(placement.gpus_per_node, usual_node_gpus(placement.device.gpu, gpus))
+    where = replace(placement, gpus=gpus, gpus_per_node=min(gpus, together))
+    choice = _best(setup, Option(where, setup.precisions.compute), domain_gpus(where))
+    if not isinstance(choice, Choice) or choice.setup.parallelism.tensor > domain_gpus(where):
         return None
-    checked = predict(choice.setup, where)
-    if not isinstance(checked, Prediction) or not checked.memory.fits:
-        return None
-    return Cure(choice.setup, gpus, times == 1, choice.layout, checked.memory.total_bytes)
+    return Cure(choice.setup, gpus, times == 1, choice.layout, choice.prediction.memory.total_bytes)
+
+
+def _best(setup: Setup, option: Option, widest_tensor: int) -> Choice | Nothing:
+    if isinstance(setup, Training):
+        return best_on(setup, option, widest_tensor=widest_tensor)
+    return best_serving(setup, option)

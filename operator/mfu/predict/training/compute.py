@@ -18,6 +18,7 @@ import numpy as np
 
 from mfu.predict.training.arrays import Array, Machine, TrainingCase
 from mfu.predict.training.constants import TrainingConstants
+from mfu.predict.training.optimizer import expert_cut
 
 TILE = 128.0 * 128.0
 """Values of the output tile that one SM works on (cuBLAS default shapes; larger tiles only help larger products)."""
@@ -139,7 +140,7 @@ def linear(case: TrainingCase, c: TrainingConstants) -> tuple[Split, Split]:
 def _expert_products(case: TrainingCase, c: TrainingConstants, m: Array) -> list[tuple[Split, Split]]:
     model, layout = case.model, case.layout
     local = np.maximum(model.experts / layout.expert, 1.0)
-    cut = np.where(case.stack.folds_experts > 0.5, 1.0, layout.tensor)
+    cut = expert_cut(case)
     rows = m / layout.tensor * cut * model.top_k * layout.expert / np.maximum(model.experts, 1.0)
     imbalance = np.where(layout.expert > 1.0, c["expert_imbalance"], 1.0)
     up, down = model.expert_up / cut, model.expert_down / cut

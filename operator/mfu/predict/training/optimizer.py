@@ -18,8 +18,18 @@ def local_parameters(case: TrainingCase) -> tuple[Array, Array]:
         stages > 1.0, np.maximum(model.embedding_params, model.head_params), model.embedding_params + model.head_params
     )
     dense = (dense_layers + end) / layout.tensor
-    cut = np.where(case.stack.folds_experts > 0.5, 1.0, layout.tensor)
-    return dense, model.expert_params * share / cut / layout.expert
+    return dense, model.expert_params * share / expert_cut(case) / layout.expert
+
+
+def expert_cut(case: TrainingCase) -> Array:
+    """Into how many pieces each expert is cut: by tensor ranks, unless the engine folds those into expert ranks.
+
+    An expert is never in more pieces than there are ranks for it: 256 experts over all 32 ranks of tensor 16 by data 2
+    lie 8 to a rank, each in one piece.
+    """
+    layout = case.layout
+    ranks = layout.data * layout.context * layout.tensor / layout.expert
+    return np.where(case.stack.folds_experts > 0.5, 1.0, np.clip(ranks, 1.0, layout.tensor))
 
 
 def shard_sizes(case: TrainingCase) -> tuple[Array, Array]:

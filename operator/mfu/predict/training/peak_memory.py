@@ -17,7 +17,7 @@ from mfu.predict.training.arrays import Array, TrainingCase
 from mfu.predict.training.communication import flat_stalled_share, stalled_share
 from mfu.predict.training.compute import tokens
 from mfu.predict.training.constants import TrainingConstants
-from mfu.predict.training.optimizer import shard_sizes
+from mfu.predict.training.optimizer import expert_cut, shard_sizes
 from mfu.predict.training.stages import head_as_layers, stage_layers
 from mfu.predict.training.step import micro_batches
 
@@ -114,8 +114,7 @@ def _states(case: TrainingCase, c: TrainingConstants, load: StageLoad) -> dict[M
     model, layout, stack = case.model, case.layout, case.stack
     share = load.layers / model.layers
     dense = ((model.layer_params - model.expert_params) * share + load.beside) / layout.tensor
-    cut = np.where(stack.folds_experts > 0.5, 1.0, layout.tensor)
-    experts = model.expert_params * share / cut / layout.expert
+    experts = model.expert_params * share / expert_cut(case) / layout.expert
     replicas, expert_replicas = shard_sizes(case)
     size = np.where(layout.zero == 3.0, layout.shard, replicas)
 
