@@ -231,21 +231,20 @@ def test_a_place_that_is_taken_is_no_reason_to_warn() -> None:
 # Objectives, floors and their words.
 
 
-def in_milliseconds(share: float, **limits: float) -> Subject:
+def in_time(share: float, ttft: float | None = None) -> Subject:
     """A replica whose limit is that share of what it is expected to take."""
     each = case(SERVING)
     assert isinstance(each.setup, Inference)
     assert each.expected.tpot_seconds is not None
     assert each.expected.ttft_seconds is not None
-    limit = {"tpot_limit_seconds": share * each.expected.tpot_seconds}
-    if limits:
-        limit["ttft_limit_seconds"] = limits["ttft"] * each.expected.ttft_seconds
-    return replace(each, setup=replace(each.setup, **limit))
+    first = None if ttft is None else ttft * each.expected.ttft_seconds
+    limits = {"tpot_limit_seconds": share * each.expected.tpot_seconds, "ttft_limit_seconds": first}
+    return replace(each, setup=replace(each.setup, **limits))  # type: ignore[arg-type]
 
 
 def test_a_limit_just_missed_is_admitted_with_a_word() -> None:
     """The median is 1 % late, which the band of the prediction does not tell apart from in time."""
-    decision = admission(in_milliseconds(0.99))
+    decision = admission(in_time(0.99))
     assert decision.outcome is Outcome.ADMIT
     late = r"; fits in memory; TPOT 2.\d+ ms is over slo.tpotMilliseconds: 2.\d+; within the band it may keep that$"
     assert re.search(late, decision.message)
@@ -253,11 +252,11 @@ def test_a_limit_just_missed_is_admitted_with_a_word() -> None:
 
 def test_a_limit_that_is_kept_needs_no_word() -> None:
     assert re.search(r"^expected \d+.\d% of an attainable .* MBU; fits in memory$", admission(case(SERVING)).message)
-    assert admission(in_milliseconds(1.01)).message.endswith("fits in memory")
+    assert admission(in_time(1.01)).message.endswith("fits in memory")
 
 
 def test_every_limit_that_is_surely_missed_is_said() -> None:
-    decision = admission(in_milliseconds(0.1, ttft=0.1))
+    decision = admission(in_time(0.1, ttft=0.1))
     assert (decision.outcome, decision.reason) == (Outcome.HOLD, "MissesObjective")
     first, second = decision.message.split("; ")
     assert first.startswith("TTFT")

@@ -224,9 +224,9 @@ def test_cut_text_names_only_what_is_cut(job: Job, on: On) -> None:
 
 
 def test_a_plan_can_be_kept_within_nvlink(job: Job, on: On) -> None:
-    """405B on 256 A100 of 40 GiB is cut by tensor 8; asked for four at most, it finds another cut."""
-    option = Option(on("A100-SXM4-40GB", 256), Precision.BF16)
-    setup = job("llama-3.1-405b", data=256, global_batch_size=256, engine="")
+    """70B on 64 A100 of 40 GiB is cut by tensor 8; asked for four at most, it finds another cut."""
+    option = Option(on("A100-SXM4-40GB", 64), Precision.BF16)
+    setup = job("llama-3.1-70b")
     free, kept = best_on(setup, option), best_on(setup, option, widest_tensor=4)
     assert isinstance(free, Choice)
     assert isinstance(kept, Choice)
