@@ -22,10 +22,11 @@ class Control(NamedTuple):
 FORGED, INHERITED, WEAPON, STEERED = "Forged telemetry", "Inherited numbers", "Progress as a weapon", "Steered requests"
 LIES = "Progress that lies"
 FIGURES, MONEY, ODD, TURNS = "Figures from untrusted readings", "False money", "Odd answers", "Stolen turns"
-SLOW, PAGE = "A slow API server", "The metrics page"
+SLOW, PAGE, CROSSED = "A slow API server", "The metrics page", "Learning that crosses tenants"
 
 WEAPON_TESTS: Final = "tests/telemetry/test_progress_is_no_weapon.py"
 DECLARED_TESTS: Final = "tests/telemetry/test_progress_declared.py"
+LEARNING_TESTS: Final = "tests/engine/test_calibration.py"
 SPEAKING_TESTS: Final = "tests/telemetry/test_speaking.py"
 RATE_TESTS: Final = "tests/observe/test_progress_rates.py"
 BINDING_TESTS: Final = "tests/telemetry/test_binding.py"
@@ -149,6 +150,19 @@ CONTROLS: Final = tuple(
          "tests/engine/test_slices_are_not_gpus.py -k accused"),
         (MONEY, "nobody holds more than is there", "engine/holdings/fleet.py",
          "left.get(place, 0.0))\n", "1e18)\n", "tests/engine/test_slices_are_not_gpus.py -k more_pods"),
+        (CROSSED, "three other namespaces must agree", "engine/history/calibration.py",
+         "LEAST_TEACHERS = 3", "LEAST_TEACHERS = 2", f"{LEARNING_TESTS} -k who_is_listened_to"),
+        (CROSSED, "an engine that nobody knows teaches nothing", "engine/history/calibration.py",
+         " and known_engine(setup)", "", f"{LEARNING_TESTS} -k nobody_knows"),
+        (CROSSED, "a declaration newer than its pods teaches nothing", "engine/history/calibration.py",
+         "return declared_at <= oldest_pod_at and", "return", f"{LEARNING_TESTS} -k newer_than"),
+        (CROSSED, "when a spec was written is the server's word", "cluster/projection.py",
+         'if "f:spec" in (each.get("fieldsV1") or {})]', "if False]",
+         "tests/cluster/test_projection.py -k was_written"),
+        (CROSSED, "no namespace fills what is remembered", "engine/history/calibration.py",
+         "if by_namespace[mine] >= MOST_OF_ONE:", "if False:", f"{LEARNING_TESTS} -k no_namespace_fills"),
+        (CROSSED, "a policy switches learning off", "engine/workload.py",
+         "due = judged.policy.learns and", "due =", f"{LEARNING_TESTS} -k switches_it_off"),
         (ODD, "what is no JSON is no answer", "cluster/client.py",
          "except (ValueError, RecursionError) as error:", "except RecursionError as error:",
          f"{ODD_TESTS} -k odd_answer"),

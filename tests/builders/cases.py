@@ -38,6 +38,8 @@ TRAINING: dict[str, Any] = {
         "sharding": "ZeRO1",
     },
 }
+NAMED: dict[str, Any] = {**TRAINING, "runtime": {"engine": "Megatron-LM"}}
+"""The same with an engine that others may have as well."""
 SERVING: dict[str, Any] = {
     "mode": "Inference",
     "model": {"preset": "llama-3.2-1b"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -183,3 +184,27 @@ def test_a_pod_with_resource_claims_is_seen() -> None:
     view = pod_view(item)
     assert view is not None
     assert (view.gpus, view.claims) == ({}, ("gpu",))
+
+
+@pytest.mark.parametrize(
+    ("generation", "owners", "declared_at"),
+    [
+        (1, None, 1_700_000_000.0),
+        (2, None, None),
+        (2, [("f:metadata", 60)], None),
+        (2, [("f:spec", 60), ("f:metadata", 90)], 1_700_000_060.0),
+        (1, [("f:spec", 0), ("f:spec", 30), ("f:status", 90)], 1_700_000_030.0),
+    ],
+)
+def test_since_when_a_declaration_is_as_it_was_written(
+    generation: int, owners: list[tuple[str, int]] | None, declared_at: float | None
+) -> None:
+    """By the server's record of who owns its fields; annotations and status of ours are no declaration."""
+
+    def stamp(seconds: int) -> str:
+        return datetime.fromtimestamp(1_700_000_000 + seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+    metadata = {"namespace": "a", "name": "w", "uid": "u", "generation": generation, "creationTimestamp": stamp(0)}
+    fields = [{"manager": name, "time": stamp(at), "fieldsV1": {name: {}}} for name, at in owners or ()]
+    view = workload_view({"metadata": {**metadata, **({"managedFields": fields} if owners else {})}, "spec": {}})
+    assert view.declared_at == declared_at

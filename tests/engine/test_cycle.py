@@ -19,7 +19,7 @@ from mfu.engine.plan import Handover, Plan, WorkloadPlan
 from mfu.engine.say.hysteresis import Novelty, novelty
 from mfu.engine.snapshot import FleetReadings, PolicyView, Snapshot, WorkloadView
 from mfu.predict.types import Corrections
-from tests.builders.cases import SERVING, TRAINING, node
+from tests.builders.cases import NAMED, SERVING, TRAINING, node
 from tests.builders.scenes import NOW, STEADY, conditions, pod, series, stopped, training, workload, written
 
 POLICY = PolicyView(
@@ -44,7 +44,7 @@ def one(
 
 def fleet() -> Snapshot:
     """A bit of everything: running, waiting, conflicting, refused, undeclared, of two products and two namespaces."""
-    jobs = [workload(name, created_at=float(number)) for number, name in enumerate("abc")]
+    jobs = [workload(name, NAMED, created_at=float(number)) for number, name in enumerate("abc")]
     older = workload("old", {**TRAINING, "targetRef": {"apiVersion": "batch/v1", "kind": "Job", "name": "j"}})
     younger = replace(older, name="young", uid="uid-young", created_at=9.0)
     wrong = workload("wrong", {**TRAINING, "model": {"preset": "llama-9"}})
@@ -52,7 +52,7 @@ def fleet() -> Snapshot:
     nodes = [node(f"n{number}", mig={"1g.10gb": 7} if number == 3 else {}) for number in range(5)] + [
         node("m0", product="NVIDIA-A100-SXM4-80GB")
     ]
-    pods = [pod(f"{name}-0", name, node=f"n{number}") for number, name in enumerate("ab")]
+    pods = [pod(f"{name}-0", name, node=f"n{number}", created_at=10.0) for number, name in enumerate("ab")]
     pods += [
         pod("j-0", None, node="n2", owners=(("Job", "j"),)),
         pod("serve-0", "serve", namespace="team-b", gpus=1, node="n3"),
@@ -366,7 +366,7 @@ def test_who_is_not_in_turn_repeats_itself_without_events_and_lessons() -> None:
     assert first.events
     waiting = evaluate(replace(after, turn=frozenset()), NOW + 60.0).workloads[0]
     assert (waiting.status, waiting.events, waiting.judged_at) == (first.status, (), NOW)
-    taught, after = step(one())
+    taught, after = step(one(view=workload(document=NAMED)))
     assert taught.lesson
     repeated = evaluate(replace(after, turn=frozenset()), NOW + 60.0)
     assert repeated.workloads[0].lesson is None
@@ -387,7 +387,7 @@ def test_what_was_learned_moves_no_expectation() -> None:
     assert learned != Corrections()
     other = {f"B200/{key}": each for key, each in learned.by_key.items()}
     found = [
-        evaluate(replace(one(), corrections=Corrections(each)), NOW).workloads[0].expected
+        evaluate(replace(one(view=workload(document=NAMED)), corrections=Corrections(each)), NOW).workloads[0].expected
         for each in ({}, other, learned.by_key)
     ]
     assert found[0] == found[1] == found[2]

@@ -109,8 +109,11 @@ def test_corrections_scale_speed_and_widen_the_band(serving: Build, on: On) -> N
     assert (corrected.tpot_seconds or 0) == pytest.approx((plain.tpot_seconds or 0) / 0.8)
     assert corrected.high / corrected.low > plain.high / plain.low
     assert corrected.mfu + math.fsum(each.fraction for each in corrected.waterfall) == pytest.approx(1.0)
-    stack = {each.name: each.fraction for each in corrected.waterfall}["software stack"]
-    assert stack > {each.name: each.fraction for each in plain.waterfall}["software stack"]
+    named = {each.name: each.seconds for each in corrected.waterfall}
+    assert named["learned correction"] == pytest.approx(0.25 * plain.step_seconds)
+    assert named["software stack"] == pytest.approx(
+        {each.name: each.seconds for each in plain.waterfall}["software stack"]
+    )
 
 
 def test_pcie_between_gpus_is_slower_than_nvlink(serving: Build, on: On) -> None:

@@ -124,6 +124,13 @@ class Metrics(Resource):
     """None, Summary (expected, attainable, observed, cost) or Full (losses by cause, windows and meters as well)."""
 
 
+class Learning(StrEnum):
+    """What runs of one namespace may teach."""
+
+    SHARED = "Shared"
+    OFF = "Off"
+
+
 class PolicySpec(Resource):
     """What is allowed where, and at which prices."""
 
@@ -155,6 +162,9 @@ class PolicySpec(Resource):
     """How GPUs may be shared."""
     metrics: Metrics = Metrics()
     """What is published about each workload."""
+    learning: Learning = Learning.SHARED
+    """Shared: its runs teach, and what several other namespaces agree on is shown beside what is expected. Off: none.
+    Expected and lost are never judged by what was learned."""
 
 
 class PolicyStatus(Resource):

@@ -101,6 +101,8 @@ class Expected(Resource):
     """Expected bytes moved per second over memory bandwidth (fraction)."""
     tokens_per_second_per_gpu: Decimal | None = None
     """Tokens per second and GPU."""
+    evidence: Word | None = None
+    """Learned: whose runs say so, such as "0.91 x, 12 windows of 3 namespaces"."""
     low: Decimal | None = None
     """Lower end of the band, on the scale of the workload (fraction)."""
     high: Decimal | None = None

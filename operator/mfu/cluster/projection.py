@@ -58,7 +58,15 @@ def workload_view(item: JSON, before: WorkloadView | None = None) -> WorkloadVie
         status=Packed(WorkloadStatus, item.get("status") or {}),
         annotations=_ours(annotations),
         resource_version=metadata.get("resourceVersion", ""),
+        changed_at=_changed_at(metadata),
     )
+
+
+def _changed_at(metadata: Mapping[str, Any]) -> float | None:
+    """The newest write of the spec, by the server's own record of who owns which field since when."""
+    owners = metadata.get("managedFields") or ()
+    written = [epoch(each.get("time")) for each in owners if "f:spec" in (each.get("fieldsV1") or {})]
+    return max(written, default=None)
 
 
 def policy_view(item: JSON) -> PolicyView:

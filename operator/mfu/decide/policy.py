@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from mfu.api.mfupolicy import PolicySpec
+from mfu.api.mfupolicy import Learning, PolicySpec
 from mfu.api.policy_checks import policy_problems
 from mfu.api.powers import PermittedAction
 from mfu.api.quantities import price
@@ -53,6 +53,7 @@ def effective(policy: NamedPolicy | None) -> EffectivePolicy:
         idle_minutes=float(spec.floors.idle_minutes),
         currency=spec.currency,
         per_workload=spec.metrics.per_workload,
+        learns=spec.learning is Learning.SHARED,
         prices=dict(_prices(spec)),
         scaling_min_replicas=spec.scaling.min_replicas,
         scaling_max_replicas=spec.scaling.max_replicas,

@@ -138,6 +138,8 @@ class EffectivePolicy:
     actions: Mapping[ActionType, Permit] = field(default_factory=dict)
     """Enforce does only what stands here."""
     gate_deadline_seconds: float = 60.0
+    learns: bool = True
+    """Its runs teach others, and what others' runs taught is shown."""
 
     def mode_of(self, decision: DecisionType) -> Mode:
         return self.modes.get(decision, Mode.RECOMMEND)

@@ -15,6 +15,7 @@ from mfu.decide.types import Decision
 from mfu.engine import fleet
 from mfu.engine.acting import circumstances, governed, on_their_way, proposals_of, releases, told
 from mfu.engine.claims import assign
+from mfu.engine.history.calibration import taught
 from mfu.engine.holdings.fleet import Grounds
 from mfu.engine.holdings.workload import products_of
 from mfu.engine.judged import Surroundings
@@ -28,7 +29,6 @@ from mfu.engine.say.report import Tally, report
 from mfu.engine.snapshot import Assignment, Snapshot, WorkloadView
 from mfu.engine.views import NO_STATUS
 from mfu.engine.workload import Asked, Examined, broken, examine, paused, planned, spoken_up, unsaid
-from mfu.predict.learn import learn
 from mfu.predict.types import Corrections
 
 
@@ -181,7 +181,7 @@ def _as_before(plan: WorkloadPlan) -> WorkloadPlan:
 def _learned(plans: tuple[WorkloadPlan, ...], known: Corrections) -> Corrections:
     """In the order of keys, so that the order of workloads is nothing."""
     for plan in sorted((each for each in plans if each.lesson), key=lambda each: each.key):
-        known = learn(known, plan.lesson) if plan.lesson else known
+        known = taught(known, plan.lesson) if plan.lesson else known
     return known
 
 

@@ -13,7 +13,7 @@ from mfu.decide.types import EffectivePolicy
 from mfu.engine.demand import load_of
 from mfu.engine.history.calibration import learned_elsewhere
 from mfu.engine.holdings.workload import Candidate, Held, candidates, held
-from mfu.engine.judged import Judged, Refused, Running, Surroundings, Waiting
+from mfu.engine.judged import Judged, LearnedElsewhere, Refused, Running, Surroundings, Waiting
 from mfu.engine.losses import explained
 from mfu.engine.spending import cost_of
 from mfu.engine.views import PodView, WorkloadView
@@ -141,13 +141,14 @@ def _observed(waiting: Waiting, series: WorkloadSeries | None, around: Surroundi
     )
 
 
-def _learned(waiting: Waiting, placement: Placement, known: Corrections) -> Prediction | None:
+def _learned(waiting: Waiting, placement: Placement, known: Corrections) -> LearnedElsewhere | None:
     """What workloads of other namespaces on the same stack make likely here; None where they say nothing."""
-    correction = learned_elsewhere(known, key_of(waiting.setup, placement), waiting.view.namespace)
-    if correction is None:
+    key = key_of(waiting.setup, placement)
+    taught = learned_elsewhere(known, key, waiting.view.namespace) if waiting.policy.learns else None
+    if taught is None:
         return None
-    answer = predict(waiting.setup, placement, Corrections({key_of(waiting.setup, placement): correction}))
-    return answer if isinstance(answer, Prediction) else None
+    answer = predict(waiting.setup, placement, Corrections({key: taught.correction}))
+    return LearnedElsewhere(answer, taught.evidence) if isinstance(answer, Prediction) else None
 
 
 def _unknown(holding: Held) -> Problem:

@@ -97,12 +97,20 @@ class Waiting(Accepted):
     """No pod of it holds a GPU."""
 
 
+@dataclass(frozen=True, slots=True)
+class LearnedElsewhere:
+    """What runs of other namespaces make of the prediction, and whose word that is."""
+
+    prediction: Prediction
+    evidence: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Running(Accepted):
     assessment: Assessment
     findings: tuple[Finding, ...] = ()
     """Causes of losses that are there, largest first."""
-    learned: Prediction | None = None
+    learned: LearnedElsewhere | None = None
     """What workloads elsewhere make likely here; shown, and never what a loss is counted from."""
 
 

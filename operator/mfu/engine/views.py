@@ -33,6 +33,15 @@ class WorkloadView:
     """Only the operator's own, to be compared with; never read back into a decision."""
     resource_version: str = ""
     """Precondition of a status write, which does not look at the uid."""
+    changed_at: float | None = None
+    """When its spec was last written, where the server says."""
+
+    @property
+    def declared_at(self) -> float | None:
+        """Unix seconds since when the spec is as it is; None where that is not known."""
+        if self.changed_at is not None:
+            return self.changed_at
+        return self.created_at if self.generation <= 1 else None
 
     @property
     def key(self) -> str:

@@ -11,7 +11,7 @@ from mfu.api.workload_status import Basis, WorkloadStatus
 from mfu.decide.fleet.standing import Standing
 from mfu.decide.types import Decision, EffectivePolicy, Subject
 from mfu.decide.workload.order import decide
-from mfu.engine.history.calibration import LESSON_SECONDS, lesson_of
+from mfu.engine.history.calibration import LESSON_SECONDS, lesson_of, teaches
 from mfu.engine.history.remembered import Current, WorkloadMemory, recalled, remember
 from mfu.engine.judge import judge
 from mfu.engine.judged import Accepted, Judged, Refused, Running, Surroundings, Waiting, trusted
@@ -158,7 +158,9 @@ def _remembered(judged: Judged, memory: WorkloadMemory, around: Surroundings) ->
     current = Current(judged.setup, placement, name, version, judged.holding.gpus, expected, judged.best)
     kept, whole, drift = remember(memory, current, judged.assessment, around.now)
     lesson = None
-    if around.now - memory.taught_at >= LESSON_SECONDS:
+    due = judged.policy.learns and around.now - memory.taught_at >= LESSON_SECONDS
+    ages = {"declared_at": judged.view.declared_at, "oldest_pod_at": judged.holding.oldest_at}
+    if due and teaches(judged.setup, **ages):
         lesson = lesson_of(judged.view.namespace, current, whole, judged.findings)
         kept = replace(kept, taught_at=around.now) if lesson else kept
     return replace(judged, assessment=whole), Remembered(kept, drift, lesson)

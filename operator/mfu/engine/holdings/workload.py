@@ -49,6 +49,8 @@ class Held:
     """What each of `gpus` is of a device, in the mean; None where that is not known."""
     matched: int = 0
     """Pods that are its own, bound or not."""
+    oldest_at: float | None = None
+    """When the first of its bound pods was made (Unix seconds)."""
     claiming: int = 0
     """Bound pods that ask by resource claims (DRA): which GPUs they hold is not known."""
 
@@ -83,6 +85,7 @@ def held(pods: Sequence[PodView], nodes: Mapping[str, NodeView]) -> Held:
         doubts=_doubts(nodes, per_node),
         share=_mean_share(shares),
         matched=sum(pod.active for pod in pods),
+        oldest_at=min((pod.created_at for pod in bound), default=None),
         claiming=sum(bool(pod.claims) for pod in bound),
     )
 

@@ -75,7 +75,8 @@ def _expectations(judged: Accepted) -> Iterator[api.Expected]:
         device = candidate.placement.device
         yield expected(device, candidate.basis, prediction if reachable(candidate, prediction) else None)
     if isinstance(judged, Running) and judged.learned is not None:
-        yield expected(judged.predictions[0][0].placement.device, api.Basis.LEARNED, judged.learned)
+        told = expected(judged.predictions[0][0].placement.device, api.Basis.LEARNED, judged.learned.prediction)
+        yield told.model_copy(update={"evidence": judged.learned.evidence})
 
 
 def losses(judged: Running) -> tuple[api.Loss, ...]:

@@ -30,7 +30,8 @@ def losses(
         StepTerm.PIPELINE_COMMUNICATION: float(step.pipeline_communication),
         StepTerm.PIPELINE_BUBBLE: float(step.bubble),
         StepTerm.HOST: float(step.launch + step.host),
-        StepTerm.SOFTWARE_STACK: seconds - float(step.total),
+        StepTerm.SOFTWARE_STACK: float(served.step_seconds) - float(step.total),
+        StepTerm.LEARNED: seconds - float(served.step_seconds),
     }
     rest = (1.0 - mfu) * seconds - sum(spent.values())
     spent[CACHE_READS] += min(rest, 0.0)

@@ -200,7 +200,7 @@ def _undeclared(setup: Training, field: str) -> bool:
 
 
 def corrected(prediction: Prediction, correction: Correction) -> Prediction:
-    """The prediction at the learned speed; the change shows as software stack in the waterfall. What was learned of the
+    """The prediction at the learned speed; the change is a line of its own in the waterfall. What was learned of the
     stack takes the place of what was unknown of it, so the band narrows to what each run errs by alone."""
     if correction.factor == 1.0 and correction.relative_sd == 0.0:
         return prediction
@@ -211,9 +211,7 @@ def corrected(prediction: Prediction, correction: Correction) -> Prediction:
     doubt = Doubt(min(known, prediction.doubt.shared), prediction.doubt.own)
     low, high = band(mfu, doubt.total)
     losses = {loss.name: loss.seconds for loss in prediction.waterfall}
-    losses[StepTerm.SOFTWARE_STACK.value] = (
-        losses.get(StepTerm.SOFTWARE_STACK.value, 0.0) + seconds - prediction.step_seconds
-    )
+    losses[StepTerm.LEARNED.value] = seconds - prediction.step_seconds
     fractions = [Loss(name, value / seconds, value) for name, value in losses.items()]
     return replace(
         prediction,
