@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Final
 
 from mfu.api.fleetreport import FleetStatus
@@ -26,6 +27,30 @@ async def workload_status(client: KubeClient, name: str, namespace: str) -> Pack
         if error.status == NOT_FOUND:
             return None
         raise
+
+
+@dataclass(frozen=True, slots=True)
+class SaidOfWorkload:
+    """One ModelWorkload as the server holds it."""
+
+    namespace: str
+    name: str
+    mode: str
+    """Training or Inference, as declared; a spec need not be valid."""
+    status: Packed[WorkloadStatus]
+
+
+async def workload_statuses(client: KubeClient, namespace: str | None = None) -> tuple[SaidOfWorkload, ...]:
+    """Of one namespace, or of all of them, in the order of their names."""
+    found, _ = await client.list(MODELWORKLOADS, namespace=namespace)
+    said = [_said(each) for each in found]
+    return tuple(sorted(said, key=lambda each: (each.namespace, each.name)))
+
+
+def _said(item: dict[str, Any]) -> SaidOfWorkload:
+    metadata, spec = item["metadata"], item.get("spec")
+    mode = str(spec.get("mode", "Unknown")) if isinstance(spec, dict) else "Unknown"
+    return SaidOfWorkload(metadata["namespace"], metadata["name"], mode, Packed(WorkloadStatus, _status(item)))
 
 
 async def names_of_workloads(client: KubeClient, namespace: str) -> tuple[str, ...]:

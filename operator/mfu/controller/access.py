@@ -8,16 +8,14 @@ import logging
 from dataclasses import dataclass, field
 from typing import Final
 
-from mfu.cluster.client import JSON, ApiError, KubeClient, ServerUnreachable
-from mfu.cluster.resources import ACCESSREVIEWS, TOKENREVIEWS, ResourcePath
+from mfu.cluster.client import ApiError, KubeClient, ServerUnreachable
+from mfu.cluster.reviews import bearer_of, may, token_of
 
 log = logging.getLogger(__name__)
 
 PATH: Final = "/metrics"
 REMEMBERED_SECONDS: Final = 60.0
 MOST_REMEMBERED: Final = 256
-MOST_TOKEN_BYTES: Final = 16 * 1024
-_BEARER: Final = "Bearer "
 
 UNAUTHORIZED, FORBIDDEN, UNAVAILABLE = 401, 403, 503
 
@@ -32,8 +30,8 @@ class KubeAccess:
 
     async def refusal(self, authorization: str | None) -> int | None:
         """HTTP status to refuse with, None where the bearer may read."""
-        token = (authorization or "").removeprefix(_BEARER).strip()
-        if not authorization or not authorization.startswith(_BEARER) or not 0 < len(token) <= MOST_TOKEN_BYTES:
+        token = token_of(authorization)
+        if token is None:
             return UNAUTHORIZED
         digest, now = hashlib.sha256(token.encode()).digest(), asyncio.get_running_loop().time()
         known = self._known.get(digest)
@@ -54,25 +52,8 @@ class KubeAccess:
         self._known[digest] = (answer, now + REMEMBERED_SECONDS)
 
     async def _ask(self, token: str) -> int | None:
-        review = _status(await self.client.create(TOKENREVIEWS, _body(TOKENREVIEWS, {"token": token})))
-        user = review.get("user")
-        if review.get("authenticated") is not True or not isinstance(user, dict) or not user.get("username"):
+        bearer = await bearer_of(self.client, token)
+        if bearer is None:
             return UNAUTHORIZED
-        spec = {
-            "user": user["username"],
-            "uid": user.get("uid", ""),
-            "groups": user.get("groups") or [],
-            "extra": user.get("extra") or {},
-            "nonResourceAttributes": {"path": PATH, "verb": "get"},
-        }
-        access = _status(await self.client.create(ACCESSREVIEWS, _body(ACCESSREVIEWS, spec)))
-        return None if access.get("allowed") is True else FORBIDDEN
-
-
-def _status(answer: JSON) -> JSON:
-    found = answer.get("status")
-    return found if isinstance(found, dict) else {}
-
-
-def _body(resource: ResourcePath, spec: JSON) -> JSON:
-    return {"apiVersion": resource.api_version, "kind": resource.kind, "spec": spec}
+        asked = {"path": PATH, "verb": "get"}
+        return None if await may(self.client, bearer, nonResourceAttributes=asked) else FORBIDDEN

@@ -170,6 +170,17 @@ class Server(_Section):
     """Serve /metrics only to tokens that the API server knows and that may get the path /metrics."""
 
 
+class PageSettings(_Section):
+    """The read-only page: every view asks the API server what the bearer of the token that it was sent may see."""
+
+    enabled: bool = False
+    """Serve the page."""
+    host: str = "0.0.0.0"
+    """Address to listen on."""
+    port: Port = 8081
+    """Port of the page; 0 takes a free one."""
+
+
 class LeaderElection(_Section):
     """One writer at a time, by a coordination.k8s.io Lease."""
 
@@ -191,6 +202,7 @@ class OperatorConfig(_Section):
     kueue: Kueue = Kueue()
     cycle: Cycle = Cycle()
     server: Server = Server()
+    page: PageSettings = PageSettings()
     leader_election: LeaderElection = LeaderElection()
     actions: tuple[ActionType, ...] = ()
     """Actions that this operator carries out where a policy enforces and lists them too; none by default."""

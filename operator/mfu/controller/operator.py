@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -14,10 +16,14 @@ from mfu.cluster.client import KubeClient
 from mfu.cluster.connection import connect
 from mfu.controller.access import KubeAccess
 from mfu.controller.build import Parts, build
-from mfu.controller.config import LeaderElection, OperatorConfig
+from mfu.controller.config import LeaderElection, OperatorConfig, PageSettings
 from mfu.controller.loop import Loop
 from mfu.controller.server import serve
 from mfu.controller.watch import DeclaredWatch
+from mfu.web.planned import seen_of
+from mfu.web.rights import KubeRights
+from mfu.web.seen import Seen, Unavailable
+from mfu.web.server import Site, serve_page
 
 log = logging.getLogger(__name__)
 
@@ -31,16 +37,36 @@ async def operate(config: OperatorConfig, kubeconfig: Path | None) -> int:
         for each in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(each, stop.set)
         registry, server = parts.loop.metrics.registry, config.server
-        async with serve(
-            registry,
-            host=server.host,
-            port=server.port,
-            healthy=lambda: unhealthy(parts.loop),
-            ready=lambda: unready(parts.loop),
-            may_read=KubeAccess(client).refusal if server.authenticate_metrics else None,
-        ) as port:
-            log.info("serving port=%d", port)
+        async with (
+            serve(
+                registry,
+                host=server.host,
+                port=server.port,
+                healthy=lambda: unhealthy(parts.loop),
+                ready=lambda: unready(parts.loop),
+                may_read=KubeAccess(client).refusal if server.authenticate_metrics else None,
+            ) as port,
+            _page(parts.loop, client, config.page) as page_port,
+        ):
+            log.info("serving port=%d page=%s", port, page_port or "off")
             return await _until(stop, parts, kubeconfig)
+
+
+@asynccontextmanager
+async def _page(loop: Loop, client: KubeClient, settings: PageSettings) -> AsyncIterator[int | None]:
+    """The page for the length of the block, where it is wanted; gives the port that was taken."""
+    if not settings.enabled:
+        yield None
+        return
+    site = Site(partial(_seen, loop), KubeRights(client))
+    async with serve_page(site, host=settings.host, port=settings.port) as port:
+        yield port
+
+
+async def _seen(loop: Loop) -> Seen:
+    if loop.plan is None:
+        raise Unavailable("The operator has judged nothing yet: it waits for its lease, or for readings.")
+    return await asyncio.to_thread(seen_of, loop.plan, time.time())
 
 
 async def _until(stop: asyncio.Event, parts: Parts, kubeconfig: Path | None) -> int:

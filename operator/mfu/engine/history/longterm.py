@@ -47,6 +47,10 @@ class LongTerm:
         since = self.sums.since if self.sums else 0.0
         return since + self.bins[:, _AT].astype(np.float64)
 
+    def reference(self) -> NDArray[np.float64]:
+        """Reference MFU of each bin; NaN where unknown."""
+        return self.bins[:, _REFERENCE].astype(np.float64)
+
 
 def take(memory: LongTerm, observation: Observation | None, now: float) -> LongTerm:
     """One more minute, at most once a minute; an unknown minute leaves a hole."""

@@ -62,7 +62,8 @@ def _derived(standing: WorkloadStatus, said: WorkloadStatus) -> dict[str, Any]:
     kept: dict[str, Any] = {}
     if _apart_from_readings(standing.summary) == _apart_from_readings(said.summary):
         kept["summary"] = standing.summary
-    if standing.cost and said.cost and standing.cost.per_hour == said.cost.per_hour:
+    # What is lost is said twice, there and in the summary: both stand, or neither.
+    if kept and standing.cost and said.cost and standing.cost.per_hour == said.cost.per_hour:
         kept["cost"] = standing.cost
     for name, heads in (("readings", ("name",)), ("losses", ("cause", "explains", "wasted"))):
         rows = getattr(standing, name)

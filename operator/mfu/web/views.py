@@ -1,0 +1,196 @@
+"""Each view as HTML, from show's values: workloads, one workload, the fleet, decisions, changes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import islice
+from typing import Final
+from urllib.parse import quote
+
+from mfu.api.workload_status import WorkloadStatus
+from mfu.show.decisions import asks
+from mfu.show.figures import UNKNOWN, number
+from mfu.show.fleet import GROUP_COLUMNS, LOSS_COLUMNS, fleet_view
+from mfu.show.history import eras, last_change, promises
+from mfu.show.tenant import TenantView, tenant_view
+from mfu.show.waterfall import best_observed
+from mfu.show.workloads import COLUMNS, Listed, row
+from mfu.units import money, percent
+from mfu.web import charts
+from mfu.web.markup import NOTHING, Child, Markup, join, tag
+from mfu.web.seen import Seen
+from mfu.web.tables import Cell, link, table
+
+MOST_ROWS: Final = 1000
+"""Of a table: more than anybody reads. What is left out is said, and a namespace narrows it down."""
+_NUMERIC: Final = frozenset({"GPUS", "EXPECTED", "OBSERVED", "ATTAINABLE", "$/H", "LOST/H"})
+
+
+def workloads(seen: Seen, namespace: str | None) -> Markup:
+    shown = seen.of(namespace)
+    rows = list(islice(shown.listed(), MOST_ROWS))
+    title = "Workloads" if namespace is None else f"Workloads of {namespace}"
+    columns = (*COLUMNS[:8], "", *COLUMNS[8:])
+    return join(
+        (
+            tag("h1", title),
+            _tiles(tenant_view(shown.listed())),
+            _left_out(len(shown.workloads)),
+            _filter(),
+            table(columns, map(_row, rows), numeric=_NUMERIC, named="Workloads"),
+        )
+    )
+
+
+def _tiles(totals: TenantView) -> Markup:
+    tiles = [("workloads", str(totals.workloads)), ("GPUs held", str(totals.gpus))]
+    for each in totals.amounts:
+        tiles.append(("per hour", money(each.per_hour, each.currency)))
+        tiles.append(("of it lost", money(each.lost_per_hour, each.currency)))
+    if totals.unpriced:
+        tiles.append(("without a price", str(totals.unpriced)))
+    return tag("dl", *(tag("div", tag("dt", label), tag("dd", value)) for label, value in tiles), class_="tiles")
+
+
+def _left_out(count: int) -> Markup:
+    if count <= MOST_ROWS:
+        return NOTHING
+    return tag("p", f"The first {MOST_ROWS} of {count}: open a namespace to see the rest.", class_="note")
+
+
+def _filter() -> Markup:
+    field = tag("input", type="search", id="filter", placeholder="name, model, cause …", autocomplete="off")
+    return tag("p", tag("label", "Filter ", field), " ", tag("span", id="count", role="status"), class_="filter")
+
+
+def _row(workload: Listed) -> tuple[Cell, ...]:
+    namespace, name, *cells = row(workload)
+    status = workload.status
+    picture = charts.bullet(_expected(status), _observed(status), _attainable(status))
+    first = (link(f"workloads?namespace={quote(namespace)}", namespace), link(_place(namespace, name), name))
+    return (*first, *cells[:6], picture, *cells[6:])
+
+
+def _place(namespace: str, name: str) -> str:
+    return f"workloads/{quote(namespace)}/{quote(name)}"
+
+
+def _on_bandwidth(status: WorkloadStatus) -> bool:
+    return status.summary is not None and status.summary.scale == "MBU"
+
+
+def _expected(status: WorkloadStatus) -> float | None:
+    if not status.expected:
+        return None
+    return number(status.expected[0].mbu if _on_bandwidth(status) else status.expected[0].mfu)
+
+
+def _observed(status: WorkloadStatus) -> float | None:
+    best = best_observed(status)
+    return None if best is None else number(best.mbu if _on_bandwidth(status) else best.mfu)
+
+
+def _attainable(status: WorkloadStatus) -> float | None:
+    if status.attainable is None:
+        return None
+    return number(status.attainable.mbu if _on_bandwidth(status) else status.attainable.mfu)
+
+
+def fleet(seen: Seen) -> Markup:
+    if seen.report is None:
+        return join((tag("h1", "Fleet"), tag("p", "Your account may not see the fleet's report.", class_="note")))
+    page = fleet_view(seen.report.read())
+    tables = [
+        join(
+            (
+                tag("h2", _plural(group.title)),
+                table((group.title, *GROUP_COLUMNS), group.rows, numeric=frozenset(GROUP_COLUMNS)),
+            )
+        )
+        for group in page.groups
+        if group.rows
+    ]
+    losses = table(LOSS_COLUMNS, page.losses, numeric=frozenset(LOSS_COLUMNS[3:]))
+    return join(
+        (
+            tag("h1", "Fleet"),
+            tag("p", f"{page.headline}. Main cause of loss: {page.main_cause}.", class_="lead"),
+            *(
+                section("Where the money goes, per hour", charts.bill(each), tag("p", each.sentence))
+                for each in page.bills
+            ),
+            section("Losses", losses if page.losses else tag("p", "None is known.")),
+            *tables,
+        )
+    )
+
+
+def _plural(title: str) -> str:
+    return f"{title.capitalize()}s"
+
+
+def section(title: str, *children: Child) -> Markup:
+    return tag("section", tag("h2", title), *children)
+
+
+def decisions(seen: Seen, namespace: str | None) -> Markup:
+    """What asks something of somebody, with its reason."""
+    asking = list(islice(asks(seen.of(namespace).listed()), MOST_ROWS))
+    rows: Iterable[tuple[Cell, ...]] = (
+        (
+            link(_place(each.namespace, each.name), f"{each.namespace}/{each.name}"),
+            str(each.decision.type),
+            each.decision.outcome,
+            str(each.decision.mode),
+            each.decision.reason,
+            tag("span", each.decision.message, class_="words"),
+            each.decision.evaluated_at or UNKNOWN,
+        )
+        for each in asking
+    )
+    columns = ("WORKLOAD", "MATTER", "OUTCOME", "MODE", "REASON", "WHY", "SINCE")
+    lead = f"{len(asking)} ask for a change. Those that leave everything as it is are on each workload's own page."
+    return join((tag("h1", "Decisions"), tag("p", lead, class_="lead"), _filter(), table(columns, rows)))
+
+
+def changes(seen: Seen, namespace: str | None) -> Markup:
+    """Drift, and whether advice kept its word."""
+    listed = [each for each in seen.of(namespace).listed() if each.status.drift or each.status.history]
+    kept = promises(each.status for each in listed)
+    judged = kept.kept + kept.broken
+    said = f"{kept.kept} of {judged} changes that followed our advice brought at least half of what it promised."
+    lead = said if judged else "No change that followed our advice is old enough to be judged."
+    return join(
+        (
+            tag("h1", "Changes"),
+            tag("p", lead, class_="lead"),
+            section("Efficiency that changed", _drifts(listed)),
+            section("Changes that followed advice", _promised(listed)),
+        )
+    )
+
+
+def _drifts(listed: Sequence[Listed]) -> Markup:
+    rows = []
+    for each in listed:
+        change = last_change(each.status)
+        if change:
+            rows.append((link(_place(each.namespace, each.name), each.key), change.kind, change.sentence))
+    return table(("WORKLOAD", "KIND", "WHAT"), rows) if rows else tag("p", "None is known.")
+
+
+def _promised(listed: Sequence[Listed]) -> Markup:
+    rows = [
+        (
+            link(_place(each.namespace, each.name), each.key),
+            era.setting,
+            charts.day(era.since),
+            percent(era.promised, 0),
+            {True: "kept", False: "not kept", None: "too early to tell"}[era.kept],
+        )
+        for each in listed
+        for era in eras(each.status)
+        if era.promised is not None
+    ]
+    columns = ("WORKLOAD", "SETTING", "SINCE", "PROMISED", "RESULT")
+    return table(columns, rows, numeric=frozenset({"PROMISED"})) if rows else tag("p", "None is known.")
