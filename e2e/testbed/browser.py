@@ -139,6 +139,7 @@ async def _tab(session: aiohttp.ClientSession, port: int) -> AsyncIterator[Tab]:
         try:
             for domain in ("Page", "Runtime", "Log", "Network"):
                 await tab.call(f"{domain}.enable")
+            await tab.call("Performance.enable", timeDomain="threadTicks")
             yield tab
         finally:
             listening.cancel()

@@ -213,6 +213,20 @@ def test_probes_ask_the_port_that_is_served(render: Render) -> None:
     assert started["readinessProbe"]["httpGet"] == {"path": "/readyz", "port": "http"}
 
 
+def test_the_page_is_reached_where_it_is_wanted_and_asks_who_is_there(render: Render) -> None:
+    off = render("config.server.authenticateMetrics=false")
+    assert ("Service", "mfu-mfu-operator-page") not in off
+    assert ("ClusterRole", "mfu-mfu-operator-reviewer") not in off
+    wanted = render("config.page.enabled=true", "config.page.port=9998", "config.server.authenticateMetrics=false")
+    ports = container(wanted, "Deployment", "mfu-mfu-operator")["ports"]
+    assert ports[1] == {"name": "page", "containerPort": 9998, "protocol": "TCP"}
+    assert wanted["Service", "mfu-mfu-operator-page"]["spec"]["ports"][0]["targetPort"] == "page"
+    allowed = wanted["NetworkPolicy", "mfu-mfu-operator"]["spec"]["ingress"][0]["ports"]
+    assert {"port": "page", "protocol": "TCP"} in allowed
+    reviewed = wanted["ClusterRole", "mfu-mfu-operator-reviewer"]["rules"]
+    assert [each["resources"] for each in reviewed] == [["tokenreviews"], ["subjectaccessreviews"]]
+
+
 def test_configuration_is_read_back_by_the_operator(render: Render) -> None:
     from mfu.controller.config import parse
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -10,6 +11,7 @@ import pytest
 
 from e2e.testbed.browser import Tab, browser, found
 from mfu.cli.ui import may_show
+from mfu.web import views
 from mfu.web.seen import Seen
 from mfu.web.server import Site, serve_page
 from tests.builders.seen import example, many
@@ -120,26 +122,27 @@ async def test_text_has_the_contrast_that_people_need() -> None:
             for name in ("--text", "--soft", "--link"):
                 assert await tab.value(f"({ratio})('{name}')") >= 4.5, (dark, name)
             for name in ("--level", "--down", "--up", "--unknown", "--frame"):
-                assert await tab.value(f"({ratio})('{name}')") >= 2.5, (dark, name)
+                assert await tab.value(f"({ratio})('{name}')") >= 3.0, (dark, name)
 
 
-async def test_five_hundred_workloads_are_there_within_a_second() -> None:
-    async with page(showing(many(500))) as tab:
+async def test_five_hundred_workloads_cost_less_than_a_second() -> None:
+    """Of processor time, browser and server together: so it is told on a busy machine as well."""
+    seen = many(500)
+    before = time.process_time()
+    views.workloads(seen, None)
+    serving = time.process_time() - before
+    async with page(showing(seen)) as tab:
         await tab.until(f"{ROWS} === 500")
-        painted = await tab.value(PAINT)
-        assert painted < 1000
-        there = await tab.value(
-            "(async () => { const at = performance.now(); shown.text = ''; await show();"
-            f" document.body.offsetHeight; return [performance.now() - at, {ROWS}]; }})()"
-        )
-        assert there[1] == 500
-        assert there[0] < 1000
+        metrics = (await tab.call("Performance.getMetrics"))["metrics"]
+        tasks = next(each["value"] for each in metrics if each["name"] == "TaskDuration")
+        print(f"server {serving:.2f} s, browser {tasks:.2f} s, first paint {await tab.value(PAINT):.0f} ms")
+        assert serving + tasks < 1.0
         assert tab.errors == []
 
 
 async def test_a_wrong_key_asks_for_a_token_and_a_right_one_opens() -> None:
     async with page(showing(example()), key="wrong") as tab:
-        await tab.until("!document.getElementById('sign-in').hidden")
+        await tab.until("document.getElementById('sign-in')?.hidden === false")
         assert await tab.value("document.activeElement.id") == "token"
         assert await tab.value("document.querySelector('main').innerText.includes('team-')") is False
         await tab.type(KEY)

@@ -8,7 +8,7 @@ import signal
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +20,7 @@ from mfu.controller.config import LeaderElection, OperatorConfig, PageSettings
 from mfu.controller.loop import Loop
 from mfu.controller.server import serve
 from mfu.controller.watch import DeclaredWatch
+from mfu.engine.plan import Plan
 from mfu.web.planned import seen_of
 from mfu.web.rights import KubeRights
 from mfu.web.seen import Seen, Unavailable
@@ -58,15 +59,26 @@ async def _page(loop: Loop, client: KubeClient, settings: PageSettings) -> Async
     if not settings.enabled:
         yield None
         return
-    site = Site(partial(_seen, loop), KubeRights(client))
+    site = Site(Moments(loop), KubeRights(client))
     async with serve_page(site, host=settings.host, port=settings.port) as port:
         yield port
 
 
-async def _seen(loop: Loop) -> Seen:
-    if loop.plan is None:
-        raise Unavailable("The operator has judged nothing yet: it waits for its lease, or for readings.")
-    return await asyncio.to_thread(seen_of, loop.plan, time.time())
+@dataclass(slots=True)
+class Moments:
+    """The newest plan as the page shows it, made once for all who look."""
+
+    loop: Loop
+    _plan: Plan | None = None
+    _seen: Seen | None = None
+
+    async def __call__(self) -> Seen:
+        plan = self.loop.plan
+        if plan is None:
+            raise Unavailable("The operator has judged nothing yet: it waits for its lease, or for readings.")
+        if self._seen is None or self._plan is not plan:
+            self._plan, self._seen = plan, await asyncio.to_thread(seen_of, plan, time.time())
+        return self._seen
 
 
 async def _until(stop: asyncio.Event, parts: Parts, kubeconfig: Path | None) -> int:

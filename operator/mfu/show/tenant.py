@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from mfu.api.workload_status import Loss, Scale, WorkloadStatus
@@ -45,35 +45,31 @@ class TenantView:
 
 
 def tenant_view(workloads: Iterable[Listed]) -> TenantView:
-    statuses = [each.status for each in workloads]
-    return TenantView(
-        workloads=len(statuses),
-        gpus=sum(each.allocation.gpus for each in statuses if each.allocation),
-        unpriced=sum(each.cost is None for each in statuses),
-        amounts=_amounts(statuses),
-        savings=_savings(statuses),
-    )
-
-
-def _amounts(statuses: Sequence[WorkloadStatus]) -> tuple[Amount, ...]:
+    """Each is looked at once and none is kept: there may be ten thousand."""
+    count = gpus = unpriced = 0
     spent: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
-    for cost in filter(None, (each.cost for each in statuses)):
-        spent[cost.currency][0] += number(cost.per_hour) or 0.0
-        spent[cost.currency][1] += number(cost.lost_per_hour) or 0.0
-    return tuple(Amount(currency, *both) for currency, both in sorted(spent.items()))
-
-
-def _savings(statuses: Sequence[WorkloadStatus]) -> tuple[Saving, ...]:
-    total: dict[tuple[str, str, str, str], list[float]] = defaultdict(list)
-    for status in statuses:
+    taken: dict[tuple[str, str, str, str], list[float]] = defaultdict(list)
+    for status in (each.status for each in workloads):
+        count += 1
+        gpus += status.allocation.gpus if status.allocation else 0
+        if status.cost is None:
+            unpriced += 1
+            continue
+        spent[status.cost.currency][0] += number(status.cost.per_hour) or 0.0
+        spent[status.cost.currency][1] += number(status.cost.lost_per_hour) or 0.0
         for loss in status.losses:
             amount = lost_to(status, loss)
-            if amount is not None and status.cost:
+            if amount is not None:
                 who = str(loss.actor or "Unknown")
-                total[str(loss.cause), str(loss.explains), who, status.cost.currency].append(amount)
+                taken[str(loss.cause), str(loss.explains), who, status.cost.currency].append(amount)
+    amounts = tuple(Amount(currency, *both) for currency, both in sorted(spent.items()))
+    return TenantView(count, gpus, unpriced, amounts, _savings(taken))
+
+
+def _savings(taken: Mapping[tuple[str, str, str, str], Sequence[float]]) -> tuple[Saving, ...]:
     found = [
         Saving(cause, explains, who, len(each), currency, sum(each))
-        for (cause, explains, who, currency), each in total.items()
+        for (cause, explains, who, currency), each in taken.items()
     ]
     return tuple(sorted(found, key=lambda each: (-each.per_hour, each.cause, each.explains)))
 

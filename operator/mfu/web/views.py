@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Final
 from urllib.parse import quote
@@ -27,19 +27,27 @@ _NUMERIC: Final = frozenset({"GPUS", "EXPECTED", "OBSERVED", "ATTAINABLE", "$/H"
 
 
 def workloads(seen: Seen, namespace: str | None) -> Markup:
-    shown = seen.of(namespace)
-    rows = list(islice(shown.listed(), MOST_ROWS))
+    shown, rows = seen.of(namespace), list[tuple[Cell, ...]]()
+    totals = tenant_view(_kept(shown.listed(), rows))
     title = "Workloads" if namespace is None else f"Workloads of {namespace}"
     columns = (*COLUMNS[:8], "", *COLUMNS[8:])
     return join(
         (
             tag("h1", title),
-            _tiles(tenant_view(shown.listed())),
+            _tiles(totals),
             _left_out(len(shown.workloads)),
             _filter(),
-            table(columns, map(_row, rows), numeric=_NUMERIC, named="Workloads"),
+            table(columns, rows, numeric=_NUMERIC, named="Workloads"),
         )
     )
+
+
+def _kept(listed: Iterable[Listed], rows: list[tuple[Cell, ...]]) -> Iterator[Listed]:
+    """Each passes once, and none stays: the first become rows on the way."""
+    for each in listed:
+        if len(rows) < MOST_ROWS:
+            rows.append(_row(each))
+        yield each
 
 
 def _tiles(totals: TenantView) -> Markup:
@@ -67,12 +75,16 @@ def _row(workload: Listed) -> tuple[Cell, ...]:
     namespace, name, *cells = row(workload)
     status = workload.status
     picture = charts.bullet(_expected(status), _observed(status), _attainable(status))
-    first = (link(f"workloads?namespace={quote(namespace)}", namespace), link(_place(namespace, name), name))
+    first = (link(f"workloads?namespace={_quoted(namespace)}", namespace), link(_place(namespace, name), name))
     return (*first, *cells[:6], picture, *cells[6:])
 
 
 def _place(namespace: str, name: str) -> str:
-    return f"workloads/{quote(namespace)}/{quote(name)}"
+    return f"workloads/{_quoted(namespace)}/{_quoted(name)}"
+
+
+def _quoted(text: str) -> str:
+    return quote(text, safe="")
 
 
 def _on_bandwidth(status: WorkloadStatus) -> bool:
