@@ -9,12 +9,11 @@ from typing import Any
 import pytest
 
 from mfu.decide.scale import attainable_on_scale, on_scale
-from mfu.decide.types import Decision, DecisionType, EffectivePolicy, Load, Mode, Outcome, Subject
+from mfu.decide.types import Decision, DecisionType, EffectivePolicy, Mode, Outcome, Subject
 from mfu.decide.workload.admission import admission
 from mfu.decide.workload.grouping import grouping
 from mfu.decide.workload.mig import mig
 from mfu.decide.workload.order import decide
-from mfu.decide.workload.scaling import scaling
 from tests.builders.cases import SERVING, TRAINING, case, too_large
 
 
@@ -75,36 +74,6 @@ ROWS = {
         mig, lambda: case(SERVING), (Outcome.RESHAPE, "SmallerProfileFits"), ("would hold it",)
     ),
     "training is no question for MIG": Row(mig, case, None),
-    "training does not scale by replicas": Row(scaling, case, None),
-    "nothing measured, nothing scaled": Row(scaling, lambda: case(SERVING), (Outcome.NONE, "NotMeasured")),
-    "untrusted readings scale nothing": Row(
-        scaling,
-        lambda: case(SERVING, replicas_running=1, trusted=False, load=Load(tokens_per_s=1e9)),
-        (Outcome.NONE, "NotMeasured"),
-    ),
-    "load above capacity": Row(
-        scaling,
-        lambda: case(SERVING, replicas_running=1, load=Load(tokens_per_s=1e9)),
-        (Outcome.SCALE, "LoadAboveCapacity"),
-        ("8 replicas",),
-    ),
-    "load below capacity": Row(
-        scaling,
-        lambda: case(SERVING, replicas_running=4, load=Load(tokens_per_s=1.0)),
-        (Outcome.SCALE, "LoadBelowCapacity"),
-        ("1 replicas",),
-    ),
-    "the policy's bound holds as well": Row(
-        scaling,
-        lambda: case(
-            SERVING,
-            replicas_running=1,
-            load=Load(tokens_per_s=1e9),
-            policy=EffectivePolicy(scaling_max_replicas=3),
-        ),
-        (Outcome.SCALE, "LoadAboveCapacity"),
-        ("3 replicas",),
-    ),
 }
 
 
@@ -123,7 +92,7 @@ def test_rule(name: str) -> None:
 
 def test_the_policy_sets_the_mode() -> None:
     policy = EffectivePolicy(modes={DecisionType.ADMISSION: Mode.OBSERVE})
-    modes = {each.type: each.mode for each in decide(case(policy=policy, assigned=True))}
+    modes = {each.type: each.mode for each in decide(case(policy=policy, assigned=True)).decisions}
     assert modes[DecisionType.ADMISSION] is Mode.OBSERVE
     assert modes[DecisionType.PLACEMENT] is Mode.RECOMMEND
 
@@ -132,9 +101,8 @@ def test_the_policy_sets_the_mode() -> None:
 def test_the_same_case_gives_the_same_decisions(document: dict[str, Any]) -> None:
     each = case(document, assigned=True)
     assert decide(each) == decide(replace(each))
-    assert [one.type for one in decide(each)] == sorted(
-        (one.type for one in decide(each)), key=list(DecisionType).index
-    )
+    types = [one.type for one in decide(each).decisions]
+    assert types == sorted(types, key=list(DecisionType).index)
 
 
 @pytest.mark.parametrize(("floor", "admitted"), [(0.98, True), (0.999, True), (1.001, False), (1.02, False)])

@@ -1,68 +1,87 @@
-"""Replicas: worked numbers and bounds that hold for every load."""
+"""Replicas as a decision: what it says, and what it leaves alone."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from mfu.decide.types import EffectivePolicy, Load
-from mfu.decide.workload.scaling import TARGET_UTILISATION, desired_replicas, scaling
+from mfu.decide.replicas.memory import ScalingMemory
+from mfu.decide.types import EffectivePolicy, Load, Outcome, Subject
+from mfu.decide.workload.order import decide
+from mfu.decide.workload.scaling import scaling
 from tests.builders.cases import SERVING, case
 
-
-def test_worked_number() -> None:
-    """10,000 tokens/s at 4,000 a replica and 80 %: ⌈3.125⌉ = 4."""
-    assert desired_replicas(10_000, 4_000, low=1, high=8) == 4
+EAGER = EffectivePolicy(scaling_max_step=10.0, scaling_cooldown_seconds=0.0)
+BUSY = Load(output_tokens_per_s=30_000.0, input_tokens_per_s=130_000.0)
 
 
-def test_a_capacity_that_is_not_known_keeps_the_least() -> None:
-    assert desired_replicas(10_000, 0, low=2, high=8) == 2
+def served(load: Load, *, running: int, **fields: Any) -> Subject:
+    return replace(case(SERVING, gpus_per_node=1, replicas_running=running, now=1e6, load=load), **fields)
 
 
-loads = st.floats(0, 1e6)
-capacities = st.floats(1, 1e5)
-bounds = st.tuples(st.integers(0, 10), st.integers(1, 50)).filter(lambda each: each[0] <= each[1])
-
-
-@given(loads, capacities, bounds)
-def test_within_bounds(load: float, capacity: float, bound: tuple[int, int]) -> None:
-    low, high = bound
-    assert low <= desired_replicas(load, capacity, low=low, high=high) <= high
-
-
-@given(loads, loads, capacities)
-def test_more_load_never_asks_for_fewer(one: float, other: float, capacity: float) -> None:
-    few, many = sorted((one, other))
-    assert desired_replicas(few, capacity, low=1, high=99) <= desired_replicas(many, capacity, low=1, high=99)
-
-
-@given(loads, capacities)
-def test_unbounded_replicas_run_at_no_more_than_the_target(load: float, capacity: float) -> None:
-    replicas = desired_replicas(load, capacity, low=1, high=10**9)
-    assert load <= replicas * TARGET_UTILISATION * capacity * (1 + 1e-9)
-    assert replicas == 1 or load > (replicas - 1) * TARGET_UTILISATION * capacity * (1 - 1e-9)
+def test_training_does_not_scale_by_replicas() -> None:
+    assert scaling(case()) == (None, ScalingMemory())
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "running", "wanted"), [(None, 3, 1, 3), (None, None, 1, 8), (4, None, 8, 4), (4, 3, 1, 3)]
+    ("load", "fields", "words"),
+    [
+        (Load(), {}, "token rates are not reported"),
+        (BUSY, {"trusted": False}, "no trusted load"),
+        (Load(1e9, input_tokens_per_s=1e9), {}, "times the time that the replicas have"),
+        (Load(0.0, 40.0, input_tokens_per_s=0.0), {}, "not one token comes"),
+        (replace(BUSY, serving=0), {}, "no replica serves yet"),
+    ],
 )
-def test_the_policy_bounds_what_the_declaration_allows(
-    low: int | None, high: int | None, running: int, wanted: int
-) -> None:
-    document = {**SERVING, "inference": {**SERVING["inference"], "replicas": {"min": 1, "max": 8}}}
-    asked = case(document, gpus_per_node=1)
-    demand = 1e9 if wanted in (3, 8) and running == 1 else 1.0
-    decided = scaling(
-        replace(
-            asked,
-            load=Load(tokens_per_s=demand),
-            replicas_running=running,
-            policy=EffectivePolicy(scaling_min_replicas=low, scaling_max_replicas=high),
-        )
-    )
-    assert decided is not None
-    assert decided.hint is not None
-    assert f"{wanted} replicas" in decided.message
+def test_what_is_not_read_or_can_not_be_scales_nothing(load: Load, fields: dict[str, Any], words: str) -> None:
+    subject = served(load, running=4, policy=EAGER, **fields)
+    decision, memory = scaling(subject)
+    assert decision is not None
+    assert (decision.outcome, decision.reason, decision.hint) == (Outcome.NONE, "NotMeasured", None)
+    assert words in decision.message
+    assert decision.message.endswith("replicas stay")
+    assert memory == subject.scaled
+
+
+def test_more_than_is_carried_asks_for_more_and_remembers_when() -> None:
+    decision, memory = scaling(served(BUSY, running=2, policy=EAGER))
+    assert decision is not None
+    assert (decision.outcome, decision.reason) == (Outcome.SCALE, "LoadAboveCapacity")
+    assert decision.hint is not None
+    assert decision.hint["replicas"] > 2
+    assert (memory.changed_at, memory.wanted) == (1e6, decision.hint["replicas"])
+
+
+def test_the_policy_and_the_declaration_both_bound_it() -> None:
+    decision, _ = scaling(served(BUSY, running=2, policy=replace(EAGER, scaling_max_replicas=3)))
+    assert decision is not None
+    assert decision.hint == {"replicas": 3}
+    decision, _ = scaling(served(Load(1.0, input_tokens_per_s=1.0), running=9, policy=EAGER))
+    assert decision is not None
+    assert decision.hint == {"replicas": 8}, "more run than the declaration allows"
+
+
+def test_a_replica_that_waits_for_a_node_counts() -> None:
+    alone, _ = scaling(served(BUSY, running=2, policy=EAGER))
+    assert alone is not None
+    assert alone.hint is not None
+    wanted = alone.hint["replicas"]
+    pending, _ = scaling(served(BUSY, running=2, policy=EAGER, replicas_pending=wanted - 2))
+    assert pending is not None
+    assert pending.outcome is Outcome.KEEP
+    assert "wait for a node" in pending.message
+
+
+def test_prompts_that_are_not_reported_are_as_declared() -> None:
+    reported, _ = scaling(served(Load(4_000.0, input_tokens_per_s=16_000.0), running=2, policy=EAGER))
+    declared, _ = scaling(served(Load(4_000.0), running=2, policy=EAGER))
+    assert declared == reported, "512 in and 128 out are declared"
+
+
+def test_memory_goes_on_with_the_decision() -> None:
+    subject = served(BUSY, running=2, policy=EAGER)
+    alone = decide(subject)
+    assert alone.scaled.samples
+    assert alone.decisions[-1].hint == {"replicas": alone.scaled.wanted}

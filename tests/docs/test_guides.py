@@ -29,6 +29,7 @@ from mfu.controller.metrics import (
     LOSS,
     OBSERVED,
     PROMISES,
+    REPLICAS,
     WORKLOAD,
     OperatorMetrics,
 )
@@ -163,7 +164,7 @@ def test_every_metric_that_is_named_exists() -> None:
     own = OperatorMetrics(lambda: None)
     exposed = {sample.name for family in own.registry.collect() for sample in family.samples}
     families = {family.name for family in own.registry.collect()}
-    planned = {each.name for each in (*WORKLOAD, *OBSERVED, CAUSE, LOSS, CONDITION, PROMISES)}
+    planned = {each.name for each in (*WORKLOAD, *OBSERVED, CAUSE, LOSS, CONDITION, REPLICAS, PROMISES)}
     rolled = {f"mfu_{group}_{suffix}" for group in ("fleet", *GROUPS) for suffix, _, _ in FIGURES}
     suffixed = {f"{name}{suffix}" for name in families for suffix in ("_total", "_sum")}
     agents = {value for value in vars(exposition).values() if isinstance(value, str) and value.startswith("mfu_")}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -40,12 +41,17 @@ CASES: dict[str, tuple[WorkloadSeries | None, Inference, Load]] = {
     "output tokens": (seen(*run()), MIXED, Load(100.0, 4.0)),
     "two pods are added up": (seen(*run("a"), *run("b", rate=50.0, running=2.0)), MIXED, Load(150.0, 6.0)),
     "each pod reports the whole": (seen(*run("a", total=True), *run("b", total=True)), MIXED, Load(100.0, 4.0)),
-    "prompt tokens for prefill": (
+    "prompt tokens beside them": (
         seen(*(reading(at, at, read=300.0 * at) for at in range(0, 61, 10))),
         PREFILL,
-        Load(300.0),
+        Load(1.0, input_tokens_per_s=300.0),
     ),
-    "prompt tokens are not output tokens": (seen(*run(running=1.0)), PREFILL, Load(None, 1.0)),
+    "prompt tokens are not output tokens": (seen(*run(running=1.0)), PREFILL, Load(100.0, 1.0)),
+    "what came ten minutes ago is over": (
+        seen(*(reading(at, 50.0 * min(at, 600) + 100.0 * max(0, at - 600)) for at in range(0, 781, 20))),
+        MIXED,
+        Load(100.0),
+    ),
     "one reading is no rate": (seen(reading(0, 5.0, running=2.0, waiting=3.0)), MIXED, Load(None, 2.0, 3.0)),
     "the newest gauge counts": (
         seen(*(reading(at, 10.0 * at, running=at, waiting=60 - at) for at in range(0, 61, 10))),
@@ -61,11 +67,24 @@ CASES: dict[str, tuple[WorkloadSeries | None, Inference, Load]] = {
 }
 
 
+def about(value: float | None) -> Any:
+    return None if value is None else pytest.approx(value)
+
+
+def test_pods_that_report_serve_and_their_caches_are_averaged() -> None:
+    full = [replace(each, gauges={Gauge.KV_CACHE_USAGE: 0.9}) for each in run("a")]
+    empty = [replace(each, gauges={Gauge.KV_CACHE_USAGE: 0.1}) for each in run("b")]
+    found = load_of(seen(*full, *empty), MIXED)
+    assert (found.serving, found.cache_use) == (2, pytest.approx(0.5))
+    assert load_of(seen(*run(total=True)), MIXED).serving is None
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_load(name: str) -> None:
     series, setup, want = CASES[name]
     found = load_of(series, setup)
-    assert found.tokens_per_s == (None if want.tokens_per_s is None else pytest.approx(want.tokens_per_s))
+    assert found.output_tokens_per_s == about(want.output_tokens_per_s)
+    assert found.input_tokens_per_s == about(want.input_tokens_per_s)
     assert (found.running_requests, found.waiting_requests) == (want.running_requests, want.waiting_requests)
 
 

@@ -74,6 +74,11 @@ CONDITION = NamedMetric(
     "1 where the condition is True, 0 where False, absent while Unknown.",
     (*WORKLOAD_LABELS, "type"),
 )
+REPLICAS = NamedMetric(
+    "mfu_workload_desired_replicas",
+    "Replicas that its load asks for; the last number stays while readings are lost or can not be believed.",
+    WORKLOAD_LABELS,
+)
 PROMISES = NamedMetric(
     "mfu_advice_promises", "Changes that followed our advice, by whether its promise came true.", ("result",)
 )
@@ -112,6 +117,7 @@ class PlanCollector(Collector):
         yield from _workloads(shown)
         yield from _observed(shown)
         yield from _causes(shown)
+        yield _replicas(plan.workloads)
         yield _promises(plan.workloads)
         figures = plan.figures
         if figures.fleet is not None:
@@ -191,6 +197,12 @@ def _causes(plans: Sequence[WorkloadPlan]) -> Iterator[GaugeMetricFamily]:
     )
 
 
+def _replicas(plans: Sequence[WorkloadPlan]) -> GaugeMetricFamily:
+    """Of every workload of which it was ever decided in this process: an autoscaler may follow it."""
+    wanted = (((plan.namespace, plan.name), plan.memory.scaled.wanted) for plan in plans)
+    return _family(REPLICAS, wanted)
+
+
 def _promises(plans: Sequence[WorkloadPlan]) -> GaugeMetricFamily:
     """How often advice that was followed brought at least half of what it promised."""
     counted = [promises(plan.memory.history) for plan in plans]
@@ -244,7 +256,7 @@ def documented() -> tuple[NamedMetric, ...]:
         for group in ("fleet", *GROUPS)
         for suffix, text, _ in FIGURES
     ]
-    return (*WORKLOAD, *OBSERVED, OBSERVED_AT, SCALE, CAUSE, LOSS, CONDITION, PROMISES, *groups, *OPERATOR)
+    return (*WORKLOAD, *OBSERVED, OBSERVED_AT, SCALE, CAUSE, LOSS, CONDITION, REPLICAS, PROMISES, *groups, *OPERATOR)
 
 
 class OperatorMetrics:

@@ -57,6 +57,8 @@ def effective(policy: NamedPolicy | None) -> EffectivePolicy:
         prices=dict(_prices(spec)),
         scaling_min_replicas=spec.scaling.min_replicas,
         scaling_max_replicas=spec.scaling.max_replicas,
+        scaling_max_step=spec.scaling.max_step_percent / 100,
+        scaling_cooldown_seconds=float(spec.scaling.cooldown_seconds),
         topology_levels=tuple(spec.topology_levels),
         actions={each.type: _permit(each) for each in spec.actions},
         gate_deadline_seconds=float(spec.gate.deadline_seconds),

@@ -12,6 +12,7 @@ from mfu.api.decisions import DecisionType
 from mfu.api.mfupolicy import PerWorkload
 from mfu.api.modelworkload import WorkloadSpec
 from mfu.api.powers import ActionType
+from mfu.decide.replicas.memory import ScalingMemory
 from mfu.hardware.labels import MIG_PREFIX
 from mfu.hardware.slices import base_resource, share_of
 from mfu.hardware.types import Device
@@ -132,6 +133,9 @@ class EffectivePolicy:
     """Per GPU-hour by product API name; a MIG slice costs its share of the SMs."""
     scaling_max_replicas: int | None = None
     scaling_min_replicas: int | None = None
+    scaling_max_step: float = 0.5
+    """Largest change at once, as a share of the present replicas."""
+    scaling_cooldown_seconds: float = 300.0
     topology_levels: tuple[str, ...] = ()
     per_workload: PerWorkload = PerWorkload.SUMMARY
     """Which series of single workloads /metrics carries."""
@@ -147,11 +151,16 @@ class EffectivePolicy:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """Serving load as the engines report it. Tokens/s over all replicas; None where it is not reported."""
+    """Serving load as the engines report it, over all replicas and the last two minutes; None is not reported."""
 
-    tokens_per_s: float | None = None
+    output_tokens_per_s: float | None = None
     running_requests: float | None = None
     waiting_requests: float | None = None
+    input_tokens_per_s: float | None = None
+    cache_use: float | None = None
+    """Share of the KV cache that is taken, mean over replicas."""
+    serving: int | None = None
+    """Pods that report; None where one speaks for all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +179,13 @@ class Subject:
     """Other products that the spec allows, by name, as declared."""
     load: Load = field(default_factory=Load)
     replicas_running: int = 0
+    """Bound to nodes, whether they serve yet or not."""
+    replicas_pending: int = 0
+    """Not bound yet."""
+    scaled: ScalingMemory = field(default_factory=ScalingMemory)
+    """What scaling remembers of it."""
+    now: float = 0.0
+    """Unix seconds."""
     assigned: bool = False
     """Pods are bound; False while the placement is only what was declared."""
     trusted: bool = True

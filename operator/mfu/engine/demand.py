@@ -4,34 +4,55 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import inf
+from typing import Final
 
 from mfu.decide.types import Load
 from mfu.observe.progress import rate
 from mfu.observe.readings import Counter, Gauge, ProgressReading, WorkloadSeries
-from mfu.predict.types import Inference, Phase, Setup
+from mfu.predict.types import Inference, Setup
+
+RECENT_SECONDS: Final = 120.0
+"""Rates are over so long: what arrived ten minutes ago decides nothing."""
 
 
 def load_of(series: WorkloadSeries | None, setup: Setup) -> Load:
-    """Tokens in the unit of the setup's rate: prompt tokens for phase Prefill, output tokens else.
+    """Of the two minutes before the newest reading.
 
     Pods are added up; where each of them reports the whole workload, one is enough. A restart is no loss of demand.
     """
     if series is None or not series.progress or not isinstance(setup, Inference):
         return Load()
-    counter = Counter.PREFILL_TOKENS if setup.phase is Phase.PREFILL else Counter.DECODE_TOKENS
-    known = rate(series.progress, counter, since=-inf, now=inf)
-    latest = list({(reading.namespace, reading.pod): reading for reading in series.progress}.values())
+    since = series.progress[-1].observed_at - RECENT_SECONDS
+    recent = [reading for reading in series.progress if reading.observed_at >= since]
+    latest = list({(reading.namespace, reading.pod): reading for reading in recent}.values())
+    whole = any(reading.scope_total for reading in latest)
     return Load(
-        tokens_per_s=None if known is None else float(known.per_second),
+        output_tokens_per_s=_rate(recent, Counter.DECODE_TOKENS),
+        input_tokens_per_s=_rate(recent, Counter.PREFILL_TOKENS),
         running_requests=_total(latest, Gauge.RUNNING_REQUESTS),
         waiting_requests=_total(latest, Gauge.WAITING_REQUESTS),
+        cache_use=_mean(latest, Gauge.KV_CACHE_USAGE),
+        serving=None if whole else len(latest),
     )
+
+
+def _rate(recent: Sequence[ProgressReading], counter: Counter) -> float | None:
+    known = rate(recent, counter, since=-inf, now=inf)
+    return None if known is None else float(known.per_second)
 
 
 def _total(latest: Sequence[ProgressReading], gauge: Gauge) -> float | None:
     """Over pods, or the largest where each reports the whole."""
-    known = [reading for reading in latest if gauge in reading.gauges]
-    if not known:
+    values = _values(latest, gauge)
+    if not values:
         return None
-    values = [reading.gauges[gauge] for reading in known]
-    return max(values) if any(reading.scope_total for reading in known) else sum(values)
+    return max(values) if any(reading.scope_total for reading in latest) else sum(values)
+
+
+def _mean(latest: Sequence[ProgressReading], gauge: Gauge) -> float | None:
+    values = _values(latest, gauge)
+    return sum(values) / len(values) if values else None
+
+
+def _values(latest: Sequence[ProgressReading], gauge: Gauge) -> list[float]:
+    return [reading.gauges[gauge] for reading in latest if gauge in reading.gauges]

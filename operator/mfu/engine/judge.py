@@ -70,6 +70,7 @@ def judge(
         best=best,
         load=load_of(series, setup),
         replicas=sum(1 for pod in pods if pod.bound),
+        replicas_pending=sum(1 for pod in pods if pod.active and not pod.bound),
     )
     return _observed(waiting, series, around)
 
@@ -134,6 +135,7 @@ def _observed(waiting: Waiting, series: WorkloadSeries | None, around: Surroundi
         best=waiting.best,
         load=waiting.load,
         replicas=waiting.replicas,
+        replicas_pending=waiting.replicas_pending,
         cost=cost_of(waiting, assessment),
         learned=_learned(waiting, candidate.placement, around.corrections),
         assessment=assessment,

@@ -78,6 +78,8 @@ class Accepted(Holder):
     load: Load = field(default_factory=Load)
     replicas: int = 0
     """Pods that are bound."""
+    replicas_pending: int = 0
+    """Pods that wait for a node."""
 
     @property
     def main(self) -> tuple[Candidate, Prediction] | None:

@@ -9,8 +9,9 @@ from typing import Any
 from mfu.api.conditions import ConditionType
 from mfu.api.workload_status import Basis, WorkloadStatus
 from mfu.decide.fleet.standing import Standing
+from mfu.decide.replicas.memory import ScalingMemory
 from mfu.decide.types import Decision, EffectivePolicy, Subject
-from mfu.decide.workload.order import decide
+from mfu.decide.workload.order import Alone, decide
 from mfu.engine.history.calibration import LESSON_SECONDS, lesson_of, teaches
 from mfu.engine.history.remembered import Current, WorkloadMemory, recalled, remember
 from mfu.engine.judge import judge
@@ -82,20 +83,22 @@ class Examined:
 
 def examine(asked: Asked, around: Surroundings) -> Examined:
     judged = judge(asked.view, asked.pods, asked.series, asked.policy, around, conflict=asked.conflict)
-    decided = () if isinstance(judged, Refused) else decided_for(judged)
+    before = asked.memory
+    nothing = Alone((), before.scaled)
+    alone = nothing if isinstance(judged, Refused) else decided_for(judged, before.scaled, around.now)
     standing = standing_of(
         asked.view,
         asked.pods,
         around.nodes,
         policy=asked.policy,
         predictions=() if isinstance(judged, Refused) else judged.predictions,
-        decided=decided,
+        decided=alone.decisions,
         setup=judged.setup,
         corrections=around.corrections,
         queued=around.queued_priority(asked.view),
     )
-    judged, remembered = _remembered(judged, asked.memory, around)
-    return Examined(asked, judged, decided, standing, remembered)
+    judged, remembered = _remembered(judged, replace(before, scaled=alone.scaled), around)
+    return Examined(asked, judged, alone.decisions, standing, remembered)
 
 
 def paused(asked: Asked) -> WorkloadPlan:
@@ -120,11 +123,11 @@ def broken(asked: Asked, error: Exception, now: float) -> WorkloadPlan:
     return replace(unsaid(view), status=settled, policy=asked.policy, memory=asked.memory, error=words)
 
 
-def decided_for(judged: Waiting | Running) -> tuple[Decision, ...]:
+def decided_for(judged: Waiting | Running, scaled: ScalingMemory, now: float) -> Alone:
     """Of it alone. Nothing is decided where nothing could be predicted."""
     spec, main = judged.view.spec, judged.main
     if spec is None or main is None:
-        return ()
+        return Alone((), scaled)
     candidate, expected = main
     subject = Subject(
         key=judged.view.key,
@@ -142,6 +145,9 @@ def decided_for(judged: Waiting | Running) -> tuple[Decision, ...]:
         ),
         load=judged.load,
         replicas_running=judged.replicas,
+        replicas_pending=judged.replicas_pending,
+        scaled=scaled,
+        now=now,
         assigned=candidate.basis is Basis.ASSIGNED,
         trusted=trusted(judged),
     )

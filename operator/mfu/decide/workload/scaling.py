@@ -1,67 +1,103 @@
-"""How many replicas? Work that arrives ÷ what one replica should carry, within the declared and the policy's bounds."""
+"""How many replicas, as a decision: the rule's number with its reason, within the declared and the policy's bounds."""
 
 from __future__ import annotations
 
-from math import ceil
+from functools import lru_cache
+from typing import Final
 
 from mfu.decide.reasons import Why
+from mfu.decide.replicas.demand import LoadReading, Typical
+from mfu.decide.replicas.law import Law, predicted
+from mfu.decide.replicas.memory import ScalingMemory
+from mfu.decide.replicas.rule import Course, Sizing, Terms, size
 from mfu.decide.types import Decision, DecisionType, Outcome, Subject
-from mfu.predict.types import Inference
+from mfu.predict.types import Inference, Phase, Placement
 
-TARGET_UTILISATION = 0.8
-"""Replicas are sized so that each runs at this share of its expected rate: room for bursts."""
+_REASONS: Final = {
+    Course.GROW: Why.LOAD_ABOVE_CAPACITY,
+    Course.SHRINK: Why.LOAD_BELOW_CAPACITY,
+    Course.KEEP: Why.RIGHT_SIZED,
+}
 
 
-def scaling(subject: Subject) -> Decision | None:
-    """None for training. Without fresh progress the present number stays: unknown changes nothing."""
-    if not isinstance(subject.setup, Inference) or subject.spec.inference is None:
-        return None
+def scaling(subject: Subject) -> tuple[Decision | None, ScalingMemory]:
+    """None for training. What is not read, or can not be believed, changes nothing: neither replicas nor memory."""
+    setup = subject.setup
+    if not isinstance(setup, Inference) or subject.spec.inference is None:
+        return None, subject.scaled
     if not subject.trusted or subject.replicas_running == 0:
-        return _decision(subject, Outcome.NONE, Why.NOT_MEASURED, "no trusted load is measured, replicas stay", None)
-    demand = _demand_tokens_per_s(subject)
-    if demand is None:
-        return _decision(subject, Outcome.NONE, Why.NOT_MEASURED, "no request rate is reported, replicas stay", None)
-    capacity = subject.expected.tokens_per_s_per_gpu * subject.spec.accelerators.count
-    bounds = subject.spec.inference.replicas
-    desired = desired_replicas(demand, capacity, low=_low(subject, bounds.min), high=_high(subject, bounds.max))
-    message = (
-        f"{demand:,.0f} tokens/s arrive, one replica is expected to carry {capacity:,.0f}: "
-        f"{desired} replicas at {TARGET_UTILISATION:.0%} (now {subject.replicas_running})"
+        return _stays(subject, "no trusted load is measured"), subject.scaled
+    law = _law(setup, subject.placement)
+    if law is None:
+        return _stays(subject, "what one replica carries can not be predicted"), subject.scaled
+    sizing, memory = size(subject.scaled, _reading(subject, setup), _terms(subject, setup, law))
+    if sizing.course is Course.FREEZE:
+        return _stays(subject, sizing.why), memory
+    outcome = Outcome.KEEP if sizing.course is Course.KEEP else Outcome.SCALE
+    return _decision(subject, outcome, _REASONS[sizing.course], _words(sizing, subject), sizing.replicas), memory
+
+
+@lru_cache(maxsize=4096)
+def _law(setup: Inference, placement: Placement) -> Law | None:
+    return predicted(setup, placement)
+
+
+def _reading(subject: Subject, setup: Inference) -> LoadReading:
+    """A half of a disaggregated deployment has no tokens of the other half; else what is missing is as declared."""
+    load, bound = subject.load, subject.replicas_running
+    inputs, outputs = load.input_tokens_per_s, load.output_tokens_per_s
+    if setup.phase is Phase.PREFILL:
+        outputs = 0.0
+    elif setup.phase is Phase.DECODE:
+        inputs = 0.0
+    elif inputs is None and outputs is not None:
+        inputs = outputs * setup.input_tokens / setup.output_tokens
+    serving = bound if load.serving is None else min(load.serving, bound)
+    return LoadReading(
+        at=subject.now,
+        ready=serving,
+        pending=bound - serving + subject.replicas_pending,
+        input_tokens_per_s=inputs,
+        output_tokens_per_s=outputs,
+        running=load.running_requests,
+        waiting=load.waiting_requests,
+        cache_use=load.cache_use,
     )
-    if desired == subject.replicas_running:
-        return _decision(subject, Outcome.KEEP, Why.RIGHT_SIZED, message, desired)
-    reason = Why.LOAD_ABOVE_CAPACITY if desired > subject.replicas_running else Why.LOAD_BELOW_CAPACITY
-    return _decision(subject, Outcome.SCALE, reason, message, desired)
 
 
-def desired_replicas(demand: float, capacity: float, *, low: int, high: int) -> int:
-    """⌈demand / (0.8 · capacity)⌉ within [low, high]. 10,000 tokens/s at 4,000 a replica:
-
-    >>> desired_replicas(10_000, 4_000, low=1, high=8)
-    4
-    """
-    if capacity <= 0:
-        return low
-    return min(high, max(low, ceil(demand / (TARGET_UTILISATION * capacity))))
-
-
-def _demand_tokens_per_s(subject: Subject) -> float | None:
-    """What the running replicas deliver together, plus what waits: a queue as long as the batch doubles the demand."""
-    load = subject.load
-    if load.tokens_per_s is None:
-        return None
-    running, waiting = load.running_requests, load.waiting_requests
-    backlog = waiting / running if running and waiting else 0.0
-    return load.tokens_per_s * (1.0 + backlog)
+def _terms(subject: Subject, setup: Inference, law: Law) -> Terms:
+    policy, declared = subject.policy, subject.spec.inference
+    assert declared is not None, "scaling asks only where it is"
+    return Terms(
+        law=law,
+        typical=Typical(setup.input_tokens, setup.output_tokens),
+        # Nothing runs that could tell of the first request, so that the last replica stays.
+        low=max(1, declared.replicas.min, policy.scaling_min_replicas or 0),
+        high=_least(declared.replicas.max, policy.scaling_max_replicas),
+        max_step=policy.scaling_max_step,
+        cooldown_seconds=policy.scaling_cooldown_seconds,
+        ttft_seconds=setup.ttft_limit_seconds,
+        tpot_seconds=None if setup.phase is Phase.PREFILL else setup.tpot_limit_seconds,
+    )
 
 
-def _low(subject: Subject, declared: int) -> int:
-    return max(declared, subject.policy.scaling_min_replicas or 0)
+def _least(declared: int, limit: int | None) -> int:
+    return max(1, declared if limit is None else min(declared, limit))
 
 
-def _high(subject: Subject, declared: int) -> int:
-    limit = subject.policy.scaling_max_replicas
-    return declared if limit is None else min(declared, limit)
+def _words(sizing: Sizing, subject: Subject) -> str:
+    """Work in replicas, what one carries, the number, and why it is not another."""
+    have = subject.replicas_running + subject.replicas_pending
+    pending = f", {subject.replicas_pending} of them wait for a node" if subject.replicas_pending else ""
+    soon = f", {sizing.soon:.1f} when new ones would serve" if sizing.soon and sizing.soon > (sizing.work or 0) else ""
+    return (
+        f"{sizing.work or 0:.1f} replicas' time of work arrives{soon}; one carries {sizing.each or 0:.2f} within its "
+        f"promise: {sizing.replicas} replicas (now {have}{pending}), {sizing.why}"
+    )
+
+
+def _stays(subject: Subject, why: str) -> Decision:
+    return _decision(subject, Outcome.NONE, Why.NOT_MEASURED, f"{why}, replicas stay", None)
 
 
 def _decision(subject: Subject, outcome: Outcome, reason: str, message: str, replicas: int | None) -> Decision:

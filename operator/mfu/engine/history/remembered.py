@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from math import isfinite
 
 from mfu.api.workload_status import History, Meter
+from mfu.decide.replicas.memory import ScalingMemory
 from mfu.engine.history.longterm import LongTerm, extended, take
 from mfu.engine.history.setting import setting_of
 from mfu.engine.text import epoch
@@ -32,6 +33,8 @@ class WorkloadMemory:
     history: tuple[Entry, ...] = ()
     sampled_at: float = 0.0
     taught_at: float = 0.0
+    scaled: ScalingMemory = field(default_factory=ScalingMemory)
+    """What decided the number of replicas, and when."""
 
 
 @dataclass(frozen=True, slots=True)

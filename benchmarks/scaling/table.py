@@ -1,0 +1,85 @@
+"""The page about the scalers, from what was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from benchmarks.scaling.day import PEAK_WORK
+from benchmarks.scaling.deployment import MOST_REPLICAS, TPOT_LIMIT, TTFT_LIMIT
+
+NAMES: Final = {
+    "ours": "mfu",
+    "keda-all-tokens": "KEDA on prompt and output tokens/s",
+    "keda-output-tokens": "KEDA on output tokens/s",
+    "hpa-queue": "HPA on requests that wait",
+    "hpa-gpu-utilisation": "HPA on GPU utilisation",
+    "wva": "Workload Variant Autoscaler's rule",
+}
+
+
+def page(answer: Mapping[str, Any]) -> str:
+    return "\n".join((*_head(), *_days(answer), "", *_against(answer), "", *_lies(answer), ""))
+
+
+def _head() -> tuple[str, ...]:
+    return (
+        "# Replicas for a day of real requests",
+        "",
+        "Written by `make bench-scaling`; the method is in [docs/scaling.md](../docs/scaling.md). Five days of the two",
+        "recorded hours of Azure's code and conversation services, each day with another night, spike and chance,",
+        f"scaled until {PEAK_WORK:.0f} replicas that never pause would carry the busiest ten minutes. Llama-3.1-8B on",
+        f"one H100 a replica, 2 to 7 minutes to start, at most {MOST_REPLICAS} replicas. Promise: first token within",
+        f"{TTFT_LIMIT:.0f} s, then at most {TPOT_LIMIT * 1e3:.0f} ms a token. Each scaler has the cheapest setting of",
+        "its grid that keeps both for 99 % of the requests of a sixth day; where none does, the one that keeps them",
+        "most often.",
+        "",
+    )
+
+
+COLUMNS: Final = (
+    "scaler",
+    "setting",
+    "GPU-hours a day",
+    "first token",
+    "time per token",
+    "turns an hour",
+    "most replicas",
+)
+
+
+def _days(answer: Mapping[str, Any]) -> list[str]:
+    lines = [f"| {' | '.join(COLUMNS)} |", f"|{'---|' * len(COLUMNS)}"]
+    for name, row in answer.items():
+        setting = ", ".join(f"{each:g}" if isinstance(each, float) else str(each) for each in row["setting"])
+        lines.append(
+            f"| {NAMES[name]} | {setting} | {row['gpu_hours']:.0f} | {row['slo_ttft']:.2%} | {row['slo_tpot']:.2%} | "
+            f"{row['direction_changes_per_hour']:.1f} | {row['most_replicas']:.0f} |"
+        )
+    return lines
+
+
+def _against(answer: Mapping[str, Any]) -> list[str]:
+    ours = answer["ours"]
+    lines = ["| against | GPU-hours that mfu needs fewer | first token | time per token |", "|---|---|---|---|"]
+    for name, row in answer.items():
+        if name == "ours":
+            continue
+        fewer = 1.0 - ours["gpu_hours"] / row["gpu_hours"]
+        first, token = ours["slo_ttft"] - row["slo_ttft"], ours["slo_tpot"] - row["slo_tpot"]
+        lines.append(f"| {NAMES[name]} | {fewer:.0%} | {100 * first:+.2f} points | {100 * token:+.2f} points |")
+    return lines
+
+
+def _lies(answer: Mapping[str, Any]) -> list[str]:
+    lies = list(answer["ours"]["most_replicas_when"])
+    lines = [
+        "Most replicas, and first tokens in time, of three hours in the middle of which metrics are wrong for one:",
+        "",
+        f"| scaler | {' | '.join(lies)} |",
+        f"|{'---|' * (len(lies) + 1)}",
+    ]
+    for name, row in answer.items():
+        cells = [f"{row['most_replicas_when'][lie]}, {row['slo_ttft_when'][lie]:.1%}" for lie in lies]
+        lines.append(f"| {NAMES[name]} | {' | '.join(cells)} |")
+    return lines

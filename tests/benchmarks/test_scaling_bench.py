@@ -1,0 +1,112 @@
+"""The simulator behind `make bench-scaling`: what it may import, and that it reads as the measured rows do."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks.scaling.day import DAY_SECONDS, PEAK_WORK, Day
+from benchmarks.scaling.deployment import Deployment, Metrics
+from benchmarks.scaling.rivals import WVA, HPAOnQueue, KEDAOnTokens, average_rule
+from benchmarks.scaling.service_times import KV_TOKENS, fitted, measured_rows
+
+FOLDER = Path(__file__).parents[2] / "benchmarks" / "scaling"
+LAW = fitted()
+
+
+def imported(path: Path) -> set[str]:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    named = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    return named | {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.py")), ids=lambda each: each.name)
+def test_the_simulator_knows_nothing_of_what_it_judges(path: Path) -> None:
+    """Only `ours` may: it hands the metrics to the rule."""
+    ours = any(name == "mfu" or name.startswith("mfu.") for name in imported(path))
+    assert ours is (path.name == "ours.py")
+    assert path.name == "ours.py" or "benchmarks.scaling.ours" not in imported(path)
+
+
+def test_service_times_read_as_the_rows_that_they_cite() -> None:
+    rows = measured_rows()
+    off = [abs(LAW.token_seconds(row) / row.seconds - 1) for row in rows]
+    assert len(rows) == 30
+    assert np.mean(off) < 0.05
+    assert max(off) < 0.15
+    assert KV_TOKENS == 467_295
+
+
+class Still:
+    def __init__(self) -> None:
+        self.seen: list[Metrics] = []
+
+    def replicas(self, seen: Metrics | None) -> int | None:
+        assert seen is not None
+        self.seen.append(seen)
+        return None
+
+
+def test_a_day_is_the_same_for_everyone_and_needs_more_than_twenty_replicas() -> None:
+    one, same = Day(7, LAW), Day(7, LAW)
+    assert all((a == b).all() for a, b in zip(one.chunk(600), same.chunk(600), strict=True))
+    work = one.work()
+    assert len(work) == DAY_SECONDS // 60
+    assert work.reshape(-1, 10).mean(axis=1).max() == pytest.approx(PEAK_WORK)
+    assert work.min() < 0.2 * PEAK_WORK, "there is a night"
+
+
+def test_too_few_replicas_break_the_promise_and_enough_keep_it() -> None:
+    day = Day(1, LAW)
+    at = int(np.argmax(day.work())) * 60
+    begin = at // 600 * 600
+    few = Deployment(day, LAW, Still(), first=16).run(240, begin=begin)
+    many = Deployment(day, LAW, Still(), first=30).run(240, begin=begin)
+    assert few.slo_ttft < 0.95 < many.slo_ttft
+    assert many.slo_tpot > 0.95
+    assert few.requests == many.requests
+
+
+def test_what_goes_in_comes_out() -> None:
+    """With replicas enough, tokens given are tokens asked for, and GPU-hours are replicas times time."""
+    scaler, day = Still(), Day(1, LAW)
+    outcome = Deployment(day, LAW, scaler, first=30).run(600, begin=36_000)
+    asked = [day.chunk(each) for each in range(604, 610)]
+    wanted = sum(float(each.outputs.sum()) for each in asked) / 360
+    given = float(np.mean([each.output_tokens_per_s for each in scaler.seen[-17:]]))
+    assert given == pytest.approx(wanted, rel=0.1)
+    assert outcome.gpu_hours == pytest.approx(30 * 600 / 3600)
+
+
+def seen(**fields: float) -> Metrics:
+    base = Metrics(0.0, 4, 0, 40_000.0, 5_000.0, 100.0, 0.0, 0.1, 0.9, 0, 0, 0, 0)
+    return base._replace(**fields)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("fields", "per_pod", "target", "wanted"),
+    [
+        ({}, 0.9, 0.9, 4),
+        ({}, 0.95, 0.9, 4),
+        ({}, 0.9, 0.45, 8),
+        ({}, 0.2, 0.4, 2),
+        ({"pending": 4}, 0.9, 0.45, 8),
+    ],
+)
+def test_the_autoscaler_counts_as_documented(
+    fields: dict[str, float], per_pod: float, target: float, wanted: int
+) -> None:
+    """Within a tenth nothing changes; pods that start count as idle on the way up."""
+    assert average_rule(seen(**fields), per_pod, target) == wanted
+
+
+def test_rivals_follow_their_own_metric() -> None:
+    assert KEDAOnTokens("all", 4_500.0, 0.0).replicas(seen()) == 8
+    assert KEDAOnTokens("output", 1_250.0, 0.0).replicas(seen()) == 4
+    assert HPAOnQueue(2.0, 0.0).replicas(seen(waiting=16.0)) == 8
+    assert WVA(1, 0.0, 0.0).replicas(seen(waiting=9.0)) == 5, "2.25 a replica leave less than 3 of 5"
+    assert WVA(1, 0.0, 0.0).replicas(seen(waiting=9.0, pending=1)) == 5, "one starts already"
+    assert WVA(1, 0.0, 0.0).replicas(seen()) == 3
