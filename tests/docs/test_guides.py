@@ -43,7 +43,8 @@ ROOT = Path(__file__).parents[2]
 TENANT = (ROOT / "docs" / "guide-tenant.md").read_text()
 PROVIDER = (ROOT / "docs" / "guide-provider.md").read_text()
 TROUBLE = (ROOT / "docs" / "troubleshooting.md").read_text()
-PAGES = {"tenant": TENANT, "provider": PROVIDER, "troubleshooting": TROUBLE}
+ACTIONS = (ROOT / "docs" / "guide-actions.md").read_text()
+PAGES = {"tenant": TENANT, "provider": PROVIDER, "actions": ACTIONS, "troubleshooting": TROUBLE}
 OURS = sorted({*(ROOT / "docs").glob("guide-*.md"), *(ROOT / "docs" / "designs").glob("*.md")})
 OURS += [ROOT / "docs" / "README.md", ROOT / "docs" / "troubleshooting.md"]
 NEEDS_A_CLUSTER = "# needs a cluster"
@@ -110,7 +111,7 @@ def test_manifest_is_accepted(block: str) -> None:
 
 def test_values_are_values_of_the_chart() -> None:
     known = yaml.safe_load((ROOT / "charts" / "mfu-operator" / "values.yaml").read_text())
-    given = [block for block in blocks("yaml", PROVIDER) if block.startswith("# values.yaml")]
+    given = [block for block in blocks("yaml", PROVIDER + ACTIONS) if block.startswith("# values.yaml")]
     assert len(given) >= 3
     for block in given:
         assert list(strangers(yaml.safe_load(block), known)) == []
@@ -127,7 +128,7 @@ def strangers(given: Mapping[str, Any], known: Mapping[str, Any], path: str = ""
 def test_every_value_that_is_named_exists() -> None:
     known = yaml.safe_load((ROOT / "charts" / "mfu-operator" / "values.yaml").read_text())
     named = re.findall(
-        r"(?:--set |`)((?:config|agent|metrics|crds|rbac|image)\.(?!json)[A-Za-z.]+)", "\n".join(PAGES.values())
+        r"(?:--set |`)((?:config|agent|metrics|crds|rbac|image|gating|keeper)\.(?!json)[A-Za-z.]+)", "\n".join(PAGES.values())
     )
     assert len(named) >= 8
     for path in named:
@@ -206,8 +207,6 @@ def test_the_row_of_the_readme_is_what_its_workload_gets() -> None:
 UNUSED: Mapping[str, Any] = {
     "floors.observedOfExpectedPercent": {"floors": {"observedOfExpectedPercent": 99}},
     "floors.idleMinutes": {"floors": {"idleMinutes": 1}},
-    "actions": {"actions": [{"type": "Suspend"}]},
-    "gate": {"gate": {"deadlineSeconds": 1}},
     "reclaim": {"reclaim": {"steps": [{"afterIdleMinutes": 1, "action": "Suspend"}]}},
     "oversubscription": {"oversubscription": [{"priorityClass": "low", "maxPercent": 1000}]},
     "metrics": {"metrics": {"perWorkload": "None"}},

@@ -47,6 +47,7 @@ _KNOWN: Final[Mapping[str, Schema]] = {
     "port": _PORT,
     "pullPolicy": {"type": "string", "enum": ["Always", "IfNotPresent", "Never"]},
     "resources": {"type": "object"},
+    "healthPort": _PORT,
     "terminationGracePeriodSeconds": {"type": "integer", "minimum": 0, "maximum": 3600},
     "tolerations": _OBJECTS,
 }
@@ -66,8 +67,10 @@ _README: Final = """# mfu-operator
     helm install mfu charts/mfu-operator --namespace mfu-system --create-namespace --set image.repository=IMAGE
 
 Kubernetes {versions}; tested on 1.36. The release brings the custom resource definitions, the operator (one pod, one
-writer by Lease), its configuration, and the rights below. Nothing in it can stop a workload: it has no right to write
-to pods, nodes or what owns them. Tenants get ModelWorkloads through the built-in view, edit and admin roles.
+writer by Lease), its configuration, and the rights below. Nothing in it can stop a workload: as installed it has no
+right to write to pods, nodes or what owns them; with `config.actions` it may take its own scheduling gate off pods and
+add node affinity in the same patch, which an admission policy fences. Tenants get ModelWorkloads through the built-in
+view, edit and admin roles.
 
 `helm uninstall` leaves the definitions, and with them every ModelWorkload and MFUPolicy (`crds.keep`). To remove them
 too: `kubectl delete crd {crds}`.
@@ -82,6 +85,9 @@ too: `kubectl delete crd {crds}`.
 | operator | patch `modelworkloads` | annotations that repeat the decisions; RBAC cannot narrow it to annotations |
 | operator | create `fleetreports`, `events.events.k8s.io` | the one report, and Events on transitions |
 | operator | in its Lease's namespace: create `leases`; get, update its own | one writer at a time |
+| operator, by `config.actions` | get, patch `pods` | its gate, affinity, annotations, by admission policy |
+| release keeper | list, watch, get, patch `pods` | takes off our gate and nothing else, by the same policy |
+| release keeper | list, watch `namespaces`, `mfupolicies`; its own Lease | deadlines; one at a time |
 | agent | get `nodes`; get, create, patch `gpunodes`; patch `gpunodes/status` | its own node only, by admission policy |
 | admission | get, patch its own `validatingwebhookconfigurations`, by name | its certificate |
 | view | get, list, watch `modelworkloads` | aggregated |

@@ -47,6 +47,11 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- default (printf "%s-admission" (include "mfu.fullname" .)) .Values.admission.serviceAccount.name -}}
 {{- end -}}
 
+{{/* Not empty where the operator writes to pods behind our gate. */}}
+{{- define "mfu.actsOnPods" -}}
+{{- if or (has "PreferredAffinity" .Values.config.actions) (has "RequiredAffinity" .Values.config.actions) -}}true{{- end -}}
+{{- end -}}
+
 {{- define "mfu.image" -}}
 {{- if .Values.image.digest -}}
 {{- printf "%s@%s" .Values.image.repository .Values.image.digest -}}
