@@ -128,7 +128,8 @@ def strangers(given: Mapping[str, Any], known: Mapping[str, Any], path: str = ""
 def test_every_value_that_is_named_exists() -> None:
     known = yaml.safe_load((ROOT / "charts" / "mfu-operator" / "values.yaml").read_text())
     named = re.findall(
-        r"(?:--set |`)((?:config|agent|metrics|crds|rbac|image|gating|keeper)\.(?!json)[A-Za-z.]+)", "\n".join(PAGES.values())
+        r"(?:--set |`)((?:config|agent|metrics|crds|rbac|image|gating|keeper)\.(?!json)[A-Za-z.]+)",
+        "\n".join(PAGES.values()),
     )
     assert len(named) >= 8
     for path in named:
