@@ -31,6 +31,7 @@ SPEAKING_TESTS: Final = "tests/telemetry/test_speaking.py"
 RATE_TESTS: Final = "tests/observe/test_progress_rates.py"
 BINDING_TESTS: Final = "tests/telemetry/test_binding.py"
 ODD_TESTS: Final = "tests/cluster/test_odd_servers.py"
+LOOP_TESTS: Final = "tests/controller/test_loop.py"
 WRITER_TESTS: Final = "tests/cluster/test_writer.py"
 
 CONTROLS: Final = tuple(
@@ -195,6 +196,18 @@ CONTROLS: Final = tuple(
          f"{WRITER_TESTS} -k goes_first"),
         (SLOW, "nothing is told of what went meanwhile", "cluster/writer.py",
          "if each.events and each.key in known)", "if each.events)", f"{WRITER_TESTS} -k went_meanwhile"),
+        (SLOW, "judging does not wait for writing", "controller/loop.py",
+         "            self._planned.set()\n            self._decided.set()\n        self.finished_at",
+         "            await self.writer.apply(plan, self.state.current(), self.state.report)\n        self.finished_at",
+         f"{LOOP_TESTS} -k wait_for_writing"),
+        (SLOW, "the leader gauge is the freshness of the lease", "controller/metrics.py",
+         "self.leader.set_function(lambda: float(fresh()))", "self.leader.set(float(fresh()))",
+         f"{LOOP_TESTS} -k leader_gauge"),
+        (SLOW, "a silent loop is told apart from a slow server", "controller/operator.py",
+         "if silent > CYCLE_SILENT_SECONDS else None", "if False else None", f"{LOOP_TESTS} -k silence"),
+        (ODD, "an odd lease ends nothing", "cluster/lease.py",
+         "spec = found if isinstance(found, dict) else {}", "spec = found or {}",
+         "tests/cluster/test_lease_time.py -k odd_lease"),
         (PAGE, "the operator's own token is sent to nobody else", "controller/config.py",
          "PurePosixPath(normpath(value)).is_relative_to(API_TOKENS)", "False",
          "tests/controller/test_config.py -k own_token"),

@@ -13,6 +13,7 @@ import tempfile
 from pathlib import Path
 
 from tests.attacks.controls import CONTROLS, Control
+from tests.attacks.mutants import MUTANTS
 
 ROOT = Path(__file__).parents[2]
 
@@ -47,7 +48,7 @@ def _arguments(test: str) -> list[str]:
 
 def main(words: list[str]) -> int:
     lived = tried = 0
-    for control in CONTROLS:
+    for control in (*CONTROLS, *MUTANTS):
         if not all(word in f"{control.threat} {control.name}" for word in words):
             continue
         seen = noticed(control)

@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 
 from tests.attacks.controls import CONTROLS, Control
+from tests.attacks.mutants import MUTANTS
 from tests.attacks.page import written
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "security.md").read_text()
 
 
-@pytest.mark.parametrize("control", CONTROLS, ids=lambda each: each.name)
+@pytest.mark.parametrize("control", (*CONTROLS, *MUTANTS), ids=lambda each: each.name)
 def test_a_control_stands_once_and_its_test_is_there(control: Control) -> None:
     text = (ROOT / "operator" / "mfu" / control.file).read_text()
     assert text.count(control.old) == 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from mfu.cluster.client import JSON, ApiError, KubeClient, ServerUnreachable
@@ -88,11 +88,12 @@ class Lease:
             if error.status != 404:
                 raise
             return await self._create(now)
-        spec = lease.setdefault("spec", {})
+        found = lease.get("spec")
+        spec = found if isinstance(found, dict) else {}
         holder = spec.get("holderIdentity")
         if holder and holder != self._identity and not self._expired(spec):
             return False
-        transitions = int(spec.get("leaseTransitions", 0)) + (holder != self._identity)
+        transitions = _whole(spec.get("leaseTransitions"), 0) + (holder != self._identity)
         lease["spec"] = {**self._spec(now), "acquireTime": spec.get("acquireTime") or _micro(now)}
         lease["spec"]["leaseTransitions"] = transitions
         if holder != self._identity:
@@ -132,8 +133,12 @@ class Lease:
         now, renewed = asyncio.get_running_loop().time(), spec.get("renewTime")
         if self._seen is None or self._seen[0] != renewed:
             self._seen = (renewed, now)
-        duration = timedelta(seconds=int(spec.get("leaseDurationSeconds", DURATION_SECONDS)))
-        return now - self._seen[1] > duration.total_seconds()
+        return now - self._seen[1] > _whole(spec.get("leaseDurationSeconds"), DURATION_SECONDS)
+
+
+def _whole(value: object, otherwise: int) -> int:
+    """What a server says, or what stands for it where that is no number: an odd lease ends nobody."""
+    return value if isinstance(value, int) and value >= 0 else otherwise
 
 
 def _micro(moment: datetime) -> str:

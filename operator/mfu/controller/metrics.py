@@ -280,6 +280,10 @@ class OperatorMetrics:
         self.readings = self._gauge("mfu_telemetry_devices")
         self.scrape_seconds = self._histogram("mfu_telemetry_round_seconds", _ROUND_BUCKETS)
 
+    def lead(self, fresh: Callable[[], bool]) -> None:
+        """The gauge is asked anew with each rendering: a lease that is not renewed is not held any more."""
+        self.leader.set_function(lambda: float(fresh()))
+
     def _gauge(self, name: str) -> Gauge:
         return Gauge(*_named(name), registry=self.registry)
 

@@ -104,7 +104,7 @@ async def _run(parts: Parts, kubeconfig: Path | None) -> None:
             await parts.lease.acquire()
         # Asked for by whoever renders the page, in a thread without a loop.
         lease, clock = parts.lease, asyncio.get_running_loop().time
-        parts.loop.metrics.leader.set_function(lambda: float(lease is None or lease.fresh_at(clock())))
+        parts.loop.metrics.lead(lambda: lease is None or lease.fresh_at(clock()))
         async with asyncio.TaskGroup() as group:
             group.create_task(parts.state.run(), name="informers")
             group.create_task(DeclaredWatch(parts.state.told, kubeconfig).run(), name="declarations")
