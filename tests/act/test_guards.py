@@ -75,7 +75,7 @@ ROWS = {
         guard=Guard.UNSURE,
         words="confidence is 79%, actions[RequiredAffinity].minConfidencePercent is 80%",
     ),
-    "nobody knows how sure": Row(proposal(confidence=None), guard=Guard.UNSURE, words="confidence is unknown"),
+    "nobody knows how sure": Row(proposal(confidence=None), guard=Guard.UNSURE, words="confidence is unknown, actions"),
     "just fresh enough": Row(proposal(observed_at=NOW - 120.0)),
     "stale": Row(
         proposal(observed_at=NOW - 121.0),
@@ -131,6 +131,19 @@ def test_guard(name: str) -> None:
     assert found is not None
     assert found.guard is row.guard
     assert row.words in found.message
+
+
+def test_a_fleet_that_nobody_sees_is_said_to_be_unseen() -> None:
+    blind = hindrance(Guarded(proposal(), untried(), circumstances(telemetry_at=None)))
+    assert blind is not None
+    assert blind.message == "no reading of the fleet is known"
+
+
+def test_a_policy_without_a_name_is_held_to_its_rate() -> None:
+    policy = replace(permitting(max_per_minute=1), name=None)
+    both = [proposal(action(workload=f"team/{name}"), policy=policy) for name in "ab"]
+    steps = act(both, Acted(), circumstances()).steps
+    assert [step.hindrance.guard if step.hindrance else None for step in steps] == [None, Guard.RATE_LIMITED]
 
 
 def test_the_policys_word_is_asked_first() -> None:

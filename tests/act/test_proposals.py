@@ -43,7 +43,8 @@ def test_pods_that_wait_are_kept_to_their_node() -> None:
 def test_where_binding_is_not_listed_they_prefer_it() -> None:
     for policy in (only(ActionType.PREFERRED_AFFINITY), only()):
         made = action(policy=policy)
-        assert (made.type, made.words) == (ActionType.PREFERRED_AFFINITY, "let the pods prefer node n0")
+        assert (made.type, made.target) == (ActionType.PREFERRED_AFFINITY, Addressee("Pod"))
+        assert made.words == "let the pods prefer node n0"
         assert list(made.change["nodeAffinity"]) == ["preferredDuringSchedulingIgnoredDuringExecution"]
 
 
@@ -129,3 +130,5 @@ def test_the_digest_tells_what_would_be_written_where() -> None:
     assert digest() == digest(workload="team/other")
     assert digest() != digest(node="n1")
     assert digest(pods_wait=False, owner=JOB) != digest(pods_wait=False, owner=Addressee("Job", "other"))
+    one, other = {"a": 1, "b": 2}, {"b": 2, "a": 1}
+    assert replace(action(), change=one).digest == replace(action(), change=other).digest

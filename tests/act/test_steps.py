@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from mfu.act.guards import MOST_ATTEMPTS
 from mfu.act.steps import act
-from mfu.act.tracks import KEPT_SECONDS, deadline_seconds, remembered, reserved, settled
+from mfu.act.tracks import deadline_seconds, remembered, reserved, settled
 from mfu.act.types import Acted, Acts, Guard, Proposal, Sent
 from mfu.api.powers import ActionType
 from mfu.decide.fleet.order import Reserved
@@ -113,8 +113,8 @@ def test_another_decision_after_the_first_was_seen_takes_nothing_back() -> None:
 
 def test_what_nobody_decides_any_more_is_forgotten_in_time() -> None:
     before = known(track(expected_by=None, sent_at=NOW))
-    assert act([], before, circumstances(NOW + KEPT_SECONDS - 1.0)).remembered.tracks == before.tracks
-    assert act([], before, circumstances(NOW + KEPT_SECONDS)).remembered.tracks == {}
+    assert act([], before, circumstances(NOW + 3599.0)).remembered.tracks == before.tracks
+    assert act([], before, circumstances(NOW + 3600.0)).remembered.tracks == {}
     assert remembered(track(sent_at=None), NOW)
     assert not remembered(track(sent_at=None, expected_by=None), NOW)
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mfu.decide.fleet.capacity import Capacity, DeviceKind, Pool, capacity_of
+from mfu.decide.fleet.capacity import Capacity, DeviceKind, Pool, Share, capacity_of
 from mfu.decide.fleet.fitting import CLEARLY_BETTER, Pick, Quality, fit, offers
 from mfu.decide.fleet.order import decide_together
 from mfu.decide.fleet.standing import Need, Worth
@@ -199,7 +199,10 @@ def test_worth_between_two_points_is_in_equal_ratios() -> None:
     worth = Worth(H, ((2, 100.0), (8, 400.0)))
     assert [worth.at(each) for each in (1, 2, 8, 16)] == [100.0, 100.0, 400.0, 400.0]
     assert worth.at(4) == pytest.approx(200.0)
-    assert Worth(H, ((2, 0.0), (8, 400.0))).at(4) == 0.0
+    assert [Worth(H, ((2, 0.0), (8, 400.0))).at(each) for each in (4, 8)] == [0.0, 400.0]
+    assert Worth(H, ((2, 100.0), (8, 0.0))).at(4) == 100.0
+    assert Worth(H, ((2, 0.25), (8, 1.0))).at(4) == pytest.approx(0.5)
+    assert Worth(H, ((2, 1.0), (8, 2.0), (16, 3.0))).at(32) == 3.0
     assert Need(8, worths=(worth,)).worth("other", 8) is None
     assert Need(8, worths=(worth,)).best == 400.0
     assert Need(8).best == 0.0
@@ -309,6 +312,12 @@ def test_a_preset_with_labels_of_its_own_comes_before_zones_alone() -> None:
     assert levels_of(nodes).keys == (ZONE, LEAF)
 
 
+@pytest.mark.parametrize("key", sorted({key for keys in TOPOLOGY_PRESETS.values() for key in keys}))
+def test_one_level_alone_tells_the_preset(key: str) -> None:
+    """A cluster whose labels are not complete is still nearer together than nothing."""
+    assert levels_of([{key: "x"}]).keys == (key,)
+
+
 def test_the_policys_keys_come_first() -> None:
     assert levels_of([LABELS["AWS"]], ("rack", "room")).keys == ("rack", "room")
     assert levels_of([{}]).keys == ()
@@ -318,6 +327,20 @@ def test_the_policys_keys_come_first() -> None:
 def test_what_has_no_label_is_near_to_nobody() -> None:
     codes = Levels((SPINE, LEAF)).codes([{SPINE: "s", LEAF: "a"}, {SPINE: "s", LEAF: "b"}, {SPINE: "s"}, {}])
     assert [crossed(codes, nodes) for nodes in ([0], [0, 1], [1, 2], [2, 3], [0, 1, 2, 3])] == [0, 1, 1, 2, 2]
+
+
+def test_a_node_without_a_label_is_not_taken_for_another_ones_switch() -> None:
+    codes = Levels((LEAF,)).codes([{}, {LEAF: "a"}, {LEAF: "b"}, {LEAF: "c"}, {}])
+    pairs = [(one, other) for one in range(5) for other in range(one)]
+    assert all(crossed(codes, pair) == 1 for pair in pairs)
+
+
+def test_what_cycles_share_can_not_be_written_to() -> None:
+    pool = capacity_of(nodes_of(8)).pools[DeviceKind("", H100)]
+    drawn = pool.drawn([Share("n0", 2)])
+    for shared in (pool.free, pool.total, pool.domain, drawn.free, Levels((LEAF,)).codes([{LEAF: "a"}])):
+        with pytest.raises(ValueError, match="read-only"):
+            shared[...] = 0
 
 
 def test_the_same_leaf_crosses_nothing() -> None:
