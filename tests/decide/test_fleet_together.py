@@ -125,6 +125,29 @@ ROWS = {
         "NoCapacity",
         "0 free on AMD-Instinct-MI300X-OAM; 8 are held",
     ),
+    "no memory on either product": Row(
+        waits("w", unfit=frozenset({"h100-sxm5-80gb", "a100-sxm4-80gb"})),
+        (*nodes_of(8), node("m0", product=A100)),
+        "NeverFits",
+        f"into the memory of {A100}, {H100}, and no other",
+    ),
+    "neither product is allowed": Row(
+        waits("w", products=frozenset({"h200-sxm-141gb"})),
+        (*nodes_of(8), node("m0", product=A100)),
+        "NeverFits",
+        f"no node has such GPUs: there are {A100}, {H100}",
+    ),
+    "the larger of two products is the most that there could be": Row(
+        waits("w", 32),
+        (*nodes_of(8, 8), node("m0", product=A100)),
+        "NeverFits",
+        f"more than the cluster could ever give: {A100}, {H100} has 16 at most",
+    ),
+    "a pair of GPUs to a pod": Row(
+        waits("w", 8, piece=2), nodes_of(7, 0), "NoCapacity", "8 GPUs wanted together, 2 to a pod, 7 free"
+    ),
+    "all GPUs of a job in one pod": Row(waits("w", 8, piece=8), nodes_of(7), "NoCapacity", "wanted together, 7 free"),
+    "one GPU is held by nobody": Row(waits("w"), nodes_of(7), "NoCapacity", "; 1 are held without a ModelWorkload"),
     "a slice": Row(
         waits("w", 1, profile="1g.10gb"),
         (node("n0", used=8, mig={"1g.10gb": 2}),),
@@ -147,6 +170,37 @@ def test_what_one_is_told(name: str) -> None:
     assert decision.reason == row.reason
     assert row.words in decision.message
     assert (decision.hint is None) == (decision.outcome is Outcome.NONE)
+
+
+@pytest.mark.parametrize("nodes", [(), nodes_of(8)])
+def test_a_message_ends_where_there_is_no_more_to_say(nodes: tuple[NodeView, ...]) -> None:
+    end = {0: "there are none at all", 1: f"{H100} has 8 at most"}[len(nodes)]
+    assert told(decided([waits("w", 9)], nodes), "w").message.endswith(end)
+
+
+def test_scraps_of_nodes_are_not_counted_as_what_there_could_be() -> None:
+    """Nodes of one GPU each hold no pod of two."""
+    nodes = (*(node(f"n{index}", gpus=1) for index in range(4)), node("n9", gpus=2))
+    message = told(decided([waits("w", 4, piece=2)], nodes), "w").message
+    assert message == f"4 GPUs wanted together, 2 to a pod, more than the cluster could ever give: {H100} has 2 at most"
+
+
+def test_what_is_promised_is_not_held_as_well() -> None:
+    """Six of eight are held by pods of nobody; the other two go to the first."""
+    message = told(decided([waits("first", 2, priority=7), waits("w", 8)], nodes_of(2)), "w").message
+    assert message.endswith("; ahead: team/first (2 GPUs, priority 7); 6 are held without a ModelWorkload")
+
+
+@pytest.mark.parametrize("holders", [1, 2, 3])
+def test_all_of_few_holders_are_named(holders: int) -> None:
+    """The largest first, then by name; whose order of declaration does not matter."""
+    held = [other(name, gpus) for name, gpus in (("b", 2), ("a", 2), ("c", 3))[:holders]]
+    message = told(decided([waits("w"), *held], nodes_of(0)), "w").message
+    assert message.endswith(
+        ("; held by team/b (2)", "; held by team/a (2), team/b (2)", "; held by team/c (3), team/a (2), team/b (2)")[
+            holders - 1
+        ]
+    )
 
 
 def test_holders_are_named_the_largest_first() -> None:
@@ -184,6 +238,19 @@ def test_replicas_find_places_one_by_one() -> None:
     assert [grant.gpus for grant in together.grants["team/w"]] == [4, 4]
 
 
+def test_the_worst_of_several_places_is_the_one_that_is_told() -> None:
+    """One replica lies on a node, the other is split over two: both are not promised one node."""
+    together = decided([waits("w", 8, copies=2, tensor=8)], nodes_of(8, 4, 4))
+    decision = told(together, "w")
+    assert decision.reason == "SplitsTensorGroups"
+    assert decision.message.startswith("2 of 2 replicas have a place, each no NVLink domain has 8 free")
+
+
+def test_as_many_domains_as_are_named_need_no_more() -> None:
+    message = told(decided([waits("w", 32)], nodes_of(8, 8, 8, 8)), "w").message
+    assert "(node n0, node n1, node n2, node n3), tensor" in message
+
+
 def test_the_affinity_is_ready_to_paste() -> None:
     hint = told(decided([waits("w", 16)], nodes_of(8, 0, 8)), "w").hint
     assert hint is not None
@@ -206,11 +273,13 @@ def test_the_affinity_names_a_clique_by_its_label() -> None:
     }
 
 
-def test_an_affinity_over_many_domains_names_only_the_product() -> None:
-    hint = told(decided([waits("w", 65)], tuple(node(f"n{index:02}", used=7) for index in range(65))), "w").hint
+@pytest.mark.parametrize(("domains", "terms"), [(64, 2), (65, 1)])
+def test_an_affinity_over_many_domains_names_only_the_product(domains: int, terms: int) -> None:
+    nodes = tuple(node(f"n{index:02}", used=7) for index in range(domains))
+    hint = told(decided([waits("w", domains)], nodes), "w").hint
     assert hint is not None
     (term,) = hint["nodeAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"]
-    assert len(term["preference"]["matchExpressions"]) == 1
+    assert len(term["preference"]["matchExpressions"]) == terms
 
 
 def test_the_policy_sets_the_mode() -> None:
@@ -237,6 +306,12 @@ def test_growth_takes_what_nobody_waits_for() -> None:
 def test_growth_with_room_for_all_says_no_more_than_that() -> None:
     (decision,) = decided([grows(2)], nodes_of(8)).decisions["team/serve"]
     assert decision.message == "4 replicas; free GPUs for 2 of 2 more"
+
+
+def test_growth_of_one_is_ahead_of_the_growth_of_another() -> None:
+    growing = [grows(2), replace(grows(1), key="team/web")]
+    (decision,) = decided(growing, nodes_of(8)).decisions["team/web"]
+    assert decision.message.endswith("; ahead: team/serve (8 GPUs, more replicas)")
 
 
 def test_growth_without_a_shape_says_nothing() -> None:
@@ -268,6 +343,24 @@ def test_a_promise_holds_no_more_than_what_is_still_free() -> None:
     other_kind = Grant(DeviceKind("1g.10gb", H100), Quality.ONE_DOMAIN, (Share("n0", 1),), ())
     kept = decide_together([waits("w", 2)], capacity_of(nodes_of(6)), [Reserved("team/sent", (other_kind,))])
     assert told(kept, "w").outcome is Outcome.PLACE
+
+
+def test_the_ledger_knows_no_device_of_an_unknown_product() -> None:
+    known, unknown = node("n0"), replace(node("n1"), device=None, doubt="no such product")
+    unlabelled = replace(node("n2"), product_label=None)
+    assert [pool.nodes for pool in capacity_of((known, unknown, unlabelled)).pools.values()] == [("n0",)]
+    assert capacity_of((unknown, unlabelled)).pools == {}
+
+
+def test_a_pool_of_some_nodes_has_nothing_free_elsewhere() -> None:
+    pool = capacity_of(nodes_of(8, 5, 3)).pools[DeviceKind("", H100)].only(frozenset({"n1"}))
+    assert [pool.free_on(name) for name in ("n0", "n1", "n2", "gone")] == [0, 5, 0, 0]
+
+
+def test_of_shares_the_ledger_gives_what_is_free() -> None:
+    capacity, wanted = capacity_of(nodes_of(2, 0)), [Share("n0", 4), Share("n1", 1), Share("gone", 1)]
+    assert capacity.of(DeviceKind("", H100), wanted) == (Share("n0", 2),)
+    assert capacity.of(DeviceKind("", A100), wanted) == ()
 
 
 def test_the_ledger_refuses_what_is_not_there() -> None:

@@ -92,13 +92,6 @@ class Pool:
         row = self._row(node)
         return 0 if row is None else int(self.free[row])
 
-    def row(self, node: str) -> int:
-        """Raises KeyError for a node that is not in the pool."""
-        row = self._row(node)
-        if row is None:
-            raise KeyError(node)
-        return row
-
     def _row(self, node: str) -> int | None:
         row = bisect_left(self.nodes, node)
         return row if row < len(self.nodes) and self.nodes[row] == node else None

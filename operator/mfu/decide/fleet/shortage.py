@@ -34,7 +34,7 @@ class Promise:
 
 @dataclass(frozen=True, slots=True)
 class Ownership:
-    """Who holds how many devices of each kind, the largest first."""
+    """Who holds how many devices of each kind."""
 
     by_kind: Mapping[DeviceKind, Sequence[tuple[str, int]]]
 
@@ -44,7 +44,7 @@ class Ownership:
         for standing in standings:
             for kind, gpus in standing.holds.items():
                 found.setdefault(kind, []).append((standing.key, gpus))
-        return cls({kind: sorted(mine, key=lambda each: (-each[1], each[0])) for kind, mine in found.items()})
+        return cls(found)
 
 
 class Hope(NamedTuple):
@@ -65,10 +65,11 @@ def shortage(ask: Need, left: Capacity, hoped: Hope, *, promises: Sequence[Promi
         return Shortage(Why.NEVER_FITS, _never(ask, left, allowed))
     free = sum(pool.free_gpus for pool in allowed)
     missing = f"{_wanted(ask)}, {free} free on {_products(allowed)}"
-    ahead = _ahead(allowed, promises)
+    promised = _promised(allowed, promises)
+    ahead = _ahead(promised)
     if hoped.at_first:
         return Shortage(Why.OTHERS_AHEAD, f"{missing}; ahead: {ahead}")
-    told = "; ".join(part for part in (missing, ahead and f"ahead: {ahead}", _held(allowed, owners)) if part)
+    told = "; ".join(part for part in (missing, ahead and f"ahead: {ahead}", _held(allowed, owners, promised)) if part)
     return Shortage(Why.FRAGMENTED if free >= ask.gpus else Why.NO_CAPACITY, told)
 
 
@@ -83,7 +84,7 @@ def _never(ask: Need, capacity: Capacity, allowed: Sequence[Pool]) -> str:
     if not allowed:
         present = sorted({_name(kind) for kind in capacity.pools})
         return f"{_wanted(ask)}, and no node has such GPUs: there are {', '.join(present) or 'none at all'}"
-    most = max(int(pool.total.sum()) for pool in allowed)
+    most = max(int((pool.total // ask.piece * ask.piece).sum()) for pool in allowed)
     return f"{_wanted(ask)}, more than the cluster could ever give: {_products(allowed)} has {most} at most"
 
 
@@ -101,24 +102,26 @@ def _name(kind: DeviceKind) -> str:
     return f"{kind.product_label} {kind.profile}".rstrip()
 
 
-def _ahead(allowed: Sequence[Pool], promises: Sequence[Promise]) -> str:
+def _promised(allowed: Sequence[Pool], promises: Sequence[Promise]) -> list[Promise]:
     kinds = {pool.kind for pool in allowed}
+    return [each for each in promises if each.kind in kinds]
+
+
+def _ahead(promised: Sequence[Promise]) -> str:
     given: Counter[tuple[str, str]] = Counter()
-    for each in promises:
-        if each.kind in kinds:
-            given[(each.key, each.why)] += each.gpus
+    for each in promised:
+        given[(each.key, each.why)] += each.gpus
     return _list([f"{key} ({gpus} GPUs, {why})" for (key, why), gpus in given.items()])
 
 
-def _held(allowed: Sequence[Pool], owners: Ownership) -> str:
-    """Named holders first; what is left is held by pods of nobody, or on nodes that take no pods."""
+def _held(allowed: Sequence[Pool], owners: Ownership, promised: Sequence[Promise]) -> str:
+    """Named holders, the largest first; without any, pods of nobody and nodes that take no pods."""
     named = [each for pool in allowed for each in owners.by_kind.get(pool.kind, ())]
     named.sort(key=lambda each: (-each[1], each[0]))
-    told = [f"{key} ({gpus})" for key, gpus in named]
-    busy = sum(int((pool.total - pool.free).sum()) for pool in allowed)
-    if not told:
-        return f"{busy} are held without a ModelWorkload" if busy > 0 else ""
-    return f"held by {_list(told)}"
+    if named:
+        return f"held by {_list([f'{key} ({gpus})' for key, gpus in named])}"
+    busy = sum(int((pool.total - pool.free).sum()) for pool in allowed) - sum(each.gpus for each in promised)
+    return f"{busy} are held without a ModelWorkload"
 
 
 def _list(names: Sequence[str]) -> str:
