@@ -23,6 +23,7 @@ PICTURES: Final = (
     ("page-workloads", "workloads", False, 520),
     ("page-workload", "workloads/team-vision/faulty-training", False, 1160),
     ("page-fleet", "fleet", False, 780),
+    ("page-questions", "questions", False, 900),
     ("page-decisions", "decisions", True, 480),
 )
 """Name, view, dark, height in pixels."""

@@ -58,6 +58,8 @@ async def test_every_view_by_keyboard_without_an_error() -> None:
         await tab.until(settled("Decisions"))
         await tab.press("4")
         await tab.until(settled("Changes"))
+        await tab.press("5")
+        await tab.until(settled("Questions"))
         await tab.press("1")
         await tab.until(f"{settled('Workloads')} && {ROWS} === 6")
         for _ in range(6):
@@ -157,7 +159,7 @@ async def test_hostile_names_run_nothing() -> None:
     async with page(showing(Seen(1_795_330_000.0, (known,)))) as tab:
         await tab.value("window.alert = (words) => { window.alerted = words; }")
         await tab.until(f"{ROWS} === 1")
-        for view in ("decisions", "changes", "fleet", "workloads"):
+        for view in ("decisions", "changes", "questions", "fleet", "workloads"):
             await tab.value(f"location.hash = '{view}'")
             await tab.until(settled(view.capitalize()))
         await tab.value("document.querySelectorAll('main tbody a')[1].click()")

@@ -21,7 +21,7 @@ from tests.builders.seen import many
 
 pytestmark = pytest.mark.integration
 
-VIEWS = ("workloads", "fleet", "decisions", "changes")
+VIEWS = ("workloads", "fleet", "decisions", "changes", "questions")
 READ = [{"apiGroups": ["mfu.gpuaas.io"], "resources": ["modelworkloads"], "verbs": ["get", "list"]}]
 ALL = [{"apiGroups": ["mfu.gpuaas.io"], "resources": ["modelworkloads", "fleetreports"], "verbs": ["get", "list"]}]
 

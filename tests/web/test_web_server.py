@@ -72,6 +72,7 @@ def rights(server: Reviews) -> KubeRights:
         (TENANT, "/view/workloads/team-04/job-0004", 404, "no such workload", "job-0004"),
         (TENANT, "/view/decisions", 200, "team-02", "team-04"),
         (TENANT, "/view/changes", 200, "Changes", "team-04"),
+        (TENANT, "/view/questions", 200, "team-02", "team-04"),
         (TENANT, "/view/fleet", 200, "may not see", "%"),
         (ADMIN, "/view/workloads", 200, "job-0004", "may not see"),
         (ADMIN, "/view/workloads/team-04/job-0004", 200, "team-04/job-0004", "job-0002"),

@@ -46,6 +46,7 @@ def read(markup: str) -> Tags:
 
 def every_view(seen: Seen) -> list[Markup]:
     made = [views.workloads(seen, None), views.fleet(seen), views.decisions(seen, None), views.changes(seen, None)]
+    made.append(views.questions(seen, None))
     return [*made, *(workload(each, seen.at) for each in seen.workloads)]
 
 

@@ -10,35 +10,28 @@ import asyncio
 import hmac
 import secrets
 import time
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from mfu.cli.cluster import add_cluster, with_client
+from mfu.cli.cluster import with_client
 from mfu.cli.errors import UsageError
-from mfu.cli.files import read_text
+from mfu.cli.listing import DENIED, add_source, judged, narrowed
 from mfu.cluster.client import ApiError, KubeClient, ServerUnreachable
 from mfu.cluster.reviews import token_of
 from mfu.cluster.said import UnknownToServer, fleet_status, workload_statuses
-from mfu.engine.evaluate import evaluate
-from mfu.engine.saved import BadSnapshot, load
-from mfu.web.planned import seen_of
 from mfu.web.seen import Known, Refusal, Rights, Seen, Source, Unavailable
 from mfu.web.server import Site, serve_page
 
 FRESH_SECONDS: Final = 5.0
 """What was read is shown for this long before the cluster is asked again."""
-_DENIED: Final = 403
 
 
 def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser("ui", help="the cluster as a page", description=__doc__)
-    parser.add_argument("-n", "--namespace", help="only this namespace (default: all that there are)")
-    parser.add_argument("--snapshot", type=Path, help="file of `mfu snapshot`; default: read the cluster")
     parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1 (default: a free one)")
-    add_cluster(parser)
+    add_source(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -57,9 +50,7 @@ async def _from_cluster(client: KubeClient, namespace: str | None, port: int) ->
         # What is wrong is told here, before anybody opens a page.
         await source.read()
     except ApiError as error:
-        if namespace is None and error.status == _DENIED:
-            raise UsageError(f"{error.message}; name a namespace that you may read with -n") from error
-        raise
+        raise narrowed(error, namespace) from error
     await _serve(source, port)
 
 
@@ -108,19 +99,15 @@ class ClusterSource:
         except UnknownToServer:
             return Seen(time.time(), known, None)
         except ApiError as error:
-            if error.status != _DENIED:
+            if error.status != DENIED:
                 raise
             return Seen(time.time(), known, None)
         return Seen(time.time(), known, report)
 
 
-def replayed(path: Path, namespace: str | None) -> Callable[[], Awaitable[Seen]]:
+def replayed(path: Path, namespace: str | None) -> Source:
     """A saved moment, judged once."""
-    try:
-        snapshot, now = load(read_text(path))
-    except BadSnapshot as error:
-        raise UsageError(f"--snapshot {path}: {error}") from error
-    seen = seen_of(evaluate(snapshot, now), now).of(namespace)
+    seen = judged(path).of(namespace)
 
     async def source() -> Seen:
         return seen

@@ -56,6 +56,7 @@ class Site:
             web.get("/view/fleet", self._view(lambda seen, _: views.fleet(seen))),
             web.get("/view/decisions", self._view(lambda seen, ask: views.decisions(seen, _namespace(ask)))),
             web.get("/view/changes", self._view(lambda seen, ask: views.changes(seen, _namespace(ask)))),
+            web.get("/view/questions", self._view(lambda seen, ask: views.questions(seen, _namespace(ask)))),
         ]
 
     def _view(self, make: Callable[[Seen, web.Request], Markup | None]) -> Handler:

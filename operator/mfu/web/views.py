@@ -12,6 +12,8 @@ from mfu.show.decisions import asks
 from mfu.show.figures import UNKNOWN, number
 from mfu.show.fleet import GROUP_COLUMNS, LOSS_COLUMNS, fleet_view
 from mfu.show.history import eras, last_change, promises
+from mfu.show.questions.answer import Answer
+from mfu.show.questions.asked import QUESTIONS, answers
 from mfu.show.tenant import TenantView, tenant_view
 from mfu.show.waterfall import best_observed
 from mfu.show.workloads import COLUMNS, Listed, row
@@ -206,3 +208,29 @@ def _promised(listed: Sequence[Listed]) -> Markup:
     ]
     columns = ("WORKLOAD", "SETTING", "SINCE", "PROMISED", "RESULT")
     return table(columns, rows, numeric=frozenset({"PROMISED"})) if rows else tag("p", "None is known.")
+
+
+def questions(seen: Seen, namespace: str | None) -> Markup:
+    """The five questions, each with its answers."""
+    listed = tuple(islice(seen.of(namespace).listed(), MOST_ROWS))
+    asked = [section(each.words, _answers(answers(word, listed))) for word, each in QUESTIONS.items()]
+    return join((tag("h1", "Questions"), *asked))
+
+
+def _answers(found: Sequence[Answer]) -> Markup:
+    if not found:
+        return tag("p", "Unknown: no figures that it needs have settled yet.", class_="note")
+    rows = [
+        (
+            each.about,
+            each.verdict,
+            tag(
+                "span",
+                tag("span", each.sentence),
+                *(tag("small", f"{fact.label}: {fact.value}") for fact in each.evidence),
+                class_="words",
+            ),
+        )
+        for each in found
+    ]
+    return table(("ABOUT", "ANSWER", "WHY"), rows)

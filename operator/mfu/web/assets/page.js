@@ -7,7 +7,7 @@ const state = document.getElementById("state");
 const signIn = document.getElementById("sign-in");
 const help = document.getElementById("help");
 const REFRESH_MS = 30000;
-const VIEWS = ["workloads", "fleet", "decisions", "changes"];
+const VIEWS = ["workloads", "fleet", "decisions", "changes", "questions"];
 let shown = { place: null, text: null };
 let asked = 0;
 
