@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Any, cast
 
 import aiohttp
 import pytest
 
+from mfu.api.decisions import Decision, DecisionMode, DecisionType
+from mfu.api.workload_status import WorkloadStatus
 from mfu.cli.ui import may_show
 from mfu.cluster.client import KubeClient, ServerUnreachable
+from mfu.engine.packed import Packed
 from mfu.web.rights import KubeRights
 from mfu.web.seen import MayShow, Seen, Unavailable
 from mfu.web.server import Site, asset, serve_page
@@ -41,8 +45,18 @@ class Reviews:
         return {"status": {"allowed": spec["user"] == "admin" or (spec["user"] == "tenant" and mine)}}
 
 
+HOLD = Decision(type=DecisionType.ADMISSION, outcome="Hold", mode=DecisionMode.RECOMMEND, reason="R", message="why")
+
+
 async def source() -> Seen:
-    return many(40)
+    """Forty workloads, each of which is asked for something."""
+    seen = many(40)
+    asked = (replace(each, status=Packed.of(_held(each.status.read()))) for each in seen.workloads)
+    return replace(seen, workloads=tuple(asked))
+
+
+def _held(status: WorkloadStatus) -> WorkloadStatus:
+    return status.model_copy(update={"decisions": (HOLD,)})
 
 
 @asynccontextmanager
