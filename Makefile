@@ -66,7 +66,7 @@ bench: setup  ## Measure speed and memory; rewrites benchmarks/*.md
 	@for each in $$(ls benchmarks/bench_*.py | grep -v bench_scaling); do each=$$(basename $$each .py); echo "== $$each"; \
 		$(RUNPY) -m benchmarks.$$each || exit 1; done
 
-bench-scaling: setup  ## Replicas for a day of real requests against HPA, KEDA and WVA: about 25 minutes of one core
+bench-scaling: setup  ## Replicas for a day of real requests against HPA, KEDA and WVA: about ten minutes
 	@$(RUNPY) -m benchmarks.bench_scaling
 
 image: setup  ## Build the container image (needs Docker)

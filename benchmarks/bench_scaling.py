@@ -1,7 +1,7 @@
 """Replicas for a day of real requests: ours against the scalers of today, each tuned on another day.
 
 `make bench-scaling`, or `python -m benchmarks.bench_scaling`: writes benchmarks/scaling.md and results/scaling.json.
-About 25 minutes of one core.
+About ten minutes of one core.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from multiprocessing import Pool
@@ -18,7 +17,7 @@ from statistics import mean
 from typing import Any, Final
 
 from benchmarks.scaling.day import Day
-from benchmarks.scaling.deployment import Deployment, Scaler
+from benchmarks.scaling.deployment import Case, Outcome, Scaler, simulate
 from benchmarks.scaling.lies import LIES, for_an_hour
 from benchmarks.scaling.ours import Ours
 from benchmarks.scaling.rivals import WVA, HPAOnQueue, HPAOnUtilisation, KEDAOnTokens
@@ -75,12 +74,20 @@ class Result:
         return min(self.slo_ttft, self.slo_tpot) >= KEPT
 
 
-def measure(run: Run) -> tuple[Run, Result]:
+def measure(runs: Sequence[Run]) -> list[tuple[Run, Result]]:
+    """Runs side by side; either whole days or the part in which metrics lie."""
     law = fitted()
-    lens = for_an_hour(run.lie) if run.lie in LIES else None
-    deployment = Deployment(Day(run.seed, law), law, CANDIDATES[run.name].make(*run.setting), lens=lens)
-    outcome = deployment.run(SECONDS, begin=BEGIN) if run.lie else deployment.run()
-    return run, Result(
+    days = {run.seed: Day(run.seed, law) for run in runs}
+    cases = [
+        Case(days[run.seed], CANDIDATES[run.name].make(*run.setting), for_an_hour(run.lie) if run.lie in LIES else None)
+        for run in runs
+    ]
+    part = {"seconds": SECONDS, "begin": BEGIN} if runs[0].lie else {}
+    return [(run, result(outcome)) for run, outcome in zip(runs, simulate(cases, law, **part), strict=True)]
+
+
+def result(outcome: Outcome) -> Result:
+    return Result(
         outcome.gpu_hours,
         outcome.slo_ttft,
         outcome.slo_tpot,
@@ -90,15 +97,12 @@ def measure(run: Run) -> tuple[Run, Result]:
 
 
 def measured(runs: Sequence[Run], jobs: int) -> dict[Run, Result]:
-    found: dict[Run, Result] = {}
-    began = time.monotonic()
+    """Every `jobs`-th run in one process."""
     with Pool(jobs) as pool:
-        for run, result in pool.imap_unordered(measure, runs):
-            found[run] = result
-            spent = time.monotonic() - began
-            said = f"{result.gpu_hours:.0f} GPU-hours, {result.slo_ttft:.4f} and {result.slo_tpot:.4f} kept"
-            told = f"{len(found)}/{len(runs)} {spent:.0f} s: {run.name} {run.setting} day {run.seed} {run.lie}: {said}"
-            print(told, file=sys.stderr, flush=True)
+        found = dict(pair for pairs in pool.map(measure, [runs[each::jobs] for each in range(jobs)]) for pair in pairs)
+    for run, each in found.items():
+        said = f"{each.gpu_hours:.0f} GPU-hours, {each.slo_ttft:.4f} and {each.slo_tpot:.4f} kept"
+        print(f"{run.name} {run.setting} day {run.seed} {run.lie}: {said}", file=sys.stderr, flush=True)
     return found
 
 

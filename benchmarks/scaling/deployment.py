@@ -1,16 +1,16 @@
-"""One deployment over a day: requests, replicas that start and drain, a scaler that is asked every 20 seconds."""
+"""Deployments over a day, side by side: requests, replicas that start and drain, a scaler asked every 20 seconds."""
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 
 from benchmarks.scaling.day import CHUNK_SECONDS, DAY_SECONDS, Day, Requests
-from benchmarks.scaling.engines import TICK_SECONDS, Engines
+from benchmarks.scaling.engines import TICK_SECONDS, Batch, Engines, Tick
 from benchmarks.scaling.service_times import Floats, Law
 
 CYCLE_SECONDS: Final = 20
@@ -88,111 +88,170 @@ class Outcome:
         return float(np.count_nonzero(np.diff(moves))) / max(hours, 1e-9)
 
 
-class Deployment:
-    """Lives for one run. Two runs of one day see the same requests and the same start-up times."""
+@dataclass
+class Case:
+    """One day under one scaler. Cases of one day see the same requests and the same start-up times."""
 
-    def __init__(self, day: Day, law: Law, scaler: Scaler, *, first: int = 4, lens: Lens | None = None) -> None:
-        self._day, self._scaler = day, scaler
-        self._lens = lens or (lambda seen: seen)
-        self._engines = Engines(law)
-        self._starts = np.random.default_rng((day.seed, 2))
-        self._starting: list[float] = []
-        self._queue = Requests(np.zeros(0), np.zeros(0), np.zeros(0))
-        self._recent: deque[tuple[float, ...]] = deque(maxlen=RATE_SECONDS // TICK_SECONDS)
-        self.outcome = Outcome()
-        for _ in range(first):
-            self._engines.add(0.0)
+    day: Day
+    scaler: Scaler
+    lens: Lens | None = None
+    first: int = 4
+    """Replicas that serve from the start."""
+    outcome: Outcome = field(default_factory=Outcome)
 
-    def run(self, seconds: int = DAY_SECONDS, *, begin: int = 0) -> Outcome:
-        for chunk in range(begin // CHUNK_SECONDS, (begin + seconds) // CHUNK_SECONDS):
-            arriving = self._day.chunk(chunk)
-            starts = chunk * CHUNK_SECONDS + np.arange(0, CHUNK_SECONDS + 1, TICK_SECONDS)
-            cuts = np.searchsorted(arriving.at, starts)
+
+class _Deployment:
+    """One case while it runs: what waits at its door, and replicas that start."""
+
+    def __init__(self, case: Case) -> None:
+        self.case = case
+        self.queue = Requests(np.zeros(0), np.zeros(0), np.zeros(0))
+        self.starting: list[float] = []
+        self._starts = np.random.default_rng((case.day.seed, 2))
+
+    def arrive(self, now: float, arriving: Requests) -> None:
+        self.case.outcome.requests += len(arriving.at)
+        if not len(self.queue.at):
+            self.queue = arriving
+            return
+        both = Requests(*(np.concatenate(pair) for pair in zip(self.queue, arriving, strict=True)))
+        # Who gave up counts as arrived, and as promised nothing that was kept.
+        stays = int(np.searchsorted(both.at, now - GIVES_UP_SECONDS))
+        self.queue = Requests(*(each[stays:] for each in both))
+
+    def take(self, number: int) -> Requests:
+        taken = Requests(*(each[:number] for each in self.queue))
+        self.queue = Requests(*(each[number:] for each in self.queue))
+        return taken
+
+    def start(self, now: float, number: int) -> None:
+        self.starting += [now + self._starts.uniform(LEAST_START, MOST_START) for _ in range(number)]
+
+    def cancel(self, number: int) -> int:
+        """As many of those that start, the last ones first. How many it were."""
+        cancelled = min(number, len(self.starting))
+        self.starting = sorted(self.starting)[: len(self.starting) - cancelled]
+        return cancelled
+
+    def ready(self, now: float) -> int:
+        done = sum(each <= now for each in self.starting)
+        self.starting = [each for each in self.starting if each > now]
+        return done
+
+
+class Simulation:
+    """All cases in step: what one tick costs is shared by them."""
+
+    def __init__(self, cases: Sequence[Case], law: Law) -> None:
+        self._all = [_Deployment(case) for case in cases]
+        self._engines = Engines(law, len(cases))
+        self._recent = np.zeros((RATE_SECONDS // TICK_SECONDS, 7, len(cases)))
+        """The last minute, tick by tick: inputs, outputs, busy, first tokens, late ones, answers, slow ones."""
+        for owner, case in enumerate(cases):
+            for _ in range(case.first):
+                self._engines.add(owner, 0.0)
+
+    def run(self, seconds: int = DAY_SECONDS, *, begin: int = 0) -> list[Outcome]:
+        """Says on standard error, hour by hour, how far it is."""
+        for number in range(begin // CHUNK_SECONDS, (begin + seconds) // CHUNK_SECONDS):
+            if number % 60 == 0:
+                print(f"{len(self._all)} runs: {number // 60} h of the day", file=sys.stderr, flush=True)
+            days = {each.case.day.seed: each.case.day for each in self._all}
+            chunks = {seed: day.chunk(number) for seed, day in days.items()}
+            starts = number * CHUNK_SECONDS + np.arange(0, CHUNK_SECONDS + 1, TICK_SECONDS)
+            cuts = {seed: np.searchsorted(chunk.at, starts) for seed, chunk in chunks.items()}
             for tick, start in enumerate(starts[:-1].tolist()):
-                part = slice(cuts[tick], cuts[tick + 1])
-                self._tick(float(start), Requests(*(each[part] for each in arriving)))
-        return self.outcome
+                arriving = {
+                    seed: Requests(*(each[cuts[seed][tick] : cuts[seed][tick + 1]] for each in chunk))
+                    for seed, chunk in chunks.items()
+                }
+                self._tick(float(start), arriving)
+        return [each.case.outcome for each in self._all]
 
-    def _tick(self, now: float, arriving: Requests) -> None:
-        self._turn_ready(now)
-        if len(self._queue.at):
-            arriving_all = Requests(*(np.concatenate(pair) for pair in zip(self._queue, arriving, strict=True)))
-        else:
-            arriving_all = arriving
-        self._queue = arriving_all
-        self.outcome.requests += len(arriving.at)
-        self._forget_the_gone(now)
-        fit = min(len(self._queue.at), self._engines.room)
-        came = self._engines.tick(now, Requests(*(each[:fit] for each in self._queue)))
-        self._queue = Requests(*(each[fit:] for each in self._queue))
-        first, answers = len(came.first_tokens), len(came.token_seconds)
-        in_time = int(np.count_nonzero(came.first_tokens <= TTFT_LIMIT))
-        fast = int(np.count_nonzero(came.token_seconds <= TPOT_LIMIT))
-        self.outcome.ttft_met += in_time
-        self.outcome.tpot_met += fast
-        busy = float(self._engines.busy[~self._engines.draining].mean()) if self._engines.count else 0.0
-        self._recent.append((came.inputs, came.outputs, busy, first, first - in_time, answers, answers - fast))
+    def _tick(self, now: float, arriving: dict[int, Requests]) -> None:
+        for owner, each in enumerate(self._all):
+            for _ in range(each.ready(now)):
+                self._engines.add(owner, now)
+            each.arrive(now, arriving[each.case.day.seed])
+        batch = self._batch()
+        came = self._engines.tick(now, batch)
+        self._count(now, batch, came)
         self._engines.drop_drained()
-        self.outcome.gpu_seconds += TICK_SECONDS * (self._engines.count + len(self._starting))
+        replicas = np.bincount(self._engines.owner, minlength=len(self._all))
+        for each, number in zip(self._all, replicas.tolist(), strict=True):
+            each.case.outcome.gpu_seconds += TICK_SECONDS * (number + len(each.starting))
         if int(now) % CYCLE_SECONDS == 0:
             self._scale(now)
 
-    def _forget_the_gone(self, now: float) -> None:
-        """Counted as arrived and as promised nothing that was kept."""
-        stays = int(np.searchsorted(self._queue.at, now - GIVES_UP_SECONDS))
-        if stays:
-            self._queue = Requests(*(each[stays:] for each in self._queue))
+    def _batch(self) -> Batch:
+        """Whatever fits of each queue."""
+        room = self._engines.room.astype(int).tolist()
+        parts = [each.take(min(len(each.queue.at), free)) for each, free in zip(self._all, room, strict=True)]
+        owner = np.repeat(np.arange(len(parts)), [len(part.at) for part in parts])
+        return Batch(owner, *(np.concatenate(columns) for columns in zip(*parts, strict=True)))
 
-    def _turn_ready(self, now: float) -> None:
-        for at in [each for each in self._starting if each <= now]:
-            self._starting.remove(at)
-            self._engines.add(now)
+    def _count(self, now: float, batch: Batch, came: Tick) -> None:
+        cases = len(self._all)
+        in_time = came.first_tokens <= TTFT_LIMIT
+        fast = came.token_seconds <= TPOT_LIMIT
+        first, met = np.bincount(batch.owner, minlength=cases), np.bincount(batch.owner[in_time], minlength=cases)
+        ended = np.bincount(came.ended_owner, minlength=cases)
+        quick = np.bincount(came.ended_owner[fast], minlength=cases)
+        for each, kept, swift in zip(self._all, met.tolist(), quick.tolist(), strict=True):
+            each.case.outcome.ttft_met += kept
+            each.case.outcome.tpot_met += swift
+        serving = np.maximum(1.0, self._engines.per_owner(~self._engines.draining))
+        busy = self._engines.per_owner(np.where(self._engines.draining, 0.0, self._engines.busy)) / serving
+        inputs = np.bincount(batch.owner, weights=batch.inputs, minlength=cases)
+        row = int(now) // TICK_SECONDS % len(self._recent)
+        self._recent[row] = inputs, came.outputs, busy, first, first - met, ended, ended - quick
 
     def _scale(self, now: float) -> None:
-        wanted = self._scaler.replicas(self._lens(self._metrics(now)))
-        have = self._serving + len(self._starting)
-        self.outcome.replicas.append(have)
-        if wanted is None:
-            return
-        wanted = int(np.clip(wanted, 1, MOST_REPLICAS))
-        for _ in range(have, wanted):
-            self._starting.append(now + self._starts.uniform(LEAST_START, MOST_START))
-        surplus = have - wanted
-        if surplus > 0:
-            cancelled = min(surplus, len(self._starting))
-            self._starting = sorted(self._starting)[: len(self._starting) - cancelled]
-            self._engines.drain(surplus - cancelled)
+        for owner, (each, seen) in enumerate(zip(self._all, self._metrics(now), strict=True)):
+            lens = each.case.lens
+            wanted = each.case.scaler.replicas(seen if lens is None else lens(seen))
+            have = seen.ready + seen.pending
+            each.case.outcome.replicas.append(have)
+            if wanted is None:
+                continue
+            wanted = min(max(wanted, 1), MOST_REPLICAS)
+            each.start(now, max(0, wanted - have))
+            surplus = max(0, have - wanted)
+            if surplus:
+                self._engines.drain(owner, surplus - each.cancel(surplus))
 
-    @property
-    def _serving(self) -> int:
-        return int(np.count_nonzero(~self._engines.draining))
-
-    def _metrics(self, now: float) -> Metrics:
-        recent = np.array(self._recent)
+    def _metrics(self, now: float) -> list[Metrics]:
         engines = self._engines
         serving = ~engines.draining
-        inputs, outputs, busy = (float(each) for each in recent[:, :3].mean(axis=0))
-        first, late, answers, slow = (float(each) for each in recent[:, 3:].sum(axis=0))
+        ready = engines.per_owner(serving)
         waits = engines.waiting(now + TICK_SECONDS)
-        return Metrics(
-            at=now,
-            ready=self._serving,
-            pending=len(self._starting),
-            input_tokens_per_s=inputs / TICK_SECONDS,
-            output_tokens_per_s=outputs / TICK_SECONDS,
-            running=float((engines.running - waits).sum()),
-            waiting=float(waits.sum()) + len(self._queue.at),
-            cache_use=float(engines.cache_use[serving].mean()) if serving.any() else 0.0,
-            busy=busy,
-            first_tokens=first,
-            late_first_tokens=late,
-            answers=answers,
-            slow_answers=slow,
-        )
+        waiting, running = engines.per_owner(waits), engines.per_owner(engines.running - waits)
+        cache = engines.per_owner(np.where(serving, engines.cache_use, 0.0)) / np.maximum(1.0, ready)
+        rates = self._recent.mean(axis=0)
+        counts = self._recent.sum(axis=0)
+        return [
+            Metrics(
+                at=now,
+                ready=int(ready[owner]),
+                pending=len(each.starting),
+                input_tokens_per_s=float(rates[0, owner]) / TICK_SECONDS,
+                output_tokens_per_s=float(rates[1, owner]) / TICK_SECONDS,
+                running=float(running[owner]),
+                waiting=float(waiting[owner]) + len(each.queue.at),
+                cache_use=float(cache[owner]),
+                busy=float(rates[2, owner]),
+                first_tokens=float(counts[3, owner]),
+                late_first_tokens=float(counts[4, owner]),
+                answers=float(counts[5, owner]),
+                slow_answers=float(counts[6, owner]),
+            )
+            for owner, each in enumerate(self._all)
+        ]
 
 
-def simulate(day: Day, law: Law, scaler: Scaler, *, lens: Lens | None = None) -> Outcome:
-    return Deployment(day, law, scaler, lens=lens).run()
+def simulate(cases: Sequence[Case], law: Law, *, seconds: int = DAY_SECONDS, begin: int = 0) -> list[Outcome]:
+    """What each case comes to, in their order."""
+    return Simulation(cases, law).run(seconds, begin=begin)
 
 
-__all__ = ["Deployment", "Floats", "Metrics", "Outcome", "Scaler", "simulate"]
+__all__ = ["Case", "Floats", "Lens", "Metrics", "Outcome", "Scaler", "simulate"]

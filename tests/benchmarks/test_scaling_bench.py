@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from benchmarks.scaling.day import DAY_SECONDS, PEAK_WORK, Day
-from benchmarks.scaling.deployment import Deployment, Metrics
+from benchmarks.scaling.deployment import Case, Metrics, simulate
 from benchmarks.scaling.rivals import WVA, HPAOnQueue, KEDAOnTokens, average_rule
 from benchmarks.scaling.service_times import KV_TOKENS, fitted, measured_rows
 
@@ -63,8 +63,7 @@ def test_too_few_replicas_break_the_promise_and_enough_keep_it() -> None:
     day = Day(1, LAW)
     at = int(np.argmax(day.work())) * 60
     begin = at // 600 * 600
-    few = Deployment(day, LAW, Still(), first=16).run(240, begin=begin)
-    many = Deployment(day, LAW, Still(), first=30).run(240, begin=begin)
+    few, many = simulate([Case(day, Still(), first=each) for each in (16, 30)], LAW, seconds=240, begin=begin)
     assert few.slo_ttft < 0.95 < many.slo_ttft
     assert many.slo_tpot > 0.95
     assert few.requests == many.requests
@@ -73,12 +72,26 @@ def test_too_few_replicas_break_the_promise_and_enough_keep_it() -> None:
 def test_what_goes_in_comes_out() -> None:
     """With replicas enough, tokens given are tokens asked for, and GPU-hours are replicas times time."""
     scaler, day = Still(), Day(1, LAW)
-    outcome = Deployment(day, LAW, scaler, first=30).run(600, begin=36_000)
+    (outcome,) = simulate([Case(day, scaler, first=30)], LAW, seconds=600, begin=36_000)
     asked = [day.chunk(each) for each in range(604, 610)]
     wanted = sum(float(each.outputs.sum()) for each in asked) / 360
     given = float(np.mean([each.output_tokens_per_s for each in scaler.seen[-17:]]))
     assert given == pytest.approx(wanted, rel=0.1)
     assert outcome.gpu_hours == pytest.approx(30 * 600 / 3600)
+
+
+def test_what_runs_beside_a_case_changes_nothing_of_it() -> None:
+    """Days in step share ticks, never replicas or requests."""
+    one, other = Day(1, LAW), Day(2, LAW)
+
+    def keda() -> Case:
+        return Case(one, KEDAOnTokens("all", 20_000.0, 60.0))
+
+    (alone,) = simulate([keda()], LAW, seconds=600, begin=36_000)
+    beside = simulate(
+        [Case(other, Still(), first=9), keda(), Case(one, Still(), first=3)], LAW, seconds=600, begin=36_000
+    )
+    assert beside[1] == alone
 
 
 def seen(**fields: float) -> Metrics:
