@@ -47,6 +47,50 @@ def test_hand_counted_fleet() -> None:
     assert figures.namespaces["team-c"].mfu is None
 
 
+def test_three_factors_by_hand() -> None:
+    """8 GPUs, 6 held, 3 of them at 40 % and 3 doing nothing: 0.75 × 0.5 × 0.4 = 0.15."""
+    fleet = roll_up(
+        [
+            row(0.4, Knowledge.PROGRESS, gpus=3),
+            row(0.001, Knowledge.COUNTERS, gpus=3),
+            row(0.0, Knowledge.IDLE, namespace=None, gpus=2),
+        ]
+    ).fleet
+    assert fleet is not None
+    assert fleet.factors.scheduling == pytest.approx(0.75)
+    assert fleet.factors.runtime == pytest.approx(0.5)
+    assert fleet.factors.program == pytest.approx(0.4, abs=0.002)
+
+
+def test_where_nobody_makes_progress_there_is_no_program() -> None:
+    fleet = roll_up([row(0.0, Knowledge.COUNTERS), row(0.0, Knowledge.IDLE, namespace=None)]).fleet
+    assert fleet is not None
+    assert (fleet.factors.scheduling, fleet.factors.runtime, fleet.factors.program) == (0.5, 0.0, None)
+
+
+@given(
+    st.lists(
+        st.tuples(st.floats(0, 1), st.sampled_from(Knowledge), st.floats(0.1, 64), st.sampled_from(["a", "b", None])),
+        max_size=12,
+    )
+)
+def test_three_factors_multiply_to_mfu_in_every_group(rows: list[tuple[float, Knowledge, float, str | None]]) -> None:
+    figures = roll_up(
+        [
+            row(None if known is Knowledge.UNKNOWN else mfu, known, gpus=gpus, namespace=namespace, node=f"n{at % 3}")
+            for at, (mfu, known, gpus, namespace) in enumerate(rows)
+        ]
+    )
+    groups = [figures.fleet, *figures.nodes.values(), *figures.namespaces.values(), *figures.products.values()]
+    for each in filter(None, groups):
+        held, moving, program = each.factors.scheduling, each.factors.runtime, each.factors.program
+        if held is None or moving is None or program is None:
+            continue
+        assert each.mfu == pytest.approx(held * moving * program)
+        assert 0 <= held <= 1
+        assert 0 <= moving <= 1
+
+
 def test_money_weighs_by_price() -> None:
     dear, cheap = row(0.1, Knowledge.PROGRESS, price=9.0), row(0.5, Knowledge.PROGRESS, price=1.0)
     fleet = roll_up([dear, cheap]).fleet

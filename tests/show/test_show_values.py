@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mfu.api.fleetreport import Bill, Coverage, FleetStatus, NamespaceFigures, ProductFigures
+from mfu.api.fleetreport import Bill, Coverage, FleetStatus, NamespaceFigures, NodeFigures, ProductFigures, ThreeFactors
 from mfu.api.workload_status import Basis, Expected, Meter, Observed, Part, WorkloadStatus
 from mfu.engine.evaluate import evaluate
 from mfu.engine.saved import load
@@ -105,6 +105,21 @@ def test_a_fleet_in_words() -> None:
     assert bill.sentence.startswith("€0.10 per hour = €0.00 useful + €0.00 lost + €0.07 held idle")
     assert bill.sentence.endswith("; 2.5 GPUs have no price")
     products, namespaces, nodes = page.groups
-    assert products.rows == (("H100-SXM5", "8", "0", "22.9%", "Unknown", "75%", "Unknown"),)
-    assert namespaces.rows == (("team", "0", "0", "Unknown", "Unknown", "Unknown", "Unknown"),)
+    assert products.rows == (
+        ("H100-SXM5", "8", "0", "22.9%", "Unknown", "Unknown", "Unknown", "Unknown", "75%", "Unknown"),
+    )
+    assert namespaces.rows == (("team", "0", "0", *("Unknown",) * 7),)
     assert nodes.rows == ()
+
+
+def test_nodes_that_are_held_and_do_nothing_are_named() -> None:
+    def node(name: str, held: str, runtime: str | None) -> NodeFigures:
+        return NodeFigures(node=name, gpus="8", allocated_gpus=held, factors=ThreeFactors(runtime=runtime))
+
+    nodes = (node("idle", "8", "0.0"), node("half", "8", "0.5"), node("busy", "8", "1.0"), node("free", "4", "0.0"))
+    page = fleet_view(FleetStatus(nodes=(*nodes, node("unknown", "8", None))))
+    assert page.held_for_nothing == (
+        "idle: all 8 GPUs are held, 0.0% of them make progress",
+        "half: all 8 GPUs are held, 50.0% of them make progress",
+    )
+    assert page.factors == ""

@@ -11,9 +11,6 @@ from dataclasses import dataclass
 from math import floor, fsum
 from typing import Final
 
-MOST_IDLE: Final = 0.005
-"""Of a peak: who holds GPUs and reaches less than half a percent of it does nothing with them."""
-
 
 @dataclass(frozen=True, slots=True)
 class Use:

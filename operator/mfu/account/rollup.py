@@ -41,6 +41,22 @@ class RollupRow:
 
 
 @dataclass(frozen=True, slots=True)
+class Factors:
+    """MFU as a product of three, each a share of peak: their product is the group's MFU. None where nothing is known.
+
+    8 GPUs of which 6 are held, of which 3 do anything, at 40 %: 0.75 × 0.5 × 0.4 = 0.15. After the goodput of
+    *ML Productivity Goodput* (Google, 2024): scheduling × runtime × program.
+    """
+
+    scheduling: float | None = None
+    """Held by somebody ÷ all."""
+    runtime: float | None = None
+    """Of what is held, the part that makes progress: at least half a percent of its peak."""
+    program: float | None = None
+    """Model FLOPs ÷ the peak of what makes progress."""
+
+
+@dataclass(frozen=True, slots=True)
 class Figure:
     """One group's answer. Fractions; None where nothing is known."""
 
@@ -59,6 +75,7 @@ class Figure:
     """Coverage: shares of GPUs measured by progress, estimated by counters, idle, unknown; they add up to 1."""
     cost_per_hour: float | None
     idle_cost_per_hour: float | None
+    factors: Factors = Factors()
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +89,8 @@ class FleetFigures:
 Floats = NDArray[np.float64]
 LEAST_COVERAGE: Final = 0.5
 """Of the GPUs that somebody holds: with less of them known a group has no figure."""
+MOST_IDLE: Final = 0.005
+"""Of a peak: who holds GPUs and reaches less than half a percent of it does nothing with them."""
 MOST_POSSIBLE: Final = 4.2
 """Reference MFU of a product at its FP4 peak, four times the 16-bit one, with the error of clocks and counters."""
 
@@ -201,8 +220,24 @@ def _figures(columns: _Columns, index: NDArray[np.int64], groups: int) -> list[F
             share[Knowledge.UNKNOWN].tolist(),
             _where(cost, has_price),
             _where(idle_cost, has_price),
+            _factors(columns, index, held, known, enough),
         )
     )
+
+
+def _factors(
+    columns: _Columns, index: Indices, held: NDArray[np.bool_], known: NDArray[np.bool_], enough: NDArray[np.bool_]
+) -> list[Factors]:
+    """What is unknown counts in none of the three, as it counts in no MFU."""
+    moving = held & (columns.work >= MOST_IDLE * columns.peak)
+
+    def total(values: Floats, where: NDArray[np.bool_]) -> Floats:
+        return np.bincount(index[where], weights=values[where], minlength=len(enough)).astype(np.float64)
+
+    every, taken, progressing = (total(columns.peak, each) for each in (known, held, moving))
+    scheduling, runtime = _ratio(taken, every, enough), _ratio(progressing, taken, enough)
+    # What idle holders do is little, and is counted here: the three must multiply to the whole.
+    return list(map(Factors, scheduling, runtime, _ratio(total(columns.work, held), progressing, enough)))
 
 
 def _where(values: Floats, known: NDArray[np.bool_]) -> list[float | None]:

@@ -25,6 +25,17 @@ class Coverage(Resource):
     """Not at all (fraction)."""
 
 
+class ThreeFactors(Resource):
+    """What makes up MFU: the three multiply to it. Each is weighted by peak; what is unknown counts in none."""
+
+    scheduling: Decimal | None = None
+    """GPUs that somebody holds ÷ all GPUs (fraction)."""
+    runtime: Decimal | None = None
+    """Held GPUs that make progress ÷ held GPUs (fraction)."""
+    program: Decimal | None = None
+    """Model FLOPs ÷ peak of the GPUs that make progress (fraction)."""
+
+
 class Figures(Resource):
     """Efficiency and cost of a set of GPUs. MFU here is over the dense 16-bit peak (reference MFU)."""
 
@@ -38,6 +49,8 @@ class Figures(Resource):
     """Over the peak of allocated GPUs only (fraction)."""
     price_weighted_mfu: Decimal | None = None
     """Weighted by price per GPU-hour (fraction)."""
+    factors: ThreeFactors | None = None
+    """Scheduling × runtime × program efficiency = mfu."""
     coverage: Coverage | None = None
     """How much stands behind it."""
     cost_per_hour: Decimal | None = None

@@ -40,8 +40,12 @@ def print_fleet(page: FleetView) -> None:
     """The fleet as tables."""
     out = console()
     out.print(page.headline)
+    if page.factors:
+        print_line(out, page.factors)
     for bill in page.bills:
         print_line(out, bill.sentence)
+    for line in page.held_for_nothing:
+        print_line(out, f"! {line}")
     out.print(f"Main cause of loss: {page.main_cause}\n")
     for group in page.groups:
         print_table((group.title, *GROUP_COLUMNS), group.rows, right=_RIGHT)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from math import isfinite
+from operator import attrgetter
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import GaugeMetricFamily
@@ -86,6 +87,9 @@ FIGURES = (
     ("mfu_ratio", "Reference MFU of all GPUs, idle ones included.", "mfu"),
     ("allocated_mfu_ratio", "Reference MFU of allocated GPUs.", "allocated_mfu"),
     ("price_weighted_mfu_ratio", "Reference MFU weighted by price.", "price_weighted_mfu"),
+    ("scheduling_ratio", "Held by somebody ÷ all, by peak; × runtime × program = MFU.", "factors.scheduling"),
+    ("runtime_ratio", "Of what is held, the part that makes progress, by peak.", "factors.runtime"),
+    ("program_ratio", "Model FLOPs ÷ peak of what makes progress.", "factors.program"),
     ("gpus", "GPUs; MIG slices count as their share of one.", "gpus"),
     ("allocated_gpus", "GPUs that pods hold.", "allocated_gpus"),
     ("measured_ratio", "Share of GPUs measured by progress.", "measured"),
@@ -220,7 +224,7 @@ def _figures(
 ) -> Iterator[GaugeMetricFamily]:
     for suffix, text, attribute in FIGURES:
         named = NamedMetric(f"mfu_{group}_{suffix}", text, labels)
-        yield _family(named, ((key, getattr(each, attribute)) for key, each in members))
+        yield _family(named, ((key, attrgetter(attribute)(each)) for key, each in members))
 
 
 OPERATOR = (

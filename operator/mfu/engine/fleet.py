@@ -9,8 +9,8 @@ from math import isfinite, isnan
 
 import numpy as np
 
-from mfu.account.bill import HELD_IDLE, MOST_IDLE, UNALLOCATED, UNKNOWN, Bill, Item, Use, bills, used
-from mfu.account.rollup import FleetFigures, Floats, Indices, Knowledge, roll_up_table
+from mfu.account.bill import HELD_IDLE, UNALLOCATED, UNKNOWN, Bill, Item, Use, bills, used
+from mfu.account.rollup import MOST_IDLE, FleetFigures, Floats, Indices, Knowledge, roll_up_table
 from mfu.api.causes import Cause
 from mfu.api.workload_status import Meter
 from mfu.decide.scale import MOST_POSSIBLE, observed_on_scale

@@ -6,12 +6,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from mfu.api.fleetreport import Bill, Figures, FleetStatus, FleetSummary, LossFigures
+from mfu.api.fleetreport import Bill, Figures, FleetStatus, FleetSummary, LossFigures, NodeFigures, ThreeFactors
 from mfu.show.figures import number
 from mfu.units import money, percent
 
-GROUP_COLUMNS: Final = ("GPUS", "ALLOCATED", "MFU", "ALLOCATED-MFU", "KNOWN", "$/H")
+GROUP_COLUMNS: Final = (
+    "GPUS", "ALLOCATED", "MFU", "SCHEDULED", "PROGRESSING", "PROGRAM", "ALLOCATED-MFU", "KNOWN", "$/H"
+)  # fmt: skip
+"""MFU = SCHEDULED × PROGRESSING × PROGRAM."""
 LOSS_COLUMNS: Final = ("CAUSE", "EXPLAINS", "WHO", "WORKLOADS", "SHARE", "LOST/H")
+ALL_MOVE: Final = 0.995
 _PARTS: Final = (
     ("useful", "useful"),
     ("lost", "lost"),
@@ -58,6 +62,10 @@ class FleetView:
     """A FleetReport's status as it is read."""
 
     headline: str
+    factors: str
+    """MFU as a product of three; empty where it is not known."""
+    held_for_nothing: tuple[str, ...]
+    """Nodes that are fully allocated and not at work: free to no scheduler, and idle."""
     main_cause: str
     bills: tuple[BillLine, ...]
     groups: tuple[GroupTable, ...]
@@ -69,11 +77,38 @@ def fleet_view(status: FleetStatus) -> FleetView:
     said, currency = status.summary or FleetSummary(), status.currency or "$"
     return FleetView(
         headline=f"Fleet MFU {said.mfu}; {said.gpus} GPUs allocated; {said.coverage} of GPU-time known",
+        factors=_factors(status.totals),
+        held_for_nothing=tuple(map(_nothing, filter(_held_for_nothing, status.nodes))),
         main_cause=said.cause,
         bills=tuple(map(_bill, status.bills)),
         groups=tuple(_groups(status, currency)),
         losses=tuple(_loss(each, currency) for each in status.losses),
     )
+
+
+def _factors(totals: Figures | None) -> str:
+    """`22.9% = 63.9% held by somebody × 100.0% of that making progress × 35.8% program efficiency`."""
+    if totals is None or totals.factors is None:
+        return ""
+    held, moving, program = _three(totals)
+    parts = f"{held} held by somebody × {moving} of that making progress × {program} program efficiency"
+    return f"{percent(number(totals.mfu))} = {parts}"
+
+
+def _held_for_nothing(node: NodeFigures) -> bool:
+    """Every GPU has a holder, and not all of them make progress."""
+    moving = number(node.factors.runtime) if node.factors else None
+    return node.gpus == node.allocated_gpus and moving is not None and moving < ALL_MOVE
+
+
+def _nothing(node: NodeFigures) -> str:
+    moving = percent(number(node.factors.runtime) if node.factors else None)
+    return f"{node.node}: all {node.gpus} GPUs are held, {moving} of them make progress"
+
+
+def _three(each: Figures) -> tuple[str, str, str]:
+    found = each.factors or ThreeFactors()
+    return percent(number(found.scheduling)), percent(number(found.runtime)), percent(number(found.program))
 
 
 def _bill(bill: Bill) -> BillLine:
@@ -93,6 +128,7 @@ def _cells(each: Figures, currency: str) -> tuple[str, ...]:
         each.gpus,
         each.allocated_gpus,
         percent(number(each.mfu)),
+        *_three(each),
         percent(number(each.allocated_mfu)),
         percent(None if unknown is None else 1 - unknown, 0),
         money(number(each.cost_per_hour), currency),

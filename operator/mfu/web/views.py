@@ -129,6 +129,8 @@ def fleet(seen: Seen) -> Markup:
         (
             tag("h1", "Fleet"),
             tag("p", f"{page.headline}. Main cause of loss: {page.main_cause}.", class_="lead"),
+            tag("p", page.factors, class_="lead") if page.factors else NOTHING,
+            *(tag("p", f"! {each}", class_="warning") for each in page.held_for_nothing),
             *(
                 section("Where the money goes, per hour", charts.bill(each), tag("p", each.sentence))
                 for each in page.bills

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mfu.account.bill import Bill
-from mfu.account.rollup import Figure
+from mfu.account.rollup import Factors, Figure
 from mfu.api import fleetreport as api
 from mfu.api.causes import Actor, Cause, Explains
 from mfu.decide.scale import observed_on_scale, on_scale
@@ -86,6 +86,7 @@ def _figures(each: Figure) -> dict[str, Any]:
         "mfu": decimal(each.mfu),
         "allocated_mfu": decimal(each.allocated_mfu),
         "price_weighted_mfu": decimal(each.price_weighted_mfu),
+        "factors": _factors(each.factors),
         "coverage": api.Coverage(
             measured=decimal(each.measured + each.idle, 3),
             estimated=decimal(each.estimated, 3),
@@ -93,6 +94,14 @@ def _figures(each: Figure) -> dict[str, Any]:
         ),
         "cost_per_hour": decimal(each.cost_per_hour, 2),
     }
+
+
+def _factors(each: Factors) -> api.ThreeFactors | None:
+    if each.scheduling is None:
+        return None
+    return api.ThreeFactors(
+        scheduling=decimal(each.scheduling), runtime=decimal(each.runtime), program=decimal(each.program)
+    )
 
 
 def amount(gpus: float) -> str:
