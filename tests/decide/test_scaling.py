@@ -55,9 +55,14 @@ def test_more_than_is_carried_asks_for_more_and_remembers_when() -> None:
 
 
 def test_the_policy_and_the_declaration_both_bound_it() -> None:
-    decision, _ = scaling(served(BUSY, running=2, policy=replace(EAGER, scaling_max_replicas=3)))
-    assert decision is not None
-    assert decision.hint == {"replicas": 3}
+    load = replace(BUSY, output_tokens_per_s=60_000.0, input_tokens_per_s=260_000.0)
+    free, bound = (
+        scaling(served(load, running=2, policy=policy))[0]
+        for policy in (EAGER, replace(EAGER, scaling_max_replicas=3))
+    )
+    assert free is not None and free.hint is not None and free.hint["replicas"] > 3
+    assert bound is not None
+    assert bound.hint == {"replicas": 3}
     decision, _ = scaling(served(Load(1.0, input_tokens_per_s=1.0), running=9, policy=EAGER))
     assert decision is not None
     assert decision.hint == {"replicas": 8}, "more run than the declaration allows"
