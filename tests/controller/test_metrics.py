@@ -7,14 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from prometheus_client import generate_latest
+from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from mfu.api.mfupolicy import PerWorkload
-from mfu.controller.metrics import OperatorMetrics, documented
+from mfu.controller.metrics import OperatorMetrics, PlanCollector, documented
 from mfu.engine.evaluate import evaluate
-from mfu.engine.plan import Plan
+from mfu.engine.plan import Plan, WorkloadPlan
 from mfu.engine.saved import load
+from mfu.engine.views import NO_STATUS
 
 SAVED = Path(__file__).parents[2] / "examples" / "snapshot.json"
 Series = dict[tuple[str, tuple[tuple[str, str], ...]], float]
@@ -35,6 +36,20 @@ def page(plan: Plan | None) -> tuple[Series, Counter[tuple[str, tuple[tuple[str,
 def of(series: Series, name: str, **labels: str) -> list[float]:
     wanted = set(labels.items())
     return [value for (found, has), value in series.items() if found == name and wanted <= set(has)]
+
+
+def test_the_ages_of_judgements_are_told_as_they_are_when_asked() -> None:
+    """Also between cycles: what stands still grows old."""
+    plan = Plan(
+        workloads=tuple(WorkloadPlan("a", f"w{row}", f"u{row}", NO_STATUS, judged_at=100.0 + row) for row in range(101))
+    )
+    registry = CollectorRegistry()
+    registry.register(PlanCollector(lambda: plan, now=lambda: 260.0))
+    found = {
+        each: registry.get_sample_value("mfu_operator_judgement_age_seconds", {"quantile": each})
+        for each in ("0.5", "0.99", "1")
+    }
+    assert found == {"0.5": 110.0, "0.99": 159.0, "1": 160.0}
 
 
 def test_no_series_appears_twice(plan: Plan) -> None:

@@ -5,6 +5,7 @@ Of single workloads as much as their policy asks (`spec.metrics.perWorkload`); n
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from math import isfinite
@@ -83,6 +84,11 @@ REPLICAS = NamedMetric(
 PROMISES = NamedMetric(
     "mfu_advice_promises", "Changes that followed our advice, by whether its promise came true.", ("result",)
 )
+AGE = NamedMetric(
+    "mfu_operator_judgement_age_seconds",
+    "Seconds since workloads were judged: the median, the 99th percentile and the oldest.",
+    ("quantile",),
+)
 FIGURES = (
     ("mfu_ratio", "Reference MFU of all GPUs, idle ones included.", "mfu"),
     ("allocated_mfu_ratio", "Reference MFU of allocated GPUs.", "allocated_mfu"),
@@ -110,8 +116,8 @@ _TYPES = frozenset(str(kind) for kind in ConditionType)
 class PlanCollector(Collector):
     """Renders the newest plan; what is unknown is absent, never 0."""
 
-    def __init__(self, plan: Callable[[], Plan | None]) -> None:
-        self._plan = plan
+    def __init__(self, plan: Callable[[], Plan | None], now: Callable[[], float] = time.time) -> None:
+        self._plan, self._now = plan, now
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         plan = self._plan()
@@ -123,6 +129,7 @@ class PlanCollector(Collector):
         yield from _causes(shown)
         yield _replicas(plan.workloads)
         yield _promises(plan.workloads)
+        yield _ages(plan.workloads, self._now())
         figures = plan.figures
         if figures.fleet is not None:
             yield from _figures("fleet", (), [((), figures.fleet)])
@@ -214,6 +221,13 @@ def _promises(plans: Sequence[WorkloadPlan]) -> GaugeMetricFamily:
     return _family(PROMISES, ((("kept",), float(kept)), (("broken",), float(broken))))
 
 
+def _ages(plans: Sequence[WorkloadPlan], now: float) -> GaugeMetricFamily:
+    """How long ago workloads were judged, whether or not anything new came of it."""
+    known = sorted(now - plan.judged_at for plan in plans if plan.judged_at is not None)
+    places = {"0.5": 0.5, "0.99": 0.99, "1": 1.0} if known else {}
+    return _family(AGE, (((name,), known[round(place * (len(known) - 1))]) for name, place in places.items()))
+
+
 def _once(plan: WorkloadPlan) -> Iterable[Finding]:
     """One finding per cause, loss and actor: two series with the same labels would spoil the whole scrape."""
     return {(each.cause, each.explains, each.actor): each for each in reversed(plan.findings)}.values()
@@ -260,7 +274,20 @@ def documented() -> tuple[NamedMetric, ...]:
         for group in ("fleet", *GROUPS)
         for suffix, text, _ in FIGURES
     ]
-    return (*WORKLOAD, *OBSERVED, OBSERVED_AT, SCALE, CAUSE, LOSS, CONDITION, REPLICAS, PROMISES, *groups, *OPERATOR)
+    return (
+        *WORKLOAD,
+        *OBSERVED,
+        OBSERVED_AT,
+        SCALE,
+        CAUSE,
+        LOSS,
+        CONDITION,
+        REPLICAS,
+        PROMISES,
+        AGE,
+        *groups,
+        *OPERATOR,
+    )
 
 
 class OperatorMetrics:

@@ -1,0 +1,155 @@
+"""The operator at full scale on a real API server, with real writes and telemetry of every GPU.
+
+`make bench-scale` or `python -m benchmarks.bench_scale`: 10,000 ModelWorkloads, 5,000 nodes, 40,000 GPU pods. A cold
+start, then a quiet phase (a change every two seconds, to have news at all) and one of 20 changes a second; meanwhile
+readers hold the metrics page open and do not read. Writes benchmarks/results/scale.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import quantiles
+from typing import Any, Final
+
+from benchmarks.bench_cold_start import wipe
+from benchmarks.measure import reference_seconds
+from benchmarks.scale.fleet import Size, fill
+from benchmarks.scale.news import Answers, Changes, watch
+from benchmarks.scale.operator import Running, Sampled, operator, slow_readers
+from e2e.testbed.cluster.plane import ControlPlane
+
+ROOT: Final = Path(__file__).parents[1]
+RESULT: Final = ROOT / "benchmarks" / "results" / "scale.json"
+QUIET_PER_SECOND, CHURN_PER_SECOND = 0.5, 20.0
+LAST_NEWS_SECONDS: Final = 5.0
+"""Changes of the last moments of a phase have this long to be answered; what is not then counts as it has waited."""
+COLD_START_SECONDS: Final = 900.0
+
+
+def p99(values: list[float]) -> float | None:
+    return round(quantiles(values, n=100, method="inclusive")[98], 3) if len(values) > 1 else None
+
+
+async def cold_start(running: Running, answers: Answers, size: Size) -> dict[str, Any]:
+    """Until every workload has an answer."""
+    began = time.monotonic()
+    while len(answers.generations) < size.workloads:
+        if time.monotonic() - began > COLD_START_SECONDS:
+            break
+        await asyncio.sleep(0.5)
+    return {
+        "seconds": round(time.monotonic() - began, 1),
+        "said": len(answers.generations),
+        "cpu_seconds": round(running.cpu_seconds(), 1),
+        "peak_mib": round(running.peak_mib(), 1),
+    }
+
+
+async def phase(running: Running, changes: Changes, seconds: float) -> dict[str, Any]:
+    sampled = Sampled(running)
+    sampled.begin()
+    end = sampled.began + seconds
+    making = asyncio.create_task(changes.run(lambda: time.monotonic() >= end))
+    while not making.done():
+        await asyncio.to_thread(sampled.sample)
+        await asyncio.sleep(1.0)
+    share = sampled.cpu_share()
+    await asyncio.sleep(LAST_NEWS_SECONDS)
+    latencies = changes.answers.since(sampled.began, time.monotonic())
+    return {
+        "changes": making.result(),
+        "answered": len(latencies),
+        "news_p50_seconds": round(sorted(latencies)[len(latencies) // 2], 3) if latencies else None,
+        "news_p99_seconds": p99(latencies),
+        "judgement_age_p99_seconds": max(sampled.ages, default=None),
+        "judgement_age_oldest_seconds": max(sampled.oldest, default=None),
+        "cpu_share": round(share, 3),
+        "peak_mib": round(running.peak_mib(), 1),
+    }
+
+
+async def measured(running: Running, kubeconfig: Path, size: Size, seconds: float) -> dict[str, Any]:
+    answers = Answers()
+    watching = asyncio.create_task(watch(kubeconfig, answers))
+    found: dict[str, Any] = {"cold_start": await cold_start(running, answers, size)}
+    print(found["cold_start"], flush=True)
+    with slow_readers(running.port):
+        for name, per_second in (("quiet", QUIET_PER_SECOND), ("churn", CHURN_PER_SECOND)):
+            found[name] = await phase(running, Changes(kubeconfig, size, answers, per_second), seconds)
+            print(name, found[name], flush=True)
+    watching.cancel()
+    return found
+
+
+@contextmanager
+def exporters(size: Size) -> Iterator[int]:
+    command = [sys.executable, "-m", "benchmarks.scale.exporters", str(size.workloads), str(size.nodes)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
+        assert process.stdout is not None
+        try:
+            yield int(process.stdout.readline())
+        finally:
+            process.terminate()
+
+
+def document(found: dict[str, Any], size: Size, load: tuple[float, float, float]) -> dict[str, Any]:
+    both = (found["quiet"], found["churn"])
+    return {
+        "peak_mib": max(found["cold_start"]["peak_mib"], *(each["peak_mib"] for each in both)),
+        "news_p99_seconds": max((each["news_p99_seconds"] or 0.0 for each in both), default=None),
+        **found,
+        "workloads": size.workloads,
+        "nodes": size.nodes,
+        "pods": size.pods,
+        "changes_per_second": CHURN_PER_SECOND,
+        "machine": {
+            "cores": os.cpu_count(),
+            "python": platform.python_version(),
+            "reference_loop_cpu_seconds": round(reference_seconds(), 3),
+            "load_average_before": round(load[0], 1),
+            "date": time.strftime("%Y-%m-%d"),
+        },
+    }
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--workloads", type=int, default=10_000)
+    parser.add_argument("--nodes", type=int, default=5_000)
+    parser.add_argument("--seconds", type=float, default=120.0, help="of each phase")
+    parser.add_argument("--dir", type=Path, help="folder of the control plane, kept and used again")
+    parser.add_argument("--out", type=Path, default=RESULT)
+    args = parser.parse_args()
+    size, load = Size(args.workloads, args.nodes), os.getloadavg()
+    with (
+        tempfile.TemporaryDirectory(prefix="mfu-scale-") as name,
+        ControlPlane.start(args.dir, scheduler=False, controller_manager=False, kwok=False) as plane,
+        exporters(size) as port,
+    ):
+        plane.kubectl("apply", "--server-side", "-f", str(ROOT / "crds"))
+        plane.kubectl("wait", "--for=condition=Established", "-f", str(ROOT / "crds"), "--timeout=60s")
+        began = time.monotonic()
+        asyncio.run(fill(plane.kubeconfig, size))
+        asyncio.run(wipe(plane.kubeconfig))
+        print(f"filled in {time.monotonic() - began:.0f} s: {size.pods} pods", flush=True)
+        with operator(plane.kubeconfig, Path(name), port) as running:
+            found = asyncio.run(measured(running, plane.kubeconfig, size, args.seconds))
+    args.out.parent.mkdir(exist_ok=True)
+    args.out.write_text(json.dumps(document(found, size, load), indent=2) + "\n")
+    print(args.out.read_text())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""A full fleet on a real API server: objects, exporters, and what is seen of the operator from outside."""

@@ -1,0 +1,102 @@
+"""Changes of declarations, and how long each takes to be answered: from the server's word to the written status."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchmarks.bench_engine import spec
+from benchmarks.scale.fleet import Size, namespace_of
+from mfu.cluster.client import ApiError, Gone, KubeClient, ServerUnreachable
+from mfu.cluster.connection import connect
+from mfu.cluster.resources import MODELWORKLOADS
+
+
+@dataclass(slots=True)
+class Answers:
+    """What the watch shows of statuses. Latencies in seconds, by when the change was made."""
+
+    generations: dict[str, int] = field(default_factory=dict)
+    """Newest generation that a status answers."""
+    open: dict[str, tuple[int, float]] = field(default_factory=dict)
+    """Changes that wait for their answer: the generation, and when it was made."""
+    taken: list[tuple[float, float]] = field(default_factory=list)
+
+    def see(self, key: str, item: dict[str, Any]) -> None:
+        answered = (item.get("status") or {}).get("observedGeneration")
+        if not isinstance(answered, int):
+            return
+        self.generations[key] = answered
+        waiting = self.open.get(key)
+        if waiting is not None and answered >= waiting[0]:
+            made_at = self.open.pop(key)[1]
+            self.taken.append((made_at, time.monotonic() - made_at))
+
+    def since(self, began: float, now: float) -> list[float]:
+        """Latencies of changes made since then; what still waits counts with the time that it has waited."""
+        done = [seconds for made_at, seconds in self.taken if made_at >= began]
+        return done + [now - made_at for _, made_at in self.open.values() if made_at >= began]
+
+
+async def watch(kubeconfig: Path, answers: Answers) -> None:
+    """For ever; a watch that ends is begun again from a list."""
+    async with KubeClient(connect(kubeconfig)) as client:
+        while True:
+            version = ""
+            async for page in client.pages(MODELWORKLOADS):
+                version = page.version
+                for item in page.items:
+                    answers.see(_key(item), item)
+            try:
+                while True:
+                    async for kind, item in client.watch(MODELWORKLOADS, version):
+                        version = item["metadata"]["resourceVersion"]
+                        if kind in ("ADDED", "MODIFIED"):
+                            answers.see(_key(item), item)
+            except (Gone, ApiError, ServerUnreachable):
+                await asyncio.sleep(0.2)
+
+
+def _key(item: dict[str, Any]) -> str:
+    return f"{item['metadata']['namespace']}/{item['metadata']['name']}"
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """Declarations changed at random, one after the other, evenly in time."""
+
+    kubeconfig: Path
+    size: Size
+    answers: Answers
+    per_second: float
+
+    async def run(self, until: Callable[[], bool]) -> int:
+        """How many were made."""
+        order, made = random.Random(7), 0
+        async with KubeClient(connect(self.kubeconfig)) as client:
+            began = time.monotonic()
+            async with asyncio.TaskGroup() as group:
+                while not until():
+                    group.create_task(self._change(client, order.randrange(self.size.workloads), made))
+                    made += 1
+                    await asyncio.sleep(max(0.0, began + made / self.per_second - time.monotonic()))
+        return made
+
+    async def _change(self, client: KubeClient, number: int, turn: int) -> None:
+        asked, _ = spec(number)
+        part = {"training": {"globalBatchSize": 64 * (2 + turn % 60)}}
+        if asked["mode"] == "Inference":
+            part = {"inference": {"concurrency": 16 + turn % 100}}
+        namespace, name = namespace_of(number), f"w{number}"
+        item = await client.merge(MODELWORKLOADS, name, {"spec": part}, namespace=namespace)
+        # From the server's word on; an older change of the same workload that still waits keeps its time.
+        key, now = f"{namespace}/{name}", time.monotonic()
+        generation = item["metadata"]["generation"]
+        if generation > self.answers.generations.get(key, 0):
+            _, made_at = self.answers.open.get(key, (0, now))
+            self.answers.open[key] = (generation, made_at)
