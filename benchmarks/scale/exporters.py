@@ -6,6 +6,7 @@ import asyncio
 import sys
 import time
 from collections import defaultdict
+from contextlib import suppress
 from typing import Final
 
 from benchmarks.scale.fleet import GPUS_PER_NODE, Size, namespace_of, node_name
@@ -16,7 +17,7 @@ READ: Final = {
     "DCGM_FI_PROF_DRAM_ACTIVE": "0.5@VARY",
     "DCGM_FI_PROF_GR_ENGINE_ACTIVE": "0.95",
     "DCGM_FI_DEV_SM_CLOCK": "1755",
-    "DCGM_FI_DEV_POWER_USAGE": "55@VARY",
+    "DCGM_FI_DEV_POWER_USAGE": "650.@VARY",
     "DCGM_FI_DEV_GPU_UTIL": "99",
     "DCGM_FI_DEV_FB_USED": "61000",
     "DCGM_FI_DEV_FB_FREE": "20000",
@@ -45,11 +46,16 @@ async def serve(size: Size) -> None:
     known = pages(size)
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = await reader.readuntil(b"\r\n\r\n")
+        try:
+            head = await reader.readuntil(b"\r\n\r\n")
+        except (asyncio.IncompleteReadError, ConnectionError):
+            writer.close()
+            return
         node = head.split(b" ", 2)[1].strip(b"/")
         body = known.get(node, b"").replace(VARY, b"%03d" % (int(time.time() * 10) % 1000))
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s" % (len(body), body))
-        await writer.drain()
+        with suppress(ConnectionError):
+            await writer.drain()
         writer.close()
 
     server = await asyncio.start_server(answer, "127.0.0.1", 0, backlog=1024)

@@ -93,7 +93,11 @@ class Changes:
         if asked["mode"] == "Inference":
             part = {"inference": {"concurrency": 16 + turn % 100}}
         namespace, name = namespace_of(number), f"w{number}"
-        item = await client.merge(MODELWORKLOADS, name, {"spec": part}, namespace=namespace)
+        try:
+            item = await client.merge(MODELWORKLOADS, name, {"spec": part}, namespace=namespace)
+        except (ApiError, ServerUnreachable):
+            # Not taken by the server: no news.
+            return
         # From the server's word on; an older change of the same workload that still waits keeps its time.
         key, now = f"{namespace}/{name}", time.monotonic()
         generation = item["metadata"]["generation"]

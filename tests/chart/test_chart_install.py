@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -195,6 +196,43 @@ def test_annotations_of_the_operator_are_its_own_and_it_writes_no_others(install
         patch(OPERATOR, annotated(ours, "null"))
     finally:
         installed.kubectl("delete", "clusterrolebinding", "fenced")
+
+
+DOCUMENTED = Path(__file__).parents[2] / "docs" / "security.md"
+VERBS = frozenset({"get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"})
+Rights = dict[str, set[str]]
+
+
+def listed(plane: ControlPlane, who: str) -> Rights:
+    """Verbs by resource, without its group, as `kubectl auth can-i --list` has them."""
+    rights: Rights = {}
+    for line in plane.kubectl("auth", "can-i", "--list", "--no-headers", f"--as={who}", "-n", SPACE).splitlines():
+        name = line.split()[0]
+        if not name.startswith("["):
+            kind, _, rest = name.partition(".")
+            subresource = f"/{rest.partition('/')[2]}" if "/" in rest else ""
+            rights.setdefault(kind + subresource, set()).update(set(re.findall(r"[a-z]+", line)) & VERBS)
+    return rights
+
+
+def documented(account: str) -> Rights:
+    """The rows of that account's table."""
+    text = DOCUMENTED.read_text().partition("## What each account may do")[2].partition(f"(`{account}`):\n\n")[2]
+    rights: Rights = {}
+    for row in text.partition("\n\n")[0].splitlines()[2:]:
+        resources, verbs = row.split("|")[1:3]
+        for resource in resources.partition(" in ")[0].split(","):
+            kind, _, subresource = resource.strip().partition("/")
+            name = kind.partition(".")[0] + (f"/{subresource}" if subresource else "")
+            rights.setdefault(name, set()).update(set(re.findall(r"[a-z]+", verbs)) & VERBS)
+    return rights
+
+
+@pytest.mark.parametrize(("who", "account"), [(OPERATOR, "mfu-operator"), (AGENT, "mfu-operator-agent")])
+def test_each_account_may_what_is_documented_and_nothing_else(installed: ControlPlane, who: str, account: str) -> None:
+    everybody = listed(installed, f"system:serviceaccount:{SPACE}:anybody-else")
+    found = {name: own for name, verbs in listed(installed, who).items() if (own := verbs - everybody.get(name, set()))}
+    assert found == documented(account)
 
 
 def test_uninstall_keeps_what_people_wrote(control_plane: ControlPlane, helm: Helm, installed: ControlPlane) -> None:

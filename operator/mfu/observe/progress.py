@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from math import inf
 from statistics import median_low
@@ -88,13 +89,35 @@ class _Pod:
 
 
 def _by_pod(readings: Sequence[ProgressReading], counter: Counter, since: float, now: float) -> list[_Pod]:
-    breaks = {pod: _breaks(each, counter) for pod, each in _points(readings, counter, -inf, now).items()}
-    points = _points(readings, counter, since, now)
-    return [
-        _pod(each, counter, breaks[pod])
-        for pod, each in points.items()
-        if len(each) > 1 and not breaks[pod].no_counter and not breaks[pod].doubtful(each)
-    ]
+    found = []
+    for known, breaks in _tracks(_Same(readings), counter, now).values():
+        inside = [each for each in known if each.observed_at >= since]
+        if len(inside) > 1 and not breaks.no_counter and not breaks.doubtful(inside):
+            found.append(_pod(inside, counter, breaks))
+    return found
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Same:
+    """The very same readings: several windows ask of them, one after the other."""
+
+    readings: Sequence[ProgressReading]
+
+    def __hash__(self) -> int:
+        return id(self.readings)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and other.readings is self.readings
+
+
+@lru_cache(maxsize=16)
+def _tracks(of: _Same, counter: Counter, now: float) -> Mapping[_PodKey, tuple[list[ProgressReading], Breaks]]:
+    """What each pod counted so far, and where it did not count."""
+    points = _points(of.readings, counter, -inf, now)
+    return {pod: (each, _breaks(each, counter)) for pod, each in points.items()}
+
+
+_PodKey = tuple[str, str, str]
 
 
 def _points(
@@ -207,8 +230,8 @@ def _leaps(moves: Sequence[tuple[float, float, float]]) -> Iterator[float]:
 def not_counting(readings: Sequence[ProgressReading], *, now: float) -> str:
     """Why the reported work is no count of it, by pod; empty where it is one."""
     for counter in sorted(TRAINED):
-        for pod, each in _points(readings, counter, -inf, now).items():
-            if _breaks(each, counter).no_counter:
+        for pod, (_, breaks) in _tracks(_Same(readings), counter, now).items():
+            if breaks.no_counter:
                 return f"{'/'.join(pod[:2])} reports a number that falls again and again: spec.progress needs a counter"
     return ""
 
@@ -216,8 +239,8 @@ def not_counting(readings: Sequence[ProgressReading], *, now: float) -> str:
 def left_out(readings: Sequence[ProgressReading], *, now: float) -> str:
     """Which pod's counter was restored to more than it had, so that its leap counts as no work; empty where none."""
     for counter in sorted(TRAINED):
-        for pod, each in _points(readings, counter, -inf, now).items():
-            if _breaks(each, counter).leaps:
+        for pod, (_, breaks) in _tracks(_Same(readings), counter, now).items():
+            if breaks.leaps:
                 return f"{'/'.join(pod[:2])} was restored to a higher count: what lies between counts as no work"
     return ""
 

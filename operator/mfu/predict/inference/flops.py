@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from mfu.predict.inference.build import case_of
 from mfu.predict.inference.constants import ServingConstants, load
 from mfu.predict.inference.serving import decode, running
@@ -44,7 +46,16 @@ def bytes_moved_per_token(
     0.10 GB of cache.
     None where the setup cannot run.
     """
-    constants = constants or load()
+    return _bytes_moved(setup, placement) if constants is None else _moved(setup, placement, constants)
+
+
+@lru_cache(maxsize=16_384)
+def _bytes_moved(setup: Inference, placement: Placement) -> float | None:
+    """Asked for each window of each workload, and always the same while it stays as declared."""
+    return _moved(setup, placement, load())
+
+
+def _moved(setup: Inference, placement: Placement, constants: ServingConstants) -> float | None:
     case = case_of(setup, placement, constants)
     if isinstance(case, Problem):
         return None

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Final
 
@@ -180,6 +181,7 @@ _ALIASES: Final = (
 )
 
 
+@lru_cache(maxsize=1024)
 def engine(name: str | None) -> TrainingEngine:
     """The engine that a declared name means; UNKNOWN for None and for a name that no pattern matches."""
     text = (name or "").strip().lower()
