@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import yaml
 
+from e2e.demo import placement
 from e2e.demo.cast import NODES
 from e2e.testbed.cluster.binaries import find
 from e2e.testbed.cluster.pins import BINARIES, CONTROL_PLANE
@@ -92,7 +93,7 @@ class Simulator:
         command: list[str | Path] = [
             *mfu_command(),
             "sim",
-            *("--nodes", NODES),
+            *("--nodes", f"{NODES},{placement.NODES}"),
             *("--kubeconfig", self.kubeconfig),
             *("--port", "0"),
             *("--interval", str(_COLLECT_SECONDS)),
@@ -162,4 +163,6 @@ def operator_config(endpoint: str, port: int) -> dict[str, Any]:
         },
         "cycle": {"idleSeconds": 0.5, "longestWaitSeconds": 2.0, "resyncSeconds": 5.0, "warmUpSeconds": 10.0},
         "server": {"host": "127.0.0.1", "port": port},
+        # Off by default: here one policy enforces it in one namespace.
+        "actions": ["RequiredAffinity"],
     }

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import yaml
 
+from e2e.demo import placement
 from e2e.demo.cast import CAST, Part, namespaces
 from e2e.demo.programs import EXAMPLES, ROOT, Build, Operator, Simulator, kubectl_path, mfu, mfu_command
 from e2e.demo.screen import Screen
@@ -65,7 +66,7 @@ def _start(screen: Screen, plane: ControlPlane, folder: Path, stack: ExitStack) 
     with screen.step("custom resources"):
         plane.kubectl("apply", "--server-side", "-f", str(ROOT / "crds"))
         plane.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
-    with screen.step("simulated fleet: 8 nodes × 8 GPUs of two products, one node cut into MIG slices"):
+    with screen.step("simulated fleet: 13 nodes × 8 GPUs of three products, one node cut into MIG slices"):
         stack.callback(simulator.stop)
         endpoint = simulator.start()
     with screen.step("operator"):
@@ -74,7 +75,26 @@ def _start(screen: Screen, plane: ControlPlane, folder: Path, stack: ExitStack) 
     with screen.step("one policy and six workloads"):
         _apply_cast(plane)
         wait_until(lambda: len(simulator.truth()) == len(CAST), what="six workloads placed by the scheduler")
+    with screen.step("one workload twice: spread by the scheduler, and behind our gate until the operator has a place"):
+        _apply_pair(plane)
+        wait_until(lambda: len(simulator.truth()) == len(CAST) + 2, what="the gated workload placed", within_seconds=60)
     return simulator, operator
+
+
+def _apply_pair(plane: ClusterAccess) -> None:
+    """The first is bound before the second is there, so that it is the scheduler's own choice."""
+    name = placement.NAMESPACE
+    plane.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+    wait_until(partial(plane.has_service_account, name), what=f"service account in {name}")
+    plane.apply(placement.policy(), placement.declaration(placement.SCATTERED), placement.declaration(placement.PLACED))
+    plane.apply(placement.job(placement.SCATTERED, gated=False))
+
+    def bound() -> bool:
+        pods = plane.get("pods", "-n", name)["items"]
+        return len(pods) == placement.PODS and all(pod["spec"].get("nodeName") for pod in pods)
+
+    wait_until(bound, what="the ungated workload bound")
+    plane.apply(placement.job(placement.PLACED, gated=True))
 
 
 def _apply_cast(plane: ClusterAccess) -> None:
@@ -113,9 +133,15 @@ def _wait_for_truth(screen: Screen, plane: ControlPlane, simulator: Simulator, o
             _raise_if_ended(simulator, operator)
             found = differences(statuses(plane), simulator.truth())
             found += fleet_differences(_fleet_report(plane), simulator.fleet_truth())
+            found += _misplaced(plane)
             agreed = 0 if found else agreed + 1
             time.sleep(1.0)
     return found
+
+
+def _misplaced(plane: ClusterAccess) -> list[Difference]:
+    said = placement.problem(placement.runs(plane, {}))
+    return [] if said is None else [Difference(placement.PLACED, "place", "one NVLink domain, from our hint", said)]
 
 
 def _raise_if_ended(simulator: Simulator, operator: Operator) -> None:
@@ -128,6 +154,9 @@ def _show_answers(screen: Screen, plane: ControlPlane, found: list[Difference]) 
     screen.section("what the operator says")
     screen.output("kubectl get mw -A", plane.kubectl("get", "mw", "-A"))
     screen.output("kubectl get fleetreport", plane.kubectl("get", "fleetreport"))
+    screen.section("the same workload, spread by the scheduler and placed by the operator's hint")
+    for line in placement.lines(placement.runs(plane, statuses(plane))):
+        screen.say(line)
     faulty = next(part for part in CAST if "fault" in part.planted)
     arguments = ("explain", faulty.example, "-n", faulty.namespace)
     code, text = mfu(*arguments, kubeconfig=plane.kubeconfig)

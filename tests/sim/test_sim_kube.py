@@ -9,7 +9,7 @@ from mfu.cluster.client import KubeClient
 from mfu.sim.faults import degraded
 from mfu.sim.fleet import SimFleet
 from mfu.sim.inventory import parse_nodes
-from mfu.sim.kube import PodFollower, owner_name, sim_pod
+from mfu.sim.kube import PodFollower, owner_name, sim_pod, with_distance
 from mfu.sim.progress import text
 from mfu.sim.truth import IDLE, Fault, InvalidPlan, Truth
 
@@ -131,3 +131,20 @@ def test_a_pod_with_nonsense_annotations_is_idle_and_says_so(caplog: pytest.LogC
 
     assert fleet.pods["a/t-0"].truth is IDLE
     assert "mfu" in caplog.text
+
+
+def test_pods_of_a_workload_on_several_nodes_run_as_planted_for_that() -> None:
+    planted = {PREFIX + "mfu": "0.4", PREFIX + "scattered-mfu": "0.16"}
+
+    def placed(*nodes: str) -> list[Truth]:
+        made = [
+            sim_pod(pod(f"t-{index}", annotations=planted, node=node, **owned_by("Job", "t")), {})
+            for index, node in enumerate(nodes)
+        ]
+        found = with_distance({each.key: each for each in made if each is not None})
+        return [each.truth for each in found.values()]
+
+    assert placed("n0", "n0") == [Truth(0.4, scattered_mfu=0.16)] * 2
+    assert placed("n0", "n1") == [Truth(0.16, Fault.SLOW_LINK)] * 2
+    with pytest.raises(InvalidPlan, match="scattered-mfu"):
+        sim_pod(pod(annotations={**planted, PREFIX + "scattered-mfu": "16"}), {})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
@@ -86,7 +87,7 @@ class PodFollower:
             return sim_pod({**pod, "metadata": {**pod["metadata"], "annotations": {}}}, {})
 
     def _reconcile(self) -> None:
-        wanted = self.informer.objects
+        wanted = with_distance(self.informer.objects)
         for key in [key for key in self._fleet.pods if key not in wanted]:
             self._fleet.remove(key)
         for pod in sorted(wanted.values(), key=lambda pod: (pod.started, pod.key)):
@@ -114,6 +115,17 @@ class PodFollower:
             if self._refused.get(pod.key) != str(error):
                 log.warning("pod=%s is not simulated: %s", pod.key, error)
             self._refused[pod.key] = str(error)
+
+
+def with_distance(pods: Mapping[str, SimPod]) -> dict[str, SimPod]:
+    """Pods of a workload that lie on several nodes run as their truth says for that."""
+    nodes: dict[str, set[str | None]] = defaultdict(set)
+    for pod in pods.values():
+        nodes[pod.workload].add(pod.node)
+    return {
+        key: replace(pod, truth=pod.truth.scattered) if len(nodes[pod.workload]) > 1 else pod
+        for key, pod in pods.items()
+    }
 
 
 def sim_pod(pod: Mapping[str, Any], plan: Plan) -> SimPod | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
@@ -90,6 +90,8 @@ class Truth:
     """Name of the training counter; empty: the workload reports nothing."""
     total: bool = True
     """Every pod reports the whole workload's tokens (progress scope Total), else its own share (scope Pod)."""
+    scattered_mfu: float | None = None
+    """What it reaches instead, by a slow link, while its pods lie on several nodes; None: the same everywhere."""
     step_tokens: int = 0
     """The training counter moves once a step of so many tokens; 0: with every token."""
 
@@ -100,10 +102,19 @@ class Truth:
             raise InvalidPlan("strength", f"{self.strength:g} is not above 0 and at most 1")
         if not 0 < self.load <= 1:
             raise InvalidPlan("load", f"{self.load:g} is not above 0 and at most 1")
+        if self.scattered_mfu is not None and not 0 <= self.scattered_mfu <= 1:
+            raise InvalidPlan("scattered-mfu", f"{self.scattered_mfu:g} is not a fraction between 0 and 1")
         if self.mbu is not None and not 0 < self.mbu <= 1:
             raise InvalidPlan("mbu", f"{self.mbu:g} is not above 0 and at most 1")
         if min(self.sequence_length, self.input_tokens, self.output_tokens, self.concurrency) < 1:
             raise InvalidPlan("sequence-length", "lengths and concurrency are at least 1")
+
+    @property
+    def scattered(self) -> Truth:
+        """The same workload with its pods on several nodes: what they exchange goes over a slower link than NVLink."""
+        if self.scattered_mfu is None:
+            return self
+        return replace(self, mfu=self.scattered_mfu, fault=Fault.SLOW_LINK, scattered_mfu=None)
 
     @property
     def cause(self) -> Cause:
@@ -159,6 +170,7 @@ _READERS: Final[Mapping[str, Callable[[str], object]]] = {
     "concurrency": int,
     "load": float,
     "mbu": float,
+    "scattered-mfu": float,
     "flops-per-token": float,
     "metric": str,
     "total": _boolean,
