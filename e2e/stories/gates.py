@@ -8,7 +8,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,12 +23,12 @@ from e2e.testbed.cluster.process import Child
 from e2e.testbed.proxy import Call, Proxy
 from mfu.api.names import GATE_LABEL, PLACEMENT_GATE, WORKLOAD_LABEL, decision_annotation
 
-DEADLINE_SECONDS: Final = 12
-SLACK_SECONDS: Final = 8.0
+DEADLINE_SECONDS: Final = 20
+SLACK_SECONDS: Final = 15.0
 """For the scheduler, KWOK and a busy machine, beyond the deadline."""
 PODS, GPUS_A_POD = 4, 2
 SAID: Final = decision_annotation("Placement")
-_CYCLE: Final = {"idleSeconds": 0.3, "longestWaitSeconds": 1, "resyncSeconds": 5, "warmUpSeconds": 15}
+_CYCLE: Final = {"idleSeconds": 0.3, "longestWaitSeconds": 1, "resyncSeconds": 5, "warmUpSeconds": 5}
 
 
 @dataclass(slots=True)
@@ -37,7 +37,8 @@ class Gates:
 
     stage: Stage
     fleet: SimulatedFleet
-    lease: int = field(default=0)
+    started: int = 0
+    """Operators so far."""
 
     @property
     def plane(self) -> ControlPlane:
@@ -50,20 +51,26 @@ class Gates:
         return name
 
     @contextmanager
-    def operator(self, *, lease: str | None = None) -> Iterator[Running]:
-        """An operator behind a proxy, with the rights that the chart gives it; ready when the block begins."""
+    def operator(self, *, standby: bool = False) -> Iterator[Running]:
+        """An operator behind a proxy, with the rights that the chart gives it.
+
+        Unless it is a standby it need not wait for the lease of one that was killed.
+        """
         (port,) = free_ports(1)
-        self.lease += 1
+        self.started += 1
+        name = f"operator-{self.started}"
+        if not standby:
+            self.plane.kubectl("delete", "lease", "mfu-operator", "-n", NAMESPACE, "--ignore-not-found")
         config = {
             **self.fleet.operator_settings(),
             "cycle": _CYCLE,
             "server": {"host": "127.0.0.1", "port": port},
             "actions": ["RequiredAffinity"],
-            "leaderElection": {"namespace": NAMESPACE, "name": lease or f"operator-{self.lease}"},
+            "leaderElection": {"namespace": NAMESPACE},
         }
-        file = self.stage.folder / f"operator-{self.lease}.yaml"
+        file = self.stage.folder / f"{name}.yaml"
         file.write_text(yaml.safe_dump(config))
-        with self._program(f"operator-{self.lease}", f"{RELEASE}-mfu-operator", "operator", f"--config={file}") as made:
+        with self._program(name, f"{RELEASE}-mfu-operator", "operator", f"--config={file}") as made:
             made.port = port
             yield made
 

@@ -132,9 +132,9 @@ def test_with_operator_and_keeper_dead_they_are_freed_by_hand(gates: Gates) -> N
 @pytest.mark.prove(times=20)
 def test_of_two_operators_one_writes_and_the_other_takes_over(gates: Gates, keeper: Running) -> None:
     space = gates.namespace()
-    with gates.operator(lease="shared") as first:
+    with gates.operator() as first:
         first.wait_ready()
-        with gates.operator(lease="shared") as second:
+        with gates.operator(standby=True) as second:
             started(gates.plane, "one", space)
             pods = all_running(gates.plane, "one", space, within_seconds=30)
             assert all(hinted(pod) for pod in pods)
@@ -173,8 +173,7 @@ def test_without_telemetry_nothing_new_is_decided_and_nothing_taken_back(gates: 
     assert [pod["metadata"]["uid"] for pod in kept] == [pod["metadata"]["uid"] for pod in placed]
     assert [pod["spec"] for pod in kept] == [pod["spec"] for pod in placed]
     for name in ("before", "after"):
-        gates.plane.kubectl("delete", "job,modelworkload", name, "-n", space, "--wait=false")
-    _gone(gates, "after", space)
+        _gone(gates, name, space)
 
 
 @pytest.mark.prove(times=20)

@@ -79,6 +79,10 @@ class Proxy:
         self.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
 
     async def _stop(self) -> None:
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
         if self._session is not None:
             await self._session.close()
 
@@ -90,7 +94,11 @@ class Proxy:
         assert self._session is not None
         try:
             async with self._session.request(
-                request.method, request.rel_url, headers=headers, data=await request.read()
+                request.method,
+                request.rel_url,
+                headers=headers,
+                data=await request.read() or None,
+                skip_auto_headers=("Content-Type", "Accept", "Accept-Encoding", "User-Agent"),
             ) as answer:
                 return await self._answer(request, call, answer)
         except (aiohttp.ClientError, ConnectionError):
