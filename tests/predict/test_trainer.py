@@ -10,6 +10,9 @@ import pytest
 
 from mfu.hardware.types import Precision
 from mfu.predict.fit.tables import read
+from mfu.predict.training.arrays import TrainingStack
+from mfu.predict.training.constants import shipped
+from mfu.predict.training.stack import stack_of
 from mfu.predict.types import AttentionKernel, Compilation, Optimizer, Problem, Sharding
 from mfu.predict.validate.runs import validate_any
 from mfu.predict.validate.sweep import allocator_bytes
@@ -17,6 +20,7 @@ from mfu.predict.validate.trainer import predicted, question, validate_trainer
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 LINES = [json.loads(line) for line in (DATA / "fresh/hf_trainer.jsonl").read_text(encoding="utf-8").splitlines()]
+RECORDINGS = Path(__file__).resolve().parents[2] / "e2e" / "recordings"
 BY_NAME = {line["scenario"]: line for line in LINES}
 
 
@@ -43,6 +47,41 @@ def test_step_time_and_memory_of_shared_and_own_recordings() -> None:
         assert found.mape is not None and found.mape < 0.13
         memory = found.extra["memory_mape"]
         assert memory is not None and memory < 0.06
+
+
+RECORDED = {"h100_trainer.jsonl": (0.09, 0.06), "h200_trainer.jsonl": (0.08, 0.06)}
+
+
+@pytest.mark.parametrize("name", RECORDED)
+def test_step_time_and_memory_of_runs_that_were_recorded_to_be_predicted(name: str) -> None:
+    """Other models and settings on one GPU, and DDP and FSDP on two, over NVLink and without it."""
+    most, most_memory = RECORDED[name]
+    lines = [json.loads(line) for line in (RECORDINGS / name).read_text(encoding="utf-8").splitlines()]
+    found = validate_trainer([line for line in lines if "error" not in line])
+    assert found.mape is not None and found.mape < most
+    memory = found.extra["memory_mape"]
+    assert memory is not None and memory < most_memory
+
+
+def _stack(name: str, file: str = "h200_trainer.jsonl") -> TrainingStack:
+    lines = (json.loads(line) for line in (RECORDINGS / file).read_text(encoding="utf-8").splitlines())
+    found = question(next(line for line in lines if line["scenario"] == name))
+    assert not isinstance(found, Problem)
+    return stack_of(found[0], shipped())
+
+
+def test_the_host_keeps_each_parameter_of_a_sharded_layer() -> None:
+    """Nine parameters of a Llama layer: 38 operations a micro-batch, and of four of them a fourth of 15 a step."""
+    operation = shipped()["host_operation"]
+    sharded = _stack("tinyllama-fsdp-amp-accum")
+    assert float(sharded.shard_seconds) / operation == pytest.approx(9 * (38 + 15 / 4))
+    assert float(_stack("tinyllama-ddp-amp").shard_seconds) == 0.0
+
+
+def test_an_activation_written_in_python_moves_more_than_one_kernel() -> None:
+    """GPT-2's `gelu_new` under autocast 38 bytes a value, Pythia's `gelu` 2."""
+    found = [float(_stack(name).activation_bytes) for name in ("gpt2m-ddp-amp", "pythia1b-ddp-amp-short")]
+    assert found == [38.0, 2.0]
 
 
 def test_runs_slowed_by_what_nothing_declares_are_left_out_and_said() -> None:

@@ -154,6 +154,8 @@ class ArchitectureDimensions(Resource):
     """Dense layer on the first token (BERT)."""
     lm_head: bool = True
     """Output projection over the vocabulary; embedding models and classifiers have none."""
+    written_activation: bool = False
+    """The activation is written in Python, one kernel an operation (transformers' gelu_new)."""
     output_gate: bool = False
     """Queries come with a gate of the same width on the attention's output (Qwen3-Next)."""
     sparse_attention: bool = False

@@ -99,7 +99,8 @@ def data_seconds(case: TrainingCase, c: TrainingConstants, micro_batch_seconds: 
     """Gradient reduction and weight gathering that the step waits for.
 
     ZeRO-1/2 and plain data parallelism: once a step, hidden behind the last backward and the first forward pass.
-    ZeRO-3: weights gathered twice and gradients reduced once a micro-batch, hidden behind its compute.
+    ZeRO-3: weights gathered twice and gradients reduced once a micro-batch, hidden behind its compute. Links work on
+    while kernels wait for the host, so `micro_batch_seconds` holds that too.
     """
     layout, stack = case.layout, case.stack
     weights, gradients = _data_rings(case, c)

@@ -49,8 +49,6 @@ class TrainingEngine:
     """Times that many where tensor parallelism adds collectives and their synchronisation."""
     blocking_pipeline: bool = False
     """Stages exchange shapes before tensors, and the host waits for both."""
-    written_activations: bool = False
-    """Activations without a gate are written out operation by operation (`gelu_new` of transformers: eight kernels)."""
     step_seconds: float = 0.0
     """What the training loop does once a step beside its arithmetic: callbacks, logging, fetching the batch."""
 
@@ -119,7 +117,6 @@ _ALL: Final = (
         framework=True,
         master_weights=False,
         host_operations=230,
-        written_activations=True,
         step_seconds=0.01,
     ),
     TrainingEngine(

@@ -42,6 +42,7 @@ def stack_of(setup: Training, c: TrainingConstants) -> TrainingStack:
         "keeps_gathered": habits.keeps_gathered,
         "balances_head": habits.balances_head,
         "seconds_per_layer": _operations(setup, habits) * c["host_operation"],
+        "shard_seconds": _shards(setup, habits) * c["host_operation"],
         "tensor_operations": habits.tensor_operations,
         "blocking_pipeline": habits.blocking_pipeline,
         "folds_experts": habits.folds_experts,
@@ -94,9 +95,30 @@ def fused_attention(setup: Training) -> bool:
 
 def _operations(setup: Training, habits: TrainingEngine) -> float:
     casts = _CAST_OPERATIONS if autocast(setup) and not is_compiled(setup) else 0.0
-    return (habits.host_operations + casts) * (_COMPILED_SHARE if is_compiled(setup) else 1.0)
+    norms = _HEAD_NORM_OPERATIONS * setup.architecture.qk_norm if habits.framework else 0.0
+    return (habits.host_operations + casts + norms) * (_COMPILED_SHARE if is_compiled(setup) else 1.0)
 
 
+def _shards(setup: Training, habits: TrainingEngine) -> float:
+    """Operations with which PyTorch's FSDP keeps one layer's parameters sharded, in a micro-batch.
+
+    A layer of Llama 3.1 8B has nine parameters: 9 · 38 = 342 operations a micro-batch, 9 · 15 more a step.
+    """
+    if not habits.framework or setup.sharding not in (Sharding.ZERO3, Sharding.HSDP):
+        return 0.0
+    arch = setup.architecture
+    biases = 3 * arch.qkv_bias + arch.output_bias + 2 * arch.ffn_bias + arch.norms_per_layer * arch.norm_bias
+    parameters = 4 + (3 if arch.gated_ffn else 2) + arch.norms_per_layer + 2 * arch.qk_norm + biases
+    micro_batches = setup.global_batch_size / (setup.parallelism.data * setup.micro_batch_size)
+    return parameters * (_SHARD_OPERATIONS + _SHARD_STEP_OPERATIONS / max(micro_batches, 1.0))
+
+
+_SHARD_OPERATIONS: Final = 38.0
+_SHARD_STEP_OPERATIONS: Final = 15.0
+"""Of one parameter: views made and undone for each pass, and norms, clipping and the optimizer's turn once a step.
+Three runs that wait for the host, with 9 to 12 parameters a layer (e2e/recordings/h200_trainer.jsonl)."""
+_HEAD_NORM_OPERATIONS: Final = 36.0
+"""Two more norms of six kernels forward and twelve backward."""
 _CAST_OPERATIONS: Final = 36.0
 """Casts of seven weights and their gradients and of the products' inputs, forward and backward."""
 
@@ -108,7 +130,7 @@ def _kernels(setup: Training, habits: TrainingEngine, c: TrainingConstants) -> d
     eager = 1.0 - fused
     norms = (_CAST_NORM if cast else _ROOT_NORM) if gated else (_CAST_LAYER_NORM if cast else _LAYER_NORM)
     wide = (_KEPT_CAST if cast else _KEPT_ROOT) if gated else (_KEPT_CAST_LAYER if cast else _WIDE)
-    framework, written = habits.framework, float(habits.written_activations)
+    framework, written = habits.framework, setup.architecture.written_activation
     return {
         "fused_attention": in_kernel,
         "fused": fused,
@@ -116,13 +138,19 @@ def _kernels(setup: Training, habits: TrainingEngine, c: TrainingConstants) -> d
         "rotary_bytes": _rotary(setup, cast) if framework else 0.0,
         "kept_rotated": eager * _KEPT_HEAD_NORM * setup.architecture.qk_norm if framework else 0.0,
         "kept_wide": (_WIDE + (wide - _WIDE) * eager) if framework else c["activation_hidden"],
-        "extra_narrow": eager * (1.0 if gated else written * _WRITTEN_KEPT) if framework else 0.0,
-        "activation_bytes": _WRITTEN if written and not gated else _ACTIVATION,
+        "extra_narrow": eager * (1.0 if gated else _WRITTEN_KEPT * written) if framework else 0.0,
+        "activation_bytes": _ungated(setup, cast=cast) if framework and not gated else _ACTIVATION,
         "kept_scores": 0.0 if in_kernel else _kept_scores(setup, habits),
         "selective_products": habits.selective_products,
         "logit_bytes": _logit_bytes(setup, habits, c),
         "logit_passes": _EAGER_PASSES if framework and fused < 1.0 else 0.0,
     }
+
+
+def _ungated(setup: Training, *, cast: bool) -> float:
+    if not setup.architecture.written_activation:
+        return _PLAIN_ACTIVATION
+    return _CAST_WRITTEN if cast else _WRITTEN
 
 
 def _rotary(setup: Training, cast: bool) -> float:
@@ -148,6 +176,10 @@ _ACTIVATION: Final = 10.0 / 3.0
 """Forward bytes per value that the feed-forward produces: silu 4 and product 6 for three of them."""
 _WRITTEN: Final = 16.0
 """Eight kernels of 4 bytes on one of two values."""
+_CAST_WRITTEN: Final = 38.0
+"""The same under autocast, which takes the power and all after it in FP32: 76 bytes on one of two values."""
+_PLAIN_ACTIVATION: Final = 2.0
+"""One kernel of 4 bytes on one of two values."""
 _WRITTEN_KEPT: Final = 4.0
 """Copies of the activation's input that its kernels keep, beside input and output."""
 _ROOT_NORM: Final = 42.0

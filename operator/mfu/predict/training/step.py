@@ -49,10 +49,11 @@ def step(case: TrainingCase, c: TrainingConstants) -> TrainingStep:
     parts = {name: value * scale for name, value in losses.items()}
     slow = slowest_stage(case, work, mean)
     parts[StepTerm.VOCABULARY_IMBALANCE] = batches * np.maximum(slow - mean, 0.0)
-    parts[StepTerm.HOST] = batches * np.maximum(host_seconds(case, c) - np.maximum(slow, mean), 0.0)
+    waits = np.maximum(host_seconds(case, c) - np.maximum(slow, mean), 0.0)
+    parts[StepTerm.HOST] = batches * waits
     parts[StepTerm.PIPELINE_BUBBLE] = (stages - 1.0) / case.layout.virtual * (mean + parts[StepTerm.HOST] / batches)
     parts[StepTerm.PIPELINE_COMMUNICATION] = pipeline_seconds(case, c, batches)
-    parts[StepTerm.DATA_COMMUNICATION] = data_seconds(case, c, mean, batches)
+    parts[StepTerm.DATA_COMMUNICATION] = data_seconds(case, c, mean + waits, batches)
     parts[StepTerm.OPTIMIZER] = optimizer_seconds(case, c)
     parts[StepTerm.HOST] = parts[StepTerm.HOST] + case.stack.step_seconds
     return _finish(case, c, _ideal(work) * scale, parts)
@@ -130,9 +131,10 @@ def host_seconds(case: TrainingCase, c: TrainingConstants) -> Array:
     split = layout.tensor > 1.0
     cut = np.where(split, stack.tensor_operations, 1.0) * (1.0 + c["launch_tensor"] * layout.tensor * split)
     waits = 1.0 + c["launch_blocking"] * layout.tensor * stack.blocking_pipeline * split * (layout.pipeline > 1.0)
-    sharded = 1.0 + c["launch_shard"] * (layout.zero == 3.0)
+    sharded = 1.0 + c["launch_shard"] * (layout.zero == 3.0) * (stack.shard_seconds == 0.0)
     layers = case.model.layers + c["launch_expert"] * case.model.moe_layers
-    seconds: Array = stack.seconds_per_layer * layers / layout.pipeline * again * cut * waits * sharded
+    launches = stack.seconds_per_layer * again * cut * waits * sharded + stack.shard_seconds
+    seconds: Array = launches * layers / layout.pipeline
     return seconds
 
 

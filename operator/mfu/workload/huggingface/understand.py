@@ -51,7 +51,7 @@ def understand(config: Mapping[str, Any]) -> Understood:
     values = with_real_names(kind, values)
     read = ModelConfig(values, kind, _defaults(kind, config, nested=bool(part)))
     _need_sizes(read, nested=bool(part))
-    arch, notes = with_purpose(BUILDERS[kind](read), read, classes_of(values))
+    arch, notes = with_purpose(_with_activation(BUILDERS[kind](read), read), read, classes_of(values))
     refuse_unread(read)
     precision = precision_of(config, values)
     dropped = towers(config, part)
@@ -82,6 +82,17 @@ def _defaults(kind: str, config: Mapping[str, Any], *, nested: bool) -> Mapping[
     found = defaults_of(kind) or defaults_of(f"{kind}_text")
     tied = _TOP_DEFAULT_TIED.get(str(config.get("model_type")))
     return dict(found) | {"tie_word_embeddings": tied} if nested and tied is not None else found
+
+
+def _with_activation(arch: Architecture, config: ModelConfig) -> Architecture:
+    habit = "gelu_new" if config.model_type in _NEW_BY_DEFAULT else ""
+    name = config.text("activation_function", "hidden_act", "activation", default=habit)
+    return replace(arch, written_activation=not arch.gated_ffn and name in _WRITTEN_ACTIVATIONS)
+
+
+_NEW_BY_DEFAULT = frozenset({"gpt2", "gptj", "gpt_neo", "codegen", "phi"})
+_WRITTEN_ACTIVATIONS = frozenset({"gelu_new", "gelu_fast", "gelu_accurate", "quick_gelu"})
+"""Classes of transformers/activations.py that compute in Python; the others are one kernel of PyTorch."""
 
 
 def _need_sizes(config: ModelConfig, *, nested: bool) -> None:
