@@ -1,0 +1,241 @@
+"""When is an allocation given back? A ladder of notices, over windows that neither a burst nor a busy hour upsets.
+
+A minute is worked where any pipe or the memory of its GPUs was busy, or progress moved: memory-bound decode works. It
+is excused where the workload waits for something that was promised to it, or is kept warm on purpose. What is not known
+is neither. Nothing here deletes: the last rung suspends, and what is suspended comes back as it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Final, NamedTuple
+
+from mfu.api.powers import ReclaimAction
+
+MINUTE: Final = 60.0
+HOUR: Final = 3600.0
+WORKING: Final = 0.03
+"""Activity of a pipe or of memory from which a minute is worked; an idle H100 reads 0.00 to 0.01."""
+BURST: Final = 0.05
+"""Of the window: so much work in it is a burst, and the time before goes on counting."""
+WEEK_HOURS: Final = 168
+LOW: Final = 0.1
+"""Of a week's known minutes: one that works less is idle, whenever it works."""
+COVERED: Final = 0.8
+"""Of a window that must be known for anything to follow from it."""
+
+
+class Excuse(StrEnum):
+    """Why an idle minute is nobody's fault."""
+
+    PROMISED_DATA = "PromisedData"
+    WARM_SPARE = "WarmSpare"
+    INTERACTIVE = "Interactive"
+    """Somebody was at it within the window."""
+    STARTING = "Starting"
+
+
+@dataclass(frozen=True, slots=True)
+class Minute:
+    """One minute of one workload: activities 0–1, None where not read."""
+
+    at: float
+    """Unix seconds of its end."""
+    tensor: float | None = None
+    sm: float | None = None
+    dram: float | None = None
+    progressed: bool | None = None
+    excuse: Excuse | None = None
+
+    @property
+    def worked(self) -> bool | None:
+        if self.progressed:
+            return True
+        known = [each for each in (self.tensor, self.sm, self.dram) if each is not None]
+        if not known:
+            return None
+        return max(known) >= WORKING
+
+    @property
+    def idle(self) -> bool | None:
+        """None where it is not known."""
+        if self.excuse is not None:
+            return False
+        worked = self.worked
+        return None if worked is None else not worked
+
+
+class Rung(NamedTuple):
+    """One step of the policy's ladder, in seconds."""
+
+    after_idle: float
+    action: ReclaimAction
+    grace: float
+
+
+@dataclass(frozen=True, slots=True)
+class ReclaimRules:
+    rungs: tuple[Rung, ...] = ()
+    window_seconds: float = 3600.0
+    max_exemption_seconds: float = 72 * 3600.0
+
+
+class Hour(NamedTuple):
+    """Minutes of one hour: idle and known ones."""
+
+    start: float
+    idle: int
+    known: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReclaimMemory:
+    """Bounded: the minutes of one window, the hours of a week, and how far the ladder went."""
+
+    minutes: tuple[tuple[float, bool | None], ...] = ()
+    """When, and whether it was idle; oldest first."""
+    hours: tuple[Hour, ...] = ()
+    idle_since: float | None = None
+    """Since when no window had more work than a burst."""
+    rung: int = -1
+    """The last one that was taken."""
+    announced: int = -1
+    announced_at: float = 0.0
+    seconds_given_back: float = 0.0
+    suspended_at: float | None = None
+
+
+class Stage(StrEnum):
+    NOTHING = "Nothing"
+    ANNOUNCED = "Announced"
+    """The rung will be taken when its grace is over."""
+    TAKEN = "Taken"
+    EXEMPT = "Exempt"
+    """The tenant objected."""
+    UNKNOWN = "Unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class IdleVerdict:
+    """`words` are the same when a rung is announced and when it is taken."""
+
+    stage: Stage
+    action: ReclaimAction | None = None
+    words: str = ""
+    takes_at: float | None = None
+    idle_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Exemption:
+    """spec.reclaim.exemptUntil, and when it was first seen."""
+
+    until: float
+    made_at: float
+
+
+def judge_idleness(
+    memory: ReclaimMemory, minute: Minute, rules: ReclaimRules, *, objection: Exemption | None = None
+) -> tuple[IdleVerdict, ReclaimMemory]:
+    """One more minute, and what follows from it. Pure; at most one rung is announced or taken at a time."""
+    memory = _remembered(memory, minute, rules)
+    if memory.suspended_at is not None:
+        given = memory.seconds_given_back + MINUTE
+        return IdleVerdict(Stage.TAKEN, ReclaimAction.SUSPEND), replace(memory, seconds_given_back=given)
+    idle = _idle_seconds(memory, minute.at, rules)
+    if idle is None:
+        return IdleVerdict(Stage.UNKNOWN), _stepped_down(memory)
+    if idle <= 0:
+        return IdleVerdict(Stage.NOTHING), _stepped_down(memory)
+    if exempt(objection, minute.at, rules):
+        return IdleVerdict(Stage.EXEMPT, idle_seconds=idle), replace(memory, announced=memory.rung)
+    return _climbed(memory, minute.at, rules, idle)
+
+
+def exempt(objection: Exemption | None, now: float, rules: ReclaimRules) -> bool:
+    """An objection holds as long as it says, and never longer than the policy allows from when it was made."""
+    if objection is None:
+        return False
+    return now < min(objection.until, objection.made_at + rules.max_exemption_seconds)
+
+
+def resumed(memory: ReclaimMemory) -> ReclaimMemory:
+    """Its owner took it up again: everything begins anew, what was given back stays counted."""
+    return ReclaimMemory(seconds_given_back=memory.seconds_given_back)
+
+
+def _remembered(memory: ReclaimMemory, minute: Minute, rules: ReclaimRules) -> ReclaimMemory:
+    since = minute.at - rules.window_seconds
+    minutes = (*(each for each in memory.minutes if each[0] > since), (minute.at, minute.idle))
+    hours = _with(memory.hours, minute)
+    share = _worked_share(minutes)
+    idle_since = memory.idle_since
+    if share is not None and share > BURST:
+        idle_since = None
+    elif idle_since is None and share is not None:
+        idle_since = max((when for when, idle in minutes if idle is False), default=minutes[0][0] - MINUTE)
+    return replace(memory, minutes=minutes, hours=hours, idle_since=idle_since)
+
+
+def _with(hours: tuple[Hour, ...], minute: Minute) -> tuple[Hour, ...]:
+    start = minute.at // HOUR * HOUR
+    last = hours[-1] if hours and hours[-1].start == start else Hour(start, 0, 0)
+    grown = last._replace(idle=last.idle + (minute.idle is True), known=last.known + (minute.idle is not None))
+    before = hours[:-1] if hours and hours[-1].start == start else hours
+    return (*(each for each in before if each.start > start - WEEK_HOURS * HOUR), grown)
+
+
+def _worked_share(minutes: Sequence[tuple[float, bool | None]]) -> float | None:
+    known = [idle for _, idle in minutes if idle is not None]
+    if len(known) < COVERED * len(minutes):
+        return None
+    return sum(not idle for idle in known) / len(known)
+
+
+def _idle_seconds(memory: ReclaimMemory, now: float, rules: ReclaimRules) -> float | None:
+    """How long it has been idle: without more than bursts, or as the idle time of a week that was low as a whole."""
+    if _worked_share(memory.minutes) is None:
+        return None
+    if now - memory.minutes[0][0] + MINUTE < rules.window_seconds:
+        return 0.0
+    lasting = 0.0 if memory.idle_since is None else now - memory.idle_since
+    return max(lasting, _low_week(memory.hours))
+
+
+def _low_week(hours: Sequence[Hour]) -> float:
+    known, idle = sum(each.known for each in hours), sum(each.idle for each in hours)
+    if len(hours) < WEEK_HOURS or known < COVERED * 60 * WEEK_HOURS:
+        return 0.0
+    return idle * MINUTE if known - idle < LOW * known else 0.0
+
+
+def _stepped_down(memory: ReclaimMemory) -> ReclaimMemory:
+    return replace(memory, rung=-1, announced=-1)
+
+
+def _climbed(memory: ReclaimMemory, now: float, rules: ReclaimRules, idle: float) -> tuple[IdleVerdict, ReclaimMemory]:
+    """The next rung is announced when it is reached, and taken when its grace is over."""
+    following = memory.rung + 1
+    if following >= len(rules.rungs) or idle < rules.rungs[following].after_idle:
+        return IdleVerdict(Stage.NOTHING, idle_seconds=idle), memory
+    rung = rules.rungs[following]
+    if memory.announced != following:
+        memory = replace(memory, announced=following, announced_at=now)
+    takes_at = memory.announced_at + rung.grace
+    verdict = IdleVerdict(Stage.ANNOUNCED, rung.action, words(rung), takes_at, idle)
+    if now < takes_at or now == memory.announced_at:
+        return verdict, memory
+    suspended = now if rung.action is ReclaimAction.SUSPEND else None
+    return replace(verdict, stage=Stage.TAKEN), replace(memory, rung=following, suspended_at=suspended)
+
+
+def words(rung: Rung) -> str:
+    """What the rung does, for dry run and deed alike."""
+    done = {
+        ReclaimAction.ANNOTATE: "say on the object that its GPUs are idle",
+        ReclaimAction.EVENT: "tell its owner by an event that its GPUs are to be given back",
+        ReclaimAction.SUSPEND: "suspend it, so that others get its GPUs; nothing of it is deleted",
+    }
+    return f"idle for {rung.after_idle / HOUR:g} h: {done[rung.action]}"
