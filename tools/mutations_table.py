@@ -35,9 +35,12 @@ class Equivalents:
     def read(cls, path: Path = LISTED) -> Equivalents:
         """From `function: {change: reason}`."""
         document: dict[str, dict[str, str]] = yaml.safe_load(path.read_text()) or {}
-        return cls(
-            {_Change(name, change): why for name, mine in document.items() for change, why in mine.items()},
-        )
+        return cls.of({(name, change): why for name, mine in document.items() for change, why in mine.items()})
+
+    @classmethod
+    def of(cls, reasons: Mapping[tuple[str, str], str]) -> Equivalents:
+        """By function and change."""
+        return cls({_Change(*key): why for key, why in reasons.items()})
 
     def why(self, result: Result) -> str | None:
         return None if result.outcome.dead else self.reasons.get(_Change.of(result.mutant))
