@@ -1,0 +1,228 @@
+"""What the number of replicas is made of, each part by a worked number: trends, queues, doubts, laws and promises."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import exp, inf
+
+import pytest
+
+from mfu.decide.replicas.demand import LoadReading, Typical, ahead, backlog, point_of
+from mfu.decide.replicas.doubt import believed_waiting, doubt
+from mfu.decide.replicas.law import Equations, Law, Point, learned, measured, predicted
+from mfu.decide.replicas.memory import LoadSample, RawLoad, ScalingMemory
+from mfu.decide.replicas.rule import Terms, carried, strained
+from mfu.hardware.types import Device
+from mfu.predict import predict
+from mfu.predict.types import Inference, Parallelism, Phase, Placement, Prediction
+from tests.builders.cases import SERVING, case, gpu
+
+LAW = Law(0.008, 1e-4, 2e-5)
+REQUEST = Typical(1_000.0, 100.0)
+"""Takes 20 ms of a replica to read and 10 ms to answer."""
+OUTPUTS_ONLY = Law(0.0, 1.0, 0.0)
+"""One output token a second is one replica's work."""
+
+
+def samples(*values: tuple[float, float]) -> list[LoadSample]:
+    """(seconds, work)."""
+    return [LoadSample(at, 0.0, work, 0.0, 0) for at, work in values]
+
+
+TRENDS = {
+    "a line through three, less its doubt": (((-2.0, 0.0), (-1.0, 1.0), (0.0, 5.0)), 1.0, 4.5 + 2.5 - 0.75**0.5),
+    "a line through five": (((-4.0, 0.0), (-3.0, 2.0), (-2.0, 1.0), (-1.0, 3.0), (0.0, 5.0)), 1.0, 4.4 + 1.1 - 0.3),
+    "two are no trend": (((-1.0, 1.0), (0.0, 5.0)), 100.0, 5.0),
+    "at most twice of what arrives": (((-2.0, 1.0), (-1.0, 2.0), (0.0, 3.0)), 100.0, 6.0),
+    "what falls promises no less": (((-2.0, 9.0), (-1.0, 6.0), (0.0, 3.0)), 100.0, 3.0),
+    "older than the window is forgotten": (((-150.5, 0.0), (-100.0, 1.0), (-50.0, 1.0), (0.0, 1.0)), 100.0, 1.0),
+}
+
+
+@pytest.mark.parametrize("name", TRENDS)
+def test_what_arrives_soon(name: str) -> None:
+    values, seconds, want = TRENDS[name]
+    assert ahead(OUTPUTS_ONLY, samples(*values), seconds) == pytest.approx(want)
+
+
+def test_the_whole_window_counts() -> None:
+    rising = samples((-150.0, 1.0), (-75.0, 2.0), (0.0, 3.0))
+    assert ahead(OUTPUTS_ONLY, rising, 75.0) == pytest.approx(4.0)
+
+
+@pytest.mark.parametrize(
+    ("waiting", "served", "want"),
+    [(0.0, 5.0, 0.0), (1_000.0, 5.0, 0.5), (1e6, 5.0, 5.0), (1e6, 0.2, 1.0), (1_000.0, 0.2, 0.5)],
+)
+def test_a_queue_is_gone_within_a_minute(waiting: float, served: float, want: float) -> None:
+    """1,000 requests of 30 ms are 30 s of one replica: half of one drains them; never more than is served now."""
+    assert backlog(LAW, REQUEST, waiting, served) == pytest.approx(want)
+
+
+POINTS = {
+    "two replicas": (RawLoad(10_000.0, 1_000.0, 12.0, 0.0), 2, Point(0.012, 500.0, 5_000.0)),
+    "one replica": (RawLoad(10_000.0, 0.5, 12.0, 0.0), 1, Point(24.0, 0.5, 10_000.0)),
+    "too few requests to be read": (RawLoad(10_000.0, 1_000.0, 11.9, 0.0), 2, None),
+    "no answers": (RawLoad(10_000.0, 0.0, 12.0, 0.0), 2, None),
+    "nobody serves": (RawLoad(10_000.0, 1_000.0, 12.0, 0.0), 0, None),
+}
+
+
+@pytest.mark.parametrize("name", POINTS)
+def test_what_one_replica_did(name: str) -> None:
+    raw, ready, want = POINTS[name]
+    assert point_of(raw, ready) == want
+
+
+def test_gauges_that_are_not_published_say_nothing() -> None:
+    assert LoadReading(0.0, 1, 0, 10.0, 1.0).raw == RawLoad(10.0, 1.0, 0.0, 0.0)
+    assert LoadReading(0.0, 1, 0, 10.0, 1.0, 3.0, 2.0).raw == RawLoad(10.0, 1.0, 3.0, 2.0)
+
+
+def one(inputs: float = 10_000.0, outputs: float = 1_000.0, *, running: float = 16.0, **fields: float) -> LoadReading:
+    """One replica: half of its time are steps, 0.1 answers, 0.2 prompts."""
+    made = LoadReading(0.0, 1, 0, inputs, outputs, running, 0.0)
+    return replace(made, **fields)  # type: ignore[arg-type]
+
+
+def again(times: int) -> ScalingMemory:
+    return ScalingMemory(raw=one().raw, repeats=times)
+
+
+DOUBTS: dict[str, tuple[ScalingMemory, LoadReading, str | None]] = {
+    "nothing against it": (ScalingMemory(), one(), None),
+    "no rates": (ScalingMemory(), replace(one(), input_tokens_per_s=None), "token rates are not reported"),
+    "nobody serves": (ScalingMemory(), replace(one(), ready=0), "no replica serves yet"),
+    "a queue below zero": (ScalingMemory(), one(waiting=-1.0), "a rate or a queue is below zero"),
+    "idle": (ScalingMemory(), one(0.0, 0.0, running=0.0), None),
+    "idle for long": (ScalingMemory(raw=RawLoad(0.0, 0.0, 0.0, 0.0), repeats=9), one(0.0, 0.0, running=0.0), None),
+    "hung": (
+        ScalingMemory(),
+        one(0.0, 0.0, running=5.0),
+        "5 requests run and not one token comes: hung, or the page is frozen",
+    ),
+    "a token now and then": (ScalingMemory(), one(0.0, 0.5, running=5.0), None),
+    "the same again": (again(1), one(), None),
+    "the same for the third time": (again(2), one(), "the same readings came 3 times: the page is frozen"),
+    "another one after many": (again(9), one(10_001.0), None),
+    "just within what can be": (ScalingMemory(), one(49_000.0), None),
+    "more than there is time for": (
+        ScalingMemory(),
+        one(51_000.0),
+        "tokens and running requests would take 1.6 times the time that the replicas have",
+    ),
+    "two have the time": (ScalingMemory(), replace(one(100_000.0, 0.0, running=0.0), ready=2), None),
+    "two have it not": (
+        ScalingMemory(),
+        replace(one(170_000.0, 0.0, running=0.0), ready=2),
+        "tokens and running requests would take 1.7 times the time that the replicas have",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", DOUBTS)
+def test_what_is_doubted(name: str) -> None:
+    memory, reading, want = DOUBTS[name]
+    assert doubt(memory, reading, LAW) == want
+
+
+@pytest.mark.parametrize(
+    ("reading", "believed"),
+    [
+        (one(19_000.0, 0.0), 0.0),
+        (one(21_000.0, 0.0), 7.0),
+        (replace(one(30_000.0, 0.0), ready=2), 0.0),
+        (replace(one(0.0, 6_000.0), ready=2), 0.0),
+        (replace(one(0.0, 9_000.0), ready=2), 7.0),
+        (one(0.0, 0.0, cache_use=0.79), 0.0),
+        (one(0.0, 0.0, cache_use=0.8), 7.0),
+    ],
+)
+def test_a_queue_is_believed_where_engines_are_busy_or_full(reading: LoadReading, believed: float) -> None:
+    raw = RawLoad(reading.input_tokens_per_s or 0.0, reading.output_tokens_per_s or 0.0, 16.0, 7.0)
+    assert believed_waiting(reading, raw, LAW) == believed
+
+
+@pytest.mark.parametrize(("work", "seconds"), [(0.0, 0.008), (0.5, 0.016), (0.9, 0.08), (1.0, inf), (1.5, inf)])
+def test_time_per_token_grows_without_end(work: float, seconds: float) -> None:
+    assert LAW.token_seconds(work) == pytest.approx(seconds)
+
+
+def test_a_law_is_what_three_predictions_say() -> None:
+    """A decode step of one and of 64 requests, and a prompt, on the two GPUs of one replica."""
+    setup = case(SERVING).setup
+    assert isinstance(setup, Inference)
+    split = replace(setup, parallelism=Parallelism(tensor=2))
+    where = Placement(Device(gpu()), 2, 8)
+    law = predicted(split, where)
+    assert law is not None
+    for concurrency in (1.0, 64.0):
+        step = predict(replace(split, phase=Phase.DECODE, concurrency=concurrency), where)
+        assert isinstance(step, Prediction)
+        assert law.base + law.per_output * concurrency == pytest.approx(step.tpot_seconds, rel=1e-3)
+    prompt = predict(replace(split, phase=Phase.PREFILL, concurrency=1.0), where)
+    assert isinstance(prompt, Prediction)
+    assert law.per_input == pytest.approx(1.0 / (2 * prompt.tokens_per_s_per_gpu))
+    assert predicted(setup, Placement(Device(gpu("T4")), 1, 1)) is None
+
+
+def test_a_reading_counts_less_as_it_ages() -> None:
+    point = Point(0.02, 10.0, 100.0)
+    first = learned(Equations(), point, 1e6)
+    assert first.totals == (50.0, 10.0, 100.0)
+    assert first.squares == (2500.0, 500.0, 5000.0, 500.0, 100.0, 1000.0, 5000.0, 1000.0, 10000.0)
+    second = learned(first, point, 1e6 + 1800.0)
+    assert second.totals == pytest.approx([each * (1 + exp(-1)) for each in first.totals])
+    assert second.squares == pytest.approx([each * (1 + exp(-1)) for each in first.squares])
+
+
+@pytest.mark.parametrize(("token_seconds", "base"), [(0.02, 0.019), (0.1, 0.03), (0.001, 0.01 / 3)])
+def test_one_reading_moves_a_law_and_never_too_far(token_seconds: float, base: float) -> None:
+    """Predicted 10 ms and read 20: (0.5 ÷ 0.05² + 1 ÷ 0.3²) ÷ (0.25 ÷ 0.05² + 1 ÷ 0.3²) = 1.9 times; 3 at most."""
+    sums = learned(Equations(), Point(token_seconds, 0.0, 0.0), 1e6)
+    found = measured(Law(0.01, 1e-4, 2e-5), sums)
+    assert found == pytest.approx((base, 1e-4, 2e-5))
+
+
+PLAIN = Terms(LAW, REQUEST, 1, 50)
+PROMISES = {
+    "none": (PLAIN, 0.8),
+    "40 ms a token": (replace(PLAIN, tpot_seconds=0.040), 0.75),
+    "an easy one": (replace(PLAIN, tpot_seconds=1.0), 0.9),
+    "one out of reach": (replace(PLAIN, tpot_seconds=0.005), 0.1),
+    "a first token within 150 ms": (replace(PLAIN, ttft_seconds=0.150), (1 - 4 * 0.02 / 0.122) * 1.5),
+    "an easy first token": (replace(PLAIN, ttft_seconds=10.0), 0.9),
+    "a first token sooner than its prompt": (replace(PLAIN, ttft_seconds=0.02), 0.1),
+    "the harder of two": (replace(PLAIN, ttft_seconds=10.0, tpot_seconds=0.040), 0.75),
+}
+
+
+@pytest.mark.parametrize("name", PROMISES)
+def test_what_one_carries_within_its_promise(name: str) -> None:
+    terms, want = PROMISES[name]
+    assert carried(LAW, terms) == pytest.approx(want)
+
+
+def waits(at: float, waiting: float, inputs: float = 40_000.0) -> LoadSample:
+    """0.8 of one replica's time; 40 prompts a second."""
+    return LoadSample(at, inputs, 0.0, waiting, 0)
+
+
+IN_A_SECOND = replace(PLAIN, ttft_seconds=1.0)
+STRAINS = {
+    "no promise": ([waits(0.0, 1e6)], PLAIN, 1, inf),
+    "as long as planned": ([waits(0.0, 8.0)], IN_A_SECOND, 1, inf),
+    "twice as long as planned": ([waits(0.0, 16.0)], IN_A_SECOND, 1, 2 / 3),
+    "a queue that lies": ([waits(0.0, 1e9)], IN_A_SECOND, 1, 0.64),
+    "two share the work": ([waits(0.0, 8.8)], IN_A_SECOND, 2, (2 / 3 / 1.1) / (1 + 2 / 3 / 1.1)),
+    "more work than there is time": ([waits(0.0, 24.0, 60_000.0)], IN_A_SECOND, 1, 9.5 / 10.5),
+    "nothing arrives": ([waits(0.0, 5.0, 0.0)], IN_A_SECOND, 1, inf),
+    "a moment's queue is chance": ([waits(-60.0, 0.0), waits(0.0, 16.0)], IN_A_SECOND, 1, inf),
+    "older than a minute is forgotten": ([waits(-61.0, 0.0), waits(0.0, 16.0)], IN_A_SECOND, 1, 2 / 3),
+}
+
+
+@pytest.mark.parametrize("name", STRAINS)
+def test_what_one_may_carry_while_prompts_wait(name: str) -> None:
+    seen, terms, ready, want = STRAINS[name]
+    assert strained(LAW, seen, ready, terms) == pytest.approx(want)
