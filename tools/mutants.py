@@ -19,6 +19,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tools.mutations import Mutant, mutants_of
+from tools.mutations_journal import Journal, digest_of
 from tools.mutations_run import Hunt, Result
 from tools.mutations_table import Equivalents, Table
 
@@ -35,9 +36,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--jobs", type=int, default=2, help="mutants at the same time (default: 2)")
     parser.add_argument("--least", type=float, default=90.0, help="percentage that has to die in a room (default: 90)")
     parser.add_argument("-o", "--output", type=Path, help="Markdown file to write the table to")
+    parser.add_argument("--resume", type=Path, help="file of outcomes: goes on with it while code and tests stay")
     args = parser.parse_args(arguments)
     began = time.monotonic()
-    results = _hunted(args.only, args.jobs)
+    results = _hunted(args.only, args.jobs, args.resume)
     table = Table(results, Equivalents.read(), time.monotonic() - began, args.only)
     print(table.text)
     if args.output:
@@ -45,13 +47,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1 if table.stale or table.least_percent < args.least else 0
 
 
-def _hunted(only: str, jobs: int) -> list[Result]:
+def _hunted(only: str, jobs: int, resume: Path | None) -> list[Result]:
     # Tracing and a busy machine make examples slow: that is no failure.
     patient = settings(suppress_health_check=list(HealthCheck), deadline=None)
     settings.register_profile("mutants", settings(patient, max_examples=EXAMPLES, database=None, derandomize=True))
     settings.load_profile("mutants")
     paths = _modules(only)
-    hunt = Hunt(_mutants(paths), tuple(f"{ROOT}/operator/mfu/{package}/" for package in PACKAGES), jobs)
+    mutants = _mutants(paths)
+    journal = Journal(_digest(), resume)
+    prefixes = tuple(f"{ROOT}/operator/mfu/{package}/" for package in PACKAGES)
+    hunt = Hunt(journal.left(mutants), prefixes, jobs, journal.add)
+    known = journal.known(mutants)
+    if len(known) == len(mutants):
+        return _sorted(known)
     rooms = {path.relative_to(ROOT / "operator" / "mfu").parts[0] for path in paths}
     tests = dict.fromkeys(each for room in sorted(rooms) for each in PACKAGES[room])
     options = ["-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-m", "not slow and not integration"]
@@ -59,7 +67,16 @@ def _hunted(only: str, jobs: int) -> list[Result]:
     code = pytest.main([*quiet, *options, *(str(ROOT / "tests" / each) for each in tests)], plugins=[hunt])
     if code not in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
         raise SystemExit(f"the tests could not be run without any mutant: {code!r}")
-    return hunt.results
+    return _sorted([*known, *hunt.results])
+
+
+def _sorted(results: Sequence[Result]) -> list[Result]:
+    return sorted(results, key=lambda each: (each.mutant.module, each.mutant.line, each.mutant.place))
+
+
+def _digest() -> str:
+    """Of all that decides what becomes of a mutant: the rooms, what they import, and their tests."""
+    return digest_of([ROOT / "operator" / "mfu", *(ROOT / "tests" / each for each in (*PACKAGES, "builders"))])
 
 
 def _mutants(paths: Sequence[Path]) -> list[Mutant]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import copy
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import takewhile
 from pathlib import Path
 from typing import Any, Final
@@ -52,6 +52,12 @@ class Mutant:
     """Qualified name."""
     number: tuple[str, int | float] | None = None
     """A module's constant and its changed value."""
+    place: int = 0
+    """Among the mutants of its module."""
+
+    @property
+    def key(self) -> str:
+        return f"{self.module} {self.place}"
 
     @property
     def change(self) -> str:
@@ -60,6 +66,11 @@ class Mutant:
 
 def mutants_of(path: Path, module: str) -> Iterator[Mutant]:
     """Every mutant of one module, in the order of its functions; then its numbers."""
+    for place, mutant in enumerate(_mutants(path, module)):
+        yield replace(mutant, place=place)
+
+
+def _mutants(path: Path, module: str) -> Iterator[Mutant]:
     tree = ast.parse(path.read_text())
     for place, (name, function) in enumerate(_functions(tree)):
         for index, (statement, node) in enumerate(_changeable(function, function)):

@@ -73,8 +73,10 @@ class _Running:
 class Hunt:
     """A pytest plugin that takes the place of running the tests once."""
 
-    def __init__(self, mutants: Sequence[Mutant], prefixes: tuple[str, ...], jobs: int) -> None:
-        self._mutants, self._prefixes, self._jobs = mutants, prefixes, jobs
+    def __init__(
+        self, mutants: Sequence[Mutant], prefixes: tuple[str, ...], jobs: int, ended: Callable[[Result], None]
+    ) -> None:
+        self._mutants, self._prefixes, self._jobs, self._told = mutants, prefixes, jobs, ended
         self._noticed: dict[str, Counter[str]] = defaultdict(Counter)
         self.results: list[Result] = []
 
@@ -94,7 +96,6 @@ class Hunt:
             if running:
                 pid, status = os.wait()
                 self._ended(running.pop(pid), status)
-        self.results.sort(key=lambda each: (each.mutant.module, each.mutant.line, each.mutant.change))
         return True
 
     def _tests(self, mutant: Mutant, reaches: Sequence[_Reach]) -> list[_Reach]:
@@ -117,6 +118,7 @@ class Hunt:
 
     def _count(self, mutant: Mutant, outcome: Outcome) -> None:
         self.results.append(Result(mutant, outcome))
+        self._told(self.results[-1])
         if not outcome.dead:
             _say(f"{mutant.module}:{mutant.line}: {mutant.change} ({outcome.value})")
         if len(self.results) % SHOWN_EVERY == 0 or len(self.results) == len(self._mutants):

@@ -147,6 +147,21 @@ def test_together_on_a_slower_product_may_beat_scattered_on_a_faster_one() -> No
     assert scattered.grant.kind.product_label == H100
 
 
+def test_a_split_tensor_group_comes_last_whatever_it_is_worth() -> None:
+    nodes = (*nodes_of(4, 4), node("m0", product=A100))
+    whole = placed(Need(8, tensor=8, worths=worths(h100=900.0, a100=100.0, spread=1.0)), nodes)
+    assert whole.grant.kind.product_label == A100
+    assert whole.runner_up is not None
+    assert whole.runner_up.quality is Quality.SPLIT_GROUPS
+
+
+def test_a_domain_that_holds_all_of_it_need_not_hold_whole_groups() -> None:
+    """Twelve in a clique with exactly twelve free: eight and four of one domain, nothing is split."""
+    joined = tuple(replace(each, domain="c1") for each in nodes_of(8, 4))
+    grant = placed(Need(12, piece=4, tensor=8), joined).grant
+    assert (grant.quality, grant.gpus) == (Quality.ONE_DOMAIN, 12)
+
+
 def test_where_nothing_is_known_of_speeds_one_domain_comes_first() -> None:
     nodes = (*nodes_of(4, 4), node("z0", product=A100))
     assert placed(Need(8), nodes).grant.quality is Quality.ONE_DOMAIN

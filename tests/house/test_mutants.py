@@ -8,6 +8,7 @@ import pytest
 
 from mfu.decide.workload.remedy import remedy
 from tools.mutations import Mutant, mutants_of
+from tools.mutations_journal import Journal, digest_of
 from tools.mutations_run import Outcome, Result, forget
 from tools.mutations_table import Equivalents, Table
 
@@ -99,10 +100,27 @@ def test_the_committed_list_has_a_reason_for_each() -> None:
     assert len(reasons) <= 30
 
 
+def test_a_stopped_hunt_goes_on_while_code_and_tests_stay(mutants: list[Mutant], tmp_path: Path) -> None:
+    path = tmp_path / "outcomes"
+    first = Journal("a", path)
+    first.add(Result(mutants[0], Outcome.NOTICED))
+    first.add(Result(mutants[3], Outcome.SURVIVED))
+    again, other = Journal("a", path), Journal("b", path)
+    assert [(each.mutant.place, each.outcome) for each in again.known(mutants)] == [
+        (0, Outcome.NOTICED),
+        (3, Outcome.SURVIVED),
+    ]
+    assert [each.place for each in again.left(mutants)] == [1, 2, *range(4, 13)]
+    assert other.known(mutants) == []
+    assert digest_of([tmp_path]) == digest_of([tmp_path])
+    (tmp_path / "module.py").write_text("MOST = 5")
+    assert digest_of([tmp_path]) != digest_of([tmp_path.parent / "nowhere"])
+
+
 def test_answers_of_unchanged_code_are_forgotten() -> None:
     remedy.cache_clear()
     with pytest.raises(AttributeError):
-        remedy(None, None)  # type: ignore[arg-type]
+        remedy(None, None)
     assert remedy.cache_info().misses == 1
     forget()
     assert remedy.cache_info().misses == 0
