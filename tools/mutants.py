@@ -19,13 +19,15 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tools.mutations import Mutant, mutants_of
-from tools.mutations_journal import Journal, digest_of
+from tools.mutations_journal import Journal
 from tools.mutations_run import Hunt, Result
 from tools.mutations_table import Equivalents, Table
 
 ROOT: Final = Path(__file__).parents[1]
 PACKAGES: Final = {"decide": ("decide", "act"), "act": ("act",)}
 """Directories of tests by the room that they can notice something in."""
+CODE: Final = (ROOT / "operator" / "mfu", ROOT / "tests" / "builders")
+"""What the rooms are made of and tested with."""
 EXAMPLES: Final = 12
 """Of each property: a mutant that lives through twelve is counted as alive."""
 
@@ -36,7 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--jobs", type=int, default=2, help="mutants at the same time (default: 2)")
     parser.add_argument("--least", type=float, default=90.0, help="percentage that has to die in a room (default: 90)")
     parser.add_argument("-o", "--output", type=Path, help="Markdown file to write the table to")
-    parser.add_argument("--resume", type=Path, help="file of outcomes: goes on with it while code and tests stay")
+    parser.add_argument(
+        "--resume", type=Path, help="file of outcomes: goes on where it was, as far as code and tests are the same"
+    )
     args = parser.parse_args(arguments)
     began = time.monotonic()
     results = _hunted(args.only, args.jobs, args.resume)
@@ -54,7 +58,7 @@ def _hunted(only: str, jobs: int, resume: Path | None) -> list[Result]:
     settings.load_profile("mutants")
     paths = _modules(only)
     mutants = _mutants(paths)
-    journal = Journal(_digest(), resume)
+    journal = Journal(CODE, [ROOT / "tests" / each for each in PACKAGES], resume)
     prefixes = tuple(f"{ROOT}/operator/mfu/{package}/" for package in PACKAGES)
     hunt = Hunt(journal.left(mutants), prefixes, jobs, journal.add)
     known = journal.known(mutants)
@@ -72,11 +76,6 @@ def _hunted(only: str, jobs: int, resume: Path | None) -> list[Result]:
 
 def _sorted(results: Sequence[Result]) -> list[Result]:
     return sorted(results, key=lambda each: (each.mutant.module, each.mutant.line, each.mutant.place))
-
-
-def _digest() -> str:
-    """Of all that decides what becomes of a mutant: the rooms, what they import, and their tests."""
-    return digest_of([ROOT / "operator" / "mfu", *(ROOT / "tests" / each for each in (*PACKAGES, "builders"))])
 
 
 def _mutants(paths: Sequence[Path]) -> list[Mutant]:

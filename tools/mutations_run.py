@@ -11,6 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from pathlib import Path
 from types import CodeType, FrameType, FunctionType
 from typing import Any, Final
 
@@ -50,6 +51,8 @@ class Outcome(Enum):
 class Result:
     mutant: Mutant
     outcome: Outcome
+    by: Path | None = None
+    """The file of the test that noticed it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,13 +114,15 @@ class Hunt:
     def _ended(self, ended: _Running, status: int) -> None:
         with os.fdopen(ended.told) as told:
             which = told.read()
+        by = None
         if which:
-            noticed = ended.tests[int(which)].item.nodeid
-            self._noticed[f"{ended.mutant.module} {ended.mutant.function}"][noticed] += 1
-        self._count(ended.mutant, Outcome.of(status))
+            noticed = ended.tests[int(which)].item
+            self._noticed[f"{ended.mutant.module} {ended.mutant.function}"][noticed.nodeid] += 1
+            by = noticed.path
+        self._count(ended.mutant, Outcome.of(status), by)
 
-    def _count(self, mutant: Mutant, outcome: Outcome) -> None:
-        self.results.append(Result(mutant, outcome))
+    def _count(self, mutant: Mutant, outcome: Outcome, by: Path | None = None) -> None:
+        self.results.append(Result(mutant, outcome, by))
         self._told(self.results[-1])
         if not outcome.dead:
             _say(f"{mutant.module}:{mutant.line}: {mutant.change} ({outcome.value})")

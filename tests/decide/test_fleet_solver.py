@@ -189,12 +189,31 @@ def test_shares_are_even_where_the_smallest_sets_the_pace() -> None:
     assert sorted(share.gpus for share in groups.shares) == [4, 8]
 
 
+def test_where_evenness_gains_nothing_no_scraps_are_left() -> None:
+    """12 GPUs fill a node of eight and one of four; eight and six would leave two over."""
+    grant = placed(Need(12, worths=worths(spread=1.0)), nodes_of(8, 4, 7, 7)).grant
+    assert {share.node: share.gpus for share in grant.shares} == {"n0": 8, "n1": 4}
+
+
 def test_nodes_under_one_leaf_come_before_nodes_under_two() -> None:
     nodes = (leafed("n0", "a"), leafed("n1", "b"), leafed("n2", "b"), leafed("n3", "c", "s1"))
     grant = placed(Need(16, piece=8, worths=worths()), nodes).grant
     assert grant.nodes == {"n1", "n2"}
     without = (nodes[0], nodes[1], leafed("n3", "c", "s1"))
     assert placed(Need(16, piece=8, worths=worths()), without).grant.nodes == {"n0", "n1"}
+
+
+def test_nodes_under_one_spine_come_before_nodes_under_two() -> None:
+    nodes = (leafed("n0", "a"), leafed("n1", "c", "s1"), leafed("n2", "b"), leafed("n3", "d", "s2"))
+    assert placed(Need(16, piece=8, worths=worths()), nodes).grant.nodes == {"n0", "n2"}
+
+
+def test_a_leaf_of_whole_nodes_comes_before_a_fuller_one_of_halves() -> None:
+    halves = [leafed(f"h{index}", "a", used=4) for index in range(4)]
+    apart = [leafed("c0", "c"), leafed("d0", "d")]
+    whole = [leafed(f"w{index}", "b") for index in range(3)]
+    grant = placed(Need(16, piece=4, worths=worths()), (*halves, *apart, *whole)).grant
+    assert {share.node[0]: share.gpus for share in grant.shares} == {"w": 8}
 
 
 def test_ranks_of_one_leaf_follow_each_other() -> None:

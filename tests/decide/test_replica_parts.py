@@ -11,7 +11,7 @@ from mfu.decide.replicas.demand import LoadReading, Typical, ahead, backlog, poi
 from mfu.decide.replicas.doubt import believed_waiting, doubt
 from mfu.decide.replicas.law import Equations, Law, Point, learned, measured, predicted
 from mfu.decide.replicas.memory import LoadSample, RawLoad, ScalingMemory
-from mfu.decide.replicas.rule import Terms, carried, strained
+from mfu.decide.replicas.rule import Course, Terms, carried, size, strained
 from mfu.hardware.types import Device
 from mfu.predict import predict
 from mfu.predict.types import Inference, Parallelism, Phase, Placement, Prediction
@@ -193,6 +193,11 @@ PROMISES = {
     "a first token within 150 ms": (replace(PLAIN, ttft_seconds=0.150), (1 - 4 * 0.02 / 0.122) * 1.5),
     "an easy first token": (replace(PLAIN, ttft_seconds=10.0), 0.9),
     "a first token sooner than its prompt": (replace(PLAIN, ttft_seconds=0.02), 0.1),
+    "a first token just as its prompt is read": (
+        Terms(Law(0.25, 0.25, 0.25), Typical(1.0, 1.0), 1, 50, ttft_seconds=0.5),
+        0.1,
+    ),
+    "prompts that take no time": (Terms(Law(0.25, 0.25, 0.0), Typical(1.0, 1.0), 1, 50, ttft_seconds=0.5), 0.1),
     "the harder of two": (replace(PLAIN, ttft_seconds=10.0, tpot_seconds=0.040), 0.75),
 }
 
@@ -200,7 +205,7 @@ PROMISES = {
 @pytest.mark.parametrize("name", PROMISES)
 def test_what_one_carries_within_its_promise(name: str) -> None:
     terms, want = PROMISES[name]
-    assert carried(LAW, terms) == pytest.approx(want)
+    assert carried(terms.law, terms) == pytest.approx(want)
 
 
 def waits(at: float, waiting: float, inputs: float = 40_000.0) -> LoadSample:
@@ -217,6 +222,10 @@ STRAINS = {
     "two share the work": ([waits(0.0, 8.8)], IN_A_SECOND, 2, (2 / 3 / 1.1) / (1 + 2 / 3 / 1.1)),
     "more work than there is time": ([waits(0.0, 24.0, 60_000.0)], IN_A_SECOND, 1, 9.5 / 10.5),
     "nothing arrives": ([waits(0.0, 5.0, 0.0)], IN_A_SECOND, 1, inf),
+    "a promise of two seconds": ([waits(0.0, 32.0)], replace(PLAIN, ttft_seconds=2.0), 1, 2 / 3),
+    "a prompt every other second": ([waits(0.0, 10.0, 500.0)], IN_A_SECOND, 1, 0.1),
+    "answers alone have no first token": ([LoadSample(0.0, 0.0, 5_000.0, 5.0, 0)], IN_A_SECOND, 1, inf),
+    "what arrived has ended": ([waits(-30.0, 16.0), LoadSample(0.0, 0.0, 0.0, 16.0, 0)], IN_A_SECOND, 1, inf),
     "a moment's queue is chance": ([waits(-60.0, 0.0), waits(0.0, 16.0)], IN_A_SECOND, 1, inf),
     "older than a minute is forgotten": ([waits(-61.0, 0.0), waits(0.0, 16.0)], IN_A_SECOND, 1, 2 / 3),
 }
@@ -226,3 +235,118 @@ STRAINS = {
 def test_what_one_may_carry_while_prompts_wait(name: str) -> None:
     seen, terms, ready, want = STRAINS[name]
     assert strained(LAW, seen, ready, terms) == pytest.approx(want)
+
+
+def test_what_came_before_is_counted_and_learned_once() -> None:
+    """The same page again and again: learned from once, believed for a minute, doubted from the fourth on."""
+    memory, told = ScalingMemory(), []
+    for step in range(6):
+        answer, memory = size(memory, replace(one(), at=1e6 + 20.0 * step), PLAIN)
+        told.append((memory.repeats, answer.course is Course.FREEZE, memory.sums.at))
+    assert told == [(each, each >= 3, 1e6) for each in range(6)]
+    _, after = size(memory, replace(one(10_001.0), at=1e6 + 200.0), PLAIN)
+    assert (after.repeats, after.sums.at) == (0, 1e6 + 200.0)
+
+
+def test_work_for_exactly_three_is_for_three() -> None:
+    answer, memory = size(ScalingMemory(), replace(one(80_000.0, 8_000.0, running=0.0), ready=3), PLAIN)
+    assert (answer.replicas, answer.course) == (3, Course.KEEP)
+    assert answer.work == pytest.approx(2.4)
+    assert [each.needed for each in memory.samples] == [3]
+
+
+def remembered(*readings: tuple[float, float]) -> list[tuple[float, int]]:
+    """(seconds, tokens/s in) as they come; what is kept of them as (seconds, replicas needed)."""
+    memory = ScalingMemory()
+    for at, inputs in readings:
+        _, memory = size(memory, replace(one(inputs, 0.0, running=0.0), at=1e6 + at, ready=9), PLAIN)
+    return [(each.at - 1e6, each.needed) for each in memory.samples]
+
+
+KEPT = {
+    "what lies in the window, and one before it": (
+        [(0.0, 1.0), (100.0, 1.0), (200.0, 1.0), (300.0, 1.0), (400.0, 1.0)],
+        [0.0, 100.0, 200.0, 300.0, 400.0],
+    ),
+    "of those before it the newest": ([(0.0, 1.0), (10.0, 1.0), (20.0, 1.0), (400.0, 1.0)], [20.0, 400.0]),
+    "ten seconds apart are two": ([(0.0, 1.0), (10.0, 1.0)], [0.0, 10.0]),
+    "closer ones are one, at the first one's time": (
+        [(0.0, 1.0), (20.0, 1.0), (40.0, 1.0), (45.0, 1.0)],
+        [0.0, 20.0, 40.0],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", KEPT)
+def test_what_is_kept_of_the_last_minutes(name: str) -> None:
+    readings, want = KEPT[name]
+    # A trifle more each time: a page that stays the same is frozen.
+    found = remembered(*[(at, inputs + index) for index, (at, inputs) in enumerate(readings)])
+    assert [at for at, _ in found] == want
+
+
+@pytest.mark.parametrize("inputs", [(200_000.0, 20_000.0), (20_000.0, 200_000.0)])
+def test_of_readings_that_count_as_one_the_higher_stays(inputs: tuple[float, float]) -> None:
+    """200,000 tokens/s are four replicas' work, which five carry."""
+    assert remembered((0.0, inputs[0]), (5.0, inputs[1])) == [(0.0, 5)]
+
+
+@pytest.mark.parametrize(("ready", "max_step", "then"), [(8, 0.5, 12), (8, 0.25, 10), (1, 0.5, 2), (3, 0.5, 4)])
+def test_a_step_is_a_share_of_what_runs_and_at_least_one(ready: int, max_step: float, then: int) -> None:
+    busy = replace(one(45_000.0 * ready, 0.0, running=0.0), ready=ready, waiting=1e9)
+    answer, _ = size(ScalingMemory(), busy, replace(PLAIN, max_step=max_step))
+    assert answer.replicas == then
+
+
+def demanding(work: float, ready: int) -> LoadReading:
+    return replace(one(work * 50_000.0, 0.0, running=0.0), at=1e6, ready=ready)
+
+
+def seen(*needed: tuple[float, int], changed: float | None = None) -> ScalingMemory:
+    """(seconds ago, replicas needed then)."""
+    past = tuple(LoadSample(1e6 - ago, 0.0, 0.0, 0.0, count) for ago, count in needed)
+    return ScalingMemory(samples=past, changed_at=None if changed is None else 1e6 - changed)
+
+
+WHYS: dict[str, tuple[ScalingMemory, LoadReading, int, str]] = {
+    "enough": (ScalingMemory(), demanding(2.0, 3), 3, "that is what runs"),
+    "too few": (ScalingMemory(), demanding(2.0, 2), 3, "more is needed by the time that new ones serve"),
+    "more than are allowed": (ScalingMemory(), demanding(2.0, 60), 50, "bounds are 1 to 50"),
+    "just changed": (seen(changed=299.0), demanding(2.0, 2), 2, "the last change is less than 300 s old"),
+    "changed a while ago": (
+        seen(changed=300.0),
+        demanding(2.0, 2),
+        3,
+        "more is needed by the time that new ones serve",
+    ),
+    "too many, since a moment": (
+        ScalingMemory(),
+        demanding(2.0, 4),
+        4,
+        "fewer would do, but not for 5 minutes yet",
+    ),
+    "too many, nearly long enough": (
+        seen((299.0, 3)),
+        demanding(2.0, 4),
+        4,
+        "fewer would do, but not for 5 minutes yet",
+    ),
+    "too many for long": (seen((300.0, 3)), demanding(2.0, 4), 3, "no more were needed for 5 minutes"),
+    "a peak not long ago": (
+        seen((301.0, 3), (100.0, 4)),
+        demanding(2.0, 4),
+        4,
+        "4 were needed within the last 5 minutes",
+    ),
+    "far too many go step by step": (seen((300.0, 3)), demanding(2.0, 20), 10, "no more were needed for 5 minutes"),
+    "no further than the peak": (seen((300.0, 15)), demanding(2.0, 20), 15, "no more were needed for 5 minutes"),
+}
+
+
+@pytest.mark.parametrize("name", WHYS)
+def test_why_the_number_is_what_it_is(name: str) -> None:
+    memory, reading, replicas, why = WHYS[name]
+    answer, after = size(memory, reading, PLAIN)
+    assert (answer.replicas, answer.why) == (replicas, why)
+    assert after.wanted == replicas
+    assert after.changed_at == (memory.changed_at if replicas == reading.replicas else 1e6)

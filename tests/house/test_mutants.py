@@ -8,7 +8,7 @@ import pytest
 
 from mfu.decide.workload.remedy import remedy
 from tools.mutations import Mutant, mutants_of
-from tools.mutations_journal import Journal, digest_of
+from tools.mutations_journal import Journal
 from tools.mutations_run import Outcome, Result, forget
 from tools.mutations_table import Equivalents, Table
 
@@ -100,21 +100,29 @@ def test_the_committed_list_has_a_reason_for_each() -> None:
     assert len(reasons) <= 30
 
 
-def test_a_stopped_hunt_goes_on_while_code_and_tests_stay(mutants: list[Mutant], tmp_path: Path) -> None:
-    path = tmp_path / "outcomes"
-    first = Journal("a", path)
-    first.add(Result(mutants[0], Outcome.NOTICED))
+def test_a_stopped_hunt_goes_on_as_far_as_code_and_tests_are_the_same(mutants: list[Mutant], tmp_path: Path) -> None:
+    path, code, tests = tmp_path / "outcomes", tmp_path / "code.py", tmp_path / "tests"
+    tests.mkdir()
+    one, other = tests / "test_one.py", tests / "test_other.py"
+    for each in (code, one, other):
+        each.write_text("pass")
+
+    def known() -> list[tuple[int, Outcome]]:
+        journal = Journal([code], [tests], path)
+        assert len(journal.left(mutants)) + len(journal.known(mutants)) == len(mutants)
+        return [(each.mutant.place, each.outcome) for each in journal.known(mutants)]
+
+    first = Journal([code], [tests], path)
+    first.add(Result(mutants[0], Outcome.NOTICED, one))
     first.add(Result(mutants[3], Outcome.SURVIVED))
-    again, other = Journal("a", path), Journal("b", path)
-    assert [(each.mutant.place, each.outcome) for each in again.known(mutants)] == [
-        (0, Outcome.NOTICED),
-        (3, Outcome.SURVIVED),
-    ]
-    assert [each.place for each in again.left(mutants)] == [1, 2, *range(4, 13)]
-    assert other.known(mutants) == []
-    assert digest_of([tmp_path]) == digest_of([tmp_path])
-    (tmp_path / "module.py").write_text("MOST = 5")
-    assert digest_of([tmp_path]) != digest_of([tmp_path.parent / "nowhere"])
+    assert known() == [(0, Outcome.NOTICED), (3, Outcome.SURVIVED)]
+    other.write_text("another")
+    assert known() == [(0, Outcome.NOTICED)]
+    one.write_text("another")
+    assert known() == []
+    one.write_text("pass")
+    code.write_text("another")
+    assert known() == []
 
 
 def test_answers_of_unchanged_code_are_forgotten() -> None:
