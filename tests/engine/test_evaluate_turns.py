@@ -10,7 +10,7 @@ import pytest
 from mfu.engine import judge as judging
 from mfu.engine.claims import assign
 from mfu.engine.due import turn
-from mfu.engine.evaluate import evaluate
+from mfu.engine.evaluate import SUM_SECONDS, evaluate
 from mfu.engine.plan import Handover
 from mfu.engine.saved import load
 from mfu.engine.snapshot import Snapshot
@@ -43,6 +43,18 @@ def test_who_was_never_judged_is_left_as_it_is(moment: tuple[Snapshot, float]) -
         snapshot.workloads, evaluate(replace(snapshot, turn=frozenset()), now).workloads, strict=True
     ):
         assert (each.status, each.annotations, each.events) == (view.status, view.annotations, ())
+
+
+def test_a_fleet_in_turns_is_added_up_every_few_seconds(moment: tuple[Snapshot, float]) -> None:
+    snapshot, now = moment
+    first = evaluate(snapshot, now)
+    gone = replace(snapshot, nodes=(), before=first.handover)
+    soon, later = (evaluate(replace(gone, turn=frozenset()), now + wait) for wait in (1.0, SUM_SECONDS))
+    assert (soon.figures, soon.summed) == (first.figures, first.summed)
+    assert later.figures != first.figures
+    assert evaluate(gone, now + 1.0).figures == later.figures, "all of it is judged: all of it is added up"
+    back = evaluate(replace(gone, turn=frozenset()), now - 600.0)
+    assert back.figures == later.figures, "a clock that went back holds nothing up"
 
 
 def test_events_are_told_once(moment: tuple[Snapshot, float]) -> None:

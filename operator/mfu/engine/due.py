@@ -11,7 +11,7 @@ from typing import Final
 from mfu.engine.plan import WorkloadPlan
 from mfu.engine.views import Assignment, WorkloadView
 
-MOST_JUDGED: Final = 150
+MOST_JUDGED: Final = 100
 """Workloads judged in one cycle: more of them wait for the next, which follows at once."""
 
 

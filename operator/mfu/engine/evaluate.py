@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 from mfu.act.steps import act
 from mfu.api.fleetreport import FleetStatus
@@ -20,7 +21,7 @@ from mfu.engine.holdings.fleet import Grounds
 from mfu.engine.holdings.workload import products_of
 from mfu.engine.judged import Surroundings
 from mfu.engine.packed import Packed
-from mfu.engine.plan import Plan, WorkloadPlan
+from mfu.engine.plan import FleetSum, Plan, WorkloadPlan
 from mfu.engine.policies import InForce, in_force
 from mfu.engine.products import agreed
 from mfu.engine.say.events import on_fleet
@@ -30,6 +31,9 @@ from mfu.engine.snapshot import Assignment, Snapshot, WorkloadView
 from mfu.engine.views import NO_STATUS
 from mfu.engine.workload import Asked, Examined, broken, examine, paused, planned, spoken_up, unsaid
 from mfu.predict.types import Corrections
+
+SUM_SECONDS: Final = 5.0
+"""Between two sums over a fleet that is judged in turns."""
 
 
 def evaluate(snapshot: Snapshot, now: float) -> Plan:
@@ -63,25 +67,34 @@ def evaluate(snapshot: Snapshot, now: float) -> Plan:
     # 4. What of it may be done now.
     acts = act(governed(plans, force), snapshot.before.acted, shown)
     plans = told(plans, acts)
-    # 5. Add it up.
-    ground = fleet.ground(Grounds(claims, nodes, force.by_namespace, force.cluster), snapshot.before)
-    total = fleet.add_up(ground, plans, snapshot.fleet, around.nodes)
-    products = {node.name: node.device.gpu.api_name for node in nodes if node.device}
-    # 6. What was learned.
+    # 5. What was learned; and the sum of it all.
     corrections = _learned(plans, snapshot.corrections)
-    summed = report(Tally(total, plans, products, force.cluster.currency, corrections), now)
+    ground, summed = snapshot.before.ground, snapshot.before.summed
+    if summed is None or _due(snapshot, summed.at, now):
+        ground = fleet.ground(Grounds(claims, nodes, force.by_namespace, force.cluster), snapshot.before)
+        total = fleet.add_up(ground, plans, snapshot.fleet, around.nodes)
+        products = {node.name: node.device.gpu.api_name for node in nodes if node.device}
+        tally = Tally(total, plans, products, force.cluster.currency, corrections)
+        summed = FleetSum(total.figures, report(tally, now), now)
     return Plan(
         workloads=plans,
         policies=force.plans,
-        figures=total.figures,
-        report=_reported(summed, snapshot.report),
-        events=on_fleet(snapshot.report.read(), summed),
+        figures=summed.figures,
+        report=_reported(summed.report, snapshot.report),
+        events=on_fleet(snapshot.report.read(), summed.report),
         corrections=corrections,
         accepted=force.accepted,
         ground=ground,
+        summed=summed,
         acts=acts,
         releases=releases(acts, claims, snapshot.switched_on),
     )
+
+
+def _due(snapshot: Snapshot, summed_at: float, now: float) -> bool:
+    """A fleet that is judged in turns need not be added up after each of them."""
+    in_turns = snapshot.turn is not None and len(snapshot.turn) < len(snapshot.workloads)
+    return not in_turns or not 0.0 <= now - summed_at < SUM_SECONDS
 
 
 def _standing(found: Examined | WorkloadPlan) -> Standing | None:

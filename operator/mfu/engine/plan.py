@@ -104,6 +104,15 @@ class PolicyPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class FleetSum:
+    """What adding up the fleet gave, and when (Unix seconds)."""
+
+    figures: FleetFigures
+    report: FleetStatus | None
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
 class Handover:
     """What one cycle hands to the next, by uid: nothing of it is known after a start."""
 
@@ -115,6 +124,7 @@ class Handover:
     """Who holds what where, right as long as pods, nodes and prices stay."""
     acted: Acted = field(default_factory=Acted)
     """Actions that were sent, and what became of them."""
+    summed: FleetSum | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +141,7 @@ class Plan:
     accepted: Mapping[str, PolicySpec] = field(default_factory=dict)
     """The valid spec in force of each policy, by uid."""
     ground: Ground | None = None
+    summed: FleetSum | None = None
     acts: Acts = field(default_factory=Acts)
     """What may be done now, and what only in a dry run."""
     releases: tuple[Release, ...] = ()
@@ -140,4 +151,4 @@ class Plan:
     def handover(self) -> Handover:
         plans = {each.uid: each for each in self.workloads}
         policies = {each.uid: each for each in self.policies}
-        return Handover(plans, self.accepted, policies, self.ground, self.acts.remembered)
+        return Handover(plans, self.accepted, policies, self.ground, self.acts.remembered, self.summed)

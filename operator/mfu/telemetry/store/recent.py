@@ -54,6 +54,8 @@ class Store:
         self._states: dict[str, tuple[SourceState, float, float]] = {}
         self._rows: dict[str, tuple[tuple[GPUIdentity, ...], np.ndarray[tuple[int], np.dtype[np.intp]]]] = {}
         self._evicted_at = -np.inf
+        self._newest_rows: tuple[np.ndarray[tuple[int], np.dtype[np.intp]], tuple[GPUIdentity, ...]] | None = None
+        """Which rows are news, and of which devices, until the next round comes."""
 
     def add_round(self, found: GPURound, now: float | None = None) -> int:
         """Add a round received at `now`; returns how many of its readings were new.
@@ -61,7 +63,7 @@ class Store:
         Without `now` a round dates itself by its newest reading, and an empty one by nothing.
         """
         now = _newest(found) if now is None else now
-        source = self._source(found.source)
+        source, self._newest_rows = self._source(found.source), None
         self._states[found.source] = (found.state, now, found.interval_seconds)
         self._evict(now)
         rows = self._rows_of(found)
@@ -90,11 +92,15 @@ class Store:
 
     def latest(self, now: float) -> FleetReadings:
         """The newest reading of every device, NaN where stale; a device that changed hands appears once."""
-        ring, rows = self._ring, self._ring.used()
-        rows = rows[self._current(rows)]
+        ring = self._ring
+        if self._newest_rows is None:
+            rows = ring.used()
+            rows = rows[self._current(rows)]
+            devices = tuple(device for row in rows.tolist() if (device := ring.identities[row]) is not None)
+            self._newest_rows = rows, devices
+        rows, devices = self._newest_rows
         values = ring.latest[rows]
         values[~ring.fresh(rows, now)] = np.nan
-        devices = tuple(device for row in rows.tolist() if (device := ring.identities[row]) is not None)
         refused = {node: why for each in self._refused.values() for node, why in each.items()}
         return FleetReadings(devices, values, ring.observed_at[rows], self.states(now), refused)
 
@@ -174,6 +180,7 @@ class Store:
         if 0 <= now - self._evicted_at < _EVICT_EVERY_SECONDS or not np.isfinite(now):
             return
         self._evicted_at = now
+        self._newest_rows = None
         if self._ring.evict():
             self._rows.clear()
         for key in [key for key, held in self._progress.items() if held.newest < now - self.window_seconds]:
