@@ -38,7 +38,7 @@ test: setup  ## Everything: lint, unit ring, slow tests, real API server, user s
 	@$(MAKE) --no-print-directory verify
 	@$(RUNPY) -m pytest -q -n 2 -m "$(UNIT)" --cov --cov-report=term:skip-covered --cov-fail-under=$(COVERED) tests \
 		| grep -v "^operator/"
-	@$(RUNPY) -m e2e.testbed.cluster build --helm
+	@$(RUNPY) -m e2e.testbed.cluster build --helm --controllers
 	@$(RUNPY) -m e2e.testbed.prometheus
 	@$(RUNPY) -m pytest -q -n 2 --dist loadfile -m "integration or slow" tests
 	@$(MAKE) --no-print-directory e2e

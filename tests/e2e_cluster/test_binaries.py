@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from e2e.testbed.cluster import BinaryUnavailable, ensure_binaries
 from e2e.testbed.cluster.binaries import cache_folder
-from e2e.testbed.cluster.pins import BINARIES, CONTROL_PLANE, MODULES, fingerprint
+from e2e.testbed.cluster.pins import BINARIES, CONTROL_PLANE, CONTROLLERS, MODULES, fingerprint
 
 _FAKE_GO = """#!/bin/sh
 echo "$@" >> "$GO_LOG"
@@ -113,14 +114,22 @@ def test_the_build_leaves_the_checkouts_go_mod_alone(machine: Path) -> None:
     assert "-mod=readonly" in (machine / "go.log").read_text()
 
 
-@pytest.mark.parametrize("module", sorted({binary.module for binary in BINARIES.values()}))
+@pytest.mark.parametrize("module", sorted({each.module for each in BINARIES.values() if each.source is None}))
 def test_every_package_is_pinned_by_its_module(module: str) -> None:
     pinned = (MODULES / module / "go.mod").read_text()
     for binary in BINARIES.values():
         if binary.module == module:
             assert f"\t{binary.package}\n" in pinned or f"tool {binary.package}\n" in pinned
-    assert len(fingerprint(module)) == 16
 
 
-def test_helm_is_not_part_of_the_control_plane() -> None:
-    assert set(CONTROL_PLANE) == set(BINARIES) - {"helm"}
+def test_what_is_pinned_differently_is_kept_apart() -> None:
+    etcd, kueue = BINARIES["etcd"], BINARIES["kueue"]
+    assert kueue.source is not None
+    other = replace(kueue, source=replace(kueue.source, sum="h1:other"))
+    found = [fingerprint(each) for each in (etcd, kueue, other)]
+    assert [len(each) for each in found] == [16, 16, 16]
+    assert len(set(found)) == 3
+
+
+def test_other_peoples_programs_are_not_part_of_the_control_plane() -> None:
+    assert set(CONTROL_PLANE) == set(BINARIES) - {"helm", *CONTROLLERS}

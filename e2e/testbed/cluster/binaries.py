@@ -26,7 +26,7 @@ class BinaryUnavailable(RuntimeError):
 def cache_folder(binary: Binary) -> Path:
     """Folder of the user's cache that holds binaries of this very set of pins."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "mfu-e2e" / fingerprint(binary.module)
+    return Path(base) / "mfu-e2e" / fingerprint(binary)
 
 
 def find(binary: Binary, *, progress: Progress) -> Path | None:

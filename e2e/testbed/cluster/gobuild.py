@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import queue
+import shutil
 import subprocess
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-from e2e.testbed.cluster.pins import GO_BUILD_FLAGS, MODULES, Binary
+from e2e.testbed.cluster.pins import GO_BUILD_FLAGS, MODULES, Binary, Source
 from e2e.testbed.cluster.process import end_group, spawn
 
 REPORT_EVERY_SECONDS = 15.0
@@ -33,7 +35,7 @@ def go_build(binary: Binary, target: Path, *, progress: Callable[[str], None], l
     progress(f"{label}: started, expected {binary.cold_seconds:.0f} s")
     process = spawn(
         command,
-        cwd=MODULES / binary.module,
+        cwd=_folder(binary, target.parent),
         env=build_environment(),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
@@ -45,6 +47,30 @@ def go_build(binary: Binary, target: Path, *, progress: Callable[[str], None], l
     finally:
         end_group(process, grace_seconds=2)
     progress(f"{label}: built in {time.monotonic() - started:.0f} s")
+
+
+def module_folder(source: Source) -> Path:
+    """The module in Go's own cache, downloaded and checked against its pinned sum. Raises BuildFailed."""
+    command = ["go", "mod", "download", "-json", f"{source.path}@{source.version}"]
+    ended = subprocess.run(command, capture_output=True, text=True, env=build_environment(), check=False)
+    told = json.loads(ended.stdout or "{}")
+    if ended.returncode != 0:
+        raise BuildFailed(
+            f"{source.path}@{source.version} could not be downloaded: {told.get('Error') or ended.stderr}"
+        )
+    if told["Sum"] != source.sum:
+        raise BuildFailed(f"{source.path}@{source.version} has the sum {told['Sum']}, not the pinned {source.sum}")
+    return Path(told["Dir"])
+
+
+def _folder(binary: Binary, beside: Path) -> Path:
+    """Where `go build` runs. Go's cache is read-only, and some builds write: those of a source get a copy of it."""
+    if binary.source is None:
+        return MODULES / binary.module
+    copy = beside / "source"
+    shutil.rmtree(copy, ignore_errors=True)
+    shutil.copytree(module_folder(binary.source), copy, copy_function=shutil.copyfile)
+    return copy
 
 
 def _line(label: str, binary: Binary, started: float, *, packages: int) -> str:

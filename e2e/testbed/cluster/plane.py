@@ -10,6 +10,7 @@ from pathlib import Path
 from e2e.testbed.cluster import servers
 from e2e.testbed.cluster.apiserver import ApiServer
 from e2e.testbed.cluster.binaries import Progress, ensure_binaries
+from e2e.testbed.cluster.certificates import Authority
 from e2e.testbed.cluster.client import ClusterAccess
 from e2e.testbed.cluster.credentials import write_signing_key, write_token_file
 from e2e.testbed.cluster.folder import RunFolder
@@ -29,7 +30,9 @@ class ControlPlane(ClusterAccess):
     Set `keep_logs` to keep the run's folder when it ends.
     """
 
-    def __init__(self, files: servers.Files, binaries: Mapping[str, Path], *, service_accounts: bool) -> None:
+    def __init__(
+        self, files: servers.Files, binaries: Mapping[str, Path], *, service_accounts: bool, aggregation: bool
+    ) -> None:
         kubeconfig = files.kubeconfig_of(_FIRST)
         super().__init__(kubeconfig, kubectl=binaries["kubectl"], cache=files.kubectl_cache)
         self.logs_dir = files.logs
@@ -37,6 +40,7 @@ class ControlPlane(ClusterAccess):
         self._files = files
         self._binaries = binaries
         self._service_accounts = service_accounts
+        self._aggregation = aggregation
         self._token = secrets.token_hex(16)
         write_token_file(files.tokens, {_ADMIN: self._token})
         self._etcd_port, peer_port = free_ports(2)
@@ -54,19 +58,23 @@ class ControlPlane(ClusterAccess):
         scheduler: bool = True,
         controller_manager: bool = True,
         kwok: bool = True,
+        aggregation: bool = False,
         progress: Progress = print,
     ) -> Iterator[ControlPlane]:
         """Run a control plane for the length of the `with` block.
 
         `dir`: where its data and logs go and stay; by default a temporary folder, kept (and named through `progress`)
-        only when the block ends by an error or `keep_logs` was set. Raises StartFailed, BinaryUnavailable.
+        only when the block ends by an error or `keep_logs` was set. `aggregation`: other servers' APIs can be added,
+        which needs openssl. Raises StartFailed, BinaryUnavailable.
         """
         wanted = {"kube-controller-manager": controller_manager, "kube-scheduler": scheduler, "kwok": kwok}
         parts = [name for name, asked in wanted.items() if asked]
         binaries = ensure_binaries((*API_SERVER_ONLY, *parts), progress=progress)
         folder = RunFolder(dir)
         files = _prepare(folder.path)
-        plane = cls(files, binaries, service_accounts=controller_manager)
+        if aggregation:
+            _prepare_aggregation(files)
+        plane = cls(files, binaries, service_accounts=controller_manager, aggregation=aggregation)
         try:
             with ExitStack() as running:
                 plane._boot(parts, running)
@@ -168,6 +176,7 @@ class ControlPlane(ClusterAccess):
             port=port,
             etcd_port=self._etcd_port,
             service_accounts=self._service_accounts,
+            aggregation=self._aggregation,
         )
         url = f"https://127.0.0.1:{port}"
         child = self._child(name, command)
@@ -185,3 +194,9 @@ def _prepare(root: Path) -> servers.Files:
     if not files.signing_key.exists():
         write_signing_key(files.signing_key)
     return files
+
+
+def _prepare_aggregation(files: servers.Files) -> None:
+    files.front_proxy.mkdir(exist_ok=True)
+    authority = Authority.make(files.front_proxy, "front-proxy-ca")
+    authority.sign("front-proxy-client", usage="clientAuth")

@@ -67,13 +67,21 @@ def _signal_group(group: int, number: int) -> None:
 class Child:
     """One long-running program of the control plane: restartable, its log appended to one file."""
 
-    def __init__(self, name: str, command: Sequence[str | Path], *, log: Path, home: Path) -> None:
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str | Path],
+        *,
+        log: Path,
+        home: Path,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self.name = name
         self.command = tuple(command)
         self.log = log
         # A home of its own, because kwok for one reads settings from the user's; and etcd takes every flag from ETCD_….
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("ETCD_")}
-        self._env = {**inherited, "HOME": str(home)}
+        self._env = {**inherited, "HOME": str(home), **(environment or {})}
         self._process: subprocess.Popen[bytes] | None = None
 
     @property

@@ -40,6 +40,10 @@ class Files:
         return self.root / "tokens.csv"
 
     @property
+    def front_proxy(self) -> Path:
+        return self.root / "front-proxy"
+
+    @property
     def signing_key(self) -> Path:
         return self.root / "service-accounts.key"
 
@@ -68,10 +72,13 @@ def etcd(binary: Path, files: Files, *, client_port: int, peer_port: int) -> Com
     ]
 
 
-def api_server(binary: Path, files: Files, *, port: int, etcd_port: int, service_accounts: bool) -> Command:
+def api_server(
+    binary: Path, files: Files, *, port: int, etcd_port: int, service_accounts: bool, aggregation: bool = False
+) -> Command:
     """An API server that makes its own serving certificate.
 
-    `service_accounts`: whether pods need one; only a controller manager creates the default ones.
+    `service_accounts`: whether pods need one; only a controller manager creates the default ones. `aggregation`: it
+    proves who it is to servers of other APIs, with the pair of `Files.front_proxy`.
     """
     command: Command = [
         binary,
@@ -91,7 +98,22 @@ def api_server(binary: Path, files: Files, *, port: int, etcd_port: int, service
         "--allow-privileged=true",
         "--profiling=false",
     ]
+    if aggregation:
+        command += _aggregation(files)
     return command if service_accounts else [*command, "--disable-admission-plugins=ServiceAccount"]
+
+
+def _aggregation(files: Files) -> Command:
+    # The names of the headers have no defaults: without them every caller is nobody.
+    return [
+        f"--requestheader-client-ca-file={files.front_proxy / 'front-proxy-ca.crt'}",
+        "--requestheader-allowed-names=front-proxy-client",
+        f"--proxy-client-cert-file={files.front_proxy / 'front-proxy-client.crt'}",
+        f"--proxy-client-key-file={files.front_proxy / 'front-proxy-client.key'}",
+        "--requestheader-username-headers=X-Remote-User",
+        "--requestheader-group-headers=X-Remote-Group",
+        "--requestheader-extra-headers-prefix=X-Remote-Extra-",
+    ]
 
 
 def controller_manager(binary: Path, files: Files, *, kubeconfig: Path) -> Command:
@@ -107,6 +129,9 @@ def controller_manager(binary: Path, files: Files, *, kubeconfig: Path) -> Comma
         "--kube-api-burst=400",
         # On a busy machine KWOK's heartbeats come late; a node must not be lost for that.
         "--node-monitor-grace-period=120s",
+        # A HorizontalPodAutoscaler that takes seconds where a cluster's takes minutes.
+        "--horizontal-pod-autoscaler-sync-period=2s",
+        "--horizontal-pod-autoscaler-downscale-stabilization=6s",
     ]
 
 

@@ -1,0 +1,96 @@
+"""The operator's own metrics page for one workload, and a real Prometheus that scrapes it every second."""
+
+from __future__ import annotations
+
+import subprocess
+import threading
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import yaml
+from prometheus_client import generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+from e2e.testbed.cluster.ports import free_ports
+from e2e.testbed.cluster.waiting import wait_until
+from e2e.testbed.prometheus import ensure
+from mfu.controller.metrics import OperatorMetrics
+from mfu.decide.types import Decision, DecisionType, Mode, Outcome
+from mfu.engine.plan import Plan, WorkloadPlan
+from mfu.engine.views import NO_STATUS
+
+
+@dataclass
+class Page:
+    """What the operator decided last; `replicas` is None while it trusts no reading."""
+
+    namespace: str
+    workload: str
+    replicas: int | None = 1
+
+    def text(self) -> bytes:
+        return generate_latest(OperatorMetrics(self._plan).registry)
+
+    def _plan(self) -> Plan:
+        hint = None if self.replicas is None else {"replicas": self.replicas}
+        decision = Decision(DecisionType.SCALING, Outcome.SCALE, "LoadChanged", "as asked", Mode.RECOMMEND, hint)
+        return Plan((WorkloadPlan(self.namespace, self.workload, "uid", NO_STATUS, decisions=(decision,)),))
+
+
+@contextmanager
+def scraped(page: Page, folder: Path) -> Iterator[str]:
+    """URL of a Prometheus that looks back ten seconds."""
+    with _served(page) as target:
+        (port,) = free_ports(1)
+        jobs = [{"job_name": "mfu", "honor_labels": True, "static_configs": [{"targets": [target]}]}]
+        config = folder / "prometheus.yaml"
+        config.write_text(yaml.safe_dump({"global": {"scrape_interval": "1s"}, "scrape_configs": jobs}))
+        command = [
+            str(ensure()["prometheus"]),
+            f"--config.file={config}",
+            f"--storage.tsdb.path={folder / 'data'}",
+            f"--web.listen-address=127.0.0.1:{port}",
+            "--query.lookback-delta=10s",
+        ]
+        with (folder / "prometheus.log").open("wb") as log:
+            process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=log)
+        url = f"http://127.0.0.1:{port}"
+        try:
+            wait_until(lambda: _ready(url), what=f"Prometheus (log: {log.name})")
+            yield url
+        finally:
+            process.terminate()
+            process.wait(timeout=10)
+
+
+@contextmanager
+def _served(page: Page) -> Iterator[str]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", CONTENT_TYPE_LATEST)
+            self.end_headers()
+            self.wfile.write(page.text())
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def _ready(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{url}/-/ready", timeout=1):
+            return True
+    except OSError:
+        return False
