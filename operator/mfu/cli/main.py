@@ -25,6 +25,8 @@ COMMANDS: Final = (
     ("snapshot", "save what a cluster looks like now, for replay"),
     ("explain", "waterfall, evidence and actions of one ModelWorkload of a cluster"),
     ("report", "the fleet on one page"),
+    ("top", "what the cluster's GPUs do, live; what loses most first"),
+    ("compare", "two versions, products or sizes side by side"),
     ("ask", "five questions, answered in a sentence: GPU types, scaling, serving, limits, cost"),
     ("ui", "the cluster as a page in your browser, with your own rights"),
     ("gpus", "GPU products and MIG profiles that are known"),

@@ -11,6 +11,7 @@ from typing import Final
 
 from mfu.show.fleet import BillLine
 from mfu.show.history import Era
+from mfu.show.levels import Levels
 from mfu.show.waterfall import Move, Waterfall
 from mfu.units import money
 from mfu.web.markup import NOTHING, Markup, join, tag
@@ -63,11 +64,12 @@ def _inside(share: float) -> float:
     return min(1.0, max(0.0, share))
 
 
-def bullet(expected: float | None, observed: float | None, attainable: float | None) -> Markup:
-    """Observed as a bar, expected as a line across, attainable as a frame; fractions of the peak."""
+def bullet(found: Levels) -> Markup:
+    """Observed as a bar, expected as a line across, attainable as a frame."""
+    expected, observed = found.expected, found.observed
     if expected is None and observed is None:
         return NOTHING
-    frame = _wide(max(attainable or 0.0, expected or 0.0))
+    frame = _wide(max(found.attainable or 0.0, expected or 0.0))
     parts = [tag("rect", x=0, y=3, width=frame, height=12, class_="frame")]
     if observed is not None:
         parts.append(tag("rect", x=0, y=6, width=_wide(observed), height=6, class_="bar level"))

@@ -7,15 +7,14 @@ from itertools import islice
 from typing import Final
 from urllib.parse import quote
 
-from mfu.api.workload_status import WorkloadStatus
 from mfu.show.decisions import asks
-from mfu.show.figures import UNKNOWN, number
+from mfu.show.figures import UNKNOWN
 from mfu.show.fleet import GROUP_COLUMNS, LOSS_COLUMNS, fleet_view
 from mfu.show.history import eras, last_change, promises
+from mfu.show.levels import levels
 from mfu.show.questions.answer import Answer
 from mfu.show.questions.asked import QUESTIONS, answers
 from mfu.show.tenant import TenantView, tenant_view
-from mfu.show.waterfall import best_observed
 from mfu.show.workloads import COLUMNS, Listed, row
 from mfu.units import money, percent
 from mfu.web import charts
@@ -75,8 +74,7 @@ def _filter() -> Markup:
 
 def _row(workload: Listed) -> tuple[Cell, ...]:
     namespace, name, *cells = row(workload)
-    status = workload.status
-    picture = charts.bullet(_expected(status), _observed(status), _attainable(status))
+    picture = charts.bullet(levels(workload.status))
     first = (link(f"workloads?namespace={_quoted(namespace)}", namespace), link(_place(namespace, name), name))
     return (*first, *cells[:6], picture, *cells[6:])
 
@@ -87,27 +85,6 @@ def _place(namespace: str, name: str) -> str:
 
 def _quoted(text: str) -> str:
     return quote(text, safe="")
-
-
-def _on_bandwidth(status: WorkloadStatus) -> bool:
-    return status.summary is not None and status.summary.scale == "MBU"
-
-
-def _expected(status: WorkloadStatus) -> float | None:
-    if not status.expected:
-        return None
-    return number(status.expected[0].mbu if _on_bandwidth(status) else status.expected[0].mfu)
-
-
-def _observed(status: WorkloadStatus) -> float | None:
-    best = best_observed(status)
-    return None if best is None else number(best.mbu if _on_bandwidth(status) else best.mfu)
-
-
-def _attainable(status: WorkloadStatus) -> float | None:
-    if status.attainable is None:
-        return None
-    return number(status.attainable.mbu if _on_bandwidth(status) else status.attainable.mfu)
 
 
 def fleet(seen: Seen) -> Markup:

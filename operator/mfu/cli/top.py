@@ -1,0 +1,130 @@
+"""`mfu top`: what the cluster's GPUs do, live; what loses most stands first. Ctrl-C ends it.
+
+Where it does not write to a terminal, and with --once, it prints one picture and ends.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from mfu.cli.cluster import with_client
+from mfu.cli.errors import UsageError
+from mfu.cli.listing import add_source, judged, narrowed, read
+from mfu.cli.output import WIDE
+from mfu.cluster.client import ApiError, KubeClient, ServerUnreachable
+from mfu.show.levels import Levels
+from mfu.show.tenant import tenant_view
+from mfu.show.top import TopOrder, TopRow, top
+from mfu.show.workloads import Listed
+from mfu.units import money, percent
+
+BAR: Final = 24
+HEAD_ROWS: Final = 4
+LEAST_SECONDS: Final = 1.0
+
+
+def add_parser(subparsers: Any) -> None:
+    parser = subparsers.add_parser("top", help="what the GPUs do, live", description=__doc__)
+    parser.add_argument("--sort", choices=[str(each) for each in TopOrder], default="lost", help="default: lost")
+    parser.add_argument("--seconds", type=float, default=5.0, help="between two looks (default: 5)")
+    parser.add_argument("--once", action="store_true", help="one picture, then end")
+    add_source(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    if not args.seconds >= LEAST_SECONDS:
+        raise UsageError(f"--seconds {args.seconds:g}: look once a second at most")
+    out, by = Console(highlight=False, markup=False, emoji=False), TopOrder(args.sort)
+    live = sys.stdout.isatty() and not args.once
+    if args.snapshot or not live:
+        found = _saved(args) if args.snapshot else with_client(args, lambda client: read(client, args.namespace))
+        print_once(found, by)
+        return 0
+    with_client(args, lambda client: _watch(client, args, out))
+    return 0
+
+
+def _saved(args: argparse.Namespace) -> tuple[Listed, ...]:
+    return tuple(judged(args.snapshot).of(args.namespace).listed())
+
+
+def print_once(found: Sequence[Listed], by: TopOrder) -> None:
+    """The whole table, as wide as it is."""
+    out = Console(width=WIDE, highlight=False, markup=False, emoji=False)
+    for line in picture(found, by, rows=len(found)):
+        with out.capture() as captured:
+            out.print(line)
+        print("\n".join(each.rstrip() for each in captured.get().splitlines()))
+
+
+async def _watch(client: KubeClient, args: argparse.Namespace, out: Console) -> None:
+    with Live(console=out, screen=True, auto_refresh=False) as shown:
+        while True:
+            rows = max(1, out.size.height - HEAD_ROWS)
+            shown.update(await _look(client, args, rows), refresh=True)
+            await asyncio.sleep(args.seconds)
+
+
+async def _look(client: KubeClient, args: argparse.Namespace, rows: int) -> Table:
+    """What there is now; a server that is away for a while ends nothing."""
+    whole = Table.grid()
+    try:
+        found = await read(client, args.namespace)
+    except ApiError as error:
+        raise narrowed(error, args.namespace) from error
+    except ServerUnreachable as error:
+        whole.add_row(Text(f"the API server does not answer: {error}", style="yellow"))
+        return whole
+    for line in picture(found, TopOrder(args.sort), rows=rows):
+        whole.add_row(line)
+    return whole
+
+
+def picture(found: Sequence[Listed], by: TopOrder, *, rows: int) -> tuple[Text, Table]:
+    """A head with totals, and the first `rows` workloads."""
+    ordered = top(found, by)
+    return _head(found, len(ordered) - rows), _table(ordered[:rows])
+
+
+def _head(found: Iterable[Listed], left_out: int) -> Text:
+    totals = tenant_view(found)
+    spent = [
+        f"{money(each.per_hour, each.currency)} per hour, {money(each.lost_per_hour, each.currency)} of it lost"
+        for each in totals.amounts
+    ]
+    more = [f"{left_out} more below"] if left_out > 0 else []
+    at = time.strftime("%H:%M:%S")
+    return Text("; ".join([f"{at}  {totals.workloads} workloads", f"{totals.gpus} GPUs", *spent, *more]), style="bold")
+
+
+def _table(rows: Sequence[TopRow]) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    for name, right in (("WORKLOAD", 0), ("MODEL", 0), ("GPUS", 1), ("OBSERVED │ EXPECTED", 0), ("", 1), ("", 1)):
+        table.add_column(name, justify="right" if right else "left", no_wrap=True)
+    for name in ("SCALE", "CAUSE"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("LOST/H", justify="right", no_wrap=True)
+    for row in rows:
+        found = row.levels
+        cells = (row.key, row.model, str(row.gpus), gauge(found), percent(found.observed), percent(found.expected))
+        table.add_row(*cells, row.scale, row.cause, row.lost)
+    return table
+
+
+def gauge(found: Levels) -> str:
+    """Observed as a bar with a mark where it is expected: `gauge(Levels(0.5, 0.25, None))` fills a quarter."""
+    filled = 0 if found.observed is None else round(BAR * min(1.0, max(0.0, found.observed)))
+    cells = ["█"] * filled + ["·"] * (BAR - filled)
+    if found.expected is not None:
+        cells[min(BAR - 1, round(BAR * min(1.0, max(0.0, found.expected))))] = "│"
+    return "".join(cells)

@@ -1,0 +1,32 @@
+"""Expected, observed and attainable of one workload on the scale that it is judged on: MFU, or MBU for decode."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mfu.api.workload_status import Attainable, Expected, Observed, Scale, WorkloadStatus
+from mfu.show.figures import number
+from mfu.show.waterfall import best_observed
+
+
+@dataclass(frozen=True, slots=True)
+class Levels:
+    """Fractions of the peak; None where unknown."""
+
+    expected: float | None
+    observed: float | None
+    attainable: float | None
+
+
+def levels(status: WorkloadStatus) -> Levels:
+    on_bandwidth = status.summary is not None and status.summary.scale == Scale.MBU
+
+    def value(row: Expected | Observed | Attainable | None) -> float | None:
+        return None if row is None else number(row.mbu if on_bandwidth else row.mfu)
+
+    expected = value(next(iter(status.expected), None))
+    attainable = value(status.attainable)
+    if attainable is not None and expected is not None:
+        # More at once may leave bandwidth for compute: then the declared setting is the best on this scale.
+        attainable = max(attainable, expected)
+    return Levels(expected, value(best_observed(status)), attainable)
