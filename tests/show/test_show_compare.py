@@ -24,7 +24,7 @@ from mfu.cli.main import main
 from mfu.cli.top import BAR, _look, gauge
 from mfu.cluster.client import ApiError, KubeClient, ServerUnreachable
 from mfu.show.compare import compared, side
-from mfu.show.levels import Levels, levels
+from mfu.show.levels import ScaleLevels, levels
 from mfu.show.top import TopOrder, top
 from mfu.show.workloads import Listed
 
@@ -95,9 +95,9 @@ def test_levels_are_on_the_scale_of_the_workload() -> None:
     status = WorkloadStatus(
         summary=Summary(scale="MBU"), expected=(expected,), attainable=Attainable(mfu="0.3", mbu="0.4")
     )
-    assert levels(status) == Levels(0.5, None, 0.5)
-    assert levels(status.model_copy(update={"summary": Summary(scale="MFU")})) == Levels(0.1, None, 0.3)
-    assert levels(WorkloadStatus()) == Levels(None, None, None)
+    assert levels(status) == ScaleLevels(0.5, None, 0.5)
+    assert levels(status.model_copy(update={"summary": Summary(scale="MFU")})) == ScaleLevels(0.1, None, 0.3)
+    assert levels(WorkloadStatus()) == ScaleLevels(None, None, None)
 
 
 def costly(name: str, lost: str | None, gpus: int) -> Listed:
@@ -113,9 +113,9 @@ def test_what_loses_most_stands_first_and_the_unknown_last() -> None:
 
 
 def test_a_gauge_is_as_full_as_what_it_shows() -> None:
-    assert gauge(Levels(None, 0.5, None)) == "█" * (BAR // 2) + "·" * (BAR // 2)
-    assert gauge(Levels(1.0, None, None)) == "·" * (BAR - 1) + "│"
-    assert len(gauge(Levels(3.0, 7.0, None))) == BAR
+    assert gauge(ScaleLevels(None, 0.5, None)) == "█" * (BAR // 2) + "·" * (BAR // 2)
+    assert gauge(ScaleLevels(1.0, None, None)) == "·" * (BAR - 1) + "│"
+    assert len(gauge(ScaleLevels(3.0, 7.0, None))) == BAR
 
 
 def test_top_prints_the_saved_moment(capsys: pytest.CaptureFixture[str]) -> None:

@@ -22,7 +22,7 @@ from mfu.cli.errors import UsageError
 from mfu.cli.listing import add_source, judged, narrowed, read
 from mfu.cli.output import WIDE
 from mfu.cluster.client import ApiError, KubeClient, ServerUnreachable
-from mfu.show.levels import Levels
+from mfu.show.levels import ScaleLevels
 from mfu.show.tenant import tenant_view
 from mfu.show.top import TopOrder, TopRow, top
 from mfu.show.workloads import Listed
@@ -121,8 +121,8 @@ def _table(rows: Sequence[TopRow]) -> Table:
     return table
 
 
-def gauge(found: Levels) -> str:
-    """Observed as a bar with a mark where it is expected: `gauge(Levels(0.5, 0.25, None))` fills a quarter."""
+def gauge(found: ScaleLevels) -> str:
+    """Observed as a bar with a mark where it is expected: `gauge(ScaleLevels(0.5, 0.25, None))` fills a quarter."""
     filled = 0 if found.observed is None else round(BAR * min(1.0, max(0.0, found.observed)))
     cells = ["█"] * filled + ["·"] * (BAR - filled)
     if found.expected is not None:

@@ -10,7 +10,7 @@ from mfu.show.waterfall import best_observed
 
 
 @dataclass(frozen=True, slots=True)
-class Levels:
+class ScaleLevels:
     """Fractions of the peak; None where unknown."""
 
     expected: float | None
@@ -18,7 +18,7 @@ class Levels:
     attainable: float | None
 
 
-def levels(status: WorkloadStatus) -> Levels:
+def levels(status: WorkloadStatus) -> ScaleLevels:
     on_bandwidth = status.summary is not None and status.summary.scale == Scale.MBU
 
     def value(row: Expected | Observed | Attainable | None) -> float | None:
@@ -29,4 +29,4 @@ def levels(status: WorkloadStatus) -> Levels:
     if attainable is not None and expected is not None:
         # More at once may leave bandwidth for compute: then the declared setting is the best on this scale.
         attainable = max(attainable, expected)
-    return Levels(expected, value(best_observed(status)), attainable)
+    return ScaleLevels(expected, value(best_observed(status)), attainable)

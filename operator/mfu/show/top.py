@@ -10,7 +10,7 @@ from typing import Final
 
 from mfu.api.workload_status import Summary
 from mfu.show.figures import number
-from mfu.show.levels import Levels, levels
+from mfu.show.levels import ScaleLevels, levels
 from mfu.show.workloads import Listed
 
 
@@ -31,7 +31,7 @@ class TopRow:
     model: str
     gpus: int
     scale: str
-    levels: Levels
+    levels: ScaleLevels
     cause: str
     lost_per_hour: float | None
     lost: str

@@ -11,7 +11,7 @@ from typing import Final
 
 from mfu.show.fleet import BillLine
 from mfu.show.history import Era
-from mfu.show.levels import Levels
+from mfu.show.levels import ScaleLevels
 from mfu.show.waterfall import Move, Waterfall
 from mfu.units import money
 from mfu.web.markup import NOTHING, Markup, join, tag
@@ -26,7 +26,7 @@ _CLASSES: Final = {Move.LEVEL: "level", Move.DOWN: "down", Move.UP: "up"}
 
 
 def waterfall(found: Waterfall) -> Markup:
-    """Levels as whole bars, parts hanging where they fall. The same figures stand in the labels."""
+    """ScaleLevels as whole bars, parts hanging where they fall. The same figures stand in the labels."""
     rows, level = [], 0.0
     for number, step in enumerate(found.steps):
         if step.move is Move.LEVEL:
@@ -64,7 +64,7 @@ def _inside(share: float) -> float:
     return min(1.0, max(0.0, share))
 
 
-def bullet(found: Levels) -> Markup:
+def bullet(found: ScaleLevels) -> Markup:
     """Observed as a bar, expected as a line across, attainable as a frame."""
     expected, observed = found.expected, found.observed
     if expected is None and observed is None:
