@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mfu.account.cost import lost, per_million_tokens, per_step, price_per_hour
+from mfu.account.cost import lost, per_step
 from mfu.hardware.catalog import load
+from mfu.hardware.price import per_million_tokens, price_per_hour
 from mfu.hardware.types import GPU, Device
 
 

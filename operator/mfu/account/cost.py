@@ -1,13 +1,10 @@
-"""Money. Prices are per GPU-hour; a MIG slice costs its share of the streaming multiprocessors."""
+"""Money: what a workload costs, what of that is lost, and what a token and a step come to."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
-from mfu.hardware.types import Device
-
-SECONDS_PER_HOUR = 3600.0
+from mfu.hardware.price import SECONDS_PER_HOUR
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,20 +20,6 @@ class Cost:
     per_step: float | None = None
 
 
-def price_per_hour(prices: Mapping[str, float], device: Device | None, gpus: float) -> float | None:
-    """`gpus` devices for an hour: `price_per_hour({"H100-SXM5": 2.5}, h100, 8) == 20.0`; None without a price.
-
-    A tenth of a time-sliced GPU is 0.1 GPUs.
-    """
-    if device is None:
-        return None
-    price = prices.get(device.gpu.api_name)
-    if price is None:
-        return None
-    share = device.mig.sm_fraction if device.mig else 1.0
-    return price * share * gpus
-
-
 def lost(cost: float | None, reached: float | None, possible: float | None) -> float | None:
     """The part of `cost` that bought nothing: cost · (1 − reached / possible), never negative.
 
@@ -45,13 +28,6 @@ def lost(cost: float | None, reached: float | None, possible: float | None) -> f
     if cost is None or reached is None or not possible:
         return None
     return cost * max(0.0, 1.0 - reached / possible)
-
-
-def per_million_tokens(cost: float | None, tokens_per_s: float | None) -> float | None:
-    """`per_million_tokens(36.0, 1000.0) == 10.0`: $36/h at 1,000 tokens/s."""
-    if cost is None or not tokens_per_s:
-        return None
-    return cost / (tokens_per_s * SECONDS_PER_HOUR) * 1e6
 
 
 def per_step(cost: float | None, step_seconds: float | None) -> float | None:

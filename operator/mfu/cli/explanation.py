@@ -25,7 +25,7 @@ def print_explanation(page: Explanation) -> None:
         _waterfall(out, page.waterfall)
     _measured(out, page)
     _losses(out, page)
-    _changes(out, page)
+    _recommended(out, page)
     _decisions(out, page)
 
 
@@ -78,9 +78,20 @@ def _loss(out: Console, each: ExplainedLoss) -> None:
         print_line(out, f"    evidence: {each.evidence}")
 
 
+def _recommended(out: Console, page: Explanation) -> None:
+    """One list; without it (a status of an earlier version) the way to the attainable setting."""
+    if page.recommendations:
+        out.print("\nWhat to do, in this order: each on top of those before it")
+    for each in page.recommendations:
+        print_line(out, f"  {each.rank}. {each.action} ({each.actor})")
+        if each.brings:
+            out.print(f"     {each.brings}")
+    if page.changes and not page.recommendations:
+        _changes(out, page)
+
+
 def _changes(out: Console, page: Explanation) -> None:
-    if page.changes:
-        out.print("\nFrom the declared setting to the attainable one")
+    out.print("\nFrom the declared setting to the attainable one")
     for each in page.changes:
         print_line(out, f"  {each.field}: {each.before} → {each.after}  {each.gain}".rstrip())
 

@@ -22,6 +22,7 @@ class Why(StrEnum):
     EXPECTED_NEAR_ATTAINABLE = "ExpectedNearAttainable"
     ATTAINABLE_UNKNOWN = "AttainableUnknown"
     GROUPS_TOGETHER = "GroupsTogether"
+    LAYOUT_SUITS_NODES = "LayoutSuitsNodes"
     TENSOR_GROUP_SPLIT = "TensorGroupSplit"
     RIGHT_SIZED = "RightSized"
     SMALLER_PROFILE_FITS = "SmallerProfileFits"

@@ -12,11 +12,12 @@ from mfu.api.decisions import DecisionType
 from mfu.api.mfupolicy import PerWorkload
 from mfu.api.modelworkload import WorkloadSpec
 from mfu.api.powers import ActionType
+from mfu.decide.recommend.recommended import Recommended
 from mfu.decide.replicas.memory import ScalingMemory
 from mfu.hardware.labels import MIG_PREFIX
 from mfu.hardware.slices import base_resource, share_of
 from mfu.hardware.types import Device
-from mfu.observe.assessment import Assessment
+from mfu.observe.assessment import Assessment, Finding
 from mfu.predict.types import Attainable, Placement, Prediction, Setup
 
 __all__ = ["Decision", "DecisionType", "EffectivePolicy", "Load", "Mode", "NodeView", "Outcome", "Permit", "Subject"]
@@ -190,3 +191,9 @@ class Subject:
     """Pods are bound; False while the placement is only what was declared."""
     trusted: bool = True
     """Both meters agree with the intent and telemetry is fresh, or there is nothing running yet."""
+    findings: tuple[Finding, ...] = ()
+    """Causes of losses that are there, largest first."""
+    desired_replicas: int | None = None
+    """What the measured load asks of replicas as they are declared; None where it is not measured."""
+    recommended: tuple[Recommended, ...] = ()
+    """The one list that decisions agree with."""

@@ -6,6 +6,7 @@ from mfu.account import cost as account
 from mfu.account.cost import Cost
 from mfu.decide.scale import attainable_on_scale, observed_on_scale, on_scale
 from mfu.engine.judged import Waiting
+from mfu.hardware.price import per_million_tokens, price_per_hour
 from mfu.observe.assessment import Assessment
 from mfu.predict.types import Inference, Prediction
 
@@ -15,7 +16,7 @@ def cost_of(judged: Waiting, assessment: Assessment | None) -> Cost:
     holding, prediction = judged.holding, judged.expected
     device = holding.devices[0] if holding.devices else None
     amount = None if holding.share is None else holding.gpus * holding.share
-    per_hour = None if amount is None else account.price_per_hour(judged.policy.prices, device, amount)
+    per_hour = None if amount is None else price_per_hour(judged.policy.prices, device, amount)
     if prediction is None or holding.shared:
         # What a slice could give depends on its neighbours: nothing is accused of it.
         return Cost(per_hour=per_hour)
@@ -29,7 +30,7 @@ def cost_of(judged: Waiting, assessment: Assessment | None) -> Cost:
         per_hour=per_hour,
         lost_per_hour=_lost(per_hour, reached, prediction),
         improvable_per_hour=account.lost(per_hour, promised, attainable_on_scale(prediction, judged.best)),
-        per_million_tokens=account.per_million_tokens(per_hour, rate * holding.gpus),
+        per_million_tokens=per_million_tokens(per_hour, rate * holding.gpus),
         per_step=account.per_step(per_hour, prediction.step_seconds * slowdown) if training else None,
     )
 

@@ -9,6 +9,7 @@ from typing import Any
 from mfu.api.conditions import ConditionType
 from mfu.api.workload_status import Basis, WorkloadStatus
 from mfu.decide.fleet.standing import Standing
+from mfu.decide.recommend.agree import agreeing_findings, shown_attainable
 from mfu.decide.replicas.memory import ScalingMemory
 from mfu.decide.types import Decision, EffectivePolicy, Subject
 from mfu.decide.workload.order import Alone, decide
@@ -76,7 +77,7 @@ class Examined:
 
     asked: Asked
     judged: Judged
-    decided: tuple[Decision, ...]
+    alone: Alone
     standing: Standing
     remembered: Remembered
 
@@ -84,7 +85,7 @@ class Examined:
 def examine(asked: Asked, around: Surroundings) -> Examined:
     judged = judge(asked.view, asked.pods, asked.series, asked.policy, around, conflict=asked.conflict)
     before = asked.memory
-    nothing = Alone((), before.scaled)
+    nothing = Alone(scaled=before.scaled)
     alone = nothing if isinstance(judged, Refused) else decided_for(judged, before.scaled, around.now)
     standing = standing_of(
         asked.view,
@@ -97,8 +98,18 @@ def examine(asked: Asked, around: Surroundings) -> Examined:
         corrections=around.corrections,
         queued=around.queued_priority(asked.view),
     )
-    judged, remembered = _remembered(judged, replace(before, scaled=alone.scaled), around)
-    return Examined(asked, judged, alone.decisions, standing, remembered)
+    judged, remembered = _remembered(_agreeing(judged, alone), replace(before, scaled=alone.scaled), around)
+    return Examined(asked, judged, alone, standing, remembered)
+
+
+def _agreeing(judged: Judged, alone: Alone) -> Judged:
+    """What is said to be attainable, and of losses, names the changes of the one list."""
+    if isinstance(judged, Refused):
+        return judged
+    agreed = replace(judged, best=shown_attainable(judged.best, alone.recommended))
+    if not isinstance(agreed, Running):
+        return agreed
+    return replace(agreed, findings=agreeing_findings(agreed.findings, alone.recommended))
 
 
 def paused(asked: Asked) -> WorkloadPlan:
@@ -127,7 +138,7 @@ def decided_for(judged: Waiting | Running, scaled: ScalingMemory, now: float) ->
     """Of it alone. Nothing is decided where nothing could be predicted."""
     spec, main = judged.view.spec, judged.main
     if spec is None or main is None:
-        return Alone((), scaled)
+        return Alone(scaled=scaled)
     candidate, expected = main
     subject = Subject(
         key=judged.view.key,
@@ -150,6 +161,7 @@ def decided_for(judged: Waiting | Running, scaled: ScalingMemory, now: float) ->
         now=now,
         assigned=candidate.basis is Basis.ASSIGNED,
         trusted=trusted(judged),
+        findings=judged.findings if isinstance(judged, Running) and trusted(judged) else (),
     )
     return decide(subject)
 
@@ -177,8 +189,9 @@ def planned(found: Examined, among_all: Sequence[Decision], now: float) -> Workl
     asked, judged, remembered = found.asked, found.judged, found.remembered
     view, stands, said_of, cause = asked.view, asked.view.status.read(), aspects(judged), cause_of(judged)
     frozen = not trusted(judged) and bool(stands.decisions)
-    decided = found.decided if frozen else in_order(found.decided, among_all)
-    said = status(judged, Beside(said_of, decided, remembered.memory, cause, now), stands)
+    decided = found.alone.decisions if frozen else in_order(found.alone.decisions, among_all)
+    listed = found.alone.recommended
+    said = status(judged, Beside(said_of, decided, remembered.memory, cause, now, listed), stands)
     first = asked.first_judged(now)
     if now - first < YOUNG_SECONDS:
         said = unshaken(stands, said)

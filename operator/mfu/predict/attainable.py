@@ -217,19 +217,17 @@ def changes(
             if isinstance(found, Prediction) and (found.memory.fits or not base.memory.fits)
         ]
         if not possible:
-            steps.append(
-                _together(
-                    open_fields, current, best, (base, before, _must(predict_training(best, placement, corrections)))
-                )
-            )
+            reached = _must(predict_training(best, placement, corrections))
+            steps.append(_together(open_fields, current, best, (base, before, reached)))
             break
         chosen, after = max(possible, key=lambda pair: pair[1].tokens_per_s_per_gpu)
         if after.tokens_per_s_per_gpu < before.tokens_per_s_per_gpu and len(open_fields) > 1:
             reached = _must(predict_training(best, placement, corrections))
             steps.append(_together(open_fields, current, best, (base, before, reached)))
             break
-        steps.append(_change(chosen.name, (chosen.text(current), chosen.text(best)), (base, before, after)))
-        current, before = chosen.apply(current, best), after
+        texts, current = (chosen.text(current), chosen.text(best)), chosen.apply(current, best)
+        steps.append(_change(chosen.name, texts, (base, before, after), current))
+        before = after
         open_fields.remove(chosen)
     return tuple(steps)
 
@@ -242,14 +240,16 @@ def _together(
 ) -> Change:
     names = " + ".join(each.name for each in fields)
     texts = ", ".join(each.text(current) for each in fields), ", ".join(each.text(best) for each in fields)
-    return _change(names, texts, predictions)
+    return _change(names, texts, predictions, best)
 
 
-def _change(name: str, texts: tuple[str, str], predictions: tuple[Prediction, Prediction, Prediction]) -> Change:
+def _change(
+    name: str, texts: tuple[str, str], predictions: tuple[Prediction, Prediction, Prediction], setting: Training
+) -> Change:
     """`predictions`: of the declared setting, before and after the step. Gains are shares of declared and add up."""
     base, before, after = predictions
     gain = (after.tokens_per_s_per_gpu - before.tokens_per_s_per_gpu) / base.tokens_per_s_per_gpu
-    return Change(name, texts[0], texts[1], gain, after.mfu - before.mfu)
+    return Change(name, texts[0], texts[1], gain, after.mfu - before.mfu, setting)
 
 
 def _must(found: Prediction | Problem) -> Prediction:

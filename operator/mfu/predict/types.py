@@ -236,6 +236,8 @@ class Change:
     gain: float
     gain_points: float
     """In points of the workload's scale (MFU, or MBU for decode), as a fraction."""
+    setting: Setup
+    """With this step made, on top of those before it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,12 @@ from typing import Final
 from mfu.api.causes import Actor
 from mfu.api.conditions import ConditionStatus, ConditionType
 from mfu.api.decisions import Decision
+from mfu.api.recommendations import Recommendation, RecommendationKind
 from mfu.api.workload_status import Allocation, Change, Loss, Observed, Reading, Summary, WorkloadStatus
 from mfu.show.figures import UNKNOWN, number, share
 from mfu.show.waterfall import Waterfall, waterfall
 from mfu.show.workloads import ready
+from mfu.units import money
 
 _MISLEADING: Final = {
     "GPU utilisation": "a kernel was resident; waiting counts",
@@ -88,6 +90,17 @@ class Advised:
 
 
 @dataclass(frozen=True, slots=True)
+class RankedStep:
+    """One line of the list of what to do; each assumes those before it."""
+
+    rank: int
+    action: str
+    actor: str
+    brings: str
+    """Such as `+5 % → 19,120 tokens/s, $0.42 per M tokens`; empty where nothing is known."""
+
+
+@dataclass(frozen=True, slots=True)
 class Explanation:
     """Everything comes from status; what is not there is said to be unknown, or left out as a whole."""
 
@@ -102,6 +115,7 @@ class Explanation:
     dashboards: tuple[DashboardFigure, ...]
     losses: tuple[ExplainedLoss, ...]
     changes: tuple[Advised, ...]
+    recommendations: tuple[RankedStep, ...]
     decisions: tuple[Decision, ...]
 
 
@@ -120,6 +134,7 @@ def explanation(namespace: str, name: str, status: WorkloadStatus) -> Explanatio
         dashboards=tuple(map(_dashboard, status.readings)),
         losses=tuple(map(_loss, status.losses)),
         changes=tuple(map(_advised, changes)),
+        recommendations=tuple(ranked(each, status) for each in status.recommendations),
         decisions=status.decisions,
     )
 
@@ -194,6 +209,43 @@ def _loss(each: Loss) -> ExplainedLoss:
 
 def _actor(actor: Actor | None) -> str:
     return UNKNOWN if actor is None else str(actor)
+
+
+def ranked(each: Recommendation, status: WorkloadStatus) -> RankedStep:
+    """The figures are those of the whole workload with this step and all before it made."""
+    currency = status.cost.currency if status.cost else ""
+    parts = (_faster(each), _money(each.cost_per_million_tokens, currency, "per M tokens"), _hourly(each, currency))
+    return RankedStep(each.rank, each.action, str(each.actor), ", ".join(filter(None, parts)))
+
+
+def _faster(each: Recommendation) -> str:
+    gain, rate = number(each.gain), number(each.tokens_per_second)
+    if not rate:
+        return ""
+    return f"{rate:,.0f} tokens/s" if gain is None else f"{100 * gain:+.1f} % → {rate:,.0f} tokens/s"
+
+
+def _hourly(each: Recommendation, currency: str) -> str:
+    """Where the money that it costs changes, not only what it buys."""
+    return _money(each.cost_per_hour, currency, "per hour") if each.kind in _CHANGES_COST else ""
+
+
+_CHANGES_COST: Final = frozenset(
+    {
+        RecommendationKind.RELEASE,
+        RecommendationKind.FIT,
+        RecommendationKind.SLICE,
+        RecommendationKind.PRODUCT,
+        RecommendationKind.REPLICAS,
+    }
+)
+
+
+def _money(amount: str | None, currency: str, per: str) -> str:
+    value = number(amount)
+    if value is None:
+        return ""
+    return f"{money(value, currency)} {per}" if value >= 1 or not value else f"{currency}{value:.3g} {per}"
 
 
 def _advised(change: Change) -> Advised:

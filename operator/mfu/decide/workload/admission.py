@@ -6,7 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from mfu.api.recommendations import RecommendationKind as Kind
 from mfu.decide.reasons import Why
+from mfu.decide.recommend.recommended import first_of
 from mfu.decide.scale import attainable_on_scale, on_scale
 from mfu.decide.types import Decision, DecisionType, Outcome, Subject
 from mfu.decide.workload.remedy import MOST_TIMES, domain_gpus, remedy
@@ -85,15 +87,25 @@ def _intent(gathered: Gathered) -> Decision | None:
         return None
     message = (
         f"tensor parallel {tensor} leaves the NVLink domain of {together} GPUs that {subject.placement.device.label} "
-        f"has: lower parallelism.tensor to {together} or less, and raise pipeline or data"
+        f"has: {_narrower(subject) or f'lower parallelism.tensor to {together} or less, and raise pipeline or data'}"
     )
     return _decision(gathered, Outcome.WARN, Why.TENSOR_LEAVES_DOMAIN, message)
+
+
+def _narrower(subject: Subject) -> str | None:
+    """The layout that is recommended, where one is."""
+    steps = (each.step for each in subject.recommended)
+    return next((each.action for each in steps if "parallelism" in each.field), None)
 
 
 def _objective(gathered: Gathered) -> Decision | None:
     """A latency that even the fast end of the band does not keep."""
     late = _late(gathered.subject, surely=True)
-    return _decision(gathered, Outcome.HOLD, Why.MISSES_OBJECTIVE, "; ".join(late)) if late else None
+    if not late:
+        return None
+    cure = first_of(gathered.subject.recommended, Kind.OBJECTIVE)
+    advice = (cure.step.action,) if cure else ()
+    return _decision(gathered, Outcome.HOLD, Why.MISSES_OBJECTIVE, "; ".join((*late, *advice)))
 
 
 def _late(subject: Subject, *, surely: bool) -> tuple[str, ...]:

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mfu.account.cost import price_per_hour
 from mfu.account.rollup import Indices, Knowledge, RollupRow, Table, table_of
 from mfu.decide.types import EffectivePolicy, NodeView
 from mfu.engine.holdings.workload import device_of
 from mfu.engine.views import Assignment, PodView
 from mfu.hardware.labels import MIG_PREFIX, WHOLE
+from mfu.hardware.price import price_per_hour
 from mfu.hardware.slices import base_resource
 
 IDLE, UNCLAIMED = -1, -2

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from mfu.account.cost import Cost
 from mfu.api import workload_status as api
 from mfu.api.causes import Cause
+from mfu.decide.recommend.recommended import Recommended
 from mfu.decide.scale import attainable_on_scale, observed_on_scale, on_scale
 from mfu.decide.types import Decision, EffectivePolicy
 from mfu.engine.history.remembered import WorkloadMemory
@@ -17,6 +18,7 @@ from mfu.engine.say.conditions import Aspect, conditions
 from mfu.engine.say.decisions import decisions, frozen
 from mfu.engine.say.figures import attainable, expected, intent, loss, memory, observed, readings, waterfall
 from mfu.engine.say.history import drift_row, history_rows
+from mfu.engine.say.recommendations import recommendations
 from mfu.predict.types import Scale
 from mfu.units import decimal, money, percent, points
 
@@ -33,6 +35,7 @@ class Beside:
     memory: WorkloadMemory
     cause: Cause
     now: float
+    recommended: Sequence[Recommended] = ()
 
 
 def status(judged: Judged, told: Beside, before: api.WorkloadStatus) -> api.WorkloadStatus:
@@ -50,7 +53,8 @@ def status(judged: Judged, told: Beside, before: api.WorkloadStatus) -> api.Work
         return said.model_copy(update={"intent": intent(judged.setup)})
     kept = not trusted(judged) and bool(before.decisions)
     made = frozen(before.decisions, judged.policy) if kept else decisions(told.decided, before.decisions, told.now)
-    return _with_figures(said, judged).model_copy(update={"decisions": made})
+    listed = before.recommendations if kept else recommendations(told.recommended, judged.policy)
+    return _with_figures(said, judged).model_copy(update={"decisions": made, "recommendations": listed})
 
 
 def _with_figures(said: api.WorkloadStatus, judged: Accepted) -> api.WorkloadStatus:

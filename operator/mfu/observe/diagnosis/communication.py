@@ -30,6 +30,8 @@ SPINNING_BELOW = 0.10
 MOST_DOUBT = 0.15
 MODEL_WEIGHT = 1 / 3
 """Weight of the prediction in a counter-factual that readings also give (geometric mean)."""
+_PEER_TO_PEER = "switch GPU peer-to-peer on: these GPUs share an NVLink domain and talk over PCIe"
+"""Where they lie is right, and Placement keeps it."""
 TRICKLE_BYTES_PER_S = 2e8
 """Less than this is no collective traffic."""
 
@@ -136,8 +138,7 @@ def _faster_fabric(situation: Situation, fabric: str, lost: float) -> Remedy | N
     mended = situation.mfu * speedup
     if better is not None:
         mended = max(situation.mfu, mended ** (1 - MODEL_WEIGHT) * better.mfu**MODEL_WEIGHT)
-    action = "put the GPUs in one NVLink domain, or switch peer-to-peer on: "
-    action += f"{100 * mended:.0f} % MFU expected over NVLink"
+    action = f"{_PEER_TO_PEER}: {100 * mended:.0f} % MFU expected over NVLink"
     return Remedy(max(speedup, mended / situation.mfu), action, Explains.RUNTIME, Actor.PROVIDER, mended)
 
 
@@ -187,6 +188,8 @@ def _unmodelled(situation: Situation, fabric: str, lost: float) -> Remedy:
     slow = fabric == "PCIe" and _one_nvlink_domain(situation)
     if slow:
         action = "put the GPUs in one NVLink domain, or switch peer-to-peer on"
+        if situation.placement is not None:
+            action = _PEER_TO_PEER
         return Remedy(hidden, action, Explains.RUNTIME, Actor.PROVIDER)
     action = "exchange less often or over a faster link: larger micro-batch, gradient accumulation, overlap"
     return Remedy(hidden, action, Explains.CONFIGURATION, Actor.TENANT)

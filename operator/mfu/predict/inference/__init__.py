@@ -11,7 +11,7 @@ from mfu.predict.inference.flops import (
     prefill_flops_per_token,
 )
 from mfu.predict.inference.prediction import predict_inference
-from mfu.predict.inference.search import attainable_inference, best_within_limits, more_concurrency
+from mfu.predict.inference.search import attainable_inference, best_within_limits, more_concurrency, within_limits
 
 predict = predict_inference
 attainable = attainable_inference
@@ -30,4 +30,5 @@ __all__ = [
     "predict_at_rate",
     "predict_inference",
     "prefill_flops_per_token",
+    "within_limits",
 ]

@@ -73,6 +73,15 @@ def more_concurrency(
     return found.setup, found.prediction
 
 
+def within_limits(setup: Inference, placement: Placement, tunable: frozenset[Tunable]) -> Attainable | None:
+    """The fastest setting that fits and keeps the latency limits, be it slower than the declared one, in one change."""
+    best, uncorrected = best_within_limits(setup, placement, tunable), Correction()
+    found = None if best is None else predicted(best, placement, uncorrected)
+    if best is None or best == setup or isinstance(found, Problem) or found is None or not _possible(best, found):
+        return None
+    return Attainable(found, best, (_whole(setup, best, placement, uncorrected),))
+
+
 def best_within_limits(setup: Inference, placement: Placement, tunable: frozenset[Tunable]) -> Inference | None:
     """The fastest setting that fits and keeps the latency limits, declared or not; fields that bring nothing stay as
     declared. None where no setting does."""
@@ -203,7 +212,8 @@ def _whole(setup: Inference, best: Inference, placement: Placement, correction: 
     differing = [name for name in _FIELDS if _differs(setup, best, name)]
     was, becomes = (", ".join(_words(each, name) for name in differing) for each in (setup, best))
     gain = after.tokens_per_s_per_gpu / base.tokens_per_s_per_gpu - 1.0
-    return Change(" and ".join(_FIELDS[name] for name in differing), was, becomes, gain, _value(after) - _value(base))
+    names = " and ".join(_FIELDS[name] for name in differing)
+    return Change(names, was, becomes, gain, _value(after) - _value(base), best)
 
 
 def _change(
@@ -211,7 +221,8 @@ def _change(
 ) -> Change:
     before, after, base = predictions
     gain = (after.tokens_per_s_per_gpu - before.tokens_per_s_per_gpu) / base.tokens_per_s_per_gpu
-    return Change(_FIELDS[name], _words(current, name), _words(best, name), gain, _value(after) - _value(before))
+    points, setting = _value(after) - _value(before), _take(current, best, name)
+    return Change(_FIELDS[name], _words(current, name), _words(best, name), gain, points, setting)
 
 
 _FIELDS = {"precisions": "precision", "parallelism": "parallelism", "concurrency": "concurrency"}
