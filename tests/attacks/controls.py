@@ -31,6 +31,7 @@ SPEAKING_TESTS: Final = "tests/telemetry/test_speaking.py"
 RATE_TESTS: Final = "tests/observe/test_progress_rates.py"
 BINDING_TESTS: Final = "tests/telemetry/test_binding.py"
 ODD_TESTS: Final = "tests/cluster/test_odd_servers.py"
+CLOCK, FAULTS = "A clock that jumps", "tests/faults"
 LOOP_TESTS: Final = "tests/controller/test_loop.py"
 WRITER_TESTS: Final = "tests/cluster/test_writer.py"
 
@@ -196,6 +197,16 @@ CONTROLS: Final = tuple(
          f"{WRITER_TESTS} -k goes_first"),
         (SLOW, "nothing is told of what went meanwhile", "cluster/writer.py",
          "if each.events and each.key in known)", "if each.events)", f"{WRITER_TESTS} -k went_meanwhile"),
+        (SLOW, "events survive a server that is away", "cluster/writer.py",
+         "if _passes(error):", "if False:", f"{FAULTS}/test_writing.py -k five_minutes"),
+        (SLOW, "nobody writes on a lease that is not surely its own", "cluster/lease.py",
+         "now - self._renewed < self.fresh_seconds", "True", f"{FAULTS}/test_writing.py -k network_that_parts"),
+        (CLOCK, "what came before the clock was set back is forgotten", "telemetry/store/device_ring.py",
+         "(times < before - SET_BACK_SECONDS)", "(times < before - 1e12)",
+         f"{FAULTS}/test_clock_and_telemetry.py -k jumps"),
+        (CLOCK, "a reading from the future is no news", "telemetry/store/device_ring.py",
+         "np.abs(now - self.observed_at[rows]) <=", "(now - self.observed_at[rows]) <=",
+         f"{FAULTS}/test_clock_and_telemetry.py -k jumps"),
         (SLOW, "judging does not wait for writing", "controller/loop.py",
          "            self._planned.set()\n            self._decided.set()\n        self.finished_at",
          "            await self.writer.apply(plan, self.state.current(), self.state.report)\n        self.finished_at",

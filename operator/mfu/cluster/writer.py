@@ -236,6 +236,13 @@ class Writer:
                 self.counts.events += 1
             except (ApiError, ServerUnreachable) as error:
                 log.info("event object=%s reason=%s error=%s", body["regarding"]["name"], body["reason"], error)
+                if _passes(error):
+                    self._keep([(body, namespace)])
+
+
+def _passes(error: ApiError | ServerUnreachable) -> bool:
+    """May the same be taken later? What was refused for what it says is not told again."""
+    return isinstance(error, ServerUnreachable) or error.status >= 500 or error.status == 429
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,8 @@ from mfu.observe.metric import METRICS as METRICS
 from mfu.observe.metric import Metric as Metric
 
 Floats = NDArray[np.float64]
+SET_BACK_SECONDS: Final = 120.0
+"""A reading this much older than the one before says that the clock was set back: what was known is forgotten."""
 STALE_INTERVALS: Final = 2.0
 """Readings older than so many collection intervals are stale: one round may be late, two are missing."""
 

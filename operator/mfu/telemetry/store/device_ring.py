@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mfu.observe.readings import METRICS, STALE_INTERVALS, Floats, GPUIdentity, GPURound, Metric
+from mfu.observe.readings import METRICS, SET_BACK_SECONDS, STALE_INTERVALS, Floats, GPUIdentity, GPURound, Metric
 
 _Rows = NDArray[np.intp]
 RowKey = tuple[str | None, str, int | None, str | None, str | None, str | None]
@@ -93,7 +93,7 @@ class DeviceRing:
         before, gap = self.observed_at[rows], STALE_INTERVALS * self.interval[rows]
         owner = self.source[rows]
         mine = (owner == source) | outranks[owner] | (times > before + gap) | (before == _NEVER)
-        jumped = known & mine & (times < before - self.window_seconds)
+        jumped = known & mine & (times < before - SET_BACK_SECONDS)
         for row in rows[jumped].tolist():
             self._clear(row)
         new = known & mine & (times > self.observed_at[rows])
@@ -140,8 +140,9 @@ class DeviceRing:
         return np.fromiter(self._row_of.values(), dtype=np.intp, count=len(self._row_of))
 
     def fresh(self, rows: _Rows, now: float) -> NDArray[np.bool_]:
-        """Is the newest reading of each row at most two intervals old?"""
-        found: NDArray[np.bool_] = self.observed_at[rows] >= now - STALE_INTERVALS * self.interval[rows]
+        """Is the newest reading of each row at most two intervals old? One from the future tells that the clock went
+        back: it is not news either."""
+        found: NDArray[np.bool_] = np.abs(now - self.observed_at[rows]) <= STALE_INTERVALS * self.interval[rows]
         return found
 
     def window(self, rows: _Rows, now: float, seconds: float) -> tuple[Floats, Floats]:

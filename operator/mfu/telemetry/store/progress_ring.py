@@ -51,7 +51,7 @@ class PodProgress:
 
     def fresh(self, now: float, interval: float) -> bool:
         """Is the newest reading at most two intervals old? The last gap counts where it was longer than `interval`."""
-        return now - self.newest <= STALE_INTERVALS * max(interval, self._gap)
+        return abs(now - self.newest) <= STALE_INTERVALS * max(interval, self._gap)
 
     def _steady(self, raw: Floats) -> Floats:
         """The counters with jitter taken out. A real fall stays: what was done across a restart is not known here."""

@@ -12,7 +12,15 @@ from typing import Final
 import numpy as np
 
 from mfu.engine.snapshot import FleetReadings
-from mfu.observe.readings import STALE_INTERVALS, GPUIdentity, GPURound, ProgressReading, SourceState, WorkloadSeries
+from mfu.observe.readings import (
+    SET_BACK_SECONDS,
+    STALE_INTERVALS,
+    GPUIdentity,
+    GPURound,
+    ProgressReading,
+    SourceState,
+    WorkloadSeries,
+)
 from mfu.telemetry.pods.engines import DYNAMO_FRONTEND
 from mfu.telemetry.store.device_ring import DeviceRing
 from mfu.telemetry.store.progress_ring import PodProgress
@@ -77,7 +85,7 @@ class Store:
             held = self._progress.get(key)
             if held is not None and held.identity.pod_uid != reading.pod_uid:
                 held = self._progress[key] = PodProgress(reading, self._slots)
-            if held is None or reading.observed_at < held.newest - self.window_seconds:
+            if held is None or reading.observed_at < held.newest - SET_BACK_SECONDS:
                 if held is None and len(self._progress) >= self._max_pods:
                     self.refused_pods += 1
                     continue
