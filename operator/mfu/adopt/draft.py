@@ -15,10 +15,11 @@ from mfu.adopt.findings import Findings, FoundLine
 from mfu.adopt.layout import accelerators, gpus_of, main_container, version_of
 from mfu.adopt.model import model_block, precision_block
 from mfu.adopt.names import NamedModel, named_model
-from mfu.adopt.objects import Object, Unit, config_maps, units
+from mfu.adopt.objects import config_maps, units
 from mfu.adopt.precision import precision
 from mfu.adopt.serving import serving
 from mfu.adopt.training import training
+from mfu.adopt.units import Object, Unit
 from mfu.api.names import API_VERSION
 from mfu.workload.huggingface import Understood
 

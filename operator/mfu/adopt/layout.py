@@ -11,7 +11,7 @@ from mfu.adopt.commands import Command
 from mfu.adopt.containers import Container, computing
 from mfu.adopt.engines import EngineKeys
 from mfu.adopt.findings import Findings
-from mfu.adopt.objects import Unit
+from mfu.adopt.units import Unit
 from mfu.hardware.aliases import dataset_key
 from mfu.hardware.catalog import load
 from mfu.hardware.labels import CLOUD_PRODUCT_LABELS, PRODUCT_LABELS, WHOLE

@@ -8,7 +8,7 @@ from mfu.adopt.commands import Command
 from mfu.adopt.engines import EngineKeys
 from mfu.adopt.findings import Findings
 from mfu.adopt.layout import degree, settle
-from mfu.adopt.objects import Unit
+from mfu.adopt.units import Unit
 
 _INPUT_MEAN: Final = 1024
 _OUTPUT_MEAN: Final = 256

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from mfu.agent.gpunode import JSON, dated
+from mfu.api.names import AGENT_FIELD_MANAGER
 from mfu.cluster.plain import PlainError
 from mfu.cluster.resources import GPUNODES, NODES, ResourcePath
 
 log = logging.getLogger(__name__)
 
-MANAGER: Final = "mfu-agent"
 LEAST_SECONDS: Final = 10.0
 HEARTBEAT_SECONDS: Final = 240.0
 """Under the five minutes that `status.observedAt` promises."""
@@ -70,19 +70,19 @@ class Publisher:
         full = dated(status, now, self._conditions or ())
         body = _body(self.node, status=full)
         try:
-            self.client.apply(GPUNODES, body, manager=MANAGER, subresource="status")
+            self.client.apply(GPUNODES, body, manager=AGENT_FIELD_MANAGER, subresource="status")
         except PlainError as error:
             # Somebody deleted it, or its Node was deleted and made again: the owner reference needs the new uid.
             if error.status != _NOT_FOUND:
                 raise
             self._create()
-            self.client.apply(GPUNODES, body, manager=MANAGER, subresource="status")
+            self.client.apply(GPUNODES, body, manager=AGENT_FIELD_MANAGER, subresource="status")
         self._conditions = full["conditions"]
 
     def _create(self) -> None:
         uid = self.client.get(NODES, self.node)["metadata"]["uid"]
         owner = {"apiVersion": "v1", "kind": "Node", "name": self.node, "uid": uid}
-        made = self.client.apply(GPUNODES, _body(self.node, owner), manager=MANAGER)
+        made = self.client.apply(GPUNODES, _body(self.node, owner), manager=AGENT_FIELD_MANAGER)
         self._exists = True
         if self._conditions is None:
             self._conditions = list(made.get("status", {}).get("conditions", ()))

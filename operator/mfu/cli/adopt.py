@@ -24,27 +24,10 @@ from mfu.cli.files import read_text
 from mfu.cli.init import read_config
 from mfu.cli.output import print_json
 from mfu.cluster.client import ApiError, KubeClient
-from mfu.cluster.resources import CONFIGMAPS, PODS, ResourcePath
+from mfu.cluster.resources import CONFIGMAPS, RUNS_PODS
 from mfu.workload.errors import UnknownPreset
 from mfu.workload.presets import preset
 
-_RESOURCES: Final = {
-    "deployment": ResourcePath("apps", "v1", "deployments", "Deployment"),
-    "statefulset": ResourcePath("apps", "v1", "statefulsets", "StatefulSet"),
-    "job": ResourcePath("batch", "v1", "jobs", "Job"),
-    "cronjob": ResourcePath("batch", "v1", "cronjobs", "CronJob"),
-    "jobset": ResourcePath("jobset.x-k8s.io", "v1alpha2", "jobsets", "JobSet"),
-    "leaderworkerset": ResourcePath("leaderworkerset.x-k8s.io", "v1", "leaderworkersets", "LeaderWorkerSet"),
-    "trainjob": ResourcePath("trainer.kubeflow.org", "v1alpha1", "trainjobs", "TrainJob"),
-    "pytorchjob": ResourcePath("kubeflow.org", "v1", "pytorchjobs", "PyTorchJob"),
-    "mpijob": ResourcePath("kubeflow.org", "v1", "mpijobs", "MPIJob"),
-    "raycluster": ResourcePath("ray.io", "v1", "rayclusters", "RayCluster"),
-    "rayjob": ResourcePath("ray.io", "v1", "rayjobs", "RayJob"),
-    "rayservice": ResourcePath("ray.io", "v1", "rayservices", "RayService"),
-    "inferenceservice": ResourcePath("serving.kserve.io", "v1beta1", "inferenceservices", "InferenceService"),
-    "llminferenceservice": ResourcePath("serving.kserve.io", "v1alpha1", "llminferenceservices", "LLMInferenceService"),
-    "pod": PODS,
-}
 _SHORT: Final = {"deploy": "deployment", "sts": "statefulset", "lws": "leaderworkerset", "isvc": "inferenceservice"}
 
 
@@ -113,10 +96,10 @@ def _items(document: Any) -> list[Mapping[str, Any]]:
 
 def _from_cluster(args: argparse.Namespace) -> list[Mapping[str, Any]]:
     kind, _, name = args.target.partition("/")
-    key = kind.lower().removesuffix("s") if kind.lower() not in _RESOURCES else kind.lower()
-    resource = _RESOURCES.get(_SHORT.get(key, key))
+    key = kind.lower().removesuffix("s") if kind.lower() not in RUNS_PODS else kind.lower()
+    resource = RUNS_PODS.get(_SHORT.get(key, key))
     if resource is None or not name:
-        raise UsageError(f"{args.target}: write KIND/NAME, KIND one of {', '.join(sorted(_RESOURCES))}")
+        raise UsageError(f"{args.target}: write KIND/NAME, KIND one of {', '.join(sorted(RUNS_PODS))}")
 
     async def fetch(client: KubeClient) -> list[Mapping[str, Any]]:
         item = await client.get(resource, name, args.namespace)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -44,6 +45,24 @@ ACCESSREVIEWS: Final = ResourcePath(
 )
 EVENTS: Final = ResourcePath("events.k8s.io", "v1", "events", "Event")
 TRAINJOBS: Final = ResourcePath("trainer.kubeflow.org", "v1alpha1", "trainjobs", "TrainJob")
+RUNS_PODS: Final[Mapping[str, ResourcePath]] = {
+    "deployment": ResourcePath("apps", "v1", "deployments", "Deployment"),
+    "statefulset": ResourcePath("apps", "v1", "statefulsets", "StatefulSet"),
+    "job": ResourcePath("batch", "v1", "jobs", "Job"),
+    "cronjob": ResourcePath("batch", "v1", "cronjobs", "CronJob"),
+    "jobset": ResourcePath("jobset.x-k8s.io", "v1alpha2", "jobsets", "JobSet"),
+    "leaderworkerset": ResourcePath("leaderworkerset.x-k8s.io", "v1", "leaderworkersets", "LeaderWorkerSet"),
+    "trainjob": TRAINJOBS,
+    "pytorchjob": ResourcePath("kubeflow.org", "v1", "pytorchjobs", "PyTorchJob"),
+    "mpijob": ResourcePath("kubeflow.org", "v1", "mpijobs", "MPIJob"),
+    "raycluster": ResourcePath("ray.io", "v1", "rayclusters", "RayCluster"),
+    "rayjob": ResourcePath("ray.io", "v1", "rayjobs", "RayJob"),
+    "rayservice": ResourcePath("ray.io", "v1", "rayservices", "RayService"),
+    "inferenceservice": ResourcePath("serving.kserve.io", "v1beta1", "inferenceservices", "InferenceService"),
+    "llminferenceservice": ResourcePath("serving.kserve.io", "v1alpha1", "llminferenceservices", "LLMInferenceService"),
+    "pod": PODS,
+}
+"""What people call the kinds whose pods may hold GPUs, by the word of kubectl."""
 KUEUE_WORKLOADS: Final = ResourcePath("kueue.x-k8s.io", "v1beta2", "workloads", "Workload")
 MODELWORKLOADS: Final = _ours(names.MODEL_WORKLOAD)
 MFUPOLICIES: Final = _ours(names.MFU_POLICY)

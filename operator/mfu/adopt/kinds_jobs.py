@@ -1,0 +1,97 @@
+"""Pods, jobs and sets of jobs as units: Kubernetes' own kinds, JobSet, LeaderWorkerSet, Kubeflow, Volcano."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from mfu.adopt.units import Object, PodTemplate, Unit, at, count, pod_spec, spec_of, unit_of
+
+
+def pod(document: Object) -> Iterator[Unit]:
+    yield unit_of(document, [PodTemplate("pod", 1, spec_of(document))])
+
+
+def deployment(document: Object) -> Iterator[Unit]:
+    spec = spec_of(document)
+    replicas = count(spec.get("replicas"))
+    groups = [PodTemplate("pod", 1, pod_spec(spec.get("template")))]
+    yield unit_of(document, groups, serving=None, replicas=(replicas, max(replicas, 1)))
+
+
+def _job(document: Object) -> Iterator[Unit]:
+    spec = spec_of(document)
+    pods = count(spec.get("parallelism"), count(spec.get("completions")))
+    yield unit_of(document, [PodTemplate("pod", pods, pod_spec(spec.get("template")))], serving=None)
+
+
+def cron_job(document: Object) -> Iterator[Unit]:
+    inner = spec_of({"spec": at(document, "spec", "jobTemplate", "spec")})
+    pods = count(inner.get("parallelism"), count(inner.get("completions")))
+    yield unit_of(document, [PodTemplate("pod", pods, pod_spec(inner.get("template")))])
+
+
+def job_set(document: Object) -> Iterator[Unit]:
+    yield unit_of(document, _replicated(spec_of(document).get("replicatedJobs")))
+
+
+def _replicated(jobs: Any) -> Iterator[PodTemplate]:
+    for job in jobs or ():
+        inner = at(job, "template", "spec") or {}
+        pods = count(job.get("replicas")) * count(inner.get("parallelism"), count(inner.get("completions")))
+        yield PodTemplate(str(job.get("name", "")), pods, pod_spec(inner.get("template")))
+
+
+def leader_worker_set(document: Object) -> Iterator[Unit]:
+    spec = spec_of(document)
+    template = spec.get("leaderWorkerTemplate") or {}
+    size = max(1, count(template.get("size")))
+    worker = pod_spec(template.get("workerTemplate"))
+    leader = pod_spec(template.get("leaderTemplate")) or worker
+    groups = [PodTemplate("leader", 1, leader)] + ([PodTemplate("worker", size - 1, worker)] if size > 1 else [])
+    replicas = count(spec.get("replicas"))
+    yield unit_of(document, groups, serving=None, replicas=(replicas, max(replicas, 1)))
+
+
+def kubeflow_job(document: Object) -> Iterator[Unit]:
+    spec = spec_of(document)
+    found: Mapping[str, Any] = next((value for key, value in spec.items() if key.endswith("ReplicaSpecs")), {})
+    groups = [
+        PodTemplate(role, count(each.get("replicas")), pod_spec(each.get("template"))) for role, each in found.items()
+    ]
+    processes = at(spec, "nprocPerNode")
+    given = {"nproc_per_node": (processes, "spec.nprocPerNode")} if processes else {}
+    yield unit_of(document, groups, serving=False, given=given)
+
+
+def train_job(document: Object) -> Iterator[Unit]:
+    """The runtime holds the template; what the TrainJob itself says of its trainer is read."""
+    trainer = spec_of(document).get("trainer") or {}
+    container = {
+        "name": "trainer",
+        "image": trainer.get("image", ""),
+        "command": trainer.get("command"),
+        "args": trainer.get("args"),
+        "env": trainer.get("env") or [],
+        "resources": trainer.get("resourcesPerNode") or {},
+    }
+    runtime = str(at(document, "spec", "runtimeRef", "name") or "")
+    given: dict[str, Any] = {"runtime": (runtime, f"runtimeRef {runtime}")} if runtime else {}
+    source = at(document, "spec", "initializer", "model", "storageUri")
+    if source:
+        given["model"] = (source, "spec.initializer.model.storageUri")
+    pods = count(trainer.get("numNodes"))
+    yield unit_of(document, [PodTemplate("trainer", pods, {"containers": [container]})], serving=False, given=given)
+
+
+def _volcano_job(document: Object) -> Iterator[Unit]:
+    groups = [
+        PodTemplate(str(task.get("name", "")), count(task.get("replicas")), pod_spec(task.get("template")))
+        for task in spec_of(document).get("tasks") or ()
+    ]
+    yield unit_of(document, groups)
+
+
+def job_or_volcano(document: Object) -> Iterator[Unit]:
+    volcano = str(document.get("apiVersion", "")).startswith("batch.volcano.sh/")
+    yield from (_volcano_job if volcano else _job)(document)

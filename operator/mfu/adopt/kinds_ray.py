@@ -1,0 +1,72 @@
+"""Ray's clusters, jobs and services as units."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import yaml
+
+from mfu.adopt.units import Object, PodTemplate, Unit, at, count, pod_spec, spec_of, unit_of
+
+
+def _ray_groups(cluster: Any) -> Iterator[PodTemplate]:
+    head = at(cluster, "headGroupSpec", "template")
+    if head:
+        yield PodTemplate("head", 1, pod_spec(head))
+    for group in at(cluster, "workerGroupSpecs") or ():
+        pods = count(group.get("replicas")) * max(1, count(group.get("numOfHosts")))
+        yield PodTemplate(str(group.get("groupName", "workers")), pods, pod_spec(group.get("template")))
+
+
+def ray_cluster(document: Object) -> Iterator[Unit]:
+    yield unit_of(document, _ray_groups(spec_of(document)))
+
+
+def ray_job(document: Object) -> Iterator[Unit]:
+    spec = spec_of(document)
+    entry = spec.get("entrypoint")
+    given = {"entrypoint": (entry, "spec.entrypoint")} if entry else {}
+    yield unit_of(document, _ray_groups(spec.get("rayClusterSpec")), serving=None, given=given)
+
+
+def ray_service(document: Object) -> Iterator[Unit]:
+    """One unit for each model of Ray Serve LLM; other Serve applications as one unit without a model."""
+    spec = spec_of(document)
+    groups = list(_ray_groups(spec.get("rayClusterConfig")))
+    configs = list(_llm_configs(spec.get("serveConfigV2")))
+    for config in configs or [{}]:
+        low, high, given = _ray_llm(config)
+        named = {"name": _ray_name(document, config, many=len(configs) > 1)}
+        yield unit_of(document, groups, serving=True, replicas=(low, high), given=given, named=named)
+
+
+def _ray_name(document: Object, config: Object, *, many: bool) -> str:
+    name = str(at(document, "metadata", "name") or "rayservice")
+    return f"{name}-{at(config, 'model_loading_config', 'model_id')}".lower() if many else name
+
+
+def _llm_configs(text: Any) -> Iterator[Object]:
+    try:
+        serve = yaml.safe_load(text) if isinstance(text, str) else text
+    except yaml.YAMLError:
+        return
+    for application in at(serve, "applications") or ():
+        yield from (each for each in at(application, "args", "llm_configs") or () if isinstance(each, Mapping))
+
+
+def _ray_llm(config: Object) -> tuple[int, int, dict[str, Any]]:
+    where = "serveConfigV2 llm_configs"
+    loading, deployment = config.get("model_loading_config") or {}, config.get("deployment_config") or {}
+    given = {key: (value, f"{where}: {key}") for key, value in (config.get("engine_kwargs") or {}).items()}
+    model = loading.get("model_source") or loading.get("model_id")
+    if isinstance(model, str):
+        given["model"] = (model, f"{where}: model_loading_config")
+    if config.get("accelerator_type"):
+        given["accelerator"] = (config["accelerator_type"], f"{where}: accelerator_type")
+    scaling = deployment.get("autoscaling_config") or {}
+    ongoing = scaling.get("target_ongoing_requests") or deployment.get("max_ongoing_requests")
+    if ongoing:
+        given["ongoing"] = (ongoing, f"{where}: target_ongoing_requests")
+    fixed = count(deployment.get("num_replicas"), 1)
+    return count(scaling.get("min_replicas"), fixed), max(1, count(scaling.get("max_replicas"), fixed)), given
