@@ -26,15 +26,13 @@ from tools.mutations_table import Equivalents, Table
 ROOT: Final = Path(__file__).parents[1]
 PACKAGES: Final = {"decide": ("decide", "act"), "act": ("act",)}
 """Directories of tests by the room that they can notice something in."""
-CODE: Final = (ROOT / "operator" / "mfu", ROOT / "tests" / "builders")
-"""What the rooms are made of and tested with."""
 EXAMPLES: Final = 12
 """Of each property: a mutant that lives through twelve is counted as alive."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", default="", help="mutate only modules whose path contains this")
+    parser.add_argument("--only", default="", help="mutate only modules whose path contains one of these, by commas")
     parser.add_argument("--jobs", type=int, default=2, help="mutants at the same time (default: 2)")
     parser.add_argument("--least", type=float, default=90.0, help="percentage that has to die in a room (default: 90)")
     parser.add_argument("-o", "--output", type=Path, help="Markdown file to write the table to")
@@ -58,12 +56,11 @@ def _hunted(only: str, jobs: int, resume: Path | None) -> list[Result]:
     settings.load_profile("mutants")
     paths = _modules(only)
     mutants = _mutants(paths)
-    journal = Journal(CODE, [ROOT / "tests" / each for each in PACKAGES], resume)
+    journal = Journal([ROOT / "tests" / each for each in (*PACKAGES, "builders")], resume)
+    known = [found for each in mutants if (found := journal.known(each)) is not None]
     prefixes = tuple(f"{ROOT}/operator/mfu/{package}/" for package in PACKAGES)
-    hunt = Hunt(journal.left(mutants), prefixes, jobs, journal.add)
-    known = journal.known(mutants)
-    if len(known) == len(mutants):
-        return _sorted(known)
+    settled = {each.mutant.key for each in known}
+    hunt = Hunt([each for each in mutants if each.key not in settled], prefixes, jobs, journal.add)
     rooms = {path.relative_to(ROOT / "operator" / "mfu").parts[0] for path in paths}
     tests = dict.fromkeys(each for room in sorted(rooms) for each in PACKAGES[room])
     options = ["-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-m", "not slow and not integration"]
@@ -84,7 +81,8 @@ def _mutants(paths: Sequence[Path]) -> list[Mutant]:
 
 def _modules(only: str) -> list[Path]:
     found = (path for package in PACKAGES for path in sorted((ROOT / "operator" / "mfu" / package).rglob("*.py")))
-    return [path for path in found if only in str(path) and path.name != "__init__.py"]
+    wanted = only.split(",")
+    return [path for path in found if any(each in str(path) for each in wanted) and path.name != "__init__.py"]
 
 
 def _module_name(path: Path) -> str:

@@ -158,7 +158,7 @@ class _Edit:
 def _changeable(tree: ast.AST, statement: ast.stmt) -> Iterator[tuple[ast.stmt, ast.AST]]:
     """Nodes that run when the function does, each with the statement that it is in.
 
-    No annotations, defaults, docstrings or pieces of f-strings.
+    No annotations, defaults, docstrings, pieces of f-strings, or that `zip` is to check lengths.
     """
     if tree is statement:
         yield statement, tree
@@ -179,6 +179,8 @@ def _skipped(parent: ast.AST, child: ast.AST) -> bool:
     if isinstance(child, ast.Import | ast.ImportFrom):
         return True
     if isinstance(child, ast.Expr) and isinstance(child.value, ast.Constant):
+        return True
+    if isinstance(parent, ast.keyword) and parent.arg == "strict":
         return True
     return isinstance(parent, ast.JoinedStr) and isinstance(child, ast.Constant)
 

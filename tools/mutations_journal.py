@@ -1,4 +1,4 @@
-"""Outcomes as they come, so that a hunt goes on where it was: what is dead stays so while the code and the test that
+"""Outcomes as they come, so that a hunt goes on where it was: what is dead stays so while its module and the test that
 noticed it are the same, what survived is tried again once any test has changed."""
 
 from __future__ import annotations
@@ -27,42 +27,37 @@ def digest_of(places: Iterable[Path]) -> str:
 class Journal:
     """Lines of JSON in `path`, one an outcome; without a path nothing is kept."""
 
-    code: Sequence[Path]
     tests: Sequence[Path]
     path: Path | None = None
-    _known: dict[str, Outcome] = field(default_factory=dict)
+    _rows: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.path is None or not self.path.exists():
-            return
-        for line in self.path.read_text().splitlines():
-            row = json.loads(line)
-            if row["digest"] == self._digest(row["by"]):
-                self._known[row["mutant"]] = Outcome(row["outcome"])
+        if self.path is not None and self.path.exists():
+            rows = (json.loads(line) for line in self.path.read_text().splitlines())
+            self._rows = {f"{row['mutant']} {row['digest']}": row for row in rows}
 
-    def known(self, mutants: Iterable[Mutant]) -> list[Result]:
-        return [Result(each, self._known[each.key]) for each in mutants if each.key in self._known]
-
-    def left(self, mutants: Iterable[Mutant]) -> list[Mutant]:
-        return [each for each in mutants if each.key not in self._known]
+    def known(self, mutant: Mutant) -> Result | None:
+        """What became of it, while that still holds."""
+        row = self._rows.get(f"{mutant.key} {digest_of([Path(mutant.path)])}")
+        if row is None or row["tests"] != self._tests_of(row["by"]):
+            return None
+        return Result(mutant, Outcome(row["outcome"]))
 
     def add(self, result: Result) -> None:
         if self.path is None:
             return
-        by = str(result.by) if result.by else None
-        row = {"mutant": result.mutant.key, "outcome": result.outcome.value, "by": by, "digest": self._digest(by)}
+        mutant, by = result.mutant, str(result.by or "")
+        digest, tests = digest_of([Path(mutant.path)]), self._tests_of(by)
+        row = {"mutant": mutant.key, "digest": digest, "outcome": result.outcome.value, "by": by, "tests": tests}
         with self.path.open("a") as file:
             file.write(f"{json.dumps(row)}\n")
 
-    def _digest(self, by: str | None) -> str:
-        if by is None:
-            return f"{self._code} {self._tests}"
-        return f"{self._code} {digest_of([Path(by)])}" if Path(by).exists() else "gone"
+    def _tests_of(self, by: str) -> str:
+        """Of the file that noticed it, or of all of them."""
+        if not by:
+            return self._all_tests
+        return digest_of([Path(by)]) if Path(by).exists() else "gone"
 
     @cached_property
-    def _code(self) -> str:
-        return digest_of(self.code)
-
-    @cached_property
-    def _tests(self) -> str:
+    def _all_tests(self) -> str:
         return digest_of(self.tests)
