@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from mfu.decide.replicas.memory import ScalingMemory
-from mfu.decide.types import EffectivePolicy, Load, Outcome, Subject
+from mfu.decide.replicas.memory import LoadSample, RawLoad, ScalingMemory
+from mfu.decide.types import DecisionType, EffectivePolicy, Load, Mode, Outcome, Subject
 from mfu.decide.workload.order import decide
 from mfu.decide.workload.scaling import scaling
-from tests.builders.cases import SERVING, case
+from mfu.hardware.types import Device
+from mfu.predict.types import Placement
+from tests.builders.cases import SERVING, case, gpu
 
 EAGER = EffectivePolicy(scaling_max_step=10.0, scaling_cooldown_seconds=0.0)
 BUSY = Load(output_tokens_per_s=30_000.0, input_tokens_per_s=130_000.0)
@@ -89,3 +92,104 @@ def test_memory_goes_on_with_the_decision() -> None:
     alone = decide(subject)
     assert alone.scaled.samples
     assert alone.decisions[-1].hint == {"replicas": alone.scaled.wanted}
+
+
+# What is asked of the rule, and in which words it is answered.
+
+
+def phased(phase: str) -> dict[str, Any]:
+    return {**SERVING, "inference": {**SERVING["inference"], "phase": phase}}
+
+
+def asked(load: Load, document: dict[str, Any] = SERVING, **fields: Any) -> Subject:
+    return replace(case(document, gpus_per_node=1, replicas_running=4, now=1e6, load=load, policy=EAGER), **fields)
+
+
+@pytest.mark.parametrize(
+    ("document", "load", "raw"),
+    [
+        (SERVING, Load(1_000.0, input_tokens_per_s=500.0), RawLoad(500.0, 1_000.0, 0.0, 0.0)),
+        (SERVING, Load(1_000.0), RawLoad(4_000.0, 1_000.0, 0.0, 0.0)),
+        (phased("Prefill"), Load(9.0, input_tokens_per_s=500.0), RawLoad(500.0, 0.0, 0.0, 0.0)),
+        (phased("Decode"), Load(1_000.0, input_tokens_per_s=9.0), RawLoad(0.0, 1_000.0, 0.0, 0.0)),
+        (SERVING, Load(1_000.0, 7.0, 3.0, 500.0), RawLoad(500.0, 1_000.0, 7.0, 3.0)),
+    ],
+)
+def test_what_is_read_of_each_half_of_a_deployment(document: dict[str, Any], load: Load, raw: RawLoad) -> None:
+    """Prompts that nobody counts are as declared: 512 in for 128 out."""
+    assert scaling(asked(load, document))[1].raw == raw
+
+
+def test_replicas_that_do_not_report_yet_are_on_their_way() -> None:
+    """Three of four report: the work is judged as three replicas', the number as four."""
+    few, _ = scaling(asked(Load(1.0, input_tokens_per_s=1.0, serving=3)))
+    assert few is not None
+    assert "(now 4)" in few.message
+    more, _ = scaling(asked(Load(1.0, input_tokens_per_s=1.0, serving=9)))
+    assert more is not None
+    assert "(now 4)" in more.message
+
+
+def test_the_words_say_work_capacity_number_and_why() -> None:
+    quiet, _ = scaling(asked(Load(1_000.0, input_tokens_per_s=4_000.0), replicas_pending=2))
+    assert quiet is not None
+    pattern = (
+        r"^0\.\d replicas' time of work arrives; one carries 0\.80 within its promise: 6 replicas "
+        r"\(now 6, 2 of them wait for a node\), fewer would do, but not for 5 minutes yet$"
+    )
+    assert re.match(pattern, quiet.message), quiet.message
+    assert (quiet.outcome, quiet.reason, quiet.hint) == (Outcome.KEEP, "RightSized", {"replicas": 6})
+
+
+def test_what_rises_is_said_with_what_it_comes_to() -> None:
+    past = tuple(LoadSample(1e6 - 60.0 * ago, 4_000.0 / ago, 1_000.0 / ago, 0.0, 1) for ago in (3, 2, 1))
+    rising, _ = scaling(asked(Load(2_000.0, input_tokens_per_s=8_000.0), scaled=ScalingMemory(samples=past)))
+    assert rising is not None
+    assert re.search(r"of work arrives, \d\.\d when new ones would serve; one carries", rising.message)
+
+
+@pytest.mark.parametrize(
+    ("declared", "least", "most", "hint"),
+    [
+        ((1, 8), None, None, 4),
+        ((5, 8), None, None, 5),
+        ((1, 8), 6, None, 6),
+        ((1, 3), None, None, 3),
+        ((1, 8), 1, 2, 2),
+    ],
+)
+def test_every_bound_counts(declared: tuple[int, int], least: int | None, most: int | None, hint: int) -> None:
+    replicas = {"min": declared[0], "max": declared[1]}
+    document = {**SERVING, "inference": {**SERVING["inference"], "replicas": replicas}}
+    policy = replace(EAGER, scaling_min_replicas=least, scaling_max_replicas=most)
+    decision, _ = scaling(asked(Load(1.0, input_tokens_per_s=1.0), document, policy=policy))
+    assert decision is not None
+    assert decision.hint == {"replicas": hint}
+
+
+def test_the_last_replica_stays() -> None:
+    """Nothing would run that could tell of the first request."""
+    document = {**SERVING, "inference": {**SERVING["inference"], "replicas": {"min": 0, "max": 8}}}
+    policy = replace(EAGER, scaling_min_replicas=0)
+    idle = ScalingMemory(samples=(LoadSample(1e6 - 301.0, 0.0, 0.0, 0.0, 0),))
+    subject = asked(Load(1.0, input_tokens_per_s=1.0), document, policy=policy, scaled=idle, replicas_running=2)
+    decision, _ = scaling(subject)
+    assert decision is not None
+    assert (decision.hint, decision.reason) == ({"replicas": 1}, "LoadBelowCapacity")
+
+
+def test_the_mode_of_replicas_is_the_policys() -> None:
+    policy = replace(EAGER, modes={DecisionType.SCALING: Mode.OBSERVE})
+    for load in (Load(), BUSY):
+        decision, _ = scaling(asked(load, policy=policy))
+        assert decision is not None
+        assert (decision.type, decision.mode) == (DecisionType.SCALING, Mode.OBSERVE)
+
+
+def test_without_replicas_or_a_model_of_them_nothing_is_said_of_a_number() -> None:
+    none, _ = scaling(asked(BUSY, replicas_running=0))
+    assert none is not None
+    assert none.message == "no trusted load is measured, replicas stay"
+    old, _ = scaling(asked(BUSY, placement=Placement(Device(gpu("T4")), 1, 1)))
+    assert old is not None
+    assert old.message == "what one replica carries can not be predicted, replicas stay"
