@@ -9,7 +9,7 @@ import asyncio
 import ssl
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -43,6 +43,7 @@ class Proxy:
     calls: list[Call] = field(default_factory=list)
     url: str = ""
     _session: aiohttp.ClientSession | None = None
+    _runner: web.AppRunner | None = None
 
     @contextmanager
     def run(self) -> Iterator[Proxy]:
@@ -61,8 +62,9 @@ class Proxy:
         loop.run_until_complete(self._start())
         started.set()
         loop.run_forever()
-        with suppress(Exception):
-            loop.run_until_complete(self._stop())
+        # Whole: what is left pending is collected at a moment of Python's choice, and tells of it then.
+        loop.run_until_complete(self._stop())
+        loop.close()
 
     async def _start(self) -> None:
         trust = ssl.create_default_context(cafile=str(self.ca_file))
@@ -73,18 +75,20 @@ class Proxy:
         )
         app = web.Application(client_max_size=2**26)
         app.router.add_route("*", "/{path:.*}", self._forward)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        self.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
+        self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
 
     async def _stop(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+        if self._runner is not None:
+            await self._runner.cleanup()
         others = asyncio.all_tasks() - {asyncio.current_task()}
         for task in others:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
-        if self._session is not None:
-            await self._session.close()
 
     async def _forward(self, request: web.Request) -> web.StreamResponse:
         call = Call(request.method, request.path)

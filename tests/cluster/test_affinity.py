@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mfu.api.names import PLACEMENT_GATE
 from mfu.cluster.affinity import PREFERRED, REQUIRED, hinted
 from mfu.cluster.constraints import surely_admits
 from mfu.decide.types import NodeView
@@ -141,6 +142,36 @@ def test_what_can_not_surely_be_met_is_only_preferred(name: str) -> None:
     own = ((spec.get("affinity") or {}).get("nodeAffinity") or {}).get(REQUIRED)
     assert made.affinity["nodeAffinity"].get(REQUIRED) == own, "what binds is the pod's own, as it was"
     assert made.affinity["nodeAffinity"][PREFERRED] == preferring("n0")["nodeAffinity"][PREFERRED]
+
+
+HELD_BY_OTHERS: dict[str, dict[str, Any]] = {
+    "pods that must not share a node": {
+        "affinity": {"podAntiAffinity": {REQUIRED: [{"topologyKey": HOST, "labelSelector": {}}]}}
+    },
+    "a pod that must be near another": {
+        "affinity": {"podAffinity": {REQUIRED: [{"topologyKey": HOST, "labelSelector": {}}]}}
+    },
+    "pods that must be spread": {"topologySpreadConstraints": [{"whenUnsatisfiable": "DoNotSchedule"}]},
+    "a gate of somebody else": {"schedulingGates": [{"name": "kueue.x-k8s.io/topology"}, {"name": PLACEMENT_GATE}]},
+}
+
+
+@pytest.mark.parametrize("name", HELD_BY_OTHERS)
+def test_where_others_have_a_say_nothing_of_ours_binds(name: str) -> None:
+    spec = HELD_BY_OTHERS[name]
+    assert surely_admits(spec, node("n0"))
+    made = hinted(spec, binding("n0"), [node("n0")])
+    assert made.weakened
+    assert REQUIRED not in made.affinity["nodeAffinity"]
+
+
+def test_what_others_only_wish_for_does_not_count() -> None:
+    spec = {
+        "affinity": {"podAntiAffinity": {PREFERRED: [{"weight": 1}]}},
+        "topologySpreadConstraints": [{"whenUnsatisfiable": "ScheduleAnyway"}],
+        "schedulingGates": [{"name": PLACEMENT_GATE}],
+    }
+    assert not hinted(spec, binding("n0"), [node("n0")]).weakened
 
 
 names = st.sampled_from(["n0", "n1", "n2", "n3"])

@@ -26,7 +26,7 @@ SAID = decision_annotation("Placement")
 OTHER = "kueue.x-k8s.io/topology"
 OWN: dict[str, JSON] = {
     "nothing": {},
-    "pod affinity": {"podAntiAffinity": {REQUIRED: [{"topologyKey": HOST, "labelSelector": {}}]}},
+    "pod affinity": {"podAntiAffinity": {PREFERRED: [{"weight": 1, "podAffinityTerm": {"topologyKey": HOST}}]}},
     "a preference": {"nodeAffinity": {PREFERRED: [{"weight": 1, "preference": term(HOST, "n1")}]}},
     "one term": {"nodeAffinity": {REQUIRED: {"nodeSelectorTerms": [term(HOST, "n0", "n1")]}}},
     "two terms": {"nodeAffinity": {REQUIRED: {"nodeSelectorTerms": [term(HOST, "n0"), term(HOST, "n1")]}}},
@@ -52,13 +52,13 @@ HINTS: dict[str, Callable[..., JSON]] = {"binding": binding, "preferring": prefe
 async def test_hint_and_release_are_one_patch(
     server: ControlPlane, client: KubeClient, space: str, own: str, hint: str
 ) -> None:
-    before = create(server, space, gated(gates=(OTHER, PLACEMENT_GATE), affinity=OWN[own]))
+    before = create(server, space, gated(affinity=OWN[own]))
     name = before["metadata"]["name"]
     asked = Hint(HINTS[hint]("n0"), "keep the pods to node n0", (node("n0"),))
     opened = await release(client, space, name, uid=before["metadata"]["uid"], hint=asked)
     after = await client.get(PODS, name, space)
     assert opened is Opened.RELEASED
-    assert gates_of(after) == [OTHER], "no other gate is touched"
+    assert gates_of(after) == []
     assert after["metadata"]["annotations"][SAID] == "keep the pods to node n0"
     added = after["spec"]["affinity"]["nodeAffinity"]
     if hint == "binding":
@@ -71,6 +71,18 @@ async def test_hint_and_release_are_one_patch(
         assert added[PREFERRED][-1]["weight"] == 100
     writes = {each["operation"] for each in after["metadata"]["managedFields"] if each["manager"] != "kubectl"}
     assert writes == {"Update"}
+
+
+async def test_a_gate_of_somebody_else_stays_and_our_hint_does_not_bind(
+    server: ControlPlane, client: KubeClient, space: str
+) -> None:
+    """Kueue names a node when it opens its own: two that bind could contradict each other."""
+    before = create(server, space, gated(gates=(OTHER, PLACEMENT_GATE)))
+    asked = Hint(binding("n0"), "keep the pods to node n0", (node("n0"),))
+    assert await release(client, space, before["metadata"]["name"], hint=asked) is Opened.RELEASED
+    after = await client.get(PODS, before["metadata"]["name"], space)
+    assert gates_of(after) == [OTHER]
+    assert list(after["spec"]["affinity"]["nodeAffinity"]) == [PREFERRED]
 
 
 async def test_without_a_hint_nothing_but_the_gate_changes(

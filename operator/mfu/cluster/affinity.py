@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from mfu.cluster.client import JSON
-from mfu.cluster.constraints import admitted, surely_admits
+from mfu.cluster.constraints import admitted, others_have_a_say, surely_admits
 from mfu.decide.types import NodeView
 
 REQUIRED: Final = "requiredDuringSchedulingIgnoredDuringExecution"
@@ -26,13 +26,15 @@ class Hinted:
 def hinted(pod_spec: JSON, hint: JSON, nodes: Iterable[NodeView]) -> Hinted:
     """`hint` is `{nodeAffinity: …}` with required or preferred terms, `nodes` are those that there are.
 
-    Terms that bind stay so only where some node that they name surely admits the pod; otherwise they become a
-    preference, so that no word of ours makes a pod unschedulable that its own words would not.
+    Terms that bind stay so only where some node that they name surely admits the pod and nobody else has a say in its
+    place; otherwise they become a preference, so that no word of ours makes a pod unschedulable that its own words
+    would not.
     """
     asked = hint["nodeAffinity"]
     terms = (asked.get(REQUIRED) or {}).get("nodeSelectorTerms") or ()
     preferred = list(asked.get(PREFERRED) or ())
-    binds = bool(terms) and any(_meets(terms, node) and surely_admits(pod_spec, node) for node in nodes)
+    binds = bool(terms) and not others_have_a_say(pod_spec)
+    binds = binds and any(_meets(terms, node) and surely_admits(pod_spec, node) for node in nodes)
     if terms and not binds:
         preferred += [{"weight": WEIGHT, "preference": term} for term in terms]
     affinity: JSON = dict(pod_spec.get("affinity") or {})

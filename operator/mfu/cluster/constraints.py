@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
+from mfu.api.names import PLACEMENT_GATE
 from mfu.cluster.client import JSON
 from mfu.cluster.projection import NODE_LABEL_PREFIXES
 from mfu.decide.types import NodeView
@@ -36,7 +37,7 @@ _ABSENT: Final = frozenset({"NotIn", "DoesNotExist"})
 def surely_admits(pod_spec: JSON, node: NodeView) -> bool:
     """By nodeSelector, required node affinity and tolerations. A label that is not kept of nodes gives no certainty.
 
-    Pod affinity, topology spread and free resources are the scheduler's to judge.
+    What depends on other pods, and free CPU and memory, are the scheduler's to judge.
     """
     selector = pod_spec.get("nodeSelector") or {}
     if not all(matches({"key": key, "operator": "In", "values": [value]}, node) for key, value in selector.items()):
@@ -46,6 +47,21 @@ def surely_admits(pod_spec: JSON, node: NodeView) -> bool:
     if terms and not any(admitted(term, node) for term in terms):
         return False
     return all(_tolerated(taint, pod_spec.get("tolerations") or ()) for taint in node.taints)
+
+
+def others_have_a_say(pod_spec: JSON) -> bool:
+    """Whether where it may go depends on more than one node: on other pods, or on who holds another gate of it.
+
+    Pods that must not share a node can not all be kept to one; Kueue names a node when it opens its own gate.
+    """
+    affinity = pod_spec.get("affinity") or {}
+    pods = (affinity.get(kind) or {} for kind in ("podAffinity", "podAntiAffinity"))
+    spread = pod_spec.get("topologySpreadConstraints") or ()
+    return (
+        any(each.get("requiredDuringSchedulingIgnoredDuringExecution") for each in pods)
+        or any(each.get("whenUnsatisfiable") == "DoNotSchedule" for each in spread)
+        or any(gate.get("name") != PLACEMENT_GATE for gate in pod_spec.get("schedulingGates") or ())
+    )
 
 
 def admitted(term: JSON, node: NodeView) -> bool:

@@ -19,7 +19,7 @@ JSON_PATCH: Final = "application/json-patch+json"
 _ANNOTATION: Final = decision_annotation(DecisionType.PLACEMENT)
 _CHANGED: Final = (409, 422)
 """Answers to a patch whose preconditions do not hold any more."""
-WEAKENED: Final = "as a preference only: the pod's own constraints surely admit none of these nodes"
+WEAKENED: Final = "as a preference only: its own constraints, or who else holds it, may want another node"
 
 
 class Opened(StrEnum):
