@@ -10,7 +10,7 @@ RUNPY := PYTHONUNBUFFERED=1 $(PY)
 UNIT := not integration and not e2e and not slow
 COVERED := 94
 
-.PHONY: help setup fmt lint unit test e2e prove demo run manifests verify bench bench-scaling image kind clean
+.PHONY: help setup fmt lint unit test e2e prove demo run manifests verify bench bench-scale bench-scaling image kind clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F'\t' '{printf "  %-13s %s\n", $$1, $$2}'
@@ -63,8 +63,11 @@ verify: setup  ## Fail if a generated file is not current
 	@$(PY) -m tools.generate.verify
 
 bench: setup  ## Measure speed and memory; rewrites benchmarks/*.md
-	@for each in $$(ls benchmarks/bench_*.py | grep -v bench_scaling); do each=$$(basename $$each .py); echo "== $$each"; \
+	@for each in $$(ls benchmarks/bench_*.py | grep -vE 'bench_(scaling|scale)\.py'); do each=$$(basename $$each .py); echo "== $$each"; \
 		$(RUNPY) -m benchmarks.$$each || exit 1; done
+
+bench-scale: setup  ## The operator at full scale on a real API server: half an hour of two cores; writes benchmarks/results/scale.json
+	@$(RUNPY) -m benchmarks.bench_scale
 
 bench-scaling: setup  ## Replicas for a day of real requests against HPA, KEDA and WVA: about ten minutes
 	@$(RUNPY) -m benchmarks.bench_scaling

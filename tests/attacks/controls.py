@@ -90,7 +90,7 @@ CONTROLS: Final = tuple(
          f"{WEAPON_TESTS} -k six_hundred"),
         (WEAPON, "namespaces share places", "telemetry/fair.py",
          "group = min(ready, key=self._under_way.__getitem__)", "group = ready[0]",
-         f"{WEAPON_TESTS} -k test_groups_take_turns"),
+         f"{WEAPON_TESTS} -k whoever_has_fewest"),
         (WEAPON, "a namespace over its share waits", "telemetry/fair.py",
          "return size > 0 and seconds > 0", "return True", f"{WEAPON_TESTS} -k over_its_share"),
         (WEAPON, "reading time counts against the share", "telemetry/fair.py",
