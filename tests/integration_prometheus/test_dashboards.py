@@ -1,0 +1,139 @@
+"""Every query of every dashboard gives data from a real Prometheus that scrapes the operator over the simulated fleet."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import subprocess
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+import yaml
+from prometheus_client import CollectorRegistry
+
+from e2e.testbed.prometheus import ensure
+from mfu.api.mfupolicy import PerWorkload
+from mfu.controller.metrics import OperatorMetrics, documented
+from mfu.controller.server import serve
+from mfu.engine.evaluate import evaluate
+from mfu.engine.plan import Plan
+from mfu.engine.saved import load
+from tools.generate.dashboards import DASHBOARDS
+from tools.generate.gen_dashboards import TARGET, rendered
+
+ROOT = Path(__file__).parents[2]
+QUERIES = [
+    pytest.param(query, id=f"{board.uid}: {panel.title}")
+    for board in DASHBOARDS
+    for panel in board.panels
+    for query, _ in panel.queries
+]
+NEEDS_A_PAST = ("mfu_advice_promises",)
+
+
+def plan() -> Plan:
+    """The example fleet, with all that a policy can ask of single workloads."""
+    found = evaluate(*load((ROOT / "examples" / "snapshot.json").read_text()))
+    full = tuple(replace(each, policy=replace(each.policy, per_workload=PerWorkload.FULL)) for each in found.workloads)
+    return replace(found, workloads=full)
+
+
+def registry() -> CollectorRegistry:
+    """The operator's page with every gauge of the process set as a running one sets it."""
+    shown = plan()
+    metrics = OperatorMetrics(lambda: shown)
+    metrics.readings.set(64)
+    metrics.silenced.labels("dcgm").set(0)
+    metrics.source_state.labels("dcgm", "Fresh").set(1)
+    metrics.cycle_seconds.labels("evaluate").observe(0.2)
+    return metrics.registry
+
+
+async def answers(folder: Path, queries: list[str]) -> dict[str, Any]:
+    """What Prometheus answers to each once it has scraped twice."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    async with serve(registry(), host="127.0.0.1", port=0, healthy=lambda: None, ready=lambda: None) as page:
+        job = {"job_name": "mfu", "scrape_interval": "1s", "static_configs": [{"targets": [f"127.0.0.1:{page}"]}]}
+        (folder / "prometheus.yaml").write_text(yaml.safe_dump({"scrape_configs": [job]}))
+        command: list[str | Path] = [
+            ensure()["prometheus"],
+            f"--config.file={folder / 'prometheus.yaml'}",
+            f"--storage.tsdb.path={folder / 'data'}",
+            f"--web.listen-address=127.0.0.1:{port}",
+        ]
+        with (folder / "log").open("wb") as log:
+            process = subprocess.Popen(command, stdout=log, stderr=log)
+        try:
+            async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
+                await scraped(session)
+                return {query: await asked(session, query) for query in queries}
+        finally:
+            process.terminate()
+            process.wait(timeout=10)
+
+
+async def scraped(session: aiohttp.ClientSession) -> None:
+    async with asyncio.timeout(90):
+        while True:
+            try:
+                found = await asked(session, "count_over_time(mfu_fleet_gpus[1m]) >= 3")
+                if found:
+                    return
+            except aiohttp.ClientError:
+                pass
+            await asyncio.sleep(0.3)
+
+
+async def asked(session: aiohttp.ClientSession, query: str) -> Any:
+    chosen = query.replace('"$namespace"', '".*"').replace('"$workload"', '".*"')
+    async with session.get("/api/v1/query", params={"query": chosen}) as answer:
+        body = await answer.json()
+        assert body["status"] == "success", (chosen, body)
+        return body["data"]["result"]
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+    queries = [query for each in QUERIES for query in map(str, each.values)]
+    yield asyncio.run(answers(tmp_path_factory.mktemp("dashboards"), queries))
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("query", QUERIES)
+def test_every_panel_has_data(query: str, found: dict[str, Any]) -> None:
+    assert found[query], query
+
+
+def test_dashboards_are_those_of_the_panels() -> None:
+    assert {path.stem for path in TARGET.glob("*.json")} == {each.uid for each in DASHBOARDS}
+    for each in DASHBOARDS:
+        assert json.loads((TARGET / f"{each.uid}.json").read_text()) == rendered(each)
+
+
+def test_panels_stand_side_by_side_and_none_on_another() -> None:
+    for board in DASHBOARDS:
+        taken: set[tuple[int, int]] = set()
+        for panel in rendered(board)["panels"]:
+            place = panel["gridPos"]
+            mine = {(x, place["y"]) for x in range(place["x"], place["x"] + place["w"])}
+            assert not mine & taken
+            assert max(x for x, _ in mine) < 24
+            taken |= mine
+
+
+def test_queries_ask_for_metrics_that_the_operator_serves() -> None:
+    served = {each.name for each in documented()}
+    served |= {f"{name}{suffix}" for name in served for suffix in ("_total", "_sum", "_count")}
+    for each in QUERIES:
+        (query,) = map(str, each.values)
+        words = {
+            word for word in query.replace("(", " ").replace("{", " ").replace(")", " ").split() if word[:4] == "mfu_"
+        }
+        assert {word.split("[")[0] for word in words} <= served, query
