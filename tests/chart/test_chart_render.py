@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 from collections.abc import Callable
@@ -225,6 +226,18 @@ def test_the_page_is_reached_where_it_is_wanted_and_asks_who_is_there(render: Re
     assert {"port": "page", "protocol": "TCP"} in allowed
     reviewed = wanted["ClusterRole", "mfu-mfu-operator-reviewer"]["rules"]
     assert [each["resources"] for each in reviewed] == [["tokenreviews"], ["subjectaccessreviews"]]
+
+
+def test_dashboards_are_installed_whole_where_they_are_wanted(render: Render) -> None:
+    def boards(objects: Objects) -> list[dict[str, Any]]:
+        return [each for each in objects.values() if "grafana_dashboard" in each["metadata"].get("labels", {})]
+
+    assert boards(render()) == []
+    found = boards(render("metrics.dashboards.enabled=true"))
+    assert len(found) == 4
+    for each in found:
+        ((name, text),) = each["data"].items()
+        assert json.loads(text) == json.loads((CHART / "files" / "dashboards" / name).read_text())
 
 
 def test_configuration_is_read_back_by_the_operator(render: Render) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tools.generate.panels import BEST, DUE, MINE, NAMED, ONE, Dashboard, Panel, factors, observed
+from tools.generate.panels import BEST, DUE, HARDWARE, MINE, NAMED, ONE, Dashboard, Panel, factors, observed
 
 DASHBOARDS: Final = (
     Dashboard(
@@ -252,10 +252,10 @@ DASHBOARDS: Final = (
             ),
             Panel(
                 "Workloads that lose to hardware",
-                "Throttling, degraded parts, stragglers.",
+                "Throttling, degraded parts, stragglers, links.",
                 (
                     (
-                        'count by (cause) (mfu_workload_cause{cause=~"DegradedHardware|PowerOrThermal|Straggler"})',
+                        f"count by (cause) (mfu_workload_cause{{{HARDWARE}}})",
                         "{{cause}}",
                     ),
                 ),

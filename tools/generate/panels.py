@@ -31,6 +31,8 @@ MINE: Final = 'namespace=~"$namespace"'
 ONE: Final = f'{MINE},workload=~"$workload"'
 BEST: Final = "max by (namespace, workload)"
 NAMED: Final = "{{namespace}}/{{workload}}"
+HARDWARE: Final = 'cause=~"DegradedHardware|PowerOrThermal|Straggler|Communication"'
+"""Causes that are the provider's to mend; a slow link is one of communication's."""
 DUE: Final = "(mfu_workload_cost_per_hour - mfu_workload_lost_per_hour)"
 """What would be paid for the same tokens at the expected MFU."""
 
