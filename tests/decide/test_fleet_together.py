@@ -374,7 +374,8 @@ def test_the_ledger_refuses_what_is_not_there() -> None:
 
 
 def test_every_method_gives_its_reason() -> None:
-    assert [method.decides for method in METHODS] == [DecisionType.PLACEMENT, DecisionType.SCALING]
+    kinds = [DecisionType.PLACEMENT, DecisionType.SCALING, DecisionType.SHARING]
+    assert [method.decides for method in METHODS] == kinds
     assert all(len(method.reason) > 20 for method in METHODS)
 
 

@@ -20,12 +20,12 @@ from mfu.decide.fleet.sharing import (
     Shared,
     Sharer,
     SharingMemory,
-    SharingRules,
     advise_pairs,
     best_way,
     in_slice,
     watched,
 )
+from mfu.decide.types import SharingRules
 from mfu.predict.sharing.program import SharedProgram
 from mfu.predict.sharing.recorded import program_of
 from tests.builders.cases import gpu

@@ -9,7 +9,7 @@ from mfu.api.mfupolicy import Learning, PolicySpec
 from mfu.api.policy_checks import policy_problems
 from mfu.api.powers import PermittedAction
 from mfu.api.quantities import price
-from mfu.decide.types import DecisionType, EffectivePolicy, Permit
+from mfu.decide.types import DecisionType, EffectivePolicy, Permit, SharingRules
 from mfu.hardware.catalog import load
 from mfu.hardware.types import GPU
 
@@ -59,6 +59,12 @@ def effective(policy: NamedPolicy | None) -> EffectivePolicy:
         scaling_max_replicas=spec.scaling.max_replicas,
         scaling_max_step=spec.scaling.max_step_percent / 100,
         scaling_cooldown_seconds=float(spec.scaling.cooldown_seconds),
+        sharing=SharingRules(
+            methods=spec.sharing.methods,
+            across_namespaces=spec.sharing.across_namespaces,
+            min_kept=spec.sharing.min_kept_percent / 100,
+            max_latency_increase=spec.sharing.max_latency_increase_percent / 100,
+        ),
         topology_levels=tuple(spec.topology_levels),
         actions={each.type: _permit(each) for each in spec.actions},
         gate_deadline_seconds=float(spec.gate.deadline_seconds),

@@ -27,5 +27,6 @@ class Why(StrEnum):
     RIGHT_SIZED = "RightSized"
     SMALLER_PROFILE_FITS = "SmallerProfileFits"
     NOT_MEASURED = "NotMeasured"
+    KEEP_ENOUGH_TOGETHER = "KeepEnoughTogether"
     LOAD_ABOVE_CAPACITY = "LoadAboveCapacity"
     LOAD_BELOW_CAPACITY = "LoadBelowCapacity"

@@ -9,7 +9,7 @@ from typing import Any
 
 from mfu.api.decisions import DecisionMode as Mode
 from mfu.api.decisions import DecisionType
-from mfu.api.mfupolicy import PerWorkload
+from mfu.api.mfupolicy import PerWorkload, SharingMethod
 from mfu.api.modelworkload import WorkloadSpec
 from mfu.api.powers import ActionType
 from mfu.decide.recommend.recommended import Recommended
@@ -119,6 +119,17 @@ class Permit:
 
 
 @dataclass(frozen=True, slots=True)
+class SharingRules:
+    """How GPUs may be shared; fractions."""
+
+    methods: tuple[SharingMethod, ...] = (SharingMethod.MIG,)
+    across_namespaces: bool = False
+    min_kept: float = 0.9
+    """Of its rate alone, what each side keeps at least."""
+    max_latency_increase: float = 0.1
+
+
+@dataclass(frozen=True, slots=True)
 class EffectivePolicy:
     """What governs one namespace: the defaults, overlaid by the policy with the highest priority that selects it."""
 
@@ -137,6 +148,7 @@ class EffectivePolicy:
     scaling_max_step: float = 0.5
     """Largest change at once, as a share of the present replicas."""
     scaling_cooldown_seconds: float = 300.0
+    sharing: SharingRules = field(default_factory=SharingRules)
     topology_levels: tuple[str, ...] = ()
     per_workload: PerWorkload = PerWorkload.SUMMARY
     """Which series of single workloads /metrics carries."""

@@ -27,6 +27,7 @@ from mfu.engine.say.events import on_drift, on_turns
 from mfu.engine.say.hysteresis import REFRESH_SECONDS, Novelty, novelty
 from mfu.engine.say.standing import YOUNG_SECONDS, unshaken
 from mfu.engine.say.status import Beside, status
+from mfu.engine.sharers import sharer_of
 from mfu.engine.standings import standing_of
 from mfu.engine.views import PodView, WorkloadView
 from mfu.hardware.problem import Problem
@@ -98,6 +99,7 @@ def examine(asked: Asked, around: Surroundings) -> Examined:
         corrections=around.corrections,
         queued=around.queued_priority(asked.view),
     )
+    standing = replace(standing, sharer=sharer_of(judged))
     judged, remembered = _remembered(_agreeing(judged, alone), replace(before, scaled=alone.scaled), around)
     return Examined(asked, judged, alone, standing, remembered)
 

@@ -9,6 +9,7 @@ from typing import Final
 from mfu.decide.fleet.capacity import Capacity
 from mfu.decide.fleet.fitting import Grant, Pick, fit
 from mfu.decide.fleet.placement import placed, refused
+from mfu.decide.fleet.sharing import SharingMemory, advise_pairs, shared
 from mfu.decide.fleet.shortage import Hope, Ownership, Promise, Shortage, hope, shortage
 from mfu.decide.fleet.standing import Need, Standing
 from mfu.decide.reasons import Why
@@ -115,6 +116,15 @@ def _grow(draft: _Draft) -> None:
         draft.say(standing.key, replace(growth, message=growth.message + supply))
 
 
+def _share(draft: _Draft) -> None:
+    """It draws nothing: a pair that shares gives a GPU back, once its owners have moved it."""
+    known = {each.key: each for each in draft.standings}
+    sharers = [each.sharer for each in draft.standings if each.sharer is not None]
+    for pair in advise_pairs(sharers, SharingMemory(), 0.0):
+        for key in pair.keys:
+            draft.say(key, shared(pair, key, known[key].policy))
+
+
 @dataclass(frozen=True, slots=True)
 class FleetMethod:
     draws: Callable[[_Draft], None]
@@ -125,6 +135,7 @@ class FleetMethod:
 METHODS: Final = (
     FleetMethod(_place, DecisionType.PLACEMENT, "what waits for its first GPUs does nothing at all until it has them"),
     FleetMethod(_grow, DecisionType.SCALING, "more replicas of what runs already take what nobody waits for"),
+    FleetMethod(_share, DecisionType.SHARING, "who shares gives back what nobody has yet"),
 )
 """In this order. What runs holds its GPUs before all of them, then comes what was promised and is on its way."""
 

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from itertools import combinations
 from typing import Final
 
 from mfu.api.mfupolicy import SharingMethod
 from mfu.decide.fleet.mig.layouts import layouts_of, profiles_of
+from mfu.decide.reasons import Why
+from mfu.decide.types import Decision, DecisionType, EffectivePolicy, Outcome, SharingRules
 from mfu.hardware.types import GPU, MIGProfile
 from mfu.predict.sharing.pair import Kept, SharingMode, share
 from mfu.predict.sharing.program import SharedProgram
@@ -28,16 +31,6 @@ MOST_WEIGHED: Final = 30
 """Workloads of one kind of GPU that are paired with each other, those that leave most of it first."""
 _MODES: Final = {SharingMethod.MPS: SharingMode.MPS, SharingMethod.TIME_SLICING: SharingMode.TIME_SLICED}
 _ORDER: Final = (SharingMethod.MIG, SharingMethod.MPS, SharingMethod.TIME_SLICING)
-
-
-@dataclass(frozen=True, slots=True)
-class SharingRules:
-    """A policy's rules, fractions."""
-
-    methods: tuple[SharingMethod, ...] = (SharingMethod.MIG,)
-    across_namespaces: bool = False
-    min_kept: float = 0.9
-    max_latency_increase: float = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +104,7 @@ def _filled(program: SharedProgram) -> float:
     return program.sms * program.busy_seconds / program.step_seconds
 
 
+@lru_cache(maxsize=16_384)
 def best_way(first: Sharer, second: Sharer) -> Shared | None:
     """The first method of MIG, MPS and time slices that both policies list and both sides stand; None without any."""
     if first.gpu.key != second.gpu.key or not _may_meet(first, second):
@@ -184,6 +178,22 @@ def _beside(gpu_key: str, one: MIGProfile, other: MIGProfile) -> bool:
     counts[names.index(one.name)] += 1
     counts[names.index(other.name)] += 1
     return tuple(counts) in layouts_of(gpu_key)
+
+
+def shared(pair: Shared, key: str, policy: EffectivePolicy) -> Decision:
+    """What one side of a pair is told."""
+    mine = pair.keys.index(key)
+    other = pair.keys[1 - mine]
+    way = f"by {pair.method}"
+    if pair.profiles is not None:
+        way = f"in MIG slices, {pair.profiles[mine]} and {pair.profiles[1 - mine]}"
+    message = (
+        f"could share one GPU with {other} {way}: it is expected to keep {pair.kept[mine]:.0%} of its own rate, the "
+        f"other {pair.kept[1 - mine]:.0%}; one GPU would be free"
+    )
+    hint = {"shareWith": other, "method": str(pair.method)}
+    mode = policy.mode_of(DecisionType.SHARING)
+    return Decision(DecisionType.SHARING, Outcome.SHARE, Why.KEEP_ENOUGH_TOGETHER, message, mode, hint)
 
 
 @dataclass(frozen=True, slots=True)

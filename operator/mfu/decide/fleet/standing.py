@@ -8,6 +8,7 @@ from math import ceil, log
 from typing import NamedTuple
 
 from mfu.decide.fleet.capacity import DeviceKind
+from mfu.decide.fleet.sharing import Sharer
 from mfu.decide.types import Decision, EffectivePolicy
 
 
@@ -114,6 +115,8 @@ class Standing:
     """A decision to add replicas, which need devices of the shape of `replica`."""
     replica: Need | None = None
     """What the added replicas need together."""
+    sharer: Sharer | None = None
+    """It as a sharer of its GPU; None where it holds more, less, or what it does is not known."""
     incumbent: tuple[tuple[DeviceKind, frozenset[str]], ...] = ()
     """Kind and nodes of the places that it was told last, copy by copy: kept while nothing is clearly better."""
 
