@@ -113,15 +113,18 @@ class Running:
 
     def kill_at(self, step: Step) -> None:
         """End it when it takes this step."""
-        seen = []
+        seen: list[Call] = []
 
         def watch(call: Call) -> bool:
+            if len(seen) == step.count:
+                # What was under way beside it was never sent.
+                return False
             if call.method == step.method and "/pods/" in call.path and call.answered is step.answered:
                 seen.append(call)
                 if len(seen) == step.count:
                     self.kill()
                     return False
-            return self.child.pid is not None
+            return True
 
         self.proxy.watcher = watch
 
