@@ -5,8 +5,12 @@ from __future__ import annotations
 import pytest
 
 from mfu.api.fleetreport import Bill, FleetStatus, FleetSummary
-from mfu.cli.report import print_fleet
+from mfu.api.workload_status import WorkloadStatus
+from mfu.cli.report import print_fleet, print_tenant
 from mfu.show.fleet import fleet_view
+from mfu.show.tenant import tenant_view
+from mfu.show.workloads import Listed
+from tests.builders.seen import example
 
 DOLLARS = Bill(currency="$", per_hour="188.97", useful="106.35", lost="13.95", unallocated="68.67")
 EUROS = Bill(currency="€", per_hour="0.10", held_idle="0.07", unknown="0.03", unpriced_gpus="2.5")
@@ -30,3 +34,19 @@ def test_every_dollar_is_named(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_without_prices_no_money_is_made_up(capsys: pytest.CaptureFixture[str]) -> None:
     assert not [line for line in head(capsys=capsys) if "per hour" in line]
+
+
+def test_a_tenants_page_says_what_each_cause_takes(capsys: pytest.CaptureFixture[str]) -> None:
+    mine = [each for each in example().listed() if each.namespace == "team-vision"]
+    print_tenant("team-vision", tenant_view(mine))
+    out = capsys.readouterr().out
+    assert "team-vision: 1 workloads hold 8 GPUs" in out
+    assert "$20.00 per hour, $12.07 of it lost at run time" in out
+    assert [line for line in out.splitlines() if line.startswith("Communication") and "Provider" in line]
+
+
+def test_a_tenant_without_a_price_is_not_charged(capsys: pytest.CaptureFixture[str]) -> None:
+    print_tenant("team", tenant_view([Listed("team", "job", "Training", WorkloadStatus())]))
+    out = capsys.readouterr().out
+    assert "1 of them have no price" in out
+    assert "$" not in out

@@ -1,30 +1,71 @@
-"""`mfu report`: how much of what the cluster's GPUs cost becomes work, and where the rest goes."""
+"""`mfu report`: how much of what the cluster's GPUs cost becomes work, and where the rest goes.
+
+With --tenant NAMESPACE: what that namespace holds, what it costs, and what each cause takes of it. That needs the right
+to list its ModelWorkloads and no more.
+"""
 
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from dataclasses import asdict
+from typing import Any, Final
 
 from mfu.api.fleetreport import FleetStatus
 from mfu.cli.cluster import add_cluster, with_client
 from mfu.cli.errors import UsageError
+from mfu.cli.listing import read
 from mfu.cli.output import add_output, console, print_json, print_line, print_table
 from mfu.cluster.client import KubeClient
 from mfu.cluster.said import UnknownToServer, fleet_status
 from mfu.engine.packed import Packed
 from mfu.engine.plan import NO_REPORT
 from mfu.show.fleet import GROUP_COLUMNS, LOSS_COLUMNS, FleetView, fleet_view
+from mfu.show.tenant import TenantView, tenant_view
+from mfu.units import money
 
-_RIGHT = frozenset({*GROUP_COLUMNS, "WORKLOADS", "SHARE", "LOST/H"})
+SAVING_COLUMNS: Final = ("CAUSE", "EXPLAINS", "WHO", "WORKLOADS", "TAKES/H")
+_RIGHT = frozenset({*GROUP_COLUMNS, "WORKLOADS", "SHARE", "LOST/H", "TAKES/H"})
 
 
 def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser("report", help="the fleet on one page", description=__doc__)
+    parser.add_argument("--tenant", metavar="NAMESPACE", help="one namespace instead of the fleet")
     add_cluster(parser)
     add_output(parser)
 
 
 def run(args: argparse.Namespace) -> int:
+    return _tenant(args) if args.tenant else _fleet(args)
+
+
+def _tenant(args: argparse.Namespace) -> int:
+    workloads = with_client(args, lambda client: read(client, args.tenant))
+    page = tenant_view(workloads)
+    if args.output == "json":
+        print_json(asdict(page))
+        return 0
+    print_tenant(args.tenant, page)
+    return 0
+
+
+def print_tenant(namespace: str, page: TenantView) -> None:
+    """Totals, and what each cause would bring if it alone were mended."""
+    out = console()
+    out.print(f"{namespace}: {page.workloads} workloads hold {page.gpus} GPUs")
+    for each in page.amounts:
+        spent, lost = (money(amount, each.currency) for amount in (each.per_hour, each.lost_per_hour))
+        out.print(f"{spent} per hour, {lost} of it lost at run time")
+    if page.unpriced:
+        out.print(f"{page.unpriced} of them have no price")
+    print()
+    rows = [
+        (each.cause, each.explains, each.actor, str(each.workloads), money(each.per_hour, each.currency))
+        for each in page.savings
+    ]
+    print_table(SAVING_COLUMNS, rows, right=_RIGHT)
+
+
+def _fleet(args: argparse.Namespace) -> int:
     status = with_client(args, _get)
     if args.output == "json":
         print_json(status.document())
