@@ -31,6 +31,8 @@ KEPT: Final = 0.99
 """Share of requests for which both promises are to be kept: MLPerf's percentile."""
 BEGIN, SECONDS = 8 * 3600, 3 * 3600
 """The part of a day in which metrics lie."""
+FIRST: Final = 12
+"""Replicas that it begins with."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,12 @@ def measure(runs: Sequence[Run]) -> list[tuple[Run, Result]]:
     law = fitted()
     days = {run.seed: Day(run.seed, law) for run in runs}
     cases = [
-        Case(days[run.seed], CANDIDATES[run.name].make(*run.setting), for_an_hour(run.lie) if run.lie in LIES else None)
+        Case(
+            days[run.seed],
+            CANDIDATES[run.name].make(*run.setting),
+            for_an_hour(run.lie) if run.lie in LIES else None,
+            first=FIRST if run.lie else 4,
+        )
         for run in runs
     ]
     part = {"seconds": SECONDS, "begin": BEGIN} if runs[0].lie else {}

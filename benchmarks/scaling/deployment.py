@@ -144,6 +144,7 @@ class Simulation:
 
     def __init__(self, cases: Sequence[Case], law: Law) -> None:
         self._all = [_Deployment(case) for case in cases]
+        self._asked_from = 0.0
         self._engines = Engines(law, len(cases))
         self._recent = np.zeros((RATE_SECONDS // TICK_SECONDS, 7, len(cases)))
         """The last minute, tick by tick: inputs, outputs, busy, first tokens, late ones, answers, slow ones."""
@@ -152,7 +153,8 @@ class Simulation:
                 self._engines.add(owner, 0.0)
 
     def run(self, seconds: int = DAY_SECONDS, *, begin: int = 0) -> list[Outcome]:
-        """Says on standard error, hour by hour, how far it is."""
+        """Says on standard error, hour by hour, how far it is. Nobody is asked before a whole minute was seen."""
+        self._asked_from = float(begin + RATE_SECONDS)
         for number in range(begin // CHUNK_SECONDS, (begin + seconds) // CHUNK_SECONDS):
             if number % 60 == 0:
                 print(f"{len(self._all)} runs: {number // 60} h of the day", file=sys.stderr, flush=True)
@@ -209,9 +211,11 @@ class Simulation:
     def _scale(self, now: float) -> None:
         for owner, (each, seen) in enumerate(zip(self._all, self._metrics(now), strict=True)):
             lens = each.case.lens
-            wanted = each.case.scaler.replicas(seen if lens is None else lens(seen))
             have = seen.ready + seen.pending
             each.case.outcome.replicas.append(have)
+            if now < self._asked_from:
+                continue
+            wanted = each.case.scaler.replicas(seen if lens is None else lens(seen))
             if wanted is None:
                 continue
             wanted = min(max(wanted, 1), MOST_REPLICAS)
