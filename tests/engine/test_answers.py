@@ -78,7 +78,7 @@ ROWS = {
         {
             "Accepted": ("True", "Accepted"),
             "FitsMemory": ("True", "Fits"),
-            "TelemetryAvailable": ("Unknown", "NoPods"),
+            "TelemetryAvailable": ("Unknown", "TargetMissing"),
             "IntentConsistent": ("Unknown", "OneMeter"),
             "Ready": ("Unknown", "NotReady"),
         },

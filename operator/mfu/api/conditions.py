@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from enum import StrEnum
+from typing import Final
 
 from pydantic import Field
 
@@ -45,12 +46,15 @@ class Reason(StrEnum):
     UNKNOWN_MIG_PROFILE = ProblemReason.UNKNOWN_MIG_PROFILE
     IMPOSSIBLE_LAYOUT = ProblemReason.IMPOSSIBLE_LAYOUT
     PODS_CLAIMED = ProblemReason.PODS_CLAIMED
+    PRODUCT_DIFFERS = "ProductDiffers"
+    NEWER_THAN_PODS = "NewerThanPods"
     PAUSED = "Paused"
     FITS = "Fits"
     OUT_OF_MEMORY = "OutOfMemory"
     NOT_PREDICTED = "NotPredicted"
     READINGS_FRESH = "ReadingsFresh"
     NO_PODS = "NoPods"
+    TARGET_MISSING = "TargetMissing"
     NO_READINGS = "NoReadings"
     READINGS_STALE = "ReadingsStale"
     READINGS_REFUSED = "ReadingsRefused"
@@ -58,6 +62,7 @@ class Reason(StrEnum):
     METERS_AGREE = "MetersAgree"
     METERS_DISAGREE = "MetersDisagree"
     ONE_METER = "OneMeter"
+    PROGRESS_UNREAD = "ProgressUnread"
     READY = "Ready"
     NOT_READY = "NotReady"
     POLICY_VALID = "PolicyValid"
@@ -66,6 +71,12 @@ class Reason(StrEnum):
     CARRIED_OUT = "CarriedOut"
     IN_NAME_ONLY = "InNameOnly"
     INTERNAL_ERROR = "InternalError"
+
+
+NEVER_SILENT: Final = frozenset(
+    {Reason.PRODUCT_DIFFERS, Reason.NEWER_THAN_PODS, Reason.TARGET_MISSING, Reason.PROGRESS_UNREAD}
+)
+"""Reasons that stop nothing and are still said aloud, by an event and by `mfu explain`: somebody can mend them."""
 
 
 class Condition(Resource):

@@ -18,7 +18,7 @@ import yaml
 from mfu.adopt.draft import Draft, Given, adopt, sentences
 from mfu.adopt.findings import Certainty
 from mfu.adopt.objects import kinds
-from mfu.cli.cluster import add_cluster, with_client
+from mfu.cli.cluster import add_cluster, namespace_of, with_client
 from mfu.cli.errors import UsageError
 from mfu.cli.files import read_text
 from mfu.cli.init import read_config
@@ -35,7 +35,7 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser("adopt", help="write the ModelWorkload of what runs", description=__doc__)
     parser.add_argument("target", nargs="?", metavar="KIND/NAME", help="object of the cluster, such as deployment/llm")
     parser.add_argument("-f", "--file", type=Path, help="manifest to read instead, - for standard input")
-    parser.add_argument("-n", "--namespace", default="default", help="namespace of the object (default: default)")
+    parser.add_argument("-n", "--namespace", help="of the object; default: that of the kubeconfig's context")
     parser.add_argument("--model", default="", help="preset to declare where nothing names the model")
     parser.add_argument("--config", type=Path, help="config.json of the model, for one that is no preset")
     parser.add_argument("-o", "--output", choices=("yaml", "json"), default="yaml", help="default: yaml")
@@ -101,10 +101,12 @@ def _from_cluster(args: argparse.Namespace) -> list[Mapping[str, Any]]:
     if resource is None or not name:
         raise UsageError(f"{args.target}: write KIND/NAME, KIND one of {', '.join(sorted(RUNS_PODS))}")
 
+    namespace = namespace_of(args)
+
     async def fetch(client: KubeClient) -> list[Mapping[str, Any]]:
-        item = await client.get(resource, name, args.namespace)
+        item = await client.get(resource, name, namespace)
         item = {"apiVersion": resource.api_version, "kind": resource.kind, **item}
-        return [item, *await _mounted(client, item, args.namespace)]
+        return [item, *await _mounted(client, item, namespace)]
 
     return with_client(args, fetch)
 

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from mfu.cli.errors import UsageError
 from mfu.cluster.client import ApiError, KubeClient, ServerUnreachable
-from mfu.cluster.connection import NoCluster, connect
+from mfu.cluster.connection import NoCluster, connect, context_namespace
 
 T = TypeVar("T")
 
@@ -18,6 +18,26 @@ T = TypeVar("T")
 def add_cluster(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--kubeconfig", type=Path, help="default: $KUBECONFIG, the pod's account, ~/.kube/config")
     parser.add_argument("--context", help="context of the kubeconfig")
+
+
+def namespace_of(args: argparse.Namespace) -> str:
+    """The one that was asked for, else that of the kubeconfig's context, as kubectl does."""
+    if args.namespace:
+        return str(args.namespace)
+    try:
+        return context_namespace(args.kubeconfig, args.context)
+    except NoCluster as error:
+        raise UsageError(str(error)) from error
+
+
+def named(args: argparse.Namespace) -> tuple[str, str]:
+    """Namespace and name of `NAME` or `NAMESPACE/NAME`. UsageError where that and --namespace disagree."""
+    before, slash, name = args.name.rpartition("/")
+    if not slash:
+        return namespace_of(args), args.name
+    if args.namespace and args.namespace != before:
+        raise UsageError(f"{args.name} and --namespace {args.namespace} name two namespaces; keep one")
+    return before, name
 
 
 def with_client(args: argparse.Namespace, work: Callable[[KubeClient], Awaitable[T]]) -> T:

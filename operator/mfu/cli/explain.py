@@ -6,12 +6,12 @@ import argparse
 from typing import Any
 
 from mfu.api.workload_status import WorkloadStatus
-from mfu.cli.cluster import add_cluster, with_client
+from mfu.cli.cluster import add_cluster, named, with_client
 from mfu.cli.errors import UsageError
 from mfu.cli.explanation import print_explanation
 from mfu.cli.output import add_output, print_json
 from mfu.cluster.client import KubeClient
-from mfu.cluster.said import names_of_workloads, workload_status
+from mfu.cluster.said import is_paused, names_of_workloads, workload_status
 from mfu.engine.packed import Packed
 from mfu.engine.views import NO_STATUS
 from mfu.show.explanation import explanation
@@ -19,29 +19,28 @@ from mfu.show.explanation import explanation
 
 def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser("explain", help="explain one ModelWorkload", description=__doc__)
-    parser.add_argument("name", help="name of the ModelWorkload")
-    parser.add_argument("-n", "--namespace", default="default")
+    parser.add_argument("name", help="name of the ModelWorkload, or NAMESPACE/NAME")
+    parser.add_argument("-n", "--namespace", help="default: the namespace of the kubeconfig's context")
     add_cluster(parser)
     add_output(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    status = with_client(args, lambda client: _get(client, args.namespace, args.name))
+    namespace, name = named(args)
+    status, paused = with_client(args, lambda client: _get(client, namespace, name))
     if args.output == "json":
         print_json(status.document())
         return 0
     if status == NO_STATUS:
-        print(
-            f"{args.namespace}/{args.name} has no status yet: is the operator running? (kubectl get pods -A | grep mfu)"
-        )
+        print(f"{namespace}/{name} has no status yet: is the operator running? (kubectl get pods -A | grep mfu)")
         return 1
-    print_explanation(explanation(args.namespace, args.name, status.read()))
+    print_explanation(explanation(namespace, name, status.read(), paused=paused))
     return 0
 
 
-async def _get(client: KubeClient, namespace: str, name: str) -> Packed[WorkloadStatus]:
+async def _get(client: KubeClient, namespace: str, name: str) -> tuple[Packed[WorkloadStatus], bool]:
     found = await workload_status(client, name, namespace)
     if found is None:
         names = ", ".join(await names_of_workloads(client, namespace)) or "none"
         raise UsageError(f"namespace {namespace} has no ModelWorkload {name}; it has {names}")
-    return found
+    return found, await is_paused(client, name, namespace)

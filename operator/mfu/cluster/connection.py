@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from yaml import YAMLError
+from yaml import YAMLError, safe_load
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
@@ -114,3 +114,24 @@ def _ssl(url: str, trust: Trust) -> ssl.SSLContext | None:
     if trust.certificate_file:
         context.load_cert_chain(trust.certificate_file, trust.key_file)
     return context
+
+
+def context_namespace(kubeconfig: Path | str | None = None, context: str | None = None) -> str:
+    """The namespace that kubectl would take: the context's, else the pod's own, else "default"."""
+    chosen = kubeconfig or os.environ.get("KUBECONFIG")
+    own = SERVICE_ACCOUNT / "namespace"
+    if not chosen and own.exists():
+        return own.read_text().strip() or "default"
+    path = Path(chosen) if chosen else Path.home() / ".kube" / "config"
+    return _namespace(path, context) or "default" if path.exists() else "default"
+
+
+def _namespace(path: Path, context: str | None) -> str | None:
+    """None also where the file can not be read: connecting says why."""
+    try:
+        found = safe_load(path.read_text())
+        name = context or found["current-context"]
+        listed = [each["context"] for each in found["contexts"] if each["name"] == name]
+    except (OSError, UnicodeDecodeError, YAMLError, TypeError, KeyError):
+        return None
+    return listed[0].get("namespace") if listed else None

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from mfu.api.fleetreport import FleetStatus
+from mfu.api.names import PAUSED_ANNOTATION
 from mfu.api.workload_status import WorkloadStatus
 from mfu.cluster.client import ApiError, KubeClient
 from mfu.cluster.resources import FLEETREPORTS, MODELWORKLOADS
@@ -27,6 +28,12 @@ async def workload_status(client: KubeClient, name: str, namespace: str) -> Pack
         if error.status == NOT_FOUND:
             return None
         raise
+
+
+async def is_paused(client: KubeClient, name: str, namespace: str) -> bool:
+    """Whether the annotation of a ModelWorkload that is there says so."""
+    metadata = (await client.get(MODELWORKLOADS, name, namespace)).get("metadata", {})
+    return bool((metadata.get("annotations") or {}).get(PAUSED_ANNOTATION) == "true")
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
@@ -38,13 +38,20 @@ def in_name_only(spec: PolicySpec, switched_on: frozenset[ActionType] = ABLE) ->
 
     `modes.scaling is Enforce but actions lists none of Scale, PodDeletionCost: nothing is done, as with Recommend`.
     """
-    enforced = (kind for kind in DecisionType if spec.modes.of(kind) is DecisionMode.ENFORCE)
-    return tuple(line for kind in enforced if (line := _line(kind, spec, switched_on)) is not None)
+    enforced = [kind for kind in DecisionType if spec.modes.of(kind) is DecisionMode.ENFORCE]
+    return not_carried_out(enforced, [each.type for each in spec.actions], switched_on)
 
 
-def _line(kind: DecisionType, spec: PolicySpec, switched_on: frozenset[ActionType]) -> str | None:
+def not_carried_out(
+    enforced: Iterable[DecisionType], actions: Sequence[ActionType], switched_on: frozenset[ActionType] = ABLE
+) -> tuple[str, ...]:
+    """The same of kinds of decision that are Enforce where these actions are listed."""
+    return tuple(line for kind in enforced if (line := _line(kind, actions, switched_on)) is not None)
+
+
+def _line(kind: DecisionType, actions: Sequence[ActionType], switched_on: frozenset[ActionType]) -> str | None:
     able = CARRIED_OUT_BY[kind]
-    listed = [each.type for each in spec.actions if each.type in able]
+    listed = [each for each in actions if each in able]
     if ABLE & switched_on & set(listed):
         return None
     why = f"actions lists none of {', '.join(able)}"

@@ -64,6 +64,8 @@ class WorkloadPlan:
     """Where it was told to go, copy by copy."""
     proposals: tuple[Proposal, ...] = ()
     """What would carry its decisions out."""
+    paused: bool = False
+    """Left as it is, by annotation."""
     frozen: bool = False
     """Its readings can not be trusted: what was decided before stays."""
     product: str | None = None

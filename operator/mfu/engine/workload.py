@@ -23,7 +23,7 @@ from mfu.engine.plan import WorkloadPlan
 from mfu.engine.say.annotations import ANNOTATIONS, HINTS, frozen_hints, hints, sentences
 from mfu.engine.say.conditions import aspects, conditions, internal_error
 from mfu.engine.say.decisions import decisions, in_order
-from mfu.engine.say.events import on_drift, on_turns
+from mfu.engine.say.events import on_drift, on_pause, on_turns
 from mfu.engine.say.hysteresis import REFRESH_SECONDS, Novelty, novelty
 from mfu.engine.say.standing import YOUNG_SECONDS, unshaken
 from mfu.engine.say.status import Beside, status
@@ -116,7 +116,8 @@ def _agreeing(judged: Judged, alone: Alone) -> Judged:
 
 def paused(asked: Asked) -> WorkloadPlan:
     """Left exactly as it is."""
-    return replace(unsaid(asked.view), policy=asked.policy, memory=asked.memory)
+    events = () if asked.before is not None and asked.before.paused else (on_pause(),)
+    return replace(unsaid(asked.view), policy=asked.policy, memory=asked.memory, paused=True, events=events)
 
 
 def unsaid(view: WorkloadView) -> WorkloadPlan:

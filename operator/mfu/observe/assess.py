@@ -83,6 +83,7 @@ def assess(
         findings=_findings(situation, trusted=agreement.consistent is not False),
         intent_consistent=agreement.consistent,
         message=agreement.message or left_out(series.progress, now=now),
+        unread=series.unread,
         state=state,
         readings=_readings(evidence),
     )
@@ -128,7 +129,7 @@ def _without_counters(
     if lie:
         return Assessment(observations, intent_consistent=False, message=lie, state=state)
     message = series.unread or left_out(series.progress, now=now)
-    return Assessment(observations=observations, message=message, state=state)
+    return Assessment(observations=observations, message=message, unread=series.unread, state=state)
 
 
 def _lie(progress: tuple[Observation, ...], series: WorkloadSeries, now: float) -> str:

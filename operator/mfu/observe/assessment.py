@@ -103,6 +103,8 @@ class Assessment:
     findings: tuple[Finding, ...] = ()
     intent_consistent: bool | None = None
     message: str = ""
+    unread: str = ""
+    """Why declared progress gave nothing; empty where it is read, or none is declared."""
     state: TelemetryState = TelemetryState.MISSING
     readings: tuple[EvidenceItem, ...] = ()
     """What other dashboards show for the same GPUs: GPU utilisation, SM busy, memory bandwidth, power."""

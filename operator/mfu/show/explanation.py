@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from mfu.api.causes import Actor
-from mfu.api.conditions import ConditionStatus, ConditionType
+from mfu.api.conditions import NEVER_SILENT, ConditionStatus, ConditionType
 from mfu.api.decisions import Decision
+from mfu.api.names import PAUSED_ANNOTATION
 from mfu.api.recommendations import Recommendation, RecommendationKind
 from mfu.api.workload_status import Allocation, Change, Loss, Observed, Reading, Summary, WorkloadStatus
 from mfu.show.figures import UNKNOWN, number, share
@@ -22,6 +23,7 @@ _MISLEADING: Final = {
     "memory active": "bytes moved, useful or not",
     "tensor active": "executed, recomputation and padding included",
 }
+_PAUSED: Final = f"Paused: nothing of it is judged or changed until the annotation {PAUSED_ANNOTATION} is removed"
 LEAST_POINTS, LEAST_THROUGHPUT_PERCENT = 0.05, 0.5
 """Gains below these are not worth their digits."""
 
@@ -119,7 +121,8 @@ class Explanation:
     decisions: tuple[Decision, ...]
 
 
-def explanation(namespace: str, name: str, status: WorkloadStatus) -> Explanation:
+def explanation(namespace: str, name: str, status: WorkloadStatus, *, paused: bool = False) -> Explanation:
+    """`paused`: its annotation says so, and all that follows is of the time before."""
     said = status.summary or Summary()
     changes = status.attainable.changes if status.attainable else ()
     return Explanation(
@@ -127,7 +130,7 @@ def explanation(namespace: str, name: str, status: WorkloadStatus) -> Explanatio
         name=name,
         model=said.model,
         facts=_facts(status, said),
-        warnings=_warnings(status),
+        warnings=(*((_PAUSED,) if paused else ()), *_warnings(status)),
         waterfall=waterfall(status),
         measurements=tuple(map(_measurement, status.observed)),
         sources=tuple(dict.fromkeys(map(_source, status.observed))),
@@ -158,7 +161,9 @@ def _where(held: Allocation | None) -> str:
 
 def _warnings(status: WorkloadStatus) -> tuple[str, ...]:
     bad = (
-        each for each in status.conditions if each.status == ConditionStatus.FALSE and each.type != ConditionType.READY
+        each
+        for each in status.conditions
+        if (each.status == ConditionStatus.FALSE and each.type != ConditionType.READY) or each.reason in NEVER_SILENT
     )
     return tuple(f"{each.type}: {each.message}" for each in bad)
 

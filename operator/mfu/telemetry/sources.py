@@ -230,7 +230,8 @@ class ProgressScrape:
 
     def _failed(self, endpoint: Endpoint, error: TelemetryError, now: float) -> None:
         self.backoff.failed(endpoint.name, now)
-        self.problems[endpoint.name] = str(error)
+        # What was asked, where, and what was found there: the page's own words do not say where it was.
+        self.problems[endpoint.name] = str(error) if error.source == endpoint.url else f"{endpoint.url} of {error}"
 
     async def close(self) -> None:
         self._thread.shutdown(wait=False, cancel_futures=True)

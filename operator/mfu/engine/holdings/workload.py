@@ -51,6 +51,8 @@ class Held:
     """Pods that are its own, bound or not."""
     oldest_at: float | None = None
     """When the first of its bound pods was made (Unix seconds)."""
+    newest_at: float | None = None
+    """When the last of its bound pods was made."""
     claiming: int = 0
     """Bound pods that ask by resource claims (DRA): which GPUs they hold is not known."""
 
@@ -86,6 +88,7 @@ def held(pods: Sequence[PodView], nodes: Mapping[str, NodeView]) -> Held:
         share=_mean_share(shares),
         matched=sum(pod.active for pod in pods),
         oldest_at=min((pod.created_at for pod in bound), default=None),
+        newest_at=max((pod.created_at for pod in bound), default=None),
         claiming=sum(bool(pod.claims) for pod in bound),
     )
 

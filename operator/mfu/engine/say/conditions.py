@@ -6,8 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from mfu.api.conditions import Condition, ConditionStatus, ConditionType, Reason, merge
+from mfu.api.decisions import DecisionMode, DecisionType
 from mfu.api.modelworkload import WorkloadSpec
 from mfu.api.names import WORKLOAD_LABEL
+from mfu.decide.enforcing import not_carried_out
 from mfu.engine.judged import Judged, Refused, Running, measured
 from mfu.engine.text import MOST_WORDS, moment
 from mfu.observe.assessment import Assessment, TelemetryState
@@ -39,16 +41,60 @@ def aspects(judged: Judged) -> list[Aspect]:
             waits=_waits(judged),
             refused=judged.refused,
             counted=all(device.gpu.observable for device in judged.holding.devices),
+            missing=not (isinstance(judged, Refused) or judged.holding.matched or judged.holding.claiming),
         ),
         intent_consistent(assessment),
     ]
-    return [*found, ready(found)]
+    return [*found, ready(found), *_enforced(judged)]
+
+
+def _enforced(judged: Judged) -> list[Aspect]:
+    """Said only where its policy says Enforce for what nothing carries out. It makes nothing less ready."""
+    policy, spec = judged.policy, judged.view.spec
+    serves = spec is not None and spec.inference is not None
+    enforced = [kind for kind, mode in policy.modes.items() if mode is DecisionMode.ENFORCE]
+    mine = [kind for kind in enforced if serves or kind not in _OF_SERVING]
+    lines = not_carried_out(mine, list(policy.actions))
+    if not lines:
+        return []
+    message = f"policy {policy.name or 'of the cluster'}: {'; '.join(lines)}"
+    return [Aspect(ConditionType.ENFORCED, FALSE, Reason.IN_NAME_ONLY, message)]
+
+
+_OF_SERVING = frozenset({DecisionType.MIG, DecisionType.SCALING})
 
 
 def accepted(judged: Judged) -> Aspect:
     if isinstance(judged, Refused):
         return Aspect(ConditionType.ACCEPTED, FALSE, Reason(judged.problem.reason), judged.message)
-    return Aspect(ConditionType.ACCEPTED, TRUE, Reason.ACCEPTED, "the declaration makes sense")
+    doubt = _other_product(judged) or _newer_than_pods(judged)
+    return doubt or Aspect(ConditionType.ACCEPTED, TRUE, Reason.ACCEPTED, "the declaration makes sense")
+
+
+def _other_product(judged: Judged) -> Aspect | None:
+    """It runs on a product that the spec does not allow: what is expected is of the product that it runs on."""
+    spec, devices = judged.view.spec, judged.holding.devices
+    declared = spec.accelerators.products if spec else ()
+    other = sorted({each.gpu.api_name for each in devices} - set(declared)) if declared else []
+    if not other:
+        return None
+    message = (
+        f"runs on {', '.join(other)} and declares {', '.join(declared)}: figures are those of {other[0]}; "
+        f"correct spec.accelerators.products, or where it is scheduled"
+    )
+    return Aspect(ConditionType.ACCEPTED, TRUE, Reason.PRODUCT_DIFFERS, message)
+
+
+def _newer_than_pods(judged: Judged) -> Aspect | None:
+    """A spec that was changed under running pods; one that is written once for pods that run already is no change."""
+    changed, started = judged.view.declared_at, judged.holding.newest_at
+    if judged.view.generation <= 1 or changed is None or started is None or changed <= started:
+        return None
+    message = (
+        "the declaration was changed after its pods started: they may still run what was declared before, and no "
+        "advice is judged by them; restart them, or take the change back"
+    )
+    return Aspect(ConditionType.ACCEPTED, TRUE, Reason.NEWER_THAN_PODS, message)
 
 
 def _memory(judged: Judged) -> Aspect:
@@ -96,14 +142,15 @@ def telemetry_available(
     waits: str = "no pod of this workload runs on a GPU",
     refused: str | None = None,
     counted: bool = True,
+    missing: bool = False,
 ) -> Aspect:
     """`waits` is why nothing of it runs, `refused` why readings of its node were not believed.
 
-    `counted`: counters of GPUs of its vendor are read at all.
+    `counted`: counters of GPUs of its vendor are read at all. `missing`: it has no pod, waiting ones included.
     """
     kind = ConditionType.TELEMETRY_AVAILABLE
     if not running:
-        return Aspect(kind, UNKNOWN, Reason.NO_PODS, waits)
+        return Aspect(kind, UNKNOWN, Reason.TARGET_MISSING if missing else Reason.NO_PODS, waits)
     if assessment is None:
         return Aspect(kind, UNKNOWN, Reason.NOT_PREDICTED, "not accepted, so nothing is read")
     reason, words = _TELEMETRY[assessment.state]
@@ -138,6 +185,9 @@ _TELEMETRY = {
 def intent_consistent(assessment: Assessment | None) -> Aspect:
     kind = ConditionType.INTENT_CONSISTENT
     if assessment is None or assessment.intent_consistent is None:
+        if assessment is not None and assessment.unread:
+            message = f"progress is declared and can not be read: {assessment.unread}"
+            return Aspect(kind, UNKNOWN, Reason.PROGRESS_UNREAD, message)
         why = f"; {assessment.message}" if assessment is not None and assessment.message else ""
         return Aspect(kind, UNKNOWN, Reason.ONE_METER, f"only one meter speaks, so nothing can be compared{why}")
     if assessment.intent_consistent:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from mfu.api.conditions import Condition, ConditionStatus, ConditionType, find
+from mfu.api.conditions import NEVER_SILENT, Condition, ConditionStatus, ConditionType, Reason, find
 from mfu.api.fleetreport import FleetStatus
 from mfu.api.workload_status import WorkloadStatus
 from mfu.engine.plan import Event
@@ -13,16 +13,33 @@ from mfu.engine.say.conditions import Aspect
 from mfu.observe.drift import Drift
 from mfu.units import percent
 
-_TOLD: Final = (ConditionType.ACCEPTED, ConditionType.FITS_MEMORY, ConditionType.INTENT_CONSISTENT)
+_TOLD: Final = (
+    ConditionType.ACCEPTED,
+    ConditionType.FITS_MEMORY,
+    ConditionType.INTENT_CONSISTENT,
+    ConditionType.ENFORCED,
+)
 
 
 def on_turns(found: Sequence[Aspect], before: WorkloadStatus) -> tuple[Event, ...]:
-    """On a turn to the bad of a condition that somebody can mend; the status tells the rest."""
+    """On a turn to the bad of what somebody can mend; the status tells the rest."""
     return tuple(
         Event("Warning", str(each.reason), each.message)
         for each in found
-        if each.type in _TOLD and each.status is ConditionStatus.FALSE and not _failed(before, each.type)
+        if (each.type in _TOLD and each.status is ConditionStatus.FALSE and not _failed(before, each.type))
+        or (each.reason in NEVER_SILENT and not _said(before, each))
     )
+
+
+def _said(before: WorkloadStatus, now: Aspect) -> bool:
+    known = find(before.conditions, now.type)
+    return known is not None and known.reason == now.reason
+
+
+def on_pause() -> Event:
+    """Once, when it is first seen paused: nothing else is written of it."""
+    words = "paused by annotation: status, decisions and annotations stay as they are until it is removed"
+    return Event("Normal", str(Reason.PAUSED), words)
 
 
 def on_enforcement(found: Sequence[Aspect], before: Sequence[Condition]) -> tuple[Event, ...]:

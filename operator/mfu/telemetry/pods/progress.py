@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Final
 
 from mfu.observe.readings import Counter, Gauge, ProgressReading
@@ -80,9 +81,9 @@ def declared(body: bytes, pod: ScrapedPod, at: float, what: DeclaredProgress) ->
     names = (what.metric, f"{what.metric}_total")
     series = read(body, {*names, *REPORT_COUNTERS, *REPORT_GAUGES})
     value = series.total(*names)
-    doubt = _why(series, what.metric) if value is None else _doubt(body, series, names, what)
+    doubt = _why(body, series, what.metric) if value is None else _doubt(body, series, names, what)
     if value is None or doubt is not None:
-        raise NotExposition(f"{pod.namespace}/{pod.name}", *(doubt or _why(series, what.metric)))
+        raise NotExposition(f"{pod.namespace}/{pod.name}", *(doubt or _why(body, series, what.metric)))
     counters = _report_counters(series)
     counters[what.counts] = value
     gauges = {gauge: found for name, gauge in REPORT_GAUGES.items() if (found := series.largest(name)) is not None}
@@ -137,10 +138,24 @@ def _report_counters(series: Series) -> dict[Counter, float]:
     return {counter: value for counter, value in found.items() if value is not None}
 
 
-def _why(series: Series, metric: str) -> tuple[str, str]:
+def _why(body: bytes, series: Series, metric: str) -> tuple[str, str]:
     if series.names() & {metric, f"{metric}_total"}:
         return (
             f"{metric} has no usable value",
             "serve it as a finite, non-negative counter, each line ended by a newline",
         )
-    return f"{metric} is not served", "check spec.progress.metric, port and path"
+    found = _nearest_names(body, metric)
+    return f"{metric} is not served there, but {found}", "correct spec.progress.metric, port or path"
+
+
+def _nearest_names(body: bytes, metric: str) -> str:
+    """What the page does hold: the names most like the one that was asked for, else the first ones."""
+    text = body[:_LOOKED_AT].decode(errors="replace")
+    names = list(dict.fromkeys(match[1] for match in _NAME.finditer(text)))
+    near = get_close_matches(metric, names, _NAMED, 0.4) or names[:_NAMED]
+    return ", ".join(near) if near else "no metric at all"
+
+
+_NAME: Final = re.compile(r"^([a-zA-Z_:][a-zA-Z0-9_:]*)[ {]", re.MULTILINE)
+_LOOKED_AT: Final = 64 * 1024
+_NAMED: Final = 3

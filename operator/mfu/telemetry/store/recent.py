@@ -146,14 +146,14 @@ class Store:
         mine = (row for key in keys for row in ring.rows_of_pod.get(key, ()) if self._is_of(row, key, uids or {}))
         rows = np.array(sorted(mine), dtype=np.intp)
         progress = self._progress_of(keys, now, seconds, uids or {})
-        if not len(rows) and not progress:
+        unread = "" if progress else self._why_unread(keys)
+        if not len(rows) and not progress and not unread:
             return None
         devices = tuple(device for row in rows.tolist() if (device := ring.identities[row]) is not None)
         times, values = ring.window(rows, now, seconds)
         interval = float(ring.interval[rows].max()) if len(rows) else self._progress_interval
         names = {self._sources[number] for number in ring.source[rows].tolist()}
         names.update(reading.source for reading in progress)
-        unread = "" if progress else self._why_unread(keys)
         return WorkloadSeries(devices, times, values, interval, progress, tuple(sorted(names)), unread)
 
     def _why_unread(self, keys: list[tuple[str, str]]) -> str:
