@@ -35,6 +35,8 @@ QUIET_PER_SECOND, CHURN_PER_SECOND = 0.5, 20.0
 LAST_NEWS_SECONDS: Final = 5.0
 """Changes of the last moments of a phase have this long to be answered; what is not then counts as it has waited."""
 COLD_START_SECONDS: Final = 900.0
+COUNTED: Final = ("mfu_operator_writes{", "mfu_operator_cycles_total{", "mfu_operator_relists{")
+"""What the operator itself counted, kept beside what was seen of it."""
 
 
 def p99(values: list[float]) -> float | None:
@@ -89,6 +91,8 @@ async def measured(running: Running, kubeconfig: Path, size: Size, seconds: floa
             found[name] = await phase(running, Changes(kubeconfig, size, answers, per_second), seconds)
             print(name, found[name], flush=True)
     watching.cancel()
+    page = await asyncio.to_thread(running.page)
+    found["operator"] = {name: value for name, value in page.items() if name.startswith(COUNTED)}
     return found
 
 

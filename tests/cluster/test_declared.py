@@ -9,6 +9,7 @@ from typing import Any, cast
 from mfu.cluster.client import KubeClient, ListPage, ServerUnreachable
 from mfu.cluster.declared import FIRST_REPAIR_SECONDS, REPAIR_SECONDS, SETTLED_SECONDS, DeclaredStore
 from mfu.cluster.resources import MFUPOLICIES
+from mfu.cluster.state import ClusterState
 from tests.builders.virtual_time import run
 
 Store = DeclaredStore[str]
@@ -154,3 +155,31 @@ def test_one_bad_object_does_not_end_the_watch() -> None:
         assert store.read({"metadata": {"name": "a"}}) is None
 
     run(work())
+
+
+def test_what_only_we_wrote_is_no_news() -> None:
+    """Its echo would keep the loop from the quiet moment in which it looks at the news."""
+    told: list[str] = []
+    state = ClusterState(cast(KubeClient, None), changed=lambda: told.append("news"), told=True)
+    store = state.told["modelworkloads"]
+    item = {
+        "metadata": {"namespace": "a", "name": "w", "uid": "u", "generation": 1, "resourceVersion": "1"},
+        "spec": {},
+    }
+
+    def take(metadata: dict[str, Any], **parts: Any) -> int:
+        told.clear()
+        found = {**item, "metadata": {**item["metadata"], **metadata}, **parts}
+
+        async def work() -> None:
+            store.take("a/w", store.read(found))
+
+        asyncio.run(work())
+        return len(told)
+
+    assert take({}) == 1
+    assert take({"resourceVersion": "2"}, status={"summary": {"expected": "1%"}}) == 0
+    assert store.objects["a/w"].resource_version == "2"
+    assert take({"resourceVersion": "3", "generation": 2}) == 1
+    assert take({"resourceVersion": "4", "generation": 2, "annotations": {"mfu.gpuaas.io/paused": "true"}}) == 1
+    assert take({"resourceVersion": "5", "generation": 2, "uid": "next"}) == 1

@@ -29,7 +29,7 @@ a port and a path on its own pods (`spec.progress`), never an address.
 
 ```yaml
 dcgm: {discovery: {labelSelector: app=nvidia-dcgm-exporter, port: 9400}}
-cycle: {idleSeconds: 1, longestWaitSeconds: 10}
+cycle: {idleSeconds: 0.5, longestWaitSeconds: 2}
 leaderElection: {enabled: true}
 ```
 

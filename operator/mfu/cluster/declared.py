@@ -37,6 +37,7 @@ class DeclaredStore(Generic[T]):
         project: Callable[[JSON], T | None],
         *,
         changed: Callable[[], None] = lambda: None,
+        news: Callable[[T, T], bool] = lambda _before, _now: True,
     ) -> None:
         self.resource = resource
         self.objects: dict[str, T] = {}
@@ -49,7 +50,7 @@ class DeclaredStore(Generic[T]):
         self.last_contact: float | None = None
         self.repaired = 0
         """Objects that were gone without a word."""
-        self._client, self._project, self._changed = client, project, changed
+        self._client, self._project, self._changed, self._news = client, project, changed, news
         self._unreadable: set[str] = set()
         self._awaited: set[str] | None = None
         self._soon = asyncio.Event()
@@ -72,9 +73,10 @@ class DeclaredStore(Generic[T]):
             self._unreadable.add(key)
             if self.objects.pop(key, None) is not None:
                 self._note()
-        elif value != self.objects.get(key):
+        elif value != (before := self.objects.get(key)):
             self.objects[key] = value
-            self._note()
+            # What only we wrote comes back as well: it must not keep the loop from looking at the news.
+            self._note(news=before is None or self._news(before, value))
         if self._awaited is not None:
             self._awaited.discard(key)
             self._sync()
@@ -125,6 +127,7 @@ class DeclaredStore(Generic[T]):
             self.synced.set()
             self._note()
 
-    def _note(self) -> None:
+    def _note(self, *, news: bool = True) -> None:
         self.version += 1
-        self._changed()
+        if news:
+            self._changed()

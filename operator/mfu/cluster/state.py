@@ -98,7 +98,9 @@ class ClusterState:
             return Informer(client, resource, project, changed=changed, namespace=namespace, selectors=selectors)
 
         def declared(resource: resources.ResourcePath, project: Callable[[JSON], Any]) -> Watched[Any]:
-            return DeclaredStore(client, resource, project, changed=changed) if told else watch(resource, project)
+            if not told:
+                return watch(resource, project)
+            return DeclaredStore(client, resource, project, changed=changed, news=_declares_anew)
 
         self.workloads: Watched[WorkloadView] = declared(resources.MODELWORKLOADS, self._workload)
         self.policies: Watched[PolicyView] = declared(resources.MFUPOLICIES, projection.policy_view)
@@ -252,6 +254,13 @@ class _Claims:
     pods: int
     specs: Mapping[str, WorkloadSpec | None]
     claims: Assignment
+
+
+def _declares_anew(before: WorkloadView | PolicyView, now: WorkloadView | PolicyView) -> bool:
+    """Not where only a status or an annotation of ours came back through the watch."""
+    if (before.uid, before.generation) != (now.uid, now.generation):
+        return True
+    return isinstance(before, WorkloadView) and isinstance(now, WorkloadView) and before.paused != now.paused
 
 
 def _same(known: Mapping[str, object], found: Mapping[str, object]) -> bool:

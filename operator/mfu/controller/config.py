@@ -149,9 +149,9 @@ class Kueue(_Section):
 class Cycle(_Section):
     """How often the loop runs: after `idle_seconds` of quiet, at most `longest_wait_seconds` after the first change."""
 
-    idle_seconds: Seconds = 1.0
+    idle_seconds: Seconds = 0.2
     """Quiet time after a change before a cycle begins."""
-    longest_wait_seconds: Seconds = 10.0
+    longest_wait_seconds: Seconds = 1.0
     """Longest time from the first change to the cycle, however much else changes."""
     resync_seconds: Seconds = 30.0
     """Time after which a cycle runs without any change."""
