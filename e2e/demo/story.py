@@ -131,7 +131,7 @@ def _wait_for_truth(screen: Screen, plane: ControlPlane, simulator: Simulator, o
         while agreed < _STEADY_POLLS and time.monotonic() < deadline:
             plane.raise_if_ended()
             _raise_if_ended(simulator, operator)
-            found = differences(statuses(plane), simulator.truth())
+            found = placement.without_its_place(differences(statuses(plane), simulator.truth()))
             found += fleet_differences(_fleet_report(plane), simulator.fleet_truth())
             found += _misplaced(plane)
             agreed = 0 if found else agreed + 1
