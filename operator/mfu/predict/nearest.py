@@ -12,9 +12,9 @@ from mfu.hardware.products import usual_node_gpus
 from mfu.predict.attainable import FIELDS, limits_of, setup_at, space_of
 from mfu.predict.inference.prediction import predict_inference
 from mfu.predict.training.arrays import TrainingCase, take_case
-from mfu.predict.training.case import case_of
+from mfu.predict.training.case import case_of, layout_of
 from mfu.predict.training.constants import shipped
-from mfu.predict.training.layouts import MODES, SHARDINGS, Ranked, evaluate, table
+from mfu.predict.training.layouts import Ranked, evaluate, table
 from mfu.predict.training.peak_memory import training_memory
 from mfu.predict.training.predict import predict_training
 from mfu.predict.types import Inference, Placement, Prediction, Setup, Training, Tunable
@@ -67,7 +67,7 @@ def _on(setup: Training, wider: Placement, declared: Placement) -> Fitting | Non
     layouts = table(limits_of(setup, wider), space_of(setup, _FREE))
     if case is None or not np.size(layouts.tensor):
         return None
-    near = _nearest(replace(case, layout=layouts), setup, domain_gpus(wider))
+    near = _nearest(replace(case, layout=layouts), setup, wider)
     if near is None:
         return None
     for index in range(len(near.fits)):
@@ -78,38 +78,22 @@ def _on(setup: Training, wider: Placement, declared: Placement) -> Fitting | Non
     return None
 
 
-def _nearest(rows: TrainingCase, setup: Training, domain: int) -> Ranked | None:
+def _nearest(rows: TrainingCase, setup: Training, placement: Placement) -> Ranked | None:
     """Of the rows that fit, those with the fewest changed fields, the fastest first.
 
     Memory is asked of all, time of these alone: somebody waits at a prompt.
     """
-    layout, declared = rows.layout, _row_of(setup)
+    layout, declared = rows.layout, layout_of(setup, placement)
     memory = training_memory(rows, shipped()).total
     fits = memory <= rows.machine.memory * shipped()["headroom"]
-    allowed = fits & (np.asarray(layout.tensor) <= domain)
+    allowed = fits & (np.asarray(layout.tensor) <= domain_gpus(placement))
     if not bool(np.any(allowed)):
         return None
-    changed = sum(np.asarray(getattr(layout, name)) != declared[name] for name in _ROW)
+    changed = sum(np.asarray(getattr(layout, name)) != getattr(declared, name) for name in _ROW)
     picked = np.flatnonzero(allowed & (changed == changed[allowed].min()))
     ranked = evaluate(rows, take_case(rows, picked).layout, shipped())
     order = np.argsort(ranked.ranking_seconds, kind="stable")[:_TRIES]
     return evaluate(rows, take_case(ranked.case, order).layout, shipped())
-
-
-def _row_of(setup: Training) -> dict[str, float]:
-    """The declared setting in the columns of a ranking."""
-    cut = setup.parallelism
-    return {
-        "tensor": cut.tensor,
-        "pipeline": cut.pipeline,
-        "context": cut.context,
-        "data": cut.data,
-        "expert": cut.expert,
-        "virtual": cut.virtual_pipeline,
-        "micro_batch": setup.micro_batch_size,
-        "recompute": MODES.index(setup.recompute),
-        "zero": SHARDINGS.index(setup.sharding) if setup.sharding in SHARDINGS else len(SHARDINGS) - 1,
-    }
 
 
 def _differences(declared: Training, found: Training, before: Placement, after: Placement) -> tuple[str, ...]:

@@ -81,7 +81,25 @@ def likeliest(found: HeldErrors) -> dict[str, float]:
     shared = _fit(_between(found, alone), SHARED)
     together = found.stacks + _variance(found.shared, shared)
     factor = _holding(found, alone, together)
-    return {name: value * factor for name, value in {**shared, **own}.items()}
+    scaled = {name: value * factor for name, value in {**shared, **own}.items()}
+    return {**scaled, "plain": _plain(found, scaled)}
+
+
+def _plain(found: HeldErrors, values: Mapping[str, float]) -> float:
+    """What programs that nobody tunes need beside all that, so that the band holds its share of them, every source
+    counted once: they are run in many ways on many machines, and each way is a source."""
+    here = found.shared["plain"] > 0.0
+    rest = {**values, "plain": 0.0}
+    variance = (found.stacks + _variance(found.shared, rest) + _variance(found.own, rest))[here]
+    errors, sources = found.errors[here], found.source[here]
+    equal = np.array([1.0 / np.count_nonzero(sources == source) for source in sources])
+    tried = np.linspace(values["plain"], _PLAINEST, 61)
+    held = [float(np.average(errors**2 <= NORMAL_80**2 * (variance + each**2), weights=equal)) for each in tried]
+    return float(tried[next((index for index, share in enumerate(held) if share >= HOLD), len(tried) - 1)])
+
+
+_PLAINEST: Final = 0.25
+"""Beyond this a band says nothing."""
 
 
 def _within(found: HeldErrors) -> SquaredErrors:

@@ -29,6 +29,7 @@ from mfu.predict.fit.tables import (
 from mfu.predict.training.checks import refuse
 from mfu.predict.training.constants import TrainingConstants, shipped
 from mfu.predict.training.doubt import own_doubt, shared_doubt
+from mfu.predict.training.step import TrainingStep
 from mfu.predict.validate.common import Report, Row
 from mfu.predict.validate.left_out import Forecast, left_out
 from mfu.predict.validate.runs import validate_any
@@ -82,20 +83,26 @@ def left_out_sources(
     rows = rows_of(asked)
     usual = steps(rows, shipped()).seconds
     names = np.array([each.source for each in asked])
+    hardware = np.char.add(np.char.add(rows.product, "/"), rows.arithmetic)
 
     def refit(kept: NDArray[np.bool_]) -> Forecast:
         c = refits.less(str(names[~kept][0]))
         found = steps(rows, c)
         ratio = found.seconds / usual
         predicted = np.array([row.predicted for row in report.scored]) * (ratio if seconds else 1.0 / ratio)
-        return Forecast(
-            predicted, shared_doubt(c, rows.engine, rows.product, rows.arithmetic), own_doubt(c, rows.case, found)
-        )
+        shared = shared_doubt(c, rows.engine, rows.product, rows.arithmetic)
+        return Forecast(predicted, shared, own_doubt(c, rows.case, found), spent(found), hardware)
 
     keyed = [
         replace(row, keys={**row.keys, "source": str(name)}) for row, name in zip(report.scored, names, strict=True)
     ]
     return left_out(replace(report, scored=tuple(keyed)), refit, given=given)
+
+
+def spent(found: TrainingStep) -> Floats:
+    """Shares of each step: arithmetic at peak, then every loss; a row a step."""
+    parts = [found.ideal, *found.losses.values()]
+    return np.stack([np.broadcast_to(part / found.seconds, np.shape(found.seconds)) for part in parts], axis=-1)
 
 
 def training_left_out(rows: Sequence[Row], *, given: int = 0) -> Report:

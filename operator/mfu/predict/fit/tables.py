@@ -12,6 +12,7 @@ from functools import lru_cache
 from importlib import resources
 from typing import Any, Final
 
+from mfu.predict.training.engines import engine
 from mfu.predict.types import Placement, Problem, Training
 from mfu.predict.validate import runs, steps, sweep, trainer, training
 from mfu.predict.validate.common import Row
@@ -31,7 +32,15 @@ class Measured:
     seconds: float
 
 
-SHARE: Final = {"training": 1.0, "experts": 0.15, "steps": 0.25, "runs": 0.15, "sweep": 0.12, "trainer": 0.15}
+SHARE: Final = {
+    "training": 1.0,
+    "experts": 0.15,
+    "plain": 0.15,
+    "steps": 0.25,
+    "runs": 0.15,
+    "sweep": 0.12,
+    "trainer": 0.15,
+}
 """Weight of all rows of a table together, training as 1."""
 SWEEP_LEAST_MFU: Final = 5.0
 """Slower layouts of the sweep stalled in that cluster's network; they inform the ranking, not the constants."""
@@ -76,9 +85,16 @@ def asked_training(row: Row) -> Measured | None:
         return None
     setup, placement, rate = found
     source = training.source_of(row)
-    table = "experts" if row.get("tier") == "B" and row.get("moe_experts") else "training"
+    table = _table(row)
     series = series_of(source, setup, placement)
     return Measured(table, source, series, setup, placement, _seconds(setup, placement, rate))
+
+
+def _table(row: Row) -> str:
+    """Rows of lower tiers weigh by tables of their own."""
+    if row.get("tier") != "B":
+        return "training"
+    return "experts" if row.get("moe_experts") else "plain"
 
 
 def _training(row: Row) -> Measured | None:
@@ -86,14 +102,15 @@ def _training(row: Row) -> Measured | None:
     return asked_training(row) if _informs(row, flag) and not _UNFIT.search(flag) else None
 
 
-_UNFIT: Final = re.compile(r"outlier|DOUBTFUL")
+_UNFIT: Final = re.compile(r"outlier|DOUBTFUL|not stated")
 
 
 def _informs(row: Row, flag: str) -> bool:
     """Tier A, and rows of lower tiers that still teach: mixtures, of which tier A has few, and stacks of the framework
-    itself, of which it has none."""
+    itself, of which it has next to none."""
     tier = row.get("tier") or ""
-    return tier == "A" or (tier == "B" and bool(row.get("moe_experts"))) or "LoRA" in flag
+    taught = bool(row.get("moe_experts")) or engine(training.engine_name(row)).plain
+    return tier == "A" or (tier == "B" and taught) or "LoRA" in flag
 
 
 def asked_steps(row: Row) -> Measured | None:
@@ -142,6 +159,7 @@ def asked_trainer(record: Mapping[str, Any]) -> Measured | None:
 READERS: Mapping[str, Callable[[Any], Measured | None]] = {
     "training": _training,
     "fresh": _training,
+    "plain": _training,
     "steps": asked_steps,
     "runs": asked_runs,
     "sweep": _sweep,
@@ -150,6 +168,7 @@ READERS: Mapping[str, Callable[[Any], Measured | None]] = {
 FILES: Final = {
     "training": "training.csv",
     "fresh": "fresh.csv",
+    "plain": "plain.csv",
     "steps": "steps.csv",
     "runs": "runs.csv",
     "sweep": "sweep.csv",

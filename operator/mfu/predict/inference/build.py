@@ -28,6 +28,9 @@ _FULL_POWER = {
     "hopper": "h100-sxm5-80gb",
     "blackwell": "gb200",
 }
+_WARP_ARCHITECTURES = frozenset({"volta", "turing", "ampere", "ada-lovelace"})
+"""Matrix units that one warp feeds from registers; from Hopper on, groups of four warps feed them from shared memory.
+Kernels of grouped products are mostly written in Triton, which nearly keeps up with the vendor's only on the former."""
 _CLOCK_BY_POWER = 1.0 / 3.0
 """Power of the board's watts by which its clock grows, as voltage follows the clock (watts ~ f · V²). The A100's PCIe
 boards, 300 W instead of 400, reach 0.811 of their peak where the SXM one reaches 0.869: a power of 0.24."""
@@ -188,6 +191,7 @@ def _chip(setup: Inference, placement: Placement) -> Chip | Problem:
         link=link,
         switched=float(switched),
         amd=float(device.gpu.vendor == "AMD"),
+        warps=float(device.gpu.architecture in _WARP_ARCHITECTURES),
     )
 
 

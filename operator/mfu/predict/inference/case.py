@@ -30,6 +30,8 @@ class Chip:
     switched: Number
     """1 over NVLink or Infinity Fabric, 0 over PCIe."""
     amd: Number
+    warps: Number
+    """1 where single warps feed the matrix units (before Hopper)."""
 
 
 @dataclass(frozen=True, slots=True)

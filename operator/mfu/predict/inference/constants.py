@@ -76,10 +76,14 @@ class ServingConstants:
     """Lost at each hand-over between pipeline stages in continuous batching, host work included."""
     grouped: float
     """Rate of grouped expert products over plain ones."""
+    grouped_warps: float
+    """The same before Hopper."""
     expert_tile: float
     """Rows that the last tile of each touched expert leaves empty."""
     expert_narrow: float
     """Width of an expert's slice on one GPU at which its products reach half of their rate."""
+    expert_narrow_warps: float
+    """The same before Hopper."""
     expert_balance: float
     """Mean over busiest expert-parallel rank."""
     memory_share: float

@@ -164,7 +164,9 @@ def _experts(case: ServingCase, everywhere: Number, constants: ServingConstants)
     balance = np.where(layout.expert > 1, constants.expert_balance, 1.0)
     stored = shape.moe_layers * shape.expert_weights / layout.stage_gpus
     width = shape.expert_weights / (3.0 * shape.hidden) * np.minimum(layout.expert / layout.stage_gpus, 1.0)
-    grouped = constants.grouped * width / (width + constants.expert_narrow)
+    older = case.chip.warps > 0
+    narrow = np.where(older, constants.expert_narrow_warps, constants.expert_narrow)
+    grouped = np.where(older, constants.grouped_warps, constants.grouped) * width / (width + narrow)
     rate = _rate(case, constants, case.format.expert, case.chip.peak_expert) * np.where(shape.experts > 0, grouped, 1.0)
     rows = everywhere * shape.top_k + touched * constants.expert_tile
     compute = 2.0 * rows * stored / (rate * balance)

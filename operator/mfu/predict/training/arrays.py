@@ -158,6 +158,8 @@ class TrainingStack(Columns):
     """1 compiled or hand-fused elementwise operators, 0 one kernel each."""
     norm_bytes: Array
     """Bytes that one norm and its residual move forward per hidden value where nothing is fused."""
+    adapter_bytes: Array
+    """Forward bytes a token that unfused low-rank adapters move, all layers; 0 where every parameter is trained."""
     rotary_bytes: Array
     """The same per query and key value for their rotation, 0 where positions are added."""
     kept_wide: Array
@@ -206,6 +208,8 @@ class TrainingStack(Columns):
     """Host time to gather and scatter one layer's parameters in a micro-batch, where PyTorch shards them."""
     tensor_operations: Array
     """Times that where the layer is cut by tensor parallelism."""
+    captures: Array
+    """1 where layers with experts are captured into CUDA graphs on rack-scale machines."""
     blocking_pipeline: Array
     """1 where the host waits in every exchange between stages."""
 

@@ -218,7 +218,8 @@ def elementwise(case: TrainingCase, c: TrainingConstants) -> Array:
     moved = np.where(by_count, unfused * eager + engine.fused * usual, usual)
     cast_values = (2.0 * model.hidden / split + (model.attention_out + model.ffn_down) / layout.tensor) * model.layers
     cast = c["cast_traffic"] * cast_values * machine.low_precision
-    total = tokens(case) * (moved + machine.activation_bytes * cast)
+    adapters = engine.adapter_bytes / layout.tensor
+    total = tokens(case) * (moved + machine.activation_bytes * cast + adapters)
     return total / (machine.bandwidth * c["bandwidth_share"])
 
 

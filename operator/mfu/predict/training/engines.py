@@ -49,6 +49,9 @@ class TrainingEngine:
     """Times that many where tensor parallelism adds collectives and their synchronisation."""
     blocking_pipeline: bool = False
     """Stages exchange shapes before tensors, and the host waits for both."""
+    captures: bool = False
+    """Router and dispatch of experts run from CUDA graphs on GB200 and GB300 (`cuda_graph_scope` of the performance
+    recipes of NVIDIA-NeMo/Megatron-Bridge)."""
     step_seconds: float = 0.0
     """What the training loop does once a step beside its arithmetic: callbacks, logging, fetching the batch."""
 
@@ -62,9 +65,11 @@ _ALL: Final = (
     # Megatron-Core with TransformerEngine user buffers, distributed optimizer overlap, fused kernels:
     # NVIDIA-NeMo/Megatron-Bridge docs/performance-guide.md; performance recipes set grad_reduce_in_fp32 = False
     # parallel folding spreads whole experts over tensor-parallel ranks (arXiv 2504.14960)
-    TrainingEngine("Megatron-Bridge", tensor_overlap=1.0, fused=1.0, gradient_bytes=2.0, folds_experts=True),
-    TrainingEngine("NeMo", tensor_overlap=1.0, fused=1.0, gradient_bytes=2.0, folds_experts=True),
-    TrainingEngine("MLPerf", tensor_overlap=1.0, fused=1.0, gradient_bytes=2.0, folds_experts=True),
+    TrainingEngine(
+        "Megatron-Bridge", tensor_overlap=1.0, fused=1.0, gradient_bytes=2.0, folds_experts=True, captures=True
+    ),
+    TrainingEngine("NeMo", tensor_overlap=1.0, fused=1.0, gradient_bytes=2.0, folds_experts=True, captures=True),
+    TrainingEngine("MLPerf", tensor_overlap=1.0, fused=1.0, gradient_bytes=2.0, folds_experts=True, captures=True),
     TrainingEngine("Megatron-LM", tensor_overlap=0.0, fused=1.0, folds_experts=True),
     # Megatron-LM of 2021/22 and its DeepSpeed fork: fused softmax over written scores, arXiv 2104.04473 section 4.2
     TrainingEngine(
@@ -146,6 +151,21 @@ _ALL: Final = (
         framework=True,
         master_weights=False,
     ),
+    # FSDP of PyTorch over transformers' modules, kernels of their own beside it (NVIDIA-NeMo/Automodel)
+    TrainingEngine(
+        "NeMo-Automodel",
+        native_attention=0.5,
+        sequence_parallel=False,
+        fused=0.5,
+        gradient_bytes=2.0,
+        framework=True,
+        master_weights=False,
+        host_operations=150,
+    ),
+    # FSDP of PyTorch over a GPT of its own, attention of PyTorch or FlashAttention-2 (Modalities/modalities)
+    TrainingEngine(
+        "Modalities", native_attention=0.5, sequence_parallel=False, fused=0.5, gradient_bytes=2.0, framework=True
+    ),
     TrainingEngine("Fast-LLM", fused=1.0, tuned=False),
     TrainingEngine("Primus", tensor_overlap=0.5, fused=1.0, tuned=False),
 )
@@ -158,7 +178,9 @@ ENGINES: Final[Mapping[str, TrainingEngine]] = MappingProxyType({engine.name.low
 _ALIASES: Final = (
     # first match wins; patterns are matched against what data sets and people write
     (r"maxtext", "MaxText"),
-    (r"megatron-?bridge|nemo-automodel", "Megatron-Bridge"),
+    (r"megatron-?bridge", "Megatron-Bridge"),
+    (r"automodel", "NeMo-Automodel"),
+    (r"modalities", "Modalities"),
     (r"mlcommons/training|mlperf", "MLPerf"),
     (r"bigscience|vtrain|megatron-?deepspeed", "Megatron-DeepSpeed"),
     (r"narayanan|megatron-lm.*2021", "Megatron-LM-2021"),

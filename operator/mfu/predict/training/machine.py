@@ -84,7 +84,7 @@ def links(placement: Placement, c: TrainingConstants) -> dict[str, float]:
     linked = wired and placement.nvlink is not False
     domain = gpu.nvlink_domain_gpus if gpu.nvlink_domain_gpus > _RACK else placement.gpus_per_node
     pcie = (gpu.pcie_bytes_per_s or c["pcie_unknown"]) * c["pcie_share"]
-    network = placement.inter_node_bytes_per_s or c.of("network_bytes_per_s", gpu.architecture)
+    network = placement.inter_node_bytes_per_s or _usual_network(gpu, c)
     return {
         "gpus": placement.gpus,
         "node": domain if linked else placement.gpus_per_node,
@@ -94,6 +94,12 @@ def links(placement: Placement, c: TrainingConstants) -> dict[str, float]:
         "network_latency": c["network_latency"],
         "efa": "EFA" in (placement.inter_node or "").upper(),
     }
+
+
+def _usual_network(gpu: GPU, c: TrainingConstants) -> float:
+    """Of the one machine that a custom card was made for, else of the product's generation."""
+    own = c.tables["network_bytes_per_s"].get(gpu.api_name)
+    return c.of("network_bytes_per_s", gpu.architecture) if own is None else own
 
 
 def ceiling(device: Device, precision: Precision, c: TrainingConstants) -> float:

@@ -132,10 +132,15 @@ def host_seconds(case: TrainingCase, c: TrainingConstants) -> Array:
     cut = np.where(split, stack.tensor_operations, 1.0) * (1.0 + c["launch_tensor"] * layout.tensor * split)
     waits = 1.0 + c["launch_blocking"] * layout.tensor * stack.blocking_pipeline * split * (layout.pipeline > 1.0)
     sharded = 1.0 + c["launch_shard"] * (layout.zero == 3.0) * (stack.shard_seconds == 0.0)
-    layers = case.model.layers + c["launch_expert"] * case.model.moe_layers
-    launches = stack.seconds_per_layer * again * cut * waits * sharded + stack.shard_seconds
-    seconds: Array = launches * layers / layout.pipeline
+    captured = 1.0 - c["captured"] * stack.captures * (case.machine.node > _HOST_OF_GPUS)
+    layers = case.model.layers + c["launch_expert"] * case.model.moe_layers * captured
+    launches = stack.seconds_per_layer * layers * again * cut * waits * sharded
+    seconds: Array = (launches + stack.shard_seconds * case.model.layers) / layout.pipeline
     return seconds
+
+
+_HOST_OF_GPUS = 8.0
+"""More GPUs in one NVLink domain are racks of Grace hosts, slower at launching: recipes capture graphs there."""
 
 
 def _finish(case: TrainingCase, c: TrainingConstants, ideal: Array, parts: dict[StepTerm, Array]) -> TrainingStep:

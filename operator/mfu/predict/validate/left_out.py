@@ -14,7 +14,7 @@ from statistics import fmean, median
 import numpy as np
 from numpy.typing import NDArray
 
-from mfu.predict.spread import NORMAL_80, shrink
+from mfu.predict.spread import NORMAL_80, REGIMES, believed, likeness
 from mfu.predict.validate.common import Report, Scored, mape
 
 Floats = NDArray[np.float64]
@@ -29,10 +29,21 @@ class Forecast:
     predicted: Floats
     shared: Floats
     own: Floats
+    spent: Floats | None = None
+    """What each row's step is spent on, a column a term, as shares of it; None takes all rows for alike."""
+    hardware: NDArray[np.str_] | None = None
+    """Product and number format of each row."""
 
     @property
     def sd(self) -> Floats:
         return np.hypot(self.shared, self.own)
+
+    def likeness(self, one: int, other: int) -> float:
+        """How much of the error of one row another may share."""
+        if self.spent is None:
+            return 1.0
+        same = self.hardware is None or self.hardware[one] == self.hardware[other]
+        return likeness(self.spent[one], self.spent[other], same_hardware=bool(same))
 
 
 Refit = Callable[[Mask], Forecast]
@@ -58,15 +69,15 @@ def left_out(report: Report, refit: Refit, *, key: str = "source", given: int = 
 
 
 def _known(scored: Sequence[Scored], held: NDArray[np.intp], forecast: Forecast) -> tuple[Floats, Floats]:
-    """Predictions and doubts once another row of the source is known. What it says of the source is mixed with what its
-    series (a model on a product) has of its own, as much again, so less than half of it is believed."""
+    """Predictions and doubts once another row of the source is known: its error moves the others by the part that is
+    likely the source's, and as far as they are like it."""
     predicted, sd = forecast.predicted.copy(), forecast.sd.copy()
     half = max(len(held) // 2, 1)
     for position, index in enumerate(held):
         other = held[(position + half) % len(held)]
-        shared = float(forecast.shared[other])
-        share = shrink(shared, float(np.hypot(forecast.own[other], shared)), 1)
-        error = np.log(scored[other].measured / forecast.predicted[other])
+        error = float(np.log(scored[other].measured / forecast.predicted[other]))
+        share, _ = believed(error, float(forecast.shared[other]), REGIMES * float(forecast.own[other]))
+        share *= forecast.likeness(int(index), int(other))
         predicted[index] *= float(np.exp(share * error))
         sd[index] = np.hypot(forecast.own[index], forecast.shared[index] * np.sqrt(1.0 - share))
     return predicted, sd

@@ -85,7 +85,9 @@ def architecture_of(row: Row) -> Architecture:
     heads = whole(row, "heads", usual_heads(hidden))
     if known is not None and known.layers == layers:
         return known
-    ffn, gated = whole(row, "ffn_hidden"), (row.get("gated_ffn") or "0").strip() == "1"
+    plain = _is_plain_gpt(layers, hidden, number(row, "params_b"))
+    ffn = whole(row, "ffn_hidden", 4 * hidden if plain else None)
+    gated = (row.get("gated_ffn") or "0").strip() == "1"
     return Architecture(
         name=row.get("model") or "rows",
         layers=layers,
@@ -94,11 +96,25 @@ def architecture_of(row: Row) -> Architecture:
         kv_heads=whole(row, "kv_heads", heads),
         head_dim=known.head_dim if known is not None else max(hidden // heads, 1),
         ffn=ffn,
-        vocab=whole(row, "vocab"),
+        vocab=whole(row, "vocab", _GPT_VOCAB if plain else None),
         gated_ffn=gated,
         tied_embeddings=(row.get("tied_embeddings") or "0").strip() == "1",
         moe=_moe(row, ffn),
     )
+
+
+def _is_plain_gpt(layers: int, hidden: int, billions: float | None) -> bool:
+    """Whether 12·L·h², a feed-forward four times as wide, explains the parameters (Brown et al. 2020, table 2.1).
+
+    32 layers of 2,560: 2.52e9 of 2.7e9.
+    """
+    explained = 12.0 * layers * hidden**2
+    return billions is not None and abs(explained / (billions * 1e9) - 1.0) <= _EXPLAINED
+
+
+_EXPLAINED = 0.1
+_GPT_VOCAB = 50_304
+"""GPT-2's 50,257 words, padded to whole tiles."""
 
 
 def usual_heads(hidden: int) -> int | None:
