@@ -132,11 +132,16 @@ def host_seconds(case: TrainingCase, c: TrainingConstants) -> Array:
     cut = np.where(split, stack.tensor_operations, 1.0) * (1.0 + c["launch_tensor"] * layout.tensor * split)
     waits = 1.0 + c["launch_blocking"] * layout.tensor * stack.blocking_pipeline * split * (layout.pipeline > 1.0)
     sharded = 1.0 + c["launch_shard"] * (layout.zero == 3.0) * (stack.shard_seconds == 0.0)
-    captured = 1.0 - c["captured"] * stack.captures * (case.machine.node > _HOST_OF_GPUS)
-    layers = case.model.layers + c["launch_expert"] * case.model.moe_layers * captured
+    layers = case.model.layers + _expert_launches(case, c) * case.model.moe_layers
     launches = stack.seconds_per_layer * layers * again * cut * waits * sharded
     seconds: Array = (launches + stack.shard_seconds * case.model.layers) / layout.pipeline
     return seconds
+
+
+def _expert_launches(case: TrainingCase, c: TrainingConstants) -> Array:
+    """Host time of a layer with experts beyond a dense one's: a router; with expert parallelism also the dispatch."""
+    captured = 1.0 - c["captured"] * case.stack.captures * (case.machine.node > _HOST_OF_GPUS)
+    return np.where(case.layout.expert > 1.0, c["launch_expert"] * captured, c["launch_router"])
 
 
 _HOST_OF_GPUS = 8.0
