@@ -15,6 +15,12 @@ YOUNG_SECONDS: Final = 600.0
 """The longest window of telemetry: older than that, a process knows as much as the one before it did."""
 _CONTRADICTION: Final = 0.1
 """Relative, where a figure has no band of its own."""
+_ROWS: Final = (
+    ("readings", ("name",)),
+    ("losses", ("cause", "explains", "wasted")),
+    ("recommendations", ("kind", "field", "from_", "to")),
+)
+"""What tells rows apart besides their figures: losses, and what is recommended against them, stay together."""
 _FROM_READINGS: Final = ("observed", "gap", "lost_per_hour")
 
 
@@ -65,7 +71,7 @@ def _derived(standing: WorkloadStatus, said: WorkloadStatus) -> dict[str, Any]:
     # What is lost is said twice, there and in the summary: both stand, or neither.
     if kept and standing.cost and said.cost and standing.cost.per_hour == said.cost.per_hour:
         kept["cost"] = standing.cost
-    for name, heads in (("readings", ("name",)), ("losses", ("cause", "explains", "wasted"))):
+    for name, heads in _ROWS:
         rows = getattr(standing, name)
         if rows and _heads(rows, heads) == _heads(getattr(said, name), heads):
             kept[name] = rows
