@@ -40,6 +40,7 @@ test: setup  ## Everything: lint, unit ring, slow tests, real API server, user s
 		| grep -v "^operator/"
 	@$(RUNPY) -m e2e.testbed.cluster build --helm --controllers
 	@$(RUNPY) -m e2e.testbed.prometheus
+	@$(RUNPY) -m e2e.testbed.browser
 	@$(RUNPY) -m pytest -q -n 2 --dist loadfile -m "integration or slow" tests
 	@$(MAKE) --no-print-directory e2e
 

@@ -31,6 +31,7 @@ def test_the_operator_carries_nothing_out() -> None:
 def test_the_chart_switches_nothing_on() -> None:
     values = yaml.safe_load((ROOT / "charts" / "mfu-operator" / "values.yaml").read_text())
     assert values["config"]["actions"] == []
+    assert [values[part]["enabled"] for part in ("gating", "keeper")] == [False, False]
 
 
 def test_no_policy_and_an_empty_one_enforce_nothing() -> None:

@@ -16,7 +16,7 @@ import pytest
 pytestmark = [pytest.mark.e2e, pytest.mark.integration, pytest.mark.slow]
 
 ROOT = Path(__file__).parents[2]
-WARM_SECONDS = 60.0
+WARM_SECONDS = 120.0
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def listening(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def test_a_warm_demo_tells_the_planted_truth_within_a_minute(demo) -> None:
+def test_a_warm_demo_tells_the_planted_truth_within_two_minutes(demo) -> None:
     begun = time.monotonic()
     output, _ = demo.communicate(timeout=2 * WARM_SECONDS)
     found = re.search(r"http://127\.0\.0\.1:(\d+)/metrics", output)
