@@ -41,7 +41,7 @@ def test_a_tenants_page_says_what_each_cause_takes(capsys: pytest.CaptureFixture
     print_tenant("team-vision", tenant_view(mine))
     out = capsys.readouterr().out
     assert "team-vision: 1 workloads hold 8 GPUs" in out
-    assert "$20.00 per hour, $12.07 of it lost at run time" in out
+    assert "$20.00 per hour, $12.29 of it lost at run time" in out
     assert [line for line in out.splitlines() if line.startswith("Communication") and "Provider" in line]
 
 

@@ -172,10 +172,10 @@ def _precisions(setup: Inference, placement: Placement) -> list[Precisions]:
 def changes(setup: Inference, best: Inference, placement: Placement, correction: Correction) -> tuple[Change, ...]:
     """The steps to the best setting, each predicted on top of the earlier ones; gains are shares of the declared
     tokens/s and add up. Of all orders, the one whose every step is possible and whose least step brings most; one step
-    of all fields where in every order some step would not fit, be late or be slower."""
+    of all fields where in every order some step would not fit, be late or be no faster."""
     differing = [name for name in _FIELDS if _differs(setup, best, name)]
     found = max((_steps(setup, best, order, placement, correction) for order in permutations(differing)), key=_merit)
-    sound = found.possible and all(each.gain >= 0.0 for each in found.changes)
+    sound = found.possible and all(each.gain > 0.0 for each in found.changes)
     return found.changes if sound else (_whole(setup, best, placement, correction),)
 
 
