@@ -19,7 +19,8 @@ from e2e.testbed.cluster.ports import free_ports
 from e2e.testbed.cluster.waiting import wait_until
 from e2e.testbed.prometheus import ensure
 from mfu.controller.metrics import OperatorMetrics
-from mfu.decide.types import Decision, DecisionType, Mode, Outcome
+from mfu.decide.replicas.memory import ScalingMemory
+from mfu.engine.history.remembered import WorkloadMemory
 from mfu.engine.plan import Plan, WorkloadPlan
 from mfu.engine.views import NO_STATUS
 
@@ -36,9 +37,8 @@ class Page:
         return generate_latest(OperatorMetrics(self._plan).registry)
 
     def _plan(self) -> Plan:
-        hint = None if self.replicas is None else {"replicas": self.replicas}
-        decision = Decision(DecisionType.SCALING, Outcome.SCALE, "LoadChanged", "as asked", Mode.RECOMMEND, hint)
-        return Plan((WorkloadPlan(self.namespace, self.workload, "uid", NO_STATUS, decisions=(decision,)),))
+        memory = WorkloadMemory(scaled=ScalingMemory(wanted=self.replicas))
+        return Plan((WorkloadPlan(self.namespace, self.workload, "uid", NO_STATUS, memory=memory),))
 
 
 @contextmanager

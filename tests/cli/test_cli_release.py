@@ -73,7 +73,8 @@ def test_all_are_freed_where_operator_and_keeper_are_dead(server: ControlPlane, 
         create(server, space, gated("a"))
     assert "WouldRelease" in release("--all", "-n", spaces[0], "--dry-run")[1]
     assert gates_of(server.get("pod", "a", "-n", spaces[0])) == [PLACEMENT_GATE]
-    assert release("--expired", "-A")[1].split() == f"no pod waits behind the gate {PLACEMENT_GATE}".split()
+    expired = release("--expired", "-A")[1]
+    assert not [space for space in spaces if space in expired]
     code, out, _ = release("--all", "-A", "-o", "json")
     assert code == 0
     assert {row["namespace"] for row in json.loads(out)} >= set(spaces)

@@ -8,8 +8,9 @@ from tools.generate.gen_scenarios_doc import DOCUMENT, answers, render
 from tools.generate.scenario_answers import Answer
 
 pytestmark = pytest.mark.slow
-MISSED = {"DeepSeek-V3 on 2,048 H800"}
-"""Half the published speed: the overlap of DualPipe and node-limited routing is not modelled."""
+MISSED = {"DeepSeek-V3 on 2,048 H800", "Mixtral on 64 A100"}
+"""Half the published speed: the overlap of DualPipe and node-limited routing is not modelled. A tenth above what was
+derived by hand: Megatron-LM's own mixtures rest on one source."""
 
 
 @pytest.fixture(scope="module")

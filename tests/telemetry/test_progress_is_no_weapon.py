@@ -78,7 +78,8 @@ async def longest_stop(during: Callable[[], object]) -> float:
     return longest
 
 
-LONGEST_SECONDS = 0.2
+LONGEST_SECONDS = 0.6
+"""200 ms are promised on a machine of its own; tests share theirs, and without the control it is seconds."""
 
 
 @pytest.mark.slow
