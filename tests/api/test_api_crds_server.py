@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,12 @@ EXAMPLES = sorted((ROOT / "examples").glob("*.yaml"))
 
 
 @pytest.fixture(scope="module")
-def server(api_server_only: ControlPlane) -> ControlPlane:
+def server(api_server_only: ControlPlane) -> Iterator[ControlPlane]:
     api_server_only.kubectl("apply", "--server-side", "-f", str(ROOT / "crds"))
     api_server_only.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
-    return api_server_only
+    yield api_server_only
+    # A policy that names no namespace governs those of all later tests.
+    api_server_only.kubectl("delete", "mfupolicy", "--all")
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +27,11 @@ DEGREES = (1, 1, 1, 2, 2, 3, 4, 8)
 
 
 @pytest.fixture(scope="module")
-def crds(api_server_only: ControlPlane) -> ControlPlane:
+def crds(api_server_only: ControlPlane) -> Iterator[ControlPlane]:
     api_server_only.kubectl("apply", "--server-side", "-f", str(ROOT / "crds"))
     api_server_only.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
-    return api_server_only
+    yield api_server_only
+    api_server_only.kubectl("delete", "mfupolicy", "--all")
 
 
 def layout(source: random.Random) -> dict[str, int]:
