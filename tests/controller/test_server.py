@@ -155,7 +155,7 @@ async def test_answers_are_remembered_and_nobody_new_is_let_in_while_the_server_
     server.away = False
     for row in range(400):
         await access.refusal(f"Bearer t{row}")
-    assert len(access._known) <= 256
+    assert len(access._refusals._known) <= 256
 
 
 async def test_the_page_is_refused_and_probes_are_not() -> None:

@@ -131,7 +131,7 @@ async def test_nobody_new_is_let_in_while_the_api_server_is_away() -> None:
 async def test_an_answer_is_forgotten_after_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
     server = Reviews()
     allow = rights(server)
-    monkeypatch.setattr("mfu.web.rights.REMEMBERED_SECONDS", 0.0)
+    monkeypatch.setattr("mfu.cluster.reviews.REMEMBERED_SECONDS", 0.0)
     for _ in range(2):
         await allow(TENANT, frozenset({"team-02"}))
     assert server.asked.count("TokenReview") == 2

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from math import prod
-from typing import Any, Final
+from typing import Final
 
 from mfu.adopt.commands import Command
 from mfu.adopt.containers import Container, computing
@@ -145,8 +145,3 @@ def version_of(image: str) -> str:
     tag = image.rsplit("/", 1)[-1].partition("@")[0].partition(":")[2]
     match = re.match(r"v?(\d+(\.\d+){1,3}([._-]?(rc|post|dev)\d*)?)", tag)
     return match[1] if match else ""
-
-
-def value_of(unit: Unit, key: str) -> Any:
-    found = unit.given.get(key)
-    return found[0] if found else None

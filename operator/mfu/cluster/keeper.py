@@ -22,6 +22,7 @@ from mfu.cluster.lease import Lease
 from mfu.cluster.pacing import Attempts
 from mfu.cluster.release import release
 from mfu.cluster.resources import MFUPOLICIES, NAMESPACES, PODS
+from mfu.cluster.stopping import until_stopped
 from mfu.engine.views import PolicyView
 
 log = logging.getLogger(__name__)
@@ -109,15 +110,9 @@ class Keeper:
 async def keep(keeper: Keeper, lease: Lease, stop: asyncio.Event) -> int:
     """Keep until told to stop; 1 when a part ended by itself (a lost lease: the next one starts in seconds)."""
     keeper.may_write = lambda: lease.fresh
-    running = asyncio.create_task(_kept(keeper, lease), name="keeper")
-    stopped = asyncio.create_task(stop.wait(), name="stop")
     try:
-        await asyncio.wait((running, stopped), return_when=asyncio.FIRST_COMPLETED)
-        return 1 if running.done() and not stop.is_set() else 0
+        return await until_stopped(_kept(keeper, lease), stop, name="keeper")
     finally:
-        for task in (running, stopped):
-            task.cancel()
-        await asyncio.gather(running, stopped, return_exceptions=True)
         await lease.release()
 
 

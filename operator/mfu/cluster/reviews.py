@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Generic, TypeVar
 
 from mfu.cluster.client import JSON, KubeClient
 from mfu.cluster.resources import ACCESSREVIEWS, TOKENREVIEWS, ResourcePath
 
 MOST_TOKEN_BYTES: Final = 16 * 1024
+REMEMBERED_SECONDS: Final = 60.0
+MOST_REMEMBERED: Final = 256
 _BEARER: Final = "Bearer "
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +26,27 @@ class Bearer:
     uid: str = ""
     groups: tuple[str, ...] = ()
     extra: JSON = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class RememberedTokens(Generic[Answer]):
+    """What the API server said of tokens, asked once a minute and token; of so many tokens at most."""
+
+    _known: dict[bytes, tuple[Answer, float]] = field(default_factory=dict)
+    """By digest of the token: the answer, and until when it holds."""
+
+    async def of(self, token: str, ask: Callable[[str], Awaitable[Answer]]) -> Answer:
+        """Raises what `ask` raises, and remembers nothing then."""
+        digest, now = hashlib.sha256(token.encode()).digest(), asyncio.get_running_loop().time()
+        known = self._known.get(digest)
+        if known is not None and now < known[1]:
+            return known[0]
+        answer = await ask(token)
+        self._known = {key: each for key, each in self._known.items() if now < each[1]}
+        while len(self._known) >= MOST_REMEMBERED:
+            del self._known[next(iter(self._known))]
+        self._known[digest] = (answer, now + REMEMBERED_SECONDS)
+        return answer
 
 
 def token_of(authorization: str | None) -> str | None:

@@ -14,6 +14,7 @@ from typing import Final
 
 from mfu.cluster.client import KubeClient
 from mfu.cluster.connection import connect
+from mfu.cluster.stopping import until_stopped
 from mfu.controller.access import KubeAccess
 from mfu.controller.build import Parts, build
 from mfu.controller.config import LeaderElection, OperatorConfig, PageSettings
@@ -82,16 +83,9 @@ class Moments:
 
 
 async def _until(stop: asyncio.Event, parts: Parts, kubeconfig: Path | None) -> int:
-    running = asyncio.create_task(_run(parts, kubeconfig), name="operator")
-    stopped = asyncio.create_task(stop.wait(), name="stop")
     try:
-        await asyncio.wait((running, stopped), return_when=asyncio.FIRST_COMPLETED)
-        # Not when stopped: a stop that was asked for is no failure.
-        return 1 if running.done() and not stop.is_set() else 0
+        return await until_stopped(_run(parts, kubeconfig), stop, name="operator")
     finally:
-        for task in (running, stopped):
-            task.cancel()
-        await asyncio.gather(running, stopped, return_exceptions=True)
         if parts.lease is not None:
             await parts.lease.release()
         await parts.collector.close()

@@ -12,6 +12,8 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
+from mfu.web.serving import Handler, served
+
 Check = Callable[[], str | None]
 """What is wrong, None when all is well."""
 MayRead = Callable[[str | None], Awaitable[int | None]]
@@ -40,16 +42,8 @@ async def serve(
             web.get("/readyz", _check(ready)),
         ]
     )
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, host, port).start()
-        yield runner.addresses[0][1]
-    finally:
-        await runner.cleanup()
-
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+    async with served(app, host=host, port=port) as taken:
+        yield taken
 
 
 def _check(check: Check) -> Handler:

@@ -27,6 +27,7 @@ from mfu.sim.telemetry_faults import (
     since_baseline,
 )
 from mfu.sim.truth import Fault, InvalidPlan, Truth
+from mfu.web.serving import served
 
 _TEXT: Final = "text/plain; version=0.0.4; charset=utf-8"
 _ENDLESS_CHUNK: Final = b'DCGM_FI_PROF_PIPE_TENSOR_ACTIVE{gpu="0"} 0.5\n' * 200
@@ -177,14 +178,9 @@ async def serve(
     fleet: SimFleet, port: int = 0, *, host: str = "127.0.0.1", endpoint: SimServer | None = None
 ) -> AsyncIterator[str]:
     """The endpoint on that port (0: a free one) for the length of the block; gives its URL."""
-    runner = web.AppRunner((endpoint or SimServer(fleet)).application(), access_log=None, shutdown_timeout=0.1)
-    await runner.setup()
-    try:
-        site = web.TCPSite(runner, host, port)
-        await site.start()
-        yield f"http://{host}:{runner.addresses[0][1]}"
-    finally:
-        await runner.cleanup()
+    application = (endpoint or SimServer(fleet)).application()
+    async with served(application, host=host, port=port, shutdown_seconds=0.1) as taken:
+        yield f"http://{host}:{taken}"
 
 
 async def _never_ending(request: web.Request, *, silent: bool) -> web.StreamResponse:

@@ -7,12 +7,11 @@ from typing import Final
 
 import aiohttp
 
-from mfu.telemetry.errors import Redirected, TelemetryError, TooLarge, Unreachable
+from mfu.telemetry.errors import TelemetryError, TooLarge, Unreachable
+from mfu.telemetry.http_answer import check
 
 MAX_BODY_BYTES: Final = 4 * 1024 * 1024
 """A node of 8 GPUs in 7 slices each, with every field, prints about 1 MB."""
-_OK: Final = 200
-_REDIRECTS: Final = range(300, 400)
 _CHUNK: Final = 1 << 14
 """Bytes of one answer that wait to be taken; more of them wait in the kernel."""
 _LONGEST_BACKOFF_SECONDS: Final = 60.0
@@ -48,7 +47,8 @@ async def fetch(
     """Body of a GET. Raises Unreachable, Redirected or TooLarge, nothing else."""
     try:
         async with client.get(url, allow_redirects=False, headers=headers) as response:
-            _check(response, url)
+            encoding = response.headers.get("Content-Encoding", "identity")
+            check(url, response.status, encoding, announced=response.content_length, cap=limits.max_body_bytes)
             return await _body(response, url, limits.max_body_bytes)
     except TelemetryError:
         raise
@@ -58,19 +58,7 @@ async def fetch(
         raise Unreachable(url, f"{type(error).__name__}: {error}"[:300]) from error
 
 
-def _check(response: aiohttp.ClientResponse, url: str) -> None:
-    if response.status in _REDIRECTS:
-        raise Redirected(url, f"answers with a redirect (HTTP {response.status})", "name the final address")
-    if response.status != _OK:
-        raise Unreachable(url, f"HTTP {response.status}")
-    encoding = response.headers.get("Content-Encoding", "identity")
-    if encoding != "identity":
-        raise Unreachable(url, f"sends {encoding} though only plain text was asked for")
-
-
 async def _body(response: aiohttp.ClientResponse, url: str, cap: int) -> bytes:
-    if (response.content_length or 0) > cap:
-        raise TooLarge(url, f"announces {response.content_length} bytes, the cap is {cap}")
     # One buffer: a body that comes a byte at a time must not cost an object a byte.
     body = bytearray()
     async for chunk in response.content.iter_any():

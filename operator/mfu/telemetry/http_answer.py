@@ -80,7 +80,7 @@ def body_of(sent: bytes, url: str, cap: int) -> bytes:
         head = head_of(sent)
         if head is None:
             raise ValueError("ends before its body begins")
-        _check(head, url, cap)
+        check(url, head.status, head.fields.get("content-encoding", "identity"), announced=head.length, cap=cap)
         body = _dechunked(sent, head.end, cap) if head.chunked else _counted(sent, head)
     except ValueError as error:
         raise Unreachable(url, str(error)) from None
@@ -89,16 +89,16 @@ def body_of(sent: bytes, url: str, cap: int) -> bytes:
     return body
 
 
-def _check(head: Head, url: str, cap: int) -> None:
-    if head.status in _REDIRECTS:
-        raise Redirected(url, f"answers with a redirect (HTTP {head.status})", "name the final address")
-    if head.status != _OK:
-        raise Unreachable(url, f"HTTP {head.status}")
-    encoding = head.fields.get("content-encoding", "identity")
+def check(url: str, status: int, encoding: str, *, announced: int | None, cap: int) -> None:
+    """Whether a body may follow such a head. Raises Redirected, Unreachable or TooLarge."""
+    if status in _REDIRECTS:
+        raise Redirected(url, f"answers with a redirect (HTTP {status})", "name the final address")
+    if status != _OK:
+        raise Unreachable(url, f"HTTP {status}")
     if encoding != "identity":
         raise Unreachable(url, f"sends {encoding} though only plain text was asked for")
-    if (head.length or 0) > cap:
-        raise TooLarge(url, f"announces {head.length} bytes, the cap is {cap}")
+    if (announced or 0) > cap:
+        raise TooLarge(url, f"announces {announced} bytes, the cap is {cap}")
 
 
 def _counted(sent: bytes, head: Head) -> bytes:

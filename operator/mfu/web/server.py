@@ -7,7 +7,7 @@ asks whose token it was sent and what they may see.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -19,6 +19,7 @@ from aiohttp import web
 from mfu.web import views
 from mfu.web.markup import Markup, tag
 from mfu.web.seen import MayShow, Rights, Seen, Source, Unavailable
+from mfu.web.serving import Handler, served
 from mfu.web.workload import workload
 
 READERS: Final = 4
@@ -83,9 +84,6 @@ class Site:
         return rights.of(seen) if isinstance(rights, Rights) else rights
 
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-
 def _namespace(request: web.Request) -> str | None:
     return request.query.get("namespace") or None
 
@@ -121,10 +119,5 @@ async def serve_page(site: Site, *, host: str, port: int) -> AsyncIterator[int]:
     """Serves for the length of the block; gives the port that was taken."""
     app = web.Application()
     app.add_routes(site.routes())
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, host, port).start()
-        yield runner.addresses[0][1]
-    finally:
-        await runner.cleanup()
+    async with served(app, host=host, port=port) as taken:
+        yield taken

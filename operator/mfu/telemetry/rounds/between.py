@@ -12,10 +12,6 @@ from mfu.observe.readings import Floats, GPUIdentity
 _NANOSECOND: Final = 1e-9
 
 
-def _empty() -> Floats:
-    return np.empty(0)
-
-
 @dataclass(frozen=True, slots=True)
 class RowReading:
     """The remembered facts of every row of one round."""
