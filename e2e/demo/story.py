@@ -166,6 +166,7 @@ def _show_answers(screen: Screen, plane: ControlPlane, found: list[Difference]) 
         return
     screen.say(
         "every observed MFU, the fleet's too, is within 2 points of the planted truth; every cause is the planted one"
+        " (of the workload that runs twice, place and MFU are judged alone)"
     )
 
 

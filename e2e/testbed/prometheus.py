@@ -13,8 +13,14 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
+
+from e2e.testbed.cluster.ports import free_ports
+from e2e.testbed.cluster.waiting import wait_until
 
 PROGRAMS: Final = ("prometheus", "promtool")
 _SECONDS: Final = 300
@@ -72,6 +78,38 @@ def _fetched(download: str) -> bool:
 def _run(command: list[str], cwd: str) -> bool:
     done = subprocess.run(command, cwd=cwd, capture_output=True, check=False, timeout=_SECONDS)
     return done.returncode == 0
+
+
+@contextmanager
+def running(config: Path, *flags: str) -> Iterator[str]:
+    """URL of a Prometheus with that configuration, ready; its data and its log lie beside the file."""
+    folder, (port,) = config.parent, free_ports(1)
+    url = f"http://127.0.0.1:{port}"
+    command = [
+        str(ensure()["prometheus"]),
+        f"--config.file={config}",
+        f"--storage.tsdb.path={folder / 'data'}",
+        f"--web.listen-address=127.0.0.1:{port}",
+        *flags,
+    ]
+    with (folder / "prometheus.log").open("wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log)
+    try:
+        wait_until(lambda: _ready(url, process, folder / "prometheus.log"), what="Prometheus")
+        yield url
+    finally:
+        process.terminate()
+        process.wait(timeout=10)
+
+
+def _ready(url: str, process: subprocess.Popen[bytes], log: Path) -> bool:
+    if process.poll() is not None:
+        raise PrometheusUnavailable(f"Prometheus ended: {log.read_text()[-2000:]}")
+    try:
+        with urllib.request.urlopen(f"{url}/-/ready", timeout=1):
+            return True
+    except OSError:
+        return False
 
 
 def main() -> int:

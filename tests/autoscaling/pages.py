@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
 import threading
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,9 +13,7 @@ import yaml
 from prometheus_client import generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
-from e2e.testbed.cluster.ports import free_ports
-from e2e.testbed.cluster.waiting import wait_until
-from e2e.testbed.prometheus import ensure
+from e2e.testbed.prometheus import running
 from mfu.controller.metrics import OperatorMetrics
 from mfu.decide.replicas.memory import ScalingMemory
 from mfu.engine.history.remembered import WorkloadMemory
@@ -45,26 +41,11 @@ class Page:
 def scraped(page: Page, folder: Path) -> Iterator[str]:
     """URL of a Prometheus that looks back ten seconds."""
     with _served(page) as target:
-        (port,) = free_ports(1)
         jobs = [{"job_name": "mfu", "honor_labels": True, "static_configs": [{"targets": [target]}]}]
         config = folder / "prometheus.yaml"
         config.write_text(yaml.safe_dump({"global": {"scrape_interval": "1s"}, "scrape_configs": jobs}))
-        command = [
-            str(ensure()["prometheus"]),
-            f"--config.file={config}",
-            f"--storage.tsdb.path={folder / 'data'}",
-            f"--web.listen-address=127.0.0.1:{port}",
-            "--query.lookback-delta=10s",
-        ]
-        with (folder / "prometheus.log").open("wb") as log:
-            process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=log)
-        url = f"http://127.0.0.1:{port}"
-        try:
-            wait_until(lambda: _ready(url), what=f"Prometheus (log: {log.name})")
+        with running(config, "--query.lookback-delta=10s") as url:
             yield url
-        finally:
-            process.terminate()
-            process.wait(timeout=10)
 
 
 @contextmanager
@@ -86,11 +67,3 @@ def _served(page: Page) -> Iterator[str]:
     finally:
         server.shutdown()
         server.server_close()
-
-
-def _ready(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(f"{url}/-/ready", timeout=1):
-            return True
-    except OSError:
-        return False

@@ -138,9 +138,6 @@ async def stage(api_server_only: ControlPlane) -> AsyncIterator[Stage]:
     api_server_only.kubectl("apply", "--server-side", "-f", str(ROOT / "crds"))
     api_server_only.kubectl("wait", "--for=condition=Established", "-f", str(ROOT / "crds"), "--timeout=30s")
     node(api_server_only)
-    # Workloads that other tests left behind would have turns of their own, and policies of every namespace a say.
-    api_server_only.kubectl("delete", "modelworkload", "--all", "--all-namespaces")
-    api_server_only.kubectl("delete", "mfupolicy", "--all")
     async with KubeClient(connect(api_server_only.kubeconfig)) as client:
         trigger = Trigger(idle=0.1, longest=1, resync=5)
         state = ClusterState(client, changed=trigger.mark)

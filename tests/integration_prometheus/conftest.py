@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import socket
-import subprocess
 import threading
-import time
-import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -15,12 +11,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from e2e.testbed.prometheus import ensure
+from e2e.testbed.prometheus import running
 from mfu.telemetry.prometheus.rules import document
 
 DATA = Path(__file__).parents[1] / "telemetry" / "data"
 REGIMES = ("legacy", "transition", "new")
-_READY_SECONDS = 30.0
 
 
 @dataclass
@@ -43,13 +38,6 @@ class Exporters:
 class Running:
     url: str
     exporters: Exporters
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _texts() -> dict[str, str]:
@@ -91,7 +79,6 @@ def _config(folder: Path, exporters_port: int) -> Path:
 
 @pytest.fixture(scope="module")
 def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    binary = ensure()["prometheus"]
     exporters = Exporters(_texts())
 
     class Handler(BaseHTTPRequestHandler):
@@ -106,36 +93,9 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    folder, port = tmp_path_factory.mktemp("prometheus"), _free_port()
-    process = subprocess.Popen(
-        [
-            binary,
-            f"--config.file={_config(folder, server.server_address[1])}",
-            f"--storage.tsdb.path={folder / 'data'}",
-            f"--web.listen-address=127.0.0.1:{port}",
-        ],
-        stdout=subprocess.DEVNULL,
-        stderr=(folder / "log").open("wb"),
-    )
-    url = f"http://127.0.0.1:{port}"
     try:
-        _wait_ready(url, process, folder / "log")
-        yield Running(url, exporters)
+        with running(_config(tmp_path_factory.mktemp("prometheus"), server.server_address[1])) as url:
+            yield Running(url, exporters)
     finally:
-        process.terminate()
-        process.wait(timeout=10)
         server.shutdown()
         server.server_close()
-
-
-def _wait_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + _READY_SECONDS
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            pytest.fail(f"Prometheus ended: {log.read_text()[-2000:]}")
-        try:
-            with urllib.request.urlopen(f"{url}/-/ready", timeout=1):
-                return
-        except OSError:
-            time.sleep(0.1)
-    pytest.fail(f"Prometheus is not ready: {log.read_text()[-2000:]}")

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import socket
-import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +15,7 @@ import pytest
 import yaml
 from prometheus_client import CollectorRegistry
 
-from e2e.testbed.prometheus import ensure
+from e2e.testbed.prometheus import running
 from mfu.api.mfupolicy import PerWorkload
 from mfu.controller.metrics import OperatorMetrics, documented
 from mfu.controller.server import serve
@@ -56,27 +54,14 @@ def registry() -> CollectorRegistry:
 
 async def answers(folder: Path, queries: list[str]) -> dict[str, Any]:
     """What Prometheus answers to each once it has scraped twice."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     async with serve(registry(), host="127.0.0.1", port=0, healthy=lambda: None, ready=lambda: None) as page:
         job = {"job_name": "mfu", "scrape_interval": "1s", "static_configs": [{"targets": [f"127.0.0.1:{page}"]}]}
-        (folder / "prometheus.yaml").write_text(yaml.safe_dump({"scrape_configs": [job]}))
-        command: list[str | Path] = [
-            ensure()["prometheus"],
-            f"--config.file={folder / 'prometheus.yaml'}",
-            f"--storage.tsdb.path={folder / 'data'}",
-            f"--web.listen-address=127.0.0.1:{port}",
-        ]
-        with (folder / "log").open("wb") as log:
-            process = subprocess.Popen(command, stdout=log, stderr=log)
-        try:
-            async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
+        config = folder / "prometheus.yaml"
+        config.write_text(yaml.safe_dump({"scrape_configs": [job]}))
+        with running(config) as url:
+            async with aiohttp.ClientSession(url) as session:
                 await scraped(session)
                 return {query: await asked(session, query) for query in queries}
-        finally:
-            process.terminate()
-            process.wait(timeout=10)
 
 
 async def scraped(session: aiohttp.ClientSession) -> None:

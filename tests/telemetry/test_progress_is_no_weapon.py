@@ -79,7 +79,7 @@ async def longest_stop(during: Callable[[], object]) -> float:
 
 
 LONGEST_SECONDS = 0.6
-"""200 ms are promised on a machine of its own; tests share theirs, and without the control it is seconds."""
+"""Three times what is promised: on two idle cores it was 0.05 to 0.3 s, and without the controls it is seconds."""
 
 
 @pytest.mark.slow
