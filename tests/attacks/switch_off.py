@@ -54,7 +54,7 @@ def main(words: list[str]) -> int:
         seen = noticed(control)
         lived, tried = lived + (not seen), tried + 1
         print(f"{'noticed' if seen else 'LIVED  '}  {control.threat}: {control.name}", flush=True)
-    print(f"{tried - lived} of {tried} controls were missed by their test when switched off")
+    print(f"switched off, {tried - lived} of {tried} controls were noticed by their tests")
     return 1 if lived or not tried else 0
 
 
