@@ -38,6 +38,7 @@ from mfu.workload.parameters import count
 
 Record = Mapping[str, Any]
 ENGINE: Final = "Transformers"
+"""Of lines that name none."""
 UNDECLARED: Final = frozenset({"data-starvation", "straggler"})
 """Planted causes that no declaration says."""
 _ATTENTION: Final = {
@@ -129,7 +130,7 @@ def _question(record: Record) -> tuple[Training, Placement] | Problem:
         sharding=sharding_of(str(record.get("sharding") or "")),
         recompute=RECOMPUTE[str(record.get("recompute") or "none").lower()],
         optimizer=next((each for name, each in _OPTIMIZER if name in str(record.get("optim"))), Optimizer.ADAMW),
-        engine=ENGINE,
+        engine=str(record.get("engine") or ENGINE),
         compilation=Compilation.FULL if record.get("compiled") else Compilation.NONE,
         attention=_ATTENTION.get(str(record.get("attn") or "sdpa"), AttentionKernel.SDPA),
     )
