@@ -69,11 +69,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", required=True)
     parser.add_argument("--minutes", type=float, default=5.0)
+    parser.add_argument("--only", default="", help="runs whose name holds this")
     arguments = parser.parse_args()
     end = time.monotonic() + arguments.minutes * 60.0
     torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     dist.init_process_group("nccl", device_id=torch.device("cuda", int(os.environ["LOCAL_RANK"])))
-    for run in RUNS:
+    for run in [each for each in RUNS if arguments.only in each.scenario]:
         late = torch.tensor([float(time.monotonic() > end - 25.0)], device="cuda")
         dist.all_reduce(late)
         if late.item() > 0.0:
@@ -166,9 +167,11 @@ def _to_float8(model: Any, recipe: str) -> None:
     """Products of all layers in 8 bit, scaled anew each time; embedding, norms and head stay as they are."""
     from torch import nn
 
+    product, rows = _float8_product(), recipe == "rowwise"
+
     class Float8Linear(nn.Linear):
         def forward(self, x: Any) -> Any:
-            return _product(x.flatten(0, 1), self.weight, recipe == "rowwise").view(*x.shape[:-1], -1)
+            return product.apply(x.flatten(0, 1), self.weight, rows).view(*x.shape[:-1], -1)
 
     for layer in model.layers.children():
         for each in layer.children():
@@ -176,7 +179,6 @@ def _to_float8(model: Any, recipe: str) -> None:
                 each.__class__ = Float8Linear
 
 
-@functools.cache
 def _float8_product() -> Any:
     import torch
 
@@ -194,10 +196,6 @@ def _float8_product() -> Any:
             return inputs, _scaled(gradient.t().contiguous(), x.t().contiguous(), rows), None
 
     return Product
-
-
-def _product(x: Any, weight: Any, rows: bool) -> Any:
-    return _float8_product().apply(x, weight, rows)
 
 
 def _scaled(one: Any, other: Any, rows: bool) -> Any:
