@@ -218,7 +218,7 @@ def test_products_without_mig_have_no_profiles() -> None:
 def test_figures_are_sane(key: str) -> None:
     product = CATALOG.gpus[key]
     assert product.reference_peak_flops_per_s
-    assert product.memory_bytes >= 10e9
+    assert product.memory_bytes >= 8e9
     assert product.memory_bandwidth_bytes_per_s >= 2e11
     assert product.nvlink_domain_gpus >= 1
     assert product.nvlink_domain_gpus == 1 or product.nvlink_bytes_per_s

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -22,7 +23,7 @@ from mfu.cluster.projection import node_view, pod_view
 from mfu.decide.types import NodeView
 from mfu.engine.claims import owners_of
 from mfu.hardware.catalog import load
-from mfu.hardware.labels import MIG_PREFIX
+from mfu.hardware.labels import AMD_PARTITION_LABELS, MIG_PREFIX
 from mfu.hardware.slices import quantity
 from mfu.hardware.types import Device, Unmatched
 from mfu.observe.readings import GPUIdentity, ProgressReading
@@ -183,21 +184,45 @@ def _device(device: Device) -> Document:
 def _node(item: Mapping[str, Any]) -> Document:
     name = (item.get("metadata") or {}).get("name", "")
     view = node_view(dict(item))
+    other = [f"offers {each}, which is not read" for each in _other_accelerators(item)]
     if view is None:
-        return {"kind": "Node", "name": name, "gpus": 0, "notes": ["offers no GPU and carries no product label"]}
+        notes = other or ["offers no GPU and carries no product label"]
+        return {"kind": "Node", "name": name, "gpus": 0, "notes": notes}
+    whole, instances = _counted(view)
     return {
         "kind": "Node",
         "name": view.name,
         "productLabel": view.product_label,
         "product": view.device.gpu.api_name if view.device else None,
-        "gpus": view.gpus,
-        "migInstances": dict(view.mig),
+        "gpus": whole,
+        "migInstances": instances,
         "devices": {resource: _label(view, resource) for resource in _resources(item)},
         "replicasPerDevice": dict(view.replicas),
         "ready": view.ready,
         "schedulable": view.schedulable,
-        "notes": list(_node_notes(view)),
+        "notes": [*_node_notes(view, item), *other],
     }
+
+
+def _counted(view: NodeView) -> tuple[int, dict[str, int]]:
+    """Whole GPUs, and instances by profile: with one strategy for all, `nvidia.com/gpu` counts instances."""
+    profile = view.device.mig if view.device else None
+    return (view.gpus, dict(view.mig)) if profile is None else (0, {**view.mig, profile.name: view.gpus})
+
+
+_ACCELERATOR: Final = re.compile(
+    r"(?i)gpu|vgpu|npu|tpu|dcu|mlu|gaudi|neuron|ascend|_nps\d|^nvidia\.com/|^gpu\.intel\.com/"
+)
+
+
+def _other_accelerators(item: Mapping[str, Any]) -> list[str]:
+    """Resources of accelerators, or parts of them, that nothing here understands."""
+    read, allocatable = _resources(item), (item.get("status") or {}).get("allocatable") or {}
+    return [
+        name
+        for name, amount in allocatable.items()
+        if "/" in name and name not in read and _ACCELERATOR.search(name) and quantity(amount)
+    ]
 
 
 def _resources(item: Mapping[str, Any]) -> list[str]:
@@ -216,8 +241,12 @@ def _label(view: NodeView, resource: str) -> str | None:
     return Device(view.device.gpu, profile).label if profile else None
 
 
-def _node_notes(view: NodeView) -> Iterator[str]:
-    if view.device is None:
+def _node_notes(view: NodeView, item: Mapping[str, Any]) -> Iterator[str]:
+    labels = (item.get("metadata") or {}).get("labels") or {}
+    mode = next((labels[name] for name in AMD_PARTITION_LABELS if name in labels), "spx")
+    if not mode.lower().startswith("spx"):
+        yield f"GPUs are partitioned ({mode}): what one part can do is not known"
+    elif view.device is None:
         yield f"product label {view.product_label!r} is no known product" if view.product_label else "no product label"
     for resource, replicas in view.replicas.items():
         yield f"{resource}: each device is offered {replicas or 'an unknown number of'} times (time-sliced or MPS)"

@@ -21,7 +21,16 @@ from mfu.engine.packed import Packed
 from mfu.engine.say.annotations import ANNOTATIONS
 from mfu.engine.snapshot import PodView, PolicyView, Queued, WorkloadView
 from mfu.hardware.catalog import load
-from mfu.hardware.labels import CLIQUE_LABEL, GPU_RESOURCES, MIG_PREFIX, PLACING_PREFIXES, PRODUCT_LABELS
+from mfu.hardware.clouds import cloud_device, cloud_name
+from mfu.hardware.labels import (
+    AMD_PARTITION_LABELS,
+    AMD_PARTS,
+    CLIQUE_LABEL,
+    GPU_RESOURCES,
+    MIG_PREFIX,
+    PLACING_PREFIXES,
+    PRODUCT_LABELS,
+)
 from mfu.hardware.slices import MOST_DEVICES, SHARED_SUFFIX, Slices, base_resource, quantity, slices_of
 from mfu.hardware.types import Device
 
@@ -135,12 +144,13 @@ def node_view(item: JSON) -> NodeView | None:
     metadata, status = item["metadata"], item.get("status") or {}
     allocatable = status.get("allocatable") or {}
     labels = metadata.get("labels") or {}
-    product = next((labels[name] for name in PRODUCT_LABELS if name in labels), None)
+    named = next((labels[name] for name in PRODUCT_LABELS if name in labels), None)
+    product = named or cloud_name(labels)
     units = {name: count for name, amount in allocatable.items() if _is_gpu(name) and (count := quantity(amount))}
     if not units and product is None:
         return None
-    resolved = load().resolve(product) if product else None
-    device = resolved if isinstance(resolved, Device) else None
+    parts = _parts(labels)
+    device = None if parts != 1 else _device(named, labels)
     behind = {
         name: slices_of(name, count, labels, shared=_marked(name, device, units)) for name, count in units.items()
     }
@@ -148,7 +158,7 @@ def node_view(item: JSON) -> NodeView | None:
         name=metadata["name"],
         product_label=product,
         device=device,
-        gpus=min(MOST_DEVICES, sum(each.devices for name, each in behind.items() if not name.startswith(MIG_PREFIX))),
+        gpus=min(MOST_DEVICES, _whole(behind) // parts),
         mig=_instances(behind),
         replicas={name: each.replicas for name, each in behind.items() if each.replicas != 1},
         ill=_ill(units, status.get("capacity") or {}),
@@ -158,6 +168,22 @@ def node_view(item: JSON) -> NodeView | None:
         labels={name: value for name, value in labels.items() if name.startswith(NODE_LABEL_PREFIXES)},
         taints=_taints(item.get("spec") or {}),
     )
+
+
+def _device(named: str | None, labels: Mapping[str, str]) -> Device | None:
+    """By feature discovery's label; where there is none, by the cloud's."""
+    resolved = load().resolve(named) if named else cloud_device(labels)
+    return resolved if isinstance(resolved, Device) else None
+
+
+def _parts(labels: Mapping[str, str]) -> int:
+    """Devices that each GPU is cut into by AMD's compute partitions; what one part can do is not known here."""
+    mode = next((labels[name] for name in AMD_PARTITION_LABELS if name in labels), "spx")
+    return AMD_PARTS.get(mode.partition("_")[0].lower(), 1)
+
+
+def _whole(behind: Mapping[str, Slices]) -> int:
+    return sum(each.devices for name, each in behind.items() if not name.startswith(MIG_PREFIX))
 
 
 def addresses(item: JSON) -> tuple[str, ...]:

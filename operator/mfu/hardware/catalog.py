@@ -15,6 +15,7 @@ from mfu.hardware.names import TelemetryName, canonical, canonical_profile, pars
 from mfu.hardware.types import GPU, Ceiling, Device, MIGProfile, Precision, Unmatched
 
 _NEAREST = 3
+_OF_A_FAMILY = 6
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,7 +99,9 @@ def load() -> Catalog:
     table = gpus()
     return Catalog(
         gpus=table,
-        _exact={canonical(name): key for key, name in load_exact_names()},
+        # What people type ("RTX 4090") beside what telemetry prints.
+        _exact={canonical(gpu.api_name): gpu.key for gpu in table.values()}
+        | {canonical(name): key for key, name in load_exact_names()},
         _patterns=tuple((re.compile(pattern), key) for key, pattern in load_name_patterns()),
         _api_names={alias: gpu.key for gpu in table.values() for alias in (gpu.key, gpu.api_name.lower())},
         _mig=load_mig(table),
@@ -128,5 +131,11 @@ def device_memory(device: Device) -> float:
 
 
 def _nearest(wanted: str, known: Mapping[str, str]) -> tuple[str, ...]:
+    """Products of that very family first: "H100" means one of the H100s, not an H800."""
+    sought = canonical(wanted)
+    family = re.compile(rf"(?<![a-z0-9]){re.escape(sought)}(?![0-9])") if sought else None
+    of_it = {known[name]: None for name in known if family is not None and family.match(canonical(name))}
+    if of_it:
+        return tuple(of_it)[:_OF_A_FAMILY]
     close = get_close_matches(wanted, known.keys(), n=_NEAREST, cutoff=0.4)
     return tuple(dict.fromkeys(known[name] for name in close))

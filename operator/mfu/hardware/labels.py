@@ -10,7 +10,12 @@ WHOLE: Final = "nvidia.com/gpu"
 GPU_RESOURCES: Final = (WHOLE, "amd.com/gpu", "nvidia.com/gpu.shared")
 """Extended resources of whole GPUs, by vendor and by the name that a slicing device plugin gives them."""
 PRODUCT_LABEL: Final = "nvidia.com/gpu.product"
-PRODUCT_LABELS: Final = (PRODUCT_LABEL, "amd.com/gpu.product-name", "amd.com/gpu.device-name")
+PRODUCT_LABELS: Final = (
+    PRODUCT_LABEL,
+    "amd.com/gpu.product-name",
+    "beta.amd.com/gpu.product-name",
+    "amd.com/gpu.device-name",
+)
 """Node labels that name the product, the first that is there counts."""
 CLIQUE_LABEL: Final = "nvidia.com/gpu.clique"
 """Node label of the NVLink domain that spans nodes."""
@@ -20,6 +25,10 @@ CLOUD_PRODUCT_LABELS: Final = ("cloud.google.com/gke-accelerator", "karpenter.k8
 """Node labels by which a cloud names the product in its own words."""
 MIG_CONFIG_LABEL: Final = "nvidia.com/mig.config"
 """What mig-manager is asked for."""
+AMD_PARTITION_LABELS: Final = ("amd.com/compute-memory-partition", "amd.com/gpu.compute-memory-partition")
+"""Compute and memory partition of the GPUs (`spx_nps1`, `cpx_nps4`), by AMD's node labeller."""
+AMD_PARTS: Final = {"spx": 1, "dpx": 2, "tpx": 3, "qpx": 4, "cpx": 8}
+"""Devices that the system sees of one GPU."""
 ZONE: Final = "topology.kubernetes.io/zone"
 
 TOPOLOGY_PRESETS: Final[Mapping[str, tuple[str, ...]]] = {

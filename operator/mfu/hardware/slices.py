@@ -10,11 +10,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from mfu.hardware.labels import WHOLE
+
 SHARED_SUFFIX: Final = ".shared"
 MOST_DEVICES: Final = 4096
 """Devices of one node beyond which a number is somebody's mistake, or worse: real servers hold 16, composed ones 64."""
 MOST_UNITS: Final = 1_000_000
 """The same for units that a resource counts: devices times pods that each is offered to."""
+GKE_CLIENTS: Final = "cloud.google.com/gke-max-shared-clients-per-gpu"
+"""GKE's word for replicas, on nodes whose GPUs are shared in time or by MPS."""
 _UNITS: Final = {"k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
 _BINARY: Final = {"Ki": 10, "Mi": 20, "Gi": 30, "Ti": 40, "Pi": 50, "Ei": 60}
 
@@ -41,6 +45,7 @@ def slices_of(resource: str, allocatable: int, labels: Mapping[str, str], *, sha
     """
     base = base_resource(resource)
     told, count = quantity(labels.get(f"{base}.replicas")), quantity(labels.get(f"{base}.count"))
+    told = told or (quantity(labels.get(GKE_CLIENTS)) if base == WHOLE else 0)
     shared = shared or resource.endswith(SHARED_SUFFIX)
     # Labels and device plugin change one after the other: what is no multiple was not sliced that way.
     devices = min(_even(allocatable, told) or allocatable, count or allocatable, MOST_DEVICES)

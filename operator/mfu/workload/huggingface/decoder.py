@@ -292,6 +292,7 @@ def _m2_shared(config: ModelConfig) -> int:
 
 BUILDERS: dict[str, Builder] = {
     **dict.fromkeys(("llama", "granite", "smollm3", "helium", "bitnet", "baichuan", "internlm", "yi", "aquila"), llama),
+    **dict.fromkeys(("exaone", "xverse"), llama),
     **dict.fromkeys(("internlm2", "internlm3", "minicpm", "ernie4_5", "jais2", "ministral3"), llama),
     **dict.fromkeys(("mistral", "ministral", "phi3", "cwm"), mistral),
     **dict.fromkeys(("qwen2", "qwen2_vl_text", "qwen2_5_vl_text", "qwen2_5_omni_text", "mimo", "qwen2_vl"), qwen2),

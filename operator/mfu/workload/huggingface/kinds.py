@@ -34,8 +34,27 @@ def kind_of(values: Mapping[str, Any]) -> str:
         if by_class is not None and by_class in BUILDERS:
             return by_class
     problem = f"{kind!r} is not covered" if kind else "is missing"
+    if not kind:
+        _refuse_other_files(values)
     fix = f"use one of {', '.join(model_types())}, or give model.architecture"
     raise UnsupportedConfig("model_type", problem, fix)
+
+
+def _refuse_other_files(values: Mapping[str, Any]) -> None:
+    """UnsupportedConfig for files that lie beside a config.json and are easily taken for it."""
+    if "peft_type" in values:
+        base = values.get("base_model_name_or_path") or "its base model"
+        problem = "an adapter is no model of its own"
+        raise UnsupportedConfig("peft_type", problem, f"give the config.json of {base}, and training.method: LoRA")
+    if "producer" in values and "quantization" in values:
+        problem = "this is hf_quant_config.json: it says how weights are stored, not what the model is"
+        raise UnsupportedConfig("quantization", problem, "give the config.json beside it")
+    if "dim" in values and "n_layers" in values:
+        problem = "this is params.json of the original weights"
+        raise UnsupportedConfig("dim", problem, "give the config.json of the Hugging Face weights")
+    if "transformers_version" in values and "eos_token_id" in values and "hidden_size" not in values:
+        problem = "this is generation_config.json"
+        raise UnsupportedConfig("eos_token_id", problem, "give the config.json beside it")
 
 
 def classes_of(values: Mapping[str, Any]) -> tuple[str, ...]:

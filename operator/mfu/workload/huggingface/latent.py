@@ -15,9 +15,19 @@ from mfu.workload.huggingface.reader import ModelConfig
 
 def deepseek(config: ModelConfig) -> Architecture:
     """DeepSeek-V2 and V3 and their heirs: latent attention, fine-grained experts behind leading dense layers."""
-    found = mixture.grained(config, latent(config, replace(llama(config), qkv_bias=False)))
+    base = replace(llama(config), qkv_bias=False)
+    if not config.flag("use_mla", default=True):
+        # DeepSeek-VL2-Tiny is a DeepSeek-V2 by name with the plain attention of the first DeepSeek-MoE.
+        config.read.update(("kv_lora_rank", "q_lora_rank", "v_head_dim"))
+        return mixture.grained(config, base)
+    found = mixture.grained(config, latent(config, base))
     mtp = config.integer("num_nextn_predict_layers", "num_mtp_layers", default=0)
     return indexed(config, replace(found, mtp_layers=mtp))
+
+
+def deepseek_moe(config: ModelConfig) -> Architecture:
+    """The first DeepSeek-MoE (arXiv 2401.06066): plain attention, fine-grained experts."""
+    return mixture.grained(config, llama(config))
 
 
 def dense_latent(config: ModelConfig) -> Architecture:
@@ -207,6 +217,7 @@ BUILDERS: dict[str, Builder] = {
     **dict.fromkeys(
         ("deepseek_v2", "deepseek_v3", "deepseek_v32", "kimi_k2", "glm_moe_dsa", "glm4_moe_lite"), deepseek
     ),
+    "deepseek": deepseek_moe,
     **dict.fromkeys(("youtu", "minicpm3"), dense_latent),
     **dict.fromkeys(("minimax_m3", "minimax_m3_vl", "minimax_m3_vl_text"), minimax_m3),
     **dict.fromkeys(("deepseek_v4", "deepseek_ref"), deepseek_v4),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -25,7 +26,10 @@ _BY_NAME = (
     ("W8A16", Precision.INT8, None),
     ("INT8", Precision.INT8, Precision.INT8),
     ("FP8", Precision.FP8, Precision.FP8),
+    ("FP4", Precision.FP4, Precision.FP4),
 )
+_WEIGHTS_ALONE = re.compile(r"A16|WO$|WEIGHTONLY")
+"""Algorithms that multiply in 16 bits whatever the weights are stored in: NVFP4A16, FP8_PB_WO."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +49,9 @@ def precision_of(config: Mapping[str, Any], text: Mapping[str, Any]) -> StoredPr
     if not found:
         return StoredPrecision(compute=dtype, weights=dtype)
     read = _read(found)
-    return StoredPrecision(read.compute or dtype or _plain(read), read.weights or dtype, read.kv_cache, read.problem)
+    # What was quantized in a way that is not understood is of no known format: least of all of the one it had before.
+    weights = read.weights or (None if read.problem else dtype)
+    return StoredPrecision(read.compute or dtype or _plain(read), weights, read.kv_cache, read.problem)
 
 
 def _plain(read: StoredPrecision) -> Precision | None:
@@ -72,12 +78,28 @@ def _dtype(config: Mapping[str, Any], text: Mapping[str, Any]) -> Precision | No
 def _read(found: Mapping[str, Any]) -> StoredPrecision:
     method = str(found.get("quant_method") or found.get("quant_algo") or "").lower()
     groups = found.get("config_groups")
-    if isinstance(groups, Mapping) and groups and not found.get("quant_algo"):
-        return _grouped(found, groups)
-    reader = _METHODS.get(method)
+    if isinstance(groups, Mapping) and not found.get("quant_algo"):
+        return _grouped(found, groups) if groups else _cache_alone(found)
+    reader = _METHODS.get(method or _method_by_keys(found))
     if reader is not None:
         return reader(found)
     return _named(found, method)
+
+
+def _method_by_keys(found: Mapping[str, Any]) -> str:
+    """Files of old tools and of MLX name no method."""
+    if found.get("load_in_4bit") or found.get("load_in_8bit"):
+        return "bitsandbytes"
+    mode = str(found.get("mode") or "")
+    return "mxfp4" if mode == "mxfp4" else "gptq" if "bits" in found and mode in ("", "affine") else ""
+
+
+def _cache_alone(found: Mapping[str, Any]) -> StoredPrecision:
+    """compressed-tensors without a group: a quantized cache, or weights with zeros in a pattern."""
+    sparse = found.get("sparsity_config") or {}
+    pattern = sparse.get("sparsity_structure") if isinstance(sparse, Mapping) else None
+    problem = f"weights are sparse ({pattern}): counted as if they were dense" if pattern else ""
+    return StoredPrecision(kv_cache=_cache_scheme(found), problem=problem)
 
 
 def _named(found: Mapping[str, Any], method: str) -> StoredPrecision:
@@ -89,7 +111,7 @@ def _named(found: Mapping[str, Any], method: str) -> StoredPrecision:
     kept = next((weights for name, weights, _ in _BY_NAME if name in cache), None) if cache else _cache_scheme(found)
     for name, weights, compute in _BY_NAME:
         if name in algorithm:
-            return StoredPrecision(compute, weights, kept)
+            return StoredPrecision(None if _WEIGHTS_ALONE.search(algorithm) else compute, weights, kept)
     return StoredPrecision(kv_cache=kept, problem=f"quantization {method or algorithm!r} is not understood")
 
 
@@ -139,6 +161,8 @@ def _integer_weights(found: Mapping[str, Any]) -> StoredPrecision:
     nested = (found.get("quant_config") or {}).get("weight_quant_params") or {}
     usual = 4 if found.get("quant_method") == "awq" else None
     bits = next((each[key] for each in (found, nested) for key in _BIT_KEYS if key in each), usual)
+    if bits in ("float8", "fp8"):
+        return StoredPrecision(weights=Precision.FP8)
     if isinstance(bits, str) and bits.removeprefix("int").isdecimal():
         bits = int(bits.removeprefix("int"))
     weights = {4: Precision.INT4, 8: Precision.INT8}.get(bits if isinstance(bits, int) else 0)
@@ -151,7 +175,8 @@ def _bitsandbytes(found: Mapping[str, Any]) -> StoredPrecision:
         return StoredPrecision(weights=Precision.INT8)
     if not (found.get("load_in_4bit") or found.get("_load_in_4bit")):
         return StoredPrecision(problem="bitsandbytes without load_in_4bit or load_in_8bit")
-    compute = _DTYPES.get(str(found.get("bnb_4bit_compute_dtype", "")).removeprefix("torch."))
+    named = str(found.get("bnb_4bit_compute_dtype", "")).removeprefix("torch.")
+    compute = Precision.FP32 if named == "float32" else _DTYPES.get(named)
     return StoredPrecision(compute=compute, weights=Precision.FP4)
 
 
@@ -191,7 +216,8 @@ def _torchao(found: Mapping[str, Any]) -> StoredPrecision:
 
 
 _METHODS: Mapping[str, Callable[[Mapping[str, Any]], StoredPrecision]] = {
-    **dict.fromkeys(("gptq", "awq", "auto-round", "autoround", "hqq", "quanto", "gptq_marlin"), _integer_weights),
+    **dict.fromkeys(("gptq", "awq", "hqq", "quanto", "marlin", "gptq_marlin", "awq_marlin"), _integer_weights),
+    **dict.fromkeys(("auto-round", "autoround", "auto_round", "intel/auto-round", "moe_wna16"), _integer_weights),
     **dict.fromkeys(("fp8", "fbgemm_fp8"), _fp8),
     "bitsandbytes": _bitsandbytes,
     "torchao": _torchao,

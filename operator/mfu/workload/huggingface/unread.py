@@ -35,7 +35,7 @@ def _shaping() -> frozenset[str]:
 def refuse_unread(config: ModelConfig) -> None:
     """UnsupportedConfig for the first key of the file that changes the shape or the mask and that nothing read."""
     for key, value in config.values.items():
-        if key in _shaping() and key not in config.read and not _neutral(key, value):
+        if key in _shaping() and key not in config.read and not _neutral(key, value) and not _switched_off(config, key):
             problem = f"is {_short(value)}, which kind {config.model_type!r} is not known to use"
             raise UnsupportedConfig(key, problem, "give model.architecture, or remove the key if it has no effect")
 
@@ -55,6 +55,15 @@ def _neutral(key: str, value: Any) -> bool:
     if key == "layer_types" and isinstance(value, list):
         return set(value) <= {"full_attention", "attention"}
     return any(value == each and type(value) is type(each) for each in _NEUTRAL)
+
+
+def _switched_off(config: ModelConfig, key: str) -> bool:
+    """A window that the file itself switches off (SmolLM3 writes Qwen's keys with `use_sliding_window: false`)."""
+    if key not in ("sliding_window", "max_window_layers"):
+        return False
+    unused = config.values.get("use_sliding_window") is False or not config.values.get("sliding_window")
+    kinds = config.values.get("layer_types")
+    return unused or (isinstance(kinds, list) and bool(kinds) and _neutral("layer_types", kinds))
 
 
 def _short(value: Any) -> str:

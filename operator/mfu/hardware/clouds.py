@@ -1,0 +1,78 @@
+"""What a cloud's own node labels say of its GPUs, for nodes on which no feature discovery runs.
+
+GKE: cloud.google.com/kubernetes-engine/docs/how-to/gpus (accelerator names, partition sizes, time sharing).
+Karpenter: karpenter.sh/docs/reference/instance-types (GPU name and memory in MiB).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from mfu.hardware.catalog import load
+from mfu.hardware.types import Device
+
+GKE_PRODUCT: Final = "cloud.google.com/gke-accelerator"
+GKE_PARTITION: Final = "cloud.google.com/gke-gpu-partition-size"
+KARPENTER_PRODUCT: Final = "karpenter.k8s.aws/instance-gpu-name"
+KARPENTER_MEMORY: Final = "karpenter.k8s.aws/instance-gpu-memory"
+
+_GKE: Final = {
+    "nvidia-tesla-t4": "t4",
+    "nvidia-tesla-v100": "v100-sxm2-16gb",
+    "nvidia-tesla-p100": "p100-pcie-16gb",
+    "nvidia-l4": "l4",
+    "nvidia-tesla-a100": "a100-sxm4-40gb",
+    "nvidia-a100-80gb": "a100-sxm4-80gb",
+    "nvidia-h100-80gb": "h100-sxm5-80gb",
+    "nvidia-h100-mega-80gb": "h100-sxm5-80gb",
+    "nvidia-h200-141gb": "h200-sxm-141gb",
+    "nvidia-b200": "b200-sxm",
+    "nvidia-gb200": "gb200",
+    "nvidia-gb300": "gb300",
+    "nvidia-rtx-pro-6000": "rtx-pro-6000-bw-server",
+}
+_KARPENTER: Final = {
+    ("t4", ""): "t4",
+    ("a10g", ""): "a10g",
+    ("l4", ""): "l4",
+    ("l40s", ""): "l40s",
+    ("v100", "16384"): "v100-sxm2-16gb",
+    ("v100", "32768"): "v100-sxm2-32gb",
+    ("a100", "40960"): "a100-sxm4-40gb",
+    ("a100", "81920"): "a100-sxm4-80gb",
+    ("h100", ""): "h100-sxm5-80gb",
+    ("h200", ""): "h200-sxm-141gb",
+    ("b200", ""): "b200-sxm",
+    ("b300", ""): "b300-sxm",
+    ("gb200", ""): "gb200",
+}
+"""By name and memory in MiB; "" where the name alone is of one product."""
+
+
+def cloud_name(labels: Mapping[str, str]) -> str | None:
+    """The cloud's word for the product, None where no label of theirs is there."""
+    return labels.get(GKE_PRODUCT) or labels.get(KARPENTER_PRODUCT)
+
+
+def cloud_device(labels: Mapping[str, str]) -> Device | None:
+    """The device that one unit of `nvidia.com/gpu` is there; None where the labels name none that is known.
+
+    `cloud_device({"cloud.google.com/gke-accelerator": "nvidia-tesla-a100"}).label == "A100-SXM4-40GB"`, and with
+    `gke-gpu-partition-size: 1g.5gb` beside it "A100-SXM4-40GB-MIG-1g.5gb".
+    """
+    key = _key(labels)
+    if key is None:
+        return None
+    gpu, size = load().gpus[key], labels.get(GKE_PARTITION)
+    if not size:
+        return Device(gpu, None)
+    profile = load().mig_profile(key, size)
+    return None if profile is None else Device(gpu, profile)
+
+
+def _key(labels: Mapping[str, str]) -> str | None:
+    if GKE_PRODUCT in labels:
+        return _GKE.get(labels[GKE_PRODUCT])
+    name, memory = labels.get(KARPENTER_PRODUCT, ""), labels.get(KARPENTER_MEMORY, "")
+    return _KARPENTER.get((name, memory)) or _KARPENTER.get((name, ""))
