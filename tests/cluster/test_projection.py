@@ -208,3 +208,27 @@ def test_since_when_a_declaration_is_as_it_was_written(
     fields = [{"manager": name, "time": stamp(at), "fieldsV1": {name: {}}} for name, at in owners or ()]
     view = workload_view({"metadata": {**metadata, **({"managedFields": fields} if owners else {})}, "spec": {}})
     assert view.declared_at == declared_at
+
+
+def test_a_node_without_feature_discovery_is_read_by_its_clouds_labels() -> None:
+    labels = {"cloud.google.com/gke-accelerator": "nvidia-h100-80gb"}
+    view = node_view({"metadata": {"name": "n", "labels": labels}, "status": {"allocatable": {"nvidia.com/gpu": "8"}}})
+    assert view is not None
+    assert view.device is not None
+    assert (view.device.label, view.gpus, view.product_label) == ("H100-SXM5", 8, "nvidia-h100-80gb")
+
+
+def test_feature_discovery_goes_before_the_clouds_labels() -> None:
+    labels = {"cloud.google.com/gke-accelerator": "nvidia-l4", "nvidia.com/gpu.product": "Tesla-T4"}
+    view = node_view({"metadata": {"name": "n", "labels": labels}, "status": {"allocatable": {"nvidia.com/gpu": "1"}}})
+    assert view is not None
+    assert view.device is not None
+    assert view.device.label == "T4"
+
+
+def test_partitions_of_an_amd_gpu_are_no_gpus() -> None:
+    """CPX shows eight devices of one MI300X (AMD's k8s-device-plugin, node labeller)."""
+    labels = {"amd.com/gpu.product-name": "AMD_Instinct_MI300X_OAM", "amd.com/compute-memory-partition": "cpx_nps4"}
+    view = node_view({"metadata": {"name": "n", "labels": labels}, "status": {"allocatable": {"amd.com/gpu": "64"}}})
+    assert view is not None
+    assert (view.gpus, view.device) == (8, None)

@@ -337,3 +337,28 @@ def test_geforce_runs_at_half_the_rate_of_its_workstation_sibling(name: str) -> 
 def test_a_profile_rounded_down_by_the_driver_is_found(spelling: str, name: str | None) -> None:
     found = CATALOG.mig_profile("a100-pcie-80gb", spelling)
     assert (found.name if found else None) == name
+
+
+@pytest.mark.parametrize(
+    ("typed", "first"), [("H100", "H100-SXM5"), ("A100", "A100-PCIe-40GB"), ("MI300", "MI300X"), ("gb", "GB300")]
+)
+def test_a_family_suggests_its_own_products(typed: str, first: str) -> None:
+    found = CATALOG.by_api_name(typed)
+    assert isinstance(found, Unmatched)
+    assert found.nearest[0] == first
+    assert all(name.lower().startswith(typed.lower()) for name in found.nearest)
+
+
+@pytest.mark.parametrize(
+    ("name", "label"),
+    [
+        ("RTX 4090", "RTX-4090"),
+        ("Tesla V100-DGXS-32GB", "V100-SXM2-32GB"),
+        ("AMD Instinct MI300X VF", "MI300X"),
+        ("NVIDIA GeForce RTX 3070", "RTX-3070"),
+        ("NVIDIA TITAN RTX", "TITAN-RTX"),
+        ("Tesla P100-PCIE-16GB", "P100-PCIe-16GB"),
+    ],
+)
+def test_names_of_public_reports(name: str, label: str) -> None:
+    assert resolved(name).label == label

@@ -194,3 +194,51 @@ def test_sglang_with_underscores_is_sglang() -> None:
 def test_field_cases(case: str, prefill: float, decode: float) -> None:
     page = Path(__file__).parents[3] / "shared" / "data" / "field_cases" / f"{case}.prom"
     assert read_engine(page.read_bytes(), POD, 0.0).counters == {PREFILL: prefill, DECODE: decode}
+
+
+@pytest.mark.parametrize("prefix", ["ray_vllm:", "ray_vllm_", "vllm_"])
+def test_vllm_behind_ray_and_gateways(prefix: str) -> None:
+    """Ray's dashboard of Serve LLM (serve_llm_dashboard_panels.py) asks for `ray_vllm_generation_tokens_total`."""
+    found = read_engine(VLLM.replace(b"vllm:", prefix.encode()), POD, 5.0)
+    assert (found.source, found.counters) == ("vLLM", {PREFILL: 1100, DECODE: 100})
+
+
+def test_a_page_that_says_there_is_no_cache() -> None:
+    """vLLM's first engine names no hits, but its configuration says that prefix caching is off."""
+    page = b"vllm:prompt_tokens_total 1000\nvllm:generation_tokens_total 5\n"
+    config = b'vllm:cache_config_info{block_size="16",enable_prefix_caching="%s"} 1.0\n'
+    assert read_engine(page + config % b"False", POD, 0.0).counters[PREFILL] == 1000
+    assert PREFILL not in read_engine(page + config % b"True", POD, 0.0).counters
+
+
+def test_what_a_connector_hides_is_counted_when_requests_end() -> None:
+    """`request_prefill_kv_computed_tokens`: new KV tokens of the prefill, without cached ones."""
+    hidden = TOKENS + b"vllm:nixl_xfer_time_seconds_count 12\n"
+    assert PREFILL not in read_engine(hidden, POD, 0.0).counters
+    told = hidden + b"vllm:request_prefill_kv_computed_tokens_sum 1800\n"
+    assert read_engine(told, POD, 0.0).counters[PREFILL] == 1800
+
+
+def test_a_decode_engine_of_sglang_computes_no_prompt() -> None:
+    """Disaggregated: prefill and decode engines count the same prompts, told apart by `engine_type`."""
+    decode = SGLANG.replace(b'model_name="m"', b'engine_type="decode",model_name="m"')
+    assert read_engine(decode, POD, 0.0).counters == {PREFILL: 0, DECODE: 60}
+    prefill = SGLANG.replace(b'model_name="m"', b'engine_type="prefill",model_name="m"')
+    assert read_engine(prefill, POD, 0.0).counters[PREFILL] == 850
+
+
+@pytest.mark.parametrize(
+    ("body", "name", "counters"),
+    [
+        (
+            b"llamacpp:prompt_tokens_total 400\nllamacpp:tokens_predicted_total 90\nllamacpp:requests_processing 2\n",
+            "llama.cpp",
+            {PREFILL: 400, DECODE: 90},
+        ),
+        (b"lmdeploy:prompt_tokens_total 400\nlmdeploy:generation_tokens_total 90\n", "LMDeploy", {DECODE: 90}),
+        (b"prompt_tokens_total 400\ngeneration_tokens_total 90\nnum_requests_running 3\n", "NIM", {DECODE: 90}),
+    ],
+)
+def test_more_engines(body: bytes, name: str, counters: dict[Counter, float]) -> None:
+    found = read_engine(body, POD, 0.0)
+    assert (found.source, found.counters) == (name, counters)

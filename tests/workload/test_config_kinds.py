@@ -311,3 +311,84 @@ def test_llama_4_says_nothing_of_keys_that_it_knows() -> None:
     chunked = {"attention_chunk_size": 8192, "no_rope_layers": [1, 1, 1, 0]}
     described = LLAMA | {"model_type": "llama4_text", "num_local_experts": 16, "num_experts_per_tok": 1} | chunked
     assert not [note for note in understand(described).notes if "was not read" in note]
+
+
+@pytest.mark.parametrize(
+    ("keys", "family"),
+    [
+        ({"model_type": "bidir_mistral", "architectures": ["MistralModel"]}, Family.ENCODER),
+        ({"model_type": "llama_bidirec", "architectures": ["LlamaBidirectionalModel"]}, Family.ENCODER),
+        ({"architectures": ["LlamaEncoderModel"]}, Family.ENCODER),
+        ({"architectures": ["LlamaModel"]}, Family.DECODER),
+    ],
+)
+def test_embedding_models_that_look_both_ways(keys: dict[str, Any], family: Family) -> None:
+    """NV-Embed, NVIDIA's llama-embed and LLM2Vec say it in the names of their kinds and classes alone."""
+    assert from_config(LLAMA | keys).family is family
+
+
+def test_a_part_beside_the_text_is_said_to_be_left_out() -> None:
+    nested = {"text_config": LLAMA, "latent_attention_config": {"model_type": "latent_attention", "latent_dim": 4096}}
+    assert understand({"model_type": "nvembed"} | nested).dropped == ("latent_attention_config",)
+
+
+@pytest.mark.parametrize(
+    ("keys", "refused"),
+    [
+        ({"max_window_layers": 28, "sliding_window": None, "use_sliding_window": False}, False),
+        ({"max_window_layers": 28, "sliding_window": 4096, "use_sliding_window": False}, False),
+        ({"sliding_window": 4096, "layer_types": ["full_attention"] * 16}, False),
+        ({"sliding_window": 4096}, True),
+        ({"max_window_layers": 28, "sliding_window": 4096}, True),
+    ],
+)
+def test_a_window_that_is_switched_off_has_no_effect(keys: dict[str, Any], refused: bool) -> None:
+    """SmolLM3 carries Qwen's keys, all of them without effect."""
+    if refused:
+        with pytest.raises(UnsupportedConfig):
+            from_config(LLAMA | keys)
+    else:
+        assert sliding(from_config(LLAMA | keys)) == (0, 0)
+
+
+def test_chatglm_has_a_head_though_its_class_is_called_model() -> None:
+    described = LLAMA | {"model_type": "chatglm", "architectures": ["ChatGLMModel"], "ffn_hidden_size": 13696}
+    assert from_config(described | {"num_layers": 28, "padded_vocab_size": 65024}).lm_head
+
+
+@pytest.mark.parametrize(
+    ("document", "field"),
+    [
+        ({"peft_type": "LORA", "base_model_name_or_path": "meta-llama/Llama-3.1-8B"}, "peft_type"),
+        ({"dim": 4096, "n_layers": 32, "n_heads": 32}, "dim"),
+        ({"producer": {"name": "modelopt"}, "quantization": {"quant_algo": "FP8"}}, "quantization"),
+        ({"eos_token_id": 2, "transformers_version": "4.51.0"}, "eos_token_id"),
+    ],
+)
+def test_files_that_lie_beside_a_config_are_told_apart(document: dict[str, Any], field: str) -> None:
+    with pytest.raises(UnsupportedConfig) as refused:
+        from_config(document)
+    assert refused.value.why.field == field
+    assert "config.json" in refused.value.why.fix
+
+
+def test_deepseek_without_latent_attention() -> None:
+    """DeepSeek-MoE-16B (arXiv 2401.06066): 16.4 B of which 2.8 B are active; VL2-Tiny says `use_mla: false`."""
+    shape = {
+        "model_type": "deepseek",
+        "hidden_size": 2048,
+        "intermediate_size": 10944,
+        "num_hidden_layers": 28,
+        "num_attention_heads": 16,
+        "num_key_value_heads": 16,
+        "vocab_size": 102400,
+        "n_routed_experts": 64,
+        "n_shared_experts": 2,
+        "num_experts_per_tok": 6,
+        "moe_intermediate_size": 1408,
+        "first_k_dense_replace": 1,
+    }
+    found = count(from_config(shape))
+    assert (found.total / 1e9, found.active / 1e9) == (pytest.approx(16.38, abs=0.01), pytest.approx(2.83, abs=0.01))
+    plain = shape | {"model_type": "deepseek_v2", "use_mla": False, "kv_lora_rank": None, "v_head_dim": 0}
+    assert count(from_config(plain)).total == found.total

@@ -105,3 +105,40 @@ def test_a_plain_checkpoint_is_what_it_is_stored_in() -> None:
 
 def test_the_text_part_may_carry_it() -> None:
     assert precision_of({}, {"quantization_config": {"quant_method": "mxfp4"}}).weights is FP4
+
+
+@pytest.mark.parametrize(
+    ("quantization", "compute", "weights"),
+    [
+        ({"quant_method": "modelopt", "quant_algo": "FP8_PB_WO"}, BF16, FP8),
+        ({"quant_method": "modelopt", "quant_algo": "NVFP4A16"}, BF16, FP4),
+        ({"quant_method": "modelopt_fp4"}, FP4, FP4),
+        ({"quant_method": "awq_marlin", "bits": 4}, BF16, INT4),
+        ({"quant_method": "intel/auto-round", "bits": 4}, BF16, INT4),
+        ({"quant_method": "quanto", "weights": "float8"}, BF16, FP8),
+        ({"load_in_4bit": True, "bnb_4bit_compute_dtype": "float16"}, FP16, FP4),
+        ({"group_size": 64, "bits": 4}, BF16, INT4),
+    ],
+)
+def test_more_ways_to_say_it(quantization: dict[str, Any], compute: Precision, weights: Precision) -> None:
+    config = {"torch_dtype": "bfloat16", "quantization_config": quantization}
+    found = precision_of(config, config)
+    assert (found.compute, found.weights, found.problem) == (compute, weights, "")
+
+
+@pytest.mark.parametrize(
+    "quantization",
+    [{"quant_method": "gptq", "bits": 3}, {"quant_method": "exl2", "bits": 4.5}, {"quant_method": "aqlm"}],
+)
+def test_weights_of_an_unknown_format_are_unknown_and_not_16_bits(quantization: dict[str, Any]) -> None:
+    config = {"torch_dtype": "bfloat16", "quantization_config": quantization}
+    found = precision_of(config, config)
+    assert found.weights is None
+    assert found.problem
+
+
+def test_a_quantized_cache_alone_leaves_the_weights_as_they_are() -> None:
+    cache = {"quant_method": "compressed-tensors", "config_groups": {}, "kv_cache_scheme": scheme(8, "float")}
+    config = {"torch_dtype": "bfloat16", "quantization_config": cache}
+    found = precision_of(config, config)
+    assert (found.weights, found.kv_cache, found.problem) == (BF16, FP8, "")

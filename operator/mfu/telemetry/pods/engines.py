@@ -27,7 +27,10 @@ class EngineMetrics:
     `computed`: prompt tokens that were really computed, the best there is. Else `prompt` less `cached`, those that came
     from its own cache, and less `external`, those whose KV another engine or a store sent (`connector` names show that
     one may). With neither, prefill is known only if the caller vouches that no prefix cache is on.
-    `queried` and `block_size` tell whether cached is counted in tokens or in blocks, where HELP does not.
+    `computed_at_end`: the same, counted when a request ends; the next best thing where a connector hides the rest.
+    `queried` and `config` (its label `block_size`) tell whether cached is counted in tokens or in blocks, where HELP
+    does not; its label `enable_prefix_caching` whether there is a cache at all.
+    `elsewhere`: series with this label repeat prompts that another engine computed.
     `ranks`: labels whose values repeat the same work.
     """
 
@@ -40,7 +43,9 @@ class EngineMetrics:
     computed_where: tuple[str, str] | None = None
     connector: _Names = ()
     queried: _Names = ()
-    block_size: tuple[str, str] | None = None
+    config: _Names = ()
+    computed_at_end: _Names = ()
+    elsewhere: tuple[str, str] | None = None
     running: _Names = ()
     waiting: _Names = ()
     kv_usage: _Names = ()
@@ -67,31 +72,37 @@ class EngineMetrics:
 
     def wanted(self) -> frozenset[str]:
         """With what only helps to understand the others: seeing it is no sign of this engine."""
-        block = () if self.block_size is None else self.block_size[:1]
-        return self.names() | frozenset((*self.connector, *self.queried, *block))
+        return self.names() | frozenset((*self.connector, *self.queried, *self.config, *self.computed_at_end))
 
 
 def _both(prefixes: tuple[str, ...], name: str) -> _Names:
     return tuple(f"{prefix}{name}" for prefix in prefixes)
 
 
+_VLLM: Final = ("vllm:", "ray_vllm:", "ray_vllm_", "vllm_")
+"""Ray Serve writes `ray_` before vLLM's names and, in newer versions, an underscore for the colon; so do gateways."""
 _TRTLLM: Final = ("trtllm_", "trtllm:")
 
 VLLM: Final = EngineMetrics(
     name="vLLM",
-    decode=("vllm:generation_tokens_total", "ray_vllm:generation_tokens_total"),
-    prompt=("vllm:prompt_tokens_total", "ray_vllm:prompt_tokens_total"),
-    cached=("vllm:prompt_tokens_cached_total", "vllm:prefix_cache_hits_total", "vllm:gpu_prefix_cache_hits_total"),
-    external=("vllm:external_prefix_cache_hits_total",),
-    connector=("vllm:nixl_xfer_time_seconds_count", "vllm:nixl_bytes_transferred_count"),
-    queried=("vllm:prefix_cache_queries_total", "vllm:gpu_prefix_cache_queries_total"),
-    block_size=("vllm:cache_config_info", "block_size"),
-    computed=("vllm:prompt_tokens_by_source_total",),
+    decode=_both(_VLLM, "generation_tokens_total"),
+    prompt=_both(_VLLM, "prompt_tokens_total"),
+    cached=(
+        *_both(_VLLM, "prompt_tokens_cached_total"),
+        *_both(_VLLM, "prefix_cache_hits_total"),
+        *_both(_VLLM, "gpu_prefix_cache_hits_total"),
+    ),
+    external=_both(_VLLM, "external_prefix_cache_hits_total"),
+    connector=(*_both(_VLLM, "nixl_xfer_time_seconds_count"), *_both(_VLLM, "nixl_bytes_transferred_count")),
+    queried=(*_both(_VLLM, "prefix_cache_queries_total"), *_both(_VLLM, "gpu_prefix_cache_queries_total")),
+    config=_both(_VLLM, "cache_config_info"),
+    computed=_both(_VLLM, "prompt_tokens_by_source_total"),
     computed_where=("source", "local_compute"),
-    running=("vllm:num_requests_running", "ray_vllm:num_requests_running"),
-    waiting=("vllm:num_requests_waiting", "ray_vllm:num_requests_waiting"),
-    kv_usage=("vllm:kv_cache_usage_perc", "vllm:gpu_cache_usage_perc"),
-    preemptions=("vllm:num_preemptions_total",),
+    computed_at_end=_both(_VLLM, "request_prefill_kv_computed_tokens_sum"),
+    running=_both(_VLLM, "num_requests_running"),
+    waiting=_both(_VLLM, "num_requests_waiting"),
+    kv_usage=(*_both(_VLLM, "kv_cache_usage_perc"), *_both(_VLLM, "gpu_cache_usage_perc")),
+    preemptions=_both(_VLLM, "num_preemptions_total"),
 )
 """`…_perc` is a fraction 0…1 in spite of its name. Hits were counted in blocks until pull request 18003 (0.9)."""
 
@@ -105,8 +116,29 @@ SGLANG: Final = EngineMetrics(
     running=_both(_SGLANG, "num_running_reqs"),
     waiting=_both(_SGLANG, "num_queue_reqs"),
     kv_usage=_both(_SGLANG, "token_usage"),
+    elsewhere=("engine_type", "decode"),
     ranks=("tp_rank", "pp_rank", "moe_ep_rank"),
 )
+
+LMDEPLOY: Final = EngineMetrics(
+    name="LMDeploy",
+    decode=("lmdeploy:generation_tokens_total",),
+    prompt=("lmdeploy:prompt_tokens_total",),
+    running=("lmdeploy:num_requests_running",),
+    waiting=("lmdeploy:num_requests_waiting",),
+    kv_usage=("lmdeploy:gpu_cache_usage_perc",),
+)
+"""lmdeploy/metrics/loggers.py. Nothing tells cached prompt tokens apart."""
+
+LLAMA_CPP: Final = EngineMetrics(
+    name="llama.cpp",
+    decode=("llamacpp:tokens_predicted_total",),
+    computed=("llamacpp:prompt_tokens_total",),
+    running=("llamacpp:requests_processing",),
+    waiting=("llamacpp:requests_deferred",),
+    kv_usage=("llamacpp:kv_cache_usage_ratio",),
+)
+"""tools/server: prompt tokens processed, those found in a slot's cache left out."""
 
 TGI: Final = EngineMetrics(
     name="TGI",
@@ -153,7 +185,28 @@ DYNAMO_FRONTEND: Final = EngineMetrics(
 )
 """Counts what its workers did: leave it out where the workers' own engine counters are read."""
 
-ENGINES: Final = (VLLM, SGLANG, TRTLLM_SERVE, TGI, TRITON_TRTLLM, TRITON, DYNAMO_FRONTEND)
+NIM: Final = EngineMetrics(
+    name="NIM",
+    decode=("generation_tokens_total",),
+    prompt=("prompt_tokens_total",),
+    running=("num_requests_running",),
+    waiting=("num_requests_waiting",),
+    kv_usage=("gpu_cache_usage_perc",),
+)
+"""NVIDIA NIM for LLMs serves its engine's names without a prefix (its documentation, "Observability")."""
+
+ENGINES: Final = (
+    VLLM,
+    SGLANG,
+    TRTLLM_SERVE,
+    TGI,
+    LMDEPLOY,
+    LLAMA_CPP,
+    TRITON_TRTLLM,
+    TRITON,
+    DYNAMO_FRONTEND,
+    NIM,
+)
 """In order of trust: a Dynamo worker passes its engine's own counters through, which beat the frontend's."""
 _ALL_NAMES: Final = frozenset(name for engine in ENGINES for name in engine.wanted())
 
@@ -192,6 +245,19 @@ class EnginePage:
             return None
         return self.series.total(name, ignoring=engine.ranks, where=where)
 
+    def here(self, names: _Names, engine: EngineMetrics) -> float | None:
+        """Without the series that repeat what another engine did; nothing is left where all of them do."""
+        whole = self.total(names, engine)
+        if whole is None or engine.elsewhere is None:
+            return whole
+        return whole - (self.total(names, engine, engine.elsewhere) or 0.0)
+
+    def label(self, names: _Names, wanted: str) -> str:
+        """The one value of a label; empty where there is none or several."""
+        name = self.first(names)
+        values = {dict(labels).get(wanted, "") for labels in self.series.by_name.get(name or "", {})}
+        return values.pop() if len(values) == 1 else ""
+
     def first(self, names: _Names) -> str | None:
         return next((name for name in names if name in self.series.names()), None)
 
@@ -207,30 +273,37 @@ def _prefill(page: EnginePage, engine: EngineMetrics, prefix_caching: bool | Non
     computed = page.total(engine.computed, engine, engine.computed_where)
     if computed is not None:
         return computed
-    prompt, external = page.total(engine.prompt, engine), page.total(engine.external, engine)
+    found = _of_the_rest(page, engine, prefix_caching)
+    return found if found is not None else page.total(engine.computed_at_end, engine)
+
+
+def _of_the_rest(page: EnginePage, engine: EngineMetrics, prefix_caching: bool | None) -> float | None:
+    """Prompt tokens less those that were cached here or sent from elsewhere."""
+    prompt, external = page.here(engine.prompt, engine), page.total(engine.external, engine)
     if prompt is None or (external is None and page.first(engine.connector) is not None):
         return None
-    cached = 0.0 if prefix_caching is False else _cached_tokens(page, engine, prompt)
-    sent = 0.0 if page.first(engine.cached) in _WITH_EXTERNAL else external or 0.0
+    off = prefix_caching is False or _no_cache(page, engine) or prompt == 0.0
+    cached = 0.0 if off else _cached_tokens(page, engine, prompt)
+    sent = 0.0 if (page.first(engine.cached) or "").endswith(_WITH_EXTERNAL) else external or 0.0
     return None if cached is None else max(prompt - cached - sent, 0.0)
 
 
 def _cached_tokens(page: EnginePage, engine: EngineMetrics, prompt: float) -> float | None:
     """Hits in tokens: as HELP says, else as the number of queries shows; None where neither tells."""
-    name, hits = page.first(engine.cached), page.total(engine.cached, engine)
+    name, hits = page.first(engine.cached), page.here(engine.cached, engine)
     if name is None or hits is None:
         return None
     said = page.about[name].help
-    size = None if engine.block_size is None else _block_size(page, engine.block_size)
+    size = _block_size(page, engine)
     if "block" in said:
         return None if size is None else hits * size
-    if "token" in said or name not in _IN_BLOCKS_ONCE:
+    if "token" in said or not name.endswith(_IN_BLOCKS_ONCE):
         return hits
     return _by_queries(page, engine, hits, prompt=prompt, size=size)
 
 
-_WITH_EXTERNAL: Final = frozenset({"vllm:prompt_tokens_cached_total"})
-_IN_BLOCKS_ONCE: Final = frozenset({"vllm:gpu_prefix_cache_hits_total"})
+_WITH_EXTERNAL: Final = "prompt_tokens_cached_total"
+_IN_BLOCKS_ONCE: Final = "gpu_prefix_cache_hits_total"
 
 
 def _by_queries(
@@ -250,12 +323,14 @@ LOOKED_UP: Final = 0.1
 """Relative difference between tokens looked up and tokens of prompts: requests in flight, partial blocks."""
 
 
-def _block_size(page: EnginePage, where: tuple[str, str]) -> float | None:
-    sizes = {dict(labels).get(where[1], "") for labels in page.series.by_name.get(where[0], {})}
-    if len(sizes) != 1:
-        return None
-    text = sizes.pop()
+def _block_size(page: EnginePage, engine: EngineMetrics) -> float | None:
+    text = page.label(engine.config, "block_size")
     return float(text) if text.isdecimal() and int(text) > 0 else None
+
+
+def _no_cache(page: EnginePage, engine: EngineMetrics) -> bool:
+    """The page itself says that prompts are computed anew."""
+    return page.label(engine.config, "enable_prefix_caching").lower() == "false"
 
 
 def _gauges(series: Series, engine: EngineMetrics) -> dict[Gauge, float | None]:
