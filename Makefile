@@ -9,6 +9,9 @@ STAMP := $(VENV)/.stamp
 RUNPY := PYTHONUNBUFFERED=1 $(PY)
 UNIT := not integration and not e2e and not slow
 COVERED := 94
+# Tests against servers wait more than they work: twice as many workers as a small machine has cores.
+SERVERS ?= 4
+PROVE ?= tests e2e/stories
 
 .PHONY: help setup fmt lint unit test e2e prove demo run manifests verify bench bench-scale bench-scaling image kind clean
 
@@ -41,15 +44,14 @@ test: setup  ## Everything: lint, unit ring, slow tests, real API server, user s
 	@$(RUNPY) -m e2e.testbed.cluster build --helm --controllers
 	@$(RUNPY) -m e2e.testbed.prometheus
 	@$(RUNPY) -m e2e.testbed.browser
-	@$(RUNPY) -m pytest -q -n 2 --dist loadfile -m "integration or slow" tests
-	@$(MAKE) --no-print-directory e2e
+	@$(RUNPY) -m pytest -q -n $(SERVERS) --dist loadfile --no-loadscope-reorder -m "integration or slow or e2e" e2e/stories tests
 
 e2e: setup  ## User stories on the local control plane (or on MFU_KUBECONFIG)
-	@$(RUNPY) -m pytest -q -n 2 --dist loadfile e2e/stories
+	@$(RUNPY) -m pytest -q -n $(SERVERS) --dist loadfile e2e/stories
 
 prove: setup  ## What must hold many times, many times: an hour or two; writes benchmarks/results/prove.json
 	@$(RUNPY) -m e2e.testbed.cluster build --helm
-	@$(RUNPY) -m pytest -q -n 2 --dist loadfile -m prove --prove benchmarks/results/prove.json tests e2e/stories
+	@$(RUNPY) -m pytest -q -n $(SERVERS) --dist loadgroup -m prove --prove benchmarks/results/prove.json $(PROVE)
 
 demo: setup  ## A whole simulated fleet with the operator; Ctrl-C ends it, DEMO_ONCE=1 prints and exits
 	@$(RUNPY) -m e2e.demo

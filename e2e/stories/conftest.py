@@ -3,69 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from e2e.stories.programs import (
-    NAMESPACE,
-    SYSTEM_NODE,
-    InstalledOperator,
-    SimulatedFleet,
-    helm_install,
-    helm_uninstall,
-    operator_values,
-)
-from e2e.stories.resources import STORY_NODES, example, fake_node, install_definitions
-from e2e.testbed.cluster import ClusterAccess, ControlPlane
+from e2e.stories.gates import Gates, Running, json_gates, policy, started, values
+from e2e.stories.programs import SYSTEM_NODE
+from e2e.stories.resources import example, fake_node, install_definitions
+from e2e.stories.stage import Stage
+from e2e.testbed.cluster import ClusterAccess, ControlPlane, wait_until
 from e2e.testbed.cluster.binaries import Progress, ensure_binaries
 from e2e.testbed.cluster.fixtures import FOREIGN
-from e2e.testbed.cluster.ports import free_ports
-
-
-class Stage:
-    """A cluster with the definitions and a policy, on which a story plays."""
-
-    def __init__(self, cluster: ClusterAccess, helm: Path, folder: Path, running: ExitStack) -> None:
-        self.cluster = cluster
-        self.folder = folder
-        self._helm = helm
-        self._running = running
-
-    @property
-    def plane(self) -> ControlPlane:
-        """The cluster as a control plane of our own, which may be broken at will."""
-        assert isinstance(self.cluster, ControlPlane)
-        return self.cluster
-
-    def fleet(self, nodes: str) -> SimulatedFleet:
-        """Start a simulated fleet, such as `H100-SXM5=4`; it ends with the story."""
-        simulated = SimulatedFleet(self.cluster, self.folder, nodes=nodes)
-        self._running.callback(simulated.stop)
-        simulated.start()
-        return simulated
-
-    def operator(self, fleet: SimulatedFleet) -> InstalledOperator:
-        """Install an operator that reads this fleet; it ends with the story."""
-        (port,) = free_ports(1)
-        self.install(operator_values(fleet.operator_settings(), port=port))
-        return self._running.enter_context(InstalledOperator.run(self.cluster, self.folder, port=port))
-
-    def leave(self) -> None:
-        """Take away what a story leaves on a cluster that is not ours; the definitions stay."""
-        helm_uninstall(self.cluster, self._helm)
-        nodes = [SYSTEM_NODE, *STORY_NODES]
-        self.cluster.kubectl("delete", "node", "--ignore-not-found", *nodes)
-        self.cluster.kubectl("delete", "mfupolicy", "--ignore-not-found", "default", "wrong")
-        self.cluster.kubectl("delete", "fleetreport", "--ignore-not-found", "fleet")
-        self.cluster.kubectl("delete", "namespace", "--ignore-not-found", "--timeout=60s", NAMESPACE)
-
-    def install(self, values: Mapping[str, Any]) -> None:
-        """`helm install` of the chart with these values."""
-        helm_install(self.cluster, self._helm, self.folder, values)
+from mfu.api.names import PLACEMENT_GATE
 
 
 @pytest.fixture(scope="module")
@@ -102,3 +53,29 @@ def _prepared(cluster: ClusterAccess, folder: Path, running: ExitStack, progress
     install_definitions(cluster)
     cluster.apply(example("policy"), fake_node(SYSTEM_NODE))
     return Stage(cluster, helm, folder, running)
+
+
+@pytest.fixture(scope="module")
+def gates(shared_stage: Stage) -> Iterator[Gates]:
+    """The chart's gate on a cluster of four nodes of eight H100."""
+    made = Gates(shared_stage, shared_stage.fleet("H100-SXM5=4"))
+    shared_stage.install(values())
+    shared_stage.cluster.apply(policy())
+    space = made.namespace()
+    # A new admission policy takes a moment to be in force.
+    probe = iter(range(1000))
+
+    def stamped() -> bool:
+        pods = started(made.plane, f"probe-{next(probe)}", space)
+        return all(json_gates(pod) == [PLACEMENT_GATE] for pod in pods)
+
+    wait_until(stamped, what="the gate's policy in force", within_seconds=60)
+    made.plane.kubectl("delete", "job,modelworkload", "--all", "-n", space)
+    yield made
+
+
+@pytest.fixture
+def keeper(gates: Gates) -> Iterator[Running]:
+    with gates.keeper() as running:
+        running.wait_ready()
+        yield running

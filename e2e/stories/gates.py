@@ -14,8 +14,8 @@ from typing import Any, Final
 
 import yaml
 
-from e2e.stories.conftest import Stage
 from e2e.stories.programs import MFU, NAMESPACE, RELEASE, SYSTEM_NODE, SimulatedFleet
+from e2e.stories.stage import Stage
 from e2e.testbed.cluster import ControlPlane, wait_until
 from e2e.testbed.cluster.credentials import write_kubeconfig
 from e2e.testbed.cluster.ports import free_ports
@@ -240,3 +240,10 @@ def json_gates(pod: dict[str, Any]) -> list[str]:
 def left_seconds(since: float) -> float:
     """Until pods that were made then must run, at the latest."""
     return since + DEADLINE_SECONDS + SLACK_SECONDS - time.monotonic()
+
+
+def cleared(gates: Gates, name: str, namespace: str) -> None:
+    """Leaves the GPUs to whoever comes next."""
+    gates.plane.kubectl("delete", "job,modelworkload", name, "-n", namespace, "--wait=false")
+    gates.plane.kubectl("delete", "pods", "--all", "-n", namespace, "--grace-period=0", "--force", "--wait=false")
+    wait_until(lambda: not pods_of(gates.plane, name, namespace), what=f"{name} gone", within_seconds=60)

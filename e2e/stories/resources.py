@@ -95,6 +95,21 @@ def wait_running(cluster: ClusterAccess, job: str, namespace: str, *, within_sec
     return found
 
 
+def run_workload(cluster: ClusterAccess, name: str, namespace: str) -> None:
+    """Declare it, start its Job and see it run."""
+    cluster.apply(training_workload(name), training_job(name), namespace=namespace)
+    wait_running(cluster, name, namespace)
+
+
+def wait_observed(cluster: ClusterAccess, name: str, namespace: str) -> None:
+    """Until expected and observed MFU are said."""
+    wait_until(
+        lambda: summary_says(cluster, name, namespace, "expected", "observed"),
+        what=f"expected and observed MFU of {name}",
+        within_seconds=90,
+    )
+
+
 def condition(status: dict[str, Any], kind: str) -> dict[str, Any]:
     """One condition of a status; empty when it is not there."""
     return next((each for each in status.get("conditions", []) if each["type"] == kind), {})

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from e2e.stories.conftest import Stage
 from e2e.stories.programs import NAMESPACE, RELEASE
 from e2e.stories.resources import AGENT_NODE, fake_node
+from e2e.stories.stage import Stage
 from e2e.testbed.cluster import KubectlFailed, wait_until
 from e2e.testbed.cluster.ports import free_ports
 from e2e.testbed.podrunner import LocalPod, NodeStandIn, find_pod

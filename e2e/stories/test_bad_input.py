@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import pytest
 
-from e2e.stories.conftest import Stage
 from e2e.stories.programs import InstalledOperator, SimulatedFleet
 from e2e.stories.resources import (
     UNKNOWN_NODE,
@@ -22,6 +21,7 @@ from e2e.stories.resources import (
     training_workload,
     wait_running,
 )
+from e2e.stories.stage import Stage
 from e2e.testbed.cluster import ClusterAccess, wait_until
 
 pytestmark = pytest.mark.e2e
