@@ -23,7 +23,8 @@ from mfu.cluster.projection import node_view, pod_view
 from mfu.decide.types import NodeView
 from mfu.engine.claims import owners_of
 from mfu.hardware.catalog import load
-from mfu.hardware.labels import AMD_PARTITION_LABELS, MIG_PREFIX
+from mfu.hardware.clouds import partition_of
+from mfu.hardware.labels import MIG_PREFIX
 from mfu.hardware.slices import quantity
 from mfu.hardware.types import Device, Unmatched
 from mfu.observe.readings import GPUIdentity, ProgressReading
@@ -242,8 +243,7 @@ def _label(view: NodeView, resource: str) -> str | None:
 
 
 def _node_notes(view: NodeView, item: Mapping[str, Any]) -> Iterator[str]:
-    labels = (item.get("metadata") or {}).get("labels") or {}
-    mode = next((labels[name] for name in AMD_PARTITION_LABELS if name in labels), "spx")
+    mode = partition_of((item.get("metadata") or {}).get("labels") or {})
     if not mode.lower().startswith("spx"):
         yield f"GPUs are partitioned ({mode}): what one part can do is not known"
     elif view.device is None:

@@ -20,17 +20,8 @@ from mfu.engine.claims import qualified
 from mfu.engine.packed import Packed
 from mfu.engine.say.annotations import ANNOTATIONS
 from mfu.engine.snapshot import PodView, PolicyView, Queued, WorkloadView
-from mfu.hardware.catalog import load
-from mfu.hardware.clouds import cloud_device, cloud_name
-from mfu.hardware.labels import (
-    AMD_PARTITION_LABELS,
-    AMD_PARTS,
-    CLIQUE_LABEL,
-    GPU_RESOURCES,
-    MIG_PREFIX,
-    PLACING_PREFIXES,
-    PRODUCT_LABELS,
-)
+from mfu.hardware.clouds import cloud_name, labelled_device, parts_of
+from mfu.hardware.labels import CLIQUE_LABEL, GPU_RESOURCES, MIG_PREFIX, PLACING_PREFIXES, PRODUCT_LABELS
 from mfu.hardware.slices import MOST_DEVICES, SHARED_SUFFIX, Slices, base_resource, quantity, slices_of
 from mfu.hardware.types import Device
 
@@ -149,8 +140,7 @@ def node_view(item: JSON) -> NodeView | None:
     units = {name: count for name, amount in allocatable.items() if _is_gpu(name) and (count := quantity(amount))}
     if not units and product is None:
         return None
-    parts = _parts(labels)
-    device = None if parts != 1 else _device(named, labels)
+    device = labelled_device(product, labels)
     behind = {
         name: slices_of(name, count, labels, shared=_marked(name, device, units)) for name, count in units.items()
     }
@@ -158,7 +148,7 @@ def node_view(item: JSON) -> NodeView | None:
         name=metadata["name"],
         product_label=product,
         device=device,
-        gpus=min(MOST_DEVICES, _whole(behind) // parts),
+        gpus=min(MOST_DEVICES, _whole(behind) // parts_of(labels)),
         mig=_instances(behind),
         replicas={name: each.replicas for name, each in behind.items() if each.replicas != 1},
         ill=_ill(units, status.get("capacity") or {}),
@@ -168,18 +158,6 @@ def node_view(item: JSON) -> NodeView | None:
         labels={name: value for name, value in labels.items() if name.startswith(NODE_LABEL_PREFIXES)},
         taints=_taints(item.get("spec") or {}),
     )
-
-
-def _device(named: str | None, labels: Mapping[str, str]) -> Device | None:
-    """By feature discovery's label; where there is none, by the cloud's."""
-    resolved = load().resolve(named) if named else cloud_device(labels)
-    return resolved if isinstance(resolved, Device) else None
-
-
-def _parts(labels: Mapping[str, str]) -> int:
-    """Devices that each GPU is cut into by AMD's compute partitions; what one part can do is not known here."""
-    mode = next((labels[name] for name in AMD_PARTITION_LABELS if name in labels), "spx")
-    return AMD_PARTS.get(mode.partition("_")[0].lower(), 1)
 
 
 def _whole(behind: Mapping[str, Slices]) -> int:

@@ -15,7 +15,7 @@ from mfu.api.workload_status import WorkloadStatus
 from mfu.decide.types import NodeView
 from mfu.engine.packed import Packed
 from mfu.engine.snapshot import FleetReadings, PodView, PolicyView, Queued, Snapshot, WorkloadView
-from mfu.hardware.catalog import load as load_catalog
+from mfu.hardware.clouds import labelled_device
 from mfu.hardware.labels import WHOLE
 from mfu.hardware.slices import slices_of
 from mfu.hardware.types import Device
@@ -132,9 +132,7 @@ def _node(view: NodeView) -> JSON:
 
 
 def _to_node(document: JSON) -> NodeView:
-    label = document["product_label"]
-    found = load_catalog().resolve(label) if label else None
-    device = found if isinstance(found, Device) else None
+    device = labelled_device(document["product_label"], document["labels"])
     # Snapshots of before the addresses were kept apart have them.
     known = {name: value for name, value in document.items() if name != "addresses"}
     taints = tuple((key, value, effect) for key, value, effect in document.get("taints", ()))

@@ -1,4 +1,4 @@
-"""What a cloud's own node labels say of its GPUs, for nodes on which no feature discovery runs.
+"""What node labels say that the GPUs are: feature discovery's, else a cloud's own words for them.
 
 GKE: cloud.google.com/kubernetes-engine/docs/how-to/gpus (accelerator names, partition sizes, time sharing).
 Karpenter: karpenter.sh/docs/reference/instance-types (GPU name and memory in MiB).
@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from mfu.hardware.catalog import load
+from mfu.hardware.labels import AMD_PARTITION_LABELS, AMD_PARTS
 from mfu.hardware.types import Device
 
 GKE_PRODUCT: Final = "cloud.google.com/gke-accelerator"
@@ -69,6 +70,27 @@ def cloud_device(labels: Mapping[str, str]) -> Device | None:
         return Device(gpu, None)
     profile = load().mig_profile(key, size)
     return None if profile is None else Device(gpu, profile)
+
+
+def labelled_device(named: str | None, labels: Mapping[str, str]) -> Device | None:
+    """What one whole GPU of a node is. `named`: feature discovery's label, or the cloud's word; None where unknown.
+
+    AMD's compute partitions are None: what one part of such a GPU can do is not known here.
+    """
+    if parts_of(labels) != 1:
+        return None
+    found = load().resolve(named) if named else None
+    return found if isinstance(found, Device) else cloud_device(labels) if named in (None, cloud_name(labels)) else None
+
+
+def partition_of(labels: Mapping[str, str]) -> str:
+    """Such as `cpx_nps4`; `spx` where the GPUs are whole or no label tells."""
+    return next((labels[name] for name in AMD_PARTITION_LABELS if name in labels), "spx")
+
+
+def parts_of(labels: Mapping[str, str]) -> int:
+    """Devices that the system sees of each GPU."""
+    return AMD_PARTS.get(partition_of(labels).partition("_")[0].lower(), 1)
 
 
 def _key(labels: Mapping[str, str]) -> str | None:

@@ -51,6 +51,9 @@ PLACING_PREFIXES: Final = (
     "network.topology.nvidia.com/",
     "topology.k8s.aws/",
     "cloud.google.com/gce-topology-",
+    "cloud.google.com/gke-accelerator",
+    "cloud.google.com/gke-gpu-",
+    "karpenter.k8s.aws/instance-gpu-",
     "oci.oraclecloud.com/host.",
     "node.kubernetes.io/instance-type",
 )
