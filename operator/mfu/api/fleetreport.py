@@ -137,6 +137,23 @@ class Bill(Resource):
     """GPUs without a price: their money is not in `perHour`."""
 
 
+class Undeclared(Resource):
+    """GPU pods of one owner without a ModelWorkload: a draft of one, not an object."""
+
+    namespace: Name
+    """Namespace."""
+    target: Annotated[str, Field(max_length=320)]
+    """What owns them, such as deployment/llm."""
+    pods: Count = 0
+    """Pods."""
+    gpus: Count = 0
+    """Devices that they ask for; slices count as one each."""
+    seems: Annotated[str, Field(max_length=160)] = ""
+    """What they seem to run, by their images and arguments; empty where those do not tell."""
+    command: Annotated[str, Field(max_length=480)] = ""
+    """Command that writes and applies the declaration."""
+
+
 class Calibration(Resource):
     """What confident observations taught about one stack; kept here so that it survives a restart."""
 
@@ -173,6 +190,8 @@ class FleetStatus(Resource):
     """Namespaces that lose most, at most 20."""
     losses: Annotated[tuple[LossFigures, ...], list_map("cause", "explains", bound=40)] = ()
     """Causes, largest first."""
+    drafts: Annotated[tuple[Undeclared, ...], list_map("namespace", "target", bound=20)] = ()
+    """GPU pods without a ModelWorkload, most GPUs first, with the command that adopts each; at most 20."""
     calibration: Annotated[tuple[Calibration, ...], list_map("key", bound=128)] = ()
     """Learned corrections of the performance model."""
     conditions: Annotated[tuple[Condition, ...], list_map("type", bound=8)] = ()

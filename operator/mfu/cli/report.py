@@ -7,8 +7,11 @@ to list its ModelWorkloads and no more.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any, Final
+
+from rich.console import Console
 
 from mfu.api.fleetreport import FleetStatus
 from mfu.cli.cluster import add_cluster, with_client
@@ -19,7 +22,7 @@ from mfu.cluster.client import KubeClient
 from mfu.cluster.said import UnknownToServer, fleet_status
 from mfu.engine.packed import Packed
 from mfu.engine.plan import NO_REPORT
-from mfu.show.fleet import GROUP_COLUMNS, LOSS_COLUMNS, FleetView, fleet_view
+from mfu.show.fleet import GROUP_COLUMNS, LOSS_COLUMNS, DraftLine, FleetView, fleet_view
 from mfu.show.tenant import TenantView, tenant_view
 from mfu.units import money
 
@@ -92,6 +95,15 @@ def print_fleet(page: FleetView) -> None:
         print_table((group.title, *GROUP_COLUMNS), group.rows, right=_RIGHT)
         print()
     print_table(LOSS_COLUMNS, page.losses, right=_RIGHT)
+    _drafts(out, page.drafts)
+
+
+def _drafts(out: Console, drafts: Sequence[DraftLine]) -> None:
+    if drafts:
+        out.print("\nGPU pods that nobody declared, and the command that adopts them")
+    for each in drafts:
+        print_line(out, f"  {each.sentence}")
+        print_line(out, f"    {each.command}")
 
 
 async def _get(client: KubeClient) -> Packed[FleetStatus]:

@@ -9,6 +9,7 @@ from typing import Any, Final, TypeVar
 
 from pydantic import ValidationError
 
+from mfu.adopt.glance import seems
 from mfu.api.fleetreport import FleetStatus
 from mfu.api.mfupolicy import MFUPolicy, PolicyStatus
 from mfu.api.modelworkload import ModelWorkload
@@ -115,6 +116,7 @@ def pod_view(item: JSON) -> PodView | None:
         gpus=_shared(gpus),
         claims=claims,
         gated=gated,
+        seems=seems(spec) if gpus or claims else "",
         address=status.get("podIP"),
         priority=spec.get("priority"),
         started_at=epoch(status.get("startTime")) or None,

@@ -86,6 +86,8 @@ class PodView:
     """Its resource claims (DRA), as the pod names them; which devices are behind them is not known here."""
     gated: bool = False
     """It carries our scheduling gate: no scheduler looks at it yet."""
+    seems: str = ""
+    """What it seems to run, in a line, from its images and arguments; empty where they do not tell."""
 
     @property
     def key(self) -> str:

@@ -6,7 +6,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from mfu.api.fleetreport import Bill, Figures, FleetStatus, FleetSummary, LossFigures, NodeFigures, ThreeFactors
+from mfu.api.fleetreport import (
+    Bill,
+    Figures,
+    FleetStatus,
+    FleetSummary,
+    LossFigures,
+    NodeFigures,
+    ThreeFactors,
+    Undeclared,
+)
 from mfu.show.figures import number
 from mfu.units import money, percent
 
@@ -58,6 +67,14 @@ class GroupTable:
 
 
 @dataclass(frozen=True, slots=True)
+class DraftLine:
+    """What pods without a declaration seem to be, and the command that adopts them."""
+
+    sentence: str
+    command: str
+
+
+@dataclass(frozen=True, slots=True)
 class FleetView:
     """A FleetReport's status as it is read."""
 
@@ -71,6 +88,8 @@ class FleetView:
     groups: tuple[GroupTable, ...]
     losses: tuple[tuple[str, ...], ...]
     """A cell for each of LOSS_COLUMNS."""
+    drafts: tuple[DraftLine, ...] = ()
+    """GPU pods that nobody declared."""
 
 
 def fleet_view(status: FleetStatus) -> FleetView:
@@ -83,7 +102,16 @@ def fleet_view(status: FleetStatus) -> FleetView:
         bills=tuple(map(_bill, status.bills)),
         groups=tuple(_groups(status, currency)),
         losses=tuple(_loss(each, currency) for each in status.losses),
+        drafts=tuple(map(_draft, status.drafts)),
     )
+
+
+def _draft(each: Undeclared) -> DraftLine:
+    """`team/deployment/llm: 8 GPUs in 2 pods, seems to be vLLM 0.11.0 serves llama-3.3-70b`."""
+    pods = f"{each.pods} pod{'' if each.pods == 1 else 's'}"
+    held = f"{each.gpus} GPU{'' if each.gpus == 1 else 's'} in {pods}" if each.gpus else f"claims of {pods}"
+    seems = f": {each.seems}" if each.seems else ": its images and arguments do not tell what it runs"
+    return DraftLine(f"{each.namespace}/{each.target}, {held}{seems}", each.command)
 
 
 def _factors(totals: Figures | None) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 
 from mfu.account.rollup import Indices, Knowledge, RollupRow, Table, table_of
 from mfu.decide.types import EffectivePolicy, NodeView
+from mfu.engine.drafts import UndeclaredPods, undeclared
 from mfu.engine.holdings.workload import device_of
 from mfu.engine.views import Assignment, PodView
 from mfu.hardware.labels import MIG_PREFIX, WHOLE
@@ -48,6 +49,7 @@ class Ground:
     owner: Indices
     workloads: tuple[str, ...]
     pods: tuple[str | None, ...]
+    drafts: tuple[UndeclaredPods, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,8 @@ def build(made_from: Grounds) -> Ground:
     amounts.update(_idle(made_from.nodes, amounts))
     rows = [_row(each, amount, nodes, made_from) for each, amount in amounts.items()]
     owner = np.array([each.owner for each in amounts], dtype=np.int64)
-    return Ground(made_from, table_of(rows), owner, workloads, tuple(each.pod for each in amounts))
+    pods = tuple(each.pod for each in amounts)
+    return Ground(made_from, table_of(rows), owner, workloads, pods, undeclared(made_from.claims.unclaimed))
 
 
 def _held(claims: Assignment, workloads: tuple[str, ...], nodes: Mapping[str, NodeView]) -> Iterator[tuple[_Held, int]]:

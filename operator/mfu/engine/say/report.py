@@ -12,6 +12,7 @@ from mfu.account.rollup import Factors, Figure
 from mfu.api import fleetreport as api
 from mfu.api.causes import Actor, Cause, Explains
 from mfu.decide.scale import observed_on_scale, on_scale
+from mfu.engine.drafts import UndeclaredPods
 from mfu.engine.fleet import Sum
 from mfu.engine.history.calibration import calibration_rows
 from mfu.engine.plan import WorkloadPlan
@@ -32,6 +33,7 @@ class Tally:
     """Each node's product."""
     currency: str
     corrections: Corrections = field(default_factory=Corrections)
+    drafts: Sequence[UndeclaredPods] = ()
 
 
 def report(told: Tally, now: float) -> api.FleetStatus | None:
@@ -59,7 +61,19 @@ def report(told: Tally, now: float) -> api.FleetStatus | None:
             api.NamespaceFigures(namespace=name, **_figures(each)) for name, each in _worst(figures.namespaces)
         ),
         losses=losses[:MOST_LOSSES],
+        drafts=tuple(map(_draft, told.drafts)),
         calibration=calibration_rows(told.corrections),
+    )
+
+
+def _draft(each: UndeclaredPods) -> api.Undeclared:
+    return api.Undeclared(
+        namespace=each.namespace,
+        target=each.target,
+        pods=each.pods,
+        gpus=each.gpus,
+        seems=each.seems,
+        command=each.command,
     )
 
 

@@ -1,0 +1,72 @@
+"""One line on what a pod seems to run: enough to tell whether adopting it is worth a look."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any, Final
+
+from mfu.adopt.draft import Draft, adopt
+from mfu.adopt.findings import Certainty
+
+MOST_CHARACTERS: Final = 120
+MOST_BYTES: Final = 64 * 1024
+"""Of a pod's containers: what is longer is no command line that somebody wrote."""
+_NO_PRESET: Final = re.compile(r": (\S+) is no preset")
+_PARTS: Final = ("name", "image", "command", "args", "resources")
+
+
+def seems(spec: Mapping[str, Any]) -> str:
+    """Such as `vLLM 0.11.0 serves llama-3.3-70b`; the image where nothing of it is known, "" without one.
+
+    Environment is left out: it is where secrets are. Pods of one template are read once.
+    """
+    containers = [_shown(each) for each in spec.get("containers") or () if isinstance(each, Mapping)]
+    text = json.dumps(containers, sort_keys=True, default=str)
+    return _seems(text) if len(text) <= MOST_BYTES else ""
+
+
+def _shown(container: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: container[key] for key in _PARTS if key in container}
+
+
+@lru_cache(maxsize=4096)
+def _seems(text: str) -> str:
+    containers = json.loads(text)
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "pod"}, "spec": {"containers": containers}}
+    try:
+        drafts = adopt([pod])
+    except Exception:
+        # Somebody's command line, of whatever shape, must not cost the pod itself.
+        drafts = ()
+    said = _said(drafts[0]) if drafts else ""
+    return (said or _image(containers))[:MOST_CHARACTERS]
+
+
+def _said(draft: Draft) -> str:
+    spec = draft.document["spec"]
+    runtime = spec.get("runtime") or {}
+    if not runtime.get("engine"):
+        return ""
+    engine = " ".join(filter(None, (str(runtime["engine"]), str(runtime.get("version") or ""))))
+    verb = "serves" if spec.get("mode") == "Inference" else "trains"
+    return f"{engine} {verb} {_model(draft)}"
+
+
+def _model(draft: Draft) -> str:
+    block = draft.document["spec"].get("model") or {}
+    named = block.get("preset") or block.get("name")
+    if named:
+        return str(named)
+    why = next((each.why for each in draft.lines if each.field == "model" and each.certainty is Certainty.UNKNOWN), "")
+    said = _NO_PRESET.search(why)
+    return said[1] if said else "a model that its arguments do not name"
+
+
+def _image(containers: list[Mapping[str, Any]]) -> str:
+    asking = next((each for each in containers if "gpu" in json.dumps(each.get("resources", ""))), None)
+    chosen = asking or (containers[0] if containers else {})
+    image = str(chosen.get("image", ""))
+    return f"image {image}" if image else ""
