@@ -47,7 +47,7 @@ REPLICA: dict[str, Any] = {"labels": {"pod-template-hash": "abc"}, "owners": (("
         (
             REPLICA | {"labels": REPLICA["labels"] | {"serving.kserve.io/inferenceservice": "chat"}},
             "inferenceservice/chat",
-        ),  # type: ignore[operator]
+        ),
         ({"owners": (("SomethingElse", "x"),)}, "pod/p"),
     ],
 )

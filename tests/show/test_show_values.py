@@ -9,12 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mfu.api.fleetreport import Bill, Coverage, FleetStatus, NamespaceFigures, NodeFigures, ProductFigures, ThreeFactors
-from mfu.api.workload_status import Basis, Expected, Meter, Observed, Part, WorkloadStatus
+from mfu.api.workload_status import Attainable, Basis, Expected, Meter, Observed, Part, Summary, WorkloadStatus
 from mfu.engine.evaluate import evaluate
 from mfu.engine.saved import load
 from mfu.show.explanation import explanation
 from mfu.show.figures import number, share
 from mfu.show.fleet import fleet_view
+from mfu.show.levels import above_attainable
 from mfu.show.waterfall import Move, best_observed, waterfall
 from mfu.show.workloads import COLUMNS, Listed, row
 
@@ -123,3 +124,23 @@ def test_nodes_that_are_held_and_do_nothing_are_named() -> None:
         "half: all 8 GPUs are held, 50.0% of them make progress",
     )
     assert page.factors == ""
+
+
+def above(observed: str, high: str = "0.45") -> tuple[str, ...]:
+    """What is said of 40 % expected and 42 % attainable."""
+    return above_attainable(
+        WorkloadStatus(
+            summary=Summary(scale="MFU"),
+            expected=(Expected(product="H100-SXM5", basis=Basis.ASSIGNED, mfu="0.4", high=high),),
+            attainable=Attainable(mfu="0.42"),
+            observed=(Observed(window="10m", meter=Meter.PROGRESS, mfu=observed, coverage="1"),),
+        )
+    )
+
+
+def test_more_than_attainable_is_explained() -> None:
+    assert above("0.41") == ()
+    (within,) = above("0.44")
+    assert within.startswith("observed 44.0% is above attainable 42.0%, and within the band")
+    (beyond,) = above("0.6")
+    assert "progress.unit" in beyond

@@ -55,6 +55,13 @@ class Summary(Resource):
     """expected − observed, percentage points."""
     scale: Word = "Unknown"
     """MFU or MBU: the scale of the percentages here."""
+    ttft: Word = ""
+    """Expected time to first token, milliseconds, beside its limit where spec.inference.slo has one: of the p95 prompt
+    then. Empty for training."""
+    tpot: Word = ""
+    """Expected time per output token, milliseconds, beside its limit. Empty for training."""
+    slo: Word = ""
+    """Kept, or which limits are missed as declared, such as "Missed: TPOT"; empty where none is declared."""
     cause: Word = "Unknown"
     """Largest cause of loss; None when nothing is wrong."""
     cost_per_hour: Word = "Unknown"

@@ -12,6 +12,7 @@ from mfu.api.names import PAUSED_ANNOTATION
 from mfu.api.recommendations import Recommendation, RecommendationKind
 from mfu.api.workload_status import Allocation, Change, Loss, Observed, Reading, Summary, WorkloadStatus
 from mfu.show.figures import UNKNOWN, number, share
+from mfu.show.levels import above_attainable
 from mfu.show.waterfall import Waterfall, waterfall
 from mfu.show.workloads import ready
 from mfu.units import money
@@ -147,10 +148,18 @@ def _facts(status: WorkloadStatus, said: Summary) -> tuple[Fact, ...]:
     return (
         Fact("runs on", _where(status.allocation)),
         *(Fact(label, f"{value:>8} {said.scale}") for label, value in levels),
+        *_latency(said),
         Fact("cost", f"{said.cost_per_hour} per hour, {said.lost_per_hour} of it lost"),
         Fact("main cause", said.cause),
         Fact("ready", ready(status)),
     )
+
+
+def _latency(said: Summary) -> tuple[Fact, ...]:
+    """What a service should answer in, as declared; nothing of a training."""
+    parts = [f"{name} {value}" for name, value in (("TTFT", said.ttft), ("TPOT", said.tpot)) if value]
+    verdict = f" ({said.slo})" if said.slo else ""
+    return (Fact("latency", f"{', '.join(parts)}{verdict}"),) if parts else ()
 
 
 def _where(held: Allocation | None) -> str:
@@ -165,7 +174,7 @@ def _warnings(status: WorkloadStatus) -> tuple[str, ...]:
         for each in status.conditions
         if (each.status == ConditionStatus.FALSE and each.type != ConditionType.READY) or each.reason in NEVER_SILENT
     )
-    return tuple(f"{each.type}: {each.message}" for each in bad)
+    return (*(f"{each.type}: {each.message}" for each in bad), *above_attainable(status))
 
 
 def _measurement(each: Observed) -> Measurement:

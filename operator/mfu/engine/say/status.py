@@ -18,6 +18,7 @@ from mfu.engine.say.conditions import Aspect, conditions
 from mfu.engine.say.decisions import decisions, frozen
 from mfu.engine.say.figures import attainable, expected, intent, loss, memory, observed, readings, waterfall
 from mfu.engine.say.history import drift_row, history_rows
+from mfu.engine.say.latency import latency_columns
 from mfu.engine.say.recommendations import recommendations
 from mfu.predict.types import Scale
 from mfu.units import decimal, money, percent, points
@@ -133,6 +134,7 @@ def _columns(judged: Accepted, scale: Scale) -> dict[str, str]:
         "attainable": percent(_possible(judged)),
         "gap": points(None if reached is None or promised is None else promised - reached),
         "scale": str(scale),
+        **latency_columns(judged),
         "cost_per_hour": money(spent.per_hour, currency),
         "lost_per_hour": money(spent.lost_per_hour, currency),
     }

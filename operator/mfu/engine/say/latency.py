@@ -1,0 +1,49 @@
+"""Expected latencies beside their declared limits, as people read them in columns. Empty for training."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from mfu.engine.judged import Accepted
+from mfu.predict.inference.slo import misses
+from mfu.predict.types import Inference, Prediction
+
+NOTHING: Final = {"ttft": "", "tpot": "", "slo": ""}
+
+
+def latency_columns(judged: Accepted) -> dict[str, str]:
+    """Such as `{"ttft": "", "tpot": "19.7 of 5 ms", "slo": "Missed: TPOT"}` of a decode service."""
+    setup, prediction = judged.setup, judged.expected
+    if not isinstance(setup, Inference) or prediction is None:
+        return NOTHING
+    return {
+        "ttft": _of(_first(setup, prediction), setup.ttft_limit_seconds),
+        "tpot": _of(prediction.tpot_seconds, setup.tpot_limit_seconds),
+        "slo": _verdict(setup, prediction),
+    }
+
+
+def _first(setup: Inference, prediction: Prediction) -> float | None:
+    """A limit is kept for the p95 prompt; without one the mean prompt says more."""
+    if prediction.ttft_seconds is None or setup.ttft_limit_seconds is None:
+        return prediction.ttft_seconds
+    return prediction.ttft_seconds * (setup.input_tokens_p95 or setup.input_tokens) / setup.input_tokens
+
+
+def _of(seconds: float | None, limit: float | None) -> str:
+    """`_of(0.0197, 0.005) == "19.7 of 5 ms"`."""
+    if seconds is None:
+        return ""
+    beside = "" if limit is None else f" of {1e3 * limit:g}"
+    return f"{_three_digits(1e3 * seconds)}{beside} ms"
+
+
+def _three_digits(milliseconds: float) -> str:
+    return f"{milliseconds:,.0f}" if milliseconds >= 100 else f"{milliseconds:.3g}"
+
+
+def _verdict(setup: Inference, prediction: Prediction) -> str:
+    if setup.ttft_limit_seconds is None and setup.tpot_limit_seconds is None:
+        return ""
+    late = [each.split()[0] for each in misses(setup, prediction)]
+    return f"Missed: {', '.join(late)}" if late else "Kept"
