@@ -31,16 +31,15 @@ def test_eras_stand_in_the_order_of_time_and_without_a_figure_there_is_none() ->
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "against", "words"),
+    ("before", "after", "evidence", "words"),
     [
-        ("0.40", "0.33", "Past", "fell from 40.0 % to 33.0 % reference MFU"),
-        ("0.33", "0.40", "Past", "rose from 33.0 % to 40.0 %"),
-        ("0.40", "0.33", "Past", "Infrastructure, against its own past"),
-        ("0.40", "0.33", "Expectation", "Infrastructure, against what was expected"),
+        ("0.40", "0.33", "", "fell from 40.0 % to 33.0 % reference MFU"),
+        ("0.33", "0.40", "", "rose from 33.0 % to 40.0 %"),
+        ("0.40", "0.33", "SM clock of node n3 -8 % beside its peers", "Infrastructure; SM clock of node n3 -8 %"),
     ],
 )
-def test_the_last_change_is_a_sentence(before: str, after: str, against: str, words: str) -> None:
-    drift = Drift(kind="Infrastructure", against=against, before=before, after=after, at=LATE)
+def test_the_last_change_is_a_sentence(before: str, after: str, evidence: str, words: str) -> None:
+    drift = Drift(kind="Infrastructure", before=before, after=after, at=LATE, evidence=evidence)
     change = last_change(WorkloadStatus(drift=drift))
     assert change is not None
     assert words in change.sentence

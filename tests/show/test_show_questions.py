@@ -12,7 +12,7 @@ from mfu.api.workload_status import Allocation, Basis, Cost, Expected, Meter, Ob
 from mfu.engine.say.figures import loss
 from mfu.engine.say.history import history_rows
 from mfu.observe.assess import assess
-from mfu.observe.drift import Identity
+from mfu.observe.drift import Identity, apart_from_size
 from mfu.observe.history import Entry, record
 from mfu.predict import predict
 from mfu.predict.types import Prediction
@@ -20,7 +20,6 @@ from mfu.show.questions.answer import Answer
 from mfu.show.questions.asked import QUESTIONS, answers
 from mfu.show.questions.bound import limits
 from mfu.show.questions.cost import per_million
-from mfu.show.questions.scaling import apart_from_size
 from mfu.show.workloads import Listed
 from tests.builders.fault_catalog import every_run
 from tests.builders.faults import Run

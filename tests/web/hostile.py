@@ -24,7 +24,7 @@ def hostile() -> Known:
                 message=HOSTILE,
             ),
         ),
-        drift=Drift(kind=HOSTILE[:60], against="Past", before="0.4", after="0.3", at="2026-11-22T06:00:00Z"),
+        drift=Drift(kind=HOSTILE[:60], evidence=HOSTILE[:200], before="0.4", after="0.3", at="2026-11-22T06:00:00Z"),
         history=(
             History(
                 setting=HOSTILE, product=HOSTILE[:60], after="0.3", promised="0.1", changed_at="2026-11-22T06:00:00Z"

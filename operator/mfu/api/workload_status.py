@@ -236,14 +236,69 @@ class Drift(Resource):
 
     kind: Word
     """Configuration (model version or setting changed), Scaling (GPU count) or Infrastructure (neither)."""
-    against: Word
-    """Past (its own) or Expectation."""
     before: Decimal
-    """Reference MFU before, or the expected one (fraction)."""
+    """Reference MFU before (fraction)."""
     after: Decimal
     """Reference MFU after (fraction)."""
     at: Timestamp
     """When it began (RFC 3339)."""
+    product: Word = ""
+    """GPU product that it ran on."""
+    node: ShortText = ""
+    """Node that departed from its peers, where it is one."""
+    gpu: Word = ""
+    """UUID of the GPU that departed from its peers, where it is one."""
+    evidence: ShortText = ""
+    """Reading that points there."""
+
+
+class WatchedStretch(Resource):
+    """A stretch of time with one level of reference MFU."""
+
+    since: Timestamp
+    """Samples from before are of the time of settling (RFC 3339)."""
+    mean: Decimal
+    """Running mean (fraction)."""
+    variance: Decimal
+    """Running variance."""
+    carried: Decimal | None = None
+    """Covariance of one sample with the next."""
+    samples: Annotated[int, Field(ge=0, le=2**53)] = 0
+    """Samples behind it."""
+
+
+class WatchedRun(Resource):
+    """Samples that lie on one side of the level, in a row."""
+
+    total: Decimal
+    """Cumulative sum of their deviations, in standard deviations."""
+    recent: Annotated[tuple[Decimal, ...], Field(max_length=8)] = ()
+    """Reference MFU of the newest of them (fraction)."""
+    samples: Annotated[int, Field(ge=0, le=2**53)] = 0
+    """How many they are."""
+    since: Timestamp | None = None
+    """When the first was taken (RFC 3339)."""
+
+
+class ChangeWatch(Resource):
+    """What the search for changes of efficiency remembers, so that it goes on after a restart of the operator."""
+
+    sampled_at: Timestamp
+    """When the newest sample was taken (RFC 3339)."""
+    regime: WatchedStretch
+    """The present level."""
+    rise: WatchedRun | None = None
+    """What speaks for a rise."""
+    fall: WatchedRun | None = None
+    """What speaks for a fall."""
+    base: Decimal | None = None
+    """Level that creeping change is judged against (fraction)."""
+    before: WatchedStretch | None = None
+    """Level of the setting before, while the present one has not settled."""
+    changed: Word = ""
+    """Kind of that change of setting."""
+    rests_since: Timestamp | None = None
+    """Since when the workload does far less than usual (RFC 3339)."""
 
 
 class History(Resource):
@@ -338,6 +393,8 @@ class WorkloadStatus(Resource):
     """What the operator would do."""
     drift: Drift | None = None
     """The last change of efficiency that is more than noise."""
+    watch: ChangeWatch | None = None
+    """Memory of the search for changes; a few minutes old at most."""
     history: Annotated[tuple[History, ...], Field(max_length=16)] = ()
     """Efficiency before and after changes, newest first."""
     conditions: Annotated[tuple[Condition, ...], list_map("type", bound=16)] = ()

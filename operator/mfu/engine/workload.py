@@ -55,7 +55,7 @@ class Asked:
         """After a start, and where it has only been repeated since, the history is what status says."""
         if self.before is not None and self.before.judged_at is not None:
             return self.before.memory
-        return recalled(self.view.status.read().history)
+        return recalled(self.view.status.read())
 
     def first_judged(self, now: float) -> float:
         known = self.before.first_judged_at if self.before else None
@@ -100,7 +100,8 @@ def examine(asked: Asked, around: Surroundings) -> Examined:
         queued=around.queued_priority(asked.view),
     )
     standing = replace(standing, sharer=sharer_of(judged))
-    judged, remembered = _remembered(_agreeing(judged, alone), replace(before, scaled=alone.scaled), around)
+    known = replace(before, scaled=alone.scaled)
+    judged, remembered = _remembered(_agreeing(judged, alone), known, around, asked.series)
     return Examined(asked, judged, alone, standing, remembered)
 
 
@@ -169,7 +170,9 @@ def decided_for(judged: Waiting | Running, scaled: ScalingMemory, now: float) ->
     return decide(subject)
 
 
-def _remembered(judged: Judged, memory: WorkloadMemory, around: Surroundings) -> tuple[Judged, Remembered]:
+def _remembered(
+    judged: Judged, memory: WorkloadMemory, around: Surroundings, series: WorkloadSeries | None
+) -> tuple[Judged, Remembered]:
     """Long windows, drift and history, where something trustworthy runs; and what it teaches."""
     spec, main = judged.view.spec, judged.main if isinstance(judged, Running) else None
     if not isinstance(judged, Running) or spec is None or main is None:
@@ -177,7 +180,7 @@ def _remembered(judged: Judged, memory: WorkloadMemory, around: Surroundings) ->
     placement, expected = main[0].placement, main[1]
     name, version = spec.model.display_name, spec.model.version
     current = Current(judged.setup, placement, name, version, judged.holding.gpus, expected, judged.best)
-    kept, whole, drift = remember(memory, current, judged.assessment, around.now)
+    kept, whole, drift = remember(memory, current, judged.assessment, around.now, series)
     lesson = None
     due = judged.policy.learns and around.now - memory.taught_at >= LESSON_SECONDS
     ages = {"declared_at": judged.view.declared_at, "oldest_pod_at": judged.holding.oldest_at}

@@ -1,28 +1,55 @@
 """When did efficiency change, and what kind of change was it? Two-sided CUSUM, state in, state out, no clock.
 
 Page's cumulative sum (Biometrika 41, 1954): S⁺ = max(0, S⁺ + z - k), alarm above h, with z the deviation from the
-reference in standard deviations. k = 0.5 and h = 8 find a shift of one standard deviation in about 16 samples and give
-a false alarm less than once in 10,000 (Siegmund's approximation: exp(2·k·(h + 1.166)) ≈ 9,600 samples a side).
+reference in standard deviations. k = 1 and h = 8 find a shift of 2.7 standard deviations (8 % where minutes scatter by
+3 %) in about five samples and give a false alarm once in exp(2·k·(h + 1.166)) ≈ 9·10⁷ samples a side (Siegmund's
+approximation). Noise that carries over from one sample to the next makes sums wander further: the alarm is raised by
+the ratio of long-run to plain variance, (1 + r) / (1 - r) for a lag-one correlation r.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from math import sqrt
+from statistics import median
+from typing import Final
 
-SLACK = 0.5
-ALARM = 8.0
-LEAST_RELATIVE_SD = 0.02
-"""Noise assumed at least, relative to the mean: ten-minute MFU of a steady job scatters by 1 to 2 %."""
-LEAST_SHIFT = 0.05
+from mfu.observe.whereabouts import Whereabouts
+
+SLACK: Final = 1.0
+ALARM: Final = 8.0
+SUSPECT: Final = 0.3
+"""Share of an alarm from which samples may be of another level, and are not learned into the one they are judged by."""
+LEAST_RELATIVE_SD: Final = 0.02
+"""Noise assumed at least, relative to the mean: recordings scatter by 0.3 to 3 % from minute to minute."""
+USUAL_RELATIVE_SD, USUAL_SAMPLES = 0.03, 10
+"""What is assumed of a stretch before it has shown its own scatter, and how many samples that assumption weighs."""
+MOST_CARRIED: Final = 0.6
+LEAST_SHIFT: Final = 0.05
 """Relative change that is worth a word at all."""
-WARM_UP = 8
-"""Samples before a regime's own mean is a reference."""
-MEMORY = 200
+CREPT: Final = 0.065
+"""Relative change that is worth a word however slowly it came."""
+WARM_UP: Final = 8
+"""Samples before a stretch's own mean is a reference."""
+DECIDED: Final = 15
+"""Samples after which a new setting is compared with the one before, however close they are."""
+BASE_SAMPLES: Final = 30
+"""Samples after which a stretch's mean is the level that creeping change is judged against."""
+MEMORY: Final = 200
 """Samples that the running mean and variance remember."""
-OUTLIER = 4.0
+OUTLIER: Final = 3.5
 """Standard deviations at which one sample's weight is cut, so that a single bad reading is no change."""
+SETTLING_SECONDS: Final = 600.0
+"""After a change: processes start, caches warm, and the declaration may come minutes before the pods or after them."""
+RESTS, YOUNG_RESTS = 0.5, 0.8
+"""Of the usual level, and of one that only few samples tell: below it the job saves, evaluates or starts anew."""
+REST_SECONDS: Final = 900.0
+"""A rest that lasts longer is the new level."""
+_GROWS: Final = re.compile(r"\b(d|gbs )\d+\s*")
+"""What grows with the number of GPUs: the data-parallel degree and the global batch."""
+_DATA_RANKS: Final = re.compile(r"\bd\d+\b")
 
 
 class DriftKind(StrEnum):
@@ -47,36 +74,80 @@ class Identity:
     gpus: int
 
 
+def apart_from_size(setting: str) -> str:
+    """`apart_from_size("mbs 1 gbs 128 seq 8192 t2 d8 ZeRO1") == "mbs 1 seq 8192 t2 ZeRO1"`."""
+    return " ".join(_GROWS.sub("", setting).split())
+
+
 @dataclass(frozen=True, slots=True)
 class SteadyStretch:
-    """A stretch of time with one level: running mean and variance of MFU."""
+    """A stretch of time with one level: running mean, variance and lag-one covariance of MFU."""
 
     since: float
+    """Unix seconds; samples from before it are of the time of settling."""
     mean: float = 0.0
     variance: float = 0.0
     samples: int = 0
+    carried: float = 0.0
+    last: float | None = None
 
     @property
     def sd(self) -> float:
-        return max(sqrt(self.variance), LEAST_RELATIVE_SD * abs(self.mean))
+        """Standard deviation of one sample; what is usual weighs in while few were seen."""
+        seen, usual = min(self.samples, MEMORY), USUAL_RELATIVE_SD * self.mean
+        own = (seen * self.variance + USUAL_SAMPLES * usual * usual) / (seen + USUAL_SAMPLES)
+        return max(sqrt(own), LEAST_RELATIVE_SD * abs(self.mean))
+
+    @property
+    def persistence(self) -> float:
+        """Long-run variance over sd², at least 1: noise that carries over from sample to sample adds up."""
+        if self.variance <= 0:
+            return 1.0
+        seen = min(self.samples, MEMORY)
+        correlation = min(MOST_CARRIED, max(0.0, self.carried / self.variance)) * seen / (seen + USUAL_SAMPLES)
+        return max(1.0, self.variance * (1 + correlation) / (1 - correlation) / self.sd**2)
+
+    @property
+    def error(self) -> float:
+        """Standard error of the mean."""
+        return self.sd * sqrt(self.persistence / max(1, min(self.samples, MEMORY)))
+
+    def learned(self, mfu: float) -> SteadyStretch:
+        """Welford's update with a bounded memory. What lies far out counts as lying less far out."""
+        count, far = min(self.samples + 1, MEMORY), OUTLIER * self.sd
+        if self.samples == 0 or (self.samples < WARM_UP and YOUNG_RESTS * mfu > self.mean):
+            # The first sample, or one that shows that those before it were of a pause.
+            return SteadyStretch(self.since, mfu, samples=1, last=mfu)
+        mfu = max(self.mean - far, min(self.mean + far, mfu))
+        delta = mfu - self.mean
+        mean = self.mean + delta / count
+        variance = self.variance + (delta * (mfu - mean) - self.variance) / count
+        carry = 0.0 if self.last is None else (mfu - mean) * (self.last - mean)
+        carried = self.carried + (carry - self.carried) / count
+        return SteadyStretch(self.since, mean, max(0.0, variance), self.samples + 1, carried, mfu)
 
 
 @dataclass(frozen=True, slots=True)
 class RunUp:
-    """Cumulative sum on one side since it last stood at zero, and the samples that made it."""
+    """Cumulative sum on one side since it last stood at zero, and the newest samples that made it."""
 
     total: float = 0.0
     since: float | None = None
     samples: int = 0
-    mean: float = 0.0
+    recent: tuple[float, ...] = ()
+
+    @property
+    def level(self) -> float:
+        """The median of the newest: a sum may have begun to grow before the level moved, and one may be of a pause."""
+        return median(self.recent) if self.recent else 0.0
 
     def grown(self, step: float, mfu: float, at: float) -> RunUp:
         """One more sample; back to nothing where the sum falls to zero."""
         total = self.total + step
         if total <= 0:
             return RunUp()
-        count = self.samples + 1
-        return RunUp(total, at if self.since is None else self.since, count, self.mean + (mfu - self.mean) / count)
+        since = at if self.since is None else self.since
+        return RunUp(total, since, self.samples + 1, (*self.recent, mfu)[-WARM_UP:])
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +158,17 @@ class DriftState:
     regime: SteadyStretch = field(default_factory=lambda: SteadyStretch(0.0))
     rise: RunUp = field(default_factory=RunUp)
     fall: RunUp = field(default_factory=RunUp)
-    shortfall: float = 0.0
-    """Cumulative sum of the deviation below expectation."""
+    base: float | None = None
+    """Level that was told last, or the first that held: what creeps away from it is a change as well."""
     before: SteadyStretch | None = None
     """The regime that the present one is to be compared with once it has settled."""
     changed: DriftKind | None = None
+    rests_since: float | None = None
+
+    @property
+    def calm(self) -> bool:
+        """Nothing speaks for a change at the moment."""
+        return self.rests_since is None and max(self.rise.total, self.fall.total) < 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +179,9 @@ class Drift:
     before: float
     after: float
     at: float
-    against: str
-    """Past or Expectation."""
+    product: str = ""
+    where: Whereabouts | None = None
+    """The node or GPU that departed from its peers, where it is one."""
 
     @property
     def relative(self) -> float:
@@ -111,41 +189,68 @@ class Drift:
 
 
 def update(
-    state: DriftState, mfu: float, *, at: float, identity: Identity, expected: float | None = None
+    state: DriftState, mfu: float, *, at: float, identity: Identity, settling_seconds: float = SETTLING_SECONDS
 ) -> tuple[DriftState, Drift | None]:
-    """One more observation. At most one drift comes back: by a new identity, against its past, or its expectation."""
-    if state.identity is None:
-        return _learn(DriftState(identity, SteadyStretch(at)), mfu), None
+    """One more observation of reference MFU, one a minute. At most one drift comes back."""
     if identity != state.identity:
-        return _learn(_after_change(state, identity, at), mfu), None
-    settled, drift = _settle(state)
-    if drift is not None:
-        return _learn(settled, mfu), drift
-    shifted, drift = _against_past(settled, mfu, at)
-    if drift is not None:
-        return shifted, drift
-    return _against_expectation(shifted, mfu, expected, at)
+        return _after_change(state, identity, at + settling_seconds), None
+    if at < state.regime.since:
+        return state, None
+    state = _rested(state, mfu, at)
+    if state.rests_since is not None:
+        if at - state.rests_since < REST_SECONDS:
+            return state, None
+        if state.regime.samples < WARM_UP:
+            state = replace(state, regime=SteadyStretch(state.rests_since), rests_since=None)
+    if state.before is not None:
+        return _settle(_learn(state, mfu))
+    return _against_past(state, mfu, at)
 
 
-def _after_change(state: DriftState, identity: Identity, at: float) -> DriftState:
-    old = state.identity
-    kind = DriftKind.CONFIGURATION
-    if old is not None and replace(old, product=identity.product, gpus=identity.gpus) == identity:
-        kind = DriftKind.SCALING if old.gpus != identity.gpus else DriftKind.INFRASTRUCTURE
+def _after_change(state: DriftState, identity: Identity, settled: float) -> DriftState:
     before = state.regime if state.regime.samples >= WARM_UP else state.before
-    return DriftState(identity, SteadyStretch(at), before=before, changed=kind)
+    kind = None if before is None or state.identity is None else _kind(state.identity, identity)
+    # A version and, minutes later, its size: both belong to one change.
+    if state.regime.samples < WARM_UP and state.changed is DriftKind.CONFIGURATION:
+        kind = DriftKind.CONFIGURATION
+    return DriftState(identity, SteadyStretch(settled), before=before, changed=kind)
+
+
+def _kind(old: Identity, new: Identity) -> DriftKind:
+    mine, theirs = ((each.model, each.version, apart_from_size(each.setting)) for each in (old, new))
+    if mine != theirs:
+        return DriftKind.CONFIGURATION
+    # The declaration grows minutes before the pods do, or after them.
+    if old.gpus != new.gpus or _data_ranks(old.setting) != _data_ranks(new.setting):
+        return DriftKind.SCALING
+    return DriftKind.CONFIGURATION if old.setting != new.setting else DriftKind.INFRASTRUCTURE
+
+
+def _data_ranks(setting: str) -> str:
+    found = _DATA_RANKS.search(setting)
+    return found.group() if found else ""
+
+
+def _rested(state: DriftState, mfu: float, at: float) -> DriftState:
+    usual = RESTS if state.regime.samples >= WARM_UP else YOUNG_RESTS
+    if mfu >= usual * state.regime.mean:
+        return state if state.rests_since is None else replace(state, rests_since=None)
+    return state if state.rests_since is not None else replace(state, rests_since=at)
 
 
 def _settle(state: DriftState) -> tuple[DriftState, Drift | None]:
-    """A new identity has been seen often enough: compare it with the one before, once."""
-    if state.before is None or state.changed is None or state.regime.samples < WARM_UP:
-        return state, None
+    """A new identity is compared with the one before, once: as soon as that is clear, or enough was seen."""
     before, after = state.before, state.regime
-    cleared = replace(state, before=None, changed=None)
-    error = sqrt(before.sd**2 / before.samples + after.sd**2 / after.samples)
-    if abs(after.mean - before.mean) < max(LEAST_SHIFT * before.mean, 3 * error):
-        return cleared, None
-    return cleared, Drift(state.changed, before.mean, after.mean, after.since, "Past")
+    if before is None or after.samples < WARM_UP:
+        return state, None
+    apart = abs(after.mean - before.mean)
+    clear = apart >= max(LEAST_SHIFT * before.mean, 3 * sqrt(before.error**2 + after.error**2))
+    if not clear and after.samples < DECIDED:
+        return state, None
+    settled = replace(state, before=None, changed=None)
+    if not clear or state.changed is None or state.identity is None:
+        return settled, None
+    return settled, Drift(state.changed, before.mean, after.mean, after.since, state.identity.product)
 
 
 def _against_past(state: DriftState, mfu: float, at: float) -> tuple[DriftState, Drift | None]:
@@ -155,36 +260,36 @@ def _against_past(state: DriftState, mfu: float, at: float) -> tuple[DriftState,
     deviation = max(-OUTLIER, min(OUTLIER, (mfu - regime.mean) / regime.sd))
     rise = state.rise.grown(deviation - SLACK, mfu, at)
     fall = state.fall.grown(-deviation - SLACK, mfu, at)
-    loudest = max(rise, fall, key=lambda each: each.total)
-    if loudest.total < ALARM:
-        return _learn(replace(state, rise=rise, fall=fall), mfu), None
-    if loudest.since is None or abs(loudest.mean - regime.mean) < LEAST_SHIFT * regime.mean:
-        return _learn(replace(state, rise=RunUp(), fall=RunUp()), mfu), None
-    drift = Drift(DriftKind.INFRASTRUCTURE, regime.mean, loudest.mean, loudest.since, "Past")
-    return _learn(DriftState(state.identity, SteadyStretch(loudest.since)), mfu), drift
+    loudest, alarm = max(rise, fall, key=lambda each: each.total), ALARM * regime.persistence
+    grown = replace(state, rise=rise, fall=fall)
+    if loudest.total >= alarm:
+        return _changed(grown, loudest)
+    # What may be a change already is no part of the level that it is judged against.
+    return _crept(grown if loudest.total > SUSPECT * alarm else _learn(grown, mfu), at)
 
 
-def _against_expectation(
-    state: DriftState, mfu: float, expected: float | None, at: float
-) -> tuple[DriftState, Drift | None]:
-    """The detector that needs no past: steadily below what was expected."""
-    if not expected or expected <= 0:
+def _changed(state: DriftState, run: RunUp) -> tuple[DriftState, Drift | None]:
+    """The level is another one. It is told where it is far enough from the one that was told last."""
+    regime, base = state.regime, state.regime.mean if state.base is None else state.base
+    since = regime.since if run.since is None else run.since
+    moved = replace(regime, since=since, mean=run.level, samples=max(run.samples, WARM_UP))
+    if abs(run.level - base) < LEAST_SHIFT * base or state.identity is None:
+        return DriftState(state.identity, moved, base=state.base), None
+    found = Drift(DriftKind.INFRASTRUCTURE, base, run.level, since, state.identity.product)
+    return DriftState(state.identity, moved), found
+
+
+def _crept(state: DriftState, at: float) -> tuple[DriftState, Drift | None]:
+    regime = state.regime
+    if regime.samples < BASE_SAMPLES:
         return state, None
-    noise = max(state.regime.sd, LEAST_RELATIVE_SD * expected)
-    missing = (expected * (1 - 2 * LEAST_SHIFT) - mfu) / noise
-    total = max(0.0, state.shortfall + max(-OUTLIER, min(OUTLIER, missing)) - SLACK)
-    before = state.shortfall
-    kept = replace(state, shortfall=min(total, 2 * ALARM))
-    if before < ALARM <= total:
-        return kept, Drift(DriftKind.INFRASTRUCTURE, expected, state.regime.mean, at, "Expectation")
-    return kept, None
+    if state.base is None:
+        return replace(state, base=regime.mean), None
+    if abs(regime.mean - state.base) < CREPT * state.base or state.identity is None:
+        return state, None
+    found = Drift(DriftKind.INFRASTRUCTURE, state.base, regime.mean, at, state.identity.product)
+    return replace(state, base=regime.mean), found
 
 
 def _learn(state: DriftState, mfu: float) -> DriftState:
-    """Welford's update with a bounded memory."""
-    regime = state.regime
-    count = min(regime.samples + 1, MEMORY)
-    delta = mfu - regime.mean
-    mean = regime.mean + delta / count
-    variance = regime.variance + (delta * (mfu - mean) - regime.variance) / count
-    return replace(state, regime=SteadyStretch(regime.since, mean, max(0.0, variance), regime.samples + 1))
+    return replace(state, regime=state.regime.learned(mfu))

@@ -65,17 +65,30 @@ class ScalingPoint:
 
 
 def record(
-    history: tuple[Entry, ...], mfu: float, *, identity: Identity, at: float, advice: Advice | None = None
+    history: tuple[Entry, ...],
+    mfu: float,
+    *,
+    identity: Identity,
+    at: float,
+    advice: Advice | None = None,
+    settled: bool = True,
 ) -> tuple[Entry, ...]:
-    """One more observation of what runs now; the newest entry first, the oldest forgotten past LIMIT."""
+    """One more observation of what runs now; the newest entry first, the oldest forgotten past LIMIT.
+
+    Until it has settled, a figure is only the newest one: what starts is slower than what runs.
+    """
     if history and history[0].identity == identity:
-        return (_averaged(history[0], mfu, at, advice), *history[1:])
+        return (_averaged(history[0], mfu, at, advice) if settled else _newest(history[0], mfu, at), *history[1:])
     previous = history[0] if history else None
     promised = None
     if previous is not None and previous.advice is not None and previous.advice.setting == identity.setting:
         promised = previous.advice.gain
     entry = Entry(identity, mfu, 1, at, at, previous.mfu if previous else None, promised, advice)
     return (entry, *history)[:LIMIT]
+
+
+def _newest(entry: Entry, mfu: float, at: float) -> Entry:
+    return replace(entry, mfu=mfu, updated_at=at) if entry.samples == 1 else entry
 
 
 def _averaged(entry: Entry, mfu: float, at: float, advice: Advice | None) -> Entry:

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from mfu.api.workload_status import History, WorkloadStatus
-from mfu.observe.drift import DriftKind
+from mfu.observe.drift import DriftKind, apart_from_size
 from mfu.show.figures import UNKNOWN, number, share
 from mfu.show.questions.answer import SAME
 from mfu.show.questions.cost import per_million
-from mfu.show.questions.scaling import apart_from_size
 from mfu.show.waterfall import best_observed
 from mfu.show.workloads import Listed
 

@@ -70,14 +70,14 @@ def last_change(status: WorkloadStatus) -> LastChange | None:
 
 
 def _sentence(drift: Drift) -> str:
-    """`fell from 40.0 % to 33.0 % reference MFU at 2026-11-22T06:00:00Z: Infrastructure, against its own past`."""
+    """`fell from 40.0 % to 33.0 % reference MFU at 2026-11-22T06:00:00Z: Infrastructure; SM clock of node n3 …`."""
     before, after = number(drift.before), number(drift.after)
     if before is None or after is None:
         return f"changed at {drift.at}: {drift.kind}"
     word = "fell" if after < before else "rose"
-    against = "its own past" if drift.against == "Past" else "what was expected"
     figures = f"{word} from {100 * before:.1f} % to {100 * after:.1f} % reference MFU"
-    return f"{figures} at {drift.at}: {drift.kind}, against {against}"
+    where = f"; {drift.evidence}" if drift.evidence else ""
+    return f"{figures} at {drift.at}: {drift.kind}{where}"
 
 
 def promises(statuses: Iterable[WorkloadStatus]) -> AdviceKept:

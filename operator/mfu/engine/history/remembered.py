@@ -5,31 +5,41 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import isfinite
+from typing import Final
 
-from mfu.api.workload_status import History, Meter
+from mfu.api.causes import Cause
+from mfu.api.workload_status import History, Meter, WorkloadStatus
 from mfu.decide.replicas.memory import ScalingMemory
 from mfu.engine.history.longterm import LongTerm, extended, take
 from mfu.engine.history.setting import setting_of
+from mfu.engine.history.watch import restored_drift, restored_state
 from mfu.engine.text import epoch
 from mfu.observe import drift as changes
 from mfu.observe.assessment import Assessment, TelemetryState, Window
-from mfu.observe.drift import Drift, DriftState, Identity, SteadyStretch
+from mfu.observe.drift import Drift, DriftKind, DriftState, Identity, SteadyStretch
 from mfu.observe.history import Advice, Entry, record
-from mfu.predict.types import Attainable, Placement, Prediction, Setup
+from mfu.observe.readings import WorkloadSeries
+from mfu.observe.whereabouts import DeviceLevels, Whereabouts, departed, levels_of
+from mfu.predict.types import Attainable, Inference, Placement, Prediction, Setup
 
-SAMPLE_SECONDS = 60.0
-"""One sample a minute for drift and history: ten-minute means that overlap more would only repeat themselves."""
-LEAST_COVERAGE = 0.8
-LEAST_ADVISED_GAIN = 0.05
+SAMPLE_SECONDS: Final = 60.0
+"""One sample a minute for drift and history."""
+FINE_STEP_SECONDS: Final = 10.0
+"""Steps up to which a minute holds enough of them for a rate."""
+LEVEL_SECONDS: Final = 600.0
+LEAST_COVERAGE: Final = 0.8
+LEAST_ADVISED_GAIN: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True)
 class WorkloadMemory:
-    """Grows with nothing: bounded bins, bounded history. `history` alone survives a restart, through status."""
+    """Grows with nothing: bounded bins, bounded history. History and drift survive a restart, through status."""
 
     long: Mapping[Meter, LongTerm] = field(default_factory=dict)
     drift_state: DriftState = field(default_factory=DriftState)
     drift: Drift | None = None
+    levels: DeviceLevels | None = None
+    """What its devices read while nothing spoke for a change."""
     history: tuple[Entry, ...] = ()
     sampled_at: float = 0.0
     taught_at: float = 0.0
@@ -64,24 +74,64 @@ class Current:
 
 
 def remember(
-    memory: WorkloadMemory, current: Current, assessment: Assessment, now: float
+    memory: WorkloadMemory, current: Current, assessment: Assessment, now: float, series: WorkloadSeries | None = None
 ) -> tuple[WorkloadMemory, Assessment, Drift | None]:
-    """The memory after this cycle, the assessment with its long windows, and a change that was found just now."""
+    """The memory after this cycle, the assessment with its long windows, and a change that was found just now.
+
+    `series` is what the assessment was made from: it tells which device a change came from.
+    """
     minute = {each.meter: each for each in assessment.observations if each.window is Window.MINUTE}
     long = {meter: take(memory.long.get(meter, LongTerm()), minute.get(meter), now) for meter in Meter}
     kept = replace(memory, long=long)
     whole = extended(assessment, long, now)
-    best = whole.best()
-    if not _worth_remembering(whole) or best is None or best.reference_mfu is None:
+    sample = sample_of(whole, current.expected.step_seconds)
+    if sample is None or now - memory.sampled_at < SAMPLE_SECONDS or not _worth_remembering(whole):
         return kept, whole, None
-    if now - memory.sampled_at < SAMPLE_SECONDS:
-        return kept, whole, None
-    identity, mfu = current.identity, float(best.reference_mfu)
-    state, found = changes.update(
-        memory.drift_state, mfu, at=now, identity=identity, expected=current.expected.reference_mfu
-    )
-    history = record(memory.history, mfu, identity=identity, at=now, advice=current.advice)
-    return replace(kept, drift_state=state, drift=found or memory.drift, history=history, sampled_at=now), whole, found
+    identity, found = current.identity, None
+    state = memory.drift_state
+    if not _follows_load(current, whole):
+        state, found = changes.update(
+            state, sample.mfu, at=now, identity=identity, settling_seconds=sample.settling_seconds
+        )
+    settled = state.identity != identity or now >= state.regime.since
+    history = record(memory.history, sample.mfu, identity=identity, at=now, advice=current.advice, settled=settled)
+    kept = replace(kept, drift_state=state, history=history, sampled_at=now)
+    found = found and replace(found, where=_where(found, memory.levels, series, now))
+    calm = levels_of(series, since=now - LEVEL_SECONDS, until=now) if series is not None and state.calm else None
+    return replace(kept, drift=found or memory.drift, levels=calm or memory.levels), whole, found
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One figure for drift and history, and how long after a change it still holds some of what was before."""
+
+    mfu: float
+    settling_seconds: float
+
+
+def sample_of(assessment: Assessment, step_seconds: float) -> Sample | None:
+    """Reference MFU of the last minute, where a minute holds enough steps to tell; else of ten minutes."""
+    ten, one = assessment.best(), assessment.best(Window.MINUTE)
+    if ten is None or ten.reference_mfu is None:
+        return None
+    fine = step_seconds <= FINE_STEP_SECONDS or ten.meter is Meter.COUNTERS
+    if fine and one is not None and one.meter is ten.meter and one.reference_mfu is not None:
+        return Sample(float(one.reference_mfu), changes.SETTLING_SECONDS)
+    return Sample(float(ten.reference_mfu), changes.SETTLING_SECONDS + Window.TEN_MINUTES.seconds)
+
+
+def _follows_load(current: Current, assessment: Assessment) -> bool:
+    """A service with few requests does what it is asked for: less of it is no change of its efficiency."""
+    causes = {each.cause for each in assessment.findings}
+    return isinstance(current.setup, Inference) and bool(causes & {Cause.LOW_CONCURRENCY, Cause.IDLE_ALLOCATION})
+
+
+def _where(found: Drift, before: DeviceLevels | None, series: WorkloadSeries | None, now: float) -> Whereabouts | None:
+    """Only what nobody declared is looked for in the devices."""
+    if found.kind is not DriftKind.INFRASTRUCTURE or series is None:
+        return None
+    after = levels_of(series, since=max(found.at, now - LEVEL_SECONDS), until=now)
+    return None if after is None else departed(before, after)
 
 
 def _worth_remembering(assessment: Assessment) -> bool:
@@ -92,15 +142,20 @@ def _worth_remembering(assessment: Assessment) -> bool:
     return best is not None and best.coverage >= LEAST_COVERAGE
 
 
-def recalled(rows: Sequence[History]) -> WorkloadMemory:
-    """What is known after a restart: history from status, and the level it ended at for drift to be judged against."""
-    history = restored(rows)
+def recalled(said: WorkloadStatus) -> WorkloadMemory:
+    """What is known after a restart: history, the last change, and how far the search for the next one had come."""
+    history = restored(said.history)
     if not history:
         return WorkloadMemory()
-    newest = history[0]
-    noise = changes.LEAST_RELATIVE_SD * newest.mfu
-    regime = SteadyStretch(newest.changed_at, newest.mfu, noise * noise, newest.samples)
-    return WorkloadMemory(history=history, drift_state=DriftState(newest.identity, regime))
+    newest, drift = history[0], restored_drift(said.drift)
+    try:
+        state, sampled_at = restored_state(said.watch, newest.identity) if said.watch else (None, 0.0)
+    except ValueError:
+        state, sampled_at = None, 0.0
+    if state is None:
+        regime = SteadyStretch(newest.changed_at, newest.mfu, 0.0, newest.samples)
+        state = DriftState(newest.identity, regime)
+    return WorkloadMemory(history=history, drift=drift, drift_state=state, sampled_at=sampled_at)
 
 
 def restored(rows: Sequence[History]) -> tuple[Entry, ...]:

@@ -63,9 +63,10 @@ def on_drift(found: Drift | None) -> tuple[Event, ...]:
         return ()
     worse = found.after < found.before
     reason = "EfficiencyDropped" if worse else "EfficiencyRose"
+    where = "" if found.where is None else f"; {found.where.evidence}"
     message = (
-        f"reference MFU {percent(found.before)} → {percent(found.after)} against its "
-        f"{found.against.lower()}; kind of change: {found.kind}"
+        f"reference MFU {percent(found.before)} → {percent(found.after)} against its past; "
+        f"kind of change: {found.kind}{where}"
     )
     return (Event("Warning" if worse else "Normal", reason, message),)
 

@@ -127,6 +127,8 @@ _BY_NAME: Final[Mapping[str, Compare]] = {
     "last_transition_time": _ignored,
     "samples": _ignored,
     "observations": _ignored,
+    # Goes along with whatever is written next: observedAt alone sees to that every few minutes.
+    "watch": _ignored,
 }
 _DERIVED: Final[Mapping[type[Resource], frozenset[str]]] = {
     Summary: frozenset({"expected", "observed", "attainable", "gap", "cost_per_hour", "lost_per_hour"}),

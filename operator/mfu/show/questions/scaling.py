@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
-from typing import Final
 
+from mfu.observe.drift import apart_from_size
 from mfu.show.explanation import Fact
 from mfu.show.figures import share
 from mfu.show.questions.answer import SAME, Answer, HistoryPoint, commas, mean_mfu, points
 from mfu.show.workloads import Listed
 
 QUESTION = "Does my MFU fall as I scale out?"
-_GROWS: Final = re.compile(r"\b(d|gbs )\d+\s*")
-"""What grows with the number of GPUs: the data-parallel degree and the global batch."""
 
 
 def scaling(workloads: Sequence[Listed]) -> Iterator[Answer]:
@@ -36,11 +33,6 @@ def _groups(found: Sequence[HistoryPoint]) -> dict[tuple[str, str], dict[int, li
     for point in found:
         groups[apart_from_size(point.setting), point.product][point.gpus].append(point)
     return groups
-
-
-def apart_from_size(setting: str) -> str:
-    """`apart_from_size("mbs 1 gbs 128 seq 8192 t2 d8 ZeRO1") == "mbs 1 seq 8192 t2 ZeRO1"`."""
-    return " ".join(_GROWS.sub("", setting).split())
 
 
 def _answer(about: str, found: Mapping[int, Sequence[HistoryPoint]]) -> Answer:

@@ -1,0 +1,1 @@
+"""Planted regressions and quiet days for the search for changes of efficiency."""
