@@ -102,22 +102,22 @@ def remember(
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class LevelSample:
     """One figure for drift and history, and how long after a change it still holds some of what was before."""
 
     mfu: float
     settling_seconds: float
 
 
-def sample_of(assessment: Assessment, step_seconds: float) -> Sample | None:
+def sample_of(assessment: Assessment, step_seconds: float) -> LevelSample | None:
     """Reference MFU of the last minute, where a minute holds enough steps to tell; else of ten minutes."""
     ten, one = assessment.best(), assessment.best(Window.MINUTE)
     if ten is None or ten.reference_mfu is None:
         return None
     fine = step_seconds <= FINE_STEP_SECONDS or ten.meter is Meter.COUNTERS
     if fine and one is not None and one.meter is ten.meter and one.reference_mfu is not None:
-        return Sample(float(one.reference_mfu), changes.SETTLING_SECONDS)
-    return Sample(float(ten.reference_mfu), changes.SETTLING_SECONDS + Window.TEN_MINUTES.seconds)
+        return LevelSample(float(one.reference_mfu), changes.SETTLING_SECONDS)
+    return LevelSample(float(ten.reference_mfu), changes.SETTLING_SECONDS + Window.TEN_MINUTES.seconds)
 
 
 def _follows_load(current: Current, assessment: Assessment) -> bool:
