@@ -14,6 +14,7 @@ from mfu.cluster.constraints import surely_admits
 from mfu.decide.types import NodeView
 
 HOST = "kubernetes.io/hostname"
+NOT_KEPT = "feature.node.kubernetes.io/pool"
 TAINT = ("nvidia.com/gpu", "present", "NoSchedule")
 
 
@@ -103,9 +104,9 @@ ADMITTED: dict[str, tuple[dict[str, Any], NodeView]] = {
 }
 REFUSED: dict[str, tuple[dict[str, Any], NodeView]] = {
     "another node": ({"nodeSelector": {HOST: "n1"}}, node("n0")),
-    "a label that is not kept of nodes": ({"nodeSelector": {"pool": "train"}}, node("n0")),
+    "a label that is not kept of nodes": ({"nodeSelector": {NOT_KEPT: "train"}}, node("n0")),
     "a label not kept that must be absent": (
-        {"affinity": {"nodeAffinity": {REQUIRED: {"nodeSelectorTerms": [term("pool", operator="DoesNotExist")]}}}},
+        {"affinity": {"nodeAffinity": {REQUIRED: {"nodeSelectorTerms": [term(NOT_KEPT, operator="DoesNotExist")]}}}},
         node("n0"),
     ),
     "a taint": ({}, node("n0", TAINT)),

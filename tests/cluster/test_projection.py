@@ -76,12 +76,14 @@ def node(labels: dict[str, str] | None = None, ready: str = "True", **allocatabl
 
 def test_a_gpu_node() -> None:
     labels = {"nvidia.com/gpu.product": "NVIDIA-H100-80GB-HBM3", "nvidia.com/gpu.clique": "c.1", "team": "x"}
+    labels["feature.node.kubernetes.io/cpu-cpuid.AVX2"] = "true"
     view = node_view(node(labels, **{"nvidia.com/gpu": "8", "nvidia.com/mig-1g.10gb": "7", "cpu": "64"}))
     assert view is not None
     assert view.device is not None
     assert (view.device.gpu.api_name, view.gpus, view.mig, view.domain) == ("H100-SXM5", 8, {"1g.10gb": 7}, "c.1")
     assert view.ready
-    assert "team" not in view.labels
+    assert view.labels["team"] == "x"
+    assert not [name for name in view.labels if name.startswith("feature.")]
 
 
 @pytest.mark.parametrize(

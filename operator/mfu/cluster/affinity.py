@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from mfu.cluster.client import JSON
-from mfu.cluster.constraints import admitted, others_have_a_say, surely_admits
+from mfu.cluster.constraints import others_have_a_say, surely_admits
+from mfu.decide.fleet.constraints import holds, read_term
 from mfu.decide.types import NodeView
 
 REQUIRED: Final = "requiredDuringSchedulingIgnoredDuringExecution"
@@ -47,7 +48,7 @@ def hinted(pod_spec: JSON, hint: JSON, nodes: Iterable[NodeView]) -> Hinted:
 
 
 def _meets(terms: Iterable[JSON], node: NodeView) -> bool:
-    return any(admitted(term, node) for term in terms)
+    return any(holds(read_term(term), node) for term in terms)
 
 
 def _tightened(own: JSON | None, terms: Iterable[JSON]) -> JSON:

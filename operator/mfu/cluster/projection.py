@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, Final, TypeVar
+from sys import intern
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
@@ -13,23 +14,21 @@ from mfu.adopt.glance import seems
 from mfu.api.fleetreport import FleetStatus
 from mfu.api.mfupolicy import MFUPolicy, PolicyStatus
 from mfu.api.modelworkload import ModelWorkload
-from mfu.api.names import GROUP, PAUSED_ANNOTATION, PLACEMENT_GATE, WORKLOAD_LABEL
+from mfu.api.names import PAUSED_ANNOTATION, PLACEMENT_GATE, WORKLOAD_LABEL
 from mfu.api.workload_status import WorkloadStatus
 from mfu.cluster.client import JSON
+from mfu.decide.fleet.constraints import Constraints
 from mfu.decide.types import NodeView
 from mfu.engine.claims import qualified
 from mfu.engine.packed import Packed
 from mfu.engine.say.annotations import ANNOTATIONS
 from mfu.engine.snapshot import PodView, PolicyView, Queued, WorkloadView
 from mfu.hardware.clouds import cloud_name, labelled_device, parts_of
-from mfu.hardware.labels import CLIQUE_LABEL, GPU_RESOURCES, MIG_PREFIX, PLACING_PREFIXES, PRODUCT_LABELS
+from mfu.hardware.labels import CLIQUE_LABEL, GPU_RESOURCES, MIG_PREFIX, PRODUCT_LABELS, keeps
 from mfu.hardware.slices import MOST_DEVICES, SHARED_SUFFIX, Slices, base_resource, quantity, slices_of
 from mfu.hardware.types import Device
 
 V = TypeVar("V")
-
-NODE_LABEL_PREFIXES: Final = (*PLACING_PREFIXES, GROUP)
-"""Labels kept of a node; others would only cost memory."""
 
 
 def workload_view(item: JSON, before: WorkloadView | None = None) -> WorkloadView:
@@ -121,6 +120,7 @@ def pod_view(item: JSON) -> PodView | None:
         priority=spec.get("priority"),
         started_at=epoch(status.get("startTime")) or None,
         host_network=bool(spec.get("hostNetwork")) or _at_host(status),
+        constraints=None if spec.get("nodeName") else _same(Constraints.read(spec)),
     )
 
 
@@ -157,7 +157,7 @@ def node_view(item: JSON) -> NodeView | None:
         ready=_ready(status),
         schedulable=not (item.get("spec") or {}).get("unschedulable", False),
         domain=labels.get(CLIQUE_LABEL),
-        labels={name: value for name, value in labels.items() if name.startswith(NODE_LABEL_PREFIXES)},
+        labels={intern(name): intern(value) for name, value in labels.items() if keeps(name)},
         taints=_taints(item.get("spec") or {}),
     )
 
@@ -229,6 +229,12 @@ def _explained(error: ValidationError) -> str:
 def _ours(annotations: Mapping[str, str]) -> dict[str, str]:
     """Those that the operator writes; others under our prefix are somebody else's words and none of our business."""
     return {name: value for name, value in annotations.items() if name in ANNOTATIONS}
+
+
+@lru_cache(maxsize=4096)
+def _same(constraints: Constraints) -> Constraints:
+    """One value for all pods that say the same."""
+    return constraints
 
 
 @lru_cache(maxsize=16_384)

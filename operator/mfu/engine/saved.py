@@ -12,6 +12,7 @@ from mfu.api.fleetreport import FleetStatus
 from mfu.api.mfupolicy import PolicySpec, PolicyStatus
 from mfu.api.modelworkload import WorkloadSpec
 from mfu.api.workload_status import WorkloadStatus
+from mfu.decide.fleet.constraints import Constraints
 from mfu.decide.types import NodeView
 from mfu.engine.packed import Packed
 from mfu.engine.snapshot import FleetReadings, PodView, PolicyView, Queued, Snapshot, WorkloadView
@@ -50,7 +51,7 @@ def dump(snapshot: Snapshot, now: float) -> str:
         "metrics": [metric.name for metric in columns],
         "workloads": [_declared(each) for each in snapshot.workloads],
         "policies": [_declared(each) for each in snapshot.policies],
-        "pods": [_plain(each) for each in snapshot.pods],
+        "pods": [_pod(each) for each in snapshot.pods],
         "nodes": [_node(each) for each in snapshot.nodes],
         "namespaces": {name: dict(labels) for name, labels in snapshot.namespaces.items()},
         "fleet": _fleet(snapshot.fleet, columns),
@@ -123,7 +124,14 @@ def _to_policy(document: JSON) -> PolicyView:
 
 def _to_pod(document: JSON) -> PodView:
     owners = tuple((kind, name) for kind, name in document["owners"])
-    return PodView(**{**document, "owners": owners, "claims": tuple(document.get("claims", ()))})
+    said = document.get("constraints")
+    constraints = None if said is None else Constraints.read(said)
+    claims = tuple(document.get("claims", ()))
+    return PodView(**{**document, "owners": owners, "claims": claims, "constraints": constraints})
+
+
+def _pod(view: PodView) -> JSON:
+    return _plain(view) | {"constraints": view.constraints.document if view.constraints is not None else None}
 
 
 def _node(view: NodeView) -> JSON:

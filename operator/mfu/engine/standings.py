@@ -9,6 +9,7 @@ from typing import Final
 
 from mfu.api.modelworkload import Mode, WorkloadSpec
 from mfu.decide.fleet.capacity import DeviceKind
+from mfu.decide.fleet.constraints import Constraints
 from mfu.decide.fleet.standing import Need, Standing
 from mfu.decide.types import Decision, DecisionType, EffectivePolicy, NodeView, Outcome
 from mfu.decide.types import Mode as PolicyMode
@@ -119,10 +120,17 @@ def _ask(spec: WorkloadSpec, shape: Need, pods: Sequence[PodView], waiting: Sequ
     """What waiting pods lack; the whole declaration while there are no pods at all."""
     if waiting:
         lacking = sum(sum(pod.gpus.values()) for pod in waiting)
+        shape = replace(shape, constraints=_constraints(waiting))
         if spec.mode is Mode.INFERENCE:
             return replace(shape, copies=max(1, lacking // shape.gpus))
         return replace(shape, gpus=lacking, tensor=min(shape.tensor, lacking))
     return None if pods else shape
+
+
+def _constraints(waiting: Sequence[PodView]) -> tuple[Constraints, ...]:
+    """In a fixed order."""
+    known = {pod.constraints for pod in waiting if pod.constraints is not None}
+    return tuple(sorted(known, key=str))
 
 
 def _grows(decision: Decision, pods: Sequence[PodView]) -> bool:

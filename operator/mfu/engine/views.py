@@ -9,6 +9,7 @@ from typing import Final
 from mfu.api.mfupolicy import PolicySpec, PolicyStatus
 from mfu.api.modelworkload import WorkloadSpec
 from mfu.api.workload_status import WorkloadStatus
+from mfu.decide.fleet.constraints import Constraints
 from mfu.engine.packed import Packed
 from mfu.hardware.problem import Problem
 
@@ -88,6 +89,8 @@ class PodView:
     """It carries our scheduling gate: no scheduler looks at it yet."""
     seems: str = ""
     """What it seems to run, in a line, from its images and arguments; empty where they do not tell."""
+    constraints: Constraints | None = None
+    """Which nodes its own words admit; None where they are not known, and once it has a node."""
 
     @property
     def key(self) -> str:

@@ -41,20 +41,10 @@ TOPOLOGY_PRESETS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """Label keys, widest level first, as the projects' own documentation gives them. Tier 0 of topograph is the nearest
 switch, layer 3 of AWS the one nearest to the instance."""
-PLACING_PREFIXES: Final = (
-    "topology.kubernetes.io/",
-    "kubernetes.io/hostname",
-    "nvidia.com/",
-    "amd.com/",
-    "fabric.topograph.run/",
-    "accelerator.topograph.run/",
-    "network.topology.nvidia.com/",
-    "topology.k8s.aws/",
-    "cloud.google.com/gce-topology-",
-    "cloud.google.com/gke-accelerator",
-    "cloud.google.com/gke-gpu-",
-    "karpenter.k8s.aws/instance-gpu-",
-    "oci.oraclecloud.com/host.",
-    "node.kubernetes.io/instance-type",
-)
-"""What the labels that say where a node is and what it has begin with."""
+NOT_KEPT_PREFIXES: Final = ("feature.node.kubernetes.io/", "cpu-feature.node.kubevirt.io/")
+"""Labels that discovery tools write by the hundred and that no GPU pod selects by: keeping them only costs memory."""
+
+
+def keeps(label: str) -> bool:
+    """Whether the label is kept of nodes: of one that is, absent is known to be absent."""
+    return not label.startswith(NOT_KEPT_PREFIXES)

@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from mfu.decide.fleet.constraints import Constraints
 from mfu.decide.fleet.topology import Codes, Levels, levels_of
 from mfu.decide.types import NodeView
 from mfu.hardware.labels import CLIQUE_LABEL, MIG_PREFIX, WHOLE
@@ -18,6 +19,7 @@ from mfu.hardware.labels import CLIQUE_LABEL, MIG_PREFIX, WHOLE
 HOST_LABEL: Final = "kubernetes.io/hostname"
 
 Counts = NDArray[np.int64]
+Mask = NDArray[np.bool_]
 
 
 class DeviceKind(NamedTuple):
@@ -62,6 +64,10 @@ class Pool:
     domains: tuple[Domain, ...]
     levels: Codes
     """Shape (levels, nodes), widest first."""
+    views: tuple[NodeView, ...] = field(default=(), repr=False, compare=False)
+    """What is known of each node; empty where no pod's own words are asked about."""
+    _masks: dict[tuple[Constraints, ...], Mask] = field(default_factory=dict, repr=False, compare=False)
+    """Which nodes were found to be admitted: the same for whatever of them is left."""
 
     @property
     def free_gpus(self) -> int:
@@ -87,6 +93,15 @@ class Pool:
         """As if nothing were free elsewhere."""
         here = np.fromiter((name in nodes for name in self.nodes), dtype=bool, count=len(self.nodes))
         return replace(self, free=np.where(here, self.free, 0))
+
+    def admitting(self, constraints: tuple[Constraints, ...]) -> Pool:
+        """As if only those nodes were there that all of `constraints` admit, or may admit as far as can be told."""
+        if not constraints or not self.views:
+            return self
+        if constraints not in self._masks:
+            self._masks[constraints] = np.logical_and.reduce([admitted(each, self.views) for each in constraints])
+        mask = self._masks[constraints]
+        return self if mask.all() else replace(self, free=self.free * mask, total=self.total * mask)
 
     def free_on(self, node: str) -> int:
         row = self._row(node)
@@ -160,7 +175,21 @@ def _pool(kind: DeviceKind, rows: list[tuple[NodeView, int, int]], levels: Level
         domain=_counts(members),
         domains=tuple(domains),
         levels=levels.codes([node.labels for node, _, _ in rows]),
+        views=tuple(node for node, _, _ in rows),
     )
+
+
+def admitted(constraints: Constraints, nodes: Sequence[NodeView]) -> Mask:
+    """One truth a node; nodes that do not differ in what is asked about are looked at once."""
+    keys, known = sorted(constraints.keys), dict[tuple[object, ...], bool]()
+    found = np.empty(len(nodes), dtype=bool)
+    for row, node in enumerate(nodes):
+        name = node.name if constraints.names_nodes else ""
+        alike = (name, node.taints, *(node.labels.get(key) for key in keys))
+        if alike not in known:
+            known[alike] = constraints.admit(node, unsure=True)
+        found[row] = known[alike]
+    return found
 
 
 def _counts(values: Iterable[int]) -> Counts:

@@ -108,6 +108,7 @@ def _kept(ask: Need, capacity: Capacity, incumbent: Incumbent | None) -> Grant |
 
 def _offer(ask: Need, pool: Pool) -> Grant | None:
     """The first quality that the pool can give, at its best score; the first found of equals."""
+    pool = pool.admitting(ask.constraints)
     if pool.free_gpus < ask.gpus:
         return None
     for quality, group in ((Quality.WHOLE_GROUPS, ask.group), (Quality.SPLIT_GROUPS, ask.piece)):

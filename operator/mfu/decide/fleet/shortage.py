@@ -74,7 +74,9 @@ def shortage(ask: Need, left: Capacity, hoped: Hope, *, promises: Sequence[Promi
 
 
 def _allowed(ask: Need, capacity: Capacity) -> list[Pool]:
-    return [pool for kind, pool in capacity.pools.items() if ask.allows(kind, pool.product)]
+    """On nodes that its pods' own words admit."""
+    allowed = (pool for kind, pool in capacity.pools.items() if ask.allows(kind, pool.product))
+    return [pool.admitting(ask.constraints) for pool in allowed]
 
 
 def _never(ask: Need, capacity: Capacity, allowed: Sequence[Pool]) -> str:
@@ -84,8 +86,21 @@ def _never(ask: Need, capacity: Capacity, allowed: Sequence[Pool]) -> str:
     if not allowed:
         present = sorted({_name(kind) for kind in capacity.pools})
         return f"{_wanted(ask)}, and no node has such GPUs: there are {', '.join(present) or 'none at all'}"
-    most = max(int((pool.total // ask.piece * ask.piece).sum()) for pool in allowed)
+    most = max(_most(ask, pool) for pool in allowed)
+    if most < ask.gpus <= _anywhere(ask, capacity):
+        own = "on nodes that its pods' own nodeSelector, affinity and tolerations admit"
+        return f"{_wanted(ask)}, and {own} there are {most or 'none'}: {_products(allowed)} has more elsewhere"
     return f"{_wanted(ask)}, more than the cluster could ever give: {_products(allowed)} has {most} at most"
+
+
+def _most(ask: Need, pool: Pool) -> int:
+    """Devices in whole pods, were nothing running."""
+    return int((pool.total // ask.piece * ask.piece).sum())
+
+
+def _anywhere(ask: Need, capacity: Capacity) -> int:
+    """The most of one product, wherever it is."""
+    return max(_most(ask, pool) for kind, pool in capacity.pools.items() if ask.allows(kind, pool.product))
 
 
 def _wanted(ask: Need) -> str:

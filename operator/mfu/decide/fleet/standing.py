@@ -8,6 +8,7 @@ from math import ceil, log
 from typing import NamedTuple
 
 from mfu.decide.fleet.capacity import DeviceKind
+from mfu.decide.fleet.constraints import Constraints
 from mfu.decide.fleet.sharing import Sharer
 from mfu.decide.types import Decision, EffectivePolicy
 
@@ -61,6 +62,8 @@ class Need:
     """By product; of those without one nothing is known, and they come last."""
     unit: str = ""
     """What the worths are, such as tokens/s."""
+    constraints: tuple[Constraints, ...] = ()
+    """Of its pods: a node is for it where all of them admit it."""
 
     def worth(self, product: str, together: int) -> float | None:
         """None where nothing is known of the product."""
