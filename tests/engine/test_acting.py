@@ -12,7 +12,7 @@ from mfu.api.mfupolicy import PolicySpec
 from mfu.api.powers import ActionType
 from mfu.engine.evaluate import evaluate
 from mfu.engine.plan import Plan
-from mfu.engine.snapshot import FleetReadings, PolicyView, Snapshot
+from mfu.engine.snapshot import FleetReadings, PodView, PolicyView, Snapshot
 from tests.builders.cases import SERVING, node
 from tests.builders.scenes import NOW, identity, pod, three, waiting, workload, written
 from tests.engine.test_fleet_stage import places
@@ -203,3 +203,25 @@ def test_a_paused_workload_is_left_to_its_deadline() -> None:
     before = enforced(three(8))
     paused = (replace(before.workloads[0], paused=True), *before.workloads[1:])
     assert "a-0" not in opened(evaluate(replace(before, workloads=paused), NOW))
+
+
+def test_each_rank_gets_its_own_node() -> None:
+    """Eight GPUs in four pods, four free on each of two nodes: neighbours in rank share a node."""
+    before = enforced(three(0))
+    label = "batch.kubernetes.io/job-completion-index"
+
+    def ranked(rank: int) -> PodView:
+        made = waiting("a", gpus=2)
+        return replace(made, name=f"a-{rank}", uid=f"uid-{rank}", labels={**made.labels, label: str(rank)})
+
+    ranks = [ranked(rank) for rank in range(4)]
+    used = {"nvidia.com/gpu": 4}
+    nodes = tuple(replace(node(name, used=0), used=used) for name in ("n0", "n1"))
+    snapshot = replace(before, pods=tuple(ranks), nodes=nodes)
+    plan = evaluate(snapshot, NOW)
+    said = {each.pod: each.words for each in plan.releases}
+    assert said == {
+        f"a-{rank}": f"keep the pods to node n0, node n1: rank {rank} to node n{rank // 2}" for rank in range(4)
+    }
+    kept = {each.pod: str(each.affinity) for each in plan.releases}
+    assert all(f"'values': ['n{rank // 2}']" in kept[f"a-{rank}"] for rank in range(4))

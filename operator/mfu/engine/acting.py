@@ -10,9 +10,11 @@ from typing import Any, Final
 import numpy as np
 
 from mfu.act.proposals import Said, action_of
+from mfu.act.ranks import Ranked, kept_to, rank_of, seats
 from mfu.act.tracks import reserved
-from mfu.act.types import GATED, Acts, Addressee, Circumstances, Guard, Proposal, Release, Track
+from mfu.act.types import GATED, Action, Acts, Addressee, Circumstances, Guard, Proposal, Release, Track
 from mfu.api.powers import ActionType
+from mfu.decide.fleet.capacity import Share
 from mfu.decide.fleet.fitting import Grant
 from mfu.decide.fleet.order import Reserved
 from mfu.decide.fleet.standing import Standing
@@ -115,11 +117,39 @@ def releases(acts: Acts, claims: Assignment, switched_on: Set[ActionType]) -> tu
     }
     found: list[Release] = []
     for key in sorted({*hints, *never}):
-        hint = hints.get(key)
-        words = hint.words if hint else f"released as it is: {never[key]}"
-        affinity = hint.change if hint else None
-        found += [_release(pod, key, words, affinity) for pod in claims.pods.get(key, ()) if pod.held]
+        pods, hint = claims.pods.get(key, ()), hints.get(key)
+        if hint is None:
+            found += [_release(pod, key, f"released as it is: {never[key]}", None) for pod in pods if pod.held]
+        else:
+            found += _hinted(key, hint, pods)
     return tuple(found)
+
+
+def _hinted(key: str, hint: Action, pods: Sequence[PodView]) -> list[Release]:
+    """Each pod with its own node where ranks are known, else all with the same hint."""
+    taken = _seats(pods, hint.grants)
+    found = []
+    for pod in pods:
+        if not pod.held:
+            continue
+        words, affinity = hint.words, hint.change
+        if pod.uid in taken:
+            seat = taken[pod.uid]
+            words = f"{hint.words}: rank {rank_of(pod.labels)} to node {seat.node}"
+            affinity = kept_to(seat, hint.grants[0], hint.type)
+        found.append(_release(pod, key, words, affinity))
+    return found
+
+
+def _seats(pods: Sequence[PodView], grants: Sequence[Grant]) -> dict[str, Share]:
+    """A place is for all pods of a job, or for those that lacked one while others ran."""
+    active = [pod for pod in pods if pod.active]
+    all_of_them = seats([_ranked(pod) for pod in active], grants)
+    return all_of_them or seats([_ranked(pod) for pod in active if pod.node is None], grants)
+
+
+def _ranked(pod: PodView) -> Ranked:
+    return Ranked(pod.uid, rank_of(pod.labels), sum(pod.gpus.values()))
 
 
 def _release(pod: PodView, key: str, words: str, affinity: Mapping[str, Any] | None) -> Release:

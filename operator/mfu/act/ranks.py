@@ -1,0 +1,73 @@
+"""Which of the nodes of a place each pod takes, so that ranks that talk most are next to each other.
+
+A place is a row of shares in the order of ranks. The scheduler knows no ranks: kept to a set of nodes, pods of one
+tensor group may land on two of them, and more of them on a node than were meant to, where another workload is promised
+the rest. So each pod is kept to its own node.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from mfu.api.powers import ActionType
+from mfu.decide.fleet.capacity import HOST_LABEL, Domain, Share
+from mfu.decide.fleet.fitting import Grant
+from mfu.decide.fleet.placement import preferred, required
+
+RANK_LABELS: Final = (
+    "batch.kubernetes.io/job-completion-index",
+    "apps.kubernetes.io/pod-index",
+    "training.kubeflow.org/replica-index",
+)
+"""By which controllers number the pods of one Job, StatefulSet or PyTorchJob."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """One pod of a job."""
+
+    uid: str
+    rank: int | None
+    """None where nobody numbers its pods."""
+    gpus: int
+
+
+def rank_of(labels: Mapping[str, str]) -> int | None:
+    found = next((labels[name] for name in RANK_LABELS if name in labels), "")
+    return int(found) if found.isascii() and found.isdigit() else None
+
+
+def seats(pods: Sequence[Ranked], grants: Sequence[Grant]) -> dict[str, Share]:
+    """Node by uid, in the order of ranks; nothing where ranks are unknown or the pods are not what the place is for.
+
+    Shares of 2 on a and 2 on b, four pods of one GPU: ranks 0 and 1 take a, ranks 2 and 3 take b.
+    """
+    ranks = {pod.rank for pod in pods}
+    if len(grants) != 1 or None in ranks or len(ranks) != len(pods):
+        return {}
+    if sum(pod.gpus for pod in pods) != grants[0].gpus:
+        return {}
+    return _dealt(sorted(pods, key=lambda pod: pod.rank or 0), grants[0].shares)
+
+
+def _dealt(pods: Sequence[Ranked], shares: Sequence[Share]) -> dict[str, Share]:
+    """Nothing where a pod would have to be on two nodes."""
+    found: dict[str, Share] = {}
+    row, left = 0, shares[0].gpus
+    for pod in pods:
+        if left == 0:
+            row += 1
+            left = shares[row].gpus
+        if pod.gpus > left:
+            return {}
+        found[pod.uid] = Share(shares[row].node, pod.gpus)
+        left -= pod.gpus
+    return found
+
+
+def kept_to(seat: Share, grant: Grant, kind: ActionType) -> Mapping[str, Any]:
+    """Node affinity for the pod of that seat, binding or not as the action is."""
+    mine = replace(grant, shares=(seat,), domains=(Domain(HOST_LABEL, seat.node),))
+    return required([mine]) if kind is ActionType.REQUIRED_AFFINITY else preferred([mine])

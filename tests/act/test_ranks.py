@@ -1,0 +1,72 @@
+"""Ranks in order: which node each pod takes."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mfu.act.ranks import Ranked, kept_to, rank_of, seats
+from mfu.api.powers import ActionType
+from mfu.decide.fleet.capacity import DeviceKind, Share
+from mfu.decide.fleet.fitting import Grant, Quality
+
+KIND = DeviceKind("", "NVIDIA-H100-80GB-HBM3")
+
+
+def grant(*shares: tuple[str, int]) -> Grant:
+    return Grant(KIND, Quality.WHOLE_GROUPS, tuple(Share(*each) for each in shares), ())
+
+
+def pods(count: int, gpus: int = 1) -> list[Ranked]:
+    return [Ranked(f"u{rank}", rank, gpus) for rank in range(count)]
+
+
+def test_neighbours_in_rank_are_neighbours_in_place() -> None:
+    found = seats(pods(4)[::-1], [grant(("a", 2), ("b", 2))])
+    assert {uid: seat.node for uid, seat in found.items()} == {"u0": "a", "u1": "a", "u2": "b", "u3": "b"}
+    assert found["u0"].gpus == 1
+
+
+def test_who_has_no_number_or_the_number_of_another_takes_no_seat() -> None:
+    place = [grant(("a", 2))]
+    assert seats([Ranked("x", None, 1), Ranked("y", 0, 1)], place) == {}
+    assert seats([Ranked("x", 0, 1), Ranked("y", 0, 1)], place) == {}
+
+
+def test_a_place_for_others_gives_no_seats() -> None:
+    assert seats(pods(3), [grant(("a", 2))]) == {}
+    assert seats(pods(2), [grant(("a", 1)), grant(("b", 1))]) == {}
+    assert seats(pods(2), []) == {}
+
+
+def test_no_pod_is_on_two_nodes() -> None:
+    assert seats([Ranked("x", 0, 2), Ranked("y", 1, 2)], [grant(("a", 1), ("b", 3))]) == {}
+
+
+@given(st.lists(st.integers(1, 4), min_size=1, max_size=5), st.sampled_from([1, 2]))
+def test_a_node_gets_what_is_its_share(shares: list[int], piece: int) -> None:
+    place = grant(*((f"n{row}", piece * size) for row, size in enumerate(shares)))
+    found = seats(pods(sum(shares), piece), [place])
+    taken = {share.node: sum(seat.gpus for seat in found.values() if seat.node == share.node) for share in place.shares}
+    assert taken == {share.node: share.gpus for share in place.shares}
+
+
+def test_labels_of_the_controllers() -> None:
+    assert rank_of({"batch.kubernetes.io/job-completion-index": "11"}) == 11
+    assert rank_of({"apps.kubernetes.io/pod-index": "0", "x": "3"}) == 0
+    assert [rank_of({"apps.kubernetes.io/pod-index": value}) for value in ("", "-1", "²", "a")] == [None] * 4
+    assert rank_of({}) is None
+
+
+def test_a_seat_is_one_node_bound_or_preferred_as_the_action_is() -> None:
+    place = grant(("a", 2), ("b", 2))
+    expressions = [
+        {"key": "nvidia.com/gpu.product", "operator": "In", "values": [KIND.product_label]},
+        {"key": "kubernetes.io/hostname", "operator": "In", "values": ["b"]},
+    ]
+    binds = kept_to(Share("b", 1), place, ActionType.REQUIRED_AFFINITY)["nodeAffinity"]
+    assert binds["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"] == [
+        {"matchExpressions": expressions}
+    ]
+    wish = kept_to(Share("b", 1), place, ActionType.PREFERRED_AFFINITY)["nodeAffinity"]
+    assert list(wish) == ["preferredDuringSchedulingIgnoredDuringExecution"]
