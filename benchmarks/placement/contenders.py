@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import threading
+import time
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -37,7 +38,10 @@ _IDLE: Final = {
     "DCGM_FI_PROF_DRAM_ACTIVE": "0",
     "DCGM_FI_DEV_SM_CLOCK": "1410",
     "DCGM_FI_DEV_GPU_UTIL": "0",
+    "DCGM_FI_DEV_POWER_USAGE": "60.@VARY",
 }
+_VARY: Final = b"@VARY"
+"""What differs from one moment to the next: an exporter whose numbers never change has stopped."""
 
 
 class Contender(StrEnum):
@@ -201,7 +205,7 @@ def _exporters(nodes: Sequence[FleetNode]) -> Iterator[int]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            body = pages.get(self.path, b"")
+            body = pages.get(self.path, b"").replace(_VARY, b"%03d" % (int(time.time() * 10) % 1000))
             self.send_response(200)
             self.send_header("Content-Type", "text/plain; version=0.0.4")
             self.send_header("Content-Length", str(len(body)))
