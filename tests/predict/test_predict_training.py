@@ -173,6 +173,16 @@ def test_denied_nvlink_shows_as_communication(job: Job, on: On) -> None:
     assert losses(pcie)[StepTerm.DATA_COMMUNICATION.value] > losses(linked)[StepTerm.DATA_COMMUNICATION.value]
 
 
+def test_a_bridge_joins_a_pair_of_cards_and_no_more(job: Job, on: On) -> None:
+    """Eight A100 PCIe cards in one node: a tensor group of eight talks over PCIe, a pair over its bridge."""
+    card = "A100-PCIe-80GB"
+    wide, pair = job("llama-3.1-8b", tensor=8, data=1), job("llama-3.1-8b", tensor=2, data=1)
+    over_pcie = predicted(wide, on(card, nvlink=False))
+    assert predicted(wide, on(card)).step_seconds == over_pcie.step_seconds
+    bridged = predicted(pair, on(card, gpus=2, gpus_per_node=2))
+    assert bridged.step_seconds < predicted(pair, on(card, gpus=2, gpus_per_node=2, nvlink=False)).step_seconds
+
+
 def test_slow_network_slows_only_jobs_that_cross_it(job: Job, on: On) -> None:
     one, many = job(), job(data=64)
     slow = {"inter_node_bytes_per_s": 1e9}

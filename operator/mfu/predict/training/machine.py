@@ -18,6 +18,8 @@ from mfu.predict.types import Placement, Precisions
 _SMS_UNKNOWN = 132.0
 _RACK = 8
 """NVLink domains wider than this span several hosts (NVL72)."""
+_PAIR = 2
+"""What an NVLink bridge joins."""
 
 
 def machine_of(placement: Placement, precisions: Precisions, c: TrainingConstants) -> Machine | None:
@@ -78,9 +80,13 @@ def _watts_per_flop(gpu: GPU) -> float | None:
 
 
 def links(placement: Placement, c: TrainingConstants) -> dict[str, float]:
-    """How the GPUs reach each other: NVLink where the product has it and nothing denies it; MIG slices have none."""
+    """How the GPUs reach each other: NVLink where the product has it and nothing denies it; MIG slices have none.
+
+    A bridge joins a pair: more of such cards in a node wait for each other over PCIe.
+    """
     gpu = placement.device.gpu
     wired = gpu.nvlink_bytes_per_s is not None and gpu.nvlink_domain_gpus > 1 and placement.device.mig is None
+    wired &= gpu.nvlink_domain_gpus > _PAIR or min(placement.gpus, placement.gpus_per_node) <= _PAIR
     linked = wired and placement.nvlink is not False
     domain = gpu.nvlink_domain_gpus if gpu.nvlink_domain_gpus > _RACK else placement.gpus_per_node
     pcie = (gpu.pcie_bytes_per_s or c["pcie_unknown"]) * c["pcie_share"]
