@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mfu.act.ranks import Ranked, kept_to, rank_of, seats
+from mfu.act.ranks import RankedPod, kept_to, rank_of, seats
 from mfu.api.powers import ActionType
 from mfu.decide.fleet.capacity import DeviceKind, Share
 from mfu.decide.fleet.fitting import Grant, Quality
@@ -17,8 +17,8 @@ def grant(*shares: tuple[str, int]) -> Grant:
     return Grant(KIND, Quality.WHOLE_GROUPS, tuple(Share(*each) for each in shares), ())
 
 
-def pods(count: int, gpus: int = 1) -> list[Ranked]:
-    return [Ranked(f"u{rank}", rank, gpus) for rank in range(count)]
+def pods(count: int, gpus: int = 1) -> list[RankedPod]:
+    return [RankedPod(f"u{rank}", rank, gpus) for rank in range(count)]
 
 
 def test_neighbours_in_rank_are_neighbours_in_place() -> None:
@@ -29,8 +29,8 @@ def test_neighbours_in_rank_are_neighbours_in_place() -> None:
 
 def test_who_has_no_number_or_the_number_of_another_takes_no_seat() -> None:
     place = [grant(("a", 2))]
-    assert seats([Ranked("x", None, 1), Ranked("y", 0, 1)], place) == {}
-    assert seats([Ranked("x", 0, 1), Ranked("y", 0, 1)], place) == {}
+    assert seats([RankedPod("x", None, 1), RankedPod("y", 0, 1)], place) == {}
+    assert seats([RankedPod("x", 0, 1), RankedPod("y", 0, 1)], place) == {}
 
 
 def test_a_place_for_others_gives_no_seats() -> None:
@@ -40,7 +40,7 @@ def test_a_place_for_others_gives_no_seats() -> None:
 
 
 def test_no_pod_is_on_two_nodes() -> None:
-    assert seats([Ranked("x", 0, 2), Ranked("y", 1, 2)], [grant(("a", 1), ("b", 3))]) == {}
+    assert seats([RankedPod("x", 0, 2), RankedPod("y", 1, 2)], [grant(("a", 1), ("b", 3))]) == {}
 
 
 @given(st.lists(st.integers(1, 4), min_size=1, max_size=5), st.sampled_from([1, 2]))

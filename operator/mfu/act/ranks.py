@@ -25,7 +25,7 @@ RANK_LABELS: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class Ranked:
+class RankedPod:
     """One pod of a job."""
 
     uid: str
@@ -39,7 +39,7 @@ def rank_of(labels: Mapping[str, str]) -> int | None:
     return int(found) if found.isascii() and found.isdigit() else None
 
 
-def seats(pods: Sequence[Ranked], grants: Sequence[Grant]) -> dict[str, Share]:
+def seats(pods: Sequence[RankedPod], grants: Sequence[Grant]) -> dict[str, Share]:
     """Node by uid, in the order of ranks; nothing where ranks are unknown or the pods are not what the place is for.
 
     Shares of 2 on a and 2 on b, four pods of one GPU: ranks 0 and 1 take a, ranks 2 and 3 take b.
@@ -52,7 +52,7 @@ def seats(pods: Sequence[Ranked], grants: Sequence[Grant]) -> dict[str, Share]:
     return _dealt(sorted(pods, key=lambda pod: pod.rank or 0), grants[0].shares)
 
 
-def _dealt(pods: Sequence[Ranked], shares: Sequence[Share]) -> dict[str, Share]:
+def _dealt(pods: Sequence[RankedPod], shares: Sequence[Share]) -> dict[str, Share]:
     """Nothing where a pod would have to be on two nodes."""
     found: dict[str, Share] = {}
     row, left = 0, shares[0].gpus

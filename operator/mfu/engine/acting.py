@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 
 from mfu.act.proposals import Said, action_of
-from mfu.act.ranks import Ranked, kept_to, rank_of, seats
+from mfu.act.ranks import RankedPod, kept_to, rank_of, seats
 from mfu.act.tracks import reserved
 from mfu.act.types import GATED, Action, Acts, Addressee, Circumstances, Guard, Proposal, Release, Track
 from mfu.api.powers import ActionType
@@ -148,8 +148,8 @@ def _seats(pods: Sequence[PodView], grants: Sequence[Grant]) -> dict[str, Share]
     return all_of_them or seats([_ranked(pod) for pod in active if pod.node is None], grants)
 
 
-def _ranked(pod: PodView) -> Ranked:
-    return Ranked(pod.uid, rank_of(pod.labels), sum(pod.gpus.values()))
+def _ranked(pod: PodView) -> RankedPod:
+    return RankedPod(pod.uid, rank_of(pod.labels), sum(pod.gpus.values()))
 
 
 def _release(pod: PodView, key: str, words: str, affinity: Mapping[str, Any] | None) -> Release:
