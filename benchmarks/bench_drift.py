@@ -33,7 +33,7 @@ after the regression, telemetry and all memory but status being lost.
 | planted | class | right | right after a restart | minutes, median | most |
 |---|---|---|---|---|---|"""
 TAIL = """{workloads} steady workloads over {days} simulated days ({samples:,} samples through the search alone, with a
-pause an hour and half a percent of daily warmth): {alarms} alarms; {alarms_restarted} with a restart in the middle.
+pause an hour and half a percent of daily warmth), the operator restarted in the middle: {alarms} alarms.
 """
 
 
@@ -77,13 +77,12 @@ def _missed(each: Verdict) -> str:
 
 
 def quiet_days(workloads: int, days: int) -> dict[str, Any]:
-    """Alarms where nothing happens; the restart is tried on as many."""
+    """Alarms where nothing happens, before a restart in the middle and after it."""
     return {
         "workloads": workloads,
         "days": days,
         "samples": workloads * days * 1440,
-        "alarms": len(watched(workloads, days, restarts=False)),
-        "alarms_restarted": len(watched(workloads, days, restarts=True)),
+        "alarms": len(watched(workloads, days, restarts=True)),
     }
 
 
@@ -108,7 +107,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     (args.into / "results" / "drift.json").write_text(json.dumps(told, indent=1) + "\n")
     (args.into / "drift.md").write_text(table(found, quiet))
     print(table(found, quiet))
-    return 1 if quiet["alarms"] or quiet["alarms_restarted"] or any(each.problems for each in found) else 0
+    return 1 if quiet["alarms"] or any(each.problems for each in found) else 0
 
 
 if __name__ == "__main__":

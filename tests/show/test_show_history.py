@@ -6,9 +6,11 @@ import pytest
 
 from mfu.api.causes import Actor, Cause, Explains
 from mfu.api.decisions import Decision, DecisionMode, DecisionType
+from mfu.api.recommendations import AdviceVerdict, AnsweredAdvice, Recommendation, RecommendationKind
 from mfu.api.workload_status import Allocation, Basis, Cost, Drift, Expected, History, Loss, Summary, WorkloadStatus
 from mfu.show.decisions import asks
-from mfu.show.history import AdviceKept, eras, last_change, promises
+from mfu.show.explanation import ranked
+from mfu.show.history import AdviceKept, eras, last_change, promises, replies
 from mfu.show.tenant import Amount, lost_to, tenant_view
 from mfu.show.workloads import Listed
 
@@ -92,3 +94,33 @@ def test_only_decisions_that_want_a_change_ask_for_one() -> None:
     )
     found = asks([Listed("team", "job", "Training", WorkloadStatus(decisions=decisions))])
     assert [each.decision.outcome for each in found] == ["Hold", "Move", "Scale", "Warn", "Refuse"]
+
+
+def test_answers_count_beside_promises() -> None:
+    done = AnsweredAdvice(field="training.microBatchSize", verdict=AdviceVerdict.DONE, reason="run 118", gain="0.12")
+    declined = AnsweredAdvice(field="training.recompute", verdict=AdviceVerdict.DECLINED, reason="no memory")
+    status = WorkloadStatus(history=(History(kept=True), History(kept=False)), answers=(done, declined))
+    found = promises([status])
+    assert found == AdviceKept(1, 1, 1, 1)
+    assert found.sentence == "1 of 2 kept; 1 done, 1 declined"
+    assert promises([]).sentence == "none old enough to judge"
+    first, second = replies(status)
+    assert (first.verdict, first.gain, first.reason) == ("Done", 0.12, "run 118")
+    assert (second.verdict, second.gain) == ("Declined", None)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "words"),
+    [
+        (AdviceVerdict.DONE, "said to be done, and not seen yet: because"),
+        (AdviceVerdict.DECLINED, "declined: because"),
+    ],
+)
+def test_a_step_that_is_still_listed_shows_its_answer(verdict: AdviceVerdict, words: str) -> None:
+    step = Recommendation(
+        rank=1, kind=RecommendationKind.SETTING, field="training.microBatchSize", action="x", actor=Actor.TENANT
+    )
+    answer = AnsweredAdvice(field=step.field, verdict=verdict, reason="because")
+    assert ranked(step, WorkloadStatus(answers=(answer,))).answer == words
+    other = answer.model_copy(update={"field": "training.recompute"})
+    assert ranked(step, WorkloadStatus(answers=(other,))).answer == ""

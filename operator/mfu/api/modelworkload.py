@@ -7,11 +7,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from mfu.api.base import Moment, Name, Resource, ShortText
+from mfu.api.base import Moment, Name, Resource, ShortText, list_map
 from mfu.api.cel import validations
 from mfu.api.inference import Inference
 from mfu.api.metadata import LabelSelector, ObjectMeta
 from mfu.api.model import Model
+from mfu.api.recommendations import AdviceAnswer
 from mfu.api.rules import SPEC_RULES
 from mfu.api.runtime import Precisions, Runtime
 from mfu.api.training import Parallelism, Training
@@ -136,6 +137,8 @@ class WorkloadSpec(Resource):
     """What advice optimises: Throughput, Cost or Latency."""
     reclaim: Objection | None = None
     """An objection to giving idle GPUs back, with a term; absent means none."""
+    answers: Annotated[tuple[AdviceAnswer, ...], list_map("field", bound=16)] = ()
+    """What you did with recommendations, and why: each is Done or Declined."""
 
     @property
     def parallelism(self) -> Parallelism:

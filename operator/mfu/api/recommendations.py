@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from mfu.api.base import Decimal, LongText, Resource, ShortText
+from mfu.api.base import Decimal, LongText, Resource, ShortText, Timestamp
 from mfu.api.causes import Actor
 
 
@@ -30,6 +30,35 @@ class RecommendationKind(StrEnum):
     """Take another GPU product that the spec allows."""
     REPLICAS = "Replicas"
     """Run more or fewer replicas."""
+
+
+class AdviceVerdict(StrEnum):
+    """What the owner of a workload did with a recommendation."""
+
+    DONE = "Done"
+    DECLINED = "Declined"
+
+
+class AdviceAnswer(Resource):
+    """An owner's answer to one recommendation, which stays beside what came of it."""
+
+    field: Annotated[str, Field(min_length=1, max_length=256)]
+    """`field` of the recommendation in status.recommendations, such as training.microBatchSize."""
+    verdict: AdviceVerdict
+    """Done or Declined."""
+    reason: Annotated[str, Field(min_length=1, max_length=256)]
+    """Why, for whoever asks later, such as "the loss curve must stay comparable until December"."""
+
+
+class AnsweredAdvice(AdviceAnswer):
+    """An answer as it was first seen, with what the recommendation promised then."""
+
+    to: ShortText = ""
+    """Value that was recommended."""
+    gain: Decimal | None = None
+    """Tokens per second that it promised (fraction); absent where nothing of that field was recommended."""
+    answered_at: Timestamp | None = None
+    """When the answer was first seen (RFC 3339)."""
 
 
 class Recommendation(Resource):

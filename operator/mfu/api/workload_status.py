@@ -12,7 +12,7 @@ from mfu.api.causes import Actor, Cause, Explains
 from mfu.api.conditions import Condition
 from mfu.api.decisions import Decision
 from mfu.api.quantities import SizeQuantity
-from mfu.api.recommendations import Recommendation
+from mfu.api.recommendations import AnsweredAdvice, Recommendation
 
 Tokens = Annotated[int, Field(ge=0, le=2**53)]
 
@@ -389,6 +389,8 @@ class WorkloadStatus(Resource):
     """Cost of what it holds."""
     recommendations: Annotated[tuple[Recommendation, ...], list_map("rank", bound=16)] = ()
     """What to do, in order; each step assumes those before it, and keeps memory and the declared latencies."""
+    answers: Annotated[tuple[AnsweredAdvice, ...], list_map("field", bound=16)] = ()
+    """What the owner did with recommendations (spec.answers), beside what they promised."""
     decisions: Annotated[tuple[Decision, ...], list_map("type", bound=8)] = ()
     """What the operator would do."""
     drift: Drift | None = None

@@ -86,6 +86,8 @@ def _recommended(out: Console, page: Explanation) -> None:
         print_line(out, f"  {each.rank}. {each.action} ({each.actor})")
         if each.brings:
             out.print(f"     {each.brings}")
+        if each.answer:
+            print_line(out, f"     {each.answer}")
     if page.changes and not page.recommendations:
         _changes(out, page)
 

@@ -6,6 +6,7 @@ Of single workloads as much as their policy asks (`spec.metrics.perWorkload`); n
 from __future__ import annotations
 
 import time
+from collections import Counter as Counted
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from math import isfinite
@@ -18,6 +19,7 @@ from prometheus_client.registry import Collector
 from mfu.account.rollup import Figure
 from mfu.api.conditions import ConditionType
 from mfu.api.mfupolicy import PerWorkload
+from mfu.api.recommendations import AdviceVerdict
 from mfu.engine.fleet import believable
 from mfu.engine.plan import Plan, WorkloadPlan
 from mfu.observe.assessment import Finding, Window
@@ -84,6 +86,9 @@ REPLICAS = NamedMetric(
 PROMISES = NamedMetric(
     "mfu_advice_promises", "Changes that followed our advice, by whether its promise came true.", ("result",)
 )
+ANSWERS = NamedMetric(
+    "mfu_advice_answers", "Recommendations that owners answered (spec.answers), by what they answered.", ("verdict",)
+)
 AGE = NamedMetric(
     "mfu_operator_judgement_age_seconds",
     "Seconds since workloads were judged: the median, the 99th percentile and the oldest.",
@@ -129,6 +134,7 @@ class PlanCollector(Collector):
         yield from _causes(shown)
         yield _replicas(plan.workloads)
         yield _promises(plan.workloads)
+        yield _answers(plan.workloads)
         yield _ages(plan.workloads, self._now())
         figures = plan.figures
         if figures.fleet is not None:
@@ -221,6 +227,12 @@ def _promises(plans: Sequence[WorkloadPlan]) -> GaugeMetricFamily:
     return _family(PROMISES, ((("kept",), float(kept)), (("broken",), float(broken))))
 
 
+def _answers(plans: Sequence[WorkloadPlan]) -> GaugeMetricFamily:
+    specs = (plan.judged[0].spec for plan in plans if plan.judged is not None)
+    counted = Counted(each.verdict for spec in specs if spec is not None for each in spec.answers)
+    return _family(ANSWERS, (((str(verdict),), float(counted[verdict])) for verdict in AdviceVerdict))
+
+
 def _ages(plans: Sequence[WorkloadPlan], now: float) -> GaugeMetricFamily:
     """How long ago workloads were judged, whether or not anything new came of it."""
     known = sorted(now - plan.judged_at for plan in plans if plan.judged_at is not None)
@@ -284,6 +296,7 @@ def documented() -> tuple[NamedMetric, ...]:
         CONDITION,
         REPLICAS,
         PROMISES,
+        ANSWERS,
         AGE,
         *groups,
         *OPERATOR,

@@ -8,6 +8,7 @@ from typing import Final
 from mfu.api.workload_status import History, WorkloadStatus
 from mfu.observe.drift import DriftKind, apart_from_size
 from mfu.show.figures import UNKNOWN, number, share
+from mfu.show.history import promises
 from mfu.show.questions.answer import SAME
 from mfu.show.questions.cost import per_million
 from mfu.show.waterfall import best_observed
@@ -31,6 +32,8 @@ class Side:
     tokens_per_s_per_gpu: float | None = None
     per_million_tokens: float | None = None
     currency: str = ""
+    advice: str = UNKNOWN
+    """How often advice kept its promise to this workload, and what its owner answered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +61,8 @@ def words_of(row: History) -> tuple[str, ...]:
 def _past(workload: Listed, row: History, word: str) -> Side:
     mfu = number(row.after) or 0.0
     about = f"{workload.key}@{word}"
-    return Side(about, row.model, row.model_version, row.setting, row.product, row.gpus, mfu, row.samples)
+    said = promises([workload.status]).sentence
+    return Side(about, row.model, row.model_version, row.setting, row.product, row.gpus, mfu, row.samples, advice=said)
 
 
 def _now(workload: Listed, row: History) -> Side:
@@ -78,6 +82,7 @@ def _now(workload: Listed, row: History) -> Side:
         rate,
         _cost(status, rate),
         currency,
+        promises([status]).sentence,
     )
 
 
@@ -98,6 +103,7 @@ def compared(a: Side, b: Side) -> Compared:
         ("minutes", str(a.samples), str(b.samples)),
         ("tokens/s per GPU", _rate(a.tokens_per_s_per_gpu), _rate(b.tokens_per_s_per_gpu)),
         ("per million tokens", _price(a), _price(b)),
+        ("advice", a.advice, b.advice),
     )
     return Compared(fields, _sentence(a, b))
 

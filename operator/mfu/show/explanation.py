@@ -9,7 +9,7 @@ from mfu.api.causes import Actor
 from mfu.api.conditions import NEVER_SILENT, ConditionStatus, ConditionType
 from mfu.api.decisions import Decision
 from mfu.api.names import PAUSED_ANNOTATION
-from mfu.api.recommendations import Recommendation, RecommendationKind
+from mfu.api.recommendations import AdviceVerdict, AnsweredAdvice, Recommendation, RecommendationKind
 from mfu.api.workload_status import Allocation, Change, Loss, Observed, Reading, Summary, WorkloadStatus
 from mfu.show.figures import UNKNOWN, number, share
 from mfu.show.levels import above_attainable
@@ -101,6 +101,8 @@ class RankedStep:
     actor: str
     brings: str
     """Such as `+5 % → 19,120 tokens/s, $0.42 per M tokens`; empty where nothing is known."""
+    answer: str = ""
+    """What its owner said to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,7 +231,15 @@ def ranked(each: Recommendation, status: WorkloadStatus) -> RankedStep:
     """The figures are those of the whole workload with this step and all before it made."""
     currency = status.cost.currency if status.cost else ""
     parts = (_faster(each), _money(each.cost_per_million_tokens, currency, "per M tokens"), _hourly(each, currency))
-    return RankedStep(each.rank, each.action, str(each.actor), ", ".join(filter(None, parts)))
+    answer = next((_answer(reply) for reply in status.answers if reply.field == each.field), "")
+    return RankedStep(each.rank, each.action, str(each.actor), ", ".join(filter(None, parts)), answer)
+
+
+def _answer(reply: AnsweredAdvice) -> str:
+    """What its owner did with it. One that is still listed was said to be done, and is not seen."""
+    if reply.verdict is AdviceVerdict.DECLINED:
+        return f"declined: {reply.reason}"
+    return f"said to be done, and not seen yet: {reply.reason}"
 
 
 def _faster(each: Recommendation) -> str:

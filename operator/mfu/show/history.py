@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
+from mfu.api.recommendations import AdviceVerdict
 from mfu.api.workload_status import Drift, History, WorkloadStatus
-from mfu.show.figures import number
+from mfu.show.figures import UNKNOWN, number
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +39,20 @@ class LastChange:
 
 @dataclass(frozen=True, slots=True)
 class AdviceKept:
-    """Changes that followed advice and are old enough to judge."""
+    """Changes that followed advice and are old enough to judge, and what owners answered."""
 
     kept: int
     broken: int
+    done: int = 0
+    declined: int = 0
+
+    @property
+    def sentence(self) -> str:
+        """`1 of 2 kept; 3 done, 1 declined`."""
+        judged = self.kept + self.broken
+        kept = f"{self.kept} of {judged} kept" if judged else "none old enough to judge"
+        answered = f"; {self.done} done, {self.declined} declined" if self.done or self.declined else ""
+        return f"{kept}{answered}"
 
 
 def eras(status: WorkloadStatus) -> tuple[Era, ...]:
@@ -80,7 +92,30 @@ def _sentence(drift: Drift) -> str:
     return f"{figures} at {drift.at}: {drift.kind}{where}"
 
 
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What the owner did with one recommendation. `gain` is what it promised (fraction); None where nothing was."""
+
+    field: str
+    to: str
+    verdict: str
+    reason: str
+    gain: float | None
+    answered_at: str
+
+
+def replies(status: WorkloadStatus) -> tuple[Reply, ...]:
+    return tuple(
+        Reply(each.field, each.to, str(each.verdict), each.reason, number(each.gain), each.answered_at or UNKNOWN)
+        for each in status.answers
+    )
+
+
 def promises(statuses: Iterable[WorkloadStatus]) -> AdviceKept:
-    """How often advice kept its word, over all of them."""
-    verdicts = [row.kept for status in statuses for row in status.history if row.kept is not None]
-    return AdviceKept(sum(verdicts), len(verdicts) - sum(verdicts))
+    """How often advice kept its word, and what became of it, over all of them."""
+    verdicts, answers = list[bool](), Counter[AdviceVerdict]()
+    for status in statuses:
+        verdicts += [row.kept for row in status.history if row.kept is not None]
+        answers.update(each.verdict for each in status.answers)
+    kept = sum(verdicts)
+    return AdviceKept(kept, len(verdicts) - kept, answers[AdviceVerdict.DONE], answers[AdviceVerdict.DECLINED])

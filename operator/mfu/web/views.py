@@ -7,10 +7,11 @@ from itertools import islice
 from typing import Final
 from urllib.parse import quote
 
+from mfu.api.workload_status import WorkloadStatus
 from mfu.show.decisions import asks
 from mfu.show.figures import UNKNOWN
 from mfu.show.fleet import GROUP_COLUMNS, LOSS_COLUMNS, fleet_view
-from mfu.show.history import eras, last_change, promises
+from mfu.show.history import eras, last_change, promises, replies
 from mfu.show.levels import levels
 from mfu.show.questions.answer import Answer
 from mfu.show.questions.asked import QUESTIONS, answers
@@ -148,19 +149,42 @@ def decisions(seen: Seen, namespace: str | None) -> Markup:
 
 def changes(seen: Seen, namespace: str | None) -> Markup:
     """Drift, and whether advice kept its word."""
-    listed = [each for each in seen.of(namespace).listed() if each.status.drift or each.status.history]
+    listed = [each for each in seen.of(namespace).listed() if _changed(each.status)]
     kept = promises(each.status for each in listed)
     judged = kept.kept + kept.broken
     said = f"{kept.kept} of {judged} changes that followed our advice brought at least half of what it promised."
     lead = said if judged else "No change that followed our advice is old enough to be judged."
+    if kept.done or kept.declined:
+        lead += f" Owners did {kept.done} recommendations and declined {kept.declined}."
     return join(
         (
             tag("h1", "Changes"),
             tag("p", lead, class_="lead"),
             section("Efficiency that changed", _drifts(listed)),
             section("Changes that followed advice", _promised(listed)),
+            section("What owners answered", _replied(listed)),
         )
     )
+
+
+def _changed(status: WorkloadStatus) -> bool:
+    return bool(status.drift or status.history or status.answers)
+
+
+def _replied(listed: Sequence[Listed]) -> Markup:
+    rows = [
+        (
+            link(_place(each.namespace, each.name), each.key),
+            f"{reply.field} {reply.to}".rstrip(),
+            reply.verdict,
+            tag("span", reply.reason, class_="words"),
+            percent(reply.gain, 0) if reply.gain is not None else "",
+        )
+        for each in listed
+        for reply in replies(each.status)
+    ]
+    columns = ("WORKLOAD", "RECOMMENDATION", "ANSWER", "REASON", "PROMISED")
+    return table(columns, rows, numeric=frozenset({"PROMISED"})) if rows else tag("p", "None is known.")
 
 
 def _drifts(listed: Sequence[Listed]) -> Markup:

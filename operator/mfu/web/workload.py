@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mfu.show.explanation import ExplainedLoss, Explanation, explanation
 from mfu.show.figures import UNKNOWN, share
-from mfu.show.history import eras, last_change
+from mfu.show.history import eras, last_change, replies
 from mfu.web import charts
 from mfu.web.markup import NOTHING, Markup, join, tag
 from mfu.web.seen import Known
@@ -23,7 +23,9 @@ def workload(known: Known, now: float) -> Markup:
             *(tag("p", f"! {each}", class_="warning") for each in page.warnings),
             _waterfall(page),
             _losses(page),
+            _steps(page),
             _changes(page),
+            _replies(known),
             _decisions(page),
             _over_time(known, now),
             _measured(page),
@@ -56,8 +58,34 @@ def _loss(each: ExplainedLoss) -> Markup:
     )
 
 
+def _steps(page: Explanation) -> Markup:
+    if not page.recommendations:
+        return NOTHING
+    rows = [(str(each.rank), each.action, each.actor, each.brings, each.answer) for each in page.recommendations]
+    columns = ("", "STEP", "WHO", "WITH THOSE BEFORE IT", "ANSWER")
+    return section("What to do", table(columns, rows))
+
+
+def _replies(known: Known) -> Markup:
+    rows = [
+        (
+            each.field,
+            each.to,
+            each.verdict,
+            tag("span", each.reason, class_="words"),
+            "" if each.gain is None else f"{100 * each.gain:+.1f} %",
+            each.answered_at,
+        )
+        for each in replies(known.status.read())
+    ]
+    if not rows:
+        return NOTHING
+    columns = ("RECOMMENDATION", "TO", "ANSWER", "REASON", "PROMISED", "SINCE")
+    return section("What its owner answered", table(columns, rows))
+
+
 def _changes(page: Explanation) -> Markup:
-    if not page.changes:
+    if not page.changes or page.recommendations:
         return NOTHING
     rows = [(each.field, each.before, each.after, each.gain) for each in page.changes]
     return section("From the declared setting to the attainable one", table(("FIELD", "NOW", "THEN", "GAIN"), rows))

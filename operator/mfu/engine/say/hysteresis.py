@@ -127,6 +127,7 @@ _BY_NAME: Final[Mapping[str, Compare]] = {
     "last_transition_time": _ignored,
     "samples": _ignored,
     "observations": _ignored,
+    "answered_at": _ignored,
     # Goes along with whatever is written next: observedAt alone sees to that every few minutes.
     "watch": _ignored,
 }

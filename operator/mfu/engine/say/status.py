@@ -19,7 +19,7 @@ from mfu.engine.say.decisions import decisions, frozen
 from mfu.engine.say.figures import attainable, expected, intent, loss, memory, observed, readings, waterfall
 from mfu.engine.say.history import drift_row, history_rows, watch_row
 from mfu.engine.say.latency import latency_columns
-from mfu.engine.say.recommendations import recommendations
+from mfu.engine.say.recommendations import answered, recommendations
 from mfu.predict.types import Scale
 from mfu.units import decimal, money, percent, points
 
@@ -56,7 +56,12 @@ def status(judged: Judged, told: Beside, before: api.WorkloadStatus) -> api.Work
     kept = not trusted(judged) and bool(before.decisions)
     made = frozen(before.decisions, judged.policy) if kept else decisions(told.decided, before.decisions, told.now)
     listed = before.recommendations if kept else recommendations(told.recommended, judged.policy)
-    return _with_figures(said, judged).model_copy(update={"decisions": made, "recommendations": listed})
+    spec = view.spec
+    # What was said before is what was read when the answer came: by the next cycle it may be followed.
+    offered = before.recommendations or listed
+    replies = answered(spec.answers, offered, before.answers, told.now) if spec else ()
+    rows = {"decisions": made, "recommendations": listed, "answers": replies}
+    return _with_figures(said, judged).model_copy(update=rows)
 
 
 def _with_figures(said: api.WorkloadStatus, judged: Accepted) -> api.WorkloadStatus:
