@@ -22,6 +22,7 @@ from mfu.api.modelworkload import ModelWorkload
 from mfu.api.policy_checks import policy_problems
 from mfu.cli.main import main
 from mfu.controller.metrics import (
+    ANSWERS,
     CAUSE,
     CONDITION,
     FIGURES,
@@ -166,7 +167,7 @@ def test_every_metric_that_is_named_exists() -> None:
     own = OperatorMetrics(lambda: None)
     exposed = {sample.name for family in own.registry.collect() for sample in family.samples}
     families = {family.name for family in own.registry.collect()}
-    planned = {each.name for each in (*WORKLOAD, *OBSERVED, CAUSE, LOSS, CONDITION, REPLICAS, PROMISES)}
+    planned = {each.name for each in (*WORKLOAD, *OBSERVED, CAUSE, LOSS, CONDITION, REPLICAS, PROMISES, ANSWERS)}
     rolled = {f"mfu_{group}_{suffix}" for group in ("fleet", *GROUPS) for suffix, _, _ in FIGURES}
     suffixed = {f"{name}{suffix}" for name in families for suffix in ("_total", "_sum")}
     agents = {value for value in vars(exposition).values() if isinstance(value, str) and value.startswith("mfu_")}
