@@ -153,7 +153,8 @@ def asked_trainer(record: Mapping[str, Any]) -> Measured | None:
     if isinstance(found, Problem) or record.get("truth") in trainer.UNDECLARED:
         return None
     setup, placement = found
-    return Measured("trainer", "trainer", str(record.get("scenario")), setup, placement, float(record["step_s"]))
+    scenario, source = str(record.get("scenario")), trainer.source_of(record)
+    return Measured("trainer", source, scenario, setup, placement, float(record["step_s"]))
 
 
 READERS: Mapping[str, Callable[[Any], Measured | None]] = {

@@ -204,6 +204,8 @@ class TrainingStack(Columns):
     """1 where the head counts as layers when stages are cut."""
     seconds_per_layer: Array
     """Host time to launch one layer forward and backward."""
+    synchronises: Array
+    """1 where the host reads the loss back in every micro-batch."""
     shard_seconds: Array
     """Host time to gather and scatter one layer's parameters in a micro-batch, where PyTorch shards them."""
     tensor_operations: Array

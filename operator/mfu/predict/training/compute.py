@@ -173,7 +173,8 @@ def attention(case: TrainingCase, c: TrainingConstants) -> tuple[Array, Array, A
     written_forward, written_backward = _written_attention(case, c, flops)
     flag = case.stack.fused_attention
     forward = flag * fused_forward + (1.0 - flag) * written_forward
-    backward = flag * fused_forward * c["attention_backward"] + (1.0 - flag) * written_backward
+    slower = np.where(case.stack.native_attention >= 1.0, c["attention_backward"], c["flash2_backward"])
+    backward = flag * fused_forward * slower + (1.0 - flag) * written_backward
     return flops / machine.peak, forward, backward
 
 

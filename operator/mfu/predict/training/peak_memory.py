@@ -171,9 +171,25 @@ def _kept(case: TrainingCase, c: TrainingConstants) -> Array:
     scores = _scores(case)
     split = 1.0 + (layout.tensor - 1.0) * stack.sequence_parallel
     cheap = 0.5 * model.ffn_up / layout.tensor
-    selective = none - tokens(case) * width * (scores + cheap)
+    usual = none - tokens(case) * width * (scores + cheap)
+    selective = np.where(stack.selective_products > 0.0, tokens(case) * width * _chosen(case, split), usual)
     full = tokens(case) * width * model.hidden / split
     return np.where(layout.recompute == 2.0, full, np.where(layout.recompute == 1.0, selective, none))
+
+
+def _chosen(case: TrainingCase, split: Array) -> Array:
+    """Values that one layer keeps per token where each operation is chosen: input, attention, a share of all products.
+
+    Llama-3.1-8B, every second product: 4096 + 4096 + 0.5 · (6144 + 4096 + 28672 + 4096) = 29,696 of 69,632.
+    """
+    model, layout = case.model, case.layout
+    dense = 1.0 - model.moe_layers / model.layers
+    produced = model.qkv + dense * model.ffn_up + (1.0 - dense) * (model.top_k * model.expert_up + model.shared_up)
+    products = produced / layout.tensor + 2.0 * model.hidden / split
+    chosen: Array = (
+        model.hidden / split + model.attention_out / layout.tensor + case.stack.selective_products * products
+    )
+    return chosen
 
 
 def _activations(case: TrainingCase, c: TrainingConstants, load: StageLoad) -> Array:

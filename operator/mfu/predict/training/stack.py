@@ -25,6 +25,7 @@ from mfu.predict.training.constants import TrainingConstants
 from mfu.predict.training.engines import TrainingEngine, engine
 from mfu.predict.types import AttentionKernel, Compilation, FusedKernels, Method, Sharding, Training
 
+_FP32: Final = 4.0
 _COMPILED_SHARE: Final = 1.0 / 3.0
 """torch.compile leaves about a third of the launches of a transformer block: fused pointwise chains."""
 _WIDE: Final = 4.0
@@ -35,7 +36,7 @@ def stack_of(setup: Training, c: TrainingConstants) -> TrainingStack:
     habits = engine(setup.engine)
     values = {
         "efficiency": c.of("engine", habits.name),
-        "native_attention": habits.native_attention,
+        "native_attention": _native_attention(setup, habits),
         "sequence_parallel": habits.sequence_parallel,
         "tensor_overlap": habits.tensor_overlap,
         "data_overlap": habits.data_overlap,
@@ -43,9 +44,10 @@ def stack_of(setup: Training, c: TrainingConstants) -> TrainingStack:
         "keeps_inputs": habits.keeps_inputs,
         "keeps_gathered": habits.keeps_gathered,
         "balances_head": habits.balances_head,
-        "seconds_per_layer": _operations(setup, habits) * c["host_operation"],
-        "shard_seconds": _shards(setup, habits) * c["host_operation"],
+        "seconds_per_layer": _operations(setup, habits) * c["host_operation"] * habits.host_slowness,
+        "shard_seconds": _shards(setup, habits) * c["host_operation"] * habits.host_slowness,
         "tensor_operations": habits.tensor_operations,
+        "synchronises": habits.synchronises,
         "captures": habits.captures,
         "blocking_pipeline": habits.blocking_pipeline,
         "folds_experts": habits.folds_experts,
@@ -73,10 +75,11 @@ def fused_share(setup: Training) -> float:
         return 1.0
     if setup.fused_kernels is not None:
         return {FusedKernels.NONE: 0.0, FusedKernels.SOME: 0.5, FusedKernels.FULL: 1.0}[setup.fused_kernels]
-    habit = engine(setup.engine).fused
+    habits = engine(setup.engine)
     if setup.compiled is not None:
         return float(setup.compiled)
-    return 0.0 if setup.compilation is Compilation.NONE and engine(setup.engine).framework else habit
+    loose = habits.framework or habits.compiles
+    return 0.0 if setup.compilation is Compilation.NONE and loose else habits.fused
 
 
 def is_compiled(setup: Training) -> bool:
@@ -94,6 +97,16 @@ def fused_attention(setup: Training) -> bool:
     shared = arch.kv_heads not in (0, arch.heads)
     unable = setup.precisions.compute in (Precision.FP32, Precision.TF32) and shared and habits.framework
     return setup.attention is not None or habits.fused_attention if not unable else False
+
+
+def _native_attention(setup: Training, habits: TrainingEngine) -> float:
+    """Programs of PyTorch run the kernel that is declared; others have their own behind any name."""
+    if setup.attention is None or not (habits.framework or habits.compiles):
+        return habits.native_attention
+    return _FLASH_2 if setup.attention is AttentionKernel.FLASH else 1.0
+
+
+_FLASH_2: Final = 0.5
 
 
 def _operations(setup: Training, habits: TrainingEngine) -> float:
@@ -229,6 +242,8 @@ _EAGER_SCORES: Final = 3.5
 """Scores in the compute format, softmax in FP32 and its copy in the compute format (transformers' eager attention)."""
 _EAGER_PASSES: Final = 10.0
 """Cast up 6, log-softmax 12, its gradient 12 and that of the loss 4, cast down 6: 40 bytes a logit."""
+_COMPILED_LOGITS: Final = 4.0
+"""Logits and their gradient in 16 bit: a compiled loss raises them to FP32 in registers."""
 _EAGER_LOGITS: Final = 12.0
 """log-softmax, the loss's gradient and its own, all FP32 (torch.nn.functional.cross_entropy)."""
 
@@ -236,6 +251,8 @@ _EAGER_LOGITS: Final = 12.0
 def _logit_bytes(setup: Training, habits: TrainingEngine, c: TrainingConstants) -> float:
     """FP32 logits of a plain program hold three FP32 tensors at the peak, 16-bit ones three of 16 bits."""
     declared = setup.precisions.logits
+    if habits.compiles:
+        return _COMPILED_LOGITS if fused_share(setup) >= 1.0 else _EAGER_LOGITS
     if not habits.framework or fused_share(setup) >= 1.0:
         return c["logit_bytes"]
     return _EAGER_LOGITS if declared is None else 3.0 * width(declared)
@@ -244,17 +261,17 @@ def _logit_bytes(setup: Training, habits: TrainingEngine, c: TrainingConstants) 
 def _formats(setup: Training, habits: TrainingEngine) -> dict[str, float]:
     cast, formats = autocast(setup), setup.precisions
     compute = max(width(formats.compute), 2.0)
-    weights = width(formats.weights) if cast else compute
+    sharded = setup.sharding in (Sharding.ZERO3, Sharding.HSDP)
+    weights = width(formats.weights) if cast else _FP32 if habits.shards_master and sharded else compute
     habit = max(habits.gradient_bytes, compute)
     gradient = width(formats.gradients) if formats.gradients else (weights if cast else habit)
-    sharded = setup.sharding in (Sharding.ZERO3, Sharding.HSDP)
     buckets = habits.framework and setup.sharding is Sharding.DDP and setup.parallelism.data > 1
     return {
         "gradient_bytes": compute if cast and sharded else gradient,
         "kept_gradient_bytes": gradient + habits.gradient_copy_bytes,
         "weight_bytes": weights,
         "cast_bytes": compute if cast else 0.0,
-        "keeps_gradients": not habits.framework,
+        "keeps_gradients": not (habits.framework or habits.compiles),
         "bucket_bytes": gradient if buckets else 0.0,
     }
 
@@ -273,4 +290,3 @@ def optimizer_bytes(setup: Training, moments: float) -> float:
     return moments * state + (master if master > kept else 0.0)
 
 
-_FP32: Final = 4.0

@@ -49,7 +49,7 @@ def step(case: TrainingCase, c: TrainingConstants) -> TrainingStep:
     parts = {name: value * scale for name, value in losses.items()}
     slow = slowest_stage(case, work, mean)
     parts[StepTerm.VOCABULARY_IMBALANCE] = batches * np.maximum(slow - mean, 0.0)
-    waits = np.maximum(host_seconds(case, c) - np.maximum(slow, mean), 0.0)
+    waits = host_waits(case, c, work, np.maximum(slow, mean))
     parts[StepTerm.HOST] = batches * waits
     parts[StepTerm.PIPELINE_BUBBLE] = (stages - 1.0) / case.layout.virtual * (mean + parts[StepTerm.HOST] / batches)
     parts[StepTerm.PIPELINE_COMMUNICATION] = pipeline_seconds(case, c, batches)
@@ -136,6 +136,20 @@ def host_seconds(case: TrainingCase, c: TrainingConstants) -> Array:
     launches = stack.seconds_per_layer * layers * again * cut * waits * sharded
     seconds: Array = (launches + stack.shard_seconds * case.model.layers) / layout.pipeline
     return seconds
+
+
+def host_waits(case: TrainingCase, c: TrainingConstants, work: Compute, busy: Array) -> Array:
+    """Seconds of one micro-batch of `busy` seconds in which the GPU has nothing to do.
+
+    The host may run ahead, so the slower of both sets the pace. A loop that reads the loss back in every micro-batch
+    starts each with an idle GPU: whatever launching the forward pass takes longer than running it is lost even where
+    the rest would make up for it. Forward 40 ms of 150, host 130 ms, half of it forward: 65 - 40 = 25 ms.
+    """
+    host = host_seconds(case, c)
+    forward = work.forward.seconds / case.layout.pipeline
+    late = case.stack.synchronises * (c["launch_forward"] * host - forward)
+    waits: Array = np.maximum(np.maximum(host - busy, late), 0.0)
+    return waits
 
 
 def _expert_launches(case: TrainingCase, c: TrainingConstants) -> Array:

@@ -89,12 +89,17 @@ def keys_of(record: Record, setup: Training, placement: Placement) -> dict[str, 
         "gpu": placement.device.gpu.api_name,
         "precision": str(record.get("precision") or ""),
         "weights": setup.precisions.weights.value,
-        "source": "trainer",
+        "source": source_of(record),
         "size": size_of(float(count(setup.architecture).total)),
         "sharding": setup.sharding.value,
         "compiled": str(bool(record.get("compiled"))),
         "link": str(record.get("link") or ""),
     }
+
+
+def source_of(record: Record) -> str:
+    """Where a line was recorded, as far as it says."""
+    return str(record.get("source") or "trainer")
 
 
 def question(record: Record) -> tuple[Training, Placement] | Problem:
