@@ -35,6 +35,8 @@ MEMORY = (
     "gathered_in_flight",
     "gathered_single",
     "gathered_across",
+    "gathered_across_single",
+    "gathered_growth",
 )
 RANKING = ("launch_blocking",)
 """How often exchanges stall is read off the table: fitted to the ranking of some questions it misleads on others."""

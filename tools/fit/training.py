@@ -19,6 +19,7 @@ import numpy as np
 from mfu.predict.fit.doubts import left_out_errors, likeliest
 from mfu.predict.fit.left_out import TrainingRefits
 from mfu.predict.fit.newton import fit
+from mfu.predict.fit.parameters import PREDICTED
 from mfu.predict.fit.rows import TrainingRows, log_errors, rows_of
 from mfu.predict.fit.tables import shipped_rows
 from mfu.predict.training.constants import DEFAULT, TrainingConstants, document
@@ -26,7 +27,7 @@ from tools.fit import sweep as fit_sweep
 
 ROOT = Path(__file__).resolve().parents[2]
 CONSTANTS = ROOT / "operator/mfu/predict/training/data/constants.json"
-LEARNED = ("engine", "product", "arithmetic", "engine_doubt", "product_doubt", "arithmetic_doubt")
+LEARNED = tuple(f"{name}{end}" for name in PREDICTED for end in ("", "_doubt"))
 """Tables whose entries are the levels that the fit saw, and nothing else."""
 ROUNDS = 10
 

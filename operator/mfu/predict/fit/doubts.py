@@ -21,7 +21,7 @@ from mfu.predict.training.doubt import UNSURE, shared_columns, shares
 from mfu.predict.training.step import step
 
 Floats = NDArray[np.float64]
-SHARED: Final = {"source": 0.07, "unknown": 0.15, "product": 0.12, "plain": 0.12}
+SHARED: Final = {"source": 0.07, "unknown": 0.15, "product": 0.12, "architecture": 0.25, "plain": 0.12}
 OWN: Final = {"own": 0.05, "experts": 0.15, **dict.fromkeys(UNSURE, 0.3)}
 """First guesses, which also hold as priors."""
 LOOSE: Final = 0.5
@@ -69,7 +69,7 @@ def left_out_errors(refits: TrainingRefits) -> HeldErrors:
             shared[name][here] = column
         for name, share in shares(case, step(case, c)).items():
             own[name][here] = np.broadcast_to(share, len(here)) ** 2
-        for table in ("engine", "product", "arithmetic"):
+        for table in ("engine", "product", "arithmetic", "habitat"):
             stacks[here] += np.array([c.of(f"{table}_doubt", str(name)) for name in part.names(table)]) ** 2
     return HeldErrors(rows.source, errors, shared, own, stacks, weights(rows))
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from mfu.hardware.types import GPU, Precision
 from mfu.predict.fit.tables import SHARE, Measured
 from mfu.predict.training.arrays import TrainingCase, stack_cases, take_case
-from mfu.predict.training.case import arithmetic_of, case_of
+from mfu.predict.training.case import arithmetic_of, case_of, habitat_of
 from mfu.predict.training.checks import refuse
 from mfu.predict.training.constants import TrainingConstants, shipped
 from mfu.predict.training.engines import engine
@@ -32,6 +32,7 @@ class TrainingRows:
     engine: Names
     product: Names
     arithmetic: Names
+    habitat: Names
     source: Names
     series: Names
     table: Names
@@ -52,7 +53,7 @@ class TrainingRows:
 
 def neutral(c: TrainingConstants) -> TrainingConstants:
     """Constants whose per-architecture and per-stack entries are 1."""
-    tables = ("sustained", "attention", "engine", "product", "arithmetic")
+    tables = ("sustained", "attention", "engine", "product", "arithmetic", "habitat")
     ones = {f"{table}.{key}": 1.0 for table in tables for key in c.tables[table]}
     rest = ("ceiling.FP4", "link_share", "pcie_share", "network_share", "host_operation")
     return c.replace({**ones, "power_share": 0.0, **dict.fromkeys(rest, 1.0)})
@@ -68,13 +69,15 @@ def rows_of(measured: Sequence[Measured]) -> TrainingRows:
             cases.append(case)
             kept.append(each)
     gpus = [each.placement.device.gpu for each in kept]
+    arithmetics = [arithmetic_of(each.setup, each.placement) for each in kept]
     compute = [each.setup.precisions.compute for each in kept]
     return TrainingRows(
         case=stack_cases(cases),
         architecture=np.array([gpu.architecture for gpu in gpus]),
         engine=np.array([engine(each.setup.engine).name for each in kept]),
         product=np.array([each.placement.device.gpu.api_name for each in kept]),
-        arithmetic=np.array([arithmetic_of(each.setup, each.placement) for each in kept]),
+        arithmetic=np.array(arithmetics),
+        habitat=np.array([habitat_of(each.setup.engine, name) for each, name in zip(kept, arithmetics, strict=True)]),
         source=np.array([each.source for each in kept]),
         series=np.array([each.series for each in kept]),
         table=np.array([each.table for each in kept]),
@@ -115,11 +118,10 @@ def bind(rows: TrainingRows, c: TrainingConstants) -> TrainingCase:
 
 
 def efficiency(rows: TrainingRows, c: TrainingConstants) -> Floats:
-    """The factors of engine, product and arithmetic."""
-    tables = (("engine", rows.engine), ("product", rows.product), ("arithmetic", rows.arithmetic))
+    """The factors of engine, product, arithmetic and habitat."""
     found = np.ones(len(rows.engine))
-    for table, names in tables:
-        found = found * np.array([c.of(table, str(name)) for name in names])
+    for table in ("engine", "product", "arithmetic", "habitat"):
+        found = found * np.array([c.of(table, str(name)) for name in rows.names(table)])
     return found
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from mfu.predict.training.arrays import TrainingCase, TrainingLayout
 from mfu.predict.training.constants import TrainingConstants
+from mfu.predict.training.engines import engine
 from mfu.predict.training.machine import machine_of
 from mfu.predict.training.model import model_of
 from mfu.predict.training.stack import optimizer_bytes, stack_of
@@ -32,7 +33,9 @@ def case_of(setup: Training, placement: Placement, c: TrainingConstants) -> Trai
         return None
     model = model_of(setup.architecture, setup.sequence_length, setup.method)
     stack = stack_of(setup, c)
-    measured = c.of("product", placement.device.gpu.api_name) * c.of("arithmetic", arithmetic_of(setup, placement))
+    arithmetic = arithmetic_of(setup, placement)
+    measured = c.of("product", placement.device.gpu.api_name) * c.of("arithmetic", arithmetic)
+    measured *= c.of("habitat", habitat_of(setup.engine, arithmetic))
     stack = replace(stack, efficiency=stack.efficiency * measured)
     return TrainingCase(model, layout_of(setup, placement), machine, stack)
 
@@ -63,6 +66,12 @@ def layout_of(setup: Training, placement: Placement) -> TrainingLayout:
 def state_bytes(setup: Training) -> float:
     """Optimizer state per trained parameter, master copy included."""
     return optimizer_bytes(setup, MOMENTS[setup.optimizer])
+
+
+def habitat_of(engine_name: str | None, arithmetic: str) -> str:
+    """Who wrote the program and for which matrix units: `habitat_of("torchtitan", "hopper FP8") == "plain hopper"`."""
+    kind = "plain" if engine(engine_name).plain else "tuned"
+    return f"{kind} {arithmetic.split()[0]}"
 
 
 def arithmetic_of(setup: Training, placement: Placement) -> str:

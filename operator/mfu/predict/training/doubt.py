@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from mfu.predict.names import StepTerm
 from mfu.predict.training.arrays import Array, TrainingCase
-from mfu.predict.training.case import arithmetic_of
+from mfu.predict.training.case import arithmetic_of, habitat_of
 from mfu.predict.training.constants import TrainingConstants
 from mfu.predict.training.engines import engine
 from mfu.predict.training.step import TrainingStep
@@ -50,7 +50,8 @@ def stack_doubt(c: TrainingConstants, setup: Training, placement: Placement) -> 
 def shared_doubt(c: TrainingConstants, engines: Names, products: Names, arithmetics: Names) -> Array:
     """The same for arrays of names."""
     total = np.zeros(len(engines))
-    for table, names in (("engine", engines), ("product", products), ("arithmetic", arithmetics)):
+    columns = {"engine": engines, "product": products, "arithmetic": arithmetics}
+    for table, names in {**columns, "habitat": habitats(engines, arithmetics)}.items():
         total = total + np.array([c.of(f"{table}_doubt", str(name)) for name in names]) ** 2
     for name, column in shared_columns(c, engines, products, arithmetics).items():
         total = total + c.of("doubt", name) ** 2 * column
@@ -65,8 +66,20 @@ def shared_columns(c: TrainingConstants, engines: Names, products: Names, arithm
         "source": np.ones(len(engines)),
         "unknown": unmeasured(c, "engine", engines),
         "product": new,
+        "architecture": unmeasured_architecture(c, arithmetics),
         "plain": np.array([float(engine(str(name)).plain) for name in engines]),
     }
+
+
+def habitats(engines: Names, arithmetics: Names) -> Names:
+    """The habitat of each row."""
+    return np.array([habitat_of(str(name), str(units)) for name, units in zip(engines, arithmetics, strict=True)])
+
+
+def unmeasured_architecture(c: TrainingConstants, arithmetics: Names) -> Array:
+    """1 for matrix units that no measured row had, in any format."""
+    known = {name.split()[0] for name in c.tables["arithmetic"] if " " in name}
+    return np.array([float(str(name).split()[0] not in known) for name in arithmetics])
 
 
 def unmeasured(c: TrainingConstants, table: str, names: Names) -> Array:

@@ -14,7 +14,7 @@ import numpy as np
 
 from mfu.predict.names import MemoryTerm
 from mfu.predict.training.arrays import Array, TrainingCase
-from mfu.predict.training.communication import flat_stalled_share, stalled_share
+from mfu.predict.training.communication import flat_stalled_share
 from mfu.predict.training.compute import tokens
 from mfu.predict.training.constants import TrainingConstants
 from mfu.predict.training.optimizer import expert_cut, shard_sizes
@@ -148,14 +148,23 @@ def layer_activation_bytes(case: TrainingCase, c: TrainingConstants) -> Array:
     narrow = (model.qkv + model.attention_out + ffn + experts + rotated) / layout.tensor
     scores = _scores(case)
     loose = 1.0 + stack.keeps_inputs * c["activation_unfused"]
-    piling = c["gathered_in_flight"] * (1.0 - 2.0 / layout.pipeline) * (1.0 - stalled_share(case, c))
-    spanned = np.maximum(layout.tensor / case.machine.node, 1.0) - 1.0
-    near = np.maximum(1.0 - c["gathered_across"] * spanned, 0.0)
-    single = c["gathered_single"] * (1.0 - flat_stalled_share(case, c))
-    share = near * np.where(layout.pipeline > 1.0, piling, single)
+    share = _gathered_share(case, c)
     gathered = 2.0 * model.hidden * share * stack.keeps_gathered * (layout.tensor > 1.0)
     values: Array = loose * (wide + c["activation_narrow"] * narrow) + gathered + scores
     return tokens(case) * case.machine.activation_bytes * values
+
+
+def _gathered_share(case: TrainingCase, c: TrainingConstants) -> Array:
+    """Share of micro-batches in flight that keep gathered inputs of products: fewer where jobs are likely to stall, which
+    gives the allocator time to let go, and where tensor parallelism spans nodes."""
+    layout = case.layout
+    spanned = np.maximum(layout.tensor / case.machine.node, 1.0) - 1.0
+    nodes = np.minimum(case.machine.gpus / case.machine.node / c["stall_nodes"], 1.0)
+    steady = np.where(nodes * c["stall_nodes"] > 1.0, 1.0 - nodes ** c["gathered_growth"], 1.0)
+    piling = c["gathered_in_flight"] * (1.0 - 2.0 / layout.pipeline) * steady * (1.0 - c["gathered_across"] * spanned)
+    single = c["gathered_single"] * (1.0 - flat_stalled_share(case, c)) * (1.0 - c["gathered_across_single"] * spanned)
+    share: Array = np.maximum(np.where(layout.pipeline > 1.0, np.minimum(piling, 1.0), single), 0.0)
+    return share
 
 
 def _scores(case: TrainingCase) -> Array:
