@@ -21,7 +21,7 @@ from mfu.predict.names import MemoryTerm, StepTerm
 from mfu.predict.training.arrays import Array, TrainingCase
 from mfu.predict.training.case import case_of
 from mfu.predict.training.collectives import RankGroup, dispatch_seconds, half_ring_seconds
-from mfu.predict.training.communication import data_seconds
+from mfu.predict.training.communication import data_seconds, layer_communication
 from mfu.predict.training.compute import attention, compute, product
 from mfu.predict.training.constants import TrainingConstants, document, shipped
 from mfu.predict.training.machine import sustained_clock
@@ -141,7 +141,7 @@ def _communication(c: TrainingConstants) -> dict[str, Worked]:
         "T14": Worked(
             "tensor-parallel communication of one micro-batch over 8 GPUs, what overlap leaves",
             "ms",
-            1e3 * value(step(tensor, c).losses[StepTerm.TENSOR_COMMUNICATION]) / 128,
+            1e3 * value(layer_communication(tensor, c, compute(tensor, c)).tensor),
         ),
         "T15": Worked(
             "ZeRO-1 reduction and gathering over 64 GPUs that a 5 s micro-batch window does not hide",

@@ -62,8 +62,9 @@ PARAMETERS: Final = (
     Parameter("launch_tensor", 0.03, 0.5),
 )
 SPREAD: Final = {"engine": 0.1, "product": 0.05, "arithmetic": 0.05, "habitat": 0.1, "source": 0.03}
-"""First guesses of how far (in log) engines, products, arithmetics of an architecture (FP8 on Hopper), habitats (programs
-that nobody tunes, on Blackwell) and sources lie apart; the rows correct all but the last, weighed as two levels."""
+"""First guesses of how far (in log) engines, products, arithmetics of an architecture (FP8 on Hopper), habitats
+(programs that nobody tunes, on Blackwell) and sources lie apart; the rows correct all but the last, weighed as two
+levels."""
 PREDICTED: Final = ("engine", "product", "arithmetic", "habitat")
 """Factors whose effects go into a prediction; what a source has of its own is nobody else's. It may keep little to
 itself, so that constants and stacks have to explain what differs between sources."""

@@ -155,8 +155,8 @@ def layer_activation_bytes(case: TrainingCase, c: TrainingConstants) -> Array:
 
 
 def _gathered_share(case: TrainingCase, c: TrainingConstants) -> Array:
-    """Share of micro-batches in flight that keep gathered inputs of products: fewer where jobs are likely to stall, which
-    gives the allocator time to let go, and where tensor parallelism spans nodes."""
+    """Share of micro-batches in flight that keep gathered inputs of products: fewer where jobs are likely to stall,
+    which gives the allocator time to let go, and where tensor parallelism spans nodes."""
     layout = case.layout
     spanned = np.maximum(layout.tensor / case.machine.node, 1.0) - 1.0
     nodes = np.minimum(case.machine.gpus / case.machine.node / c["stall_nodes"], 1.0)

@@ -288,5 +288,3 @@ def optimizer_bytes(setup: Training, moments: float) -> float:
     master = width(formats.master_weights) if formats.master_weights else (_FP32 if copied else kept)
     state = width(formats.optimizer_state) if formats.optimizer_state else max(master, kept)
     return moments * state + (master if master > kept else 0.0)
-
-
