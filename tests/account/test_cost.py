@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mfu.account.cost import lost, per_step
+from mfu.account.cost import lost, per_step, watt_hours_per_million_tokens, whole_run
 from mfu.hardware.catalog import load
 from mfu.hardware.price import per_million_tokens, price_per_hour
 from mfu.hardware.types import GPU, Device
@@ -51,3 +51,18 @@ def test_loss_is_between_nothing_and_everything(cost: float, reached: float, pos
     answer = lost(cost, reached, possible)
     assert answer is not None
     assert 0 <= answer <= cost
+
+
+def test_a_whole_run_as_expected_and_at_the_present_pace() -> None:
+    run = whole_run(15e12, 512, 1024.0, expected=400.0, present=300.0)
+    assert round(run.expected_hours or 0) == 20345
+    assert round(run.hours or 0) == 27127
+    assert run.cost == pytest.approx(1024.0 * (run.hours or 0))
+    unknown = whole_run(15e12, 512, None, expected=400.0, present=None)
+    assert (unknown.expected_cost, unknown.hours, unknown.cost) == (None, None, None)
+
+
+def test_energy_needs_power_and_progress() -> None:
+    assert round(watt_hours_per_million_tokens(600.0, 400.0) or 0) == 417
+    assert watt_hours_per_million_tokens(None, 400.0) is None
+    assert watt_hours_per_million_tokens(600.0, None) is None

@@ -106,3 +106,10 @@ def test_declaration_and_pods_change_minutes_apart(first: str) -> None:
         (drift,) = watch(figures, [HERE] * 30 + [between] * 3 + [last] * 43)
         assert drift.kind is kind
         assert drift.relative == pytest.approx(-0.125, abs=0.03)
+
+
+def test_what_does_nothing_at_all_divides_by_nothing() -> None:
+    assert watch([0.0] * 60) == []
+    (drift,) = watch([0.0] * 60 + noise(0.40, 30))
+    assert drift.relative == 0.0
+    assert drift.after == pytest.approx(0.40, abs=0.02)

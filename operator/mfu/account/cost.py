@@ -8,6 +8,16 @@ from mfu.hardware.price import SECONDS_PER_HOUR
 
 
 @dataclass(frozen=True, slots=True)
+class WholeRun:
+    """Hours and money for all tokens of a training. The present pace is None where progress is not measured."""
+
+    expected_hours: float | None = None
+    expected_cost: float | None = None
+    hours: float | None = None
+    cost: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Cost:
     """All in the policy's currency; None where a price or a rate is not known."""
 
@@ -18,6 +28,35 @@ class Cost:
     """What the gap between attainable and expected costs (configuration loss)."""
     per_million_tokens: float | None = None
     per_step: float | None = None
+    watt_hours_per_million_tokens: float | None = None
+    whole_run: WholeRun | None = None
+
+
+def whole_run(
+    total_tokens: float, gpus: float, per_hour: float | None, *, expected: float, present: float | None
+) -> WholeRun:
+    """All of a training's tokens at the expected and at the present rate (tokens/s per GPU).
+
+    15e12 tokens on 512 GPUs at 400 and 300 tokens/s each, $1,024 an hour:
+    `round(whole_run(15e12, 512, 1024.0, expected=400.0, present=300.0).hours or 0) == 27127`.
+    """
+    hours, now = (_hours(total_tokens, gpus, rate) for rate in (expected, present))
+    return WholeRun(hours, _times(hours, per_hour), now, _times(now, per_hour))
+
+
+def _hours(tokens: float, gpus: float, rate: float | None) -> float | None:
+    return None if not rate or gpus <= 0 else tokens / (rate * gpus) / SECONDS_PER_HOUR
+
+
+def _times(hours: float | None, per_hour: float | None) -> float | None:
+    return None if hours is None or per_hour is None else hours * per_hour
+
+
+def watt_hours_per_million_tokens(watts_per_gpu: float | None, rate: float | None) -> float | None:
+    """Of the GPUs alone. 600 W at 400 tokens/s: `round(watt_hours_per_million_tokens(600.0, 400.0) or 0) == 417`."""
+    if watts_per_gpu is None or not rate:
+        return None
+    return watts_per_gpu / rate * 1e6 / SECONDS_PER_HOUR
 
 
 def lost(cost: float | None, reached: float | None, possible: float | None) -> float | None:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from mfu.api.base import Decimal, Name, Resource, Timestamp, Word, list_map
+from mfu.api.base import Decimal, Name, Resource, ShortText, Timestamp, Word, list_map
 from mfu.api.causes import Actor, Cause, Explains
 from mfu.api.conditions import Condition
 from mfu.api.metadata import ObjectMeta
@@ -154,6 +154,93 @@ class Undeclared(Resource):
     """Command that writes and applies the declaration."""
 
 
+class FamilyFigures(Resource):
+    """All workloads of one model family, and the loss that most of them share."""
+
+    family: Word
+    """Name of the models without their size, such as llama-3.1 or mixtral."""
+    workloads: Count = 0
+    """Workloads that hold GPUs."""
+    gpus: Decimal = "0"
+    """GPUs that they hold."""
+    expected: Decimal | None = None
+    """Expected share of the peak on each one's own scale, weighted by GPUs (fraction)."""
+    observed: Decimal | None = None
+    """Observed share, likewise, of those that are measured (fraction)."""
+    attainable: Decimal | None = None
+    """Attainable share, likewise (fraction)."""
+    structural: Cause | None = None
+    """Cause that three quarters of them lose to, two at least: it lies in what they are, not in one job."""
+    explains: Explains | None = None
+    """Configuration or Runtime, of that cause."""
+    affected: Count = 0
+    """Workloads that lose to it."""
+    share: Decimal | None = None
+    """Part of the family's peak lost to it (fraction)."""
+
+
+class ChangeFigures(Resource):
+    """Changes of efficiency of the last day that have kind, direction and place in common."""
+
+    kind: Word
+    """Configuration, Scaling or Infrastructure."""
+    direction: Word
+    """Fell or Rose."""
+    product: Word
+    """GPU product."""
+    node: ShortText = ""
+    """Node that departed from its peers, where it is one."""
+    workloads: Count = 0
+    """Workloads that changed."""
+    others: Count = 0
+    """Workloads on the same product that did not change in that way."""
+    relative: Decimal | None = None
+    """Median change of reference MFU (fraction)."""
+    newest_at: Timestamp | None = None
+    """When the newest of them began (RFC 3339)."""
+
+
+class DayFigures(Resource):
+    """Means of one day (UTC), as far as it was watched."""
+
+    day: Word
+    """Such as 2026-11-26."""
+    mfu: Decimal | None = None
+    """Reference MFU of all GPUs (fraction)."""
+    scheduling: Decimal | None = None
+    """Held by somebody ÷ all (fraction)."""
+    cost_per_hour: Decimal | None = None
+    """Price per hour."""
+    lost_per_hour: Decimal | None = None
+    """Part of it that pays for lost FLOPs, per hour."""
+    samples: Count = 0
+    """Figures behind the means, one every five minutes."""
+    updated_at: Timestamp | None = None
+    """When the newest was taken (RFC 3339)."""
+
+
+class PowerFigures(Resource):
+    """Electric power of the GPUs, where it is read."""
+
+    watts: Decimal
+    """Of all that are read."""
+    gpus: Count
+    """Devices that are read."""
+    idle_watts: Decimal
+    """Of those that no pod holds."""
+
+
+class ServiceFigures(Resource):
+    """Latency objectives of services, beside what they keep."""
+
+    with_objective: Count = 0
+    """Services with a limit for the time per output token."""
+    known: Count = 0
+    """Those whose engines report what it takes: running requests ÷ output tokens per second."""
+    kept: Count = 0
+    """Those that keep it."""
+
+
 class Calibration(Resource):
     """What confident observations taught about one stack; kept here so that it survives a restart."""
 
@@ -190,6 +277,16 @@ class FleetStatus(Resource):
     """Namespaces that lose most, at most 20."""
     losses: Annotated[tuple[LossFigures, ...], list_map("cause", "explains", bound=40)] = ()
     """Causes, largest first."""
+    families: Annotated[tuple[FamilyFigures, ...], list_map("family", bound=20)] = ()
+    """Model families with most GPUs, at most 20."""
+    changes: Annotated[tuple[ChangeFigures, ...], Field(max_length=20)] = ()
+    """Changes of efficiency of the last day, those of most workloads first, at most 20."""
+    trend: Annotated[tuple[DayFigures, ...], list_map("day", bound=31)] = ()
+    """The last days, oldest first."""
+    power: PowerFigures | None = None
+    """Electric power; absent where none is read."""
+    services: ServiceFigures | None = None
+    """Latency objectives; absent where no service has one."""
     drafts: Annotated[tuple[Undeclared, ...], list_map("namespace", "target", bound=20)] = ()
     """GPU pods without a ModelWorkload, most GPUs first, with the command that adopts each; at most 20."""
     calibration: Annotated[tuple[Calibration, ...], list_map("key", bound=128)] = ()

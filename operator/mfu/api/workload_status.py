@@ -332,6 +332,19 @@ class History(Resource):
     """When it changed (RFC 3339)."""
 
 
+class WholeRun(Resource):
+    """Hours and money for training.totalTokens, from the first to the last."""
+
+    expected_hours: Decimal | None = None
+    """At the expected rate."""
+    expected_cost: Decimal | None = None
+    """At the expected rate."""
+    hours: Decimal | None = None
+    """At the present pace; absent where progress is not measured."""
+    cost: Decimal | None = None
+    """At the present pace."""
+
+
 class Cost(Resource):
     """Money, by the policy's prices."""
 
@@ -345,6 +358,10 @@ class Cost(Resource):
     """Per million tokens at the observed rate, else at the expected one."""
     per_step: Decimal | None = None
     """Per optimizer step (training)."""
+    watt_hours_per_million_tokens: Decimal | None = None
+    """Electric energy of its GPUs per million tokens, where their power and their progress are read."""
+    whole_run: WholeRun | None = None
+    """All of training.totalTokens, where that is declared."""
 
 
 class Allocation(Resource):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import sys
 from argparse import ArgumentParser, ArgumentTypeError
@@ -17,8 +18,8 @@ WIDE = 200
 _GAP = "   "
 
 
-def add_output(parser: ArgumentParser) -> None:
-    parser.add_argument("-o", "--output", choices=("table", "json"), default="table", help="default: table")
+def add_output(parser: ArgumentParser, *more: str) -> None:
+    parser.add_argument("-o", "--output", choices=("table", "json", *more), default="table", help="default: table")
 
 
 def positive(text: str) -> int:
@@ -48,6 +49,18 @@ def print_line(out: Console, text: str, *, hang: int = 6) -> None:
 def print_json(value: Any) -> None:
     json.dump(value, sys.stdout, indent=2, sort_keys=False, allow_nan=False)
     print()
+
+
+def print_csv(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """RFC 4180 with a head, for spreadsheets."""
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows([_no_formula(cell) for cell in row] for row in rows)
+
+
+def _no_formula(cell: str) -> str:
+    """A name that a tenant chose must not run in whoever opens the file: spreadsheets take `=…` for a formula."""
+    return f"'{cell}" if cell[:1] in ("=", "@", "+", "\t") else cell
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: frozenset[str] = frozenset()) -> None:

@@ -1,4 +1,4 @@
-"""`mfu report`: how much of what the cluster's GPUs cost becomes work, and where the rest goes.
+"""`mfu report [--fleet]`: how much of what the cluster's GPUs cost becomes work, and where the rest goes.
 
 With --tenant NAMESPACE: what that namespace holds, what it costs, and what each cause takes of it. That needs the right
 to list its ModelWorkloads and no more.
@@ -17,24 +17,28 @@ from mfu.api.fleetreport import FleetStatus
 from mfu.cli.cluster import add_cluster, with_client
 from mfu.cli.errors import UsageError
 from mfu.cli.listing import read
-from mfu.cli.output import add_output, console, print_json, print_line, print_table
+from mfu.cli.output import add_output, console, print_csv, print_json, print_line, print_table
 from mfu.cluster.client import KubeClient
 from mfu.cluster.said import UnknownToServer, fleet_status
 from mfu.engine.packed import Packed
 from mfu.engine.plan import NO_REPORT
+from mfu.show.flat import FLEET_CSV, TENANT_CSV, fleet_rows, tenant_rows
 from mfu.show.fleet import GROUP_COLUMNS, LOSS_COLUMNS, DraftLine, FleetView, fleet_view
+from mfu.show.fleet_groups import FAMILY_COLUMNS, TREND_COLUMNS
 from mfu.show.tenant import TenantView, tenant_view
 from mfu.units import money
 
 SAVING_COLUMNS: Final = ("CAUSE", "EXPLAINS", "WHO", "WORKLOADS", "TAKES/H")
-_RIGHT = frozenset({*GROUP_COLUMNS, "WORKLOADS", "SHARE", "LOST/H", "TAKES/H"})
+_RIGHT = frozenset({*GROUP_COLUMNS, *TREND_COLUMNS, *FAMILY_COLUMNS[:-1], "SHARE", "TAKES/H"})
 
 
 def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser("report", help="the fleet on one page", description=__doc__)
-    parser.add_argument("--tenant", metavar="NAMESPACE", help="one namespace instead of the fleet")
+    of = parser.add_mutually_exclusive_group()
+    of.add_argument("--fleet", action="store_true", help="the whole fleet (default)")
+    of.add_argument("--tenant", metavar="NAMESPACE", help="one namespace instead of the fleet")
     add_cluster(parser)
-    add_output(parser)
+    add_output(parser, "csv")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -43,6 +47,9 @@ def run(args: argparse.Namespace) -> int:
 
 def _tenant(args: argparse.Namespace) -> int:
     workloads = with_client(args, lambda client: read(client, args.tenant))
+    if args.output == "csv":
+        print_csv(TENANT_CSV, tenant_rows(workloads))
+        return 0
     page = tenant_view(workloads)
     if args.output == "json":
         print_json(asdict(page))
@@ -76,6 +83,9 @@ def _fleet(args: argparse.Namespace) -> int:
     if status == NO_REPORT:
         print("no report yet: is the operator running, and does the cluster have GPU nodes?")
         return 1
+    if args.output == "csv":
+        print_csv(FLEET_CSV, fleet_rows(status.read()))
+        return 0
     print_fleet(fleet_view(status.read()))
     return 0
 
@@ -88,14 +98,31 @@ def print_fleet(page: FleetView) -> None:
         print_line(out, page.factors)
     for bill in page.bills:
         print_line(out, bill.sentence)
-    for line in page.held_for_nothing:
+    for line in page.beside:
+        print_line(out, line)
+    for line in (*page.held_for_nothing, *page.structural):
         print_line(out, f"! {line}")
     out.print(f"Main cause of loss: {page.main_cause}\n")
     for group in page.groups:
         print_table((group.title, *GROUP_COLUMNS), group.rows, right=_RIGHT)
         print()
     print_table(LOSS_COLUMNS, page.losses, right=_RIGHT)
+    _lately(out, page)
     _drafts(out, page.drafts)
+
+
+def _lately(out: Console, page: FleetView) -> None:
+    """Families, the last day's changes and the last days."""
+    if page.families:
+        print()
+        print_table(("FAMILY", *FAMILY_COLUMNS), page.families, right=_RIGHT)
+    if page.changes:
+        out.print("\nChanged in the last day")
+    for line in page.changes:
+        print_line(out, f"  {line}")
+    if page.trend:
+        print()
+        print_table(("DAY", *TREND_COLUMNS), page.trend, right=_RIGHT)
 
 
 def _drafts(out: Console, drafts: Sequence[DraftLine]) -> None:

@@ -74,7 +74,17 @@ def evaluate(snapshot: Snapshot, now: float) -> Plan:
         ground = fleet.ground(Grounds(claims, nodes, force.by_namespace, force.cluster), snapshot.before)
         total = fleet.add_up(ground, plans, snapshot.fleet, around.nodes)
         products = {node.name: node.device.gpu.api_name for node in nodes if node.device}
-        tally = Tally(total, plans, products, force.cluster.currency, corrections, ground.drafts)
+        told_last = summed.report if summed and summed.report else snapshot.report.read()
+        tally = Tally(
+            total=total,
+            plans=plans,
+            products=products,
+            currency=force.cluster.currency,
+            corrections=corrections,
+            drafts=ground.drafts,
+            readings=snapshot.fleet,
+            trend=told_last.trend,
+        )
         summed = FleetSum(total.figures, report(tally, now), now)
     return Plan(
         workloads=plans,

@@ -37,6 +37,18 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
+class Latency:
+    """Limit for the time per output token, and the present one; None where the engines do not tell. Seconds."""
+
+    limit_seconds: float
+    seconds_per_token: float | None
+
+    @property
+    def kept(self) -> bool | None:
+        return None if self.seconds_per_token is None else self.seconds_per_token <= self.limit_seconds
+
+
+@dataclass(frozen=True, slots=True)
 class WorkloadPlan:
     """What one ModelWorkload should say. The intermediate values stay, for metrics and `mfu explain`."""
 
@@ -74,6 +86,8 @@ class WorkloadPlan:
     """What each of `gpus` is of a whole GPU: a MIG slice counts by its streaming multiprocessors."""
     cost_per_hour: float | None = None
     lost_per_hour: float | None = None
+    latency: Latency | None = None
+    """Of a service with an objective."""
     policy: EffectivePolicy = field(default_factory=EffectivePolicy)
     memory: WorkloadMemory = field(default_factory=WorkloadMemory)
     """For the next cycle."""

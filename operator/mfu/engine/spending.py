@@ -8,7 +8,7 @@ from mfu.decide.scale import attainable_on_scale, observed_on_scale, on_scale
 from mfu.engine.judged import Waiting
 from mfu.hardware.price import per_million_tokens, price_per_hour
 from mfu.observe.assessment import Assessment
-from mfu.predict.types import Inference, Prediction
+from mfu.predict.types import Inference, Prediction, Setup
 
 
 def cost_of(judged: Waiting, assessment: Assessment | None) -> Cost:
@@ -32,7 +32,24 @@ def cost_of(judged: Waiting, assessment: Assessment | None) -> Cost:
         improvable_per_hour=account.lost(per_hour, promised, attainable_on_scale(prediction, judged.best)),
         per_million_tokens=per_million_tokens(per_hour, rate * holding.gpus),
         per_step=account.per_step(per_hour, prediction.step_seconds * slowdown) if training else None,
+        watt_hours_per_million_tokens=account.watt_hours_per_million_tokens(_watts(assessment), measured),
+        whole_run=_whole_run(judged.setup, holding.gpus, per_hour, (prediction.tokens_per_s_per_gpu, measured)),
     )
+
+
+def _watts(assessment: Assessment | None) -> float | None:
+    """Mean power of one of its GPUs."""
+    found = (each.value for each in assessment.readings if each.name == "power") if assessment else iter(())
+    value = next(found, None)
+    return float(value) if value is not None else None
+
+
+def _whole_run(
+    setup: Setup, gpus: int, per_hour: float | None, rates: tuple[float, float | None]
+) -> account.WholeRun | None:
+    if isinstance(setup, Inference) or setup.total_tokens is None or not gpus:
+        return None
+    return account.whole_run(setup.total_tokens, gpus, per_hour, expected=rates[0], present=rates[1])
 
 
 def _lost(per_hour: float | None, reached: float | None, prediction: Prediction) -> float | None:

@@ -25,6 +25,7 @@ from mfu.engine.say.conditions import aspects, conditions, internal_error
 from mfu.engine.say.decisions import decisions, in_order
 from mfu.engine.say.events import on_drift, on_pause, on_turns
 from mfu.engine.say.hysteresis import REFRESH_SECONDS, Novelty, novelty
+from mfu.engine.say.kept import latency_of
 from mfu.engine.say.standing import YOUNG_SECONDS, unshaken
 from mfu.engine.say.status import Beside, status
 from mfu.engine.sharers import sharer_of
@@ -263,6 +264,7 @@ def _with_figures(plan: WorkloadPlan, judged: Judged) -> WorkloadPlan:
         gpu_share=(slice_.sm_fraction if slice_ else 1.0) * (judged.holding.share or 1.0),
         cost_per_hour=judged.cost.per_hour,
         lost_per_hour=judged.cost.lost_per_hour,
+        latency=latency_of(judged),
         assessment=judged.assessment if isinstance(judged, Running) else None,
         findings=judged.findings if isinstance(judged, Running) else (),
     )

@@ -24,6 +24,8 @@ SUSPECT: Final = 0.3
 """Share of an alarm from which samples may be of another level, and are not learned into the one they are judged by."""
 LEAST_RELATIVE_SD: Final = 0.02
 """Noise assumed at least, relative to the mean: recordings scatter by 0.3 to 3 % from minute to minute."""
+LEAST_SD: Final = 0.001
+"""A tenth of a point: what does nothing at all scatters by nothing."""
 USUAL_RELATIVE_SD, USUAL_SAMPLES = 0.03, 10
 """What is assumed of a stretch before it has shown its own scatter, and how many samples that assumption weighs."""
 MOST_CARRIED: Final = 0.6
@@ -96,7 +98,7 @@ class SteadyStretch:
         """Standard deviation of one sample; what is usual weighs in while few were seen."""
         seen, usual = min(self.samples, MEMORY), USUAL_RELATIVE_SD * self.mean
         own = (seen * self.variance + USUAL_SAMPLES * usual * usual) / (seen + USUAL_SAMPLES)
-        return max(sqrt(own), LEAST_RELATIVE_SD * abs(self.mean))
+        return max(sqrt(own), LEAST_RELATIVE_SD * abs(self.mean), LEAST_SD)
 
     @property
     def persistence(self) -> float:

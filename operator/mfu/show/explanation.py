@@ -10,7 +10,7 @@ from mfu.api.conditions import NEVER_SILENT, ConditionStatus, ConditionType
 from mfu.api.decisions import Decision
 from mfu.api.names import PAUSED_ANNOTATION
 from mfu.api.recommendations import AdviceVerdict, AnsweredAdvice, Recommendation, RecommendationKind
-from mfu.api.workload_status import Allocation, Change, Loss, Observed, Reading, Summary, WorkloadStatus
+from mfu.api.workload_status import Allocation, Change, Cost, Loss, Observed, Reading, Summary, WorkloadStatus
 from mfu.show.figures import UNKNOWN, number, share
 from mfu.show.levels import above_attainable
 from mfu.show.waterfall import Waterfall, waterfall
@@ -152,9 +152,35 @@ def _facts(status: WorkloadStatus, said: Summary) -> tuple[Fact, ...]:
         *(Fact(label, f"{value:>8} {said.scale}") for label, value in levels),
         *_latency(said),
         Fact("cost", f"{said.cost_per_hour} per hour, {said.lost_per_hour} of it lost"),
+        *_whole_run(status.cost),
+        *_energy(status.cost),
         Fact("main cause", said.cause),
         Fact("ready", ready(status)),
     )
+
+
+def _whole_run(cost: Cost | None) -> tuple[Fact, ...]:
+    """All of training.totalTokens, as expected and at the present pace."""
+    run = cost.whole_run if cost else None
+    if cost is None or run is None:
+        return ()
+    expected = _hours(run.expected_hours, run.expected_cost, cost.currency)
+    return (
+        Fact("whole run", f"{expected} expected, {_hours(run.hours, run.cost, cost.currency)} at the present pace"),
+    )
+
+
+def _hours(hours: str | None, amount: str | None, currency: str) -> str:
+    """`27,127 h for $27,777,000.00`."""
+    time, price = number(hours), number(amount)
+    if time is None:
+        return UNKNOWN
+    return f"{time:,.0f} h" if price is None else f"{time:,.0f} h for {money(price, currency)}"
+
+
+def _energy(cost: Cost | None) -> tuple[Fact, ...]:
+    energy = number(cost.watt_hours_per_million_tokens) if cost else None
+    return () if energy is None else (Fact("energy", f"{energy:,.0f} Wh per million tokens (GPUs alone)"),)
 
 
 def _latency(said: Summary) -> tuple[Fact, ...]:

@@ -17,6 +17,7 @@ from mfu.api.fleetreport import (
     Undeclared,
 )
 from mfu.show.figures import number
+from mfu.show.fleet_groups import beside, change_sentence, day_cells, family_cells, structural_sentence
 from mfu.units import money, percent
 
 GROUP_COLUMNS: Final = (
@@ -88,6 +89,16 @@ class FleetView:
     groups: tuple[GroupTable, ...]
     losses: tuple[tuple[str, ...], ...]
     """A cell for each of LOSS_COLUMNS."""
+    families: tuple[tuple[str, ...], ...] = ()
+    """A cell for each of FAMILY_COLUMNS."""
+    structural: tuple[str, ...] = ()
+    """A sentence for each family that loses to what it is."""
+    changes: tuple[str, ...] = ()
+    """A sentence for each change of the last day."""
+    trend: tuple[tuple[str, ...], ...] = ()
+    """A cell for each of TREND_COLUMNS, oldest day first."""
+    beside: tuple[str, ...] = ()
+    """Usage effectiveness, latency objectives and power, each in a sentence."""
     drafts: tuple[DraftLine, ...] = ()
     """GPU pods that nobody declared."""
 
@@ -102,6 +113,11 @@ def fleet_view(status: FleetStatus) -> FleetView:
         bills=tuple(map(_bill, status.bills)),
         groups=tuple(_groups(status, currency)),
         losses=tuple(_loss(each, currency) for each in status.losses),
+        families=tuple(map(family_cells, status.families)),
+        structural=tuple(filter(None, map(structural_sentence, status.families))),
+        changes=tuple(map(change_sentence, status.changes)),
+        trend=tuple(day_cells(each, currency) for each in status.trend),
+        beside=tuple(beside(status)),
         drafts=tuple(map(_draft, status.drafts)),
     )
 

@@ -10,7 +10,8 @@ from urllib.parse import quote
 from mfu.api.workload_status import WorkloadStatus
 from mfu.show.decisions import asks
 from mfu.show.figures import UNKNOWN
-from mfu.show.fleet import GROUP_COLUMNS, LOSS_COLUMNS, fleet_view
+from mfu.show.fleet import GROUP_COLUMNS, LOSS_COLUMNS, FleetView, fleet_view
+from mfu.show.fleet_groups import FAMILY_COLUMNS, TREND_COLUMNS
 from mfu.show.history import eras, last_change, promises, replies
 from mfu.show.levels import levels
 from mfu.show.questions.answer import Answer
@@ -108,13 +109,30 @@ def fleet(seen: Seen) -> Markup:
             tag("h1", "Fleet"),
             tag("p", f"{page.headline}. Main cause of loss: {page.main_cause}.", class_="lead"),
             tag("p", page.factors, class_="lead") if page.factors else NOTHING,
-            *(tag("p", f"! {each}", class_="warning") for each in page.held_for_nothing),
+            *(tag("p", each, class_="lead") for each in page.beside),
+            *(tag("p", f"! {each}", class_="warning") for each in (*page.held_for_nothing, *page.structural)),
             *(
                 section("Where the money goes, per hour", charts.bill(each), tag("p", each.sentence))
                 for each in page.bills
             ),
             section("Losses", losses if page.losses else tag("p", "None is known.")),
+            _lately(page),
             *tables,
+        )
+    )
+
+
+def _lately(page: FleetView) -> Markup:
+    """Families, the last day's changes and the last days; what is not known is not there."""
+    families = table(("FAMILY", *FAMILY_COLUMNS), page.families, numeric=frozenset(FAMILY_COLUMNS[:-1]))
+    days = table(("DAY", *TREND_COLUMNS), page.trend, numeric=frozenset(TREND_COLUMNS))
+    return join(
+        (
+            section("Model families", families) if page.families else NOTHING,
+            section("Changed in the last day", tag("ul", *(tag("li", each) for each in page.changes)))
+            if page.changes
+            else NOTHING,
+            section("The last days", days) if page.trend else NOTHING,
         )
     )
 

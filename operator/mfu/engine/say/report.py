@@ -16,6 +16,10 @@ from mfu.engine.drafts import UndeclaredPods
 from mfu.engine.fleet import Sum
 from mfu.engine.history.calibration import calibration_rows
 from mfu.engine.plan import WorkloadPlan
+from mfu.engine.say.families import family_rows
+from mfu.engine.say.kept import power_row, service_row
+from mfu.engine.say.lately import Today, change_rows, trend_rows
+from mfu.engine.snapshot import FleetReadings
 from mfu.engine.text import moment
 from mfu.predict.types import Corrections
 from mfu.units import decimal, money, percent
@@ -34,6 +38,9 @@ class Tally:
     currency: str
     corrections: Corrections = field(default_factory=Corrections)
     drafts: Sequence[UndeclaredPods] = ()
+    readings: FleetReadings = field(default_factory=FleetReadings)
+    trend: Sequence[api.DayFigures] = ()
+    """Days as they were reported last."""
 
 
 def report(told: Tally, now: float) -> api.FleetStatus | None:
@@ -61,6 +68,11 @@ def report(told: Tally, now: float) -> api.FleetStatus | None:
             api.NamespaceFigures(namespace=name, **_figures(each)) for name, each in _worst(figures.namespaces)
         ),
         losses=losses[:MOST_LOSSES],
+        families=family_rows(told.plans),
+        changes=change_rows(told.plans, now),
+        trend=trend_rows(told.trend, Today(whole, _total_lost(told)), now),
+        power=power_row(told.readings),
+        services=service_row(told.plans),
         drafts=tuple(map(_draft, told.drafts)),
         calibration=calibration_rows(told.corrections),
     )

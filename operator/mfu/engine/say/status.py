@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from mfu.account.cost import Cost
+from mfu.account.cost import Cost, WholeRun
 from mfu.api import workload_status as api
 from mfu.api.causes import Cause
 from mfu.decide.recommend.recommended import Recommended
@@ -113,6 +113,17 @@ def cost(spent: Cost, policy: EffectivePolicy) -> api.Cost | None:
         lost_per_hour=decimal(spent.lost_per_hour, 2),
         per_million_tokens=decimal(spent.per_million_tokens, 4),
         per_step=decimal(spent.per_step, 6),
+        watt_hours_per_million_tokens=decimal(spent.watt_hours_per_million_tokens, 2),
+        whole_run=_whole_run(spent.whole_run) if spent.whole_run else None,
+    )
+
+
+def _whole_run(run: WholeRun) -> api.WholeRun:
+    return api.WholeRun(
+        expected_hours=decimal(run.expected_hours, 1),
+        expected_cost=decimal(run.expected_cost, 2),
+        hours=decimal(run.hours, 1),
+        cost=decimal(run.cost, 2),
     )
 
 
