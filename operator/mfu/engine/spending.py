@@ -46,7 +46,7 @@ def _watts(assessment: Assessment | None) -> float | None:
 
 def _whole_run(
     setup: Setup, gpus: int, per_hour: float | None, rates: tuple[float, float | None]
-) -> account.WholeRun | None:
+) -> account.RunTotals | None:
     if isinstance(setup, Inference) or setup.total_tokens is None or not gpus:
         return None
     return account.whole_run(setup.total_tokens, gpus, per_hour, expected=rates[0], present=rates[1])

@@ -275,7 +275,7 @@ def _changed(state: DriftState, run: RunUp) -> tuple[DriftState, Drift | None]:
     regime, base = state.regime, state.regime.mean if state.base is None else state.base
     since = regime.since if run.since is None else run.since
     moved = replace(regime, since=since, mean=run.level, samples=max(run.samples, WARM_UP))
-    if abs(run.level - base) < LEAST_SHIFT * base or state.identity is None:
+    if abs(run.level - base) <= LEAST_SHIFT * base or state.identity is None:
         return DriftState(state.identity, moved, base=state.base), None
     found = Drift(DriftKind.INFRASTRUCTURE, base, run.level, since, state.identity.product)
     return DriftState(state.identity, moved), found
@@ -287,7 +287,7 @@ def _crept(state: DriftState, at: float) -> tuple[DriftState, Drift | None]:
         return state, None
     if state.base is None:
         return replace(state, base=regime.mean), None
-    if abs(regime.mean - state.base) < CREPT * state.base or state.identity is None:
+    if abs(regime.mean - state.base) <= CREPT * state.base or state.identity is None:
         return state, None
     found = Drift(DriftKind.INFRASTRUCTURE, state.base, regime.mean, at, state.identity.product)
     return replace(state, base=regime.mean), found

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from mfu.account.cost import Cost, WholeRun
+from mfu.account.cost import Cost, RunTotals
 from mfu.api import workload_status as api
 from mfu.api.causes import Cause
 from mfu.decide.recommend.recommended import Recommended
@@ -118,7 +118,7 @@ def cost(spent: Cost, policy: EffectivePolicy) -> api.Cost | None:
     )
 
 
-def _whole_run(run: WholeRun) -> api.WholeRun:
+def _whole_run(run: RunTotals) -> api.WholeRun:
     return api.WholeRun(
         expected_hours=decimal(run.expected_hours, 1),
         expected_cost=decimal(run.expected_cost, 2),
