@@ -35,6 +35,8 @@ QUIET_PER_SECOND, CHURN_PER_SECOND = 0.5, 20.0
 LAST_NEWS_SECONDS: Final = 5.0
 """Changes of the last moments of a phase have this long to be answered; what is not then counts as it has waited."""
 COLD_START_SECONDS: Final = 900.0
+SAMPLE_SECONDS: Final = 10.0
+"""Between two scrapes of the operator's own page."""
 COUNTED: Final = ("mfu_operator_writes{", "mfu_operator_cycles_total{", "mfu_operator_relists{")
 """What the operator itself counted, kept beside what was seen of it."""
 
@@ -65,7 +67,7 @@ async def phase(running: Running, changes: Changes, seconds: float) -> dict[str,
     making = asyncio.create_task(changes.run(lambda: time.monotonic() >= end))
     while not making.done():
         await asyncio.to_thread(sampled.sample)
-        await asyncio.sleep(1.0)
+        await asyncio.sleep(SAMPLE_SECONDS)
     share = sampled.cpu_share()
     await asyncio.sleep(LAST_NEWS_SECONDS)
     latencies = changes.answers.since(sampled.began, time.monotonic())
@@ -134,6 +136,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=120.0, help="of each phase")
     parser.add_argument("--dir", type=Path, help="folder of the control plane, kept and used again")
     parser.add_argument("--out", type=Path, default=RESULT)
+    parser.add_argument("--fill-only", action="store_true", help="make the objects in --dir and end")
     args = parser.parse_args()
     size, load = Size(args.workloads, args.nodes), os.getloadavg()
     with (
@@ -147,6 +150,8 @@ def main() -> int:
         asyncio.run(fill(plane.kubeconfig, size))
         asyncio.run(wipe(plane.kubeconfig))
         print(f"filled in {time.monotonic() - began:.0f} s: {size.pods} pods", flush=True)
+        if args.fill_only:
+            return 0
         with operator(plane.kubeconfig, Path(name), port) as running:
             found = asyncio.run(measured(running, plane.kubeconfig, size, args.seconds))
     args.out.parent.mkdir(exist_ok=True)

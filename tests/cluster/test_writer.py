@@ -108,6 +108,14 @@ def test_a_flood_is_spread_over_seconds_and_cycles() -> None:
     assert server.times[-1] >= 1.0
 
 
+def test_a_newer_plan_ends_a_round_and_what_was_not_begun_waits() -> None:
+    server, plan = Server(), plan_of(100)
+    writer = Writer(cast(KubeClient, server))
+    run(writer.apply(plan, seen(plan), NO_REPORT, superseded=lambda: len(server.times) >= 30))
+    assert 30 <= writer.counts.written <= 30 + IN_FLIGHT
+    assert writer.counts.deferred == 100 - writer.counts.written
+
+
 def test_what_waits_is_written_in_the_next_cycles() -> None:
     server = Server()
     writer = cycles(server, seconds=6.0, count=200, per_second=50.0, per_round=120)
@@ -239,7 +247,7 @@ def test_no_more_than_so_many_writes_are_under_way() -> None:
             return await super().apply(resource, body)
 
     server, plan = Slow(), plan_of(100)
-    writer = Writer(cast(KubeClient, server))
+    writer = Writer(cast(KubeClient, server), per_round=100)
     run(writer.apply(plan, seen(plan), NO_REPORT))
     assert server.most == IN_FLIGHT == 20
     assert writer.counts.written == 100

@@ -50,7 +50,7 @@ def loop(**fields: Any) -> Loop:
     state = Cluster(informers=(), report=report, workloads=SimpleNamespace(objects={}))
     trigger = Trigger(idle=1.0, longest=1.0, resync=1.0)
     metrics = OperatorMetrics(lambda: None)
-    writer = SimpleNamespace(counts=SimpleNamespace(written=0, failed=0))
+    writer = SimpleNamespace(counts=SimpleNamespace(written=0, failed=0, skipped=0))
     made = Loop(
         cast(ClusterState, state), cast(Past, None), cast(Writer, writer), metrics, Cycle(), trigger, dry_run=True
     )
@@ -85,7 +85,7 @@ class NeverDone(SimpleNamespace):
 
 def test_judging_and_liveness_do_not_wait_for_writing() -> None:
     async def work() -> None:
-        writer = NeverDone(asked=0, counts=SimpleNamespace(written=0, failed=0))
+        writer = NeverDone(asked=0, counts=SimpleNamespace(written=0, failed=0, skipped=0))
         mine = loop(writer=writer, dry_run=False, trigger=Trigger(idle=0.01, longest=0.01, resync=0.02))
         running = asyncio.create_task(mine.run())
         seen: set[float | None] = set()

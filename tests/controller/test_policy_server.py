@@ -42,6 +42,9 @@ class NoTelemetry:
     ) -> WorkloadSeries | None:
         return None
 
+    def stands(self, *_: object, **__: object) -> bool:
+        return False
+
 
 class Stage:
     """One operator's loop, cycled by hand, and one namespace with a label of its own."""

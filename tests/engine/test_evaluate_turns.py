@@ -45,6 +45,31 @@ def test_who_was_never_judged_is_left_as_it_is(moment: tuple[Snapshot, float]) -
         assert (each.status, each.annotations, each.events) == (view.status, view.annotations, ())
 
 
+def test_what_runs_as_it_did_keeps_its_judgement_and_its_minutes(moment: tuple[Snapshot, float]) -> None:
+    snapshot, now = moment
+    first = evaluate(snapshot, now)
+    everyone = frozenset(view.uid for view in snapshot.workloads)
+    looked = replace(snapshot, turn=frozenset(), steady=everyone, before=first.handover)
+    again = evaluate(looked, now + 61.0)
+    for old, new in zip(first.workloads, again.workloads, strict=True):
+        assert (new.judged_at, new.whole_at) == (now + 61.0, now)
+        assert new.status == old.status
+        assert (new.events, new.lesson) == ((), None)
+        for meter, kept in old.memory.long.items():
+            assert len(new.memory.long[meter].bins) == len(kept.bins) + bool(len(kept.bins))
+
+
+def test_under_another_policy_no_judgement_stands(moment: tuple[Snapshot, float]) -> None:
+    snapshot, now = moment
+    first = evaluate(snapshot, now)
+    plans = {
+        uid: replace(each, policy=replace(each.policy, name="other")) for uid, each in first.handover.plans.items()
+    }
+    before = replace(first.handover, plans=plans)
+    looked = replace(snapshot, turn=frozenset(), steady=frozenset(plans), before=before)
+    assert all(each.judged_at == now and each.level is None for each in evaluate(looked, now + 30.0).workloads)
+
+
 def test_a_fleet_in_turns_is_added_up_every_few_seconds(moment: tuple[Snapshot, float]) -> None:
     snapshot, now = moment
     first = evaluate(snapshot, now)

@@ -5,14 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 from math import ceil, inf
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mfu.engine.due import turn, waiting
+from mfu.decide.fleet.standing import Need, Standing
+from mfu.engine.due import LOOK_SECONDS, WHOLE_SECONDS, steady, turn, waiting
 from mfu.engine.plan import WorkloadPlan
 from mfu.engine.views import NO_STATUS, Assignment, PodView, WorkloadView
 from mfu.hardware.problem import Problem, ProblemReason
+from mfu.observe.steady import Level
 from tests.builders.scenes import STEADY, pod, workload
 
 SPEC = workload().spec
@@ -140,3 +143,65 @@ def test_no_namespace_waits_more_than_another_has_turns(namespaces: list[str], m
     served = {each: sum(view.uid in chosen for view in fleet if view.namespace == each) for each in set(namespaces)}
     waiting_ = {each for each in served if served[each] < namespaces.count(each)}
     assert all(served[one] <= served[other] + 1 for one in served for other in waiting_)
+
+
+NOW = 1000.0
+LEVEL = Level((), np.empty((0, 0), dtype=np.float32), np.empty((0, 0), dtype=np.float32), {})
+
+
+def levelled(each: WorkloadView, looked_at: float = NOW - 30.0, whole_at: float = NOW - 100.0) -> WorkloadPlan:
+    return replace(judged(each, looked_at), whole_at=whole_at, level=LEVEL)
+
+
+def still(plan: WorkloadPlan, claims: Assignment = NOBODY) -> bool:
+    return bool(steady([A], claims, {A.uid: plan}, NOW, stands=lambda _: True))
+
+
+def test_a_judgement_stands_while_readings_do() -> None:
+    known = {A.uid: levelled(A), B.uid: levelled(B)}
+    found = steady([A, B], NOBODY, known, NOW, stands=lambda plan: plan.uid == B.uid)
+    assert found == {B.uid}
+
+
+MOVED: dict[str, WorkloadPlan] = {
+    "without a level": replace(levelled(A), level=None),
+    "judged too long ago": levelled(A, whole_at=NOW - WHOLE_SECONDS),
+    "judged in the future": levelled(A, whole_at=NOW + 60.0),
+    "looked at a moment ago": levelled(A, looked_at=NOW - LOOK_SECONDS + 1.0),
+    "paused": replace(levelled(A), paused=True),
+    "frozen": replace(levelled(A), frozen=True),
+    "broken": replace(levelled(A), error="IndexError"),
+    "waiting for a place": replace(levelled(A), standing=Standing("team-a/a", ask=Need(8))),
+    "declared anew": replace(levelled(A), judged=(replace(A, generation=7), (), None)),
+}
+
+
+@pytest.mark.parametrize("name", MOVED)
+def test_what_could_have_changed_is_judged(name: str) -> None:
+    assert still(levelled(A))
+    assert not still(MOVED[name])
+
+
+def test_pods_that_come_or_go_are_judged() -> None:
+    assert not still(levelled(A), Assignment({A.key: PODS}, {}, ()))
+
+
+def test_the_longest_not_looked_at_come_first() -> None:
+    fleet = [view(name) for name in "abcd"]
+    known = {each.uid: levelled(each, NOW - 30.0 - row) for row, each in enumerate(fleet)}
+    assert steady(fleet, NOBODY, known, NOW, stands=lambda _: True, most=2) == {"uid-c", "uid-d"}
+
+
+def test_who_was_judged_a_moment_ago_rests() -> None:
+    fleet = [view(name) for name in "abc"]
+    known = {each.uid: judged(each, at) for each, at in zip(fleet, (10.0, 20.0, 30.0), strict=True)}
+    assert turn(fleet, NOBODY, known, most=3, rested_before=25.0) == {"uid-a", "uid-b"}
+    assert turn(fleet[:2], NOBODY, {}, most=3, rested_before=25.0) == {"uid-a", "uid-b"}, "news does not rest"
+
+
+def test_a_backlog_of_news_is_judged_in_larger_turns() -> None:
+    fleet = [view(f"w{row:03d}") for row in range(50)]
+    assert len(turn(fleet, NOBODY, {}, most=10, behind=30)) == 30
+    assert len(turn(fleet[:15], NOBODY, {}, most=10, behind=30)) == 15
+    known = {each.uid: judged(each, 1.0) for each in fleet}
+    assert len(turn(fleet, NOBODY, known, most=10, behind=30)) == 10, "answers that only grow old are no backlog"

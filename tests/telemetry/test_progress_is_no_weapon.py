@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import subprocess
 import sys
 import threading
@@ -16,6 +17,7 @@ from aiohttp.test_utils import TestServer
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mfu.controller.interpreter import give_way
 from mfu.observe.readings import Counter, GPURound, ProgressReading
 from mfu.telemetry.addresses import is_plain, refusal
 from mfu.telemetry.dcgm.adapter import DCGMFleet
@@ -78,11 +80,22 @@ async def longest_stop(during: Callable[[], object]) -> float:
     return longest
 
 
-LONGEST_SECONDS = 0.6
-"""Three times what is promised: on two idle cores it was 0.05 to 0.3 s, and without the controls it is seconds."""
+LONGEST_SECONDS = 0.2
+"""What is promised. It is 0.01 s on an idle core; with Python's own settings a collection of garbage amid the reading
+of a page took 0.2 to 0.3 s, and without the other controls it is seconds."""
+
+
+@pytest.fixture
+def as_in_the_operator() -> Iterator[None]:
+    interval, thresholds = sys.getswitchinterval(), gc.get_threshold()
+    give_way()
+    yield
+    sys.setswitchinterval(interval)
+    gc.set_threshold(*thresholds)
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("as_in_the_operator")
 @pytest.mark.parametrize("path", [each.__name__ for each in PAGES])
 async def test_no_body_holds_the_loop(elsewhere: Callable[[str], str], path: str) -> None:
     """24 pods with the same body. The best of three, since the machine has others to serve as well."""

@@ -15,6 +15,7 @@ from mfu.observe.readings import (
     ProgressReading,
     SourceState,
 )
+from mfu.observe.steady import level_of
 from mfu.telemetry.store.recent import Store
 
 POD = ("team-a", "llama-0")
@@ -261,3 +262,18 @@ def test_why_a_pod_told_nothing_goes_with_its_series() -> None:
     store.add_progress([reading(0.0, 5.0)])
     heard = store.series([POD], 0.0)
     assert heard is not None and heard.unread == ""
+
+
+def test_a_level_is_compared_with_the_newest_readings() -> None:
+    store = Store(interval_seconds=15, max_devices=8)
+    for k in range(10):
+        store.add_round(one(15.0 * k, 0.4), 15.0 * k)
+    series = store.series([POD], 135.0)
+    assert series is not None
+    level = level_of(series)
+    assert level is not None
+    assert store.stands(level, [POD], 135.0, uids={})
+    assert not store.stands(level, [POD], 170.0, uids={}), "two rounds are missing"
+    assert not store.stands(level, [("team-a", "other")], 135.0, uids={})
+    store.add_round(one(150.0, 0.5), 150.0)
+    assert not store.stands(level, [POD], 150.0, uids={})

@@ -53,6 +53,9 @@ class Attempts:
         for key in [key for key, last in self._by_key.items() if now - last.not_before > LONGEST_SECONDS]:
             del self._by_key[key]
 
+    def __contains__(self, key: str) -> bool:
+        return key in self._by_key
+
     def __len__(self) -> int:
         return len(self._by_key)
 

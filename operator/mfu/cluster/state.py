@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import inf
 from typing import Any, Final, Protocol, TypeVar
 
 from mfu.api.fleetreport import FleetStatus
@@ -17,11 +18,12 @@ from mfu.cluster.declared import DeclaredStore
 from mfu.cluster.informer import Informer, key_of
 from mfu.decide.types import NodeView
 from mfu.engine.claims import assign
-from mfu.engine.due import turn, waiting
+from mfu.engine.due import MOST_BEHIND, MOST_JUDGED, steady, turn, waiting
 from mfu.engine.packed import Packed
-from mfu.engine.plan import NO_REPORT, Handover
+from mfu.engine.plan import NO_REPORT, Handover, WorkloadPlan
 from mfu.engine.snapshot import Assignment, FleetReadings, PodView, PolicyView, Queued, Snapshot, WorkloadView
 from mfu.observe.readings import WorkloadSeries
+from mfu.observe.steady import Level
 from mfu.predict.types import Corrections
 from mfu.telemetry.addresses import is_plain
 from mfu.telemetry.rounds.binding import PodBinding
@@ -31,6 +33,8 @@ Watched = Informer[V] | DeclaredStore[V]
 """A store of objects of one kind, whoever watches them."""
 OVERDUE_SECONDS: Final = 30.0
 """Answers older than this have a share of the turns that no news can take."""
+REST_SECONDS: Final = 20.0
+"""In a fleet that is judged in turns nobody is judged again sooner, but for news."""
 MOST_HOSTS: Final = 20_000
 """Addresses of so many nodes are kept: four times of what one operator is made for."""
 HOLDS_DEVICES: Final = "status.phase!=Succeeded,status.phase!=Failed"
@@ -45,6 +49,10 @@ class Past(Protocol):
     def series(
         self, pods: Iterable[tuple[str, str]], now: float, *, uids: Mapping[tuple[str, str], str]
     ) -> WorkloadSeries | None: ...
+
+    def stands(
+        self, level: Level, pods: Iterable[tuple[str, str]], now: float, *, uids: Mapping[tuple[str, str], str]
+    ) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +151,9 @@ class ClusterState:
         workloads = tuple(self.workloads.objects.values())
         pods = tuple(self.pods.objects.values())
         claims, handed = self.claims(), before or Handover()
-        whose = turn(workloads, claims, handed.plans, overdue_before=now - OVERDUE_SECONDS)
+        still = self._still(past, workloads, now, handed)
+        left = [view for view in workloads if view.uid not in still] if still else workloads
+        whose = self._turn(left, now, handed, whole=len(workloads) <= MOST_JUDGED)
         mine = (
             (view.key, claims.pods[view.key]) for view in workloads if view.uid in whose and view.key in claims.pods
         )
@@ -160,10 +170,35 @@ class ClusterState:
             before=handed,
             claims=claims,
             turn=whose,
+            steady=still,
             report=self.report,
             queued=() if self.queued is None else tuple(self.queued.objects.values()),
             switched_on=self._switched_on,
         )
+
+    def _turn(self, views: Sequence[WorkloadView], now: float, before: Handover, *, whole: bool) -> frozenset[str]:
+        rested_before = inf if whole else now - REST_SECONDS
+        overdue_before = now - OVERDUE_SECONDS
+        return turn(
+            views,
+            self.claims(),
+            before.plans,
+            overdue_before=overdue_before,
+            rested_before=rested_before,
+            behind=MOST_BEHIND,
+        )
+
+    def _still(self, past: Past, workloads: tuple[WorkloadView, ...], now: float, before: Handover) -> frozenset[str]:
+        """Those that run as they did when they were judged; a fleet of one turn is judged whole."""
+        if len(workloads) <= MOST_JUDGED:
+            return frozenset()
+        claims = self.claims()
+
+        def stands(plan: WorkloadPlan) -> bool:
+            uids = _uids(claims.pods.get(plan.key, ()))
+            return plan.level is not None and past.stands(plan.level, uids, now, uids=uids)
+
+        return steady(workloads, claims, before.plans, now, stands=stands)
 
     @property
     def report(self) -> Packed[FleetStatus]:
@@ -184,12 +219,15 @@ class ClusterState:
 
     def claims(self) -> Assignment:
         """Whose pod is whose; worked out anew only when pods or declarations changed."""
+        cached, versions = self._claims, (self.pods.version, self.workloads.version)
+        if cached is not None and cached.versions == versions:
+            return cached.claims
         specs = {view.uid: view.spec for view in self.workloads.objects.values()}
-        cached = self._claims
-        if cached is not None and cached.pods == self.pods.version and _same(cached.specs, specs):
+        if cached is not None and cached.versions[0] == versions[0] and _same(cached.specs, specs):
+            self._claims = replace(cached, versions=versions)
             return cached.claims
         claims = assign(tuple(self.workloads.objects.values()), self.pods.objects.values())
-        self._claims = _Claims(self.pods.version, specs, claims if cached is None else _kept(claims, cached.claims))
+        self._claims = _Claims(versions, specs, claims if cached is None else _kept(claims, cached.claims))
         return self._claims.claims
 
     def bindings(self) -> Mapping[tuple[str, str], PodBinding]:
@@ -249,9 +287,9 @@ class ClusterState:
 
 @dataclass(frozen=True, slots=True)
 class _Claims:
-    """An assignment and what it was made from."""
+    """An assignment and what it was made from: versions of pods and declarations."""
 
-    pods: int
+    versions: tuple[int, int]
     specs: Mapping[str, WorkloadSpec | None]
     claims: Assignment
 
@@ -274,8 +312,12 @@ def _kept(fresh: Assignment, known: Assignment) -> Assignment:
 
 
 def _series_of(past: Past, held: Iterable[PodView], now: float) -> WorkloadSeries | None:
-    uids = {(pod.namespace, pod.name): pod.uid for pod in held}
+    uids = _uids(held)
     return past.series(uids, now, uids=uids)
+
+
+def _uids(held: Iterable[PodView]) -> dict[tuple[str, str], str]:
+    return {(pod.namespace, pod.name): pod.uid for pod in held}
 
 
 def _bound(pods: Iterable[PodView]) -> dict[tuple[str, str], PodBinding]:

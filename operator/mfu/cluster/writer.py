@@ -26,8 +26,8 @@ log = logging.getLogger(__name__)
 
 IN_FLIGHT: Final = 20
 WRITES_PER_SECOND: Final = 200.0
-WRITES_PER_ROUND: Final = 100
-"""Half a second's worth: the rest waits for the next round, which knows more by then and begins with the news."""
+WRITES_PER_ROUND: Final = 400
+"""Two seconds' worth: the rest waits for the next round, which knows more by then and begins with the news."""
 MOST_EVENTS_KEPT: Final = 1000
 CLUSTER_EVENTS_NAMESPACE: Final = "default"
 """Where events about cluster-scoped objects stand."""
@@ -35,20 +35,30 @@ CLUSTER_EVENTS_NAMESPACE: Final = "default"
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """One intended change. `key` identifies the object, down to its uid, and the part of it."""
+    """One intended change. `key` identifies the object, down to its uid, and the part of it.
+
+    Its body is made when it is asked for: of thousands that wait, a round sends some dozens.
+    """
 
     resource: ResourcePath
-    body: JSON
+    metadata: JSON
     subresource: str | None
     manager: str
+    status: Packed[Any] | None = None
+    """What the status should be; None where only the metadata is written."""
     said: Packed[WorkloadStatus] | None = None
     """The status of a workload, for telling whether it says anything new."""
     urgent: bool = False
     """Its object has no answer yet to what it says now."""
 
     @property
+    def body(self) -> JSON:
+        parts = {} if self.status is None else {"status": self.status.document()}
+        return _body(self.resource, self.metadata, **parts)
+
+    @property
     def key(self) -> str:
-        metadata = self.body["metadata"]
+        metadata = self.metadata
         name = f"{metadata.get('namespace', '')}/{metadata['name']}/{metadata.get('uid', '')}"
         return f"{self.resource.plural}/{name}/{self.subresource or ''}"
 
@@ -56,7 +66,7 @@ class Write:
     def digest(self) -> str:
         """Of what is said, whatever version of the object it is said to."""
         said = {key: value for key, value in self.body.items() if key != "metadata"}
-        said["annotations"] = self.body["metadata"].get("annotations")
+        said["annotations"] = self.metadata.get("annotations")
         return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
     @property
@@ -94,8 +104,18 @@ class Writer:
     _echoes: dict[str, _Echo] = field(default_factory=dict)
     _events: deque[tuple[JSON, str]] = field(default_factory=deque)
 
-    async def apply(self, plan: Plan, current: Mapping[str, Mapping[str, Any]], report: Packed[FleetStatus]) -> None:
-        """`current` maps "namespace/name" of workloads and "policy/name" to what the cluster holds now."""
+    async def apply(
+        self,
+        plan: Plan,
+        current: Mapping[str, Mapping[str, Any]],
+        report: Packed[FleetStatus],
+        *,
+        superseded: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """`current` maps "namespace/name" of workloads and "policy/name" to what the cluster holds now.
+
+        Once `superseded`, nothing more is begun: a newer plan has its own order, with news first.
+        """
         due = fairly(self._due(self.wanted(plan, current, report)))
         self.counts.deferred = max(0, len(due) - self.per_round)
         gate = asyncio.Semaphore(IN_FLIGHT)
@@ -103,7 +123,16 @@ class Writer:
         by_object: dict[str, list[Write]] = defaultdict(list)
         for each in due[: self.per_round]:
             by_object[each.object_key].append(each)
-        await asyncio.gather(*(self._write_in_turn(each, gate, pace) for each in by_object.values()))
+        left = iter(by_object.values())
+
+        async def work() -> None:
+            for each in left:
+                await self._write_in_turn(each, gate, pace)
+                if superseded():
+                    break
+
+        await asyncio.gather(*(work() for _ in range(IN_FLIGHT)))
+        self.counts.deferred += sum(len(each) for each in left)
         await self._emit_all(gate, pace)
 
     def tell(self, plan: Plan, known: Container[str]) -> None:
@@ -142,14 +171,16 @@ class Writer:
         return due
 
     def _held_back(self, write: Write, now: float) -> bool:
-        return self._attempts.held_back(write.key, write.digest, now)
+        return write.key in self._attempts and self._attempts.held_back(write.key, write.digest, now)
 
     def _said(self, write: Write) -> bool:
         """Was the same, but for its times, written a moment ago? The watch only has not brought it back yet."""
         echo = self._echoes.get(write.key)
         if echo is None or echo.status is None:
             return False
-        return write.said is not None and novelty(echo.status.read(), write.said.read()) is Novelty.NOTHING
+        if write.said is None:
+            return False
+        return echo.status == write.said or novelty(echo.status.read(), write.said.read()) is Novelty.NOTHING
 
     def _workload_writes(self, plan: Plan, current: Mapping[str, Mapping[str, Any]]) -> list[Write]:
         writes = []
@@ -157,15 +188,15 @@ class Writer:
             seen = current.get(each.key)
             if seen is None:
                 continue
+            if seen["status"] == each.status and seen.get("annotations", {}) == each.annotations:
+                continue
             metadata = {"namespace": each.namespace, "name": each.name, "uid": each.uid}
             if seen["status"] != each.status:
-                body = _body(MODELWORKLOADS, _at(metadata, seen), status=each.status.document())
-                writes.append(
-                    Write(MODELWORKLOADS, body, "status", FIELD_MANAGER, each.status, _unanswered(seen, body["status"]))
-                )
+                at, urgent = _at(metadata, seen), seen["status"].answers != each.status.answers
+                writes.append(Write(MODELWORKLOADS, at, "status", FIELD_MANAGER, each.status, each.status, urgent))
             if seen.get("annotations", {}) != each.annotations:
-                body = _body(MODELWORKLOADS, {**metadata, "annotations": dict(each.annotations)})
-                writes.append(Write(MODELWORKLOADS, body, None, ANNOTATION_FIELD_MANAGER))
+                said = {**metadata, "annotations": dict(each.annotations)}
+                writes.append(Write(MODELWORKLOADS, said, None, ANNOTATION_FIELD_MANAGER))
         return writes
 
     def _policy_writes(self, plan: Plan, current: Mapping[str, Mapping[str, Any]]) -> list[Write]:
@@ -174,15 +205,13 @@ class Writer:
             seen = current.get(f"policy/{each.name}")
             if seen is not None and seen["status"] != each.status:
                 metadata = {"name": each.name, "uid": each.uid}
-                body = _body(MFUPOLICIES, _at(metadata, seen), status=each.status.document())
-                writes.append(Write(MFUPOLICIES, body, "status", FIELD_MANAGER))
+                writes.append(Write(MFUPOLICIES, _at(metadata, seen), "status", FIELD_MANAGER, each.status))
         return writes
 
     def _report_writes(self, plan: Plan, report: Packed[FleetStatus]) -> list[Write]:
         if plan.report == report:
             return []
-        body = _body(FLEETREPORTS, {"name": FLEET_REPORT_NAME}, status=plan.report.document())
-        return [Write(FLEETREPORTS, body, "status", FIELD_MANAGER)]
+        return [Write(FLEETREPORTS, {"name": FLEET_REPORT_NAME}, "status", FIELD_MANAGER, plan.report)]
 
     async def _write_in_turn(self, writes: list[Write], gate: asyncio.Semaphore, pace: Pace) -> None:
         """Status before annotations: its precondition is the version that was seen."""
@@ -261,16 +290,11 @@ def fairly(writes: Iterable[Write]) -> list[Write]:
     ranks: Counter[tuple[bool, str]] = Counter()
     ordered: list[tuple[bool, bool, int, Write]] = []
     for each in writes:
-        namespace = each.body["metadata"].get("namespace", "")
+        namespace = each.metadata.get("namespace", "")
         group = (each.urgent, namespace)
         ordered.append((bool(namespace), not each.urgent, ranks[group], each))
         ranks[group] += 1
     return [each for *_, each in sorted(ordered, key=lambda item: item[:3])]
-
-
-def _unanswered(seen: Mapping[str, Any], said: Mapping[str, Any]) -> bool:
-    standing = seen["status"].document()
-    return bool(standing.get("observedGeneration") != said.get("observedGeneration"))
 
 
 def _at(metadata: JSON, seen: Mapping[str, Any]) -> JSON:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import time
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from mfu.cluster.executor import RESULTS, Executor
 from mfu.cluster.state import ClusterState, Past
 from mfu.cluster.writer import Writer
 from mfu.controller.config import Cycle
+from mfu.controller.interpreter import calm
 from mfu.controller.metrics import OperatorMetrics
 from mfu.engine.evaluate import evaluate
 from mfu.engine.history.calibration import restored
@@ -24,10 +24,12 @@ from mfu.predict.types import Corrections
 
 log = logging.getLogger(__name__)
 
-ROUND_SECONDS: Final = 45.0
+ROUND_SECONDS: Final = 35.0
 """A fleet too large for one cycle is judged whole within this time, as far as the core allows."""
 AGAIN_SECONDS: Final = 2.0
 """Between two tries of what the plan wants open, where no new plan comes."""
+LEASE_SECONDS: Final = 1.0
+"""Between two looks whether we may write again."""
 WRITE_RESULTS: Final = (
     "written", "failed", "conflicts", "suppressed", "events", "deferred", "skipped", "events_lost"
 )  # fmt: skip
@@ -60,13 +62,6 @@ class Trigger:
             except TimeoutError:
                 return
         self._dirty.clear()
-
-
-def calm() -> None:
-    """What has been built stays: the garbage collector need not walk through it for ever, and less often at all."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(100_000, 20, 20)
 
 
 @dataclass(slots=True)
@@ -128,17 +123,23 @@ class Loop:
         while True:
             await self._planned.wait()
             self._planned.clear()
-            plan = self.plan
+            plan, skipped = self.plan, self.writer.counts.skipped
             if plan is None:
                 continue
             try:
                 with self.metrics.cycle_seconds.labels("write").time():
-                    await self.writer.apply(plan, self.state.current(), self.state.report)
+                    await self.writer.apply(
+                        plan, self.state.current(), self.state.report, superseded=self._planned.is_set
+                    )
             except Exception:
                 # As with judging: one object that can not be written must not silence the others.
                 self.metrics.cycles.labels("write_error").inc()
                 log.exception("writing failed")
                 await asyncio.sleep(1.0)
+            if self.writer.counts.skipped > skipped:
+                # Without a fresh lease nothing helps but to wait for it; what was skipped is written then.
+                await asyncio.sleep(LEASE_SECONDS)
+                self._planned.set()
             if self.writer.counts.deferred:
                 self._planned.set()
             self._report_writes()

@@ -18,6 +18,7 @@ from mfu.cluster.stopping import until_stopped
 from mfu.controller.access import KubeAccess
 from mfu.controller.build import Parts, build
 from mfu.controller.config import LeaderElection, OperatorConfig, PageSettings
+from mfu.controller.interpreter import give_way
 from mfu.controller.loop import Loop
 from mfu.controller.server import serve
 from mfu.controller.watch import DeclaredWatch
@@ -34,6 +35,7 @@ CYCLE_SILENT_SECONDS: Final = 180.0
 
 async def operate(config: OperatorConfig, kubeconfig: Path | None) -> int:
     """Run until a signal; 1 when a part ended by itself (a lost lease: the next one starts in seconds)."""
+    give_way()
     async with KubeClient(connect(kubeconfig)) as client:
         parts, stop = build(config, client), asyncio.Event()
         for each in (signal.SIGINT, signal.SIGTERM):

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from time import thread_time
 from typing import Final
 
 from aiohttp import web
@@ -21,6 +22,8 @@ MayRead = Callable[[str | None], Awaitable[int | None]]
 
 PAGE_SECONDS: Final = 5.0
 """A page is served for this long before it is rendered anew; scrapes are further apart."""
+PAGE_REST: Final = 9.0
+"""Rendering takes a tenth of a core at most: after each, so many times as long is rested."""
 READERS: Final = 2
 """How many may read the page at once: each holds what its socket holds, and a slow one holds its place."""
 READER_SECONDS: Final = 20.0
@@ -61,7 +64,7 @@ class MetricsPage:
     registry: CollectorRegistry
     may_read: MayRead | None = None
     _rendered: dict[str, tuple[bytes, float]] = field(default_factory=dict)
-    """By content type: the page, and when it was rendered."""
+    """By content type: the page, and until when it is served."""
     _rendering: asyncio.Lock = field(default_factory=asyncio.Lock)
     _places: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(READERS))
 
@@ -100,8 +103,15 @@ class MetricsPage:
         async with self._rendering:
             now = asyncio.get_running_loop().time()
             known = self._rendered.get(content_type)
-            if known is None or now - known[1] >= PAGE_SECONDS:
+            if known is None or now >= known[1]:
                 # One page at a time: whoever asks for another kind of it has it made anew.
                 self._rendered.clear()
-                known = self._rendered[content_type] = (await asyncio.to_thread(encode, self.registry), now)
+                page, seconds = await asyncio.to_thread(_timed, encode, self.registry)
+                known = self._rendered[content_type] = (page, now + max(PAGE_SECONDS, PAGE_REST * seconds))
             return known[0]
+
+
+def _timed(encode: Callable[[CollectorRegistry], bytes], registry: CollectorRegistry) -> tuple[bytes, float]:
+    """The page, and the processor time that it took."""
+    began = thread_time()
+    return encode(registry), thread_time() - began

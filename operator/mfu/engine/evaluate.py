@@ -12,16 +12,17 @@ from mfu.decide.fleet.capacity import capacity_of
 from mfu.decide.fleet.fitting import Grant, Incumbent
 from mfu.decide.fleet.order import Together, decide_together
 from mfu.decide.fleet.standing import Standing
-from mfu.decide.types import Decision
+from mfu.decide.types import Decision, EffectivePolicy
 from mfu.engine import fleet
 from mfu.engine.acting import circumstances, governed, on_their_way, proposals_of, releases, told
 from mfu.engine.claims import assign
 from mfu.engine.history.calibration import taught
+from mfu.engine.history.longterm import take
 from mfu.engine.holdings.fleet import Grounds
 from mfu.engine.holdings.workload import products_of
 from mfu.engine.judged import Surroundings
 from mfu.engine.packed import Packed
-from mfu.engine.plan import FleetSum, Plan, WorkloadPlan
+from mfu.engine.plan import FleetSum, Plan, Supply, WorkloadPlan
 from mfu.engine.policies import InForce, in_force
 from mfu.engine.products import agreed
 from mfu.engine.say.events import on_fleet
@@ -30,9 +31,11 @@ from mfu.engine.say.report import Tally, report
 from mfu.engine.snapshot import Assignment, Snapshot, WorkloadView
 from mfu.engine.views import NO_STATUS
 from mfu.engine.workload import Asked, Examined, broken, examine, paused, planned, spoken_up, unsaid
+from mfu.observe.assessment import Window
+from mfu.observe.steady import level_of
 from mfu.predict.types import Corrections
 
-SUM_SECONDS: Final = 5.0
+SUM_SECONDS: Final = 10.0
 """Between two sums over a fleet that is judged in turns."""
 
 
@@ -44,11 +47,12 @@ def evaluate(snapshot: Snapshot, now: float) -> Plan:
     # 1. Who governs, and whose pod is whose.
     force = in_force(snapshot.policies, snapshot.namespaces, now, snapshot.before, switched_on=snapshot.switched_on)
     claims = snapshot.claims or assign(snapshot.workloads, snapshot.pods)
-    nodes = agreed(snapshot.nodes, snapshot.fleet.devices)
+    supply = _supply(snapshot, tuple(force.cluster.topology_levels))
+    nodes = supply.nodes
     # 2. Each workload alone.
     around = Surroundings(
-        nodes={node.name: node for node in nodes},
-        products=products_of(nodes),
+        nodes=supply.by_name,
+        products=supply.products,
         corrections=snapshot.corrections,
         now=now,
         refused=snapshot.fleet.refused,
@@ -58,8 +62,7 @@ def evaluate(snapshot: Snapshot, now: float) -> Plan:
     # 3. All of them together, over one ledger.
     standings = tuple(standing for each in alone if (standing := _standing(each)))
     shown = circumstances(snapshot, standings, now)
-    capacity = capacity_of(nodes, force.cluster.topology_levels)
-    together = decide_together(standings, capacity, on_their_way(snapshot, shown))
+    together = decide_together(standings, supply.capacity, on_their_way(snapshot, shown))
     plans = tuple(
         _planned(each, view, _Among.of(together, view.key), now)
         for view, each in zip(snapshot.workloads, alone, strict=True)
@@ -96,9 +99,20 @@ def evaluate(snapshot: Snapshot, now: float) -> Plan:
         accepted=force.accepted,
         ground=ground,
         summed=summed,
+        supply=supply,
         acts=acts,
         releases=releases(acts, claims, snapshot.switched_on),
     )
+
+
+def _supply(snapshot: Snapshot, levels: tuple[str, ...]) -> Supply:
+    """The one of the last cycle while it still holds."""
+    known, devices = snapshot.before.supply, snapshot.fleet.devices
+    if known is not None and known.told is snapshot.nodes and known.devices is devices and known.levels == levels:
+        return known
+    nodes = agreed(snapshot.nodes, devices)
+    by_name = {node.name: node for node in nodes}
+    return Supply(snapshot.nodes, devices, levels, nodes, by_name, products_of(nodes), capacity_of(nodes, levels))
 
 
 def _due(snapshot: Snapshot, summed_at: float, now: float) -> bool:
@@ -139,6 +153,8 @@ def _alone(
     claims, force = known
     before = snapshot.before.plans.get(view.uid)
     if snapshot.turn is not None and view.uid not in snapshot.turn:
+        if before is not None and view.uid in snapshot.steady:
+            return _standing_still(_as_before(before), force.of(view.namespace), around.now)
         return _as_before(before) if before else unsaid(view)
     asked = Asked(
         view=view,
@@ -167,7 +183,8 @@ def _planned(found: Examined | WorkloadPlan, view: WorkloadView, among: _Among, 
         plan = _proposing(plan, view, among, plan.decisions)
     except Exception as error:
         plan = broken(found.asked, error, now)
-    return _judged_now(_lean(plan), found.asked, now)
+    level = level_of(found.asked.series) if found.asked.series else None
+    return replace(_judged_now(_lean(plan), found.asked, now), level=level)
 
 
 def _proposing(plan: WorkloadPlan, view: WorkloadView, among: _Among, decided: Sequence[Decision]) -> WorkloadPlan:
@@ -179,7 +196,7 @@ def _proposing(plan: WorkloadPlan, view: WorkloadView, among: _Among, decided: S
 
 def _judged_now(plan: WorkloadPlan, asked: Asked, now: float) -> WorkloadPlan:
     kept = (_bare(asked.view), asked.pods, asked.conflict)
-    return replace(plan, judged_at=now, first_judged_at=asked.first_judged(now), judged=kept)
+    return replace(plan, judged_at=now, whole_at=now, first_judged_at=asked.first_judged(now), judged=kept)
 
 
 def _lean(plan: WorkloadPlan) -> WorkloadPlan:
@@ -199,6 +216,19 @@ def _bare(view: WorkloadView) -> WorkloadView:
 def _as_before(plan: WorkloadPlan) -> WorkloadPlan:
     """Events and lessons are of the moment; everything else is still said."""
     return replace(plan, events=(), lesson=None) if plan.events or plan.lesson else plan
+
+
+def _standing_still(plan: WorkloadPlan, policy: EffectivePolicy, now: float) -> WorkloadPlan:
+    """Looked at: it runs as it did, so what was judged stands, and the minute since then counts like the one before.
+
+    Under another policy it does not stand: it waits for its turn like everyone.
+    """
+    if plan.policy != policy:
+        return replace(plan, level=None)
+    seen = plan.assessment.observations if plan.assessment else ()
+    minute = {each.meter: each for each in seen if each.window is Window.MINUTE}
+    long = {meter: take(kept, minute.get(meter), now) for meter, kept in plan.memory.long.items()}
+    return replace(plan, judged_at=now, memory=replace(plan.memory, long=long))
 
 
 def _learned(plans: tuple[WorkloadPlan, ...], known: Corrections) -> Corrections:

@@ -18,12 +18,14 @@ S = TypeVar("S", bound=Resource)
 class Packed(Generic[S]):
     """Immutable. `read` gives the API's own type, `document` the JSON that a server sends or is sent."""
 
-    __slots__ = ("_kind", "_text")
+    __slots__ = ("_kind", "_text", "answers")
 
     def __init__(self, kind: type[S], document: Mapping[str, Any]) -> None:
         """`document` is what a server holds: it need not be valid."""
         text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         self._kind, self._text = kind, zlib.compress(text.encode(), 1)
+        self.answers: object = document.get("observedGeneration")
+        """Generation that it is about, as the document says; at hand without unpacking."""
 
     @classmethod
     def of(cls, said: S) -> Packed[S]:

@@ -12,15 +12,19 @@ from mfu.api.causes import Cause
 from mfu.api.fleetreport import FleetStatus
 from mfu.api.mfupolicy import PolicySpec, PolicyStatus
 from mfu.api.workload_status import WorkloadStatus
+from mfu.decide.fleet.capacity import Capacity
 from mfu.decide.fleet.fitting import Incumbent
 from mfu.decide.fleet.standing import Standing
-from mfu.decide.types import Decision, EffectivePolicy
+from mfu.decide.types import Decision, EffectivePolicy, NodeView
 from mfu.engine.history.remembered import WorkloadMemory
 from mfu.engine.holdings.fleet import Ground
 from mfu.engine.packed import Packed
 from mfu.engine.views import PodView, WorkloadView
 from mfu.hardware.problem import Problem
+from mfu.hardware.types import GPU
 from mfu.observe.assessment import Assessment, Finding
+from mfu.observe.readings import GPUIdentity
+from mfu.observe.steady import Level
 from mfu.predict.learn import Lesson
 from mfu.predict.types import Attainable, Corrections, Prediction
 
@@ -94,7 +98,11 @@ class WorkloadPlan:
     lesson: Lesson | None = None
     """What this workload teaches the performance model now."""
     judged_at: float | None = None
-    """When it was judged; None where it never was."""
+    """When it was judged, or last seen to run as it did then; None where it never was."""
+    whole_at: float | None = None
+    """When all of it was last worked out."""
+    level: Level | None = None
+    """What its readings kept to when they were judged; None where they did not, or where that no longer counts."""
     first_judged_at: float | None = None
     """When this process judged it first."""
     said_at: float | None = None
@@ -129,6 +137,21 @@ class FleetSum:
 
 
 @dataclass(frozen=True, slots=True)
+class Supply:
+    """What all nodes offer, right as long as `told`, `devices` and `levels` stay the same."""
+
+    told: tuple[NodeView, ...]
+    """As the cluster told them."""
+    devices: tuple[GPUIdentity, ...]
+    levels: tuple[str, ...]
+    nodes: tuple[NodeView, ...]
+    """The same with the products that their readings agree with."""
+    by_name: Mapping[str, NodeView]
+    products: tuple[GPU, ...]
+    capacity: Capacity
+
+
+@dataclass(frozen=True, slots=True)
 class Handover:
     """What one cycle hands to the next, by uid: nothing of it is known after a start."""
 
@@ -141,6 +164,7 @@ class Handover:
     acted: Acted = field(default_factory=Acted)
     """Actions that were sent, and what became of them."""
     summed: FleetSum | None = None
+    supply: Supply | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +182,7 @@ class Plan:
     """The valid spec in force of each policy, by uid."""
     ground: Ground | None = None
     summed: FleetSum | None = None
+    supply: Supply | None = None
     acts: Acts = field(default_factory=Acts)
     """What may be done now, and what only in a dry run."""
     releases: tuple[Release, ...] = ()
@@ -167,4 +192,4 @@ class Plan:
     def handover(self) -> Handover:
         plans = {each.uid: each for each in self.workloads}
         policies = {each.uid: each for each in self.policies}
-        return Handover(plans, self.accepted, policies, self.ground, self.acts.remembered, self.summed)
+        return Handover(plans, self.accepted, policies, self.ground, self.acts.remembered, self.summed, self.supply)

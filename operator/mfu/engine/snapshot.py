@@ -51,6 +51,8 @@ class Snapshot:
     """Whose pod is whose, where the builder of the snapshot knows already."""
     turn: frozenset[str] | None = None
     """uids of the workloads to be judged in this cycle; the others say what they said. None: everyone."""
+    steady: frozenset[str] = frozenset()
+    """uids of others that were looked at and run as they did when they were judged."""
     report: Packed[FleetStatus] = NO_REPORT
     """Status of the FleetReport as it stands."""
     queued: tuple[Queued, ...] = ()

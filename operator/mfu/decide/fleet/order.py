@@ -38,7 +38,7 @@ class _Draft:
 
     def __init__(self, standings: Sequence[Standing], opening: Capacity) -> None:
         self.standings, self.opening, self.left = standings, opening, opening
-        self.owners = Ownership.of(standings)
+        self._owners: Ownership | None = None
         self.promises: list[Promise] = []
         self.grants: dict[str, tuple[Grant, ...]] = {}
         self.decisions: dict[str, tuple[Decision, ...]] = {}
@@ -71,7 +71,9 @@ class _Draft:
         shape = replace(ask, copies=1)
         if shape not in self._hopes:
             self._hopes[shape] = hope(shape, self.opening)
-        return shortage(ask, self.left, self._hopes[shape], promises=self.promises, owners=self.owners)
+        if self._owners is None:
+            self._owners = Ownership.of(self.standings)
+        return shortage(ask, self.left, self._hopes[shape], promises=self.promises, owners=self._owners)
 
     def say(self, key: str, decision: Decision) -> None:
         self.decisions[key] = (*self.decisions.get(key, ()), decision)
@@ -83,7 +85,7 @@ class _Draft:
 
 
 def _place(draft: _Draft) -> None:
-    for standing in sorted(draft.standings, key=lambda each: each.turn):
+    for standing in sorted((each for each in draft.standings if each.ask is not None), key=lambda each: each.turn):
         if standing.ask is None:
             continue
         sent = tuple(Pick(grant) for grant in draft.grants.get(standing.key, ()))
@@ -105,7 +107,7 @@ def _warn(draft: _Draft, standing: Standing, missing: Shortage) -> None:
 
 
 def _grow(draft: _Draft) -> None:
-    for standing in sorted(draft.standings, key=lambda each: each.turn):
+    for standing in sorted((each for each in draft.standings if each.growth is not None), key=lambda each: each.turn):
         growth, ask = standing.growth, standing.replica
         if growth is None or ask is None:
             continue
@@ -118,8 +120,8 @@ def _grow(draft: _Draft) -> None:
 
 def _share(draft: _Draft) -> None:
     """It draws nothing: a pair that shares gives a GPU back, once its owners have moved it."""
-    known = {each.key: each for each in draft.standings}
-    sharers = [each.sharer for each in draft.standings if each.sharer is not None]
+    known = {each.key: each for each in draft.standings if each.sharer is not None}
+    sharers = [each.sharer for each in known.values() if each.sharer is not None]
     for pair in advise_pairs(sharers, SharingMemory(), 0.0):
         for key in pair.keys:
             draft.say(key, shared(pair, key, known[key].policy))

@@ -69,6 +69,14 @@ class PodProgress:
         rows = np.flatnonzero((self._times > since) & (self._times <= until))
         return [self._reading(row) for row in rows[np.argsort(self._times[rows])].tolist()]
 
+    def ends(self, since: float, until: float) -> tuple[ProgressReading, ...]:
+        """The first and the last of these alone."""
+        rows = np.flatnonzero((self._times > since) & (self._times <= until))
+        if not len(rows):
+            return ()
+        times = self._times[rows]
+        return self._reading(int(rows[times.argmin()])), self._reading(int(rows[times.argmax()]))
+
     def _reading(self, row: int) -> ProgressReading:
         numbers = self._values[row].tolist()
         return ProgressReading(

@@ -21,11 +21,14 @@ from mfu.observe.readings import (
     SourceState,
     WorkloadSeries,
 )
+from mfu.observe.steady import Level, Newest, paces_of, stands
 from mfu.telemetry.pods.engines import DYNAMO_FRONTEND
 from mfu.telemetry.store.device_ring import DeviceRing
 from mfu.telemetry.store.progress_ring import PodProgress
 
 WINDOW_SECONDS: Final = 600.0
+RECENT_PACE_SECONDS: Final = 120.0
+"""What a pod did lately is told over so long."""
 _EVICT_EVERY_SECONDS: Final = 60.0
 _MOST_SLOTS: Final = 121
 _MOST_SOURCES: Final = 16
@@ -143,8 +146,7 @@ class Store:
         keys = list(pods)
         seconds = self.window_seconds if window_seconds is None else window_seconds
         ring = self._ring
-        mine = (row for key in keys for row in ring.rows_of_pod.get(key, ()) if self._is_of(row, key, uids or {}))
-        rows = np.array(sorted(mine), dtype=np.intp)
+        rows = self._rows_held(keys, uids or {})
         progress = self._progress_of(keys, now, seconds, uids or {})
         unread = "" if progress else self._why_unread(keys)
         if not len(rows) and not progress and not unread:
@@ -155,6 +157,25 @@ class Store:
         names = {self._sources[number] for number in ring.source[rows].tolist()}
         names.update(reading.source for reading in progress)
         return WorkloadSeries(devices, times, values, interval, progress, tuple(sorted(names)), unread)
+
+    def stands(
+        self, level: Level, pods: Iterable[tuple[str, str]], now: float, *, uids: Mapping[tuple[str, str], str]
+    ) -> bool:
+        """Do the newest readings of these pods keep to `level`? A fraction of the work of `series`."""
+        keys = list(pods)
+        rows = self._rows_held(keys, uids)
+        values = self._ring.latest[rows]
+        values[~self._ring.fresh(rows, now)] = np.nan
+        devices = tuple(device for row in rows.tolist() if (device := self._ring.identities[row]) is not None)
+        since = now - RECENT_PACE_SECONDS
+        told = [each for held in self._speaking(keys, now, uids) for each in held.ends(since, now)]
+        return stands(level, Newest(devices, values, paces_of(tuple(told))))
+
+    def _rows_held(
+        self, keys: list[tuple[str, str]], uids: Mapping[tuple[str, str], str]
+    ) -> np.ndarray[tuple[int], np.dtype[np.intp]]:
+        mine = (row for key in keys for row in self._ring.rows_of_pod.get(key, ()) if self._is_of(row, key, uids))
+        return np.array(sorted(mine), dtype=np.intp)
 
     def _why_unread(self, keys: list[tuple[str, str]]) -> str:
         names = [f"{namespace}/{pod}" for namespace, pod in keys]
@@ -214,6 +235,14 @@ class Store:
     def _progress_of(
         self, keys: list[tuple[str, str]], now: float, seconds: float, uids: Mapping[tuple[str, str], str]
     ) -> tuple[ProgressReading, ...]:
+        held = self._speaking(keys, now, uids)
+        readings = [reading for each in held for reading in each.readings(now - seconds, now)]
+        return tuple(sorted(readings, key=lambda reading: reading.observed_at))
+
+    def _speaking(
+        self, keys: list[tuple[str, str]], now: float, uids: Mapping[tuple[str, str], str]
+    ) -> list[PodProgress]:
+        """The pods whose progress is fresh; a frontend only where nobody behind it tells."""
         interval = self._progress_interval
         known = ((key, found) for key in keys if (found := self._progress.get(key)) is not None)
         held = [
@@ -221,11 +250,9 @@ class Store:
             for key, found in known
             if found.fresh(now, interval) and found.identity.pod_uid in (None, uids.get(key, found.identity.pod_uid))
         ]
-        sources = {each.identity.source for each in held}
-        if sources - {DYNAMO_FRONTEND.name}:
-            held = [each for each in held if each.identity.source != DYNAMO_FRONTEND.name]
-        readings = [reading for each in held for reading in each.readings(now - seconds, now)]
-        return tuple(sorted(readings, key=lambda reading: reading.observed_at))
+        if {each.identity.source for each in held} - {DYNAMO_FRONTEND.name}:
+            return [each for each in held if each.identity.source != DYNAMO_FRONTEND.name]
+        return held
 
 
 def _newest(found: GPURound) -> float:
