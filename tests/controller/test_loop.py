@@ -75,7 +75,7 @@ def test_what_was_learned_comes_back_after_a_start_and_then_grows() -> None:
 class NeverDone(SimpleNamespace):
     """A writer whose API server takes a request and never answers."""
 
-    async def apply(self, *_: Any) -> None:
+    async def apply(self, *_: Any, **__: Any) -> None:
         self.asked += 1
         await asyncio.Event().wait()
 
