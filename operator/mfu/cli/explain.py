@@ -12,9 +12,11 @@ from mfu.cli.explanation import print_explanation
 from mfu.cli.output import add_output, print_json
 from mfu.cluster.client import KubeClient
 from mfu.cluster.said import is_paused, names_of_workloads, workload_status
+from mfu.cluster.traces import traces_of
 from mfu.engine.packed import Packed
 from mfu.engine.views import NO_STATUS
 from mfu.show.explanation import explanation
+from mfu.show.path import Traces
 
 
 def add_parser(subparsers: Any) -> None:
@@ -27,20 +29,20 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     namespace, name = named(args)
-    status, paused = with_client(args, lambda client: _get(client, namespace, name))
+    status, paused, traces = with_client(args, lambda client: _get(client, namespace, name))
     if args.output == "json":
         print_json(status.document())
         return 0
     if status == NO_STATUS:
         print(f"{namespace}/{name} has no status yet: is the operator running? (kubectl get pods -A | grep mfu)")
         return 1
-    print_explanation(explanation(namespace, name, status.read(), paused=paused))
+    print_explanation(explanation(namespace, name, status.read(), paused=paused, traces=traces))
     return 0
 
 
-async def _get(client: KubeClient, namespace: str, name: str) -> tuple[Packed[WorkloadStatus], bool]:
+async def _get(client: KubeClient, namespace: str, name: str) -> tuple[Packed[WorkloadStatus], bool, Traces]:
     found = await workload_status(client, name, namespace)
     if found is None:
         names = ", ".join(await names_of_workloads(client, namespace)) or "none"
         raise UsageError(f"namespace {namespace} has no ModelWorkload {name}; it has {names}")
-    return found, await is_paused(client, name, namespace)
+    return found, await is_paused(client, name, namespace), await traces_of(client, name, namespace)

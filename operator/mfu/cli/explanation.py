@@ -104,3 +104,7 @@ def _decisions(out: Console, page: Explanation) -> None:
     for each in page.decisions:
         how = f"{each.outcome or UNKNOWN} ({each.mode.lower()}, {each.reason})"
         print_line(out, f"  {each.type}: {how} {each.message}")
+    if page.way:
+        out.print("\nThe way of its placement")
+    for point in page.way:
+        print_line(out, f"  {point.step:<8} {point.words}")

@@ -13,6 +13,7 @@ from mfu.api.recommendations import AdviceVerdict, AnsweredAdvice, Recommendatio
 from mfu.api.workload_status import Allocation, Change, Cost, Loss, Observed, Reading, Summary, WorkloadStatus
 from mfu.show.figures import UNKNOWN, number, share
 from mfu.show.levels import above_attainable
+from mfu.show.path import Traces, WayPoint, way
 from mfu.show.waterfall import Waterfall, waterfall
 from mfu.show.workloads import ready
 from mfu.units import money
@@ -122,9 +123,13 @@ class Explanation:
     changes: tuple[Advised, ...]
     recommendations: tuple[RankedStep, ...]
     decisions: tuple[Decision, ...]
+    way: tuple[WayPoint, ...]
+    """Of its placement, from decided to seen; empty where the cluster was not asked."""
 
 
-def explanation(namespace: str, name: str, status: WorkloadStatus, *, paused: bool = False) -> Explanation:
+def explanation(
+    namespace: str, name: str, status: WorkloadStatus, *, paused: bool = False, traces: Traces | None = None
+) -> Explanation:
     """`paused`: its annotation says so, and all that follows is of the time before."""
     said = status.summary or Summary()
     changes = status.attainable.changes if status.attainable else ()
@@ -142,6 +147,7 @@ def explanation(namespace: str, name: str, status: WorkloadStatus, *, paused: bo
         changes=tuple(map(_advised, changes)),
         recommendations=tuple(ranked(each, status) for each in status.recommendations),
         decisions=status.decisions,
+        way=way(status.decisions, traces) if traces is not None else (),
     )
 
 
