@@ -49,3 +49,44 @@ def test_a_change_during_a_cycle_is_not_lost() -> None:
         return woken
 
     assert run(work()) == pytest.approx([1.0, 5.0], abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("marks", "hurries", "at"),
+    [
+        ([0.5 * number for number in range(60)], [3.0], 4.0),
+        ([], [5.0], 6.0),
+        ([5.0], [5.9], 6.9),
+        ([0.5 * number for number in range(60)], [9.8], 10.0),
+        ([], [5.0 + 0.5 * number for number in range(9)], 6.0),
+    ],
+    ids=["amid changes that never end", "alone", "within a quiet moment", "just before it is time", "one after another"],
+)
+def test_who_waits_behind_the_gate_is_not_kept_by_other_changes(
+    marks: list[float], hurries: list[float], at: float
+) -> None:
+    async def work() -> float:
+        trigger, loop = Trigger(idle=1.0, longest=10.0, resync=30.0), asyncio.get_running_loop()
+        for moment in marks:
+            loop.call_at(moment, trigger.mark)
+        for moment in hurries:
+            loop.call_at(moment, trigger.hurry)
+        await trigger.wait()
+        return loop.time()
+
+    assert run(work()) == pytest.approx(at, abs=0.01)
+
+
+def test_a_hurry_during_a_cycle_is_answered_by_the_next_at_once() -> None:
+    async def work() -> list[float]:
+        trigger, loop, woken = Trigger(idle=1.0, longest=10.0, resync=30.0), asyncio.get_running_loop(), []
+        trigger.hurry()
+        for _ in range(3):
+            await trigger.wait()
+            woken.append(loop.time())
+            if len(woken) == 1:
+                trigger.hurry()
+                await asyncio.sleep(3)
+        return woken
+
+    assert run(work()) == pytest.approx([1.0, 4.0, 34.0], abs=0.01)

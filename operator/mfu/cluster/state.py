@@ -75,6 +75,8 @@ class Exporter:
 class ClusterState:
     """All informers together. `changed` is called after any change; `snapshot` is cheap enough for each cycle.
 
+    `waits` is called when a pod is seen behind our gate.
+
     `exporters` says where pods of each source are looked for. `told`: ModelWorkloads and MFUPolicies are told from
     outside (kopf's watch); otherwise they have informers like the rest. `kueue`: its Workloads are watched, which must
     be served then. `switched_on` are the actions that this operator carries out.
@@ -85,6 +87,7 @@ class ClusterState:
         client: KubeClient,
         *,
         changed: Callable[[], None],
+        waits: Callable[[], None] = lambda: None,
         exporters: Mapping[str, ExporterPods] | None = None,
         told: bool = False,
         kueue: bool = False,
@@ -110,9 +113,15 @@ class ClusterState:
                 return watch(resource, project)
             return DeclaredStore(client, resource, project, changed=changed, news=_declares_anew)
 
+        def pod(item: JSON) -> PodView | None:
+            view = projection.pod_view(item)
+            if view is not None and view.held:
+                waits()
+            return view
+
         self.workloads: Watched[WorkloadView] = declared(resources.MODELWORKLOADS, self._workload)
         self.policies: Watched[PolicyView] = declared(resources.MFUPOLICIES, projection.policy_view)
-        self.pods: Informer[PodView] = watch(resources.PODS, projection.pod_view, fieldSelector=HOLDS_DEVICES)
+        self.pods: Informer[PodView] = watch(resources.PODS, pod, fieldSelector=HOLDS_DEVICES)
         self.nodes: Informer[NodeView] = watch(resources.NODES, self._node)
         self.namespaces: Informer[Mapping[str, str]] = watch(resources.NAMESPACES, projection.namespace_labels)
         self.reports: Informer[Packed[FleetStatus]] = watch(resources.FLEETREPORTS, projection.fleet_status)

@@ -50,6 +50,7 @@ def build(config: OperatorConfig, client: KubeClient, *, told: bool = True) -> P
     state = ClusterState(
         client,
         changed=trigger.mark,
+        waits=trigger.hurry,
         exporters=discovered(config, own),
         told=told,
         switched_on=frozenset(config.actions),

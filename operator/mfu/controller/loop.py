@@ -36,13 +36,23 @@ WRITE_RESULTS: Final = (
 
 
 class Trigger:
-    """Turns a stream of changes into batches: `idle` seconds of quiet, or `longest` after the first change."""
+    """Turns a stream of changes into batches: `idle` seconds of quiet, or `longest` after the first change.
+
+    What was asked to `hurry` waits for `idle` at most, however much else changes.
+    """
 
     def __init__(self, *, idle: float, longest: float, resync: float) -> None:
         self._idle, self._longest, self._resync = idle, longest, resync
         self._dirty = asyncio.Event()
+        self._hurried_at: float | None = None
 
     def mark(self) -> None:
+        self._dirty.set()
+
+    def hurry(self) -> None:
+        """Somebody waits for the answer, as a pod behind our gate does."""
+        if self._hurried_at is None:
+            self._hurried_at = asyncio.get_running_loop().time()
         self._dirty.set()
 
     async def wait(self) -> None:
@@ -53,15 +63,22 @@ class Trigger:
                 await self._dirty.wait()
         except TimeoutError:
             return
-        deadline = loop.time() + self._longest
-        while (left := deadline - loop.time()) > 0:
+        began = loop.time()
+        while (left := self._until(began) - loop.time()) > 0:
             self._dirty.clear()
             try:
                 async with asyncio.timeout(min(self._idle, left)):
                     await self._dirty.wait()
             except TimeoutError:
-                return
-        self._dirty.clear()
+                break
+        else:
+            self._dirty.clear()
+        self._hurried_at = None
+
+    def _until(self, began: float) -> float:
+        """When it is time at the latest, by the loop's clock."""
+        longest = began + self._longest
+        return longest if self._hurried_at is None else min(longest, self._hurried_at + self._idle)
 
 
 @dataclass(slots=True)
