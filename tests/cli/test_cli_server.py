@@ -147,3 +147,42 @@ def test_report_that_nobody_has_written_yet(run: Run, server: ControlPlane) -> N
     code, out, err = run("report")
     assert (code, err) == (1, "")
     assert "no report yet: is the operator running" in out
+
+
+def test_explain_shows_the_way_of_a_placement(
+    run: Run, server: ControlPlane, space: str, tmp_path: Path, judged: tuple[dict[str, Any], dict[str, Any]]
+) -> None:
+    apply(server, tmp_path, workload("placed", space), judged[0])
+    uid = server.get("modelworkloads", "placed", "-n", space)["metadata"]["uid"]
+    regarding = {"apiVersion": "mfu.gpuaas.io/v1alpha1", "kind": "ModelWorkload", "namespace": space, "name": "placed"}
+    event = {
+        "apiVersion": "events.k8s.io/v1",
+        "kind": "Event",
+        "metadata": {"name": "placed.1", "namespace": space},
+        "eventTime": "2026-11-26T06:00:01.000000Z",
+        "regarding": {**regarding, "uid": uid},
+        "reason": "ActionSent",
+        "note": "keep the pods to node n0",
+        "type": "Normal",
+        "action": "Judge",
+        "reportingController": "mfu.gpuaas.io/operator",
+        "reportingInstance": "test",
+    }
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": "placed-0",
+            "namespace": space,
+            "labels": {"mfu.gpuaas.io/workload": "placed"},
+            "annotations": {"mfu.gpuaas.io/decision-placement": "keep the pods to node n0"},
+        },
+        "spec": {"nodeName": "n0", "containers": [{"name": "main", "image": "none"}]},
+    }
+    other = {**event, "metadata": {"name": "other.1", "namespace": space}, "reason": "GateOpened", "note": "else"}
+    server.apply(event, other, pod)
+    code, out, err = run("explain", "placed", "-n", space)
+    assert (code, err) == (0, "")
+    assert "The way of its placement" in out
+    assert "sent     2026-11-26T06:00:01Z keep the pods to node n0" in out
+    assert "seen     1 of 1 pods with the hint have a node (n0)" in out
