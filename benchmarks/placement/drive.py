@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,6 +34,7 @@ class SeenPod:
     index: int
     node: str | None
     running: bool
+    gated: bool
 
 
 @dataclass(slots=True)
@@ -41,6 +43,10 @@ class JobRun:
 
     work: Work
     submitted_at: float | None = None
+    complete_at: float | None = None
+    """All of its pods are there."""
+    open_at: float | None = None
+    """No gate holds any of them."""
     bound_at: dict[int, float] = field(default_factory=dict)
     """By index of the pod."""
     nodes: dict[int, str] = field(default_factory=dict)
@@ -106,6 +112,7 @@ class Drive:
 
     def _look(self, pods: Sequence[SeenPod]) -> None:
         running: dict[str, int] = {}
+        self._follow(pods)
         for pod in pods:
             each = self.runs[pod.job]
             if each.ended_at is not None or pod.node is None:
@@ -117,6 +124,17 @@ class Drive:
             each = self.runs[name]
             if each.started_at is None and count == each.work.pods:
                 self._start(each)
+
+    def _follow(self, pods: Sequence[SeenPod]) -> None:
+        """How far those have come that have not started."""
+        there, gated = Counter(pod.job for pod in pods), Counter(pod.job for pod in pods if pod.gated)
+        for name, count in there.items():
+            each = self.runs[name]
+            if count < each.work.pods or each.started_at is not None:
+                continue
+            each.complete_at = self.now if each.complete_at is None else each.complete_at
+            if each.open_at is None and not gated[name]:
+                each.open_at = self.now
 
     def _start(self, each: JobRun) -> None:
         names = [each.nodes[index] for index in range(each.work.pods)]
@@ -170,8 +188,8 @@ def _seen(item: dict[str, Any]) -> SeenPod | None:
     labels = metadata.get("labels") or {}
     if "job" not in labels or metadata.get("deletionTimestamp"):
         return None
-    node = item["spec"].get("nodeName")
-    return SeenPod(metadata["name"], labels["job"], int(labels[_INDEX]), node, status.get("phase") == "Running")
+    node, gated = item["spec"].get("nodeName"), bool(item["spec"].get("schedulingGates"))
+    return SeenPod(metadata["name"], labels["job"], int(labels[_INDEX]), node, status.get("phase") == "Running", gated)
 
 
 async def play(

@@ -40,6 +40,8 @@ def score(drive: Drive) -> dict[str, Any]:
         "dollars": round(dollars, 2),
         "seconds": round(end, 1),
         "gpu_hours_by_product": _by_product(held),
+        "wait_by_program": _by_program(runs, end),
+        "wait_by_step": _by_step(runs),
     }
 
 
@@ -86,3 +88,24 @@ def _by_product(held: Sequence[tuple[float, FleetNode]]) -> dict[str, float]:
     for seconds, node in held:
         found[node.hardware.label] = found.get(node.hardware.label, 0.0) + seconds / 3600.0
     return {label: round(hours, 3) for label, hours in sorted(found.items())}
+
+
+def _by_program(runs: Sequence[JobRun], end: float) -> dict[str, float]:
+    """Mean wait, seconds."""
+    found: dict[str, list[float]] = {}
+    for each in runs:
+        if each.submitted_at is not None:
+            found.setdefault(each.work.kind.name, []).append(_wait(each, end))
+    return {name: round(fmean(waits), 1) for name, waits in sorted(found.items())}
+
+
+def _by_step(runs: Sequence[JobRun]) -> dict[str, float]:
+    """Mean seconds of those that started: until all pods were there, no gate held one, the last had a node, all ran."""
+    steps: dict[str, list[float]] = {"pods": [], "open": [], "bound": [], "running": []}
+    for each in runs:
+        moments = [each.submitted_at, each.complete_at, each.open_at, max(each.bound_at.values(), default=None)]
+        known = [moment for moment in (*moments, each.started_at) if moment is not None]
+        if len(known) == len(steps) + 1:
+            for name, before, after in zip(steps, known, known[1:], strict=False):
+                steps[name].append(after - before)
+    return {name: round(fmean(values), 2) for name, values in steps.items() if values}
