@@ -60,7 +60,13 @@ def test_a_change_during_a_cycle_is_not_lost() -> None:
         ([0.5 * number for number in range(60)], [9.8], 10.0),
         ([], [5.0 + 0.5 * number for number in range(9)], 6.0),
     ],
-    ids=["amid changes that never end", "alone", "within a quiet moment", "just before it is time", "one after another"],
+    ids=[
+        "amid changes that never end",
+        "alone",
+        "within a quiet moment",
+        "just before it is time",
+        "one after another",
+    ],
 )
 def test_who_waits_behind_the_gate_is_not_kept_by_other_changes(
     marks: list[float], hurries: list[float], at: float

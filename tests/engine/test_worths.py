@@ -54,6 +54,22 @@ def test_throughput_takes_the_faster_product_and_says_what_the_other_is_worth() 
     assert fast == pytest.approx(expected.tokens_per_s_per_gpu)
 
 
+def test_a_place_on_bridged_cards_counts_on_no_bridge() -> None:
+    """Which two of the cards of a node a pod gets is nobody's choice here."""
+    pair = {**TRAINING["training"], "parallelism": {"tensor": 2}, "sharding": "DDP"}
+    accelerators = {"count": 2, "products": ["A100-PCIe-80GB", "A100-SXM4-80GB"]}
+    view = workload(
+        "w", {**TRAINING, "model": {"preset": "llama-3.2-1b"}, "accelerators": accelerators, "training": pair}
+    )
+    pods = (pod("w-0", "w", gpus=2, node=None, phase="Pending"),)
+    nodes = (node("a0", product=A100), node("p0", product="NVIDIA-A100-80GB-PCIe"))
+    plan = evaluate(Snapshot((view,), pods, nodes, (), {"team-a": {}}), NOW)
+    over_pcie, over_nvlink = ask_of(plan).worth("a100-pcie-80gb", 2), ask_of(plan).worth(A, 2)
+    assert over_pcie is not None
+    assert over_nvlink is not None
+    assert over_pcie < 0.8 * over_nvlink
+
+
 def test_scattered_groups_are_predicted_as_such() -> None:
     """Tensor groups of two on nodes of their own talk over the network in the data-parallel step."""
     view = {**TRAINING, "accelerators": BOTH}

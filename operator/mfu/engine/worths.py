@@ -28,15 +28,21 @@ def valued(
     unit, value = _objective(spec, predictions, policy)
     found: dict[str, Worth] = {}
     for candidate, prediction in predictions:
-        usual = candidate.placement.gpus_per_node
+        usual, bridged = candidate.placement.gpus_per_node, _bridged(candidate)
         points = {usual: value(candidate, prediction)}
-        for together in {ask.group, ask.piece} - {usual}:
-            placement = replace(candidate.placement, gpus_per_node=together)
-            answer = predict(setup, placement, corrections) if together < usual else None
+        for together in {ask.group, ask.piece, usual} if bridged else {ask.group, ask.piece} - {usual}:
+            nvlink = False if bridged else candidate.placement.nvlink
+            placement = replace(candidate.placement, gpus_per_node=together, nvlink=nvlink)
+            answer = predict(setup, placement, corrections) if together <= usual else None
             if isinstance(answer, Prediction):
                 points[together] = value(candidate, answer)
         found.setdefault(_key(candidate), Worth(_key(candidate), tuple(sorted(points.items()))))
     return replace(ask, worths=tuple(found[key] for key in sorted(found)), unit=unit)
+
+
+def _bridged(candidate: Candidate) -> bool:
+    """Cards that a bridge joins in pairs: a place names nodes, and which two cards a pod gets is not its choice."""
+    return candidate.placement.device.gpu.nvlink_domain_gpus == 2 and candidate.placement.gpus > 1
 
 
 def _key(candidate: Candidate) -> str:
