@@ -64,8 +64,8 @@ def table(document: dict[str, Any]) -> str:
         "# Placement\n\nThe same jobs on the same nodes, `make bench-placement`: how it is measured stands in "
         "[docs/placement-bench.md](../docs/placement-bench.md). One line a seed and contender.\n\n"
         "| seed | contender | MFU | GPU-hours | $ per useful EFLOP | wait mean, s | wait p95, s | stranded GPUs | "
-        "gangs that deadlocked | tensor groups split | jobs ended | mean job, s |\n"
-        "|---|---|---|---|---|---|---|---|---|---|---|---|\n"
+        "gangs that deadlocked | tensor groups split | jobs ended | mean job, s | load of the machine before |\n"
+        "|---|---|---|---|---|---|---|---|---|---|---|---|---|\n"
     )
     return head + "".join(_row(each) for each in document["runs"]) + _advantages(document)
 
@@ -84,13 +84,14 @@ def _row(each: dict[str, Any]) -> str:
         each["split_tensor_groups"],
         f"{each['jobs_ended']} of {each['jobs']}",
         f"{each['mean_job_seconds']:.0f}",
+        each["load_average_before"],
     )
     return f"| {' | '.join(map(str, cells))} |\n"
 
 
 def _advantages(document: dict[str, Any]) -> str:
     if "advantage" not in document:
-        return ""
+        return "\nNo seed was run with all three contenders yet: nothing is said of which is ahead.\n"
     lines = [
         f"- seed {each['seed']}: {each['useful_flops_per_dollar']:+.1%} useful FLOPs per $ against the better of the "
         f"two others; waits {each['wait_mean_ratio']:.2f} of their shorter mean, {each['wait_p95_ratio']:.2f} of "
