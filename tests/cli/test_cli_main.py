@@ -11,7 +11,8 @@ import pytest
 import yaml
 
 from mfu.api.files import parse
-from mfu.cli.main import COMMANDS, main
+from mfu.cli.commands import COMMANDS
+from mfu.cli.main import main
 from mfu.engine.saved import dump
 from tests.builders.scenes import NOW, three
 

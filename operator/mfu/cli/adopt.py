@@ -22,7 +22,7 @@ from mfu.cli.cluster import add_cluster, namespace_of, with_client
 from mfu.cli.errors import UsageError
 from mfu.cli.files import read_text
 from mfu.cli.init import read_config
-from mfu.cli.output import print_json
+from mfu.cli.output import print_document
 from mfu.cluster.client import ApiError, KubeClient
 from mfu.cluster.resources import CONFIGMAPS, RUNS_PODS
 from mfu.workload.errors import UnknownPreset
@@ -33,7 +33,9 @@ _SHORT: Final = {"deploy": "deployment", "sts": "statefulset", "lws": "leaderwor
 
 def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser("adopt", help="write the ModelWorkload of what runs", description=__doc__)
-    parser.add_argument("target", nargs="?", metavar="KIND/NAME", help="object of the cluster, such as deployment/llm")
+    parser.add_argument(
+        "target", nargs="?", metavar="[NAMESPACE/]KIND/NAME", help="object of the cluster, such as deployment/llm"
+    )
     parser.add_argument("-f", "--file", type=Path, help="manifest to read instead, - for standard input")
     parser.add_argument("-n", "--namespace", help="of the object; default: that of the kubeconfig's context")
     parser.add_argument("--model", default="", help="preset to declare where nothing names the model")
@@ -53,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
             f"{args.file or args.target}: runs no model on GPUs (found {found}; read are {', '.join(kinds())})"
         )
     if args.output == "json":
-        print_json([_document(each) for each in drafts])
+        print_document([_document(each) for each in drafts], args.output)
     else:
         print("---\n".join(_text(each) for each in drafts), end="")
     return _end(drafts)
@@ -95,13 +97,12 @@ def _items(document: Any) -> list[Mapping[str, Any]]:
 
 
 def _from_cluster(args: argparse.Namespace) -> list[Mapping[str, Any]]:
-    kind, _, name = args.target.partition("/")
+    space, kind, name = _parts(args)
     key = kind.lower().removesuffix("s") if kind.lower() not in RUNS_PODS else kind.lower()
     resource = RUNS_PODS.get(_SHORT.get(key, key))
     if resource is None or not name:
         raise UsageError(f"{args.target}: write KIND/NAME, KIND one of {', '.join(sorted(RUNS_PODS))}")
-
-    namespace = namespace_of(args)
+    namespace = space or namespace_of(args)
 
     async def fetch(client: KubeClient) -> list[Mapping[str, Any]]:
         item = await client.get(resource, name, namespace)
@@ -109,6 +110,15 @@ def _from_cluster(args: argparse.Namespace) -> list[Mapping[str, Any]]:
         return [item, *await _mounted(client, item, namespace)]
 
     return with_client(args, fetch)
+
+
+def _parts(args: argparse.Namespace) -> tuple[str, str, str]:
+    """Namespace ("" where it was not typed), kind and name of KIND/NAME or NAMESPACE/KIND/NAME."""
+    before, _, name = args.target.rpartition("/")
+    space, _, kind = before.rpartition("/")
+    if space and args.namespace and space != args.namespace:
+        raise UsageError(f"{args.target} and --namespace {args.namespace} name two namespaces; keep one")
+    return space, kind, name
 
 
 async def _mounted(client: KubeClient, item: Mapping[str, Any], namespace: str) -> list[Mapping[str, Any]]:

@@ -13,9 +13,8 @@ import argparse
 from dataclasses import asdict
 from typing import Any
 
-from mfu.cli.errors import UsageError
-from mfu.cli.listing import add_source, listed
-from mfu.cli.output import add_output, console, print_json, print_line
+from mfu.cli.listing import add_source, listed, the_one
+from mfu.cli.output import add_output, console, print_document, print_line
 from mfu.show.questions.answer import Answer
 from mfu.show.questions.asked import QUESTIONS, answers
 
@@ -35,12 +34,10 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     workloads = listed(args)
-    if args.workload and all(each.key != args.workload for each in workloads):
-        known = ", ".join(each.key for each in workloads) or "none"
-        raise UsageError(f"{args.workload}: no such workload; there are {known}")
-    found = answers(args.question, workloads, args.workload)
-    if args.output == "json":
-        print_json([asdict(each) for each in found])
+    only = the_one(workloads, args, args.workload).key if args.workload else None
+    found = answers(args.question, workloads, only)
+    if args.output != "table":
+        print_document([asdict(each) for each in found], args.output)
         return 0
     _print(QUESTIONS[args.question].words, found)
     return 0

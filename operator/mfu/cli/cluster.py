@@ -6,13 +6,16 @@ import argparse
 import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from mfu.cli.errors import UsageError
+from mfu.cli.roles import refusal
 from mfu.cluster.client import ApiError, KubeClient, ServerUnreachable
 from mfu.cluster.connection import NoCluster, connect, context_namespace
 
 T = TypeVar("T")
+UNAUTHORIZED: Final = 401
+FORBIDDEN: Final = 403
 
 
 def add_cluster(parser: argparse.ArgumentParser) -> None:
@@ -30,13 +33,14 @@ def namespace_of(args: argparse.Namespace) -> str:
         raise UsageError(str(error)) from error
 
 
-def named(args: argparse.Namespace) -> tuple[str, str]:
+def named(args: argparse.Namespace, asked: str | None = None) -> tuple[str, str]:
     """Namespace and name of `NAME` or `NAMESPACE/NAME`. UsageError where that and --namespace disagree."""
-    before, slash, name = args.name.rpartition("/")
+    typed = args.name if asked is None else asked
+    before, slash, name = typed.rpartition("/")
     if not slash:
-        return namespace_of(args), args.name
+        return namespace_of(args), typed
     if args.namespace and args.namespace != before:
-        raise UsageError(f"{args.name} and --namespace {args.namespace} name two namespaces; keep one")
+        raise UsageError(f"{typed} and --namespace {args.namespace} name two namespaces; keep one")
     return before, name
 
 
@@ -60,6 +64,8 @@ def with_client(args: argparse.Namespace, work: Callable[[KubeClient], Awaitable
 
 
 def _advice(error: ApiError) -> str:
-    if error.status in (401, 403):
-        return f"{error.message}; ask for the mfu-view role (the chart adds it to the built-in view)"
+    if error.status == FORBIDDEN:
+        return refusal(error)
+    if error.status == UNAUTHORIZED:
+        return f"the API server does not know who you are ({error.message}): log in again, or look at --kubeconfig"
     return str(error)

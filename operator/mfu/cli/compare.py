@@ -12,8 +12,8 @@ from dataclasses import asdict
 from typing import Any
 
 from mfu.cli.errors import UsageError
-from mfu.cli.listing import add_source, listed
-from mfu.cli.output import add_output, console, print_json, print_line, print_table
+from mfu.cli.listing import add_source, listed, the_one
+from mfu.cli.output import add_output, console, print_document, print_line, print_table
 from mfu.show.compare import COLUMNS, Side, compared, side, words_of
 from mfu.show.workloads import Listed
 
@@ -33,10 +33,10 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     workloads = listed(args)
-    a, b = (_side(each, workloads) for each in (args.a, args.b))
+    a, b = (_side(each, workloads, args) for each in (args.a, args.b))
     found = compared(a, b)
-    if args.output == "json":
-        print_json({"a": asdict(a), "b": asdict(b), "sentence": found.sentence})
+    if args.output != "table":
+        print_document({"a": asdict(a), "b": asdict(b), "sentence": found.sentence}, args.output)
         return 0
     print_table(COLUMNS, found.rows)
     print()
@@ -44,12 +44,9 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _side(asked: str, workloads: Sequence[Listed]) -> Side:
+def _side(asked: str, workloads: Sequence[Listed], args: argparse.Namespace) -> Side:
     key, _, word = asked.partition("@")
-    workload = next((each for each in workloads if each.key == key), None)
-    if workload is None:
-        known = ", ".join(each.key for each in workloads) or "none"
-        raise UsageError(f"{asked}: no such workload; there are {known}")
+    workload = the_one(workloads, args, key)
     found = side(workload, word or None)
     if found is not None:
         return found

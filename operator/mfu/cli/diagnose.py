@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from mfu.api.causes import Cause
+from mfu.cli.output import add_output, print_document
 from mfu.cli.recorded_run import placement_of, run_seconds, setup_of
 from mfu.observe.assess import Hints, assess
 from mfu.observe.assessment import Assessment, Window
@@ -26,7 +26,7 @@ def add_parser(subparsers: Any) -> None:
     """Register `mfu diagnose`."""
     parser = subparsers.add_parser("diagnose", help="name the cause of loss", description=__doc__)
     parser.add_argument("trace", type=Path, help="JSON lines, one recorded run each")
-    parser.add_argument("-o", "--output", choices=("text", "json"), default="text")
+    add_output(parser)
     parser.set_defaults(run=run)
 
 
@@ -40,8 +40,8 @@ def run(args: argparse.Namespace) -> int:
     if not results:
         print(f"mfu diagnose: {args.trace}: holds no recorded run; give one JSON object a line", file=sys.stderr)
         return 2
-    if args.output == "json":
-        print(json.dumps(results, indent=1))
+    if args.output != "table":
+        print_document(results, args.output)
         return 0
     for result in results:
         print(_text(result))

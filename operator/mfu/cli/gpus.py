@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from mfu.cli.output import add_output, print_json, print_table
+from mfu.cli.output import add_output, print_document, print_table
 from mfu.hardware.catalog import load
 from mfu.hardware.types import GPU, Precision
 from mfu.units import GIGA, TERA
@@ -21,8 +21,8 @@ def add_parser(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     catalog = load()
     gpus = sorted(catalog.gpus.values(), key=lambda gpu: (gpu.vendor, gpu.architecture, gpu.api_name))
-    if args.output == "json":
-        print_json([_document(gpu) for gpu in gpus])
+    if args.output != "table":
+        print_document([_document(gpu) for gpu in gpus], args.output)
         return 0
     columns = ("PRODUCT", "VENDOR", "MEMORY", "GB/S", *(f"{each}-TFLOPS" for each in _SHOWN), "NVLINK-DOMAIN", "MIG")
     print_table(columns, [_row(gpu) for gpu in gpus], right=frozenset(columns[2:-1]))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
-from mfu.cli.cluster import add_cluster, with_client
+from mfu.cli.cluster import FORBIDDEN, add_cluster, namespace_of, with_client
 from mfu.cli.errors import UsageError
 from mfu.cli.files import read_text
+from mfu.cli.roles import refusal
 from mfu.cluster.client import ApiError, KubeClient
 from mfu.cluster.said import workload_statuses
 from mfu.engine.evaluate import evaluate
@@ -15,8 +17,6 @@ from mfu.engine.saved import BadSnapshot, load
 from mfu.show.workloads import Listed
 from mfu.web.planned import seen_of
 from mfu.web.seen import Seen
-
-DENIED = 403
 
 
 def add_source(parser: argparse.ArgumentParser) -> None:
@@ -42,9 +42,30 @@ async def read(client: KubeClient, namespace: str | None) -> tuple[Listed, ...]:
 
 def narrowed(error: ApiError, namespace: str | None) -> Exception:
     """Who may not read all namespaces may read one."""
-    if namespace is None and error.status == DENIED:
-        return UsageError(f"{error.message}; name a namespace that you may read with -n")
+    if namespace is None and error.status == FORBIDDEN:
+        return UsageError(f"{refusal(error)}, or name a namespace that you may read with -n")
     return error
+
+
+def key_of(args: argparse.Namespace, asked: str) -> str:
+    """NAMESPACE/NAME of what was typed; a bare name is of --namespace or, in a cluster, of the context's namespace."""
+    if "/" in asked:
+        return asked
+    if args.snapshot and not args.namespace:
+        return asked
+    return f"{namespace_of(args)}/{asked}"
+
+
+def the_one(workloads: Sequence[Listed], args: argparse.Namespace, asked: str) -> Listed:
+    """The workload that is meant. A bare name needs no namespace in a saved moment that holds one of that name."""
+    key = key_of(args, asked)
+    found = [each for each in workloads if key in (each.key, each.name)]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise UsageError(f"{asked}: could be {', '.join(each.key for each in found)}; write which")
+    known = ", ".join(each.key for each in workloads) or "none"
+    raise UsageError(f"{asked}: no such workload; there are {known}")
 
 
 def judged(path: Path) -> Seen:

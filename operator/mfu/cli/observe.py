@@ -14,7 +14,7 @@ from typing import Any, Final, TextIO
 
 from mfu.cli.declaration import Declaration, known_product, place, read
 from mfu.cli.errors import UsageError
-from mfu.cli.output import add_output, console, print_json, print_line, print_table
+from mfu.cli.output import add_output, console, print_document, print_line, print_table
 from mfu.hardware.catalog import device_peak
 from mfu.observe.pace import SteadyPace, steady
 from mfu.observe.steps import RunShape
@@ -196,8 +196,9 @@ def document(result: Observed) -> dict[str, Any]:
 
 
 def _show(result: Observed, output: str, *, live: bool) -> None:
-    if output == "json":
-        print(json.dumps(document(result)), flush=True) if live else print_json(document(result))
+    if output != "table":
+        # Of a log that grows, one line a state: that is what a reader of JSON lines can take.
+        print(json.dumps(document(result)), flush=True) if live else print_document(document(result), output)
         return
     print_table(COLUMNS, [_cells(result)], right=frozenset(COLUMNS[2:3] + COLUMNS[4:]))
     out = console()

@@ -7,9 +7,11 @@ import json
 import sys
 from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Iterable, Sequence
+from shutil import get_terminal_size
 from textwrap import fill
 from typing import Any
 
+import yaml
 from rich.cells import cell_len
 from rich.console import Console
 
@@ -19,7 +21,8 @@ _GAP = "   "
 
 
 def add_output(parser: ArgumentParser, *more: str) -> None:
-    parser.add_argument("-o", "--output", choices=("table", "json", *more), default="table", help="default: table")
+    choices = ("table", "json", "yaml", *more)
+    parser.add_argument("-o", "--output", choices=choices, default="table", help="default: table")
 
 
 def positive(text: str) -> int:
@@ -46,9 +49,11 @@ def print_line(out: Console, text: str, *, hang: int = 6) -> None:
     out.print(text)
 
 
-def print_json(value: Any) -> None:
-    json.dump(value, sys.stdout, indent=2, sort_keys=False, allow_nan=False)
-    print()
+def print_document(value: Any, output: str) -> None:
+    """For programs: `json` or `yaml`, the same value."""
+    text = json.dumps(value, indent=2, sort_keys=False, allow_nan=False)
+    # Through JSON, so that both forms know the same types: enumerations are words, tuples are lists.
+    print(text if output == "json" else yaml.safe_dump(json.loads(text), sort_keys=False, allow_unicode=True).rstrip())
 
 
 def print_csv(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
@@ -64,14 +69,30 @@ def _no_formula(cell: str) -> str:
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: frozenset[str] = frozenset()) -> None:
-    """Plain columns, as kubectl prints them: never cut, without blanks at the end of a line."""
+    """Plain columns, as kubectl prints them: never cut, without blanks at the end of a line.
+
+    On a terminal that is too narrow for them, one line a cell: a wrapped table is no table.
+    """
     lines = [tuple(columns), *(tuple(row) for row in rows)]
     widths = [max(map(cell_len, column)) for column in zip(*lines, strict=True)]
+    if sys.stdout.isatty() and sum(widths) + len(_GAP) * (len(widths) - 1) > get_terminal_size().columns:
+        print_records(columns, lines[1:])
+        return
     for line in lines:
         cells = [
             _padded(cell, width, right=name in right) for cell, width, name in zip(line, widths, columns, strict=True)
         ]
         print(_GAP.join(cells).rstrip())
+
+
+def print_records(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """The first cell as a heading, every other one under it with the name of its column; empty ones are left out."""
+    label = max((cell_len(name) for name in columns[1:]), default=0)
+    for row in rows:
+        print(f"{columns[0]} {row[0]}".strip())
+        for name, cell in zip(columns[1:], row[1:], strict=True):
+            if cell:
+                print(f"  {_padded(name, label, right=False)}{_GAP}{cell}")
 
 
 def _padded(cell: str, width: int, *, right: bool) -> str:

@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from mfu.cli.cluster import add_cluster, with_client
+from mfu.cli.cluster import add_cluster, namespace_of, with_client
 from mfu.cli.declaration import read
 from mfu.cli.errors import UsageError
 from mfu.cli.files import read_text
-from mfu.cli.output import add_output, print_json
+from mfu.cli.output import add_output, print_document
 from mfu.cli.snapshot import take
 from mfu.controller.config import BadConfig, load
 from mfu.decide.fleet.fitting import Grant
@@ -27,9 +27,9 @@ from mfu.engine.whatif import Displaced, WhatIf, arriving, what_if
 
 def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser("place", help="where a workload would go now", description=__doc__)
-    parser.add_argument("workload", nargs="?", metavar="NAMESPACE/NAME", help="a workload that is declared")
+    parser.add_argument("workload", nargs="?", metavar="[NAMESPACE/]NAME", help="a workload that is declared")
     parser.add_argument("-f", "--file", help="a ModelWorkload that would come now; - reads standard input")
-    parser.add_argument("-n", "--namespace", default="default", help="of the one that would come (default: default)")
+    parser.add_argument("-n", "--namespace", help="default: the namespace of the kubeconfig's context")
     parser.add_argument("--priority", type=int, default=0, help="of its pods (default: 0)")
     parser.add_argument("--snapshot", type=Path, help="file of `mfu snapshot`; default: read the cluster")
     parser.add_argument("--config", type=Path, help="the operator's configuration file (where telemetry is)")
@@ -41,25 +41,41 @@ def run(args: argparse.Namespace) -> int:
     if bool(args.workload) == bool(args.file):
         raise UsageError("name either a workload of the cluster, as NAMESPACE/NAME, or a file with -f")
     snapshot, now = _snapshot(args)
-    key = args.workload
+    key = _key(args, snapshot) if args.workload else ""
     if args.file:
         declarations = read(args.file)
         if len(declarations) > 1:
             raise UsageError(f"{args.file}: holds {len(declarations)} workloads; place one at a time")
         mine = declarations[0]
-        key = f"{args.namespace}/{mine.name}"
-        where = {"namespace": args.namespace, "name": mine.name}
+        space = _namespace(args)
+        key = f"{space}/{mine.name}"
+        where = {"namespace": space, "name": mine.name}
         snapshot = arriving(snapshot, mine.spec, **where, now=now, priority=args.priority)
     try:
         found = what_if(snapshot, key, now)
     except KeyError as error:
         known = ", ".join(sorted(each.key for each in snapshot.workloads)) or "none"
         raise UsageError(f"{key}: no such workload; there are {known}") from error
-    if args.output == "json":
-        print_json(_document(found))
+    if args.output != "table":
+        print_document(_document(found), args.output)
     else:
         _show(found)
     return 0
+
+
+def _namespace(args: argparse.Namespace) -> str:
+    """A file needs no cluster: there the namespace is nobody's."""
+    return args.namespace or ("default" if args.snapshot else namespace_of(args))
+
+
+def _key(args: argparse.Namespace, snapshot: Snapshot) -> str:
+    """A bare name is of the namespace, or of whichever there is in a file that holds one of that name."""
+    if "/" in args.workload:
+        return str(args.workload)
+    alone = [each.key for each in snapshot.workloads if each.name == args.workload]
+    if args.snapshot and not args.namespace and len(alone) == 1:
+        return alone[0]
+    return f"{_namespace(args)}/{args.workload}"
 
 
 def _snapshot(args: argparse.Namespace) -> tuple[Snapshot, float]:

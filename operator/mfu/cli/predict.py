@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import dataclass, replace
+from math import inf
 from typing import Any
 
 from rich.text import Text
@@ -13,7 +14,7 @@ from mfu.api.recommendations import RecommendationKind
 from mfu.cli.calibrate import add_stack, stack_of
 from mfu.cli.declaration import Declaration, place, prices, products_of, read
 from mfu.cli.errors import UsageError
-from mfu.cli.output import add_output, bar, console, positive, print_json, print_line, print_table
+from mfu.cli.output import add_output, bar, console, positive, print_document, print_line, print_table
 from mfu.cli.predict_picture import plot
 from mfu.decide.recommend.ranking import recommend
 from mfu.decide.recommend.recommended import Recommended
@@ -83,12 +84,13 @@ def run(args: argparse.Namespace) -> int:
             raise UsageError(f"{declaration.name}: " + "; ".join(f"{name}: spec.{why}" for name, why in refusals))
         if args.plot:
             plot(args.plot, declaration, [(row.placement, row.prediction) for row in rows])
-        if args.output == "json":
+        if args.output != "table":
             documents.append(_document(declaration, rows, refusals))
         else:
-            _show(declaration, rows, refusals)
-    if args.output == "json":
-        print_json(documents[0] if len(documents) == 1 else {"workloads": documents})
+            named = bool(args.product or declaration.spec.accelerators.products)
+            _show(declaration, rows, refusals, named=named)
+    if args.output != "table":
+        print_document(documents[0] if len(documents) == 1 else {"workloads": documents}, args.output)
     return 0
 
 
@@ -116,12 +118,31 @@ def _listed(declaration: Declaration, row: ProductRow) -> tuple[Recommended, ...
     return recommend(Subject(declaration.name, spec, setup, row.placement, row.prediction, row.best, None, policy))
 
 
-def _show(declaration: Declaration, rows: list[ProductRow], refusals: list[tuple[str, Problem]]) -> None:
+def ordered(declaration: Declaration, rows: list[ProductRow], *, named: bool) -> list[ProductRow]:
+    """As they were named; of all products first what fits and keeps its limits, then cheapest, or else fastest."""
+    if named:
+        return rows
+
+    def rank(row: ProductRow) -> tuple[bool, bool, float, float]:
+        rate = row.prediction.tokens_per_s_per_gpu
+        dear = inf if row.price is None else row.price / rate
+        return not row.prediction.memory.fits, bool(_late(declaration, row.prediction)), dear, -rate
+
+    return sorted(rows, key=rank)
+
+
+def _show(
+    declaration: Declaration, rows: list[ProductRow], refusals: list[tuple[str, Problem]], *, named: bool
+) -> None:
     out = console()
     model = declaration.spec.model.display_name
     mode, precision = declaration.spec.mode.value, declaration.setup.precisions.compute.value
     out.print(Text(f"{declaration.name}", style="bold"), Text(f"{model}, {mode}, {precision}"))
-    _table([_cells(declaration, row) for row in rows])
+    rows = ordered(declaration, rows, named=named)
+    shown = rows if named else [row for row in rows if row.prediction.memory.fits] or rows[:1]
+    _table([_cells(declaration, row) for row in shown])
+    if len(shown) < len(rows):
+        print_line(out, f"does not fit on {', '.join(row.placement.device.label for row in rows[len(shown) :])}")
     for product, refusal in refusals:
         out.print(f"{product}: {refusal}")
     first = next((row for row in rows if row.prediction.memory.fits), rows[0])
@@ -138,10 +159,13 @@ def _table(lines: list[list[str]]) -> None:
 
 def _cells(declaration: Declaration, row: ProductRow) -> list[str]:
     found = row.prediction
+    memory = f"{gibibytes(found.memory.total_bytes)} of {gibibytes(found.memory.capacity_bytes)}"
+    head = [row.placement.device.label, str(row.placement.gpus), _fits(declaration, found)]
+    if not found.memory.fits:
+        # What does not fit reaches nothing.
+        return [*head, *["-"] * 7, memory, _reach(row), "-", "-"]
     return [
-        row.placement.device.label,
-        str(row.placement.gpus),
-        _fits(declaration, found),
+        *head,
         percent(found.mfu),
         percent(found.mbu) if found.mbu is not None else "-",
         f"{percent(found.low)}-{percent(found.high)}",
@@ -149,7 +173,7 @@ def _cells(declaration: Declaration, row: ProductRow) -> list[str]:
         _duration(found.step_seconds),
         _latency(found.ttft_seconds),
         _latency(found.tpot_seconds),
-        f"{gibibytes(found.memory.total_bytes)} of {gibibytes(found.memory.capacity_bytes)}",
+        memory,
         _reach(row),
         found.bound,
         _cost(declaration, row),
@@ -174,7 +198,7 @@ def _latency(seconds: float | None) -> str:
 
 
 def _reach(row: ProductRow) -> str:
-    if row.best is None:
+    if row.best is None or not row.best.prediction.memory.fits:
         return "-"
     return f"{percent(attainable_on_scale(row.prediction, row.best))} {row.prediction.scale.value}"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from mfu.cli.output import add_output, print_json, print_table
+from mfu.cli.output import add_output, print_document, print_table
 from mfu.workload.parameters import count
 from mfu.workload.presets import names, preset
 
@@ -18,8 +18,8 @@ def add_parser(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     rows = [(name, preset(name)) for name in names()]
     counted = [(name, arch, count(arch)) for name, arch in rows]
-    if args.output == "json":
-        print_json(
+    if args.output != "table":
+        print_document(
             [
                 {
                     "preset": name,
@@ -28,7 +28,8 @@ def run(args: argparse.Namespace) -> int:
                     "activeParameters": int(n.active),
                 }
                 for name, arch, n in counted
-            ]
+            ],
+            args.output,
         )
         return 0
     print_table(

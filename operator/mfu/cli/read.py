@@ -18,7 +18,7 @@ import yaml
 from mfu.adopt.model import dimensions, precision_block
 from mfu.cli.errors import UsageError
 from mfu.cli.files import read_text
-from mfu.cli.output import add_output, print_json
+from mfu.cli.output import add_output, print_document
 from mfu.cluster.projection import node_view, pod_view
 from mfu.decide.types import NodeView
 from mfu.engine.claims import owners_of
@@ -54,8 +54,8 @@ def add_parser(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     documents = list(_documents(args.file))
     shown = documents[0] if len(documents) == 1 else documents
-    if args.output == "json":
-        print_json(shown)
+    if args.output != "table":
+        print_document(shown, args.output)
     else:
         print("---\n".join(yaml.safe_dump(each, sort_keys=False, allow_unicode=True) for each in documents), end="")
     return 2 if all("refused" in each for each in documents) else 0

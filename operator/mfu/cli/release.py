@@ -21,9 +21,9 @@ from prometheus_client import CollectorRegistry
 
 from mfu.act.gates import HeldPod, deadlines, overdue
 from mfu.api.names import PLACEMENT_GATE
-from mfu.cli.cluster import add_cluster, with_client
+from mfu.cli.cluster import add_cluster, named, namespace_of, with_client
 from mfu.cli.errors import UsageError
-from mfu.cli.output import add_output, print_json, print_table
+from mfu.cli.output import add_output, print_document, print_table
 from mfu.cluster import projection
 from mfu.cluster.client import ApiError, KubeClient, ServerUnreachable
 from mfu.cluster.keeper import UNBOUND, Keeper, held_pod, keep
@@ -39,8 +39,8 @@ _FREE: Final = (Opened.RELEASED, Opened.NOT_GATED)
 
 def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser("release", help="take our scheduling gate off pods", description=__doc__)
-    parser.add_argument("pods", nargs="*", metavar="POD", help="names of pods")
-    parser.add_argument("-n", "--namespace", default=None, help="namespace of the pods (default: default)")
+    parser.add_argument("pods", nargs="*", metavar="POD", help="names of pods, or NAMESPACE/POD")
+    parser.add_argument("-n", "--namespace", default=None, help="default: the namespace of the kubeconfig's context")
     parser.add_argument("-A", "--all-namespaces", action="store_true", help="with --all or --expired: everywhere")
     parser.add_argument("--all", action="store_true", help="every pod behind the gate")
     parser.add_argument("--expired", action="store_true", help="those whose gate.deadlineSeconds is over")
@@ -56,9 +56,12 @@ def run(args: argparse.Namespace) -> int:
     _check(args)
     if args.watch:
         return with_client(args, lambda client: watch(client, args.lease_namespace, args.health_port))
+    for each in args.pods:
+        named(args, each)
     found = with_client(args, lambda client: released(client, args))
-    if args.output == "json":
-        print_json([{"namespace": pod.namespace, "pod": pod.name, "result": said} for pod, said in found])
+    if args.output != "table":
+        rows = [{"namespace": pod.namespace, "pod": pod.name, "result": said} for pod, said in found]
+        print_document(rows, args.output)
     elif found:
         print_table(("NAMESPACE", "POD", "RESULT"), [(pod.namespace, pod.name, said) for pod, said in found])
     else:
@@ -79,7 +82,7 @@ def _check(args: argparse.Namespace) -> None:
 
 async def released(client: KubeClient, args: argparse.Namespace) -> list[tuple[HeldPod, str]]:
     """Each pod and what became of it, in the order in which they were made."""
-    namespace = None if args.all_namespaces else args.namespace or "default"
+    namespace = None if args.all_namespaces else namespace_of(args)
     pods = await _chosen(client, args, namespace)
     if args.dry_run:
         return [(pod, "WouldRelease") for pod in pods]
@@ -88,7 +91,7 @@ async def released(client: KubeClient, args: argparse.Namespace) -> list[tuple[H
 
 async def _chosen(client: KubeClient, args: argparse.Namespace, namespace: str | None) -> Sequence[HeldPod]:
     if args.pods:
-        return [HeldPod(namespace or "default", name, "", 0.0) for name in args.pods]
+        return [HeldPod(*named(args, each), "", 0.0) for each in args.pods]
     items, _ = await client.list(PODS, namespace=namespace, fieldSelector=UNBOUND)
     held = [pod for item in items if (pod := held_pod(item)) is not None]
     if args.all:

@@ -10,7 +10,7 @@ from mfu.act.types import Step
 from mfu.cli.errors import UsageError
 from mfu.cli.explanation import print_explanation
 from mfu.cli.files import read_text
-from mfu.cli.output import add_output, print_json, print_table
+from mfu.cli.output import add_output, print_document, print_table
 from mfu.engine.evaluate import evaluate
 from mfu.engine.plan import Plan, WorkloadPlan
 from mfu.engine.saved import BadSnapshot, load
@@ -36,9 +36,9 @@ def run(args: argparse.Namespace) -> int:
     plan = evaluate(snapshot, now)
     if args.explain:
         return _explain(plan, args.explain, args.output)
-    if args.output == "json":
+    if args.output != "table":
         workloads, actions = [_document(each) for each in plan.workloads], [_action(each) for each in plan.acts.steps]
-        print_json({"workloads": workloads, "fleet": plan.report.document(), "actions": actions})
+        print_document({"workloads": workloads, "fleet": plan.report.document(), "actions": actions}, args.output)
         return 0
     if args.actions:
         print_table(ACTION_COLUMNS, [_action_row(each) for each in plan.acts.steps])
@@ -50,12 +50,13 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _explain(plan: Plan, key: str, output: str) -> int:
-    found = next((each for each in plan.workloads if each.key == key), None)
+    called = [each for each in plan.workloads if key in (each.key, each.name)]
+    found = called[0] if len(called) == 1 else None
     if found is None:
         known = ", ".join(sorted(each.key for each in plan.workloads)) or "none"
         raise UsageError(f"--explain {key}: no such workload in the snapshot; it has {known}")
-    if output == "json":
-        print_json(_document(found))
+    if output != "table":
+        print_document(_document(found), output)
         return 0
     print_explanation(explanation(found.namespace, found.name, found.status.read()))
     return 0

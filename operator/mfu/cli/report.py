@@ -1,7 +1,7 @@
 """`mfu report [--fleet]`: how much of what the cluster's GPUs cost becomes work, and where the rest goes.
 
-With --tenant NAMESPACE: what that namespace holds, what it costs, and what each cause takes of it. That needs the right
-to list its ModelWorkloads and no more.
+Then its workloads, those that lose most first. With -n NAMESPACE: what that namespace holds, what it costs, what each
+cause takes of it, and its workloads; that needs the right to list its ModelWorkloads and no more.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from mfu.api.fleetreport import FleetStatus
 from mfu.cli.cluster import add_cluster, with_client
 from mfu.cli.errors import UsageError
 from mfu.cli.listing import read
-from mfu.cli.output import add_output, console, print_csv, print_json, print_line, print_table
+from mfu.cli.output import add_output, console, positive, print_csv, print_document, print_line, print_table
 from mfu.cluster.client import KubeClient
 from mfu.cluster.said import UnknownToServer, fleet_status
 from mfu.engine.packed import Packed
@@ -26,17 +26,24 @@ from mfu.show.flat import FLEET_CSV, TENANT_CSV, fleet_rows, tenant_rows
 from mfu.show.fleet import GROUP_COLUMNS, LOSS_COLUMNS, DraftLine, FleetView, fleet_view
 from mfu.show.fleet_groups import FAMILY_COLUMNS, TREND_COLUMNS
 from mfu.show.tenant import TenantView, tenant_view
-from mfu.units import money
+from mfu.show.top import TopOrder, top
+from mfu.show.workloads import Listed
+from mfu.units import money, percent
 
 SAVING_COLUMNS: Final = ("CAUSE", "EXPLAINS", "WHO", "WORKLOADS", "TAKES/H")
-_RIGHT = frozenset({*GROUP_COLUMNS, *TREND_COLUMNS, *FAMILY_COLUMNS[:-1], "SHARE", "TAKES/H"})
+WORKLOAD_COLUMNS: Final = ("WORKLOAD", "MODEL", "GPUS", "EXPECTED", "OBSERVED", "SCALE", "CAUSE", "LOST/H")
+_RIGHT = frozenset(
+    {*GROUP_COLUMNS, *TREND_COLUMNS, *FAMILY_COLUMNS[:-1], "SHARE", "TAKES/H", "EXPECTED", "OBSERVED", "LOST/H"}
+)
 
 
 def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser("report", help="the fleet on one page", description=__doc__)
     of = parser.add_mutually_exclusive_group()
     of.add_argument("--fleet", action="store_true", help="the whole fleet (default)")
-    of.add_argument("--tenant", metavar="NAMESPACE", help="one namespace instead of the fleet")
+    space = "one namespace instead of the fleet"
+    of.add_argument("-n", "--namespace", "--tenant", metavar="NAMESPACE", dest="tenant", help=space)
+    parser.add_argument("--top", type=positive, default=20, help="workloads to show (default: 20)")
     add_cluster(parser)
     add_output(parser, "csv")
 
@@ -51,10 +58,12 @@ def _tenant(args: argparse.Namespace) -> int:
         print_csv(TENANT_CSV, tenant_rows(workloads))
         return 0
     page = tenant_view(workloads)
-    if args.output == "json":
-        print_json(asdict(page))
+    if args.output != "table":
+        print_document(asdict(page), args.output)
         return 0
     print_tenant(args.tenant, page)
+    print()
+    print_workloads(workloads, args.top)
     return 0
 
 
@@ -75,10 +84,31 @@ def print_tenant(namespace: str, page: TenantView) -> None:
     print_table(SAVING_COLUMNS, rows, right=_RIGHT)
 
 
+def print_workloads(workloads: Sequence[Listed], most: int) -> None:
+    """Those that lose most money first, unknown ones last."""
+    rows = top(workloads, TopOrder.LOST)
+    cells = [
+        (
+            each.key,
+            each.model,
+            str(each.gpus),
+            percent(each.levels.expected),
+            percent(each.levels.observed),
+            each.scale,
+            each.cause,
+            each.lost,
+        )
+        for each in rows[:most]
+    ]
+    print_table(WORKLOAD_COLUMNS, cells, right=_RIGHT)
+    if len(rows) > most:
+        print(f"{len(rows) - most} more: --top {len(rows)}")
+
+
 def _fleet(args: argparse.Namespace) -> int:
     status = with_client(args, _get)
-    if args.output == "json":
-        print_json(status.document())
+    if args.output in ("json", "yaml"):
+        print_document(status.document(), args.output)
         return 0
     if status == NO_REPORT:
         print("no report yet: is the operator running, and does the cluster have GPU nodes?")
@@ -87,7 +117,21 @@ def _fleet(args: argparse.Namespace) -> int:
         print_csv(FLEET_CSV, fleet_rows(status.read()))
         return 0
     print_fleet(fleet_view(status.read()))
+    print()
+    found = with_client(args, _workloads)
+    if isinstance(found, str):
+        print(f"workloads are not shown: {found}")
+    else:
+        print_workloads(found, args.top)
     return 0
+
+
+async def _workloads(client: KubeClient) -> tuple[Listed, ...] | str:
+    """The report is for whoever may read it; its table of workloads needs one right more."""
+    try:
+        return await read(client, None)
+    except UsageError as error:
+        return str(error)
 
 
 def print_fleet(page: FleetView) -> None:

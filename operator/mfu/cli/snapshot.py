@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import sys
 import time
 from pathlib import Path
 from typing import Any, Final
@@ -17,7 +18,9 @@ from mfu.cluster.client import KubeClient
 from mfu.cluster.resources import MFUPOLICIES
 from mfu.controller.config import BadConfig, OperatorConfig, load
 from mfu.controller.operator import observe
+from mfu.engine import saved
 from mfu.engine.saved import dump
+from mfu.engine.snapshot import Snapshot
 from mfu.predict.types import Corrections
 
 SYNC_SECONDS: Final = 60.0
@@ -38,6 +41,7 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(str(error)) from error
     _check_target(args.file)
     text = with_client(args, lambda client: take(client, config, args.seconds))
+    print(seen(saved.load(text)[0]), file=sys.stderr)
     if str(args.file) == "-":
         print(text, end="")
         return 0
@@ -47,6 +51,24 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(f"--file {args.file}: {error.strerror}") from error
     print(f"wrote {args.file}; replay it with `mfu replay {args.file}`")
     return 0
+
+
+def seen(snapshot: Snapshot) -> str:
+    """What is in it, and whether anything of it was measured: a file without readings replays to unknowns."""
+    parts = (
+        f"{len(snapshot.nodes)} GPU nodes",
+        f"{len(snapshot.pods)} pods",
+        f"{len(snapshot.workloads)} ModelWorkloads",
+    )
+    devices = len(snapshot.fleet.devices)
+    measured = sum(1 for each in snapshot.series.values() if each.progress is not None and len(each.progress))
+    said = f"saw {', '.join(parts)}"
+    if devices or measured:
+        return f"{said}; readings of {devices} GPUs and of the progress of {measured} workloads"
+    return (
+        f"{said}, and no reading at all: everything measured will be unknown in it. Is an exporter there "
+        "(--config says where), may this machine reach pods and nodes, and were --seconds enough?"
+    )
 
 
 def _check_target(path: Path) -> None:

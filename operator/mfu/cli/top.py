@@ -30,6 +30,8 @@ from mfu.units import money, percent
 
 BAR: Final = 24
 HEAD_ROWS: Final = 4
+BARS_FROM: Final = 120
+"""Columns of a terminal from which on bars are drawn."""
 LEAST_SECONDS: Final = 1.0
 
 
@@ -71,11 +73,11 @@ async def _watch(client: KubeClient, args: argparse.Namespace, out: Console) -> 
     with Live(console=out, screen=True, auto_refresh=False) as shown:
         while True:
             rows = max(1, out.size.height - HEAD_ROWS)
-            shown.update(await _look(client, args, rows), refresh=True)
+            shown.update(await _look(client, args, rows, wide=out.size.width >= BARS_FROM), refresh=True)
             await asyncio.sleep(args.seconds)
 
 
-async def _look(client: KubeClient, args: argparse.Namespace, rows: int) -> Table:
+async def _look(client: KubeClient, args: argparse.Namespace, rows: int, *, wide: bool = True) -> Table:
     """What there is now; a server that is away for a while ends nothing."""
     whole = Table.grid()
     try:
@@ -85,15 +87,15 @@ async def _look(client: KubeClient, args: argparse.Namespace, rows: int) -> Tabl
     except ServerUnreachable as error:
         whole.add_row(Text(f"the API server does not answer: {error}", style="yellow"))
         return whole
-    for line in picture(found, TopOrder(args.sort), rows=rows):
+    for line in picture(found, TopOrder(args.sort), rows=rows, wide=wide):
         whole.add_row(line)
     return whole
 
 
-def picture(found: Sequence[Listed], by: TopOrder, *, rows: int) -> tuple[Text, Table]:
-    """A head with totals, and the first `rows` workloads."""
+def picture(found: Sequence[Listed], by: TopOrder, *, rows: int, wide: bool = True) -> tuple[Text, Table]:
+    """A head with totals, and the first `rows` workloads; without bars where there is no room for them."""
     ordered = top(found, by)
-    return _head(found, len(ordered) - rows), _table(ordered[:rows])
+    return _head(found, len(ordered) - rows), _table(ordered[:rows]) if wide else _narrow(ordered[:rows])
 
 
 def _head(found: Iterable[Listed], left_out: int) -> Text:
@@ -118,6 +120,21 @@ def _table(rows: Sequence[TopRow]) -> Table:
         found = row.levels
         cells = (row.key, row.model, str(row.gpus), gauge(found), percent(found.observed), percent(found.expected))
         table.add_row(*cells, row.scale, row.cause, row.lost)
+    return table
+
+
+def _narrow(rows: Sequence[TopRow]) -> Table:
+    """What an eighty-column terminal holds: figures, no bars, and of the name as much as fits."""
+    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False)
+    table.add_column("WORKLOAD", overflow="fold", ratio=1)
+    for name in ("GPUS", "OBS", "EXP"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("CAUSE", no_wrap=True)
+    table.add_column("LOST/H", justify="right", no_wrap=True)
+    for row in rows:
+        found = row.levels
+        figures = (str(row.gpus), percent(found.observed), f"{percent(found.expected)} {row.scale}")
+        table.add_row(row.key, *figures, row.cause, row.lost)
     return table
 
 

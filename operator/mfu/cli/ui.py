@@ -15,9 +15,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from mfu.cli.cluster import with_client
+from mfu.cli.cluster import FORBIDDEN, with_client
 from mfu.cli.errors import UsageError
-from mfu.cli.listing import DENIED, add_source, judged, narrowed
+from mfu.cli.listing import add_source, judged, narrowed
 from mfu.cluster.client import ApiError, KubeClient, ServerUnreachable
 from mfu.cluster.reviews import token_of
 from mfu.cluster.said import UnknownToServer, fleet_status, workload_statuses
@@ -99,7 +99,7 @@ class ClusterSource:
         except UnknownToServer:
             return Seen(time.time(), known, None)
         except ApiError as error:
-            if error.status != DENIED:
+            if error.status != FORBIDDEN:
                 raise
             return Seen(time.time(), known, None)
         return Seen(time.time(), known, report)

@@ -13,7 +13,7 @@ from statistics import fmean
 from typing import Any, Final
 
 from mfu.cli.errors import UsageError
-from mfu.cli.output import add_output, console, print_json, print_table
+from mfu.cli.output import add_output, console, print_document, print_table
 from mfu.predict.validate.common import Report, Row
 from mfu.predict.validate.sharing import read_pairs, validate_sharing
 from mfu.units import percent
@@ -58,8 +58,8 @@ def run(args: argparse.Namespace) -> int:
     if args.tier:
         rows = [row for row in rows if str(row.get("tier") or "") == args.tier]
     found = scored(args.kind, rows, leave_out=args.leave_out, given=args.given)
-    if args.output == "json":
-        print_json(found.document())
+    if args.output != "table":
+        print_document(found.document(), args.output)
         return 0
     show(args.kind, found)
     return 0
@@ -71,8 +71,8 @@ def sharing(args: argparse.Namespace) -> int:
         found = validate_sharing(read_pairs(args.file.read_text(encoding="utf-8")))
     except (OSError, UnicodeDecodeError, ValueError) as error:
         raise UsageError(f"{args.file}: {error}") from error
-    if args.output == "json":
-        print_json(found.document())
+    if args.output != "table":
+        print_document(found.document(), args.output)
         return 0
     cells = [
         [name, pair.mode, other, percent(predicted), percent(measured)]

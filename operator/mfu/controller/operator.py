@@ -6,7 +6,7 @@ import asyncio
 import logging
 import signal
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,10 +31,14 @@ from mfu.web.server import Site, serve_page
 log = logging.getLogger(__name__)
 
 CYCLE_SILENT_SECONDS: Final = 180.0
+LOOK_SECONDS: Final = 0.5
 
 
-async def operate(config: OperatorConfig, kubeconfig: Path | None) -> int:
-    """Run until a signal; 1 when a part ended by itself (a lost lease: the next one starts in seconds)."""
+async def operate(config: OperatorConfig, kubeconfig: Path | None, look: Callable[[Plan], None] | None = None) -> int:
+    """Run until a signal; 1 when a part ended by itself (a lost lease: the next one starts in seconds).
+
+    `look` is given every plan as it is made, for whoever runs it by hand.
+    """
     give_way()
     async with KubeClient(connect(kubeconfig)) as client:
         parts, stop = build(config, client), asyncio.Event()
@@ -53,7 +57,7 @@ async def operate(config: OperatorConfig, kubeconfig: Path | None) -> int:
             _page(parts.loop, client, config.page) as page_port,
         ):
             log.info("serving port=%d page=%s", port, page_port or "off")
-            return await _until(stop, parts, kubeconfig)
+            return await _until(stop, parts, kubeconfig, look)
 
 
 @asynccontextmanager
@@ -84,16 +88,18 @@ class Moments:
         return self._seen
 
 
-async def _until(stop: asyncio.Event, parts: Parts, kubeconfig: Path | None) -> int:
+async def _until(
+    stop: asyncio.Event, parts: Parts, kubeconfig: Path | None, look: Callable[[Plan], None] | None
+) -> int:
     try:
-        return await until_stopped(_run(parts, kubeconfig), stop, name="operator")
+        return await until_stopped(_run(parts, kubeconfig, look), stop, name="operator")
     finally:
         if parts.lease is not None:
             await parts.lease.release()
         await parts.collector.close()
 
 
-async def _run(parts: Parts, kubeconfig: Path | None) -> None:
+async def _run(parts: Parts, kubeconfig: Path | None, look: Callable[[Plan], None] | None = None) -> None:
     """Returns when a part ended by itself."""
     try:
         if parts.lease is not None:
@@ -106,11 +112,23 @@ async def _run(parts: Parts, kubeconfig: Path | None) -> None:
             group.create_task(DeclaredWatch(parts.state.told, kubeconfig).run(), name="declarations")
             group.create_task(_collect(parts), name="collector")
             group.create_task(parts.loop.run(), name="loop")
+            if look is not None:
+                group.create_task(_looking(parts.loop, look), name="looking")
             if parts.lease is not None:
                 group.create_task(parts.lease.hold(), name="lease")
     except* Exception as failed:
         for error in failed.exceptions:
             log.error("part ended: %r", error, exc_info=error)
+
+
+async def _looking(loop: Loop, look: Callable[[Plan], None]) -> None:
+    """Every new plan, as soon as there is one."""
+    shown: Plan | None = None
+    while True:
+        if loop.plan is not None and loop.plan is not shown:
+            shown = loop.plan
+            look(shown)
+        await asyncio.sleep(LOOK_SECONDS)
 
 
 async def _collect(parts: Parts) -> None:

@@ -46,6 +46,10 @@ def dump(snapshot: Snapshot, now: float) -> str:
     """Stable text: the same snapshot always gives the same."""
     columns = _known_columns(snapshot)
     document = {
+        # To Kubernetes it is a list of nothing: `kubectl apply -f` on its folder passes over it.
+        "apiVersion": "v1",
+        "kind": "List",
+        "items": [],
         "version": VERSION,
         "now": now,
         "metrics": [metric.name for metric in columns],

@@ -6,10 +6,12 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from mfu.api.recommendations import AdviceVerdict
 from mfu.api.workload_status import Drift, History, WorkloadStatus
 from mfu.show.figures import UNKNOWN, number
+from mfu.units import percent
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,3 +121,31 @@ def promises(statuses: Iterable[WorkloadStatus]) -> AdviceKept:
         answers.update(each.verdict for each in status.answers)
     kept = sum(verdicts)
     return AdviceKept(kept, len(verdicts) - kept, answers[AdviceVerdict.DONE], answers[AdviceVerdict.DECLINED])
+
+
+COLUMNS: Final = ("SINCE", "VERSION", "PRODUCT", "GPUS", "SETTING", "BEFORE", "AFTER", "PROMISED", "KEPT")
+
+
+def history_rows(status: WorkloadStatus) -> tuple[tuple[str, ...], ...]:
+    """A cell for each of COLUMNS, newest first. Shares are reference MFU; `-` is what nobody promised or measured."""
+    return tuple(map(_row, status.history))
+
+
+def _row(each: History) -> tuple[str, ...]:
+    promised = number(each.promised)
+    return (
+        each.changed_at or UNKNOWN,
+        each.model_version or "-",
+        each.product or "-",
+        "-" if each.gpus is None else str(each.gpus),
+        each.setting or "-",
+        _share(each.before),
+        _share(each.after),
+        "-" if promised is None else f"{100 * promised:+.1f}%",
+        "-" if each.kept is None else "yes" if each.kept else "no",
+    )
+
+
+def _share(value: str | None) -> str:
+    found = number(value)
+    return "-" if found is None else percent(found)

@@ -34,7 +34,8 @@ SHELL_HEADERS: Final = {
 VIEW_HEADERS: Final = {**SHELL_HEADERS, "Cache-Control": "no-store"}
 _WORDS: Final = {
     401: "Sign in with a token that the cluster knows.",
-    403: "This account may see no ModelWorkloads: ask for the mfu-view role (the chart adds it to the built-in view).",
+    403: "This account may see no ModelWorkloads: ask for the ClusterRole mfu-operator-modelworkload-viewer, which the "
+    "chart adds to the built-in view.",
     503: "The API server does not answer, so nobody can be recognised now.",
 }
 
