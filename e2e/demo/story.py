@@ -20,6 +20,7 @@ from e2e.demo.verdict import Difference, differences, fleet_differences
 from e2e.testbed.cluster.client import ClusterAccess
 from e2e.testbed.cluster.plane import ControlPlane
 from e2e.testbed.cluster.waiting import wait_until
+from e2e.testbed.tenant_roles import tenant_roles
 
 _TRUTH_WITHIN_SECONDS: Final = 40.0
 _STEADY_POLLS: Final = 3
@@ -66,6 +67,8 @@ def _start(screen: Screen, plane: ControlPlane, folder: Path, stack: ExitStack) 
     with screen.step("custom resources"):
         plane.kubectl("apply", "--server-side", "-f", str(ROOT / "crds"))
         plane.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
+    with screen.step("the chart's roles for tenants, added to view, edit and admin"):
+        plane.apply(*tenant_roles())
     with screen.step("simulated fleet: 13 nodes × 8 GPUs of three products, one node cut into MIG slices"):
         stack.callback(simulator.stop)
         endpoint = simulator.start()

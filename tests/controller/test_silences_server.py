@@ -29,7 +29,8 @@ async def page() -> AsyncIterator[str]:
     """A pod's metrics page that serves another counter than the one that is declared, and no other path."""
 
     async def metrics(_: web.Request) -> web.Response:
-        return web.Response(text="# TYPE trained_tokens_total counter\ntrained_tokens_total 12\n")
+        counters = ("trained_tokens_total 12", "train_steps_total 3")
+        return web.Response(text="".join(f"# TYPE {each.split()[0]} counter\n{each}\n" for each in counters))
 
     app = web.Application()
     app.router.add_get("/metrics", metrics)
@@ -84,15 +85,26 @@ async def unread(stage: Stage, url: str, metric: str) -> None:
     stage.loop.past = store
 
 
-CASES: dict[str, tuple[str, tuple[str, ...]]] = {
-    "/metrics": ("train_tokens_total", ("train_tokens_total is not served", "trained_tokens_total", "/metrics of")),
-    "/wrong": ("train_tokens_total", ("HTTP 404", "/wrong")),
+ASKED = "train_tokens_total"
+CASES: dict[str, tuple[str, str, tuple[str, ...]]] = {
+    "another name": ("/metrics", ASKED, (f"{ASKED} is not served", "trained_tokens_total", "/metrics of")),
+    "another path": ("/wrong", ASKED, ("HTTP 404", "/wrong")),
+    "another unit": (
+        "/metrics",
+        "train_steps_total",
+        (
+            "train_steps_total counts steps",
+            "spec.progress.unit is Tokens",
+            "set spec.progress.unit: Steps",
+            "/metrics of",
+        ),
+    ),
 }
 
 
-@pytest.mark.parametrize("path", CASES)
-async def test_progress_that_can_not_be_read(stage: Stage, page: str, path: str) -> None:
-    metric, words = CASES[path]
+@pytest.mark.parametrize("case", CASES)
+async def test_progress_that_can_not_be_read(stage: Stage, page: str, case: str) -> None:
+    path, metric, words = CASES[case]
     running_pod(stage.server, stage.space)
     await pods_seen(stage)
     await unread(stage, f"{page}{path}", metric)

@@ -13,7 +13,7 @@ import pytest
 from mfu import report
 from mfu.observe.readings import Counter, Gauge
 from mfu.telemetry.errors import NotExposition
-from mfu.telemetry.pods.progress import DeclaredProgress, ScrapedPod, declared
+from mfu.telemetry.pods.progress import DeclaredProgress, ScrapedPod, declared, other_unit
 
 POD = ScrapedPod("team-a", "llama-0")
 
@@ -145,3 +145,30 @@ def test_only_counters_count(kind: str) -> None:
     body = f"# HELP tps tokens per second\n# TYPE tps {kind}\ntps 100000\n".encode()
     with pytest.raises(NotExposition, match=f"tps is a {kind}, not a counter"):
         declared(body, POD, 0.0, DeclaredProgress("tps"))
+
+
+@pytest.mark.parametrize(
+    ("name", "said", "unit", "other"),
+    [
+        ("train_steps_total", "", "Tokens", "Steps"),
+        ("train_tokens_total", "", "Steps", "Tokens"),
+        ("samples_seen_total", "", "Tokens", "Samples"),
+        ("progress_total", "optimizer steps done.", "Tokens", "Steps"),
+        ("progress_total", "", "Tokens", None),
+        ("train_tokens_total", "tokens, counted after each step", "Tokens", None),
+        ("tokens_per_step_total", "", "Steps", None),
+        ("trained_tokens_total", "steps", "Tokens", None),
+    ],
+)
+def test_a_metric_that_names_another_unit(name: str, said: str, unit: str, other: str | None) -> None:
+    assert other_unit(name, said, DeclaredProgress(name, unit)) == other
+
+
+def test_a_wrong_unit_is_refused_with_the_right_one() -> None:
+    body = b"# HELP train_steps_total Optimizer steps.\n# TYPE train_steps_total counter\ntrain_steps_total 12\n"
+    with pytest.raises(NotExposition) as refused:
+        declared(body, ScrapedPod("team", "w-0"), 0.0, DeclaredProgress("train_steps_total"))
+    assert "train_steps_total counts steps" in refused.value.problem
+    assert "spec.progress.unit: Steps" in refused.value.fix
+    right = DeclaredProgress("train_steps_total", "Steps")
+    assert declared(body, ScrapedPod("team", "w-0"), 0.0, right).counters[Counter.STEPS] == 12

@@ -8,10 +8,14 @@ import os
 import sys
 from collections.abc import Sequence
 from difflib import get_close_matches
+from typing import Final
 
 from mfu import __version__
 from mfu.cli.commands import COMMANDS, add_command
 from mfu.cli.errors import UsageError
+
+INTERRUPTED: Final = 130
+"""What a shell calls a program that Ctrl-C ended."""
 
 
 def parser(chosen: str | None = None) -> argparse.ArgumentParser:
@@ -50,7 +54,7 @@ def main(arguments: Sequence[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KeyboardInterrupt:
-        return 130
+        return INTERRUPTED
 
 
 def _advice(typed: str, known: Sequence[str]) -> str:
@@ -59,4 +63,9 @@ def _advice(typed: str, known: Sequence[str]) -> str:
 
 
 def run() -> None:
-    sys.exit(main(sys.argv[1:]))
+    try:
+        code = main(sys.argv[1:])
+    except KeyboardInterrupt:
+        # While it was still being loaded.
+        code = INTERRUPTED
+    sys.exit(code)

@@ -12,10 +12,20 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
-from mfu.cli.cluster import add_cluster, with_client
+from mfu.cli.cluster import FORBIDDEN, add_cluster, with_client
 from mfu.cli.errors import UsageError
-from mfu.cluster.client import KubeClient
-from mfu.cluster.resources import MFUPOLICIES
+from mfu.cli.roles import READER
+from mfu.cluster.client import ApiError, KubeClient
+from mfu.cluster.resources import (
+    FLEETREPORTS,
+    GPUNODES,
+    MFUPOLICIES,
+    MODELWORKLOADS,
+    NAMESPACES,
+    NODES,
+    PODS,
+    ResourcePath,
+)
 from mfu.controller.config import BadConfig, OperatorConfig, load
 from mfu.controller.operator import observe
 from mfu.engine import saved
@@ -24,6 +34,7 @@ from mfu.engine.snapshot import Snapshot
 from mfu.predict.types import Corrections
 
 SYNC_SECONDS: Final = 60.0
+READS: Final = (MFUPOLICIES, MODELWORKLOADS, GPUNODES, FLEETREPORTS, NODES, PODS, NAMESPACES)
 
 
 def add_parser(subparsers: Any) -> None:
@@ -79,10 +90,24 @@ def _check_target(path: Path) -> None:
         raise UsageError(f"--file {path}: there is no directory {path.parent}")
 
 
+async def _may_list(client: KubeClient, resource: ResourcePath) -> None:
+    """Asks for nothing that there is: only whether it may be asked. UsageError names the role."""
+    try:
+        await client.list(resource, fieldSelector="metadata.name=-")
+    except ApiError as error:
+        if error.status != FORBIDDEN:
+            raise
+        raise UsageError(
+            f"you may not list {resource.plural} of the whole cluster; ask for the ClusterRole {READER}, "
+            "the operator's own, which an administrator has to bind"
+        ) from error
+
+
 async def take(client: KubeClient, config: OperatorConfig, seconds: float) -> str:
     """What the cluster and its telemetry say over `seconds`, as text that replays."""
-    # Informers try for ever; a server that is away or lacks our kinds is better named at once.
-    await client.list(MFUPOLICIES)
+    # Informers try for ever; a server that is away, lacks our kinds or refuses is better named at once.
+    for resource in READS:
+        await _may_list(client, resource)
     async with observe(client, config) as loop:
         try:
             async with asyncio.timeout(SYNC_SECONDS):

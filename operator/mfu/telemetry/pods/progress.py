@@ -99,11 +99,39 @@ def _doubt(body: bytes, series: Series, names: tuple[str, ...], what: DeclaredPr
             f"{name} is a {kind.kind}, not a counter",
             "declare a counter of all work so far, such as train_tokens_total",
         )
+    other = other_unit(name, kind.help, what)
+    if other is not None:
+        return (
+            f"{name} counts {other.lower()} by its own name or HELP, and spec.progress.unit is {what.unit}",
+            f"set spec.progress.unit: {other}, or name a counter of {what.unit.lower()}",
+        )
     found = series.by_name[name]
     if what.scope != _TOTAL_SCOPE or len(found) < 2 or not (alike(found.values()) or _of_processes(found)):
         return None
     fix = "serve one series with the total, or declare scope: PerRank if each is a share"
     return f"{name} has {len(found)} series, each of a process: the total several times, or shares of it", fix
+
+
+def other_unit(name: str, said: str, what: DeclaredProgress) -> str | None:
+    """The unit that a metric names, where it is another one than was declared; None where it names none or several.
+
+    `other_unit("train_steps_total", "", DeclaredProgress("train_steps_total")) == "Steps"`: a default of Tokens would
+    read a step as one token.
+    """
+    if what.counter is not None:
+        return None
+    for text in (name.lower(), said):
+        named = {unit for unit, words in _UNIT_WORDS.items() if words.search(text)}
+        if named:
+            return named.pop() if len(named) == 1 and what.unit not in named else None
+    return None
+
+
+_UNIT_WORDS: Final = {
+    "Tokens": re.compile(r"token"),
+    "Samples": re.compile(r"sample|sequence|example"),
+    "Steps": re.compile(r"step|iteration"),
+}
 
 
 def alike(values: Iterable[float]) -> bool:
