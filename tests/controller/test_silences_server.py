@@ -94,7 +94,7 @@ CASES: dict[str, tuple[str, str, tuple[str, ...]]] = {
         "train_steps_total",
         (
             "train_steps_total counts steps",
-            "spec.progress.unit is Tokens",
+            "progress.unit is Tokens",
             "set spec.progress.unit: Steps",
             "/metrics of",
         ),
