@@ -95,7 +95,7 @@ def test_plan_explains_the_winner_against_today(capsys: pytest.CaptureFixture[st
     assert main([*arguments, "--price", "H100-SXM5=2.99", "--price", "H200-SXM=3.5"]) == 0
     out = capsys.readouterr().out
     assert "today" in out
-    assert "1 against today" in out
+    assert "the first against today" in out
     assert "times the tokens per second" in out
 
 
