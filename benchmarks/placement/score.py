@@ -73,7 +73,8 @@ def _took(each: JobRun) -> float:
 def _stuck(each: JobRun, end: float) -> bool:
     if not each.bound_at:
         return False
-    return (each.started_at or end) - min(each.bound_at.values()) > STUCK_SECONDS
+    whole_at = end if each.started_at is None else each.started_at
+    return whole_at - min(each.bound_at.values()) > STUCK_SECONDS
 
 
 def _split(each: JobRun, nodes: Mapping[str, FleetNode]) -> bool:

@@ -42,10 +42,12 @@ def rank_of(labels: Mapping[str, str]) -> int | None:
 def seats(pods: Sequence[RankedPod], grants: Sequence[Grant]) -> dict[str, Share]:
     """Node by uid, in the order of ranks; nothing where ranks are unknown or the pods are not what the place is for.
 
+    A place of one node has nothing to deal out.
+
     Shares of 2 on a and 2 on b, four pods of one GPU: ranks 0 and 1 take a, ranks 2 and 3 take b.
     """
     ranks = {pod.rank for pod in pods}
-    if len(grants) != 1 or None in ranks or len(ranks) != len(pods):
+    if len(grants) != 1 or len(grants[0].shares) < 2 or None in ranks or len(ranks) != len(pods):
         return {}
     if sum(pod.gpus for pod in pods) != grants[0].gpus:
         return {}
