@@ -5,16 +5,21 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from statistics import mean
+from typing import Any, Final
 
 from benchmarks.bench_engine import spec
 from benchmarks.scale.fleet import Size, namespace_of
 from mfu.cluster.client import ApiError, Gone, KubeClient, ServerUnreachable
 from mfu.cluster.connection import connect
 from mfu.cluster.resources import MODELWORKLOADS
+
+LEAST_CHANGES: Final = 10
+"""Of a namespace, before its mean wait says anything."""
 
 
 @dataclass(slots=True)
@@ -25,7 +30,8 @@ class Answers:
     """Newest generation that a status answers."""
     open: dict[str, tuple[int, float]] = field(default_factory=dict)
     """Changes that wait for their answer: the generation, and when it was made."""
-    taken: list[tuple[float, float]] = field(default_factory=list)
+    taken: list[tuple[float, float, str]] = field(default_factory=list)
+    """When each change was made, how long its answer took, and of which workload it was."""
 
     def see(self, key: str, item: dict[str, Any]) -> None:
         answered = (item.get("status") or {}).get("observedGeneration")
@@ -35,12 +41,26 @@ class Answers:
         waiting = self.open.get(key)
         if waiting is not None and answered >= waiting[0]:
             made_at = self.open.pop(key)[1]
-            self.taken.append((made_at, time.monotonic() - made_at))
+            self.taken.append((made_at, time.monotonic() - made_at, key))
 
     def since(self, began: float, now: float) -> list[float]:
         """Latencies of changes made since then; what still waits counts with the time that it has waited."""
-        done = [seconds for made_at, seconds in self.taken if made_at >= began]
-        return done + [now - made_at for _, made_at in self.open.values() if made_at >= began]
+        return [seconds for _, seconds in self._waits(began, now)]
+
+    def apart(self, began: float, now: float) -> float | None:
+        """The longest mean wait of a namespace over the shortest, of those with LEAST_CHANGES; None for less than two.
+
+        Waits of 2.0 s in the mean beside waits of 1.0 s are 2.0 apart.
+        """
+        waits: dict[str, list[float]] = defaultdict(list)
+        for key, seconds in self._waits(began, now):
+            waits[key.partition("/")[0]].append(seconds)
+        means = [mean(each) for each in waits.values() if len(each) >= LEAST_CHANGES]
+        return round(max(means) / min(means), 2) if len(means) > 1 and min(means) > 0 else None
+
+    def _waits(self, began: float, now: float) -> list[tuple[str, float]]:
+        done = [(key, seconds) for made_at, seconds, key in self.taken if made_at >= began]
+        return done + [(key, now - made_at) for key, (_, made_at) in self.open.items() if made_at >= began]
 
 
 async def watch(kubeconfig: Path, answers: Answers) -> None:

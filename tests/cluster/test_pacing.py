@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mfu.cluster.pacing import Attempts, Pace
+from mfu.cluster.pacing import ECHO_SECONDS, Attempts, Pace
 
 
 def test_failures_wait_longer_each_time_up_to_five_minutes() -> None:
@@ -72,3 +72,11 @@ def test_the_pace_is_kept_whatever_the_arrivals(gaps: list[float]) -> None:
         starts.append(now + pace.delay(now))
     for first, at in enumerate(starts):
         assert sum(1 for each in starts[first:] if each <= at + 1.0) <= 101
+
+
+def test_what_was_tried_long_ago_needs_no_closer_look() -> None:
+    attempts = Attempts()
+    assert not attempts.waits("a", 0.0)
+    attempts.succeeded("a", "x", 0.0)
+    assert attempts.waits("a", ECHO_SECONDS - 1.0)
+    assert not attempts.waits("a", ECHO_SECONDS)

@@ -26,6 +26,11 @@ class Attempts:
 
     _by_key: dict[str, _Tried] = field(default_factory=dict)
 
+    def waits(self, key: str, now: float) -> bool:
+        """Is it too early for anything, or for the same again? What was tried long ago needs no closer look."""
+        last = self._by_key.get(key)
+        return last is not None and now < last.not_before
+
     def held_back(self, key: str, digest: str, now: float) -> bool:
         last = self._by_key.get(key)
         if last is None or now >= last.not_before:
@@ -52,9 +57,6 @@ class Attempts:
         """What has not been wanted again for long was mended, or is gone."""
         for key in [key for key, last in self._by_key.items() if now - last.not_before > LONGEST_SECONDS]:
             del self._by_key[key]
-
-    def __contains__(self, key: str) -> bool:
-        return key in self._by_key
 
     def __len__(self) -> int:
         return len(self._by_key)

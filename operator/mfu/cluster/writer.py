@@ -171,7 +171,7 @@ class Writer:
         return due
 
     def _held_back(self, write: Write, now: float) -> bool:
-        return write.key in self._attempts and self._attempts.held_back(write.key, write.digest, now)
+        return self._attempts.waits(write.key, now) and self._attempts.held_back(write.key, write.digest, now)
 
     def _said(self, write: Write) -> bool:
         """Was the same, but for its times, written a moment ago? The watch only has not brought it back yet."""

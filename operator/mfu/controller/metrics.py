@@ -91,7 +91,7 @@ ANSWERS = NamedMetric(
 )
 AGE = NamedMetric(
     "mfu_operator_judgement_age_seconds",
-    "Seconds since workloads were judged: the median, the 99th percentile and the oldest.",
+    "Seconds since workloads were judged, or seen to run as judged: the median, the 99th percentile and the oldest.",
     ("quantile",),
 )
 FIGURES = (
