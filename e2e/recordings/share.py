@@ -40,6 +40,11 @@ PROGRAMS: Final = {
     "decode-7b": "decode 32 4096 32 1 1024 0",
     "decode-7b-b16-idle": "decode 32 4096 32 16 2048 0.01",
     "decode-tiny": "decode 12 1024 16 1 512 0",
+    "train-mid": "train 16 1536 12 2 1024 0",
+    "decode-7b-b32": "decode 32 4096 32 32 1024 0",
+    "decode-long": "decode 24 2048 16 16 8192 0",
+    "train-wide-idle": "train 12 4096 32 2 2048 0.2",
+    "decode-brief": "decode 24 2048 16 4 2048 0.004",
 }
 PAIRS: Final = (
     ("train-healthy", "decode-b1"),
@@ -68,6 +73,10 @@ PAIRS: Final = (
     ("decode-7b-b16-idle", "decode-b8-idle"),
     ("train-pauses", "train-pauses"),
     ("train-wide", "train-tiny"),
+    ("train-mid", "decode-7b-b32"),
+    ("train-mid", "decode-long"),
+    ("decode-long", "train-healthy"),
+    ("decode-7b-b32", "decode-b1"),
 )
 
 

@@ -72,7 +72,8 @@ def test_long_prompts_at_p95_count_for_the_first_token(serving: Build, on: On) -
 
 
 def test_the_answer_fits_in_memory(serving: Build, on: On) -> None:
-    found = best(serving("llama-3.1-70b", tensor=1), on(), EVERYTHING)
+    """In 8 bit the cache of four requests is left beside 70B on one H100."""
+    found = best(serving("llama-3.1-70b", tensor=1, concurrency=4.0), on(), EVERYTHING)
     assert found.prediction.memory.fits
 
 

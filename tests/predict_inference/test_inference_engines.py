@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mfu.predict.inference import predict_inference
-from mfu.predict.inference.constants import UNSTATED, document, engine_key, load
+from mfu.predict.inference.constants import UNSTATED, document, engine_key, engine_level, load, release
 from mfu.predict.inference.fit.newton import beginning, fit
 from mfu.predict.inference.fit.rows import ServingRows, log_errors, rows_of, stack_effects
 from mfu.predict.types import Inference, Placement, Prediction
@@ -37,6 +37,36 @@ LLAMA = "Llama-3.1-8B,8.03,8.03,32,4096,32,8,128,14336,128256,H100-SXM-80GB,1,1,
 )
 def test_spellings_of_engines(name: str | None, key: str) -> None:
     assert engine_key(name) == key
+
+
+@pytest.mark.parametrize(
+    "engine,version,level",
+    [
+        ("vLLM", "0.6.1", "vllm before 0.8"),
+        ("vLLM", "v0.11.0rc1", "vllm"),
+        ("vLLM", None, "vllm"),
+        ("TensorRT-LLM", "0.9.0", "tensorrtllm before 0.17"),
+        ("TensorRT-LLM", "1.0.0rc3", "tensorrtllm"),
+        ("SGLang", "0.4", "sglang"),
+        ("SGLang", "main", "sglang"),
+    ],
+)
+def test_generations_of_engines(engine: str, version: str | None, level: str) -> None:
+    assert engine_level(engine, version) == level
+
+
+@pytest.mark.parametrize("text,number", [("v0.6.1", (0, 6)), ("1", (1, 0)), ("main", None), ("", None), (None, None)])
+def test_releases(text: str | None, number: tuple[int, int] | None) -> None:
+    assert release(text) == number
+
+
+def test_a_generation_that_nobody_measured_is_its_engine_with_the_doubt_of_another() -> None:
+    known = load()
+    fewer = replace(known, engines={"tensorrtllm": known.engines["tensorrtllm"]})
+    found = fewer.stack("TensorRT-LLM", "0.9")
+    assert (found.speed, found.host) == (known.stack("TensorRT-LLM").speed, known.stack("TensorRT-LLM").host)
+    assert found.doubt == known.doubt["engine"]
+    assert found == fewer.stack("tensorrtllm before 0.17")
 
 
 def test_an_engine_that_nobody_measured_gets_the_common_mean_and_its_whole_spread() -> None:

@@ -8,11 +8,14 @@ import pytest
 
 from mfu.hardware.catalog import load
 from mfu.hardware.types import GPU, Device
+from mfu.predict.inference import predict_inference
 from mfu.predict.inference.build import case_of
+from mfu.predict.inference.capacity import batch_that_fits
 from mfu.predict.inference.case import ServingCase
+from mfu.predict.inference.constants import UNSTATED
 from mfu.predict.inference.constants import load as constants
-from mfu.predict.inference.habits import USUAL, habit_of
-from mfu.predict.types import Inference, Placement
+from mfu.predict.inference.habits import USUAL, groups_queries, habit_of
+from mfu.predict.types import Inference, Placement, Prediction
 
 Build = Callable[..., Inference]
 On = Callable[..., Placement]
@@ -40,6 +43,53 @@ def device(product: str) -> Device:
 def test_defaults_of_engines(engine: str | None, product: str, tokens: int, batch: int) -> None:
     found = habit_of(engine, device(product))
     assert (found.batch_tokens, found.batch) == (tokens, batch)
+
+
+@pytest.mark.parametrize(
+    "engine,version,queries,groups",
+    [
+        ("TensorRT-LLM", "0.6.1", 8, False),
+        ("TensorRT-LLM", "0.9.0", 8, True),
+        ("TensorRT-LLM", "0.9.0", 4, False),
+        ("TensorRT-LLM", "0.9.0", 1, True),
+        ("TensorRT-LLM", "1.0", 4, True),
+        ("TensorRT-LLM", None, 4, True),
+        ("vLLM", "0.11", 7, True),
+        (UNSTATED, None, 4, False),
+        (UNSTATED, None, 8, True),
+    ],
+)
+def test_kernels_that_read_the_cache_once_for_a_group(
+    engine: str, version: str | None, queries: float, groups: bool
+) -> None:
+    assert groups_queries(engine, version, queries) is groups
+
+
+def test_an_old_kernel_reads_the_cache_once_for_each_query_head(serving: Build, on: On) -> None:
+    """Llama-3.1-8B: 4 query heads a cache head, so three times more, at the rate of the GPU's own cache."""
+    old, new = (
+        predict_inference(serving(engine="TensorRT-LLM", engine_version=version, concurrency=64.0), on("H100-SXM5"))
+        for version in ("0.9", "0.17")
+    )
+    assert isinstance(old, Prediction) and isinstance(new, Prediction)
+    assert old.tpot_seconds is not None and new.tpot_seconds is not None
+    assert old.tpot_seconds > 1.1 * new.tpot_seconds
+
+
+def test_vllm_leaves_a_tenth_of_the_card_where_tensorrt_llm_divides_what_weights_leave(serving: Build, on: On) -> None:
+    """70B in 8 bit on one H100: 71 of 86 GB are weights; vLLM's nine tenths leave less than half of TensorRT-LLM's."""
+    made = {"compute": "FP8", "weights": "FP8", "concurrency": None}
+    room = {
+        engine: batch(serving("llama-3.1-70b", engine=engine, **made), on("H100-SXM5"))
+        for engine in ("vLLM", "TensorRT-LLM")
+    }
+    assert 0 < room["vLLM"] < 0.8 * room["TensorRT-LLM"]
+
+
+def batch(setup: Inference, placement: Placement) -> float:
+    case = case_of(setup, placement, constants())
+    assert isinstance(case, ServingCase), case
+    return float(batch_that_fits(case, constants()))
 
 
 def ceiling(setup: Inference, placement: Placement) -> float:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mfu.predict.inference.constants import UNSTATED, document
-from mfu.predict.inference.dataset import engine_of, question
+from mfu.predict.inference.dataset import engine_of, question, version_of
 from mfu.predict.inference.fit.left_out import inference_left_out
 from mfu.predict.inference.measured import METRICS
 from mfu.predict.types import Problem
@@ -55,6 +55,26 @@ def one(**changes: str) -> float:
     return report.scored[0].predicted
 
 
+@pytest.mark.parametrize(
+    "source,version",
+    [
+        ("TensorRT-LLM perf-overview.md v0.9.0 (copy X/TensorRT-LLM@6ad7cf1b)", "0.9"),
+        ("TensorRT-LLM docs/source/performance.md @77d24b5f (v0.6.1; L40S from v0.5)", "0.6"),
+        ("amd.com/en performance-results (rocm6.4.1_vllm_0.9.1_20250715)", "0.9"),
+        ("aiconfigurator 0.12.0 wheel systems/silicon_sample.csv id=dsr1_h200_sglang", None),
+    ],
+)
+def test_releases_that_a_source_names(source: str, version: str | None) -> None:
+    assert version_of(source) == version
+
+
+def test_fewer_requests_than_attention_groups_of_a_node_are_those_of_each_group() -> None:
+    groups = {"tp": "1", "ep": "8", "model": "DeepSeek-R1", "params_b": "671.03", "active_params_b": "37.55"}
+    groups |= {"layers": "61", "hidden": "7168", "heads": "128", "kv_heads": "128", "ffn": "2048"}
+    groups |= {"gpu": "H200-SXM-141GB", "metric": "tpot_ms"}
+    assert one(**groups, concurrency_or_batch="4") == one(**groups, concurrency_or_batch="32")
+
+
 def test_metrics_agree_with_each_other() -> None:
     latency = one()
     assert one(metric="output_tok_s_per_gpu") == pytest.approx(16 * 128 / latency * 1e3)
@@ -81,8 +101,9 @@ def test_predictions_ignore_id_and_notes() -> None:
     assert one() == one(id="LIB-9", notes="KV-LIMITED; TensorRT-LLM; n_gpus=8")
 
 
-def test_source_is_read_for_the_engine_alone() -> None:
-    assert one() == one(source="another page about TensorRT-LLM, v0.5, H200launch")
+def test_source_is_read_for_the_engine_and_its_release_alone() -> None:
+    assert one() == one(source="another page about TensorRT-LLM, v1.0, H200launch")
+    assert one() != one(source="another page about TensorRT-LLM, v0.5, H200launch")
     assert one(source="vLLM") == one(source="someone's table of vLLM, 2031") != one()
 
 
@@ -172,15 +193,15 @@ def report(rows: list[dict[str, str]]) -> Report:
 def test_table_is_predicted_within_the_stated_error(report: Report) -> None:
     document = json.loads(json.dumps(report.document()))
     assert document["predicted"] >= 0.97 * document["rows"]
-    assert document["mape_tensorrt_llm_tables"] <= 0.125
-    assert document["mape_rest"] <= 0.19
+    assert document["mape_tensorrt_llm_tables"] <= 0.12
+    assert document["mape_rest"] <= 0.18
 
 
 @pytest.mark.slow
 def test_a_source_left_out_is_predicted_and_its_band_holds() -> None:
     with FRESH.open(newline="", encoding="utf-8") as file:
         found = inference_left_out(list(csv.DictReader(file))).document()
-    assert float(str(found["mape_plain"])) <= 0.20
+    assert float(str(found["mape_plain"])) <= 0.14
     assert 0.75 <= float(str(found["coverage_plain"])) <= 0.90
     assert float(str(found["half_width"])) <= 0.35
 

@@ -19,6 +19,7 @@ from mfu.predict.sharing.recorded import program_of, recordings
 from mfu.predict.validate.sharing import read_pairs, validate_sharing
 
 OURS = Path(__file__).parents[2] / "e2e" / "recordings" / "h100_pairs.jsonl"
+UNSEEN = OURS.with_name("h100_pairs_unseen.jsonl")
 SHARED = Path(__file__).parents[3] / "shared" / "data" / "sharing" / "h100_pairs.jsonl"
 
 
@@ -48,7 +49,7 @@ def test_the_worked_time_sliced_pair() -> None:
 def test_what_was_never_recorded_is_expected_from_its_shape(spec: str) -> None:
     """A launch-bound program depends on its host (23 to 39 µs a launch): three times as loose."""
     expected, recorded = program(spec), recordings()[("H100-SXM5", spec)]
-    loose = 0.6 if recorded.busy_share < 0.75 else 0.2
+    loose = 0.6 if recorded.busy_share < 0.85 else 0.2
     assert expected.active_seconds == pytest.approx(recorded.active_seconds, rel=loose)
 
 
@@ -56,6 +57,25 @@ def test_own_pairs_are_within_a_tenth() -> None:
     found = validate_sharing(read_pairs(OURS.read_text()))
     assert len(found.pairs) == 37
     assert found.errors and max(found.errors) < 0.10 and sum(found.errors) / len(found.errors) < 0.035
+
+
+def test_pairs_recorded_after_they_were_predicted_are_within_the_goal() -> None:
+    """0.048 on average and 0.110 at worst when they were predicted, their programs known by shape alone."""
+    rows = read_pairs(UNSEEN.read_text())
+    found = validate_sharing(rows)
+    assert len(found.pairs) == 7
+    assert max(found.errors) < 0.16 and sum(found.errors) / len(found.errors) < 0.06
+
+
+def test_a_host_that_paces_in_part_lies_between() -> None:
+    """0.80 of its time busy: 0.58 beside a saturating decode (0.58 and 0.56 measured), 0.47 were it never waiting."""
+    decode = program_of("decode 32 4096 32 32 1024 0", h100())
+    shares = [
+        share(SharedProgram(0.0245, 0.0, 0.0245 * busy, 632, 0.79, 0.36), decode, SharingMode.TIME_SLICED)[0].share
+        for busy in (0.7, 0.8, 0.96)
+    ]
+    assert shares == sorted(shares, reverse=True)
+    assert shares[1] == pytest.approx(0.57, abs=0.02) and shares[2] == pytest.approx(0.47, abs=0.01)
 
 
 def test_shared_pairs_never_fitted_are_within_a_tenth() -> None:

@@ -156,6 +156,7 @@ def _inference(spec: WorkloadSpec, block: InferenceBlock, arch: Architecture) ->
         compilation=runtime.compilation,
         attention=runtime.attention,
         fused_kernels=runtime.fused_kernels,
+        engine_version=runtime.version or None,
     )
 
 

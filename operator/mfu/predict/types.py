@@ -122,6 +122,8 @@ class Inference:
     """None here and below takes the engine's habit."""
     attention: AttentionKernel | None = None
     fused_kernels: FusedKernels | None = None
+    engine_version: str | None = None
+    """None takes the engine as it is today."""
 
 
 Setup = Training | Inference

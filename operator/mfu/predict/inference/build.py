@@ -11,7 +11,7 @@ from mfu.hardware.problem import ProblemReason
 from mfu.hardware.types import BYTES_PER_VALUE, GPU, Precision
 from mfu.predict.inference.case import Chip, RequestLoad, ServingCase, ServingLayout, Speculation, StoredFormat
 from mfu.predict.inference.constants import ServingConstants
-from mfu.predict.inference.habits import USUAL, habit_of
+from mfu.predict.inference.habits import USUAL, groups_queries, habit_of
 from mfu.predict.inference.shape import shape_of
 from mfu.predict.types import Inference, Placement, Problem
 from mfu.workload.architecture import Architecture, Family
@@ -57,13 +57,14 @@ def case_of(
         layout=ServingLayout(float(layout.tensor), float(layout.pipeline), float(layout.data), float(layout.expert)),
         load=load_of(setup, placement, speculation),
         speed=_speed(setup, placement, constants) / (1.0 + (speculation.draft_share if speculation else 0.0)),
-        host=constants.stack(setup.engine).host,
+        host=constants.stack(setup.engine, setup.engine_version).host,
     )
 
 
 def _speed(setup: Inference, placement: Placement, constants: ServingConstants) -> float:
     product = constants.product(placement.device.gpu.api_name)
-    return constants.usual_speed * constants.stack(setup.engine).speed * product.speed
+    engine = constants.stack(setup.engine, setup.engine_version)
+    return constants.usual_speed * engine.speed * product.speed
 
 
 def refuse(setup: Inference, placement: Placement) -> Problem | None:
@@ -168,7 +169,14 @@ def load_of(setup: Inference, placement: Placement, speculation: Speculation | N
         float(habit.batch),
         drafted=1.0 + spoken.draft_tokens,
         accepted=spoken.accepted,
+        ungrouped=float(not groups_queries(setup.engine, setup.engine_version, _queries(setup.architecture))),
+        card_share=habit.card_share,
     )
+
+
+def _queries(architecture: Architecture) -> float:
+    """Query heads that share one head of the cache; 1 for a compressed cache, which has its own kernels."""
+    return 1.0 if architecture.mla is not None else architecture.heads / architecture.kv_heads
 
 
 def _chip(setup: Inference, placement: Placement) -> Chip | Problem:

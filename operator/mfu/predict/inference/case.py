@@ -80,6 +80,10 @@ class RequestLoad:
     """Tokens that a decoding request runs through the model in one step: 1 + drafts."""
     accepted: Number = 1.0
     """Tokens that it gains by that, between 1 and `drafted`."""
+    ungrouped: Number = 0.0
+    """1 where the engine's decode kernel reads the cache once for each query head."""
+    card_share: Number = 0.0
+    """Part of the whole memory that weights and cache may fill; 0 where the engine divides what weights leave."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache
@@ -12,6 +13,11 @@ from typing import Any
 UNSTATED = "unstated"
 """Engine of published tables that name none; a declaration that names none is an unknown engine."""
 _SPELLINGS = (("trtllm", "tensorrtllm"), ("tensorrt", "tensorrtllm"), ("vllm", "vllm"), ("sglang", "sglang"))
+
+
+_OLDER = " before "
+_GENERATIONS = {"tensorrtllm": (0, 17), "vllm": (0, 8)}
+"""First release of the engine as it is today: TensorRT-LLM's PyTorch backend, vLLM's V1 engine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +47,18 @@ class ServingConstants:
     decode_attention: float
     dequantise: float
     """Matrix rate with weights widened in the kernel, over the plain rate."""
+    dequantise_warps: float
+    """The same before Hopper, where no asynchronous unit leaves the widening time beside the products."""
+    reread_bytes_per_s: float
+    """Rate of the GPU's own cache at which decode kernels that do not group queries read keys and values again."""
+    sink_attention: float
+    """Prompt attention with learned sinks before Hopper, over the plain one: written in Triton."""
     roofline_power: float
     activation_passes: float
     """Times the hidden state of a token crosses memory in one layer."""
     layer_seconds: float
+    layer_split: float
+    """Power of tensor parallelism by which the time of a layer's small kernels shrinks."""
     layer_growth: float
     """Power of the hidden size, over 4096, by which the time of a layer's small kernels grows."""
     layer_speed: float
@@ -84,6 +98,8 @@ class ServingConstants:
     """Width of an expert's slice on one GPU at which its products reach half of their rate."""
     expert_narrow_warps: float
     """The same before Hopper."""
+    expert_passes: float
+    """Times the hidden state and the inner state of a token's copy for an expert cross memory."""
     expert_balance: float
     """Mean over busiest expert-parallel rank."""
     memory_share: float
@@ -100,9 +116,14 @@ class ServingConstants:
     """Standard deviations of logarithms: how far engines, products, sources and series lie apart, and what a row errs
     by alone, by what its time is made of."""
 
-    def stack(self, engine: str | None) -> LearnedStack:
-        """What was learned of an engine; the common mean, and what engines differ by, where nobody measured it."""
-        return self.engines.get(engine_key(engine)) or LearnedStack(doubt=self.doubt.get("engine", 0.0))
+    def stack(self, engine: str | None, version: str | None = None) -> LearnedStack:
+        """What was learned of an engine of that generation, or of the level that `engine_level` names; else of its
+        other generation, with what engines differ by as doubt; the common mean with that where nobody measured it."""
+        level = engine if engine and _OLDER in engine else engine_level(engine, version)
+        if level in self.engines:
+            return self.engines[level]
+        other = self.engines.get(engine_key(level.split(_OLDER)[0]), LearnedStack())
+        return replace(other, doubt=max(other.doubt, self.doubt.get("engine", 0.0)))
 
     def product(self, api_name: str) -> LearnedStack:
         """The same of a GPU product."""
@@ -118,6 +139,20 @@ def engine_key(engine: str | None) -> str:
     """`engine_key("TensorRT-LLM") == engine_key("trtllm-serve") == "tensorrtllm"`; None and blank are ""."""
     name = "".join(each for each in (engine or "").lower() if each.isalnum())
     return next((known for part, known in _SPELLINGS if part in name), name)
+
+
+def engine_level(engine: str | None, version: str | None = None) -> str:
+    """The engine and its generation: `engine_level("vLLM", "0.6.1") == "vllm before 0.8"`; "vllm" for 0.11 or none."""
+    key, number = engine_key(engine), release(version)
+    first = _GENERATIONS.get(key)
+    return key if first is None or number is None or number >= first else f"{key}{_OLDER}{first[0]}.{first[1]}"
+
+
+@lru_cache(maxsize=1024)
+def release(version: str | None) -> tuple[int, int] | None:
+    """`release("v0.6.1") == (0, 6)`; None where nothing of that form begins the text."""
+    found = re.match(r"v?(\d+)(?:\.(\d+))?", version or "")
+    return None if found is None else (int(found[1]), int(found[2] or 0))
 
 
 def parse(document: Mapping[str, Any]) -> ServingConstants:

@@ -1,4 +1,4 @@
-"""Rows of a published inference table as setups. Never reads `id` or `notes`; `source` gives the engine's name only."""
+"""Rows of a published inference table as setups. Reads no `id`, no `notes`, of `source` the engine and its release."""
 
 from __future__ import annotations
 
@@ -82,9 +82,10 @@ def question(row: Mapping[str, str]) -> Question | Problem:
         phase=phase_of(row["metric"], parallelism),
         input_tokens=inputs or _prompt_of_benchmark(architecture, outputs),
         output_tokens=outputs or 128.0,
-        concurrency=number(row.get("concurrency_or_batch")),
+        concurrency=_concurrency(row, parallelism),
         parallelism=parallelism,
         engine=engine_of(row["source"]),
+        engine_version=version_of(row["source"]),
     )
     gpus = parallelism.tensor * parallelism.pipeline * parallelism.data
     if gpus > _MOST_GPUS:
@@ -92,6 +93,12 @@ def question(row: Mapping[str, str]) -> Question | Problem:
         return Problem(ProblemReason.IMPOSSIBLE_LAYOUT, "tp", problem, f"give at most {_MOST_GPUS}")
     static = _is_static(row)
     return Question(setup, Placement(Device(gpu), gpus), row["metric"], value, static)
+
+
+def _concurrency(row: Mapping[str, str], parallelism: Parallelism) -> float | None:
+    """Requests at once of the whole replica; in a node, fewer than attention groups are those of each group."""
+    stated, groups = number(row.get("concurrency_or_batch")), parallelism.data
+    return stated * groups if stated is not None and stated < groups <= _NODE else stated
 
 
 def _prompt_of_benchmark(architecture: Architecture, outputs: float | None) -> float:
@@ -119,6 +126,12 @@ def engine_of(source: str) -> str:
     """The serving engine that a source names: `engine_of("… id=dsr1_b200_sglang_fp8_agg") == "sglang"`."""
     text = source.lower()
     return next((name for name, pattern in _ENGINES if re.search(pattern, text)), UNSTATED)
+
+
+def version_of(source: str) -> str | None:
+    """The release that a source names: `version_of("… (rocm6.4.1_vllm_0.9.1_20250715)") == "0.9"`."""
+    found = re.search(r"(?:\bv|vllm_)(\d+\.\d+)", source)
+    return found[1] if found else None
 
 
 def source_of(row: Mapping[str, str]) -> str:

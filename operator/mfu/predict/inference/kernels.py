@@ -120,7 +120,8 @@ def step_time(case: ServingCase, step: ServingStep, constants: ServingConstants)
         weight_reads=sum(each.roof(constants) for each in groups) - compute,
         prefill_attention=_prefill_attention(case, step, constants),
         decode_attention=decode_attention,
-        activations=tokens * passes / (case.chip.bandwidth * constants.weight_stream),
+        activations=(tokens * passes + _expert_bytes(case, step, constants))
+        / (case.chip.bandwidth * constants.weight_stream),
         tensor_communication=_tensor_communication(case, tokens, constants),
         expert_communication=_expert_communication(case, tokens, constants),
         pipeline_communication=_pipeline_communication(case, tokens, constants),
@@ -136,6 +137,7 @@ def _launch(case: ServingCase, step: ServingStep, constants: ServingConstants) -
     """Small kernels and launches: faster on faster memory, slower outside CUDA graphs, which hold no prompts."""
     shape = case.shape
     pace = (case.chip.bandwidth / _REFERENCE_BANDWIDTH) ** -constants.layer_speed
+    pace = pace * case.layout.tensor**-constants.layer_split
     layer = constants.layer_seconds * (shape.hidden / 4096) ** constants.layer_growth * pace
     layer = (
         layer
@@ -166,12 +168,22 @@ def _experts(case: ServingCase, everywhere: Number, constants: ServingConstants)
     width = shape.expert_weights / (3.0 * shape.hidden) * np.minimum(layout.expert / layout.stage_gpus, 1.0)
     older = case.chip.warps > 0
     narrow = np.where(older, constants.expert_narrow_warps, constants.expert_narrow)
-    grouped = np.where(older, constants.grouped_warps, constants.grouped) * width / (width + narrow)
-    rate = _rate(case, constants, case.format.expert, case.chip.peak_expert) * np.where(shape.experts > 0, grouped, 1.0)
-    rows = everywhere * shape.top_k + touched * constants.expert_tile
+    reached = np.where(shape.experts > 0, width / (width + narrow), 1.0)
+    grouped = np.where(older, constants.grouped_warps, constants.grouped) * reached
+    rate = _rate(case, constants, case.format.expert, case.chip.peak_expert)
+    rows = everywhere * shape.top_k / grouped + touched * constants.expert_tile
     compute = 2.0 * rows * stored / (rate * balance)
     widening = _widening(case, case.format.expert, constants)
     return _matrix(case, constants, compute, touched * stored * case.format.expert, widening)
+
+
+def _expert_bytes(case: ServingCase, step: ServingStep, constants: ServingConstants) -> Number:
+    """What gathering, quantising, activating and adding up the copies of each token for its experts moves, per GPU."""
+    shape, layout = case.shape, case.layout
+    ways = np.clip(layout.expert, 1.0, layout.stage_gpus)
+    inner = shape.expert_weights / (3.0 * shape.hidden) * ways / layout.stage_gpus
+    copies = (step.decode * case.load.drafted + step.prefill) * shape.top_k / ways
+    return shape.moe_layers * copies * (shape.hidden + inner) * _16BIT * constants.expert_passes
 
 
 def _head(case: ServingCase, sampled: Number, constants: ServingConstants) -> _Matrix:
@@ -198,7 +210,8 @@ def _rate(case: ServingCase, constants: ServingConstants, width: Number, peak: N
 
 def _widening(case: ServingCase, width: Number, constants: ServingConstants) -> Number:
     """Slowdown of products whose narrow weights are widened in the kernel first."""
-    return np.where((case.format.dequantised > 0) & (width < _16BIT), constants.dequantise, 1.0)
+    share = np.where(case.chip.warps > 0, constants.dequantise_warps, constants.dequantise)
+    return np.where((case.format.dequantised > 0) & (width < _16BIT), share, 1.0)
 
 
 def _prefill_attention(case: ServingCase, step: ServingStep, constants: ServingConstants) -> Number:
@@ -208,7 +221,8 @@ def _prefill_attention(case: ServingCase, step: ServingStep, constants: ServingC
     slid = reach * (1 - reach / np.maximum(4 * full, 1.0))
     pairs = step.prefill * ((1 - shape.sliding_share) * full + shape.sliding_share * slid)
     flops = shape.layers * pairs * shape.prefill_pair_flops / (layout.tensor * step.spread)
-    return flops / (case.chip.peak_16bit * constants.prefill_attention * case.chip.ceiling)
+    sinks = np.where((shape.sinks > 0) & (case.chip.warps > 0), constants.sink_attention, 1.0)
+    return flops / (case.chip.peak_16bit * constants.prefill_attention * sinks * case.chip.ceiling)
 
 
 def _decode_attention(case: ServingCase, step: ServingStep, constants: ServingConstants) -> tuple[Number, Number]:
@@ -220,7 +234,9 @@ def _decode_attention(case: ServingCase, step: ServingStep, constants: ServingCo
     size = pairs * shape.kv_values * case.format.kv / kv_shards(case)
     rate = case.chip.peak_16bit * constants.decode_attention * case.chip.ceiling
     compute = pairs * case.load.drafted * shape.decode_pair_flops / layout.tensor / rate
-    return _Matrix(compute, size / (case.chip.bandwidth * constants.cache_stream), size).roof(constants), size
+    read = _Matrix(compute, size / (case.chip.bandwidth * constants.cache_stream), size).roof(constants)
+    again = (shape.heads / shape.kv_heads - 1.0) * size / constants.reread_bytes_per_s
+    return np.where(case.load.ungrouped > 0, read + again, read), size
 
 
 def kv_shards(case: ServingCase) -> Number:

@@ -12,7 +12,7 @@ from mfu.hardware.catalog import device_peak
 from mfu.predict.inference.build import case_of
 from mfu.predict.inference.cache_memory import memory_of
 from mfu.predict.inference.case import ServingCase, Speculation
-from mfu.predict.inference.constants import ServingConstants, load
+from mfu.predict.inference.constants import ServingConstants, engine_level, load
 from mfu.predict.inference.contexts import beyond
 from mfu.predict.inference.doubt import own_doubt, shared_doubt
 from mfu.predict.inference.flops import model_flops_per_token
@@ -106,7 +106,7 @@ def prediction_of(
 def _doubt(
     setup: Inference, placement: Placement, served: Served, case: ServingCase, constants: ServingConstants
 ) -> Doubt:
-    stack = (np.array([setup.engine or ""]), np.array([placement.device.gpu.api_name]))
+    stack = (np.array([engine_level(setup.engine, setup.engine_version)]), np.array([placement.device.gpu.api_name]))
     shared, own = shared_doubt(constants, *stack), own_doubt(constants, case, served.step)
     return Doubt(float(shared[0]), float(own[0]))
 

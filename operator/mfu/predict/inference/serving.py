@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
-from mfu.predict.inference.capacity import batch_that_fits
+from mfu.predict.inference.capacity import batch_that_fits, one_request_fits
 from mfu.predict.inference.case import UNBOUNDED, ServingCase
 from mfu.predict.inference.constants import ServingConstants
 from mfu.predict.inference.kernels import ServingStep, StepTime, blend, step_time, with_bubble
@@ -68,7 +69,7 @@ def decode(case: ServingCase, batch: Number, constants: ServingConstants) -> Ser
 def static_latency(case: ServingCase, batch: Number, constants: ServingConstants) -> Number:
     """Seconds to the last token of a batch that starts together; what the cache cannot hold runs in turns."""
     room = batch_that_fits(case, constants)
-    fits = np.where(room > 0, np.clip(room, 1.0, batch), batch)
+    fits = np.where(_runs(case, room, constants), np.clip(room, 1.0, batch), batch)
     first = prefill(case, fits, constants).ttft_seconds
     each = decode(case, fits, constants).tpot_seconds
     request: Number = first + np.maximum(case.load.output_tokens - 1, 0) * each
@@ -82,9 +83,14 @@ def running(case: ServingCase, constants: ServingConstants) -> Number:
     """
     load = case.load
     room = batch_that_fits(case, constants)
-    fits = np.where(room > 0, np.maximum(room, 1.0), UNBOUNDED)
+    fits = np.where(_runs(case, room, constants), np.maximum(room, 1.0), UNBOUNDED)
     slots = load.max_batch * case.layout.groups
     return np.maximum(np.minimum(np.minimum(load.concurrency, slots), fits), 1.0)
+
+
+def _runs(case: ServingCase, room: Number, constants: ServingConstants) -> npt.NDArray[np.bool_]:
+    """Whether the engine starts, be it with more of the card than it takes by default."""
+    return np.asarray((np.asarray(room) > 0) | one_request_fits(case, constants))
 
 
 def continuous(case: ServingCase, constants: ServingConstants) -> Served:

@@ -47,6 +47,8 @@ class ServingShape:
     """Sliding-window length, infinite where attention is full."""
     sliding_share: Number
     """Share of layers that slide."""
+    sinks: Number
+    """1 where each head has a learned sink (gpt-oss)."""
     mla: Number
     """1 where the cache is one compressed vector that tensor parallelism cannot split."""
 
@@ -94,6 +96,7 @@ def shape_of(architecture: Architecture) -> ServingShape:
         kv_values=kv_values,
         window=float(architecture.window) if architecture.window else float("inf"),
         sliding_share=architecture.sliding_layers / architecture.layers,
+        sinks=float(architecture.attention_sinks),
         mla=float(architecture.mla is not None),
     )
 

@@ -10,6 +10,7 @@ from typing import Final
 from mfu.predict.sharing.program import SharedProgram
 
 _HOST_BOUND_BELOW: Final = 0.75
+_GPU_BOUND_FROM: Final = 0.95
 _LONG_STEPS: Final = 6
 _MOST_STEPS: Final = 60
 _MOST_PHASES: Final = 3000
@@ -104,13 +105,18 @@ def _host_bound(program: SharedProgram) -> bool:
 
 def _sliced(mine: SharedProgram, other: SharedProgram, constants: SharingConstants) -> float:
     """Contexts take turns. A step that needs n slices waits for n of the other's; a host-bound one fits into half."""
-    if _host_bound(mine):
-        return max(1.0, 2.0 * mine.busy_share)
-    period = constants.slice_seconds
-    hold = constants.host_bound_hold * period if _host_bound(other) else min(period, other.busy_seconds)
+    paced, period = _host_paced(mine), constants.slice_seconds
+    held = _host_paced(other)
+    hold = held * constants.host_bound_hold * period + (1.0 - held) * min(period, other.busy_seconds)
     exact = mine.busy_seconds / period
     turns = exact if exact >= _LONG_STEPS else max(1, ceil(exact - 0.3))
-    return (1.0 + turns * hold / mine.busy_seconds) / constants.switching
+    sliced = (1.0 + turns * hold / mine.busy_seconds) / constants.switching
+    return paced * max(1.0, 2.0 * mine.busy_share) + (1.0 - paced) * sliced
+
+
+def _host_paced(program: SharedProgram) -> float:
+    """How far its host sets the pace: wholly where kernels run for at most 0.75 of its time, not at all from 0.95."""
+    return min(max((_GPU_BOUND_FROM - program.busy_share) / (_GPU_BOUND_FROM - _HOST_BOUND_BELOW), 0.0), 1.0)
 
 
 def _queued(mine: SharedProgram, other: SharedProgram, constants: SharingConstants) -> float:

@@ -14,7 +14,7 @@ import numpy as np
 from mfu.hardware.problem import ProblemReason
 from mfu.predict.inference.build import case_of
 from mfu.predict.inference.case import ServingCase, stack_cases
-from mfu.predict.inference.constants import UNSTATED, ServingConstants, load
+from mfu.predict.inference.constants import UNSTATED, ServingConstants, engine_level, load
 from mfu.predict.inference.dataset import Question, question, source_of
 from mfu.predict.inference.doubt import own_doubt, shared_doubt
 from mfu.predict.inference.measured import known_metric, steps_of, values_of
@@ -98,7 +98,7 @@ def _scored(answered: Sequence[tuple[Row, tuple[Question, ServingCase]]], consta
 
 
 def _doubt(questions: Sequence[Question], case: ServingCase, constants: ServingConstants) -> Array:
-    engines = np.array([each.setup.engine or "" for each in questions])
+    engines = np.array([engine_level(each.setup.engine, each.setup.engine_version) for each in questions])
     products = np.array([each.placement.device.gpu.api_name for each in questions])
     own = own_doubt(constants, case, steps_of(questions, case, constants))
     return np.hypot(shared_doubt(constants, engines, products), own)

@@ -17,6 +17,7 @@ from mfu.predict.inference.dataset import source_of
 from mfu.predict.inference.doubt import own_doubt, shared_doubt
 from mfu.predict.inference.fit.newton import ServingFit, ServingLinear, fit, shipped_fit
 from mfu.predict.inference.fit.rows import ServingRows, log_errors, rows_of, shipped_rows, stack_effects, without
+from mfu.predict.inference.kernels import StepTime
 from mfu.predict.inference.measured import steps_of
 from mfu.predict.validate.common import Report, Row
 from mfu.predict.validate.inference import errors_by_kind, predictable, validate
@@ -82,5 +83,24 @@ def forecast(rows: ServingRows, constants: ServingConstants) -> Forecast:
     """Predictions of every row in its own unit, with what they may be off by."""
     error = log_errors(rows, constants) + stack_effects(rows, constants)
     predicted = np.exp(rows.log_measured + rows.sign * error)
-    own = own_doubt(constants, rows.case, steps_of(rows.questions, rows.case, constants))
-    return Forecast(predicted, shared_doubt(constants, rows.engine, rows.product), own)
+    step = steps_of(rows.questions, rows.case, constants)
+    precision = [str(each.setup.precisions.weights) for each in rows.questions]
+    return Forecast(
+        predicted,
+        shared_doubt(constants, rows.engine, rows.product),
+        own_doubt(constants, rows.case, step),
+        spent=_spent(step),
+        hardware=np.char.add(np.char.add(rows.product, " "), np.array(precision)),
+    )
+
+
+def _spent(step: StepTime) -> Floats:
+    """Shares of each row's step: arithmetic, weights, the cache, messages, and what the host and launches take."""
+    parts = (
+        step.matrix_compute + step.prefill_attention + step.activations,
+        step.weight_reads,
+        step.decode_attention,
+        step.communication + step.bubble,
+        step.launch + step.host,
+    )
+    return np.stack([np.asarray(part / step.total, dtype=np.float64) for part in parts], axis=-1)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from mfu.predict.inference.build import case_of
 from mfu.predict.inference.case import ServingCase, stack_cases, take
-from mfu.predict.inference.constants import ServingConstants, engine_key, load
+from mfu.predict.inference.constants import ServingConstants, engine_level, load
 from mfu.predict.inference.dataset import Question, question, source_of
 from mfu.predict.inference.measured import is_rate, known_metric, values_of
 from mfu.predict.types import Problem
@@ -67,7 +67,7 @@ def rows_of(table: Sequence[Table]) -> ServingRows:
         case=stack_cases([case for _, _, case in found]),
         log_measured=np.log([each.value for each in asked]),
         sign=np.array([1.0 if is_rate(each.metric) else -1.0 for each in asked]),
-        engine=np.array([engine_key(each.setup.engine) for each in asked]),
+        engine=np.array([engine_level(each.setup.engine, each.setup.engine_version) for each in asked]),
         product=np.array([each.placement.device.gpu.api_name for each in asked]),
         source=np.array(sources),
         series=np.array([f"{source}/{_series(each)}" for source, each in zip(sources, asked, strict=True)]),
