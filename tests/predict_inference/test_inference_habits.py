@@ -86,6 +86,13 @@ def test_vllm_leaves_a_tenth_of_the_card_where_tensorrt_llm_divides_what_weights
     assert 0 < room["vLLM"] < 0.8 * room["TensorRT-LLM"]
 
 
+@pytest.mark.parametrize("engine", ["vLLM", "SGLang", "TensorRT-LLM"])
+@pytest.mark.parametrize("product", ["L4", "L40S", "H100-SXM5"])
+def test_as_many_as_fit_do_fit(serving: Build, on: On, engine: str, product: str) -> None:
+    found = predict_inference(serving("llama-3.2-1b", engine=engine, concurrency=None), on(product))
+    assert isinstance(found, Prediction) and found.memory.fits
+
+
 def batch(setup: Inference, placement: Placement) -> float:
     case = case_of(setup, placement, constants())
     assert isinstance(case, ServingCase), case

@@ -45,8 +45,9 @@ def workspace_bytes(case: ServingCase, constants: ServingConstants) -> Number:
 def batch_that_fits(case: ServingCase, constants: ServingConstants) -> Number:
     """Requests whose cache fits beside the weights, all attention groups together; below 1 nothing runs."""
     taken = weight_bytes_per_gpu(case) + workspace_bytes(case, constants)
-    left = (case.chip.memory - taken - constants.reserve_bytes) * constants.memory_share
-    free = np.where(case.load.card_share > 0, case.load.card_share * case.chip.memory - taken, left)
+    left = case.chip.memory - taken - constants.reserve_bytes
+    share = np.minimum(case.load.card_share * case.chip.memory - taken, left)
+    free = np.where(case.load.card_share > 0, share, left * constants.memory_share)
     tokens = case.load.input_tokens + case.load.output_tokens
     return np.maximum(free, 0.0) / kv_bytes_per_request(case, tokens) * case.layout.groups
 
