@@ -17,7 +17,7 @@ from typing import Any
 
 from benchmarks.drift.quiet import watched
 from benchmarks.drift.truth import LOSS, Planted, stories
-from benchmarks.drift.watched import WITHIN, Verdict, watch
+from benchmarks.drift.watched import WITHIN, Verdict, watch_twice
 
 HERE = Path(__file__).parent
 HEAD = f"""# Changes of efficiency: found, and imagined
@@ -39,10 +39,9 @@ pause an hour and half a percent of daily warmth), the operator restarted in the
 
 def verdicts(each_kind: int, seed: int) -> list[Verdict]:
     """Every story twice: undisturbed, and with the operator restarted two to eight minutes after the regression."""
-    found = []
+    found: list[Verdict] = []
     for story in stories(each_kind, seed):
-        found.append(watch(story))
-        found.append(watch(story, restart_minute=story.onset + 2 + story.seed % 7))
+        found += watch_twice(story, story.onset + 2 + story.seed % 7)
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -112,6 +113,13 @@ class SimulatedOperator:
         self.views: dict[str, WorkloadView] = {}
         self.alarms: list[Alarm] = []
 
+    def copied(self) -> SimulatedOperator:
+        """Another one in the same state; what it holds is never changed in place."""
+        other = SimulatedOperator(copy.deepcopy(self.jobs))
+        other.snapshot, other.known_since = self.snapshot, self.known_since
+        other.views, other.alarms = dict(self.views), list(self.alarms)
+        return other
+
     def restart(self, at: float) -> None:
         """Only what stands in status is left, and telemetry begins anew."""
         self.known_since = at
@@ -169,11 +177,24 @@ def _node(name: str, product: str) -> NodeView:
 def watch(story: Story, *, restart_minute: int | None = None) -> Verdict:
     """The story from beginning to end."""
     operator = SimulatedOperator(jobs_of(story))
-    for number in range(1, story.onset + WITHIN + 1):
-        if number == restart_minute:
+    return _to_the_end(operator, story, range(1, story.onset + WITHIN + 1), restart_minute)
+
+
+def watch_twice(story: Story, restart_minute: int) -> tuple[Verdict, Verdict]:
+    """Undisturbed, and restarted at that minute; up to there the two are one."""
+    operator = SimulatedOperator(jobs_of(story))
+    for number in range(1, restart_minute):
+        operator.minute(number)
+    rest, other = range(restart_minute, story.onset + WITHIN + 1), operator.copied()
+    return _to_the_end(operator, story, rest), _to_the_end(other, story, rest, restart_minute)
+
+
+def _to_the_end(operator: SimulatedOperator, story: Story, minutes: range, restart: int | None = None) -> Verdict:
+    for number in minutes:
+        if number == restart:
             operator.restart(60.0 * number - 30.0)
         operator.minute(number)
-    return judge(story, tuple(operator.alarms), operator.jobs, restarted=restart_minute is not None)
+    return judge(story, tuple(operator.alarms), operator.jobs, restarted=restart is not None)
 
 
 def judge(story: Story, alarms: tuple[Alarm, ...], jobs: list[TrueJob], *, restarted: bool) -> Verdict:
