@@ -43,10 +43,10 @@ class Stage:
         simulated.start()
         return simulated
 
-    def operator(self, fleet: SimulatedFleet) -> InstalledOperator:
-        """Install an operator that reads this fleet; it ends with the story."""
+    def operator(self, fleet: SimulatedFleet, **settings: Any) -> InstalledOperator:
+        """Install an operator that reads this fleet, with further settings of its own; it ends with the story."""
         (port,) = free_ports(1)
-        self.install(operator_values(fleet.operator_settings(), port=port))
+        self.install(operator_values({**fleet.operator_settings(), **settings}, port=port))
         return self._running.enter_context(InstalledOperator.run(self.cluster, self.folder, port=port))
 
     def leave(self) -> None:

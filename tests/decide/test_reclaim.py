@@ -8,20 +8,17 @@ from dataclasses import replace
 import pytest
 
 from mfu.api.powers import ReclaimAction
+from mfu.decide.ladder import IdleVerdict, ReclaimMemory, ReclaimRules, Rung, Stage
 from mfu.decide.workload.reclaim import (
     HOUR,
     MINUTE,
     Excuse,
     Exemption,
-    IdleVerdict,
     Minute,
-    ReclaimMemory,
-    ReclaimRules,
-    Rung,
-    Stage,
     exempt,
     judge_idleness,
     resumed,
+    suspended,
 )
 
 RULES = ReclaimRules(
@@ -179,11 +176,30 @@ def test_the_time_given_back_is_counted_until_it_is_resumed() -> None:
     memory = ReclaimMemory()
     for minute in range(2000):
         _, memory = judge_idleness(memory, resting(minute), RULES)
-    assert memory.suspended_at is not None
-    gone = round((memory.suspended_at - START) / MINUTE)
-    assert memory.seconds_given_back == MINUTE * (1999 - gone)
-    again = resumed(memory)
-    assert (again.suspended_at, again.seconds_given_back) == (None, memory.seconds_given_back)
+    gone = suspended(memory, at(2000))
+    assert gone.suspended_at == at(2000)
+    again = resumed(gone, at(2100))
+    assert again == ReclaimMemory(seconds_given_back=100 * MINUTE)
+    assert resumed(replace(again, rung=1), at(2200)).seconds_given_back == 100 * MINUTE, "it was never suspended"
+
+
+def test_the_last_rung_stands_until_the_cluster_shows_it_or_there_is_work() -> None:
+    found = ladder(lambda minute: resting(minute) if minute < 1200 else working(minute), minutes=1300)
+    gone = first(found, Stage.TAKEN, ReclaimAction.SUSPEND)
+    assert gone is not None
+    assert {(each.stage, each.words) for each in found[gone:1200]} == {(Stage.TAKEN, found[gone].words)}
+    assert found[-1].action is None
+
+
+def test_less_than_a_window_takes_nothing_back_and_repeats_nothing() -> None:
+    """As after a restart: it stood at the second rung, announced."""
+    memory = ReclaimMemory(rung=1, announced=2, announced_at=at(0))
+    for minute in range(59):
+        verdict, memory = judge_idleness(memory, resting(minute), RULES)
+        assert verdict.stage is Stage.NOTHING
+    assert (memory.rung, memory.announced) == (1, 2)
+    verdict, memory = judge_idleness(memory, resting(59), RULES)
+    assert (verdict.stage, memory.rung) == (Stage.NOTHING, 1), "the next rung needs eight hours that were seen"
 
 
 def test_memory_is_bounded_and_no_ladder_takes_nothing() -> None:

@@ -208,15 +208,8 @@ def test_the_row_of_the_readme_is_what_its_workload_gets() -> None:
 
 UNUSED: Mapping[str, Any] = {
     "floors.observedOfExpectedPercent": {"floors": {"observedOfExpectedPercent": 99}},
-    "floors.idleMinutes": {"floors": {"idleMinutes": 1}},
-    "reclaim": {"reclaim": {"steps": [{"afterIdleMinutes": 1, "action": "Suspend"}]}},
     "oversubscription": {"oversubscription": [{"priorityClass": "low", "maxPercent": 1000}]},
-    "metrics": {"metrics": {"perWorkload": "None"}},
-    "topologyLevels": {"topologyLevels": ["example.com/rack"]},
-    "scaling.maxStepPercent": {"scaling": {"maxStepPercent": 1}},
-    "scaling.cooldownSeconds": {"scaling": {"cooldownSeconds": 86_400}},
     "scaling.delivery": {"scaling": {"delivery": "ScaleSubresource"}},
-    "sharing": {"sharing": {"methods": ["MPS"], "maxWorkloadsPerGPU": 1}},
 }
 """Fields that the provider's guide calls unused, each at a value that would show if it were not."""
 
@@ -233,6 +226,8 @@ def test_a_policy_field_said_to_be_unused_changes_nothing(field: str) -> None:
 
 def test_a_policy_field_that_is_used_changes_something() -> None:
     assert said_under({"modes": {"admission": "Observe"}}) != said_under({})
+    ladder = {"steps": [{"afterIdleMinutes": 60, "action": "Annotate"}]}
+    assert said_under({"reclaim": ladder}) != said_under({})
 
 
 def said_under(spec: Mapping[str, Any]) -> list[object]:

@@ -52,6 +52,10 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- if or (has "PreferredAffinity" .Values.config.actions) (has "RequiredAffinity" .Values.config.actions) -}}true{{- end -}}
 {{- end -}}
 
+{{- define "mfu.suspends" -}}
+{{- if has "Suspend" .Values.config.actions -}}true{{- end -}}
+{{- end -}}
+
 {{- define "mfu.image" -}}
 {{- if .Values.image.digest -}}
 {{- printf "%s@%s" .Values.image.repository .Values.image.digest -}}

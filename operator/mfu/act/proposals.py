@@ -14,6 +14,8 @@ from mfu.decide.types import Decision, DecisionType, EffectivePolicy, Outcome
 
 SUSPENDABLE: Final = frozenset({"Job", "JobSet", "LeaderWorkerSet", "TrainJob"})
 """Owners whose pod template can be changed while they are suspended."""
+SUSPENDS: Final = frozenset({"Job", "JobSet", "TrainJob", "RayJob", "PyTorchJob", "MPIJob"})
+"""Owners that can be suspended: what they had is gone from the nodes, and comes back as it was."""
 SCALABLE: Final = frozenset({"Deployment", "StatefulSet", "LeaderWorkerSet"})
 CHECK_STATES: Final[Mapping[Outcome, str]] = {
     Outcome.ADMIT: "Ready",
@@ -81,6 +83,13 @@ def _scale(said: Said) -> Action | None:
     return _action(said, ActionType.SCALE, said.owner, words=words, change={"replicas": replicas})
 
 
+def _suspend(said: Said) -> Action | None:
+    if said.owner is None or said.owner.kind not in SUSPENDS:
+        return None
+    words = f"{said.decision.message} ({said.owner})"
+    return _action(said, ActionType.SUSPEND, said.owner, words=words, change={"suspend": True})
+
+
 def _mig(said: Said) -> Action | None:
     resource = (said.decision.hint or {}).get("resource")
     if said.owner is None or said.owner.kind not in SUSPENDABLE or resource is None:
@@ -105,5 +114,6 @@ _MAKERS: Final[Mapping[tuple[DecisionType, Outcome], Callable[[Said], Action | N
     (DecisionType.PLACEMENT, Outcome.PLACE): _placement,
     (DecisionType.SCALING, Outcome.SCALE): _scale,
     (DecisionType.MIG, Outcome.RESHAPE): _mig,
+    (DecisionType.RECLAIM, Outcome.SUSPEND): _suspend,
     **{(DecisionType.ADMISSION, outcome): _admission for outcome in CHECK_STATES},
 }

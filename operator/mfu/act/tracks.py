@@ -15,6 +15,8 @@ KEPT_SECONDS: Final = 3600.0
 """A tag for which nothing is proposed any more is forgotten this long after the last action."""
 SEEN_WITHIN_SECONDS: Final = 60.0
 """Time that the cluster has to show an action, where no gate sets it."""
+ENDING_SECONDS: Final = 600.0
+"""The same where pods have to end: they write what they know, and may be given minutes for it."""
 
 
 def settled(tracks: Mapping[Tag, Track], around: Circumstances) -> tuple[dict[Tag, Track], tuple[Withdrawal, ...]]:
@@ -56,6 +58,8 @@ def sent(track: Track, policy: EffectivePolicy, now: float) -> Track:
 
 def deadline_seconds(kind: ActionType, policy: EffectivePolicy) -> float:
     """Gated pods run unmodified after the gate's deadline: what was not seen by then never will be."""
+    if kind is ActionType.SUSPEND:
+        return ENDING_SECONDS
     return policy.gate_deadline_seconds if kind in GATED else SEEN_WITHIN_SECONDS
 
 

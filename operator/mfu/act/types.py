@@ -201,6 +201,23 @@ class Release:
 
 
 @dataclass(frozen=True, slots=True)
+class Suspension:
+    """An idle owner to be suspended. Said again until the cluster shows it."""
+
+    namespace: str
+    kind: str
+    name: str
+    workload: str
+    words: str
+    not_younger_than: float
+    """Unix seconds of the notice: an object of that name that was made since has had none, and is left alone."""
+
+    @property
+    def key(self) -> str:
+        return f"{self.namespace}/{self.kind}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
 class Acts:
     """What to do now, what to take back, and what to remember."""
 

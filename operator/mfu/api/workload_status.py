@@ -301,6 +301,21 @@ class ChangeWatch(Resource):
     """Since when the workload does far less than usual (RFC 3339)."""
 
 
+class ReclaimStatus(Resource):
+    """How far the policy's ladder of reclaim went with it."""
+
+    taken: Annotated[int, Field(ge=0, le=8)] = 0
+    """Rungs that were taken."""
+    announced: Annotated[int, Field(ge=0, le=8)] = 0
+    """Rungs that were announced, those taken included."""
+    announced_at: Timestamp | None = None
+    """When the last of them was announced (RFC 3339)."""
+    suspended_at: Timestamp | None = None
+    """Since when it is suspended by the last rung (RFC 3339); absent while it is not."""
+    hours_given_back: Decimal | None = None
+    """For how long it was suspended before, in hours; its GPUs were others' then."""
+
+
 class History(Resource):
     """Observed efficiency of one setting, with the one before it and what our advice promised."""
 
@@ -414,6 +429,8 @@ class WorkloadStatus(Resource):
     """The last change of efficiency that is more than noise."""
     watch: ChangeWatch | None = None
     """Memory of the search for changes; a few minutes old at most."""
+    reclaim: ReclaimStatus | None = None
+    """How far the policy's ladder of reclaim went with it; absent where it has not begun."""
     history: Annotated[tuple[History, ...], Field(max_length=16)] = ()
     """Efficiency before and after changes, newest first."""
     conditions: Annotated[tuple[Condition, ...], list_map("type", bound=16)] = ()

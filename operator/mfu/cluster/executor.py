@@ -1,4 +1,4 @@
-"""Plan → pods behind our gate: opens what the plan says, one patch a pod, again until the cluster shows it."""
+"""Plan → what is done to the cluster: gates that open, idle owners that are suspended; again until it is seen."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ import asyncio
 import json
 import logging
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeVar
 
-from mfu.act.types import Release
+from mfu.act.types import Release, Suspension
 from mfu.cluster.client import JSON, ApiError, KubeClient, ServerUnreachable
 from mfu.cluster.pacing import Attempts
 from mfu.cluster.release import Hint, Opened, release
 from mfu.cluster.resources import PODS
+from mfu.cluster.suspending import Suspended, suspend
 from mfu.decide.types import NodeView
 from mfu.engine.plan import Event, Plan
 
@@ -23,16 +24,20 @@ log = logging.getLogger(__name__)
 IN_FLIGHT: Final = 20
 RESULTS: Final = (*(str(each) for each in Opened), "Failed")
 
+SUSPENSIONS: Final = (*(str(each) for each in Suspended), "Failed")
+HELD_BACK: Final = "HeldBack"
+Done = TypeVar("Done", bound=str)
+
 Note = Callable[[JSON, str, Event], None]
 """Keeps an event about an object for the next round of writing: (regarding, namespace, event)."""
 
 
 @dataclass(slots=True)
 class Executor:
-    """`apply(plan)` opens gates. It knows nothing between calls but what failed or was just done.
+    """`apply(plan)` opens gates and suspends owners. It knows nothing between calls but what failed or was just done.
 
-    Each pod is read again by its uid before it is patched; what fails waits 5, 10, 20 … seconds. What is still behind
-    its gate at the deadline is the release keeper's.
+    Each object is read again before it is patched; what fails waits 5, 10, 20 … seconds. What is still behind its gate
+    at the deadline is the release keeper's.
     """
 
     client: KubeClient
@@ -40,36 +45,49 @@ class Executor:
     note: Note
     may_write: Callable[[], bool] = lambda: True
     counts: Counter[str] = field(default_factory=Counter)
-    """Of RESULTS, since start."""
+    """Pods by what became of their gate (RESULTS), since start."""
+    suspended: Counter[str] = field(default_factory=Counter)
+    """Owners by what became of suspending them (SUSPENSIONS), since start."""
     _attempts: Attempts = field(default_factory=Attempts)
 
     async def apply(self, plan: Plan) -> None:
-        now = asyncio.get_running_loop().time()
-        due = [each for each in plan.releases if not self._attempts.held_back(each.key, _digest(each), now)]
-        gate = asyncio.Semaphore(IN_FLIGHT)
-        await asyncio.gather(*(self._open(each, gate) for each in due))
+        now, gate = asyncio.get_running_loop().time(), asyncio.Semaphore(IN_FLIGHT)
+        releases = [each for each in plan.releases if not self._attempts.held_back(each.key, _digest(each), now)]
+        owners = [each for each in plan.suspensions if not self._attempts.held_back(each.key, each.words, now)]
+        await asyncio.gather(
+            *(self._open(each, gate) for each in releases), *(self._suspend(each, gate) for each in owners)
+        )
         self._attempts.forget(now)
 
     async def _open(self, due: Release, gate: asyncio.Semaphore) -> None:
-        clock = asyncio.get_running_loop().time
-        async with gate:
-            if not self.may_write():
-                self.counts[Opened.HELD_BACK] += 1
-                return
-            try:
-                opened = await self._release(due)
-            except (ApiError, ServerUnreachable) as error:
-                self.counts["Failed"] += 1
-                wait = self._attempts.failed(due.key, _digest(due), clock())
-                log.warning("release pod=%s/%s retry_in=%.0fs error=%s", due.namespace, due.pod, wait, error)
-                return
-        self.counts[opened] += 1
-        if opened is Opened.HELD_BACK:
-            return
-        self._attempts.succeeded(due.key, _digest(due), clock())
+        opened = await self._tried(due.key, _digest(due), gate, lambda: self._release(due))
+        self.counts[opened or "Failed"] += 1
         if opened is Opened.RELEASED:
             log.info("release pod=%s/%s workload=%s: %s", due.namespace, due.pod, due.workload, due.words)
             self.note(_regarding(due), due.namespace, Event("Normal", "GateOpened", due.words))
+
+    async def _suspend(self, due: Suspension, gate: asyncio.Semaphore) -> None:
+        done = await self._tried(due.key, due.words, gate, lambda: suspend(self.client, due, may_write=self.may_write))
+        self.suspended[done or "Failed"] += 1
+        if done is Suspended.SUSPENDED:
+            log.info("suspend owner=%s workload=%s: %s", due.key, due.workload, due.words)
+
+    async def _tried(
+        self, key: str, digest: str, gate: asyncio.Semaphore, deed: Callable[[], Awaitable[Done]]
+    ) -> Done | None:
+        """What became of it; None where it failed. It is tried again later, ever more rarely."""
+        clock = asyncio.get_running_loop().time
+        async with gate:
+            try:
+                # Each deed asks once more before it writes.
+                done = await deed()
+            except (ApiError, ServerUnreachable) as error:
+                wait = self._attempts.failed(key, digest, clock())
+                log.warning("act on=%s retry_in=%.0fs error=%s", key, wait, error)
+                return None
+        if done != HELD_BACK:
+            self._attempts.succeeded(key, digest, clock())
+        return done
 
     async def _release(self, due: Release) -> Opened:
         hint = None

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Final
+from typing import Final
 
 from mfu.api.names import PLACEMENT_GATE, decision_annotation
 from mfu.cluster.affinity import hinted
 from mfu.cluster.client import JSON, ApiError, KubeClient
+from mfu.cluster.json_patch import JSON_PATCH, annotated, operation
 from mfu.cluster.resources import PODS
 from mfu.decide.types import DecisionType, NodeView
 
 TRIES: Final = 3
 """Times that a pod is read and patched in a row, where somebody else writes to it meanwhile."""
-JSON_PATCH: Final = "application/json-patch+json"
 _ANNOTATION: Final = decision_annotation(DecisionType.PLACEMENT)
 _CHANGED: Final = (409, 422)
 """Answers to a patch whose preconditions do not hold any more."""
@@ -96,25 +96,14 @@ def patch_of(pod: JSON, hint: Hint | None) -> list[JSON]:
     index = _index(pod)
     gate = f"/spec/schedulingGates/{index}"
     metadata = pod["metadata"]
-    tests = [_operation("test", "/metadata/uid", metadata["uid"]), _operation("test", f"{gate}/name", PLACEMENT_GATE)]
+    tests = [operation("test", "/metadata/uid", metadata["uid"]), operation("test", f"{gate}/name", PLACEMENT_GATE)]
     remove = {"op": "remove", "path": gate}
     if hint is None:
         return [*tests, remove]
-    tests.append(_operation("test", "/metadata/resourceVersion", metadata["resourceVersion"]))
+    tests.append(operation("test", "/metadata/resourceVersion", metadata["resourceVersion"]))
     made = hinted(pod["spec"], hint.affinity, hint.nodes)
     words = f"{hint.words} ({WEAKENED})" if made.weakened else hint.words
-    return [*tests, _annotated(metadata, words), _operation("add", "/spec/affinity", made.affinity), remove]
-
-
-def _annotated(metadata: JSON, words: str) -> JSON:
-    if not metadata.get("annotations"):
-        return _operation("add", "/metadata/annotations", {_ANNOTATION: words})
-    escaped = _ANNOTATION.replace("~", "~0").replace("/", "~1")
-    return _operation("add", f"/metadata/annotations/{escaped}", words)
-
-
-def _operation(kind: str, path: str, value: Any) -> JSON:
-    return {"op": kind, "path": path, "value": value}
+    return [*tests, annotated(metadata, _ANNOTATION, words), operation("add", "/spec/affinity", made.affinity), remove]
 
 
 def _index(pod: JSON) -> int | None:

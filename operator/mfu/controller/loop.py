@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
-from mfu.cluster.executor import RESULTS, Executor
+from mfu.cluster.executor import RESULTS, SUSPENSIONS, Executor
 from mfu.cluster.state import ClusterState, Past
 from mfu.cluster.writer import Writer
 from mfu.controller.config import Cycle
@@ -174,6 +174,8 @@ class Loop:
                 log.exception("acting failed")
             for result in RESULTS:
                 self.metrics.releases.labels(result).set(executor.counts[result])
+            for result in SUSPENSIONS:
+                self.metrics.suspensions.labels(result).set(executor.suspended[result])
             with suppress(TimeoutError):
                 async with asyncio.timeout(AGAIN_SECONDS):
                     await self._decided.wait()

@@ -260,6 +260,7 @@ OPERATOR = (
         "mfu_operator_writes", "Writes since start, by result; deferred counts the last cycle alone.", ("result",)
     ),
     NamedMetric("mfu_operator_releases", "Pods behind our gate, by what became of opening it.", ("result",)),
+    NamedMetric("mfu_operator_suspensions", "Idle owners, by what became of suspending them.", ("result",)),
     NamedMetric("mfu_operator_objects", "Objects in each informer.", ("kind",)),
     NamedMetric("mfu_operator_workloads_behind", "Workloads that wait to be judged anew.", ()),
     NamedMetric("mfu_operator_relists", "Full lists per informer.", ("kind",)),
@@ -313,6 +314,7 @@ class OperatorMetrics:
         self.cycles = Counter(*_named("mfu_operator_cycles"), registry=self.registry)
         self.writes = self._gauge("mfu_operator_writes")
         self.releases = self._gauge("mfu_operator_releases")
+        self.suspensions = self._gauge("mfu_operator_suspensions")
         self.objects = self._gauge("mfu_operator_objects")
         self.behind = self._gauge("mfu_operator_workloads_behind")
         self.relists = self._gauge("mfu_operator_relists")

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from mfu.api.mfupolicy import Learning, PolicySpec
 from mfu.api.policy_checks import policy_problems
-from mfu.api.powers import PermittedAction
+from mfu.api.powers import PermittedAction, ReclaimStep
 from mfu.api.quantities import price
+from mfu.decide.ladder import ReclaimRules, Rung
 from mfu.decide.types import DecisionType, EffectivePolicy, Permit, SharingRules
 from mfu.hardware.catalog import load
 from mfu.hardware.types import GPU
@@ -68,7 +69,16 @@ def effective(policy: NamedPolicy | None) -> EffectivePolicy:
         topology_levels=tuple(spec.topology_levels),
         actions={each.type: _permit(each) for each in spec.actions},
         gate_deadline_seconds=float(spec.gate.deadline_seconds),
+        reclaim=ReclaimRules(
+            rungs=tuple(_rung(each) for each in spec.reclaim.steps),
+            window_seconds=60.0 * spec.reclaim.window_minutes,
+            max_exemption_seconds=3600.0 * spec.reclaim.max_exemption_hours,
+        ),
     )
+
+
+def _rung(step: ReclaimStep) -> Rung:
+    return Rung(60.0 * step.after_idle_minutes, step.action, 60.0 * step.grace_minutes)
 
 
 def _permit(each: PermittedAction) -> Permit:

@@ -12,6 +12,7 @@ from mfu.api.decisions import DecisionType
 from mfu.api.mfupolicy import PerWorkload, SharingMethod
 from mfu.api.modelworkload import WorkloadSpec
 from mfu.api.powers import ActionType
+from mfu.decide.ladder import ReclaimRules
 from mfu.decide.recommend.recommended import Recommended
 from mfu.decide.replicas.memory import ScalingMemory
 from mfu.hardware.labels import MIG_PREFIX
@@ -36,6 +37,9 @@ class Outcome(StrEnum):
     SCALE = "Scale"
     RESHAPE = "Reshape"
     SHARE = "Share"
+    NOTICE = "Notice"
+    """It idles: its owner is told, and by when it has to work or to object."""
+    SUSPEND = "Suspend"
     NONE = "None"
     """Nothing to say: the evidence is missing, or the question does not arise."""
 
@@ -155,6 +159,7 @@ class EffectivePolicy:
     actions: Mapping[ActionType, Permit] = field(default_factory=dict)
     """Enforce does only what stands here."""
     gate_deadline_seconds: float = 60.0
+    reclaim: ReclaimRules = field(default_factory=ReclaimRules)
     learns: bool = True
     """Its runs teach others, and what others' runs taught is shown."""
 

@@ -12,7 +12,20 @@ import numpy as np
 from mfu.act.proposals import Said, action_of
 from mfu.act.ranks import RankedPod, kept_to, rank_of, seats
 from mfu.act.tracks import reserved
-from mfu.act.types import GATED, Action, Acts, Addressee, Circumstances, Guard, Proposal, Release, Track
+from mfu.act.types import (
+    GATED,
+    Acted,
+    Action,
+    Acts,
+    Addressee,
+    Circumstances,
+    Guard,
+    Proposal,
+    Release,
+    Suspension,
+    Tag,
+    Track,
+)
 from mfu.api.powers import ActionType
 from mfu.decide.fleet.capacity import Share
 from mfu.decide.fleet.fitting import Grant
@@ -53,6 +66,8 @@ def proposals_of(
 
 def _evidence(plan: WorkloadPlan, kind: DecisionType) -> tuple[float | None, float | None]:
     """Confidence (0–1) and the moment of the newest reading behind a decision."""
+    if kind is DecisionType.RECLAIM:
+        return plan.memory.reclaim.known_share, plan.memory.reclaim.known_at
     if kind in _MEASURED:
         best = plan.assessment.best() if plan.assessment else None
         return (best.confidence, best.observed_at) if best else (None, None)
@@ -89,6 +104,8 @@ def _shown(track: Track, standing: Standing | None) -> bool:
         return standing.ask is None or there
     if track.action.decides is DecisionType.SCALING:
         return standing.growth is None
+    if track.action.decides is DecisionType.RECLAIM:
+        return not standing.holds and not standing.pending
     return False
 
 
@@ -150,6 +167,29 @@ def _seats(pods: Sequence[PodView], grants: Sequence[Grant]) -> dict[str, Share]
 
 def _ranked(pod: PodView) -> RankedPod:
     return RankedPod(pod.uid, rank_of(pod.labels), sum(pod.gpus.values()))
+
+
+def suspensions(acts: Acts, plans: Iterable[WorkloadPlan]) -> tuple[Suspension, ...]:
+    """Owners to be suspended: those on their way, until the cluster shows it or their time is over."""
+    tracks = acts.remembered.tracks
+    found = ((tracks.get(Tag(plan.key, ActionType.SUSPEND)), plan) for plan in plans)
+    return tuple(
+        Suspension(
+            namespace=plan.namespace,
+            kind=track.action.target.kind,
+            name=track.action.target.name,
+            workload=plan.key,
+            words=track.action.words,
+            not_younger_than=plan.memory.reclaim.announced_at,
+        )
+        for track, plan in found
+        if track is not None and track.on_its_way
+    )
+
+
+def suspending(acted: Acted) -> frozenset[str]:
+    """Workloads whose owner was sent a suspension within the last hour."""
+    return frozenset(tag.workload for tag in acted.tracks if tag.type is ActionType.SUSPEND)
 
 
 def _release(pod: PodView, key: str, words: str, affinity: Mapping[str, Any] | None) -> Release:

@@ -14,7 +14,16 @@ from mfu.decide.fleet.order import Together, decide_together
 from mfu.decide.fleet.standing import Standing
 from mfu.decide.types import Decision, EffectivePolicy
 from mfu.engine import fleet
-from mfu.engine.acting import circumstances, governed, on_their_way, proposals_of, releases, told
+from mfu.engine.acting import (
+    circumstances,
+    governed,
+    on_their_way,
+    proposals_of,
+    releases,
+    suspending,
+    suspensions,
+    told,
+)
 from mfu.engine.claims import assign
 from mfu.engine.history.calibration import taught
 from mfu.engine.history.longterm import take
@@ -57,6 +66,7 @@ def evaluate(snapshot: Snapshot, now: float) -> Plan:
         now=now,
         refused=snapshot.fleet.refused,
         queued={(each.namespace, *each.owner): each.priority for each in snapshot.queued},
+        suspending=suspending(snapshot.before.acted),
     )
     alone = tuple(_alone(view, snapshot, (claims, force), around) for view in snapshot.workloads)
     # 3. All of them together, over one ledger.
@@ -102,6 +112,7 @@ def evaluate(snapshot: Snapshot, now: float) -> Plan:
         supply=supply,
         acts=acts,
         releases=releases(acts, claims, snapshot.switched_on),
+        suspensions=suspensions(acts, plans),
     )
 
 

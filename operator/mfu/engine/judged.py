@@ -31,6 +31,9 @@ class Surroundings:
     queued: Mapping[tuple[str, str, str], int] = field(default_factory=dict)
     """Priority that Kueue gave, by namespace, kind and name of what it queues."""
 
+    suspending: frozenset[str] = frozenset()
+    """Workloads whose owner was sent a suspension."""
+
     def queued_priority(self, view: WorkloadView) -> int | None:
         """Of what the workload aims at; None where Kueue does not queue it."""
         target = view.spec.target_ref if view.spec else None

@@ -15,17 +15,19 @@ from mfu.decide.types import Decision, EffectivePolicy, Subject
 from mfu.decide.workload.order import Alone, decide
 from mfu.engine.history.calibration import LESSON_SECONDS, lesson_of, teaches
 from mfu.engine.history.remembered import Current, WorkloadMemory, recalled, remember
+from mfu.engine.idling import Idling, idling
 from mfu.engine.judge import judge
 from mfu.engine.judged import Accepted, Judged, Refused, Running, Surroundings, Waiting, trusted
 from mfu.engine.losses import cause_of
 from mfu.engine.packed import Packed
-from mfu.engine.plan import WorkloadPlan
+from mfu.engine.plan import Event, WorkloadPlan
 from mfu.engine.say.annotations import ANNOTATIONS, HINTS, frozen_hints, hints, sentences
 from mfu.engine.say.conditions import aspects, conditions, internal_error
 from mfu.engine.say.decisions import decisions, in_order
 from mfu.engine.say.events import on_drift, on_pause, on_turns
 from mfu.engine.say.hysteresis import REFRESH_SECONDS, Novelty, novelty
 from mfu.engine.say.kept import latency_of
+from mfu.engine.say.ladder import recalled_ladder
 from mfu.engine.say.standing import YOUNG_SECONDS, unshaken
 from mfu.engine.say.status import Beside, status
 from mfu.engine.sharers import sharer_of
@@ -56,7 +58,8 @@ class Asked:
         """After a start, and where it has only been repeated since, the history is what status says."""
         if self.before is not None and self.before.judged_at is not None:
             return self.before.memory
-        return recalled(self.view.status.read())
+        stands = self.view.status.read()
+        return replace(recalled(stands), reclaim=recalled_ladder(stands.reclaim))
 
     def first_judged(self, now: float) -> float:
         known = self.before.first_judged_at if self.before else None
@@ -82,6 +85,7 @@ class Examined:
     alone: Alone
     standing: Standing
     remembered: Remembered
+    idle_events: tuple[Event, ...] = ()
 
 
 def examine(asked: Asked, around: Surroundings) -> Examined:
@@ -100,10 +104,18 @@ def examine(asked: Asked, around: Surroundings) -> Examined:
         corrections=around.corrections,
         queued=around.queued_priority(asked.view),
     )
+    idle = idling(judged, asked.series, before.reclaim, around)
     standing = replace(standing, sharer=sharer_of(judged))
-    known = replace(before, scaled=alone.scaled)
+    if idle.memory.suspended_at is not None:
+        # What was given back is not asked for again until its owner takes it up.
+        standing = replace(standing, ask=None)
+    known = replace(before, scaled=alone.scaled, reclaim=idle.memory)
     judged, remembered = _remembered(_agreeing(judged, alone), known, around, asked.series)
-    return Examined(asked, judged, alone, standing, remembered)
+    return Examined(asked, judged, _with_reclaim(alone, idle), standing, remembered, idle.events)
+
+
+def _with_reclaim(alone: Alone, idle: Idling) -> Alone:
+    return replace(alone, decisions=(*alone.decisions, idle.decision)) if idle.decision else alone
 
 
 def _agreeing(judged: Judged, alone: Alone) -> Judged:
@@ -210,7 +222,7 @@ def planned(found: Examined, among_all: Sequence[Decision], now: float) -> Workl
         uid=view.uid,
         status=view.status,
         annotations=view.annotations,
-        events=(*on_turns(said_of, before), *on_drift(remembered.drift)),
+        events=(*on_turns(said_of, before), *on_drift(remembered.drift), *found.idle_events),
         conditions=tuple((str(each.type), str(each.status)) for each in said_of),
         cause=cause,
         decisions=decided,

@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Final, NamedTuple
+from typing import Final
 
 from mfu.api.powers import ReclaimAction
+from mfu.decide.ladder import Hour, IdleVerdict, ReclaimMemory, ReclaimRules, Rung, Stage
 
 MINUTE: Final = 60.0
 HOUR: Final = 3600.0
@@ -67,67 +68,6 @@ class Minute:
         return None if worked is None else not worked
 
 
-class Rung(NamedTuple):
-    """One step of the policy's ladder, in seconds."""
-
-    after_idle: float
-    action: ReclaimAction
-    grace: float
-
-
-@dataclass(frozen=True, slots=True)
-class ReclaimRules:
-    rungs: tuple[Rung, ...] = ()
-    window_seconds: float = 3600.0
-    max_exemption_seconds: float = 72 * 3600.0
-
-
-class Hour(NamedTuple):
-    """Minutes of one hour: idle and known ones."""
-
-    start: float
-    idle: int
-    known: int
-
-
-@dataclass(frozen=True, slots=True)
-class ReclaimMemory:
-    """Bounded: the minutes of one window, the hours of a week, and how far the ladder went."""
-
-    minutes: tuple[tuple[float, bool | None], ...] = ()
-    """When, and whether it was idle; oldest first."""
-    hours: tuple[Hour, ...] = ()
-    idle_since: float | None = None
-    """Since when no window had more work than a burst."""
-    rung: int = -1
-    """The last one that was taken."""
-    announced: int = -1
-    announced_at: float = 0.0
-    seconds_given_back: float = 0.0
-    suspended_at: float | None = None
-
-
-class Stage(StrEnum):
-    NOTHING = "Nothing"
-    ANNOUNCED = "Announced"
-    """The rung will be taken when its grace is over."""
-    TAKEN = "Taken"
-    EXEMPT = "Exempt"
-    """The tenant objected."""
-    UNKNOWN = "Unknown"
-
-
-@dataclass(frozen=True, slots=True)
-class IdleVerdict:
-    """`words` are the same when a rung is announced and when it is taken."""
-
-    stage: Stage
-    action: ReclaimAction | None = None
-    words: str = ""
-    takes_at: float | None = None
-    idle_seconds: float = 0.0
-
-
 @dataclass(frozen=True, slots=True)
 class Exemption:
     """spec.reclaim.exemptUntil, and when it was first seen."""
@@ -140,13 +80,19 @@ def judge_idleness(
     memory: ReclaimMemory, minute: Minute, rules: ReclaimRules, *, objection: Exemption | None = None
 ) -> tuple[IdleVerdict, ReclaimMemory]:
     """One more minute, and what follows from it. Pure; at most one rung is announced or taken at a time."""
-    memory = _remembered(memory, minute, rules)
-    if memory.suspended_at is not None:
-        given = memory.seconds_given_back + MINUTE
-        return IdleVerdict(Stage.TAKEN, ReclaimAction.SUSPEND), replace(memory, seconds_given_back=given)
+    verdict, memory = _judged(_remembered(memory, minute, rules), minute, rules, objection)
+    return verdict, replace(memory, said=verdict)
+
+
+def _judged(
+    memory: ReclaimMemory, minute: Minute, rules: ReclaimRules, objection: Exemption | None
+) -> tuple[IdleVerdict, ReclaimMemory]:
     idle = _idle_seconds(memory, minute.at, rules)
     if idle is None:
         return IdleVerdict(Stage.UNKNOWN), _stepped_down(memory)
+    if minute.at - memory.minutes[0][0] + MINUTE < rules.window_seconds:
+        # Less than a window is known, as after a start: nothing follows from it, and nothing is taken back by it.
+        return IdleVerdict(Stage.NOTHING), memory
     if idle <= 0:
         return IdleVerdict(Stage.NOTHING), _stepped_down(memory)
     if exempt(objection, minute.at, rules):
@@ -161,9 +107,15 @@ def exempt(objection: Exemption | None, now: float, rules: ReclaimRules) -> bool
     return now < min(objection.until, objection.made_at + rules.max_exemption_seconds)
 
 
-def resumed(memory: ReclaimMemory) -> ReclaimMemory:
-    """Its owner took it up again: everything begins anew, what was given back stays counted."""
-    return ReclaimMemory(seconds_given_back=memory.seconds_given_back)
+def suspended(memory: ReclaimMemory, now: float) -> ReclaimMemory:
+    """The cluster shows that the last rung was carried out: from now on its GPUs are others'."""
+    return replace(memory, suspended_at=now, minutes=(), idle_since=None)
+
+
+def resumed(memory: ReclaimMemory, now: float) -> ReclaimMemory:
+    """Its owner took it up again, or it ended by itself: everything begins anew, what was given back stays counted."""
+    since = now if memory.suspended_at is None else memory.suspended_at
+    return ReclaimMemory(seconds_given_back=memory.seconds_given_back + max(0.0, now - since))
 
 
 def _remembered(memory: ReclaimMemory, minute: Minute, rules: ReclaimRules) -> ReclaimMemory:
@@ -198,8 +150,6 @@ def _idle_seconds(memory: ReclaimMemory, now: float, rules: ReclaimRules) -> flo
     """How long it has been idle: without more than bursts, or as the idle time of a week that was low as a whole."""
     if _worked_share(memory.minutes) is None:
         return None
-    if now - memory.minutes[0][0] + MINUTE < rules.window_seconds:
-        return 0.0
     lasting = 0.0 if memory.idle_since is None else now - memory.idle_since
     return max(lasting, _low_week(memory.hours))
 
@@ -218,6 +168,10 @@ def _stepped_down(memory: ReclaimMemory) -> ReclaimMemory:
 def _climbed(memory: ReclaimMemory, now: float, rules: ReclaimRules, idle: float) -> tuple[IdleVerdict, ReclaimMemory]:
     """The next rung is announced when it is reached, and taken when its grace is over."""
     following = memory.rung + 1
+    if 0 < following <= len(rules.rungs) and rules.rungs[memory.rung].action is ReclaimAction.SUSPEND:
+        # Taken, and not to be seen in the cluster yet: it stands until it is, or until there is work.
+        last = rules.rungs[memory.rung]
+        return IdleVerdict(Stage.TAKEN, last.action, words(last), now, idle), memory
     if following >= len(rules.rungs) or idle < rules.rungs[following].after_idle:
         return IdleVerdict(Stage.NOTHING, idle_seconds=idle), memory
     rung = rules.rungs[following]
@@ -227,8 +181,7 @@ def _climbed(memory: ReclaimMemory, now: float, rules: ReclaimRules, idle: float
     verdict = IdleVerdict(Stage.ANNOUNCED, rung.action, words(rung), takes_at, idle)
     if now < takes_at or now == memory.announced_at:
         return verdict, memory
-    suspended = now if rung.action is ReclaimAction.SUSPEND else None
-    return replace(verdict, stage=Stage.TAKEN), replace(memory, rung=following, suspended_at=suspended)
+    return replace(verdict, stage=Stage.TAKEN), replace(memory, rung=following)
 
 
 def words(rung: Rung) -> str:
@@ -238,4 +191,9 @@ def words(rung: Rung) -> str:
         ReclaimAction.EVENT: "tell its owner by an event that its GPUs are to be given back",
         ReclaimAction.SUSPEND: "suspend it, so that others get its GPUs; nothing of it is deleted",
     }
-    return f"idle for {rung.after_idle / HOUR:g} h: {done[rung.action]}"
+    return f"idle for {lasting(rung.after_idle)}: {done[rung.action]}"
+
+
+def lasting(seconds: float) -> str:
+    """`7 min`, `8 h`, `2.5 h`."""
+    return f"{seconds / HOUR:.3g} h" if seconds >= HOUR else f"{seconds / MINUTE:.3g} min"

@@ -9,6 +9,7 @@ from typing import Final
 
 from mfu.api.causes import Cause
 from mfu.api.workload_status import History, Meter, WorkloadStatus
+from mfu.decide.ladder import ReclaimMemory
 from mfu.decide.replicas.memory import ScalingMemory
 from mfu.engine.history.longterm import LongTerm, extended, take
 from mfu.engine.history.setting import setting_of
@@ -45,6 +46,8 @@ class WorkloadMemory:
     taught_at: float = 0.0
     scaled: ScalingMemory = field(default_factory=ScalingMemory)
     """What decided the number of replicas, and when."""
+    reclaim: ReclaimMemory = field(default_factory=ReclaimMemory)
+    """How long it has been idle, and how far the ladder went."""
 
 
 @dataclass(frozen=True, slots=True)

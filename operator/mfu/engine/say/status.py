@@ -18,6 +18,7 @@ from mfu.engine.say.conditions import Aspect, conditions
 from mfu.engine.say.decisions import decisions, frozen
 from mfu.engine.say.figures import attainable, expected, intent, loss, memory, observed, readings, waterfall
 from mfu.engine.say.history import drift_row, history_rows, watch_row
+from mfu.engine.say.ladder import ladder_status
 from mfu.engine.say.latency import latency_columns
 from mfu.engine.say.recommendations import answered, recommendations
 from mfu.predict.types import Scale
@@ -48,6 +49,7 @@ def status(judged: Judged, told: Beside, before: api.WorkloadStatus) -> api.Work
         allocation=allocation(judged.holding),
         drift=drift_row(told.memory.drift) or before.drift,
         watch=watch_row(told.memory.drift_state, told.memory.sampled_at),
+        reclaim=ladder_status(told.memory.reclaim),
         history=history_rows(told.memory.history),
         conditions=conditions(told.aspects, before.conditions, generation=view.generation, now=told.now),
     )
