@@ -102,8 +102,8 @@ CAST = (
         H200,
         gpus=8,
         pods=2,
-        planted={"mfu": "0.40", "model": "mixtral-8x7b", "sequence-length": "4096"},
-        source="between Megatron-Core's README (Mixtral 8x7B, 64 H100: 47.3 %) and Grok-1 in dgxc-benchmarking (42 %)",
+        planted={"mfu": "0.47", "model": "mixtral-8x7b", "sequence-length": "4096"},
+        source="Megatron-Core's README, Mixtral 8x7B on 64 H100: 47.3 %",
     ),
     Part(
         "faulty-training",
