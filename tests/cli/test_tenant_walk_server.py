@@ -50,7 +50,11 @@ class Tenant:
     def run(self, line: str) -> subprocess.CompletedProcess[str]:
         first, *rest = shlex.split(line)
         program = [str(self.kubectl)] if first == "kubectl" else [sys.executable, "-m", "mfu"]
-        environment = {"KUBECONFIG": str(self.kubeconfig), "PYTHONPATH": str(ROOT / "operator"), "HOME": "/nonexistent"}
+        environment = {
+            "KUBECONFIG": str(self.kubeconfig),
+            "PYTHONPATH": str(ROOT / "operator"),
+            "HOME": str(self.kubeconfig.parent),
+        }
         return subprocess.run(
             [*program, *rest], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=240, check=False
         )

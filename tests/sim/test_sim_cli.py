@@ -20,7 +20,7 @@ def parse(*arguments):
         ((), "no nodes"),
         (("--nodes", "H100"), "PRODUCT"),
         (("--nodes", "X900=1"), "no known GPU product"),
-        (("--plan", "/nonexistent"), "No such file"),
+        (("--plan", "MISSING"), "No such file"),
         (("--nodes", "H100-SXM5=1", "--plan", "PLAN"), "mfu"),
     ],
 )
@@ -29,8 +29,9 @@ def test_wrong_arguments_end_with_code_2(
 ) -> None:
     plan = tmp_path / "plan.yaml"
     plan.write_text("workloads: [{namespace: a, name: t, mfu: lots}]")
+    named = {"PLAN": str(plan), "MISSING": str(tmp_path / "missing.yaml")}
 
-    assert sim.run(parse(*(str(plan) if each == "PLAN" else each for each in arguments))) == 2
+    assert sim.run(parse(*(named.get(each, each) for each in arguments))) == 2
     assert message in capsys.readouterr().err
 
 
