@@ -9,8 +9,8 @@ STAMP := $(VENV)/.stamp
 RUNPY := PYTHONUNBUFFERED=1 $(PY)
 UNIT := not integration and not e2e and not slow
 COVERED := 94
-# Tests against servers wait more than they work: twice as many workers as a small machine has cores.
-SERVERS ?= 4
+# Tests against servers wait as much as they work: more workers than a small machine has cores.
+SERVERS ?= 3
 PROVE ?= tests e2e/stories
 
 .PHONY: help setup fmt lint unit test e2e prove demo run manifests verify bench bench-scale bench-scaling bench-placement image kind clean

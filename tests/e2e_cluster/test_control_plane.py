@@ -59,7 +59,7 @@ def test_a_job_succeeds_only_where_its_annotation_says_so(
 ) -> None:
     control_plane.apply(_job("stays", gpus=1), namespace=namespace)
     control_plane.apply(_job("ends", gpus=1, annotations={"mfu.gpuaas.io/e2e-succeed": "true"}), namespace=namespace)
-    control_plane.kubectl("wait", "job/ends", "-n", namespace, "--for=condition=Complete", "--timeout=30s")
+    control_plane.kubectl("wait", "job/ends", "-n", namespace, "--for=condition=Complete", "--timeout=90s")
     wait_until(lambda: _phases(control_plane, namespace, "stays") == ["Running"], what="running pod")
 
 

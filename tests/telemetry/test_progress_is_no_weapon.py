@@ -104,8 +104,10 @@ async def test_no_body_holds_the_loop(elsewhere: Callable[[str], str], path: str
         source = ProgressScrape(
             lambda: [Endpoint(ScrapedPod("evil", f"p{row}"), elsewhere(path), read) for row in range(24)]
         )
-        stopped.append(await longest_stop(lambda: source.read(1.0)))  # noqa: B023
+        held = await longest_stop(lambda: source.read(1.0))  # noqa: B023
         await source.close()
+        # What the machine alone takes from a loop that does nothing is not the body's.
+        stopped.append(held - await longest_stop(lambda: asyncio.sleep(1.0)))
         if stopped[-1] < LONGEST_SECONDS:
             break
     assert min(stopped) < LONGEST_SECONDS
