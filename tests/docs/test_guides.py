@@ -197,7 +197,7 @@ def test_the_row_of_the_readme_is_what_its_workload_gets() -> None:
     summary = plan.status.document()["summary"]
     assert shown["cause"] == summary["cause"]
     for name in ("expected", "observed", "attainable"):
-        assert abs(float(shown[name].rstrip("%")) - float(summary[name].rstrip("%"))) <= 2.0, name
+        assert abs(float(shown[name].rstrip("%")) - float(summary[name].rstrip("%"))) <= 1.0, name
     (declared,) = parse(next(block for block in blocks("yaml", readme)))
     assert isinstance(declared, ModelWorkload)
     view = next(each for each in snapshot.workloads if each.name == "faulty-training")
