@@ -53,10 +53,10 @@ class Week:
         made = Snapshot((view or workload(),), (pod(),), (node("n0", used=8),), (policy,), {"team-a": {}})
         return cls(replace(made, switched_on=switched_on))
 
-    def pass_(self, minutes: int, mfu: float | None) -> Week:
-        """`mfu` of None: nothing is read."""
-        for _ in range(minutes):
-            self.now += MINUTE
+    def pass_(self, minutes: int, mfu: float | None, *, every: int = 1) -> Week:
+        """`mfu` of None: nothing is read. Judged every so many minutes, as in a fleet that is judged in turns."""
+        for _ in range(minutes // every):
+            self.now += MINUTE * every
             read = {} if mfu is None else {"team-a/w": self.read(mfu)}
             seen = FleetReadings((identity(0),), observed_at=np.array([self.now - 5.0]))
             seen = replace(seen, values=np.full((1, self.snapshot.fleet.values.shape[1]), np.nan))
@@ -133,6 +133,31 @@ def test_one_that_ended_by_itself_was_not_suspended() -> None:
     week.pods().pass_(2, IDLE)
     assert week.reclaimed is None
     assert "Suspended" not in week.told
+
+
+@pytest.mark.parametrize("window", [4, 20])
+def test_who_is_judged_every_third_minute_is_given_back_as_well_and_after_notice(window: int) -> None:
+    week = Week.of(reclaim={**SPEC["reclaim"], "windowMinutes": window})  # type: ignore[dict-item]
+    week.pass_(24, BUSY, every=3).pass_(24 + window, IDLE, every=3)
+    assert week.told[:2] == ["GPUsIdle", "ActionSent"]
+    memory = week.plan.workloads[0].memory.reclaim
+    assert len(memory.minutes) == window, "every minute counts, also those in between"
+    assert week.sent[0].not_younger_than <= week.now - 3 * MINUTE
+
+
+def test_work_between_two_turns_is_seen() -> None:
+    week = Week.of().pass_(6, BUSY)
+    still = week.read
+
+    def once(mfu: float) -> WorkloadSeries:
+        made = still(mfu)
+        values = made.values.copy()
+        values[-12:-6, :, Metric.SM_ACTIVE] = 0.9
+        return replace(made, values=values)
+
+    week.read = once  # type: ignore[method-assign]
+    week.pass_(3, IDLE, every=3)
+    assert [idle for _, idle in week.plan.workloads[0].memory.reclaim.minutes][-3:] == [True, False, True]
 
 
 def test_work_within_the_grace_stops_it() -> None:

@@ -17,6 +17,7 @@ from mfu.decide.workload.reclaim import (
     Exemption,
     Minute,
     judge_idleness,
+    remembered,
     resumed,
     suspended,
 )
@@ -29,6 +30,8 @@ from mfu.observe.readings import Floats, Metric, WorkloadSeries
 _PIPES: Final = (Metric.TENSOR_ACTIVE, Metric.SM_ACTIVE, Metric.DRAM_ACTIVE)
 _GRACE_SECONDS: Final = 0.5
 """Cycles are never exactly a minute apart."""
+_MOST_MINUTES: Final = 9
+"""Readings of so many whole minutes are there: large fleets are judged in turns, what is steady every three minutes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,19 +44,25 @@ class Idling:
 
 
 def idling(judged: Judged, series: WorkloadSeries | None, before: ReclaimMemory, around: Surroundings) -> Idling:
-    """At most one minute a minute. Where the policy takes nothing back, nothing is remembered either."""
+    """Every minute counts once. Where the policy takes nothing back, nothing is remembered either."""
     rules = judged.policy.reclaim
     if not rules.rungs:
         return Idling(ReclaimMemory())
     memory = _as_shown(judged, before, around)
-    if isinstance(judged, Running) and _due(memory, around.now):
-        minute = minute_of(judged, series, around.now)
-        _, memory = judge_idleness(memory, minute, rules, objection=_objection(judged))
+    if isinstance(judged, Running) and (due := _due(memory, around.now)):
+        *missed, last = (minute_of(judged, series, at) for at in due)
+        # What is judged in turns is judged on the last minute: nobody is told and suspended at once.
+        for minute in missed:
+            memory = remembered(memory, minute, rules)
+        _, memory = judge_idleness(memory, last, rules, objection=_objection(judged))
     return Idling(memory, reclaim(memory, judged.policy), _told(before, memory))
 
 
-def _due(memory: ReclaimMemory, now: float) -> bool:
-    return not memory.minutes or now - memory.minutes[-1][0] >= MINUTE - _GRACE_SECONDS
+def _due(memory: ReclaimMemory, now: float) -> list[float]:
+    """Ends of the minutes that have not been counted yet, as far back as readings are kept; `now` is the last."""
+    last = memory.minutes[-1][0] if memory.minutes else now - MINUTE
+    count = min(int((now - last + _GRACE_SECONDS) // MINUTE), _MOST_MINUTES)
+    return [now - MINUTE * back for back in reversed(range(count))]
 
 
 def _as_shown(judged: Judged, before: ReclaimMemory, around: Surroundings) -> ReclaimMemory:
@@ -72,12 +81,12 @@ def _at_suspension(judged: Judged, memory: ReclaimMemory) -> bool:
     return 0 <= memory.rung < len(rungs) and rungs[memory.rung].action is ReclaimAction.SUSPEND
 
 
-def minute_of(judged: Running, series: WorkloadSeries | None, now: float) -> Minute:
-    """The last minute over all devices: the busiest counts, and none is idle unless each of them was read."""
-    made = Minute(now, progressed=_progressed(series, now), excuse=_excuse(judged, now))
+def minute_of(judged: Running, series: WorkloadSeries | None, at: float) -> Minute:
+    """The minute that ends at `at` over all devices: the busiest counts, none is idle unless each of them was read."""
+    made = Minute(at, progressed=_progressed(series, at), excuse=_excuse(judged, at))
     if series is None or not trusted(judged):
-        return Minute(now, excuse=made.excuse)
-    recent = series.values[series.times > now - MINUTE]
+        return Minute(at, excuse=made.excuse)
+    recent = series.values[(series.times > at - MINUTE) & (series.times <= at)]
     tensor, sm, dram = (_busiest(recent, metric) for metric in _PIPES)
     busy = replace(made, tensor=tensor, sm=sm, dram=dram)
     if busy.worked or _all_read(recent, judged.holding.gpus):
@@ -95,14 +104,14 @@ def _all_read(values: Floats, gpus: int) -> bool:
     return int(read.sum()) >= gpus > 0
 
 
-def _progressed(series: WorkloadSeries | None, now: float) -> bool | None:
-    """Whether any counter of any pod moved in the last two minutes; None where no pod was read twice."""
+def _progressed(series: WorkloadSeries | None, at: float) -> bool | None:
+    """Whether any counter of any pod moved in the two minutes before; None where no pod was read twice."""
     if series is None:
         return None
     found: bool | None = None
     last: dict[tuple[str, str], dict[str, float]] = {}
     for reading in series.progress:
-        if reading.observed_at <= now - 2 * MINUTE:
+        if not at - 2 * MINUTE < reading.observed_at <= at:
             continue
         known = last.get((reading.pod, reading.source))
         if known is not None:

@@ -80,7 +80,7 @@ def judge_idleness(
     memory: ReclaimMemory, minute: Minute, rules: ReclaimRules, *, objection: Exemption | None = None
 ) -> tuple[IdleVerdict, ReclaimMemory]:
     """One more minute, and what follows from it. Pure; at most one rung is announced or taken at a time."""
-    verdict, memory = _judged(_remembered(memory, minute, rules), minute, rules, objection)
+    verdict, memory = _judged(remembered(memory, minute, rules), minute, rules, objection)
     return verdict, replace(memory, said=verdict)
 
 
@@ -118,7 +118,8 @@ def resumed(memory: ReclaimMemory, now: float) -> ReclaimMemory:
     return ReclaimMemory(seconds_given_back=memory.seconds_given_back + max(0.0, now - since))
 
 
-def _remembered(memory: ReclaimMemory, minute: Minute, rules: ReclaimRules) -> ReclaimMemory:
+def remembered(memory: ReclaimMemory, minute: Minute, rules: ReclaimRules) -> ReclaimMemory:
+    """With one more minute, and nothing decided on it."""
     since = minute.at - rules.window_seconds
     minutes = (*(each for each in memory.minutes if each[0] > since), (minute.at, minute.idle))
     hours = _with(memory.hours, minute)
