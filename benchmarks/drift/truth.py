@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mfu.observe.readings import METRICS, Counter, GPUIdentity, GPUKey, Metric, ProgressReading, WorkloadSeries
+from tests.builders.readings import HEALTHY
 
 Floats = NDArray[np.float64]
 EVERY: Final = 10.0
@@ -29,15 +30,7 @@ SCATTER: Final = (0.003, 0.03)
 """Relative standard deviation of a minute, least and most."""
 CHECKPOINT_EVERY, CHECKPOINT_SECONDS = 3_600.0, 30.0
 _HEALTHY: Final = {
-    Metric.SM_ACTIVE: 0.945,
-    Metric.SM_OCCUPANCY: 0.29,
-    Metric.DRAM_ACTIVE: 0.262,
-    Metric.GR_ENGINE_ACTIVE: 0.999,
-    Metric.GPU_UTIL: 1.0,
-    Metric.SM_CLOCK: 1541e6,
-    Metric.POWER: 693.0,
-    Metric.FB_USED: 60e9,
-    Metric.CLOCK_EVENTS: 4.0,
+    **{metric: value for metric, value in HEALTHY.items() if metric is not Metric.TENSOR_ACTIVE},
     Metric.NVLINK_TX: 2.1e10,
     Metric.NVLINK_RX: 2.1e10,
     Metric.PCIE_TX: 4e8,

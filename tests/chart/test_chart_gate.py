@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from e2e.testbed.cluster import ControlPlane, KubectlFailed, wait_until
-from e2e.testbed.cluster.binaries import Progress, ensure_binaries
+from e2e.testbed.cluster.binaries import Progress
 from mfu.api.names import GATE_LABEL, PLACEMENT_GATE, WORKLOAD_LABEL, decision_annotation
 from tests.builders.gated_pods import CONTAINER, gated, gates_of
+from tests.chart.installed import installed
 
 pytestmark = [pytest.mark.integration, pytest.mark.owns_control_plane]
 
-CHART = Path(__file__).parents[2] / "charts" / "mfu-operator"
 SPACE, NAME = "mfu-gate", "gate-mfu-operator"
 OPERATOR = f"system:serviceaccount:{SPACE}:{NAME}"
 KEEPER = f"{OPERATOR}-keeper"
@@ -46,22 +43,15 @@ WORDS = {"op": "add", "path": "/metadata/annotations", "value": {SAID: "keep the
 
 @pytest.fixture(scope="module")
 def server(control_plane: ControlPlane, cluster_progress: Progress) -> Iterator[ControlPlane]:
-    helm = ensure_binaries(["helm"], progress=cluster_progress)["helm"]
-    environment = {**os.environ, "KUBECONFIG": str(control_plane.kubeconfig)}
-
-    def run(*arguments: str) -> None:
-        subprocess.run([helm, *arguments, "--namespace", SPACE], env=environment, check=True, timeout=120)
-
     values = "config.actions={RequiredAffinity},gating.enabled=true,keeper.enabled=true,agent.enabled=true"
-    run("install", "gate", str(CHART), "--create-namespace", "--take-ownership", "--set", values)
     everything = ["--clusterrole=cluster-admin", f"--user={OPERATOR}", f"--user={KEEPER}"]
-    # Whatever rights they had: the fence holds where roles would let them through.
-    control_plane.kubectl("create", "clusterrolebinding", "gate-fenced", *everything)
-    try:
-        yield control_plane
-    finally:
-        control_plane.kubectl("delete", "clusterrolebinding", "gate-fenced")
-        run("uninstall", "gate")
+    with installed(control_plane, "gate", "--set", values, space=SPACE, progress=cluster_progress):
+        # Whatever rights they had: the fence holds where roles would let them through.
+        control_plane.kubectl("create", "clusterrolebinding", "gate-fenced", *everything)
+        try:
+            yield control_plane
+        finally:
+            control_plane.kubectl("delete", "clusterrolebinding", "gate-fenced")
 
 
 @pytest.fixture(scope="module")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -15,9 +13,10 @@ import pytest
 import yaml
 
 from e2e.testbed.cluster import ControlPlane, wait_until
-from e2e.testbed.cluster.binaries import Progress, ensure_binaries
+from e2e.testbed.cluster.binaries import Progress
 from e2e.testbed.cluster.ports import free_ports
 from e2e.testbed.podrunner import LocalPod, find_pod
+from tests.chart.installed import installed
 
 pytestmark = [pytest.mark.integration, pytest.mark.owns_control_plane]
 
@@ -43,22 +42,15 @@ def port() -> int:
 
 @pytest.fixture(scope="module")
 def running(control_plane: ControlPlane, cluster_progress: Progress, port: int) -> Iterator[LocalPod]:
-    helm = ensure_binaries(["helm"], progress=cluster_progress)["helm"]
-    environment = {**os.environ, "KUBECONFIG": str(control_plane.kubeconfig)}
-
-    def run(*arguments: str) -> None:
-        subprocess.run([helm, *arguments, "--namespace", SPACE], env=environment, check=True, timeout=120)
-
     values = {"config": {"server": {"host": "127.0.0.1", "port": port}, "cycle": {"warmUpSeconds": 0}}}
     flags = [flag for key, value in values.items() for flag in ("--set-json", f"{key}={json.dumps(value)}")]
-    run("install", "run", str(ROOT / "charts" / "mfu-operator"), "--create-namespace", "--take-ownership", *flags)
     try:
-        pod = find_pod(control_plane, "deployment/run-mfu-operator", namespace=SPACE)
-        with LocalPod.run(control_plane, pod) as container:
-            container.wait_ready()
-            yield container
+        with installed(control_plane, "run", *flags, space=SPACE, progress=cluster_progress):
+            pod = find_pod(control_plane, "deployment/run-mfu-operator", namespace=SPACE)
+            with LocalPod.run(control_plane, pod) as container:
+                container.wait_ready()
+                yield container
     finally:
-        run("uninstall", "run")
         # The control plane is the session's: leave no policy and no node behind.
         control_plane.kubectl("delete", "--ignore-not-found", "mfupolicy/default", f"node/{NODE['metadata']['name']}")
 

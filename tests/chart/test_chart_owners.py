@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from e2e.testbed.cluster import ControlPlane, KubectlFailed, wait_until
-from e2e.testbed.cluster.binaries import Progress, ensure_binaries
+from e2e.testbed.cluster.binaries import Progress
 from mfu.api.names import decision_annotation
+from tests.chart.installed import installed
 from tests.cluster.test_suspending_server import job
 
 pytestmark = [pytest.mark.integration, pytest.mark.owns_control_plane]
 
-CHART = Path(__file__).parents[2] / "charts" / "mfu-operator"
 SPACE = "mfu-owners"
 OPERATOR = f"system:serviceaccount:{SPACE}:owners-mfu-operator"
 SUSPEND = {"op": "add", "path": "/spec/suspend", "value": True}
@@ -27,17 +24,9 @@ WORDS = {"op": "add", "path": "/metadata/annotations", "value": {decision_annota
 
 @pytest.fixture(scope="module")
 def server(control_plane: ControlPlane, cluster_progress: Progress) -> Iterator[ControlPlane]:
-    helm = ensure_binaries(["helm"], progress=cluster_progress)["helm"]
-    environment = {**os.environ, "KUBECONFIG": str(control_plane.kubeconfig)}
-
-    def run(*arguments: str) -> None:
-        subprocess.run([helm, *arguments, "--namespace", SPACE], env=environment, check=True, timeout=120)
-
-    run("install", "owners", str(CHART), "--create-namespace", "--take-ownership", "--set", "config.actions={Suspend}")
-    try:
+    flags = ("--set", "config.actions={Suspend}")
+    with installed(control_plane, "owners", *flags, space=SPACE, progress=cluster_progress):
         yield control_plane
-    finally:
-        run("uninstall", "owners")
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from mfu.api.decisions import Decision
-from mfu.show.path import SENT, WITHDRAWN, SeenPod, ToldEvent, Traces, way
+from mfu.engine.acting import SENT, WITHDRAWN
+from mfu.show.path import SeenPod, ToldEvent, Traces, way
 
 DECIDED = Decision.model_validate(
     {

@@ -38,6 +38,9 @@ from mfu.engine.policies import InForce
 from mfu.engine.snapshot import Assignment, Snapshot, WorkloadView
 from mfu.engine.views import PodView
 
+SENT: Final = "ActionSent"
+WITHDRAWN: Final = "ActionWithdrawn"
+"""Reasons of the events about what is done."""
 _NEVER: Final = frozenset({Guard.NOT_ENFORCED, Guard.NOT_LISTED, Guard.GIVEN_UP})
 """Hindrances that no waiting ends: pods behind our gate would wait for nothing."""
 _MEASURED: Final = frozenset({DecisionType.SCALING})
@@ -201,9 +204,9 @@ def told(plans: Iterable[WorkloadPlan], acts: Acts) -> tuple[WorkloadPlan, ...]:
     events: dict[str, list[Event]] = defaultdict(list)
     for step in acts.steps:
         if not step.dry_run:
-            events[step.action.workload].append(Event("Normal", "ActionSent", step.action.words))
+            events[step.action.workload].append(Event("Normal", SENT, step.action.words))
     for each in acts.withdrawals:
-        events[each.action.workload].append(Event("Warning", "ActionWithdrawn", f"{each.reason}: {each.message}"))
+        events[each.action.workload].append(Event("Warning", WITHDRAWN, f"{each.reason}: {each.message}"))
     return tuple(
         replace(plan, events=(*plan.events, *events[plan.key])) if plan.key in events else plan for plan in plans
     )

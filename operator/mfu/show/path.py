@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
 
 from mfu.api.decisions import Decision, DecisionMode, DecisionType
+from mfu.engine.acting import SENT, WITHDRAWN
 from mfu.show.figures import UNKNOWN
-
-SENT: Final = "ActionSent"
-WITHDRAWN: Final = "ActionWithdrawn"
-"""Reasons of the operator's events about what it does."""
 
 
 @dataclass(frozen=True, slots=True)

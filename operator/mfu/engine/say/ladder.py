@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from mfu.api.workload_status import ReclaimStatus
 from mfu.decide.ladder import ReclaimMemory
+from mfu.decide.workload.reclaim import HOUR
 from mfu.engine.text import epoch, moment
 from mfu.units import decimal
-
-_HOUR = 3600.0
 
 
 def ladder_status(memory: ReclaimMemory) -> ReclaimStatus | None:
@@ -19,7 +18,7 @@ def ladder_status(memory: ReclaimMemory) -> ReclaimStatus | None:
         announced=memory.announced + 1,
         announced_at=moment(memory.announced_at) if memory.announced >= 0 else None,
         suspended_at=None if memory.suspended_at is None else moment(memory.suspended_at),
-        hours_given_back=decimal(memory.seconds_given_back / _HOUR) if memory.seconds_given_back else None,
+        hours_given_back=decimal(memory.seconds_given_back / HOUR) if memory.seconds_given_back else None,
     )
 
 
@@ -33,7 +32,7 @@ def recalled_ladder(said: ReclaimStatus | None) -> ReclaimMemory:
             announced=max(said.announced, said.taken) - 1,
             announced_at=epoch(said.announced_at) if said.announced_at else 0.0,
             suspended_at=epoch(said.suspended_at) if said.suspended_at else None,
-            seconds_given_back=_HOUR * float(said.hours_given_back or 0.0),
+            seconds_given_back=HOUR * float(said.hours_given_back or 0.0),
         )
     except ValueError:
         # Somebody else's words in our status stop nothing: the ladder begins anew.
