@@ -22,6 +22,8 @@ from e2e.testbed.cluster.waiting import wait_until
 _ADMIN = "mfu-e2e-admin"
 _FIRST, _SECOND = "kube-apiserver", "kube-apiserver-2"
 
+_TAKEN = "address already in use"
+
 
 class ControlPlane(ClusterAccess):
     """etcd, kube-apiserver, and as asked controller manager, scheduler and KWOK, on loopback.
@@ -43,10 +45,7 @@ class ControlPlane(ClusterAccess):
         self._aggregation = aggregation
         self._token = secrets.token_hex(16)
         write_token_file(files.tokens, {_ADMIN: self._token})
-        self._etcd_port, peer_port = free_ports(2)
-        command = servers.etcd(binaries["etcd"], files, client_port=self._etcd_port, peer_port=peer_port)
-        self._etcd = self._child("etcd", command)
-        self._api_server = self._new_api_server(_FIRST)
+        self._take_ports()
         self._parts: list[Child] = []
 
     @classmethod
@@ -77,7 +76,7 @@ class ControlPlane(ClusterAccess):
         plane = cls(files, binaries, service_accounts=controller_manager, aggregation=aggregation)
         try:
             with ExitStack() as running:
-                plane._boot(parts, running)
+                plane._boot_on_free_ports(parts, running)
                 yield plane
         except Exception:
             plane.keep_logs = True
@@ -135,6 +134,24 @@ class ControlPlane(ClusterAccess):
         for child in (self._etcd, self._api_server.child, *self._parts):
             if child.crashed:
                 raise StartFailed(f"{child.name} ended by itself; {child.log}:\n{child.log_tail()}")
+
+    def _take_ports(self) -> None:
+        self._etcd_port, peer_port = free_ports(2)
+        command = servers.etcd(self._binaries["etcd"], self._files, client_port=self._etcd_port, peer_port=peer_port)
+        self._etcd = self._child("etcd", command)
+        self._api_server = self._new_api_server(_FIRST)
+
+    def _boot_on_free_ports(self, parts: list[str], running: ExitStack) -> None:
+        """Boot; once more on other ports when somebody took one between the look and the start."""
+        try:
+            self._boot(parts, running)
+        except StartFailed as error:
+            if _TAKEN not in str(error):
+                raise
+            running.close()
+            self._parts.clear()
+            self._take_ports()
+            self._boot(parts, running)
 
     def _boot(self, parts: list[str], running: ExitStack) -> None:
         # The stack unwinds in reverse, so etcd ends last: an API server that lost its etcd lingers on its port.
