@@ -10,12 +10,14 @@ import pytest
 
 from mfu.account.rollup import Factors, Figure
 from mfu.api.fleetreport import DayFigures
+from mfu.api.workload_status import LatencyObjective
 from mfu.engine.history.remembered import WorkloadMemory
 from mfu.engine.plan import Latency, WorkloadPlan
 from mfu.engine.say.kept import power_row, service_row
 from mfu.engine.say.lately import MOST_DAYS, Today, change_rows, trend_rows
 from mfu.engine.snapshot import FleetReadings
 from mfu.engine.views import NO_STATUS
+from mfu.observe.attainment import Attained
 from mfu.observe.drift import Drift, DriftKind
 from mfu.observe.readings import METRICS, GPUIdentity, GPUKey, Metric
 from mfu.observe.whereabouts import Whereabouts
@@ -90,16 +92,34 @@ def test_a_time_that_does_not_read_holds_nothing_up() -> None:
     assert after.samples == 2
 
 
+def by_mean(seconds: float | None) -> Latency:
+    return Latency((Attained(LatencyObjective.TPOT, 0.03),), seconds)
+
+
+def timed(first: float | None, each: float | None) -> Latency:
+    objectives = ((LatencyObjective.TTFT, first, 400.0), (LatencyObjective.TPOT, each, 100.0))
+    return Latency(tuple(Attained(objective, 0.03, share, count) for objective, share, count in objectives))
+
+
 @pytest.mark.parametrize(
     ("latencies", "row"),
     [
         ([None], None),
-        ([Latency(0.03, 0.02), Latency(0.03, 0.04), Latency(0.03, None), None], (3, 2, 1)),
+        ([by_mean(0.02), by_mean(0.04), by_mean(None), None], (3, 2, 1)),
+        ([timed(0.99, 0.96), timed(0.99, 0.9), timed(0.99, None), timed(None, 0.9)], (4, 3, 1)),
     ],
 )
 def test_objectives_are_counted_where_there_are_any(latencies: list[Latency | None], row: Any) -> None:
     found = service_row([plan(str(number), latency=each) for number, each in enumerate(latencies)])
     assert (found and (found.with_objective, found.known, found.kept)) == row
+
+
+def test_every_timed_answer_counts_once_in_the_fleet() -> None:
+    busy = Latency((Attained(LatencyObjective.TTFT, 0.5, 0.99, 1000.0),))
+    slow = Latency((Attained(LatencyObjective.TTFT, 0.2, 0.50, 100.0), Attained(LatencyObjective.TPOT, 0.03)))
+    found = service_row([plan("busy", latency=busy), plan("slow", latency=slow)])
+    assert found is not None
+    assert (found.ttft_share, found.tpot_share) == ("0.9455", None)
 
 
 def test_each_gpu_counts_once_and_unread_ones_not_at_all() -> None:

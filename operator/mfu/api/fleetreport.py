@@ -234,11 +234,15 @@ class ServiceFigures(Resource):
     """Latency objectives of services, beside what they keep."""
 
     with_objective: Count = 0
-    """Services with a limit for the time per output token."""
+    """Services with a limit for the time to the first token, or per output token."""
     known: Count = 0
-    """Those whose engines report what it takes: running requests ÷ output tokens per second."""
+    """Those whose engines tell what they take: histograms, or running requests ÷ output tokens per second."""
     kept: Count = 0
-    """Those that keep it."""
+    """Those that keep all of theirs: 95 % of the last ten minutes' answers within each limit."""
+    ttft_share: Decimal | None = None
+    """Part of all timed requests whose first token came within its limit (fraction); absent where none is timed."""
+    tpot_share: Decimal | None = None
+    """Part of all timed requests (or tokens) within the limit per output token (fraction)."""
 
 
 class Calibration(Resource):

@@ -38,6 +38,13 @@ class Meter(StrEnum):
     COUNTERS = "Counters"
 
 
+class LatencyObjective(StrEnum):
+    TTFT = "TTFT"
+    """Time to the first token."""
+    TPOT = "TPOT"
+    """Time per output token after the first."""
+
+
 class Summary(Resource):
     """Ready-made strings for the columns of `kubectl get`; "Unknown" where unknown."""
 
@@ -62,6 +69,9 @@ class Summary(Resource):
     """Expected time per output token, milliseconds, beside its limit. Empty for training."""
     slo: Word = ""
     """Kept, or which limits are missed as declared, such as "Missed: TPOT"; empty where none is declared."""
+    attained: Word = ""
+    """Share of the last ten minutes' answers within each limit, such as "TTFT 99.2%, TPOT Unknown"; empty without a
+    limit."""
     cause: Word = "Unknown"
     """Largest cause of loss; None when nothing is wrong."""
     cost_per_hour: Word = "Unknown"
@@ -184,6 +194,20 @@ class Observed(Resource):
     """Where it was read."""
     observed_at: Timestamp | None = None
     """When the newest sample was taken (RFC 3339)."""
+
+
+class Attainment(Resource):
+    """How much of what was answered kept one limit of spec.inference.slo, by the engines' own histograms."""
+
+    objective: LatencyObjective
+    """TTFT or TPOT."""
+    limit_milliseconds: Decimal
+    """Limit of spec.inference.slo."""
+    share: Decimal | None = None
+    """Part of the last ten minutes' answers within the limit (fraction); absent where no engine tells. The objective
+    is kept from 0.95 on."""
+    timed: Tokens = 0
+    """Answers behind it: requests, or tokens where the engine times each of them."""
 
 
 class Loss(Resource):
@@ -417,6 +441,8 @@ class WorkloadStatus(Resource):
     """What other dashboards show for the same GPUs."""
     losses: Annotated[tuple[Loss, ...], list_map("cause", "explains", bound=32)] = ()
     """Where the rest went, largest first."""
+    attainment: Annotated[tuple[Attainment, ...], list_map("objective", bound=4)] = ()
+    """How much of what was answered came within spec.inference.slo."""
     cost: Cost | None = None
     """Cost of what it holds."""
     recommendations: Annotated[tuple[Recommendation, ...], list_map("rank", bound=16)] = ()

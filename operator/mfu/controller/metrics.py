@@ -69,6 +69,11 @@ OBSERVED_AT = NamedMetric(
 SCALE = NamedMetric(
     "mfu_workload_scale", "1 for the scale that it is judged on, MFU or MBU.", (*WORKLOAD_LABELS, "scale")
 )
+ATTAINMENT = NamedMetric(
+    "mfu_workload_slo_attainment_ratio",
+    "Share of the last ten minutes' answers within spec.inference.slo, by the engines' own histograms.",
+    (*WORKLOAD_LABELS, "objective"),
+)
 CAUSE = NamedMetric("mfu_workload_cause", "1 for the main cause of loss.", (*WORKLOAD_LABELS, "cause"))
 LOSS = NamedMetric(
     "mfu_workload_loss_ratio", "Share of peak lost, by cause.", (*WORKLOAD_LABELS, "cause", "explains", "actor")
@@ -170,6 +175,15 @@ def _workloads(plans: Sequence[WorkloadPlan]) -> Iterator[GaugeMetricFamily]:
     values = [((plan.namespace, plan.name), row(plan)) for plan in plans]
     for column, named in enumerate(WORKLOAD):
         yield _family(named, ((labels, each[column]) for labels, each in values))
+    yield _family(
+        ATTAINMENT,
+        (
+            ((p.namespace, p.name, str(each.objective)), each.share)
+            for p in plans
+            if p.latency
+            for each in p.latency.attained
+        ),
+    )
     yield _family(SCALE, (((p.namespace, p.name, str(p.expected.scale)), 1.0) for p in plans if p.expected))
 
 
@@ -292,6 +306,7 @@ def documented() -> tuple[NamedMetric, ...]:
         *OBSERVED,
         OBSERVED_AT,
         SCALE,
+        ATTAINMENT,
         CAUSE,
         LOSS,
         CONDITION,

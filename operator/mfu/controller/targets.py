@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mfu.api.inference import Phase
 from mfu.api.modelworkload import Mode, Progress, WorkloadSpec
@@ -14,6 +14,7 @@ from mfu.observe.readings import Counter, ProgressReading
 from mfu.telemetry.addresses import refusal
 from mfu.telemetry.errors import NotExposition
 from mfu.telemetry.pods.engines import read_engine
+from mfu.telemetry.pods.latencies import LatencyLimits, timed
 from mfu.telemetry.pods.progress import DeclaredProgress, ScrapedPod, declared
 from mfu.telemetry.sources import Endpoint, Target
 
@@ -105,7 +106,8 @@ def reader(spec: WorkloadSpec, progress: Progress) -> Callable[[bytes, ScrapedPo
     what = DeclaredProgress(progress.metric, str(progress.unit), str(progress.scope), _counter(spec))
     if spec.mode is Mode.TRAINING:
         return lambda body, pod, at: declared(body, pod, at, what)
-    return lambda body, pod, at: _serving(body, pod, at, what)
+    limits = _limits(spec)
+    return lambda body, pod, at: _with_latencies(_serving(body, pod, at, what), body, limits)
 
 
 def _serving(body: bytes, pod: ScrapedPod, at: float, what: DeclaredProgress) -> ProgressReading:
@@ -120,6 +122,22 @@ def _serving(body: bytes, pod: ScrapedPod, at: float, what: DeclaredProgress) ->
         return engine
     counters = {**said.counters, **engine.counters}
     return ProgressReading(pod.namespace, pod.name, engine.source, at, counters, {**said.gauges, **engine.gauges})
+
+
+def _limits(spec: WorkloadSpec) -> LatencyLimits:
+    slo = spec.inference.slo if spec.inference else None
+    if slo is None:
+        return LatencyLimits()
+    first, each = slo.ttft_milliseconds, slo.tpot_milliseconds
+    return LatencyLimits(None if first is None else float(first) / 1e3, None if each is None else float(each) / 1e3)
+
+
+def _with_latencies(reading: ProgressReading, body: bytes, limits: LatencyLimits) -> ProgressReading:
+    """What the engine timed, beside what it counted."""
+    if not limits:
+        return reading
+    found = timed(body, limits)
+    return replace(reading, counters={**reading.counters, **found.counters}, gauges={**reading.gauges, **found.gauges})
 
 
 def _counter(spec: WorkloadSpec) -> Counter | None:

@@ -1,4 +1,4 @@
-"""How much work arrives at a serving workload, from what its engines report."""
+"""How much work arrives at a serving workload and how much of it is answered in time, as its engines report."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from math import inf
 from typing import Final
 
+from mfu.api.workload_status import LatencyObjective
 from mfu.decide.types import Load
+from mfu.observe.attainment import Attained, attained
 from mfu.observe.progress import rate
 from mfu.observe.readings import Counter, Gauge, ProgressReading, WorkloadSeries
 from mfu.predict.types import Inference, Setup
@@ -34,6 +36,18 @@ def load_of(series: WorkloadSeries | None, setup: Setup) -> Load:
         cache_use=_mean(latest, Gauge.KV_CACHE_USAGE),
         serving=None if whole else len(latest),
     )
+
+
+def attained_by(series: WorkloadSeries | None, setup: Setup, now: float) -> tuple[Attained, ...]:
+    """One for each declared limit; none of a training."""
+    if not isinstance(setup, Inference):
+        return ()
+    limits = (
+        (LatencyObjective.TTFT, setup.ttft_limit_seconds),
+        (LatencyObjective.TPOT, setup.tpot_limit_seconds),
+    )
+    readings = series.progress if series is not None else ()
+    return tuple(attained(readings, each, limit, now=now) for each, limit in limits if limit is not None)
 
 
 def _rate(recent: Sequence[ProgressReading], counter: Counter) -> float | None:

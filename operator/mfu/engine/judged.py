@@ -14,6 +14,7 @@ from mfu.engine.views import WorkloadView
 from mfu.hardware.problem import Problem
 from mfu.hardware.types import GPU
 from mfu.observe.assessment import Assessment, Finding, TelemetryState
+from mfu.observe.attainment import Attained
 from mfu.predict.types import Attainable, Corrections, Prediction, Setup
 
 
@@ -79,6 +80,8 @@ class Accepted(Holder):
     best: Attainable | None
     cost: Cost = field(default_factory=Cost)
     load: Load = field(default_factory=Load)
+    attained: tuple[Attained, ...] = ()
+    """What is kept of each latency objective."""
     replicas: int = 0
     """Pods that are bound."""
     replicas_pending: int = 0

@@ -11,7 +11,7 @@ from mfu.act.types import Acted, Acts, Proposal, Release, Suspension
 from mfu.api.causes import Cause
 from mfu.api.fleetreport import FleetStatus
 from mfu.api.mfupolicy import PolicySpec, PolicyStatus
-from mfu.api.workload_status import WorkloadStatus
+from mfu.api.workload_status import LatencyObjective, WorkloadStatus
 from mfu.decide.fleet.capacity import Capacity
 from mfu.decide.fleet.fitting import Incumbent
 from mfu.decide.fleet.standing import Standing
@@ -23,6 +23,7 @@ from mfu.engine.views import PodView, WorkloadView
 from mfu.hardware.problem import Problem
 from mfu.hardware.types import GPU
 from mfu.observe.assessment import Assessment, Finding
+from mfu.observe.attainment import Attained
 from mfu.observe.readings import GPUIdentity
 from mfu.observe.steady import Level
 from mfu.predict.learn import Lesson
@@ -42,14 +43,24 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """Limit for the time per output token, and the present one; None where the engines do not tell. Seconds."""
+    """What a service keeps of its objectives, and the mean seconds per output token; None where nothing tells."""
 
-    limit_seconds: float
-    seconds_per_token: float | None
+    attained: tuple[Attained, ...]
+    seconds_per_token: float | None = None
 
     @property
     def kept(self) -> bool | None:
-        return None if self.seconds_per_token is None else self.seconds_per_token <= self.limit_seconds
+        """All of them; None while one is unknown and none is missed."""
+        verdicts = [self._kept(each) for each in self.attained]
+        if False in verdicts:
+            return False
+        return None if None in verdicts else True
+
+    def _kept(self, each: Attained) -> bool | None:
+        """Where no histogram tells, the mean per token has to do."""
+        if each.kept is not None or each.objective is not LatencyObjective.TPOT or self.seconds_per_token is None:
+            return each.kept
+        return self.seconds_per_token <= each.limit_seconds
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,6 +83,11 @@ class Counter(StrEnum):
     DECODE_TOKENS = "DecodeTokens"
     DATA_WAIT_SECONDS = "DataWaitSeconds"
     COMMUNICATION_WAIT_SECONDS = "CommunicationWaitSeconds"
+    FIRST_TOKENS_TIMED = "FirstTokensTimed"
+    FIRST_TOKENS_IN_TIME = "FirstTokensInTime"
+    """Of those, the ones within the declared limit."""
+    TOKENS_TIMED = "TokensTimed"
+    TOKENS_IN_TIME = "TokensInTime"
 
 
 class Gauge(StrEnum):
@@ -93,6 +98,9 @@ class Gauge(StrEnum):
     KV_CACHE_USAGE = "KVCacheUsage"
     PREEMPTIONS = "Preemptions"
     STEP_SECONDS = "StepSeconds"
+    FIRST_TOKEN_LIMIT_SECONDS = "FirstTokenLimitSeconds"
+    """Which limit those in time were counted by: under another one they are another counter."""
+    TOKEN_LIMIT_SECONDS = "TokenLimitSeconds"
 
 
 @dataclass(frozen=True, slots=True)

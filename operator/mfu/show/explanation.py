@@ -190,10 +190,11 @@ def _energy(cost: Cost | None) -> tuple[Fact, ...]:
 
 
 def _latency(said: Summary) -> tuple[Fact, ...]:
-    """What a service should answer in, as declared; nothing of a training."""
+    """What a service should answer in, as declared, and how much it does; nothing of a training."""
     parts = [f"{name} {value}" for name, value in (("TTFT", said.ttft), ("TPOT", said.tpot)) if value]
     verdict = f" ({said.slo})" if said.slo else ""
-    return (Fact("latency", f"{', '.join(parts)}{verdict}"),) if parts else ()
+    promised = (Fact("latency", f"{', '.join(parts)} expected{verdict}"),) if parts else ()
+    return (*promised, Fact("in time", f"{said.attained} of 95% promised")) if said.attained else promised
 
 
 def _where(held: Allocation | None) -> str:

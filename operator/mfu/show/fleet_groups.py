@@ -78,14 +78,18 @@ def _effectiveness(bill: Bill) -> str:
 
 
 def _services(each: ServiceFigures) -> str:
+    """`Latency objectives: 3 of 4 services keep theirs (75%); TTFT in time 99.2%, TPOT Unknown`."""
+    timed = f"TTFT in time {percent(number(each.ttft_share))}, TPOT {percent(number(each.tpot_share))}"
     if not each.known:
-        return f"Latency objectives: {each.with_objective} services have one, and no engine tells what it takes"
+        have = "1 service has one" if each.with_objective == 1 else f"{each.with_objective} services have one"
+        return f"Latency objectives: {have}, and no engine tells what it takes; {timed}"
     share = percent(each.kept / each.known, 0)
-    return f"Latency objectives: {each.kept} of {each.known} services keep theirs ({share}); {_unknown(each)}"
+    return f"Latency objectives: {each.kept} of {each.known} services keep theirs ({share}){_unknown(each)}; {timed}"
 
 
 def _unknown(each: ServiceFigures) -> str:
-    return f"{each.with_objective - each.known} more are not known"
+    more = each.with_objective - each.known
+    return "" if not more else f", {more} more {'is' if more == 1 else 'are'} not known"
 
 
 def _power(each: PowerFigures) -> str:

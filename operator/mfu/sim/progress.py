@@ -109,13 +109,37 @@ def _serving_page(fleet: SimFleet, pod: SimPod, work: Work) -> str:
     ]
     lines = [line for name, kind, note, value in rows for line in _family(name, kind, note, {labels: value})]
     lines += _histogram("vllm:iteration_tokens_total", labels, prompt + generated, iterations)
-    lines += _histogram("vllm:request_time_per_output_token_seconds", labels, requests * decode_seconds, requests)
+    for name, mean in (("request_time_per_output_token", decode_seconds), ("time_to_first_token", truth.ttft_seconds)):
+        lines += _latencies(f"vllm:{name}_seconds", labels, mean, requests)
     return "\n".join(lines) + "\n"
 
 
 def _family(name: str, kind: str, note: str, samples: dict[str, float]) -> list[str]:
     values = [f"{name}{labels} {value!r}" for labels, value in samples.items()]
     return [f"# HELP {name} {note}", f"# TYPE {name} {kind}", *values]
+
+
+_BOUNDS: Final = (0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 10.0, 40.0)
+"""Some of vLLM's for the time to the first token."""
+_SPREAD: Final = 0.25
+"""Standard deviation of the logarithm of planted latencies."""
+
+
+def within(bound: float, mean_seconds: float) -> float:
+    """Share of requests up to `bound`: log-normal around the planted mean. `within(0.2, 0.2)` is 0.55."""
+    if mean_seconds <= 0:
+        return 1.0
+    middle = math.log(mean_seconds) - _SPREAD**2 / 2
+    return 0.5 * (1 + math.erf((math.log(bound) - middle) / (_SPREAD * math.sqrt(2))))
+
+
+def _latencies(name: str, labels: str, mean: float, requests: float) -> list[str]:
+    """A histogram of latencies with vLLM's form."""
+    whole = math.floor(requests)
+    counts = [(f"{bound!r}", math.floor(whole * within(bound, mean))) for bound in _BOUNDS]
+    buckets = [f'{name}_bucket{labels[:-1]},le="{bound}"}} {count}' for bound, count in (*counts, ("+Inf", whole))]
+    total = [f"{name}_sum{labels} {whole * mean!r}", f"{name}_count{labels} {whole}"]
+    return [f"# TYPE {name} histogram", *buckets, *total]
 
 
 def _histogram(name: str, labels: str, total: float, count: float) -> list[str]:

@@ -82,6 +82,8 @@ class Truth:
     concurrency: int = 64
     load: float = 1.0
     """Serving: share of time in which the engine has requests to work on."""
+    ttft_seconds: float = 0.2
+    """Serving: mean time to the first token."""
     mbu: float | None = None
     """Serving: bandwidth really used, shown as DRAM activity; None keeps what was recorded."""
     flops_per_token: float | None = None
@@ -102,6 +104,8 @@ class Truth:
             raise InvalidPlan("strength", f"{self.strength:g} is not above 0 and at most 1")
         if not 0 < self.load <= 1:
             raise InvalidPlan("load", f"{self.load:g} is not above 0 and at most 1")
+        if not 0 < self.ttft_seconds < 3600:
+            raise InvalidPlan("ttft-seconds", f"{self.ttft_seconds:g} is not above 0 and below an hour")
         if self.scattered_mfu is not None and not 0 <= self.scattered_mfu <= 1:
             raise InvalidPlan("scattered-mfu", f"{self.scattered_mfu:g} is not a fraction between 0 and 1")
         if self.mbu is not None and not 0 < self.mbu <= 1:
@@ -169,6 +173,7 @@ _READERS: Final[Mapping[str, Callable[[str], object]]] = {
     "output-tokens": int,
     "concurrency": int,
     "load": float,
+    "ttft-seconds": float,
     "mbu": float,
     "scattered-mfu": float,
     "flops-per-token": float,

@@ -126,13 +126,14 @@ _BY_NAME: Final[Mapping[str, Compare]] = {
     "evaluated_at": _ignored,
     "last_transition_time": _ignored,
     "samples": _ignored,
+    "timed": _ignored,
     "observations": _ignored,
     "answered_at": _ignored,
     # Goes along with whatever is written next: observedAt alone sees to that every few minutes.
     "watch": _ignored,
 }
 _DERIVED: Final[Mapping[type[Resource], frozenset[str]]] = {
-    Summary: frozenset({"expected", "observed", "attainable", "gap", "cost_per_hour", "lost_per_hour"}),
+    Summary: frozenset({"expected", "observed", "attainable", "gap", "attained", "cost_per_hour", "lost_per_hour"}),
     FleetSummary: frozenset({"gpus", "mfu", "coverage", "cost_per_hour", "lost_per_hour"}),
 }
 """Columns made from figures that the same status holds as numbers."""

@@ -1,26 +1,50 @@
-"""Expected latencies beside their declared limits, as people read them in columns. Empty for training."""
+"""Latencies beside their declared limits, as people read them in columns: expected, and kept. Empty for training."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
+from mfu.api.workload_status import Attainment
 from mfu.engine.judged import Accepted
+from mfu.observe.attainment import Attained
 from mfu.predict.inference.slo import misses
 from mfu.predict.types import Inference, Prediction
+from mfu.units import decimal, percent
 
-NOTHING: Final = {"ttft": "", "tpot": "", "slo": ""}
+NOTHING: Final = {"ttft": "", "tpot": "", "slo": "", "attained": ""}
 
 
 def latency_columns(judged: Accepted) -> dict[str, str]:
-    """Such as `{"ttft": "", "tpot": "19.7 of 5 ms", "slo": "Missed: TPOT"}` of a decode service."""
+    """Such as `{"ttft": "", "tpot": "19.7 of 5 ms", "slo": "Missed: TPOT", "attained": "TPOT 3.1%"}` of a decode
+    service.
+    """
     setup, prediction = judged.setup, judged.expected
+    seen = {"attained": attained_words(judged.attained)}
     if not isinstance(setup, Inference) or prediction is None:
-        return NOTHING
-    return {
+        return NOTHING | seen
+    return seen | {
         "ttft": _of(_first(setup, prediction), setup.ttft_limit_seconds),
         "tpot": _of(prediction.tpot_seconds, setup.tpot_limit_seconds),
         "slo": _verdict(setup, prediction),
     }
+
+
+def attained_words(found: Sequence[Attained]) -> str:
+    """`TTFT 99.2%, TPOT Unknown`."""
+    return ", ".join(f"{each.objective} {percent(each.share)}" for each in found)
+
+
+def attainment_rows(found: Sequence[Attained]) -> tuple[Attainment, ...]:
+    return tuple(
+        Attainment(
+            objective=each.objective,
+            limit_milliseconds=f"{1e3 * each.limit_seconds:g}",
+            share=decimal(each.share),
+            timed=round(each.timed),
+        )
+        for each in found
+    )
 
 
 def _first(setup: Inference, prediction: Prediction) -> float | None:

@@ -19,7 +19,7 @@ from mfu.engine.say.decisions import decisions, frozen
 from mfu.engine.say.figures import attainable, expected, intent, loss, memory, observed, readings, waterfall
 from mfu.engine.say.history import drift_row, history_rows, watch_row
 from mfu.engine.say.ladder import ladder_status
-from mfu.engine.say.latency import latency_columns
+from mfu.engine.say.latency import attainment_rows, latency_columns
 from mfu.engine.say.recommendations import answered, recommendations
 from mfu.predict.types import Scale
 from mfu.units import decimal, money, percent, points
@@ -75,6 +75,7 @@ def _with_figures(said: api.WorkloadStatus, judged: Accepted) -> api.WorkloadSta
             "expected": tuple(_expectations(judged)),
             "attainable": attainable(judged.best) if judged.best else None,
             "waterfall": waterfall(judged.expected) if judged.expected else (),
+            "attainment": attainment_rows(judged.attained),
             "cost": cost(judged.cost, judged.policy),
             "observed": tuple(map(observed, running.assessment.observations[:MOST_OBSERVED])) if running else (),
             "readings": readings(running.assessment) if running else (),

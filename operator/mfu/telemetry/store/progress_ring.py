@@ -21,7 +21,7 @@ _DERIVED: Final = np.array([counter is Counter.PREFILL_TOKENS for counter in COU
 
 
 class PodProgress:
-    """Readings of one pod: `slots` × (12 + 1) float64, 2.2 KB at 21 slots."""
+    """Readings of one pod: `slots` × (18 + 1) float64, 3.2 KB at 21 slots."""
 
     __slots__ = ("_gap", "_head", "_raw", "_slots", "_times", "_values", "identity", "newest", "resets")
 
