@@ -1,4 +1,5 @@
-"""Grafana dashboards from a list of panels: `python -m tools.generate.gen_dashboards [--check]`.
+"""Grafana dashboards from lists of panels, built with Grafana's own SDK: `python -m tools.generate.gen_dashboards
+[--check]`.
 
 Only what every Grafana since 9 has: time series, stat and table, one Prometheus data source chosen by a variable.
 """
@@ -7,96 +8,88 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
+
+from grafana_foundation_sdk.builders import dashboard as boards
+from grafana_foundation_sdk.builders import prometheus, stat, table, timeseries
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.models.dashboard import (
+    DashboardCursorSync,
+    DataSourceRef,
+    VariableOption,
+    VariableRefresh,
+)
+from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 from tools.generate.dashboards import DASHBOARDS
 from tools.generate.generated import publish
 from tools.generate.panels import Dashboard, Panel
 
 TARGET: Final = Path(__file__).parents[2] / "charts" / "mfu-operator" / "files" / "dashboards"
-COLUMNS, HEIGHT = 24, 8
-_SOURCE: Final = {"type": "prometheus", "uid": "${datasource}"}
+HEIGHT: Final = 8
+_SOURCE: Final = DataSourceRef(type_val="prometheus", uid="${datasource}")
+_Builder = timeseries.Panel | stat.Panel | table.Panel
+_KINDS: Final[Mapping[str, type[_Builder]]] = MappingProxyType(
+    {"timeseries": timeseries.Panel, "stat": stat.Panel, "table": table.Panel}
+)
 
 
 def rendered(dashboard: Dashboard) -> dict[str, Any]:
     """The JSON that Grafana imports."""
-    return {
-        "uid": dashboard.uid,
-        "title": dashboard.title,
-        "tags": ["mfu"],
-        "timezone": "browser",
-        "editable": True,
-        "graphTooltip": 1,
-        "schemaVersion": 39,
-        "refresh": "1m",
-        "time": {"from": "now-6h", "to": "now"},
-        "templating": {"list": [_data_source(), *_variables(dashboard.variables)]},
-        "panels": _placed(dashboard.panels),
-    }
+    board = (
+        boards.Dashboard(dashboard.title)
+        .uid(dashboard.uid)
+        .tags(["mfu"])
+        .editable()
+        .tooltip(DashboardCursorSync.CROSSHAIR)
+        .refresh("1m")
+        .time("now-6h", "now")
+        .with_variable(boards.DatasourceVariable("datasource").label("Prometheus").type("prometheus"))
+    )
+    for variable in _variables(dashboard.variables):
+        board.with_variable(variable)
+    for number, panel in enumerate(dashboard.panels, 1):
+        board.with_panel(_panel(panel, number))
+    found: dict[str, Any] = json.loads(JSONEncoder().encode(board.build()))
+    return found
 
 
-def _data_source() -> dict[str, Any]:
-    return {"name": "datasource", "type": "datasource", "query": "prometheus", "label": "Prometheus"}
-
-
-def _variables(labels: Sequence[str]) -> list[dict[str, Any]]:
-    found = []
+def _variables(labels: Sequence[str]) -> Iterator[boards.QueryVariable]:
     for at, label in enumerate(labels):
         outer = ",".join(f'{each}=~"${each}"' for each in labels[:at])
-        query = f"label_values(mfu_workload_gpus{{{outer}}}, {label})"
-        found.append(
-            {
-                "name": label,
-                "type": "query",
-                "datasource": _SOURCE,
-                "query": {"query": query, "refId": label},
-                "refresh": 2,
-                "includeAll": True,
-                "multi": True,
-                "allValue": ".*",
-                "current": {"text": "All", "value": "$__all"},
-            }
+        yield (
+            boards.QueryVariable(label)
+            .datasource(_SOURCE)
+            .query(f"label_values(mfu_workload_gpus{{{outer}}}, {label})")
+            .refresh(VariableRefresh.ON_TIME_RANGE_CHANGED)
+            .include_all(True)
+            .multi(True)
+            .all_value(".*")
+            .current(VariableOption(selected=True, text="All", value="$__all"))
         )
-    return found
 
 
-def _placed(panels: Sequence[Panel]) -> list[dict[str, Any]]:
-    """From left to right, a new row where the next does not fit."""
-    found, x, y = [], 0, 0
-    for number, panel in enumerate(panels, 1):
-        if x + panel.width > COLUMNS:
-            x, y = 0, y + HEIGHT
-        found.append(_panel(panel, number, {"x": x, "y": y, "w": panel.width, "h": HEIGHT}))
-        x += panel.width
-    return found
-
-
-def _panel(panel: Panel, number: int, place: dict[str, int]) -> dict[str, Any]:
-    table = panel.kind == "table"
-    targets = [
-        {
-            "refId": chr(ord("A") + at),
-            "datasource": _SOURCE,
-            "expr": expression,
-            "legendFormat": legend,
-            "instant": table,
-            "format": "table" if table else "time_series",
-        }
-        for at, (expression, legend) in enumerate(panel.queries)
-    ]
-    return {
-        "id": number,
-        "type": panel.kind,
-        "title": panel.title,
-        "description": panel.about,
-        "datasource": _SOURCE,
-        "gridPos": place,
-        "targets": targets,
-        "fieldConfig": {"defaults": {"unit": panel.unit, "min": 0}, "overrides": []},
-        "options": {},
-    }
+def _panel(panel: Panel, number: int) -> _Builder:
+    """The SDK places it: from left to right, a new row where the next does not fit."""
+    built = (
+        _KINDS[panel.kind]()
+        .id(number)
+        .title(panel.title)
+        .description(panel.about)
+        .datasource(_SOURCE)
+        .unit(panel.unit)
+        .min(0)
+        .span(panel.width)
+        .height(HEIGHT)
+    )
+    for at, (expression, legend) in enumerate(panel.queries):
+        query = prometheus.Dataquery().expr(expression).legend_format(legend).datasource(_SOURCE)
+        query.ref_id(chr(ord("A") + at))
+        built.with_target(query.instant().format(PromQueryFormat.TABLE) if panel.kind == "table" else query)
+    return built
 
 
 def main(arguments: Sequence[str]) -> int:
