@@ -326,3 +326,29 @@ def test_a_mistral_without_a_window_is_not_the_one_with_it() -> None:
     assert block is not None
     assert "preset" not in block
     assert "window" not in block["architecture"]
+
+
+@pytest.mark.parametrize(
+    ("annotations", "limits", "count", "said"),
+    [
+        # github.com/Project-HAMi/HAMi/blob/master/examples/nvidia/vllm_cross_vgpu.yaml
+        (
+            {},
+            {"nvidia.com/gpu": 2, "nvidia.com/gpumem-percentage": 30, "nvidia.com/gpucores": 30},
+            2,
+            "HAMi gives each pod 30% of each GPU",
+        ),
+        # github.com/kai-scheduler/KAI-Scheduler/blob/main/docs/gpu-sharing/gpu-sharing.yaml
+        ({"gpu-fraction": "0.5"}, {}, 1, "KAI Scheduler gives each pod 50% of each GPU"),
+    ],
+)
+def test_parts_of_gpus_are_said(annotations: dict[str, str], limits: dict[str, Any], count: int, said: str) -> None:
+    arguments = ["vllm", "serve", "Qwen/Qwen2.5-3B-Instruct", "--tensor-parallel-size", str(count)]
+    container = {"image": "vllm/vllm-openai:v0.11.0", "command": arguments, "resources": {"limits": limits}}
+    template = {"metadata": {"annotations": annotations}, "spec": {"containers": [container]}}
+    metadata = {"name": "vllm", "namespace": "team"}
+    (draft,) = adopt(
+        [{"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": {"template": template}}]
+    )
+    assert draft.document["spec"]["accelerators"]["count"] == count
+    assert any(said in str(line) for line in draft.lines)

@@ -5,30 +5,30 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from mfu.adopt.units import Object, PodTemplate, Unit, at, count, pod_spec, spec_of, unit_of
+from mfu.adopt.units import Object, PodTemplate, Unit, at, count, spec_of, template_of, unit_of
 
 
 def pod(document: Object) -> Iterator[Unit]:
-    yield unit_of(document, [PodTemplate("pod", 1, spec_of(document))])
+    yield unit_of(document, [template_of("pod", 1, document)])
 
 
 def deployment(document: Object) -> Iterator[Unit]:
     spec = spec_of(document)
     replicas = count(spec.get("replicas"))
-    groups = [PodTemplate("pod", 1, pod_spec(spec.get("template")))]
+    groups = [template_of("pod", 1, spec.get("template"))]
     yield unit_of(document, groups, serving=None, replicas=(replicas, max(replicas, 1)))
 
 
 def _job(document: Object) -> Iterator[Unit]:
     spec = spec_of(document)
     pods = count(spec.get("parallelism"), count(spec.get("completions")))
-    yield unit_of(document, [PodTemplate("pod", pods, pod_spec(spec.get("template")))], serving=None)
+    yield unit_of(document, [template_of("pod", pods, spec.get("template"))], serving=None)
 
 
 def cron_job(document: Object) -> Iterator[Unit]:
     inner = spec_of({"spec": at(document, "spec", "jobTemplate", "spec")})
     pods = count(inner.get("parallelism"), count(inner.get("completions")))
-    yield unit_of(document, [PodTemplate("pod", pods, pod_spec(inner.get("template")))])
+    yield unit_of(document, [template_of("pod", pods, inner.get("template"))])
 
 
 def job_set(document: Object) -> Iterator[Unit]:
@@ -39,16 +39,16 @@ def _replicated(jobs: Any) -> Iterator[PodTemplate]:
     for job in jobs or ():
         inner = at(job, "template", "spec") or {}
         pods = count(job.get("replicas")) * count(inner.get("parallelism"), count(inner.get("completions")))
-        yield PodTemplate(str(job.get("name", "")), pods, pod_spec(inner.get("template")))
+        yield template_of(str(job.get("name", "")), pods, inner.get("template"))
 
 
 def leader_worker_set(document: Object) -> Iterator[Unit]:
     spec = spec_of(document)
     template = spec.get("leaderWorkerTemplate") or {}
     size = max(1, count(template.get("size")))
-    worker = pod_spec(template.get("workerTemplate"))
-    leader = pod_spec(template.get("leaderTemplate")) or worker
-    groups = [PodTemplate("leader", 1, leader)] + ([PodTemplate("worker", size - 1, worker)] if size > 1 else [])
+    worker = template.get("workerTemplate")
+    groups = [template_of("leader", 1, template.get("leaderTemplate") or worker)]
+    groups += [template_of("worker", size - 1, worker)] if size > 1 else []
     replicas = count(spec.get("replicas"))
     yield unit_of(document, groups, serving=None, replicas=(replicas, max(replicas, 1)))
 
@@ -56,9 +56,7 @@ def leader_worker_set(document: Object) -> Iterator[Unit]:
 def kubeflow_job(document: Object) -> Iterator[Unit]:
     spec = spec_of(document)
     found: Mapping[str, Any] = next((value for key, value in spec.items() if key.endswith("ReplicaSpecs")), {})
-    groups = [
-        PodTemplate(role, count(each.get("replicas")), pod_spec(each.get("template"))) for role, each in found.items()
-    ]
+    groups = [template_of(role, count(each.get("replicas")), each.get("template")) for role, each in found.items()]
     processes = at(spec, "nprocPerNode")
     given = {"nproc_per_node": (processes, "spec.nprocPerNode")} if processes else {}
     yield unit_of(document, groups, serving=False, given=given)
@@ -86,7 +84,7 @@ def train_job(document: Object) -> Iterator[Unit]:
 
 def _volcano_job(document: Object) -> Iterator[Unit]:
     groups = [
-        PodTemplate(str(task.get("name", "")), count(task.get("replicas")), pod_spec(task.get("template")))
+        template_of(str(task.get("name", "")), count(task.get("replicas")), task.get("template"))
         for task in spec_of(document).get("tasks") or ()
     ]
     yield unit_of(document, groups)

@@ -7,16 +7,16 @@ from typing import Any
 
 import yaml
 
-from mfu.adopt.units import Object, PodTemplate, Unit, at, count, pod_spec, spec_of, unit_of
+from mfu.adopt.units import Object, PodTemplate, Unit, at, count, spec_of, template_of, unit_of
 
 
 def _ray_groups(cluster: Any) -> Iterator[PodTemplate]:
     head = at(cluster, "headGroupSpec", "template")
     if head:
-        yield PodTemplate("head", 1, pod_spec(head))
+        yield template_of("head", 1, head)
     for group in at(cluster, "workerGroupSpecs") or ():
         pods = count(group.get("replicas")) * max(1, count(group.get("numOfHosts")))
-        yield PodTemplate(str(group.get("groupName", "workers")), pods, pod_spec(group.get("template")))
+        yield template_of(str(group.get("groupName", "workers")), pods, group.get("template"))
 
 
 def ray_cluster(document: Object) -> Iterator[Unit]:

@@ -20,7 +20,8 @@ def inference_service(document: Object) -> Iterator[Unit]:
     if form:
         given["format"] = (form, "spec.predictor.model.modelFormat")
     listed = predictor.get("containers") or [{**model, "name": model.get("name", "kserve-container")}]
-    groups = [PodTemplate("predictor", 1, {**predictor, "containers": listed})]
+    annotations = {**(at(document, "metadata", "annotations") or {}), **(predictor.get("annotations") or {})}
+    groups = [PodTemplate("predictor", 1, {**predictor, "containers": listed}, annotations)]
     worker = predictor.get("workerSpec") or {}
     if worker:
         size = count(worker.get("pipelineParallelSize"), 2) - 1

@@ -11,11 +11,13 @@ from mfu.adopt.commands import Command
 from mfu.adopt.containers import Container, computing
 from mfu.adopt.engines import EngineKeys
 from mfu.adopt.findings import Findings
-from mfu.adopt.units import Unit
+from mfu.adopt.units import PodTemplate, Unit
 from mfu.hardware.aliases import dataset_key
 from mfu.hardware.catalog import load
 from mfu.hardware.labels import CLOUD_PRODUCT_LABELS, PRODUCT_LABELS, WHOLE
+from mfu.hardware.portions import portion_of
 from mfu.hardware.types import Device
+from mfu.units import gibibytes
 
 _CLOUD_NAMES: Final[Mapping[str, str]] = {
     "nvidia-l4": "L4",
@@ -55,14 +57,34 @@ def main_container(unit: Unit, files: Mapping[str, Mapping[str, str]]) -> Contai
 
 def gpus_of(unit: Unit, files: Mapping[str, Mapping[str, str]]) -> int:
     """GPUs of all pods of the unit: of the job, or of one replica of the service."""
-    asked = ((group.pods, computing(group.spec, files)) for group in unit.groups)
-    return sum(pods * container.count for pods, container in asked if container is not None)
+    return sum(group.pods * _devices(group, files) for group in unit.groups)
+
+
+def _devices(group: PodTemplate, files: Mapping[str, Mapping[str, str]]) -> int:
+    """Of one pod: GPUs that are its own, or those of which a sharing system gives it a part."""
+    shared = portion_of({"annotations": group.annotations}, group.spec)
+    container = computing(group.spec, files)
+    return shared[0] if shared is not None else 0 if container is None else container.count
+
+
+def _parts(unit: Unit, findings: Findings) -> None:
+    for group in unit.groups:
+        found = portion_of({"annotations": group.annotations}, group.spec)
+        if found is None:
+            continue
+        portion = found[1]
+        parts = [f"{portion.fraction:.0%}"] if portion.fraction is not None else []
+        parts += [gibibytes(portion.memory_bytes)] if portion.memory_bytes is not None else []
+        why = f"{portion.system} gives each pod {' and '.join(parts) or 'an unknown part'} of each GPU"
+        findings.unknown("accelerators", f"{why}: figures are of whole ones, and what it reaches is not judged")
+        return
 
 
 def accelerators(unit: Unit, container: Container | None, count: int, findings: Findings) -> None:
     """Count, resource, MIG profile and product. The count may be corrected by the layout later."""
     if count:
         findings.read("accelerators.count", count, "GPUs that the pods ask for")
+    _parts(unit, findings)
     if container is not None and container.count:
         if container.resource != WHOLE:
             findings.read("accelerators.resourceName", container.resource, "the resource that they ask for")

@@ -17,6 +17,7 @@ class PodTemplate:
     pods: int
     spec: Object
     """The pod spec."""
+    annotations: Object = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,12 @@ def at(node: Any, *path: str) -> Any:
 def pod_spec(template: Any) -> Object:
     found = at(template, "spec")
     return found if isinstance(found, Mapping) else {}
+
+
+def template_of(role: str, pods: int, template: Any) -> PodTemplate:
+    """Of a pod, or of what a pod is made from."""
+    annotations = at(template, "metadata", "annotations")
+    return PodTemplate(role, pods, pod_spec(template), annotations if isinstance(annotations, Mapping) else {})
 
 
 def count(value: Any, default: int = 1) -> int:

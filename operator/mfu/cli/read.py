@@ -25,6 +25,7 @@ from mfu.engine.claims import owners_of
 from mfu.hardware.catalog import load
 from mfu.hardware.clouds import partition_of
 from mfu.hardware.labels import MIG_PREFIX
+from mfu.hardware.portions import Portion, sharing_resource
 from mfu.hardware.slices import quantity
 from mfu.hardware.types import Device, Unmatched
 from mfu.observe.readings import GPUIdentity, ProgressReading
@@ -219,6 +220,7 @@ _ACCELERATOR: Final = re.compile(
 def _other_accelerators(item: Mapping[str, Any]) -> list[str]:
     """Resources of accelerators, or parts of them, that nothing here understands."""
     read, allocatable = _resources(item), (item.get("status") or {}).get("allocatable") or {}
+    read += [name for name in allocatable if sharing_resource(name)]
     return [
         name
         for name, amount in allocatable.items()
@@ -248,6 +250,8 @@ def _node_notes(view: NodeView, item: Mapping[str, Any]) -> Iterator[str]:
         yield f"GPUs are partitioned ({mode}): what one part can do is not known"
     elif view.device is None:
         yield f"product label {view.product_label!r} is no known product" if view.product_label else "no product label"
+    if view.sharing:
+        yield f"{view.sharing} gives pods parts of these GPUs"
     for resource, replicas in view.replicas.items():
         yield f"{resource}: each device is offered {replicas or 'an unknown number of'} times (time-sliced or MPS)"
     if view.labels.get("nvidia.com/gpu.count") and view.mig and view.gpus:
@@ -268,14 +272,25 @@ def _pod(item: Mapping[str, Any]) -> Document:
     notes = [] if owners else ["has no owner that is followed: label it mfu.gpuaas.io/workload=NAME"]
     if view.claims:
         notes.append("asks by resource claims (DRA): how many GPUs are behind them is not known from the pod")
+    if view.portion is not None:
+        notes.append(f"{view.portion.system} gives it a part of each GPU: its readings are not its own")
+    if view.reserves:
+        notes.append("holds a GPU for the pods that share it: no workload")
     return document | {
         "phase": view.phase,
         "node": view.node,
         "gpus": dict(view.gpus),
         "claims": list(view.claims),
+        "portion": _portion(view.portion),
         "owners": owners,
         "notes": notes,
     }
+
+
+def _portion(portion: Portion | None) -> Document | None:
+    if portion is None:
+        return None
+    return {"system": portion.system, "fraction": portion.fraction, "memoryBytes": portion.memory_bytes}
 
 
 def _page(body: bytes, name: str) -> Document:

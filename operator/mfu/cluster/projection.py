@@ -24,7 +24,9 @@ from mfu.engine.packed import Packed
 from mfu.engine.say.annotations import ANNOTATIONS
 from mfu.engine.snapshot import PodView, PolicyView, Queued, WorkloadView
 from mfu.hardware.clouds import cloud_name, labelled_device, parts_of
-from mfu.hardware.labels import CLIQUE_LABEL, GPU_RESOURCES, MIG_PREFIX, PRODUCT_LABELS, keeps
+from mfu.hardware.labels import CLIQUE_LABEL, GPU_RESOURCES, MIG_PREFIX, PRODUCT_LABELS, WHOLE, keeps
+from mfu.hardware.portions import portion_of, reserves
+from mfu.hardware.registered import Registered, registered
 from mfu.hardware.slices import MOST_DEVICES, SHARED_SUFFIX, Slices, base_resource, quantity, slices_of
 from mfu.hardware.types import Device
 
@@ -91,7 +93,8 @@ def pod_view(item: JSON) -> PodView | None:
     """None for pods that neither ask for GPUs, by resource or by claim, nor carry our label or gate."""
     metadata, spec = item["metadata"], item.get("spec", {})
     labels = metadata.get("labels") or {}
-    gpus = _requested(spec)
+    shared = portion_of(metadata, spec)
+    gpus = _requested(spec) if shared is None else {WHOLE: shared[0]}
     claims = tuple(str(each.get("name", "")) for each in spec.get("resourceClaims") or ())
     gated = has_our_gate(spec)
     if not gpus and not claims and not gated and WORKLOAD_LABEL not in labels:
@@ -121,6 +124,8 @@ def pod_view(item: JSON) -> PodView | None:
         started_at=epoch(status.get("startTime")) or None,
         host_network=bool(spec.get("hostNetwork")) or _at_host(status),
         constraints=None if spec.get("nodeName") else _same(Constraints.read(spec)),
+        portion=None if shared is None else shared[1],
+        reserves=reserves(metadata),
     )
 
 
@@ -137,14 +142,17 @@ def node_view(item: JSON) -> NodeView | None:
     metadata, status = item["metadata"], item.get("status") or {}
     allocatable = status.get("allocatable") or {}
     labels = metadata.get("labels") or {}
+    system = registered(metadata.get("annotations") or {}, allocatable)
     named = next((labels[name] for name in PRODUCT_LABELS if name in labels), None)
-    product = named or cloud_name(labels)
+    product = named or cloud_name(labels) or (system.product if system else None)
     units = {name: count for name, amount in allocatable.items() if _is_gpu(name) and (count := quantity(amount))}
+    if system is not None and not any(not name.startswith(MIG_PREFIX) for name in units):
+        units[WHOLE] = system.units()
     if not units and product is None:
         return None
     device = labelled_device(product, labels)
     behind = {
-        name: slices_of(name, count, labels, shared=_marked(name, device, units)) for name, count in units.items()
+        name: _behind(name, count, labels, system, shared=_marked(name, device, units)) for name, count in units.items()
     }
     return NodeView(
         name=metadata["name"],
@@ -159,7 +167,16 @@ def node_view(item: JSON) -> NodeView | None:
         domain=labels.get(CLIQUE_LABEL),
         labels={intern(name): intern(value) for name, value in labels.items() if keeps(name)},
         taints=_taints(item.get("spec") or {}),
+        sharing=system.system if system else "",
     )
+
+
+def _behind(resource: str, units: int, labels: Mapping[str, str], system: Registered | None, *, shared: bool) -> Slices:
+    """A sharing system knows its devices better than labels do, where it registers them."""
+    mine = system is not None and system.devices and not resource.startswith(MIG_PREFIX)
+    if mine and system is not None and units % system.devices == 0:
+        return Slices(system.devices, units // system.devices)
+    return slices_of(resource, units, labels, shared=shared)
 
 
 def _whole(behind: Mapping[str, Slices]) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import inf
@@ -283,15 +284,20 @@ class ClusterState:
 
     def _count_used(self) -> Iterable[NodeView]:
         used: dict[str, dict[str, int]] = {}
+        reserved: Counter[str] = Counter()
         for pod in self.pods.objects.values():
             if pod.node is None or pod.phase in ("Succeeded", "Failed"):
+                continue
+            reserved[pod.node] += pod.reserves
+            if pod.portion is not None:
+                # Of a device that is held for it, or of a node where none is anybody's own.
                 continue
             here = used.setdefault(pod.node, {})
             for resource, amount in pod.gpus.items():
                 here[resource] = here.get(resource, 0) + amount
         for name in sorted(self.nodes.objects):
             node = self.nodes.objects[name]
-            yield replace(node, used=used[name]) if name in used else node
+            yield replace(node, used=used.get(name, {}), reserved=reserved[name]) if name in used else node
 
 
 @dataclass(frozen=True, slots=True)

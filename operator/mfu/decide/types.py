@@ -83,6 +83,10 @@ class NodeView:
     """Why its product is unknown though it has a label."""
     taints: tuple[tuple[str, str, str], ...] = ()
     """(key, value, effect) of those that keep pods away."""
+    sharing: str = ""
+    """The system that offers its GPUs in parts, such as HAMi; empty where each is offered whole or in equal turns."""
+    reserved: int = 0
+    """GPUs that are held for pods which share them (KAI Scheduler, Run:ai): used, and held by nobody for itself."""
 
     def share(self, resource: str) -> float | None:
         """What one unit of the resource is of a device: 0.1 of ten time slices; None where that is not known."""
@@ -90,6 +94,8 @@ class NodeView:
 
     def sliced(self, resource: str) -> bool:
         """Are its devices offered to several pods, under this name or a renamed one?"""
+        if self.sharing and not resource.startswith(MIG_PREFIX):
+            return True
         return any(base_resource(name) == base_resource(resource) for name in self.replicas)
 
     def units(self, resource: str) -> int:

@@ -52,7 +52,7 @@ def undeclared(unclaimed: Iterable[PodView]) -> tuple[UndeclaredPods, ...]:
     """Most GPUs first, at most 20. Pods that ended, and those that ask for nothing, are left out."""
     found: dict[tuple[str, str], list[PodView]] = defaultdict(list)
     for pod in unclaimed:
-        if pod.active and (pod.gpus or pod.claims):
+        if pod.active and (pod.gpus or pod.claims) and not pod.reserves:
             found[pod.namespace, target_of(pod)].append(pod)
     drafts = [_draft(*key, pods) for key, pods in found.items()]
     return tuple(sorted(drafts, key=lambda each: (-each.gpus, each.namespace, each.target))[:MOST_DRAFTS])

@@ -18,6 +18,7 @@ from mfu.engine.packed import Packed
 from mfu.engine.snapshot import FleetReadings, PodView, PolicyView, Queued, Snapshot, WorkloadView
 from mfu.hardware.clouds import labelled_device
 from mfu.hardware.labels import WHOLE
+from mfu.hardware.portions import Portion
 from mfu.hardware.slices import slices_of
 from mfu.hardware.types import Device
 from mfu.observe.readings import (
@@ -131,11 +132,16 @@ def _to_pod(document: JSON) -> PodView:
     said = document.get("constraints")
     constraints = None if said is None else Constraints.read(said)
     claims = tuple(document.get("claims", ()))
-    return PodView(**{**document, "owners": owners, "claims": claims, "constraints": constraints})
+    given = document.get("portion")
+    portion = None if given is None else Portion(**given)
+    read = {"owners": owners, "claims": claims, "constraints": constraints, "portion": portion}
+    return PodView(**{**document, **read})
 
 
 def _pod(view: PodView) -> JSON:
-    return _plain(view) | {"constraints": view.constraints.document if view.constraints is not None else None}
+    constraints = view.constraints.document if view.constraints is not None else None
+    portion = _plain(view.portion) if view.portion is not None else None
+    return _plain(view) | {"constraints": constraints, "portion": portion}
 
 
 def _node(view: NodeView) -> JSON:

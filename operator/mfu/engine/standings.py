@@ -82,7 +82,7 @@ def _holds(pods: Sequence[PodView], nodes: Mapping[str, NodeView]) -> dict[Devic
         if node is None or node.product_label is None:
             continue
         for resource, amount in pod.gpus.items():
-            if node.sliced(resource):
+            if pod.portion is not None or node.sliced(resource):
                 continue
             profile = resource.removeprefix(MIG_PREFIX) if resource.startswith(MIG_PREFIX) else ""
             held[DeviceKind(profile, node.product_label)] += amount

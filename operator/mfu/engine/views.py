@@ -11,6 +11,7 @@ from mfu.api.modelworkload import WorkloadSpec
 from mfu.api.workload_status import WorkloadStatus
 from mfu.decide.fleet.constraints import Constraints
 from mfu.engine.packed import Packed
+from mfu.hardware.portions import Portion
 from mfu.hardware.problem import Problem
 
 NO_STATUS: Final = Packed(WorkloadStatus, {})
@@ -91,6 +92,10 @@ class PodView:
     """What it seems to run, in a line, from its images and arguments; empty where they do not tell."""
     constraints: Constraints | None = None
     """Which nodes its own words admit; None where they are not known, and once it has a node."""
+    portion: Portion | None = None
+    """What a sharing system gives it of each of `gpus`; None where they are its own, or turns of equal length."""
+    reserves: bool = False
+    """It computes nothing: by it a scheduler takes a GPU for the pods that share it."""
 
     @property
     def key(self) -> str:

@@ -72,6 +72,12 @@ def quantity(text: object) -> int:
     return 0 if number is None or not number > 0 else int(min(number, MOST_UNITS))
 
 
+def amount_of(text: object) -> float | None:
+    """A quantity of anything, such as MiB or percent: `amount_of("8Gi") == 2**33`; None for what is none."""
+    number = _number(str(text if text is not None else "").strip())
+    return number if number is not None and 0 <= number < float("inf") else None
+
+
 def _number(words: str) -> float | None:
     for suffix, power in _BINARY.items():
         if words.endswith(suffix):

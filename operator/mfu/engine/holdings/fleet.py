@@ -11,9 +11,10 @@ import numpy as np
 from mfu.account.rollup import Indices, Knowledge, RollupRow, Table, table_of
 from mfu.decide.types import EffectivePolicy, NodeView
 from mfu.engine.drafts import UndeclaredPods, undeclared
-from mfu.engine.holdings.workload import device_of
+from mfu.engine.holdings.workload import device_of, part_of
 from mfu.engine.views import Assignment, PodView
 from mfu.hardware.labels import MIG_PREFIX, WHOLE
+from mfu.hardware.portions import Portion
 from mfu.hardware.price import price_per_hour
 from mfu.hardware.slices import base_resource
 
@@ -61,6 +62,7 @@ class _Held:
     namespace: str | None
     node: str
     resource: str
+    portion: Portion | None = None
 
 
 def build(made_from: Grounds) -> Ground:
@@ -69,10 +71,15 @@ def build(made_from: Grounds) -> Ground:
     workloads = tuple(made_from.claims.pods)
     amounts: dict[_Held, float] = defaultdict(float)
     left = {place: count for node in made_from.nodes for place, count in _holdable(node)}
+    reserved = {node.name: float(node.reserved) for node in made_from.nodes if not node.sharing}
     for held, units in _held(made_from.claims, workloads, nodes):
         # Nobody holds more than is there, whatever a pod object claims.
         place = held.node, counted_as(held.resource)
-        amount = min(units * _share(nodes[held.node], held.resource), left.get(place, 0.0))
+        amount = min(units * _share(nodes[held.node], held.resource, held.portion), left.get(place, 0.0))
+        if held.portion is not None and held.node in reserved:
+            # What is shared is of devices that were taken for it: its own words take nobody else's.
+            amount = min(amount, reserved[held.node])
+            reserved[held.node] -= amount
         left[place] = left.get(place, 0.0) - amount
         amounts[held] += amount
     amounts.update(_idle(made_from.nodes, amounts))
@@ -93,8 +100,11 @@ def _held(claims: Assignment, workloads: tuple[str, ...], nodes: Mapping[str, No
 def _of(pod: PodView, owner: int, name: str | None, nodes: Mapping[str, NodeView]) -> Iterator[tuple[_Held, int]]:
     if pod.node is None or pod.node not in nodes or not pod.active:
         return
+    if pod.reserves:
+        return
+    mine = name if pod.portion is None else None
     for resource, amount in pod.gpus.items():
-        yield _Held(owner, name, pod.namespace, pod.node, resource), amount
+        yield _Held(owner, mine, pod.namespace, pod.node, resource, pod.portion), amount
 
 
 def _idle(nodes: tuple[NodeView, ...], amounts: Mapping[_Held, float]) -> Iterator[tuple[_Held, float]]:
@@ -126,9 +136,9 @@ def counted_as(resource: str) -> str:
     return base_resource(resource) if resource.startswith(MIG_PREFIX) else WHOLE
 
 
-def _share(node: NodeView, resource: str) -> float:
+def _share(node: NodeView, resource: str, portion: Portion | None = None) -> float:
     """A slice of unknown size still sits on a device: it counts as one until the node's devices are used up."""
-    share = node.share(resource)
+    share = part_of(node, resource, portion)
     return 1.0 if share is None else share
 
 
@@ -146,7 +156,7 @@ def _row(held: _Held, amount: float, nodes: Mapping[str, NodeView], made_from: G
         reference_mfu=None,
         knowledge=Knowledge.UNKNOWN,
         price_per_hour=None
-        if nodes[held.node].share(held.resource) is None
+        if part_of(nodes[held.node], held.resource, held.portion) is None
         else price_per_hour(policy.prices, device, amount),
         currency=policy.currency,
     )

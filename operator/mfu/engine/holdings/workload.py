@@ -12,6 +12,7 @@ from mfu.decide.types import NodeView
 from mfu.engine.views import PodView
 from mfu.hardware.catalog import load
 from mfu.hardware.labels import MIG_PREFIX
+from mfu.hardware.portions import Portion
 from mfu.hardware.problem import Problem
 from mfu.hardware.products import product_named, usual_node_gpus
 from mfu.hardware.slices import MOST_DEVICES, base_resource
@@ -53,6 +54,10 @@ class Held:
     """When the first of its bound pods was made (Unix seconds)."""
     newest_at: float | None = None
     """When the last of its bound pods was made."""
+    sharing: str = ""
+    """What its sharing system gives it, in words; empty where its GPUs are its own, or turns of equal length."""
+    memory_bytes: float | None = None
+    """The least that its sharing system lets it use of a device; None where nothing less than all is told."""
     claiming: int = 0
     """Bound pods that ask by resource claims (DRA): which GPUs they hold is not known."""
 
@@ -69,8 +74,8 @@ def held(pods: Sequence[PodView], nodes: Mapping[str, NodeView]) -> Held:
         node = nodes.get(pod.node or "")
         for resource, amount in _possible(pod, node, taken):
             per_node[pod.node or ""] += amount
-            shares.append((amount, node.share(resource) if node else 1.0))
-            device = device_of(node, resource)
+            shares.append((amount, part_of(node, resource, pod.portion) if node else 1.0))
+            device = held_device(node, resource, pod.portion)
             if device is None and node is not None:
                 unknown[_label(node, resource)] = None
             elif device is not None:
@@ -89,14 +94,30 @@ def held(pods: Sequence[PodView], nodes: Mapping[str, NodeView]) -> Held:
         matched=sum(pod.active for pod in pods),
         oldest_at=min((pod.created_at for pod in bound), default=None),
         newest_at=max((pod.created_at for pod in bound), default=None),
+        sharing=_sharing(bound, ordered),
+        memory_bytes=min((size for pod in bound if (size := _limit(pod, nodes)) is not None), default=None),
         claiming=sum(bool(pod.claims) for pod in bound),
     )
+
+
+def _sharing(bound: Sequence[PodView], devices: Sequence[Device]) -> str:
+    given = next((pod.portion for pod in bound if pod.portion is not None), None)
+    if given is None or not any(device.shared for device in devices):
+        return ""
+    of_each = given.share(devices[0].gpu.memory_bytes)
+    part = "a part of unknown size" if of_each is None else f"{of_each:.0%}"
+    return f"{given.system} gives it {part} of each GPU"
+
+
+def _limit(pod: PodView, nodes: Mapping[str, NodeView]) -> float | None:
+    node = nodes.get(pod.node or "")
+    return pod.portion.memory_bytes if pod.portion is not None and node is not None and node.sharing else None
 
 
 def _possible(pod: PodView, node: NodeView | None, taken: Counter[tuple[str, str]]) -> Iterator[tuple[str, int]]:
     """What the pod asks for, as far as its node has it: a pod object can claim anything."""
     for resource, amount in pod.gpus.items():
-        most = (node.units(resource) if node else 0) or MOST_DEVICES
+        most = (node.units(resource) if node and pod.portion is None else 0) or MOST_DEVICES
         held = min(amount, most - taken[(pod.node or "", resource)])
         taken[(pod.node or "", resource)] += held
         if held:
@@ -132,6 +153,23 @@ def device_of(node: NodeView | None, resource: str) -> Device | None:
         return replace(node.device, shared=shared)
     shape = load().mig_profile(node.device.gpu.key, base_resource(resource).removeprefix(MIG_PREFIX))
     return None if shape is None else Device(node.device.gpu, shape, shared)
+
+
+def part_of(node: NodeView, resource: str, portion: Portion | None) -> float | None:
+    """What a pod has of each unit. A pod's own words count only where a system that heeds them serves the node."""
+    if portion is None:
+        return node.share(resource)
+    if not (node.sharing or node.reserved):
+        return None
+    return portion.share(node.device.gpu.memory_bytes if node.device else None)
+
+
+def held_device(node: NodeView | None, resource: str, portion: Portion | None) -> Device | None:
+    """`device_of` for a pod: its own where its sharing system gives it all of the device."""
+    device = device_of(node, resource)
+    if portion is None or device is None or node is None:
+        return device
+    return replace(device, shared=part_of(node, resource, portion) != 1.0)
 
 
 def products_of(fleet: Iterable[NodeView]) -> tuple[GPU, ...]:
@@ -180,6 +218,6 @@ def _placement(spec: WorkloadSpec, device: Device, gpus_per_node: int) -> Placem
     return Placement(device, count, min(count, gpus_per_node) or usual_node_gpus(device.gpu, count))
 
 
-def _speed(device: Device) -> tuple[float, str]:
+def _speed(device: Device) -> tuple[float, str, bool]:
     peak = device.gpu.reference_peak_flops_per_s or 0.0
-    return peak * (device.mig.sm_fraction if device.mig else 1.0), device.label
+    return peak * (device.mig.sm_fraction if device.mig else 1.0), device.label, not device.shared

@@ -40,6 +40,7 @@ def aspects(judged: Judged) -> list[Aspect]:
             running=judged.holding.gpus > 0,
             waits=_waits(judged),
             refused=judged.refused,
+            sharing=judged.holding.sharing,
             counted=all(device.gpu.observable for device in judged.holding.devices),
             missing=not (isinstance(judged, Refused) or judged.holding.matched or judged.holding.claiming),
         ),
@@ -102,7 +103,11 @@ def _memory(judged: Judged) -> Aspect:
     if main is None:
         return fits_memory(None, "")
     candidate, prediction = main
-    return fits_memory(prediction.memory, candidate.placement.device.label)
+    given, memory = judged.holding.memory_bytes, prediction.memory
+    if given is not None and memory.fits and memory.total_bytes > given:
+        words = f"needs {gibibytes(memory.total_bytes)} of each GPU and is given {gibibytes(given)}"
+        return Aspect(ConditionType.FITS_MEMORY, FALSE, Reason.OUT_OF_MEMORY, f"{words}: {judged.holding.sharing}")
+    return fits_memory(memory, candidate.placement.device.label)
 
 
 def fits_memory(memory: Memory | None, label: str) -> Aspect:
@@ -141,6 +146,7 @@ def telemetry_available(
     running: bool,
     waits: str = "no pod of this workload runs on a GPU",
     refused: str | None = None,
+    sharing: str = "",
     counted: bool = True,
     missing: bool = False,
 ) -> Aspect:
@@ -158,6 +164,8 @@ def telemetry_available(
         reason, words = Reason.PROFILING_UNAVAILABLE, "predicted only, no counters: none of AMD GPUs are read"
     if assessment.state is TelemetryState.OK:
         return Aspect(kind, TRUE, reason, words)
+    if sharing and assessment.state is TelemetryState.SHARED:
+        words = f"{sharing}, others the rest: readings belong to no single pod, so its MFU is unknown"
     if measured(assessment):
         return Aspect(kind, TRUE, Reason.READINGS_FRESH, f"reported progress is fresh; of counters: {words}")
     if refused is not None and assessment.state in _SILENT:
