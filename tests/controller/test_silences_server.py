@@ -122,9 +122,11 @@ async def test_a_port_that_nobody_listens_on(stage: Stage) -> None:
     await pods_seen(stage)
     await unread(stage, "http://127.0.0.1:1/metrics", "train_tokens_total")
     await stage.cycle()
-    _, reason, message = await told(stage, "IntentConsistent")
-    assert reason == "ProgressUnread"
+    status, reason, message = await told(stage, "IntentConsistent")
+    assert (status, reason) == ("Unknown", "ProgressUnread")
     assert "http://127.0.0.1:1/metrics" in message
+    assert await event(stage, "ProgressUnread") == message
+    assert f"IntentConsistent: {message}" in await explained(stage.client, stage.space)
 
 
 async def test_a_target_that_is_not_there_is_named(stage: Stage) -> None:
