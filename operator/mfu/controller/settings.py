@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import kopf
 
 from mfu.api.names import GROUP
@@ -20,3 +22,18 @@ def configure(settings: kopf.OperatorSettings) -> None:
     settings.queueing.idle_timeout = 0.5
     settings.queueing.exit_timeout = 2
     settings.persistence.finalizer = f"{GROUP}/unused"
+    settings.persistence.diffbase_storage = NothingKept()
+
+
+class NothingKept(kopf.DiffBaseStorage):
+    """Our handlers are told of each event as it is; what kopf would copy of every object, to compare it, is for
+    handlers of differences, and we have none."""
+
+    def build(self, *, body: kopf.Body, extra_fields: Iterable[kopf.FieldSpec] | None = None) -> kopf.BodyEssence:
+        return kopf.BodyEssence()
+
+    def fetch(self, *, body: kopf.Body) -> kopf.BodyEssence | None:
+        return None
+
+    def store(self, *, body: kopf.Body, patch: kopf.Patch, essence: kopf.BodyEssence) -> None:
+        return None

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from heapq import heappop, heappush
+from itertools import count
 
 from mfu.telemetry.errors import TelemetryError
 from mfu.telemetry.http import RequestLimits
@@ -71,35 +73,61 @@ class Allowance:
 
 @dataclass(slots=True)
 class Queue:
-    """Asks by group. The next is of the group with the fewest under way; among those, of the one served longest ago."""
+    """Asks by group. The next is of the group with the fewest under way; among those, of the one served longest ago.
+
+    A heap of one entry a waiting group; an entry that a finished ask made wrong is passed over when it comes up.
+    """
 
     allowance: Allowance | None = None
     _waiting: dict[str, deque[Ask]] = field(default_factory=dict)
     _under_way: dict[str, int] = field(default_factory=dict)
+    _served: dict[str, int] = field(default_factory=dict)
+    """By group, the place in the order in which groups came and were served last."""
+    _order: list[tuple[int, int, str]] = field(default_factory=list)
+    _turns: Iterator[int] = field(default_factory=count)
 
     def add(self, asks: Iterable[Ask]) -> None:
         for ask in asks:
-            self._waiting.setdefault(ask.group, deque()).append(ask)
+            known = self._waiting.get(ask.group)
+            if known is not None:
+                known.append(ask)
+                continue
+            self._waiting[ask.group] = deque((ask,))
             self._under_way.setdefault(ask.group, 0)
+            self._line_up(ask.group)
 
     def next(self) -> Ask | None:
         """None when nothing may be asked any more in this round."""
-        ready = [group for group in self._waiting if self.allowance is None or self.allowance.may(group)]
-        if not ready:
-            return None
-        group = min(ready, key=self._under_way.__getitem__)
-        # Served groups go to the end.
-        waiting = self._waiting.pop(group)
-        ask = waiting.popleft()
-        if waiting:
-            self._waiting[group] = waiting
-        self._under_way[group] += 1
-        return ask
+        while self._order:
+            under_way, place, group = heappop(self._order)
+            if group not in self._waiting or (under_way, place) != (self._under_way[group], self._served[group]):
+                continue
+            if self.allowance is None or self.allowance.may(group):
+                return self._serve(group)
+            # What is spent in a round is not given back in it.
+        return None
 
     def done(self, ask: Ask, size: int, seconds: float) -> None:
         self._under_way[ask.group] -= 1
         if self.allowance is not None:
             self.allowance.spend(ask.group, size, seconds)
+        if ask.group in self._waiting:
+            heappush(self._order, (self._under_way[ask.group], self._served[ask.group], ask.group))
+
+    def _serve(self, group: str) -> Ask:
+        waiting = self._waiting[group]
+        ask = waiting.popleft()
+        self._under_way[group] += 1
+        if waiting:
+            self._line_up(group)
+        else:
+            del self._waiting[group]
+        return ask
+
+    def _line_up(self, group: str) -> None:
+        """At the end of those with as many under way."""
+        self._served[group] = next(self._turns)
+        heappush(self._order, (self._under_way[group], self._served[group], group))
 
 
 @dataclass(slots=True)

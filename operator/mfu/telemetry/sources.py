@@ -76,6 +76,10 @@ class LeftOut:
         self.names = frozenset(ask.name for ask in due if ask.name not in answered)
 
 
+READ_TOGETHER: Final = 32
+"""Pages of exporters that are handed to the reading thread at once."""
+
+
 def reader() -> ThreadPoolExecutor:
     """One thread in which bodies are read, so that none of them holds the loop that answers probes."""
     return ThreadPoolExecutor(max_workers=1, thread_name_prefix="bodies")
@@ -100,37 +104,53 @@ class DirectScrape:
         self.problems = {name: why for name, why in self.problems.items() if name in targets}
         due = [Ask(name, target.url, name) for name, target in targets.items() if self.backoff.due(name, now)]
         answered: set[str] = set()
+        waiting: list[tuple[Target, RawAnswer]] = []
 
         async def consume(name: str, answer: RawAnswer | TelemetryError) -> float:
-            await self._take(targets[name], answer, now)
             answered.add(name)
+            if isinstance(answer, TelemetryError):
+                self._failed(name, str(answer), now)
+                return 0.0
+            waiting.append((targets[name], answer))
+            if len(waiting) >= READ_TOGETHER:
+                await self._read(waiting, now)
             return 0.0
 
         await gather_fair(self._left_out.first(due), self.limits, consume)
+        await self._read(waiting, now)
         self._left_out.note(due, answered)
         return await self._in_thread(self.adapter.finish, list(targets), now)
 
-    async def _take(self, target: Target, answer: RawAnswer | TelemetryError, now: float) -> None:
-        if isinstance(answer, TelemetryError):
-            self.backoff.failed(target.name, now)
-            self.problems[target.name] = str(answer)
+    async def _read(self, waiting: list[tuple[Target, RawAnswer]], now: float) -> None:
+        """All that wait, in one call of the other thread: to hand over each alone costs more than to read it."""
+        taken = tuple(waiting)
+        waiting.clear()
+        if not taken:
             return
+        for name, problem in (await self._in_thread(self._read_all, taken, now)).items():
+            if problem is not None:
+                self._failed(name, problem, now)
+                continue
+            self.backoff.succeeded(name)
+            self.problems.pop(name, None)
+
+    def _failed(self, name: str, problem: str, now: float) -> None:
+        self.backoff.failed(name, now)
+        self.problems[name] = problem
+
+    def _read_all(self, taken: Iterable[tuple[Target, RawAnswer]], now: float) -> dict[str, str | None]:
+        """What was wrong with each, by name; None where nothing was."""
+        return {target.name: self._read_one(target, answer, now) for target, answer in taken}
+
+    def _read_one(self, target: Target, answer: RawAnswer, now: float) -> str | None:
         try:
-            await self._in_thread(self._read, target, answer, now)
+            self.adapter.take(target.name, answer.body(), now, node=target.node)
         except TelemetryError as error:
-            self.backoff.failed(target.name, now)
-            self.problems[target.name] = str(error)
-            return
+            return str(error)
         except Exception as error:
             # As above for all the others: what one node prints must not silence the fleet.
-            self.backoff.failed(target.name, now)
-            self.problems[target.name] = f"can not be read: {type(error).__name__}: {error}"[:300]
-            return
-        self.backoff.succeeded(target.name)
-        self.problems.pop(target.name, None)
-
-    def _read(self, target: Target, answer: RawAnswer, now: float) -> None:
-        self.adapter.take(target.name, answer.body(), now, node=target.node)
+            return f"can not be read: {type(error).__name__}: {error}"[:300]
+        return None
 
     async def _in_thread(self, work: Callable[[*Given], T], *given: *Given) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work, *given)
