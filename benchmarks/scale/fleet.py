@@ -47,6 +47,8 @@ def node_name(number: int) -> str:
 async def fill(kubeconfig: Path, size: Size) -> None:
     """What is there already stays: a kept folder is filled once."""
     async with KubeClient(connect(kubeconfig), connections=IN_FLIGHT) as client:
+        if await _filled(client, size):
+            return
         for number in range(NAMESPACE_COUNT):
             await _made(client.create(NAMESPACES, {"metadata": {"name": f"team-{number}"}}))
         await _made(client.create(MFUPOLICIES, _policy()))
@@ -54,6 +56,13 @@ async def fill(kubeconfig: Path, size: Size) -> None:
         await _all(client, (_workload(number) for number in range(size.workloads)), MODELWORKLOADS)
         placed = enumerate(size.held())
         await _all(client, (_pod(owner, index, place // GPUS_PER_NODE) for place, (owner, index) in placed), PODS)
+
+
+async def _filled(client: KubeClient, size: Size) -> bool:
+    """Pods are made last: whoever has them all has everything."""
+    first = await client.request("GET", PODS.path(), params={"limit": "1"})
+    there = len(first["items"]) + (first["metadata"].get("remainingItemCount") or 0)
+    return bool(there == size.pods)
 
 
 async def _all(client: KubeClient, bodies: Iterator[dict[str, Any]], resource: Any) -> None:

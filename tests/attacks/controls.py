@@ -180,7 +180,7 @@ CONTROLS: Final = tuple(
         (TURNS, "namespaces share news", "engine/due.py",
          "ranks[view.namespace] += 1", "ranks[view.namespace] += 0", "tests/engine/test_turn.py"),
         (TURNS, "overdue answers have a share of the turns", "engine/due.py",
-         "kept = min(sum(age[0] < overdue_before for age, _ in old), most // OLD_SHARE)", "kept = 0",
+         "kept = min(sum(since[row] < overdue_before for row in old), most // OLD_SHARE)", "kept = 0",
          "tests/engine/test_turn.py -k overdue"),
         (TURNS, "the text of a conflict is no news", "engine/due.py",
          "(conflict is None) == (claims.conflicts.get(view.key) is None)",

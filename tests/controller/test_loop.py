@@ -35,9 +35,6 @@ class Cluster(SimpleNamespace):
         found = Snapshot((view,), (pod(),), (node("n0"),), series={view.key: series(view, 0.45, now=now)})
         return replace(found, corrections=corrections, before=before, report=self.report)
 
-    def waiting(self, before: Handover, since: float) -> int:
-        return 0
-
     async def wait_synced(self) -> None:
         return None
 

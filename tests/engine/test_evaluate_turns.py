@@ -9,7 +9,7 @@ import pytest
 
 from mfu.engine import judge as judging
 from mfu.engine.claims import assign
-from mfu.engine.due import turn
+from mfu.engine.due import Answers, turn
 from mfu.engine.evaluate import SUM_SECONDS, evaluate
 from mfu.engine.plan import Handover
 from mfu.engine.saved import load
@@ -30,7 +30,7 @@ def test_judged_in_turns_they_say_the_same(moment: tuple[Snapshot, float]) -> No
     whole = {each.key: each.status.document() for each in evaluate(snapshot, now).workloads}
     claims, before = assign(snapshot.workloads, snapshot.pods), Handover()
     for _ in range(len(snapshot.workloads) + 1):
-        whose = turn(snapshot.workloads, claims, before.plans, most=1)
+        whose = turn(Answers.of(snapshot.workloads, claims, before.plans), most=1)
         assert len(whose) == 1
         plan = evaluate(replace(snapshot, claims=claims, before=before, turn=whose), now)
         before = plan.handover

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from math import ceil, inf
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mfu.decide.fleet.standing import Need, Standing
-from mfu.engine.due import LOOK_SECONDS, WHOLE_SECONDS, steady, turn, waiting
+from mfu.engine import due
+from mfu.engine.due import LOOK_SECONDS, WHOLE_SECONDS, Answers
 from mfu.engine.plan import WorkloadPlan
 from mfu.engine.views import NO_STATUS, Assignment, PodView, WorkloadView
 from mfu.hardware.problem import Problem, ProblemReason
@@ -20,6 +23,22 @@ from tests.builders.scenes import STEADY, pod, workload
 
 SPEC = workload().spec
 NOBODY = Assignment({}, {}, ())
+
+
+def turn(
+    fleet: Sequence[WorkloadView], claims: Assignment, before: Mapping[str, WorkloadPlan], **limits: Any
+) -> frozenset[str]:
+    return due.turn(Answers.of(fleet, claims, before), **limits)
+
+
+def steady(
+    fleet: Sequence[WorkloadView], claims: Assignment, before: Mapping[str, WorkloadPlan], now: float, **rest: Any
+) -> frozenset[str]:
+    return due.steady(Answers.of(fleet, claims, before), now, **rest)
+
+
+def waiting(fleet: Sequence[WorkloadView], claims: Assignment, before: Mapping[str, WorkloadPlan], since: float) -> int:
+    return due.waiting(Answers.of(fleet, claims, before), frozenset(), since)
 
 
 def view(name: str) -> WorkloadView:

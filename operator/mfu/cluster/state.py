@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from math import inf
 from typing import Any, Final, Protocol, TypeVar
@@ -19,7 +19,7 @@ from mfu.cluster.declared import DeclaredStore
 from mfu.cluster.informer import Informer, key_of
 from mfu.decide.types import NodeView
 from mfu.engine.claims import assign
-from mfu.engine.due import MOST_BEHIND, MOST_JUDGED, steady, turn, waiting
+from mfu.engine.due import MOST_BEHIND, MOST_JUDGED, ROUND_SECONDS, Answers, steady, turn, waiting
 from mfu.engine.packed import Packed
 from mfu.engine.plan import NO_REPORT, Handover, WorkloadPlan
 from mfu.engine.snapshot import Assignment, FleetReadings, PodView, PolicyView, Queued, Snapshot, WorkloadView
@@ -161,9 +161,9 @@ class ClusterState:
         workloads = tuple(self.workloads.objects.values())
         pods = tuple(self.pods.objects.values())
         claims, handed = self.claims(), before or Handover()
-        still = self._still(past, workloads, now, handed)
-        left = [view for view in workloads if view.uid not in still] if still else workloads
-        whose = self._turn(left, now, handed, whole=len(workloads) <= MOST_JUDGED)
+        answers = Answers.of(workloads, claims, handed.plans)
+        still = self._still(past, answers, now)
+        whose = self._turn(answers, now, still)
         mine = (
             (view.key, claims.pods[view.key]) for view in workloads if view.uid in whose and view.key in claims.pods
         )
@@ -181,26 +181,24 @@ class ClusterState:
             claims=claims,
             turn=whose,
             steady=still,
+            behind=waiting(answers, whose | still, now - ROUND_SECONDS),
             report=self.report,
             queued=() if self.queued is None else tuple(self.queued.objects.values()),
             switched_on=self._switched_on,
         )
 
-    def _turn(self, views: Sequence[WorkloadView], now: float, before: Handover, *, whole: bool) -> frozenset[str]:
-        rested_before = inf if whole else now - REST_SECONDS
-        overdue_before = now - OVERDUE_SECONDS
+    def _turn(self, answers: Answers, now: float, still: frozenset[str]) -> frozenset[str]:
         return turn(
-            views,
-            self.claims(),
-            before.plans,
-            overdue_before=overdue_before,
-            rested_before=rested_before,
+            answers,
+            overdue_before=now - OVERDUE_SECONDS,
+            rested_before=inf if len(answers.views) <= MOST_JUDGED else now - REST_SECONDS,
             behind=MOST_BEHIND,
+            still=still,
         )
 
-    def _still(self, past: Past, workloads: tuple[WorkloadView, ...], now: float, before: Handover) -> frozenset[str]:
+    def _still(self, past: Past, answers: Answers, now: float) -> frozenset[str]:
         """Those that run as they did when they were judged; a fleet of one turn is judged whole."""
-        if len(workloads) <= MOST_JUDGED:
+        if len(answers.views) <= MOST_JUDGED:
             return frozenset()
         claims = self.claims()
 
@@ -208,7 +206,7 @@ class ClusterState:
             uids = _uids(claims.pods.get(plan.key, ()))
             return plan.level is not None and past.stands(plan.level, uids, now, uids=uids)
 
-        return steady(workloads, claims, before.plans, now, stands=stands)
+        return steady(answers, now, stands=stands)
 
     @property
     def report(self) -> Packed[FleetStatus]:
@@ -257,10 +255,6 @@ class ClusterState:
         exporters = (each for informer in self.exporters.values() for each in informer.objects.values())
         hosts = {address: name for name, addresses in self._hosts.items() for address in (name, *addresses)}
         return {**hosts, **{each.address: each.node for each in exporters}}
-
-    def waiting(self, before: Handover, since: float) -> int:
-        """Workloads that have not been judged since then, or have changed."""
-        return waiting(tuple(self.workloads.objects.values()), self.claims(), before.plans, since)
 
     def _workload(self, item: JSON) -> WorkloadView:
         return projection.workload_view(item, self.workloads.objects.get(key_of(item)))

@@ -24,8 +24,6 @@ from mfu.predict.types import Corrections
 
 log = logging.getLogger(__name__)
 
-ROUND_SECONDS: Final = 35.0
-"""A fleet too large for one cycle is judged whole within this time, as far as the core allows."""
 AGAIN_SECONDS: Final = 2.0
 """Between two tries of what the plan wants open, where no new plan comes."""
 LEASE_SECONDS: Final = 1.0
@@ -211,7 +209,7 @@ class Loop:
 
     def _go_on(self, plan: Plan, now: float) -> None:
         """Is there work left that a cycle leaves to the next?"""
-        self.behind = self.state.waiting(self.before, now - ROUND_SECONDS)
+        self.behind = self.snapshot.behind if self.snapshot else 0
         self.metrics.behind.set(self.behind)
         for each in plan.workloads:
             if each.error and each.judged_at == now:

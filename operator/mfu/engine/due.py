@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
+from dataclasses import dataclass
 from heapq import nsmallest
 from math import inf
 from typing import Final
@@ -19,59 +20,69 @@ MOST_LOOKED_AT: Final = 600
 """Workloads in one cycle of which it is only asked whether they still are as they were judged."""
 LOOK_SECONDS: Final = 20.0
 """Answers younger than this are not looked at again."""
+ROUND_SECONDS: Final = 35.0
+"""A fleet too large for one cycle is judged whole within this time, as far as the core allows."""
 WHOLE_SECONDS: Final = 180.0
 """At the latest so long after it was judged a workload is judged anew, however steady its readings are."""
 OLD_SHARE: Final = 3
 """One turn in so many belongs to overdue answers, however much news there is."""
 
 
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """Each workload beside what was planned for it last, looked at once a cycle."""
+
+    views: Sequence[WorkloadView]
+    plans: Sequence[WorkloadPlan | None]
+    since: Sequence[float]
+    """When what is there now was judged; -inf where it never was, or has changed since."""
+
+    @classmethod
+    def of(cls, workloads: Sequence[WorkloadView], claims: Assignment, before: Mapping[str, WorkloadPlan]) -> Answers:
+        plans = [before.get(view.uid) for view in workloads]
+        since = [_since(view, plan, claims) for view, plan in zip(workloads, plans, strict=True)]
+        return cls(workloads, plans, since)
+
+
 def turn(
-    workloads: Sequence[WorkloadView],
-    claims: Assignment,
-    before: Mapping[str, WorkloadPlan],
+    answers: Answers,
     *,
     most: int = MOST_JUDGED,
     overdue_before: float = -inf,
     rested_before: float = inf,
     behind: int = 0,
+    still: Set[str] = frozenset(),
 ) -> frozenset[str]:
     """uids to be judged, at most `most`: news first, shared by namespace, then those that were judged longest ago,
-    before `rested_before`. Where more news than that waits, up to `behind` are judged: most of a short cycle is spent
-    on what all cycles have in common.
+    before `rested_before`, and that do not stand `still`. Where more news than that waits, up to `behind` are judged:
+    most of a short cycle is spent on what all cycles have in common.
 
     A part of the turns is kept for answers from before `overdue_before`, so that news without end makes nobody wait
     for ever; among news, what was judged a moment ago comes after what was never judged.
     """
-    if len(workloads) <= most and rested_before == inf:
-        return frozenset(view.uid for view in workloads)
-    ages = [(_age(view, claims, before), view) for view in workloads]
-    fresh = [(_judged_at(view, before), view) for age, view in ages if age[0] == -inf]
+    views, since = answers.views, answers.since
+    if len(views) <= most and rested_before == inf:
+        return frozenset(view.uid for view in views)
+    fresh = [row for row, at in enumerate(since) if at == -inf and views[row].uid not in still]
     if len(fresh) > most:
         most = max(most, min(len(fresh), behind))
-    old = [each for each in ages if -inf < each[0][0] < rested_before]
-    kept = min(sum(age[0] < overdue_before for age, _ in old), most // OLD_SHARE)
-    chosen = _shared(fresh, most - kept)
-    oldest = nsmallest(most - len(chosen), old, key=lambda item: item[0])
-    return frozenset(view.uid for view in (*chosen, *(view for _, view in oldest)))
+    old = [row for row, at in enumerate(since) if -inf < at < rested_before and views[row].uid not in still]
+    kept = min(sum(since[row] < overdue_before for row in old), most // OLD_SHARE)
+    chosen = _shared([(_judged_at(answers.plans[row]), views[row]) for row in fresh], most - kept)
+    oldest = nsmallest(most - len(chosen), old, key=lambda row: (since[row], views[row].key))
+    return frozenset(view.uid for view in (*chosen, *(views[row] for row in oldest)))
 
 
 def steady(
-    workloads: Sequence[WorkloadView],
-    claims: Assignment,
-    before: Mapping[str, WorkloadPlan],
-    now: float,
-    *,
-    stands: Callable[[WorkloadPlan], bool],
-    most: int = MOST_LOOKED_AT,
+    answers: Answers, now: float, *, stands: Callable[[WorkloadPlan], bool], most: int = MOST_LOOKED_AT
 ) -> frozenset[str]:
     """uids of those whose judgement stands, the longest not looked at first: nothing was declared, no pod came or went,
     nobody waits for a decision about them, and `stands` says that they run as they did."""
-    known = ((view, before.get(view.uid)) for view in workloads)
+    latest = now - LOOK_SECONDS
     old = [
-        (plan.judged_at, view.key, plan)
-        for view, plan in known
-        if plan is not None and plan.judged_at is not None and plan.judged_at <= now - LOOK_SECONDS
-        if _settled(plan, now) and _age(view, claims, before)[0] != -inf
+        (since, plan.key, plan)
+        for plan, since in zip(answers.plans, answers.since, strict=True)
+        if plan is not None and -inf < since <= latest and _settled(plan, now)
     ]
     return frozenset(plan.uid for *_, plan in nsmallest(most, old, key=lambda each: each[:2]) if stands(plan))
 
@@ -95,22 +106,20 @@ def _shared(news: list[tuple[float, WorkloadView]], most: int) -> list[WorkloadV
     return [view for *_, view in nsmallest(most, ranked, key=lambda item: item[:3])]
 
 
-def _judged_at(view: WorkloadView, before: Mapping[str, WorkloadPlan]) -> float:
-    plan = before.get(view.uid)
+def _judged_at(plan: WorkloadPlan | None) -> float:
     return -inf if plan is None or plan.judged_at is None else plan.judged_at
 
 
-def waiting(
-    workloads: Sequence[WorkloadView], claims: Assignment, before: Mapping[str, WorkloadPlan], since: float
-) -> int:
-    """How many are changed or were judged before `since`: while there are any, the next cycle should follow at once."""
-    return sum(1 for view in workloads if _age(view, claims, before)[0] < since)
+def waiting(answers: Answers, looked_at: Set[str], since: float) -> int:
+    """How many are changed or were judged before `since`, and are not looked at now: while there are any, the next
+    cycle should follow at once."""
+    late = (view for view, at in zip(answers.views, answers.since, strict=True) if at < since)
+    return sum(view.uid not in looked_at for view in late)
 
 
-def _age(view: WorkloadView, claims: Assignment, before: Mapping[str, WorkloadPlan]) -> tuple[float, str]:
-    plan = before.get(view.uid)
+def _since(view: WorkloadView, plan: WorkloadPlan | None, claims: Assignment) -> float:
     if plan is None or plan.judged_at is None or plan.judged is None:
-        return -inf, view.key
+        return -inf
     known, pods, conflict = plan.judged
     same = (
         known.spec is view.spec
@@ -120,4 +129,4 @@ def _age(view: WorkloadView, claims: Assignment, before: Mapping[str, WorkloadPl
         # Which pod it is about wanders with the pods: only whether there is a conflict is news.
         and (conflict is None) == (claims.conflicts.get(view.key) is None)
     )
-    return (plan.judged_at if same else -inf), view.key
+    return plan.judged_at if same else -inf

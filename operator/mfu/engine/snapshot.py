@@ -53,6 +53,8 @@ class Snapshot:
     """uids of the workloads to be judged in this cycle; the others say what they said. None: everyone."""
     steady: frozenset[str] = frozenset()
     """uids of others that were looked at and run as they did when they were judged."""
+    behind: int = 0
+    """How many others wait to be judged anew."""
     report: Packed[FleetStatus] = NO_REPORT
     """Status of the FleetReport as it stands."""
     queued: tuple[Queued, ...] = ()
