@@ -124,10 +124,12 @@ class WorkloadPlan:
     """Since when the declaration says what it says (Unix seconds), as far as this process knows."""
     error: str | None = None
     """Why judging it failed: a defect of ours, for the log."""
+    key: str = field(init=False, compare=False, repr=False)
+    """`namespace/name`."""
 
-    @property
-    def key(self) -> str:
-        return f"{self.namespace}/{self.name}"
+    def __post_init__(self) -> None:
+        # Asked for many times in each cycle of each of ten thousand.
+        object.__setattr__(self, "key", f"{self.namespace}/{self.name}")
 
 
 @dataclass(frozen=True, slots=True)

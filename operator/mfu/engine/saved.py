@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -102,7 +103,7 @@ def _snapshot(document: JSON) -> Snapshot:
 
 
 def _plain(value: Any) -> JSON:
-    return {name: _jsonable(getattr(value, name)) for name in value.__dataclass_fields__}
+    return {each.name: _jsonable(getattr(value, each.name)) for each in fields(value) if each.init}
 
 
 def _jsonable(value: Any) -> Any:

@@ -37,6 +37,8 @@ class WorkloadView:
     """Precondition of a status write, which does not look at the uid."""
     changed_at: float | None = None
     """When its spec was last written, where the server says."""
+    key: str = field(init=False, compare=False, repr=False)
+    """`namespace/name`."""
 
     @property
     def declared_at(self) -> float | None:
@@ -45,9 +47,9 @@ class WorkloadView:
             return self.changed_at
         return self.created_at if self.generation <= 1 else None
 
-    @property
-    def key(self) -> str:
-        return f"{self.namespace}/{self.name}"
+    def __post_init__(self) -> None:
+        # Asked for many times in each cycle of each of ten thousand.
+        object.__setattr__(self, "key", f"{self.namespace}/{self.name}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,14 +94,15 @@ class PodView:
     """What it seems to run, in a line, from its images and arguments; empty where they do not tell."""
     constraints: Constraints | None = None
     """Which nodes its own words admit; None where they are not known, and once it has a node."""
+    key: str = field(init=False, compare=False, repr=False)
+    """`namespace/name`."""
     portion: Portion | None = None
     """What a sharing system gives it of each of `gpus`; None where they are its own, or turns of equal length."""
     reserves: bool = False
     """It computes nothing: by it a scheduler takes a GPU for the pods that share it."""
 
-    @property
-    def key(self) -> str:
-        return f"{self.namespace}/{self.name}"
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "key", f"{self.namespace}/{self.name}")
 
     @property
     def active(self) -> bool:
