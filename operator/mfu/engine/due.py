@@ -68,7 +68,7 @@ def turn(
         most = max(most, min(len(fresh), behind))
     old = [row for row, at in enumerate(since) if -inf < at < rested_before and views[row].uid not in still]
     kept = min(sum(since[row] < overdue_before for row in old), most // OLD_SHARE)
-    chosen = _shared([(_judged_at(answers.plans[row]), views[row]) for row in fresh], most - kept)
+    chosen = _shared([(_judged_at(answers.plans[row]), views[row].key, views[row]) for row in fresh], most - kept)
     oldest = nsmallest(most - len(chosen), old, key=lambda row: (since[row], views[row].key))
     return frozenset(view.uid for view in (*chosen, *(views[row] for row in oldest)))
 
@@ -84,7 +84,7 @@ def steady(
         for plan, since in zip(answers.plans, answers.since, strict=True)
         if plan is not None and -inf < since <= latest and _settled(plan, now)
     ]
-    return frozenset(plan.uid for *_, plan in nsmallest(most, old, key=lambda each: each[:2]) if stands(plan))
+    return frozenset(plan.uid for *_, plan in nsmallest(most, old) if stands(plan))
 
 
 def _settled(plan: WorkloadPlan, now: float) -> bool:
@@ -96,14 +96,14 @@ def _settled(plan: WorkloadPlan, now: float) -> bool:
     return not (wants or plan.proposals or plan.paused or plan.frozen or plan.error)
 
 
-def _shared(news: list[tuple[float, WorkloadView]], most: int) -> list[WorkloadView]:
-    """Namespaces take turns, each with the one that was judged longest ago."""
+def _shared(news: list[tuple[float, str, WorkloadView]], most: int) -> list[WorkloadView]:
+    """Namespaces take turns, each with the one that was judged longest ago. Keys differ: views are never compared."""
     ranks: Counter[str] = Counter()
     ranked: list[tuple[int, float, str, WorkloadView]] = []
-    for at, view in sorted(news, key=lambda item: (item[0], item[1].key)):
-        ranked.append((ranks[view.namespace], at, view.key, view))
+    for at, key, view in sorted(news):
+        ranked.append((ranks[view.namespace], at, key, view))
         ranks[view.namespace] += 1
-    return [view for *_, view in nsmallest(most, ranked, key=lambda item: item[:3])]
+    return [view for *_, view in nsmallest(most, ranked)]
 
 
 def _judged_at(plan: WorkloadPlan | None) -> float:

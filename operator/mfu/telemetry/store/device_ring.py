@@ -55,6 +55,7 @@ class DeviceRing:
         self._row_of: dict[RowKey, int] = {}
         self._free: list[int] = list(range(capacity - 1, -1, -1))
         self._newest = _NEVER
+        self._oldest_first: _Rows = np.arange(slots)
 
     def __len__(self) -> int:
         return len(self._row_of)
@@ -151,32 +152,34 @@ class DeviceRing:
         Devices are read at different phases; reading k of each, counted back from its own newest, share one time step,
         and `times` holds their mean.
         """
-        times = self._times[rows]
+        slots = (self._head[rows][:, None] + self._oldest_first) % self.slots
+        times = self._times[rows[:, None], slots]
         valid = (times > now - seconds) & (times <= now) & self.fresh(rows, now)[:, None]
         if not valid.any():
             return np.empty(0), np.empty((0, len(rows), METRICS))
-        newest = np.where(valid, times, _NEVER).max(axis=1, keepdims=True)
-        step = self._cadence(times, valid, float(self.interval[rows].max()))
-        with np.errstate(invalid="ignore"):
-            ago = np.rint((newest - times) / step)
-        device, slot = np.nonzero(valid)
-        back = ago[device, slot].astype(np.intp)
+        step = _cadence(times, valid, float(self.interval[rows].max()))
+        device, place = np.nonzero(valid)
+        when, newest = times[device, place], np.where(valid, times, _NEVER).max(axis=1)
+        back = np.rint((newest[device] - when) / step).astype(np.intp)
         steps = int(back.max()) + 1
+        position = steps - 1 - back
+        # Of two readings in one step the later one stays: they come oldest first.
         values = np.full((steps, len(rows), METRICS), np.nan)
+        values[position[:, None], device[:, None], HISTORY] = self._values[rows[device], slots[device, place]]
+        values[position[:, None], device[:, None], _STATIC] = self.latest[rows[device][:, None], _STATIC]
         at = np.full((steps, len(rows)), np.nan)
-        order = np.argsort(times[device, slot], kind="stable")
-        device, slot, position = device[order], slot[order], steps - 1 - back[order]
-        filled = values[position, device]
-        filled[:, HISTORY] = self._values[rows[device], slot]
-        filled[:, _STATIC] = self.latest[rows[device]][:, _STATIC]
-        values[position, device] = filled
-        at[position, device] = times[device, slot]
-        seen = ~np.isnan(at).all(axis=1)
-        return np.nanmean(at[seen], axis=1), values[seen]
+        at[position, device] = when
+        told = ~np.isnan(at)
+        count = told.sum(axis=1)
+        seen = count > 0
+        return np.where(told, at, 0.0).sum(axis=1)[seen] / count[seen], values[seen]
 
-    def _cadence(self, times: Floats, valid: NDArray[np.bool_], interval: float) -> float:
-        """Seconds between readings: the median seen, at most the declared interval."""
-        ordered = np.sort(np.where(valid, times, np.nan), axis=1)
-        gaps = np.diff(ordered, axis=1)
-        gaps = gaps[np.isfinite(gaps) & (gaps > 0)]
-        return min(interval, float(np.median(gaps))) if len(gaps) and interval > 0 else (interval or 1.0)
+
+def _cadence(times: Floats, valid: NDArray[np.bool_], interval: float) -> float:
+    """Seconds between readings that follow each other: the median seen, at most the declared interval."""
+    gaps = np.diff(np.where(valid, times, np.nan), axis=1)
+    gaps = np.sort(gaps[gaps > 0])
+    if not len(gaps) or interval <= 0:
+        return interval or 1.0
+    middle = len(gaps) // 2
+    return min(interval, float(gaps[middle] if len(gaps) % 2 else (gaps[middle - 1] + gaps[middle]) / 2.0))
