@@ -17,7 +17,7 @@ from benchmarks.placement_truth import Spot, Truth
 from mfu.cluster.client import ApiError, KubeClient, ServerUnreachable
 from mfu.cluster.connection import connect
 from mfu.cluster.informer import Informer
-from mfu.cluster.resources import MODELWORKLOADS, PODS, RUNS_PODS
+from mfu.cluster.resources import EVENTS, MODELWORKLOADS, PODS, RUNS_PODS
 
 STEP_SECONDS: Final = 0.1
 SAMPLE_SECONDS: Final = 1.0
@@ -77,6 +77,8 @@ class Drive:
     limit_seconds: float
     free_while_waiting: list[int] = field(default_factory=list)
     """A sample a second: free GPUs of products that some waiting job allows, where one waits."""
+    unschedulable: Counter[str] = field(default_factory=Counter)
+    """Times that the scheduler found no node for a pod, by job: each costs at least a second of back-off."""
     now: float = 0.0
     _began: float = 0.0
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
@@ -98,6 +100,14 @@ class Drive:
             await asyncio.sleep(STEP_SECONDS)
         watching.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._count_failures()
+
+    async def _count_failures(self) -> None:
+        events, _ = await self.client.list(EVENTS, namespace=NAMESPACE)
+        for each in events:
+            if each.get("reason") == "FailedScheduling":
+                name = each["regarding"]["name"].rsplit("-", 2)[0]
+                self.unschedulable[name] += (each.get("series") or {}).get("count", 1)
 
     def _submit(self) -> None:
         for each in self.runs.values():

@@ -14,6 +14,9 @@ STUCK_SECONDS: Final = 30.0
 """A job that holds GPUs for so long without all of its pods counts as a gang that deadlocked."""
 
 
+_STEPS: Final = ("pods", "open", "bound", "running")
+
+
 def score(drive: Drive) -> dict[str, Any]:
     """GPUs are paid for from when a pod is bound until its job ends, or the run does; FLOPs count as they are done."""
     runs, end = list(drive.runs.values()), drive.now
@@ -42,6 +45,8 @@ def score(drive: Drive) -> dict[str, Any]:
         "gpu_hours_by_product": _by_product(held),
         "wait_by_program": _by_program(runs, end),
         "wait_by_step": _by_step(runs),
+        "slowest": _slowest(runs),
+        "unschedulable": dict(sorted(drive.unschedulable.items())),
     }
 
 
@@ -102,11 +107,29 @@ def _by_program(runs: Sequence[JobRun], end: float) -> dict[str, float]:
 
 def _by_step(runs: Sequence[JobRun]) -> dict[str, float]:
     """Mean seconds of those that started: until all pods were there, no gate held one, the last had a node, all ran."""
-    steps: dict[str, list[float]] = {"pods": [], "open": [], "bound": [], "running": []}
-    for each in runs:
-        moments = [each.submitted_at, each.complete_at, each.open_at, max(each.bound_at.values(), default=None)]
-        known = [moment for moment in (*moments, each.started_at) if moment is not None]
-        if len(known) == len(steps) + 1:
-            for name, before, after in zip(steps, known, known[1:], strict=False):
-                steps[name].append(after - before)
-    return {name: round(fmean(values), 2) for name, values in steps.items() if values}
+    found = [steps for each in runs if (steps := _steps(each))]
+    return {name: round(fmean(steps[name] for steps in found), 2) for name in _STEPS} if found else {}
+
+
+def _steps(each: JobRun) -> dict[str, float] | None:
+    moments = [each.submitted_at, each.complete_at, each.open_at, max(each.bound_at.values(), default=None)]
+    known = [moment for moment in (*moments, each.started_at) if moment is not None]
+    if len(known) < len(_STEPS) + 1:
+        return None
+    return {name: round(after - before, 2) for name, before, after in zip(_STEPS, known, known[1:], strict=False)}
+
+
+def _slowest(runs: Sequence[JobRun]) -> list[dict[str, Any]]:
+    """The tenth that waited longest: what a p95 is made of."""
+    waited = sorted((each for each in runs if _steps(each)), key=lambda each: -(each.wait_seconds or 0.0))
+    return [
+        {
+            "job": each.work.name,
+            "program": each.work.kind.name,
+            "at": round(each.submitted_at or 0.0, 1),
+            "wait": round(each.wait_seconds or 0.0, 2),
+            "nodes": len(set(each.nodes.values())),
+            **(_steps(each) or {}),
+        }
+        for each in waited[: max(1, len(runs) // 10)]
+    ]
