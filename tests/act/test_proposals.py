@@ -117,8 +117,8 @@ def test_a_slice() -> None:
 def test_an_admission_answers_the_check(outcome: Outcome, state: str) -> None:
     made = action(each=decision(DecisionType.ADMISSION, outcome))
     assert (made.type, made.target) == (ActionType.KUEUE_CHECK, Addressee("Workload"))
-    assert made.change == {"state": state, "message": "why in words"}
-    assert made.words == f"answer {state}"
+    assert (made.change["state"], made.change["message"]) == (state, "why in words")
+    assert made.words.startswith(f"answer {state} to Kueue")
     assert CHECK_STATES[outcome] == state
 
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from mfu.act.types import GATED, Circumstances, Guard, Hindrance, Proposal, Sent, Track
-from mfu.api.names import PLACEMENT_GATE
+from mfu.api.names import ADMISSION_CHECK, PLACEMENT_GATE
+from mfu.api.powers import ActionType
 from mfu.decide.types import Mode, Permit
 
 MOST_ATTEMPTS: Final = 3
@@ -73,6 +74,15 @@ def _gated(asked: Guarded) -> Hindrance | None:
     return Hindrance(Guard.NOT_GATED, f"no pod of it waits behind the gate {PLACEMENT_GATE}")
 
 
+def _asked(asked: Guarded) -> Hindrance | None:
+    """Kueue asks each time anew; what it does not ask is not answered."""
+    if asked.proposal.action.type is not ActionType.KUEUE_CHECK:
+        return None
+    if asked.proposal.action.workload in asked.around.asked or asked.track.on_its_way:
+        return None
+    return Hindrance(Guard.NOT_ASKED, f"no check {ADMISSION_CHECK} of Kueue waits for an answer")
+
+
 def _complete(asked: Guarded) -> Hindrance | None:
     """A place is for all pods of a job; what is sent to the first of them is not unsaid for the rest."""
     missing = asked.proposal.missing
@@ -118,8 +128,8 @@ def _not_given_up(asked: Guarded) -> Hindrance | None:
 def _dwelt(asked: Guarded) -> Hindrance | None:
     """The first action under a tag goes at once; the next one only when its decision has stood for a while."""
     track, dwell = asked.track, asked.permit.dwell_seconds
-    if track.sent_at is None or asked.proposal.action.type in GATED:
-        # A pod passes its gate once: there is nothing that could go to and fro.
+    if track.sent_at is None or asked.proposal.action.type in (*GATED, ActionType.KUEUE_CHECK):
+        # A pod passes its gate once, a check is answered when it asks: there is nothing that could go to and fro.
         return None
     left = max(track.since, track.sent_at) + dwell - asked.around.now
     if left <= 0:
@@ -140,6 +150,7 @@ GUARDS: Final[tuple[Callable[[Guarded], Hindrance | None], ...]] = (
     _listed,
     _switched_on,
     _gated,
+    _asked,
     _complete,
     _sure,
     _fresh,

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from mfu.act.checks import CheckState
 from mfu.act.types import Action, Addressee
 from mfu.api.powers import ActionType
 from mfu.decide.fleet.fitting import Grant
@@ -17,13 +18,13 @@ SUSPENDABLE: Final = frozenset({"Job", "JobSet", "LeaderWorkerSet", "TrainJob"})
 SUSPENDS: Final = frozenset({"Job", "JobSet", "TrainJob", "RayJob", "PyTorchJob", "MPIJob"})
 """Owners that can be suspended: what they had is gone from the nodes, and comes back as it was."""
 SCALABLE: Final = frozenset({"Deployment", "StatefulSet", "LeaderWorkerSet"})
-CHECK_STATES: Final[Mapping[Outcome, str]] = {
-    Outcome.ADMIT: "Ready",
-    Outcome.WARN: "Ready",
-    Outcome.HOLD: "Retry",
-    Outcome.REFUSE: "Rejected",
+CHECK_STATES: Final[Mapping[Outcome, CheckState]] = {
+    Outcome.ADMIT: CheckState.READY,
+    Outcome.WARN: CheckState.READY,
+    Outcome.HOLD: CheckState.RETRY,
+    Outcome.REFUSE: CheckState.REJECTED,
 }
-"""Kueue's words for an admission: https://kueue.sigs.k8s.io/docs/concepts/admission_check/"""
+"""What an admission is called by Kueue."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +72,12 @@ def _admission(said: Said) -> Action | None:
     if ActionType.KUEUE_CHECK not in said.policy.actions:
         return None
     state = CHECK_STATES[said.decision.outcome]
-    change = {"state": state, "message": said.decision.message}
-    return _action(said, ActionType.KUEUE_CHECK, Addressee("Workload"), words=f"answer {state}", change=change)
+    change: dict[str, Any] = {"state": state, "message": said.decision.message}
+    words = f"answer {state} to Kueue"
+    if state is CheckState.READY and said.grants and ActionType.NODE_SELECTOR in said.policy.actions:
+        change["nodeSelector"] = selector(said.grants)
+        words += f" and select {where(said.grants)}"
+    return _action(said, ActionType.KUEUE_CHECK, Addressee("Workload"), words=words, change=change)
 
 
 def _scale(said: Said) -> Action | None:

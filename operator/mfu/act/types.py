@@ -87,6 +87,7 @@ class Guard(StrEnum):
     NOT_LISTED = "NotListed"
     SWITCHED_OFF = "SwitchedOff"
     NOT_GATED = "NotGated"
+    NOT_ASKED = "NotAsked"
     INCOMPLETE = "Incomplete"
     UNSURE = "Unsure"
     STALE = "Stale"
@@ -177,6 +178,8 @@ class Circumstances:
     """Unix seconds of the newest reading of the whole fleet; None where there is none at all."""
     seen: Set[Tag] = frozenset()
     """Actions whose effect the cluster shows."""
+    asked: Set[str] = frozenset()
+    """Workloads for which Kueue waits for the answer of our check."""
     switched_on: Set[ActionType] = frozenset()
     """Actions that this operator can carry out."""
 

@@ -47,6 +47,9 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--dry-run", action="store_true", help="say which, and release none")
     parser.add_argument("--watch", action="store_true", help="with --expired: go on, everywhere, while holding a Lease")
     parser.add_argument("--lease-namespace", help="namespace of that Lease (default: the pod's own)")
+    parser.add_argument(
+        "--kueue-check", metavar="NAME", default="", help="with --watch: answer what this AdmissionCheck left waiting"
+    )
     parser.add_argument("--health-port", type=int, default=8081, help="port of /healthz with --watch (default: 8081)")
     add_cluster(parser)
     add_output(parser)
@@ -55,7 +58,7 @@ def add_parser(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     _check(args)
     if args.watch:
-        return with_client(args, lambda client: watch(client, args.lease_namespace, args.health_port))
+        return with_client(args, lambda client: watch(client, args))
     for each in args.pods:
         named(args, each)
     found = with_client(args, lambda client: released(client, args))
@@ -115,19 +118,19 @@ async def _release(client: KubeClient, pod: HeldPod) -> str:
         return f"Failed: {error}"
 
 
-async def watch(client: KubeClient, lease_namespace: str | None, health_port: int) -> int:
+async def watch(client: KubeClient, args: argparse.Namespace) -> int:
     logging.basicConfig(level="INFO", format="time=%(asctime)s level=%(levelname)s logger=%(name)s %(message)s")
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
     for each in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(each, stop.set)
-    keeper = Keeper(client)
+    keeper = Keeper(client, check=args.kueue_check)
     identity = f"{os.environ.get('POD_NAME') or socket.gethostname()}_{uuid.uuid4().hex[:8]}"
-    where = lease_namespace or os.environ.get("POD_NAMESPACE") or "default"
+    where = args.lease_namespace or os.environ.get("POD_NAMESPACE") or "default"
     lease = Lease(client, namespace=where, name=LEASE_NAME, identity=identity)
     async with serve(
         CollectorRegistry(),
         host="0.0.0.0",
-        port=health_port,
+        port=args.health_port,
         healthy=lambda: silent(keeper, loop.time()),
         ready=lambda: None if keeper.rounds_at is not None else "pods are not listed yet",
     ):

@@ -8,10 +8,13 @@ import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from math import inf
 from typing import Final, TypeVar
 
+from mfu.act.checks import CheckAnswer
 from mfu.act.types import Release, Suspension
 from mfu.cluster.client import JSON, ApiError, KubeClient, ServerUnreachable
+from mfu.cluster.kueue_check import Answered, activate, answer
 from mfu.cluster.pacing import Attempts
 from mfu.cluster.release import Hint, Opened, release
 from mfu.cluster.resources import PODS
@@ -24,6 +27,9 @@ log = logging.getLogger(__name__)
 IN_FLIGHT: Final = 20
 RESULTS: Final = (*(str(each) for each in Opened), "Failed")
 
+ANSWERS: Final = (*(str(each) for each in Answered), "Failed")
+ACTIVATED_SECONDS: Final = 10.0
+"""Between two looks whether our AdmissionCheck still says Active."""
 SUSPENSIONS: Final = (*(str(each) for each in Suspended), "Failed")
 HELD_BACK: Final = "HeldBack"
 Done = TypeVar("Done", bound=str)
@@ -46,18 +52,48 @@ class Executor:
     may_write: Callable[[], bool] = lambda: True
     counts: Counter[str] = field(default_factory=Counter)
     """Pods by what became of their gate (RESULTS), since start."""
+    check: str = ""
+    """Name of Kueue's AdmissionCheck that we answer; empty answers none."""
+    answered: Counter[str] = field(default_factory=Counter)
+    """Kueue's questions by what became of the answer (ANSWERS), since start."""
     suspended: Counter[str] = field(default_factory=Counter)
     """Owners by what became of suspending them (SUSPENSIONS), since start."""
     _attempts: Attempts = field(default_factory=Attempts)
+    _activated_at: float = -inf
 
     async def apply(self, plan: Plan) -> None:
         now, gate = asyncio.get_running_loop().time(), asyncio.Semaphore(IN_FLIGHT)
         releases = [each for each in plan.releases if not self._attempts.held_back(each.key, _digest(each), now)]
         owners = [each for each in plan.suspensions if not self._attempts.held_back(each.key, each.words, now)]
+        asked = [each for each in plan.answers if not self._attempts.held_back(*_of(each), now)]
         await asyncio.gather(
-            *(self._open(each, gate) for each in releases), *(self._suspend(each, gate) for each in owners)
+            *(self._open(each, gate) for each in releases),
+            *(self._suspend(each, gate) for each in owners),
+            *(self._answer(each, gate) for each in asked),
         )
+        if self.check and now - self._activated_at >= ACTIVATED_SECONDS:
+            await self._activate(now)
         self._attempts.forget(now)
+
+    async def _activate(self, now: float) -> None:
+        """A queue that lists a check which nobody calls Active stands still, with everybody in it."""
+        if not self.may_write():
+            return
+        try:
+            there = await activate(self.client, self.check)
+        except (ApiError, ServerUnreachable) as error:
+            log.warning("check=%s error=%s", self.check, error)
+            return
+        self._activated_at = now
+        if not there:
+            log.warning("check=%s: no AdmissionCheck of that name has our controller name", self.check)
+
+    async def _answer(self, due: CheckAnswer, gate: asyncio.Semaphore) -> None:
+        done = await self._tried(*_of(due), gate, lambda: answer(self.client, due, may_write=self.may_write))
+        self.answered[done or "Failed"] += 1
+        if done is Answered.ANSWERED:
+            asked = due.question
+            log.info("answer workload=%s/%s state=%s: %s", asked.namespace, asked.workload, due.state, due.message)
 
     async def _open(self, due: Release, gate: asyncio.Semaphore) -> None:
         opened = await self._tried(due.key, _digest(due), gate, lambda: self._release(due))
@@ -94,6 +130,11 @@ class Executor:
         if due.affinity is not None:
             hint = Hint(dict(due.affinity), due.words, tuple(self.nodes().values()))
         return await release(self.client, due.namespace, due.pod, uid=due.uid, hint=hint, may_write=self.may_write)
+
+
+def _of(due: CheckAnswer) -> tuple[str, str]:
+    """Key and digest of the attempt: a question that is asked anew is another one."""
+    return f"check/{due.question.key}", json.dumps([due.question.version, due.entry], sort_keys=True)
 
 
 def _digest(due: Release) -> str:

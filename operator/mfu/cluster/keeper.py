@@ -9,19 +9,22 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from mfu.act import checks
+from mfu.act.checks import Question, unheld
 from mfu.act.gates import HeldPod, deadlines, overdue
 from mfu.cluster import projection
 from mfu.cluster.client import JSON, ApiError, KubeClient, ServerUnreachable
 from mfu.cluster.informer import Informer
+from mfu.cluster.kueue_check import answer, question_of
 from mfu.cluster.lease import Lease
 from mfu.cluster.pacing import Attempts
 from mfu.cluster.release import release
-from mfu.cluster.resources import MFUPOLICIES, NAMESPACES, PODS
+from mfu.cluster.resources import KUEUE_WORKLOADS, MFUPOLICIES, NAMESPACES, PODS
 from mfu.cluster.stopping import until_stopped
 from mfu.engine.views import PolicyView
 
@@ -46,9 +49,13 @@ def held_pod(item: JSON) -> HeldPod | None:
 
 @dataclass(slots=True)
 class Keeper:
-    """`run` never ends. `may_write`: whether the lease is ours; a standby watches and waits."""
+    """`run` never ends. `may_write`: whether the lease is ours; a standby watches and waits.
+
+    `check` is the name of Kueue's AdmissionCheck that the operator answers; what waits for it too long may start.
+    """
 
     client: KubeClient
+    check: str = ""
     may_write: Callable[[], bool] = lambda: True
     clock: Callable[[], float] = time.time
     counts: Counter[str] = field(default_factory=Counter)
@@ -57,14 +64,19 @@ class Keeper:
     """When the last round was done, on the loop's clock; None before the first."""
     _seen: dict[str, float] = field(default_factory=dict)
     """When we saw a pod first, on the loop's clock, by uid."""
+    _asked: dict[str, float] = field(default_factory=dict)
+    """The same of questions of Kueue, by key."""
 
     async def run(self) -> None:
         pods: Informer[HeldPod] = self._informer(PODS, held_pod, fieldSelector=UNBOUND)
         policies: Informer[PolicyView] = self._informer(MFUPOLICIES, projection.policy_view)
         namespaces: Informer[Mapping[str, str]] = self._informer(NAMESPACES, projection.namespace_labels)
+        asked: Informer[Question] = self._informer(KUEUE_WORKLOADS, lambda item: question_of(item, self.check))
         async with asyncio.TaskGroup() as group:
             for each in (pods, policies, namespaces):
                 group.create_task(each.run())
+            if self.check:
+                group.create_task(asked.run())
             await pods.synced.wait()
             with suppress(TimeoutError):
                 async with asyncio.timeout(POLICIES_WITHIN_SECONDS):
@@ -72,7 +84,9 @@ class Keeper:
             log.info("keeping gates=%d policies=%d", len(pods.objects), len(policies.objects))
             while True:
                 specs = {name: view.spec for name, view in policies.objects.items()}
-                await self.round(pods.objects, deadlines(specs, namespaces.objects))
+                patience = deadlines(specs, namespaces.objects)
+                await self.round(pods.objects, patience)
+                await self.answer_all(asked.objects.values(), patience)
                 self.rounds_at = asyncio.get_running_loop().time()
                 await asyncio.sleep(EVERY_SECONDS)
 
@@ -92,6 +106,34 @@ class Keeper:
             *(self._release(pod, gate) for pod in due if not self._attempts.held_back(pod.uid, "", now))
         )
         self._attempts.forget(now)
+
+    async def answer_all(self, asked: Iterable[Question], deadline_seconds: Mapping[str, float]) -> None:
+        """Let start what waits for a check of ours longer than a pod would behind our gate: Kueue has no timer."""
+        now = asyncio.get_running_loop().time()
+        open_ = [each for each in asked if each.asked]
+        self._asked = {each.key: self._asked.get(each.key, now) for each in open_}
+        waited = {key: now - since for key, since in self._asked.items()}
+        due = checks.overdue(open_, deadline_seconds, self.clock(), waited)
+        if not due or not self.may_write():
+            return
+        gate = asyncio.Semaphore(IN_FLIGHT)
+        await asyncio.gather(*(self._let_start(each, gate) for each in due))
+
+    async def _let_start(self, asked: Question, gate: asyncio.Semaphore) -> None:
+        clock = asyncio.get_running_loop().time
+        if self._attempts.held_back(asked.key, asked.version, clock()):
+            return
+        async with gate:
+            try:
+                due = unheld(asked, "not answered within its deadline: it starts as it is")
+                done = await answer(self.client, due, may_write=self.may_write)
+            except (ApiError, ServerUnreachable) as error:
+                wait = self._attempts.failed(asked.key, asked.version, clock())
+                log.warning("answer workload=%s retry_in=%.0fs error=%s", asked.key, wait, error)
+                return
+        self._attempts.succeeded(asked.key, asked.version, clock())
+        self.counts[done] += 1
+        log.info("answer workload=%s result=%s: its deadline is over", asked.key, done)
 
     async def _release(self, pod: HeldPod, gate: asyncio.Semaphore) -> None:
         clock = asyncio.get_running_loop().time

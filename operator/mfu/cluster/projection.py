@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
+from mfu.act.checks import Question
 from mfu.adopt.glance import seems
 from mfu.api.fleetreport import FleetStatus
 from mfu.api.mfupolicy import MFUPolicy, PolicyStatus
@@ -219,14 +220,19 @@ def fleet_status(item: JSON) -> Packed[FleetStatus]:
     return Packed(FleetStatus, item.get("status") or {})
 
 
-def queued(item: JSON) -> Queued | None:
-    """None for a Workload that nothing owns: whose it is cannot be told."""
+def queued(item: JSON, question: Question | None = None) -> Queued | None:
+    """None for a Workload that nothing owns, unless our check asks: whose it is cannot be told."""
     metadata = item["metadata"]
     owner = next((each for each in metadata.get("ownerReferences") or () if each.get("controller")), None)
     priority = (item.get("spec") or {}).get("priority")
-    if owner is None or priority is None:
+    if question is None and (owner is None or priority is None):
         return None
-    return Queued(metadata["namespace"], (owner["kind"], owner["name"]), int(priority))
+    named = (owner["kind"], owner["name"]) if owner else ("", "")
+    return Queued(metadata["namespace"], named, int(priority or 0), question)
+
+
+def flavor_labels(item: JSON) -> Mapping[str, str]:
+    return (item.get("spec") or {}).get("nodeLabels") or {}
 
 
 def namespace_labels(item: JSON) -> Mapping[str, str]:

@@ -64,6 +64,8 @@ RUNS_PODS: Final[Mapping[str, ResourcePath]] = {
 }
 """What people call the kinds whose pods may hold GPUs, by the word of kubectl."""
 KUEUE_WORKLOADS: Final = ResourcePath("kueue.x-k8s.io", "v1beta2", "workloads", "Workload")
+KUEUE_CHECKS: Final = ResourcePath("kueue.x-k8s.io", "v1beta2", "admissionchecks", "AdmissionCheck", namespaced=False)
+KUEUE_FLAVORS: Final = ResourcePath("kueue.x-k8s.io", "v1beta2", "resourceflavors", "ResourceFlavor", namespaced=False)
 MODELWORKLOADS: Final = _ours(names.MODEL_WORKLOAD)
 MFUPOLICIES: Final = _ours(names.MFU_POLICY)
 GPUNODES: Final = _ours(names.GPU_NODE)

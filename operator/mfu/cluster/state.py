@@ -17,6 +17,7 @@ from mfu.cluster import projection, resources
 from mfu.cluster.client import JSON, KubeClient
 from mfu.cluster.declared import DeclaredStore
 from mfu.cluster.informer import Informer, key_of
+from mfu.cluster.kueue_check import question_of
 from mfu.decide.types import NodeView
 from mfu.engine.claims import assign
 from mfu.engine.due import MOST_BEHIND, MOST_JUDGED, ROUND_SECONDS, Answers, steady, turn, waiting
@@ -80,7 +81,8 @@ class ClusterState:
 
     `exporters` says where pods of each source are looked for. `told`: ModelWorkloads and MFUPolicies are told from
     outside (kopf's watch); otherwise they have informers like the rest. `kueue`: its Workloads are watched, which must
-    be served then. `switched_on` are the actions that this operator carries out.
+    be served then. `check`: name of the AdmissionCheck that we answer. `switched_on` are the actions that this operator
+    carries out.
     """
 
     def __init__(
@@ -92,6 +94,7 @@ class ClusterState:
         exporters: Mapping[str, ExporterPods] | None = None,
         told: bool = False,
         kueue: bool = False,
+        check: str = "",
         switched_on: frozenset[ActionType] = frozenset(),
     ) -> None:
         self._switched_on = switched_on
@@ -126,7 +129,17 @@ class ClusterState:
         self.nodes: Informer[NodeView] = watch(resources.NODES, self._node)
         self.namespaces: Informer[Mapping[str, str]] = watch(resources.NAMESPACES, projection.namespace_labels)
         self.reports: Informer[Packed[FleetStatus]] = watch(resources.FLEETREPORTS, projection.fleet_status)
-        self.queued: Informer[Queued] | None = watch(resources.KUEUE_WORKLOADS, projection.queued) if kueue else None
+
+        def queue(item: JSON) -> Queued | None:
+            question = question_of(item, check)
+            if question is not None and question.asked:
+                waits()
+            return projection.queued(item, question)
+
+        self.queued: Informer[Queued] | None = watch(resources.KUEUE_WORKLOADS, queue) if kueue else None
+        self.flavors: Informer[Mapping[str, str]] | None = None
+        if check:
+            self.flavors = watch(resources.KUEUE_FLAVORS, projection.flavor_labels)
         self.exporters: dict[str, Informer[Exporter]] = {
             name: watch(resources.PODS, _exporter, where.namespace, labelSelector=where.selector)
             for name, where in (exporters or {}).items()
@@ -141,7 +154,7 @@ class ClusterState:
     @property
     def informers(self) -> tuple[Watched[Any], ...]:
         found = (self.workloads, self.policies, self.pods, self.nodes, self.namespaces, self.reports)
-        queued = () if self.queued is None else (self.queued,)
+        queued = tuple(each for each in (self.queued, self.flavors) if each is not None)
         return (*found, *queued, *self.exporters.values())
 
     @property
@@ -184,6 +197,7 @@ class ClusterState:
             behind=waiting(answers, whose | still, now - ROUND_SECONDS),
             report=self.report,
             queued=() if self.queued is None else tuple(self.queued.objects.values()),
+            flavors={} if self.flavors is None else dict(self.flavors.objects),
             switched_on=self._switched_on,
         )
 

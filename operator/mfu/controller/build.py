@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from mfu.api.powers import ActionType
 from mfu.cluster.client import KubeClient
 from mfu.cluster.connection import SERVICE_ACCOUNT
 from mfu.cluster.executor import Executor
@@ -47,6 +48,7 @@ def build(config: OperatorConfig, client: KubeClient, *, told: bool = True) -> P
     cycle = config.cycle
     trigger = Trigger(idle=cycle.idle_seconds, longest=cycle.longest_wait_seconds, resync=cycle.resync_seconds)
     own = own_namespace(config)
+    check = config.kueue.check if ActionType.KUEUE_CHECK in config.actions else ""
     state = ClusterState(
         client,
         changed=trigger.mark,
@@ -55,6 +57,7 @@ def build(config: OperatorConfig, client: KubeClient, *, told: bool = True) -> P
         told=told,
         switched_on=frozenset(config.actions),
         kueue=config.kueue.enabled,
+        check=check,
     )
     store = Store(
         interval_seconds=_shortest_news_seconds(config),
@@ -69,6 +72,7 @@ def build(config: OperatorConfig, client: KubeClient, *, told: bool = True) -> P
         lease = Lease(client, namespace=own, name=config.leader_election.name, identity=_identity())
     writer = Writer(client, may_write=lambda: lease is None or lease.fresh)
     executor = Executor(client, lambda: state.nodes.objects, writer.note, may_write=writer.may_write)
+    executor.check = check
     ready = _warm(collector, cycle.warm_up_seconds)
     loop = Loop(state, store, writer, metrics, cycle, trigger, ready=ready, dry_run=config.dry_run)
     loop.executor = executor if config.actions else None

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from os.path import normpath
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from mfu.api.powers import ActionType
 from mfu.decide.enforcing import ABLE
@@ -144,6 +144,8 @@ class Kueue(_Section):
 
     enabled: bool = False
     """Read the priority of what Kueue holds back before it has pods; needs kueue.x-k8s.io/v1beta2."""
+    check: str = ""
+    """Name of the AdmissionCheck with controllerName mfu.gpuaas.io/admission, for the action KueueCheck."""
 
 
 class Cycle(_Section):
@@ -216,6 +218,14 @@ class OperatorConfig(_Section):
         if never:
             raise ValueError(f"this version does not carry out {', '.join(never)}; it can: {', '.join(sorted(ABLE))}")
         return value
+
+    @model_validator(mode="after")
+    def _check_is_named(self) -> Self:
+        if ActionType.KUEUE_CHECK in self.actions and not (self.kueue.enabled and self.kueue.check):
+            raise ValueError(
+                "actions lists KueueCheck: set kueue.enabled, and kueue.check to the AdmissionCheck's name"
+            )
+        return self
 
 
 def load(path: Path | None) -> OperatorConfig:

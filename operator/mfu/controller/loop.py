@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
-from mfu.cluster.executor import RESULTS, SUSPENSIONS, Executor
+from mfu.cluster.executor import ANSWERS, RESULTS, SUSPENSIONS, Executor
 from mfu.cluster.state import ClusterState, Past
 from mfu.cluster.writer import Writer
 from mfu.controller.config import Cycle
@@ -172,6 +172,8 @@ class Loop:
                 log.exception("acting failed")
             for result in RESULTS:
                 self.metrics.releases.labels(result).set(executor.counts[result])
+            for result in ANSWERS:
+                self.metrics.answers.labels(result).set(executor.answered[result])
             for result in SUSPENSIONS:
                 self.metrics.suspensions.labels(result).set(executor.suspended[result])
             with suppress(TimeoutError):

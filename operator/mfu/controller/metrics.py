@@ -275,6 +275,7 @@ OPERATOR = (
     ),
     NamedMetric("mfu_operator_releases", "Pods behind our gate, by what became of opening it.", ("result",)),
     NamedMetric("mfu_operator_suspensions", "Idle owners, by what became of suspending them.", ("result",)),
+    NamedMetric("mfu_operator_check_answers", "Questions of Kueue, by what became of the answer.", ("result",)),
     NamedMetric("mfu_operator_objects", "Objects in each informer.", ("kind",)),
     NamedMetric("mfu_operator_workloads_behind", "Workloads that wait to be judged anew.", ()),
     NamedMetric("mfu_operator_relists", "Full lists per informer.", ("kind",)),
@@ -330,6 +331,7 @@ class OperatorMetrics:
         self.writes = self._gauge("mfu_operator_writes")
         self.releases = self._gauge("mfu_operator_releases")
         self.suspensions = self._gauge("mfu_operator_suspensions")
+        self.answers = self._gauge("mfu_operator_check_answers")
         self.objects = self._gauge("mfu_operator_objects")
         self.behind = self._gauge("mfu_operator_workloads_behind")
         self.relists = self._gauge("mfu_operator_relists")

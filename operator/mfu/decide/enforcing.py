@@ -10,7 +10,9 @@ from mfu.api.decisions import DecisionMode, DecisionType
 from mfu.api.mfupolicy import PolicySpec
 from mfu.api.powers import ActionType
 
-ABLE: Final = frozenset({ActionType.PREFERRED_AFFINITY, ActionType.REQUIRED_AFFINITY, ActionType.SUSPEND})
+ABLE: Final = frozenset(
+    {ActionType.PREFERRED_AFFINITY, ActionType.REQUIRED_AFFINITY, ActionType.KUEUE_CHECK, ActionType.SUSPEND}
+)
 """Actions that this version can carry out, where the operator's configuration switches them on and a policy lists
 them. The others are recommended only."""
 

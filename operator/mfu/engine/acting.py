@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from mfu.act.checks import UNDECLARED_SECONDS, CheckAnswer, Question, answered, unheld
 from mfu.act.proposals import Said, action_of
 from mfu.act.ranks import RankedPod, kept_to, rank_of, seats
 from mfu.act.tracks import reserved
@@ -90,16 +91,54 @@ def circumstances(snapshot: Snapshot, standings: Iterable[Standing], now: float)
     tracks = snapshot.before.acted.tracks
     read = snapshot.fleet.observed_at
     newest = float(np.nanmax(read)) if np.isfinite(read).any() else None
+    asked = frozenset(questions(snapshot))
     return Circumstances(
         now=now,
         telemetry_at=newest,
-        seen=frozenset(tag for tag, track in tracks.items() if _shown(track, known.get(tag.workload))),
+        seen=frozenset(tag for tag, track in tracks.items() if _shown(track, known.get(tag.workload), asked)),
+        asked=asked,
         switched_on=snapshot.switched_on,
     )
 
 
-def _shown(track: Track, standing: Standing | None) -> bool:
+def questions(snapshot: Snapshot) -> dict[str, Question]:
+    """What Kueue asks now, by workload."""
+    waiting = {(each.namespace, *each.owner): each.question for each in snapshot.queued if each.question}
+    found = {}
+    for view in snapshot.workloads:
+        reference = view.spec.target_ref if view.spec else None
+        question = waiting.get((view.namespace, reference.kind, reference.name)) if reference else None
+        if question is not None and question.asked:
+            found[view.key] = question
+    return found
+
+
+def answers(snapshot: Snapshot, acts: Acts, now: float) -> tuple[CheckAnswer, ...]:
+    """An answer to each question: that which is on its way, else Ready, with the dry run where there is one.
+
+    One of a workload that nobody declared is given a moment, in which its ModelWorkload may come.
+    """
+    if ActionType.KUEUE_CHECK not in snapshot.switched_on:
+        return ()
+    keys = {question.key: key for key, question in questions(snapshot).items()}
+    steps = {each.action.workload: each for each in acts.steps if each.action.type is ActionType.KUEUE_CHECK}
+    found = []
+    for question in (each.question for each in snapshot.queued if each.question and each.question.asked):
+        key = keys.get(question.key, "")
+        track, step = acts.remembered.tracks.get(Tag(key, ActionType.KUEUE_CHECK)), steps.get(key)
+        if track is not None and track.on_its_way:
+            found.append(answered(question, track.action.change, snapshot.flavors))
+        elif step is not None:
+            found.append(unheld(question, step.sentence))
+        elif now - question.since >= UNDECLARED_SECONDS:
+            found.append(unheld(question, "no decision of a policy that lists KueueCheck: it starts as it is"))
+    return tuple(found)
+
+
+def _shown(track: Track, standing: Standing | None, asked: Set[str]) -> bool:
     """Whether the cluster is as the action wanted it."""
+    if track.action.type is ActionType.KUEUE_CHECK:
+        return track.action.workload not in asked
     if standing is None:
         return False
     if track.action.decides is DecisionType.PLACEMENT:

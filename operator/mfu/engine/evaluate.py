@@ -15,6 +15,7 @@ from mfu.decide.fleet.standing import Standing
 from mfu.decide.types import Decision, EffectivePolicy
 from mfu.engine import fleet
 from mfu.engine.acting import (
+    answers,
     circumstances,
     governed,
     on_their_way,
@@ -112,6 +113,7 @@ def evaluate(snapshot: Snapshot, now: float) -> Plan:
         supply=supply,
         acts=acts,
         releases=releases(acts, claims, snapshot.switched_on),
+        answers=answers(snapshot, acts, now),
         suspensions=suspensions(acts, plans),
     )
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from mfu.account.rollup import FleetFigures
+from mfu.act.checks import CheckAnswer
 from mfu.act.types import Acted, Acts, Proposal, Release, Suspension
 from mfu.api.causes import Cause
 from mfu.api.fleetreport import FleetStatus
@@ -200,6 +201,8 @@ class Plan:
     """What may be done now, and what only in a dry run."""
     releases: tuple[Release, ...] = ()
     """Pods whose gate is to be opened now: said again until the cluster shows it."""
+    answers: tuple[CheckAnswer, ...] = ()
+    """What Kueue is answered where our check asks."""
     suspensions: tuple[Suspension, ...] = ()
     """Owners of idle workloads that are to be suspended now."""
 

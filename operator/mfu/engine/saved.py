@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from mfu.act.checks import CheckState, PodSet, Question
 from mfu.api.fleetreport import FleetStatus
 from mfu.api.mfupolicy import PolicySpec, PolicyStatus
 from mfu.api.modelworkload import WorkloadSpec
@@ -66,7 +67,8 @@ def dump(snapshot: Snapshot, now: float) -> str:
             key: [each.factor, each.relative_sd, each.observations] for key, each in snapshot.corrections.by_key.items()
         },
         "report": snapshot.report.document(),
-        "queued": [_plain(each) for each in snapshot.queued],
+        "queued": [_plain(each) | _asked(each.question) for each in snapshot.queued],
+        "flavors": {name: dict(labels) for name, labels in sorted(snapshot.flavors.items())},
     }
     return json.dumps(document, allow_nan=False, separators=(",", ":")) + "\n"
 
@@ -98,8 +100,23 @@ def _snapshot(document: JSON) -> Snapshot:
         series={key: _to_series(each, columns) for key, each in document["series"].items()},
         corrections=Corrections(corrections),
         report=Packed(FleetStatus, document["report"]),
-        queued=tuple(Queued(**{**each, "owner": tuple(each["owner"])}) for each in document.get("queued", ())),
+        queued=tuple(_queued(each) for each in document.get("queued", ())),
+        flavors=document.get("flavors", {}),
     )
+
+
+def _asked(question: Question | None) -> JSON:
+    if question is None:
+        return {}
+    return {"question": _plain(question) | {"pod_sets": [_plain(each) for each in question.pod_sets]}}
+
+
+def _queued(document: JSON) -> Queued:
+    asked = document.get("question")
+    if asked:
+        pod_sets = tuple(PodSet(**{**each, "flavors": tuple(each["flavors"])}) for each in asked["pod_sets"])
+        asked = Question(**{**asked, "state": CheckState(asked["state"]), "pod_sets": pod_sets})
+    return Queued(**{**document, "owner": tuple(document["owner"]), "question": asked})
 
 
 def _plain(value: Any) -> JSON:

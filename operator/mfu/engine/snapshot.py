@@ -59,5 +59,7 @@ class Snapshot:
     """Status of the FleetReport as it stands."""
     queued: tuple[Queued, ...] = ()
     """Kueue's Workloads; empty where Kueue is not read."""
+    flavors: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Node labels of Kueue's flavors, by name."""
     switched_on: frozenset[ActionType] = frozenset()
     """Actions that this operator carries out; of all others there is only the dry run."""
