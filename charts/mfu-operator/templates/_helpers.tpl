@@ -56,6 +56,10 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- if has "Suspend" .Values.config.actions -}}true{{- end -}}
 {{- end -}}
 
+{{- define "mfu.answersKueue" -}}
+{{- if has "KueueCheck" .Values.config.actions -}}true{{- end -}}
+{{- end -}}
+
 {{- define "mfu.image" -}}
 {{- if .Values.image.digest -}}
 {{- printf "%s@%s" .Values.image.repository .Values.image.digest -}}

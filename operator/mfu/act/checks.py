@@ -46,7 +46,7 @@ class PodSet:
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class CheckQuestion:
     """Our check on one of Kueue's Workloads."""
 
     namespace: str
@@ -77,7 +77,7 @@ class Question:
 class CheckAnswer:
     """What is written to our entry of `status.admissionChecks`, if the Workload is still as it was seen."""
 
-    question: Question
+    question: CheckQuestion
     state: CheckState
     message: str
     retry_seconds: int = 0
@@ -93,7 +93,7 @@ class CheckAnswer:
 
 
 def answered(
-    question: Question, change: Mapping[str, Any], flavor_labels: Mapping[str, Mapping[str, str]]
+    question: CheckQuestion, change: Mapping[str, Any], flavor_labels: Mapping[str, Mapping[str, str]]
 ) -> CheckAnswer:
     """What a decision answers: `change` has its state, message and, where it is a place, the labels of its nodes."""
     state, message = CheckState(change["state"]), str(change["message"])
@@ -106,13 +106,13 @@ def answered(
     return CheckAnswer(question, state, f"{message}; {why_not}" if why_not else message, selectors=selectors)
 
 
-def unheld(question: Question, why: str) -> CheckAnswer:
+def unheld(question: CheckQuestion, why: str) -> CheckAnswer:
     """It may start: nothing of ours keeps it."""
     return CheckAnswer(question, CheckState.READY, why)
 
 
 def _selectors(
-    question: Question, wanted: Mapping[str, str], flavor_labels: Mapping[str, Mapping[str, str]]
+    question: CheckQuestion, wanted: Mapping[str, str], flavor_labels: Mapping[str, Mapping[str, str]]
 ) -> tuple[dict[str, Mapping[str, str]], str]:
     """Labels to add by pod set, or why none are: all of them or nothing."""
     found: dict[str, Mapping[str, str]] = {}
@@ -132,11 +132,11 @@ def _selectors(
 
 
 def overdue(
-    questions: Iterable[Question], deadline_seconds: Mapping[str, float], now: float, waited: Mapping[str, float]
-) -> tuple[Question, ...]:
+    questions: Iterable[CheckQuestion], deadline_seconds: Mapping[str, float], now: float, waited: Mapping[str, float]
+) -> tuple[CheckQuestion, ...]:
     """Those that nobody answered in time, by namespace as for gates; `waited` in seconds by `key`, as we saw it."""
 
-    def late(each: Question) -> bool:
+    def late(each: CheckQuestion) -> bool:
         patience = deadline_seconds.get(each.namespace, DEFAULT_SECONDS)
         return max(now - each.since, waited.get(each.key, 0.0)) >= patience
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from mfu.act import checks
-from mfu.act.checks import Question, unheld
+from mfu.act.checks import CheckQuestion, unheld
 from mfu.act.gates import HeldPod, deadlines, overdue
 from mfu.cluster import projection
 from mfu.cluster.client import JSON, ApiError, KubeClient, ServerUnreachable
@@ -71,7 +71,7 @@ class Keeper:
         pods: Informer[HeldPod] = self._informer(PODS, held_pod, fieldSelector=UNBOUND)
         policies: Informer[PolicyView] = self._informer(MFUPOLICIES, projection.policy_view)
         namespaces: Informer[Mapping[str, str]] = self._informer(NAMESPACES, projection.namespace_labels)
-        asked: Informer[Question] = self._informer(KUEUE_WORKLOADS, lambda item: question_of(item, self.check))
+        asked: Informer[CheckQuestion] = self._informer(KUEUE_WORKLOADS, lambda item: question_of(item, self.check))
         async with asyncio.TaskGroup() as group:
             for each in (pods, policies, namespaces):
                 group.create_task(each.run())
@@ -107,7 +107,7 @@ class Keeper:
         )
         self._attempts.forget(now)
 
-    async def answer_all(self, asked: Iterable[Question], deadline_seconds: Mapping[str, float]) -> None:
+    async def answer_all(self, asked: Iterable[CheckQuestion], deadline_seconds: Mapping[str, float]) -> None:
         """Let start what waits for a check of ours longer than a pod would behind our gate: Kueue has no timer."""
         now = asyncio.get_running_loop().time()
         open_ = [each for each in asked if each.asked]
@@ -119,7 +119,7 @@ class Keeper:
         gate = asyncio.Semaphore(IN_FLIGHT)
         await asyncio.gather(*(self._let_start(each, gate) for each in due))
 
-    async def _let_start(self, asked: Question, gate: asyncio.Semaphore) -> None:
+    async def _let_start(self, asked: CheckQuestion, gate: asyncio.Semaphore) -> None:
         clock = asyncio.get_running_loop().time
         if self._attempts.held_back(asked.key, asked.version, clock()):
             return

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Final
 
-from mfu.act.checks import CheckAnswer, CheckState, PodSet, Question
+from mfu.act.checks import CheckAnswer, CheckQuestion, CheckState, PodSet
 from mfu.api.names import ADMISSION_CHECK
 from mfu.cluster.client import JSON, ApiError, KubeClient
 from mfu.cluster.projection import epoch
@@ -35,13 +35,13 @@ class Answered(StrEnum):
     """We may not write any more."""
 
 
-def question_of(item: JSON, check: str) -> Question | None:
+def question_of(item: JSON, check: str) -> CheckQuestion | None:
     """None for a Workload whose queue does not ask us, and for one that is over."""
     status, spec, metadata = item.get("status") or {}, item.get("spec") or {}, item["metadata"]
     entry = next((each for each in status.get("admissionChecks") or () if each.get("name") == check), None)
     if not check or entry is None or metadata.get("deletionTimestamp") or _is(status, "Finished"):
         return None
-    return Question(
+    return CheckQuestion(
         namespace=metadata["namespace"],
         workload=metadata["name"],
         uid=metadata["uid"],

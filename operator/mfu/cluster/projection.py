@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from mfu.act.checks import Question
+from mfu.act.checks import CheckQuestion
 from mfu.adopt.glance import seems
 from mfu.api.fleetreport import FleetStatus
 from mfu.api.mfupolicy import MFUPolicy, PolicyStatus
@@ -220,7 +220,7 @@ def fleet_status(item: JSON) -> Packed[FleetStatus]:
     return Packed(FleetStatus, item.get("status") or {})
 
 
-def queued(item: JSON, question: Question | None = None) -> Queued | None:
+def queued(item: JSON, question: CheckQuestion | None = None) -> Queued | None:
     """None for a Workload that nothing owns, unless our check asks: whose it is cannot be told."""
     metadata = item["metadata"]
     owner = next((each for each in metadata.get("ownerReferences") or () if each.get("controller")), None)

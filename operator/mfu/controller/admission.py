@@ -64,7 +64,7 @@ class Options:
 
 
 @dataclass(slots=True)
-class Answers:
+class AdmissionAnswers:
     """What is said to a declaration, within the time that a prompt may take."""
 
     seconds: Histogram | None = None
@@ -95,7 +95,7 @@ class Answers:
             log.error("no answer: %r", work.exception())
 
 
-def registry_for(options: Options, answers: Answers) -> kopf.OperatorRegistry:
+def registry_for(options: Options, answers: AdmissionAnswers) -> kopf.OperatorRegistry:
     """Everything that kopf does in this process."""
     registry, running = kopf.OperatorRegistry(), AsyncExitStack()
     add_login(registry, options.kubeconfig)
@@ -174,7 +174,7 @@ async def _certificate(options: Options, running: AsyncExitStack) -> None:
     running.callback(keeping.cancel)
 
 
-def _health(options: Options, answers: Answers) -> Any:
+def _health(options: Options, answers: AdmissionAnswers) -> Any:
     def ready() -> str | None:
         return None if (options.certificates / "tls.crt").exists() else "no certificate yet"
 
@@ -185,5 +185,5 @@ def _health(options: Options, answers: Answers) -> Any:
 
 async def admit(options: Options) -> int:
     """Serve until a signal."""
-    await kopf.operator(registry=registry_for(options, Answers()), clusterwide=True, standalone=True)
+    await kopf.operator(registry=registry_for(options, AdmissionAnswers()), clusterwide=True, standalone=True)
     return 0

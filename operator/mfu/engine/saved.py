@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from mfu.act.checks import CheckState, PodSet, Question
+from mfu.act.checks import CheckQuestion, CheckState, PodSet
 from mfu.api.fleetreport import FleetStatus
 from mfu.api.mfupolicy import PolicySpec, PolicyStatus
 from mfu.api.modelworkload import WorkloadSpec
@@ -105,7 +105,7 @@ def _snapshot(document: JSON) -> Snapshot:
     )
 
 
-def _asked(question: Question | None) -> JSON:
+def _asked(question: CheckQuestion | None) -> JSON:
     if question is None:
         return {}
     return {"question": _plain(question) | {"pod_sets": [_plain(each) for each in question.pod_sets]}}
@@ -115,7 +115,7 @@ def _queued(document: JSON) -> Queued:
     asked = document.get("question")
     if asked:
         pod_sets = tuple(PodSet(**{**each, "flavors": tuple(each["flavors"])}) for each in asked["pod_sets"])
-        asked = Question(**{**asked, "state": CheckState(asked["state"]), "pod_sets": pod_sets})
+        asked = CheckQuestion(**{**asked, "state": CheckState(asked["state"]), "pod_sets": pod_sets})
     return Queued(**{**document, "owner": tuple(document["owner"]), "question": asked})
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from mfu.act.checks import Question
+from mfu.act.checks import CheckQuestion
 from mfu.api.mfupolicy import PolicySpec, PolicyStatus
 from mfu.api.modelworkload import WorkloadSpec
 from mfu.api.workload_status import WorkloadStatus
@@ -61,7 +61,7 @@ class Queued:
     owner: tuple[str, str]
     """Kind and name of the object; empty where nothing owns the Workload."""
     priority: int
-    question: Question | None = None
+    question: CheckQuestion | None = None
     """What our check asks of it; None where its queue does not ask us."""
 
 
