@@ -37,6 +37,8 @@ LAST_NEWS_SECONDS: Final = 5.0
 """Changes of the last moments of a phase have this long to be answered; what is not then counts as it has waited."""
 COLD_START_SECONDS: Final = 900.0
 """A start that has not said everything by then has not; the phases are measured all the same."""
+TELL_SECONDS: Final = 10.0
+"""Between two lines about a cold start under way."""
 SAMPLE_SECONDS: Final = 10.0
 """Between two scrapes of the operator's own page."""
 COUNTED: Final = ("mfu_operator_writes{", "mfu_operator_cycles_total{", "mfu_operator_relists{")
@@ -49,10 +51,15 @@ def p99(values: list[float]) -> float | None:
 
 async def cold_start(running: Running, answers: Answers, size: Size, longest: float) -> dict[str, Any]:
     """Until every workload has an answer, or `longest` seconds."""
-    began = time.monotonic()
+    began = told = time.monotonic()
     while len(answers.generations) < size.workloads:
-        if time.monotonic() - began > longest:
+        now = time.monotonic()
+        if now - began > longest:
             break
+        if now - told >= TELL_SECONDS:
+            told = now
+            said, cpu = len(answers.generations), running.cpu_seconds()
+            print(f"after {now - began:.0f} s: {said} of {size.workloads} said, {cpu:.0f} CPU-seconds", flush=True)
         await asyncio.sleep(0.5)
     return {
         "seconds": round(time.monotonic() - began, 1),

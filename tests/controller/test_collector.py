@@ -73,5 +73,5 @@ def test_an_unreachable_source_says_so() -> None:
 
 
 def test_warm_once_every_source_was_asked_twice() -> None:
-    assert not collected(14.0, steady=Steady(), broken=Broken())[0].warm
-    assert collected(16.0, steady=Steady(), broken=Broken())[0].warm
+    assert not collected(9.0, steady=Steady(), broken=Broken())[0].warm
+    assert collected(11.0, steady=Steady(), broken=Broken())[0].warm

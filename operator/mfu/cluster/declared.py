@@ -18,6 +18,8 @@ T = TypeVar("T")
 REPAIR_SECONDS: Final = 180.0
 FIRST_REPAIR_SECONDS: Final = 2.0
 """Until everything that is listed by name has come, names are listed this often: what went meanwhile never comes."""
+SHARE_OF_REPAIRS: Final = 0.1
+"""Of the time until then: to list ten thousand names again and again keeps the objects themselves from coming."""
 SETTLED_SECONDS: Final = 3.0
 """After a re-list of the other watch, this much later."""
 
@@ -84,16 +86,18 @@ class DeclaredStore(Generic[T]):
     async def run(self) -> None:
         """For ever: list the names, and forget what is not among them."""
         while True:
+            clock = asyncio.get_running_loop().time
+            began = clock()
             try:
                 await self._repair()
             except (ApiError, ServerUnreachable) as error:
                 log.warning("names kind=%s not listed: %s", self.resource.kind, error)
-            await self._pause()
+            await self._pause(clock() - began)
 
-    async def _pause(self) -> None:
+    async def _pause(self, took_seconds: float) -> None:
         self._soon.clear()
         if not self.synced.is_set():
-            await asyncio.sleep(FIRST_REPAIR_SECONDS)
+            await asyncio.sleep(max(FIRST_REPAIR_SECONDS, took_seconds / SHARE_OF_REPAIRS))
             return
         try:
             async with asyncio.timeout(REPAIR_SECONDS):

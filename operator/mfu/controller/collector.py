@@ -20,6 +20,8 @@ T = TypeVar("T")
 
 WARM_ROUNDS = 2
 """A rate needs two rounds."""
+SECOND_ROUND_SECONDS = 10.0
+"""After the first, at the latest."""
 
 
 @dataclass(slots=True)
@@ -114,10 +116,13 @@ class Collector:
 
 
 async def _every(interval: float) -> AsyncIterator[float]:
-    """Wall-clock times, `interval` apart by the monotonic clock; a late round does not make the next ones bunch up."""
+    """Wall-clock times, `interval` apart by the monotonic clock, the second sooner: a start waits for it.
+
+    A late round does not make the next ones bunch up.
+    """
     loop = asyncio.get_running_loop()
-    due = loop.time()
+    due, gap = loop.time(), min(interval, SECOND_ROUND_SECONDS)
     while True:
         yield time.time()
-        due = max(due + interval, loop.time())
+        due, gap = max(due + gap, loop.time()), interval
         await asyncio.sleep(due - loop.time())

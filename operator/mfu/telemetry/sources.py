@@ -76,6 +76,9 @@ class LeftOut:
         self.names = frozenset(ask.name for ask in due if ask.name not in answered)
 
 
+EXPORTER_LIMITS: Final = RequestLimits(concurrency=32)
+"""Answers that come at once are taken in one pass of the loop, and what is to be written waits for the next: with 128
+at a time statuses left at five a second."""
 READ_TOGETHER: Final = 32
 """Pages of exporters that are handed to the reading thread at once."""
 
@@ -91,7 +94,7 @@ class DirectScrape:
 
     targets: Callable[[], Iterable[Target]]
     adapter: Adapter = field(default_factory=DCGMFleet)
-    limits: RequestLimits = field(default_factory=RequestLimits)
+    limits: RequestLimits = EXPORTER_LIMITS
     backoff: Backoff = field(default_factory=Backoff)
     problems: dict[str, str] = field(default_factory=dict)
     """Why a target gave nothing at its last attempt, by target name."""
