@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import yaml
 
-from mfu.controller.metrics import documented
+from mfu.controller.metric_names import documented
 
 EXAMPLES: Final = Path(__file__).parents[2] / "examples" / "autoscaling"
 METRIC: Final = "mfu_workload_desired_replicas"

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from e2e.testbed.prometheus import ensure
-from mfu.controller.metrics import documented
+from mfu.controller.metric_names import documented
 from tests.chart.test_chart_render import Render, helm, render
 
 __all__ = ["helm", "render"]

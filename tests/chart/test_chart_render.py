@@ -285,12 +285,12 @@ def test_operators_configuration_finds_the_agent(render: Render) -> None:
 def test_alerts_name_metrics_that_exist(render: Render) -> None:
     from prometheus_client import generate_latest
 
-    from mfu.controller import metrics
+    from mfu.controller import metric_names, metrics
 
     text = yaml.safe_dump(render(*EVERYTHING)["PrometheusRule", "mfu-mfu-operator"])
     own = generate_latest(metrics.OperatorMetrics(lambda: None).registry).decode()
     known = set(re.findall(r"^# TYPE (\S+)", own, re.MULTILINE)) | set(re.findall(r"^(mfu_\w+)", own, re.MULTILINE))
-    known |= {named.name for named in metrics.documented()}
+    known |= {named.name for named in metric_names.documented()}
     used = set(re.findall(r"\bmfu_[a-z_]+", text))
     assert used
     assert used - known == set()

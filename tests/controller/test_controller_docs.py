@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from mfu.controller.config import OperatorConfig
-from mfu.controller.metrics import documented
+from mfu.controller.metric_names import documented
 from tools.generate import gen_configuration_doc, gen_metrics_doc
 
 DOCS = Path(__file__).parents[2] / "docs"

@@ -11,7 +11,8 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from mfu.api.mfupolicy import PerWorkload
-from mfu.controller.metrics import OperatorMetrics, PlanCollector, documented
+from mfu.controller.metric_names import documented
+from mfu.controller.metrics import OperatorMetrics, PlanCollector
 from mfu.engine.evaluate import evaluate
 from mfu.engine.plan import Plan, WorkloadPlan
 from mfu.engine.saved import load

@@ -12,6 +12,9 @@ from mfu.api.mfupolicy import PerWorkload, PolicySpec
 from mfu.api.powers import ActionType
 from mfu.decide.policy import NamedPolicy, effective, governing, problem
 from mfu.decide.types import DecisionType, EffectivePolicy, Mode, Permit
+from mfu.hardware.catalog import load
+from mfu.hardware.price import PriceBook
+from mfu.hardware.types import Device
 
 
 def policy(name: str, **spec: Any) -> NamedPolicy:
@@ -133,7 +136,7 @@ def test_what_an_admin_writes_is_what_the_rules_read() -> None:
         observed_of_expected=0.8,
         idle_minutes=45.0,
         currency="CHF",
-        prices={"H100-SXM5": 2.5, "A100-SXM4-80GB": 1.0},
+        book=PriceBook({"H100-SXM5": 2.5, "A100-SXM4-80GB": 1.0}),
         scaling_min_replicas=2,
         scaling_max_replicas=9,
         topology_levels=("rack", "room"),
@@ -141,6 +144,18 @@ def test_what_an_admin_writes_is_what_the_rules_read() -> None:
         actions={ActionType.SCALE: Permit(0.9, 60.0, 3, 600.0), ActionType.KUEUE_CHECK: Permit()},
         gate_deadline_seconds=30.0,
     )
+
+
+def test_the_price_book_has_what_differs_by_node_and_what_is_charged() -> None:
+    spot = {"label": "karpenter.sh/capacity-type", "value": "spot", "perGPUHour": "1.10"}
+    row = {"product": "H100-SXM5", "perGPUHour": "2.50", "byNodeLabel": [spot], "chargedPerGPUHour": "3.00"}
+    book = effective(policy("p", prices=[row], chargedPerMillionTokens="0.60")).book
+    assert (book.charges, book.charge_per_million_tokens) == ({"H100-SXM5": 3.0}, 0.6)
+    h100 = Device(load().resolve("H100-SXM5").gpu)  # type: ignore[union-attr]
+    assert book.cost_per_hour(h100, 8, {}) == 20.0
+    assert book.cost_per_hour(h100, 8, {"karpenter.sh/capacity-type": "on-demand"}) == 20.0
+    assert book.cost_per_hour(h100, 8, {"karpenter.sh/capacity-type": "spot"}) == pytest.approx(8.8)
+    assert book.cost_per_hour(None, 8, {}) is None
 
 
 def test_a_price_of_an_unknown_product_prices_nothing() -> None:

@@ -19,6 +19,7 @@ from mfu.decide.recommend.recommended import Recommended
 from mfu.decide.scale import on_scale
 from mfu.decide.types import DecisionType, EffectivePolicy, Load, Outcome, Subject
 from mfu.decide.workload.order import Alone, decide
+from mfu.hardware.price import PriceBook
 from mfu.observe.assessment import Assessment, Finding, Observation, TelemetryState, Window
 from mfu.predict import attainable, predict
 from mfu.predict.declared import from_spec, placement_for, tunable_of
@@ -94,7 +95,7 @@ def subjects(draw: st.DrawFn) -> Subject:
     expected, best = predict(setup, where), attainable(setup, where, tunable_of(spec))
     assert isinstance(expected, Prediction), expected
     assert isinstance(best, Attainable), best
-    made = Subject("team/w", spec, setup, where, expected, best, None, EffectivePolicy(prices=PRICES))
+    made = Subject("team/w", spec, setup, where, expected, best, None, EffectivePolicy(book=PriceBook(PRICES)))
     return draw(running(made)) if assigned else made
 
 

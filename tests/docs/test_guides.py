@@ -21,7 +21,7 @@ from mfu.api.mfupolicy import MFUPolicy, PolicySpec
 from mfu.api.modelworkload import ModelWorkload
 from mfu.api.policy_checks import policy_problems
 from mfu.cli.main import main
-from mfu.controller.metrics import (
+from mfu.controller.metric_names import (
     ANSWERS,
     CAUSE,
     CONDITION,
@@ -32,8 +32,8 @@ from mfu.controller.metrics import (
     PROMISES,
     REPLICAS,
     WORKLOAD,
-    OperatorMetrics,
 )
+from mfu.controller.metrics import OperatorMetrics
 from mfu.decide.reasons import Why
 from mfu.engine.evaluate import evaluate
 from mfu.engine.saved import load

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,8 +16,9 @@ from mfu.api.fleetreport import Bill
 from mfu.api.mfupolicy import PolicySpec
 from mfu.decide.types import NodeView
 from mfu.engine.evaluate import evaluate
+from mfu.engine.holdings.fleet import IDLE
 from mfu.engine.plan import Plan
-from mfu.engine.snapshot import FleetReadings, PolicyView, Snapshot
+from mfu.engine.snapshot import FleetReadings, PodView, PolicyView, Snapshot
 from tests.builders.cases import TRAINING, node
 from tests.builders.scenes import NOW, pod, series, workload
 
@@ -24,8 +27,16 @@ PRODUCTS = {H100: "H100-SXM5", A100: "A100-SXM4-80GB"}
 PARTS = ("useful", "lost", "held_idle", "unallocated", "unknown")
 
 
+SPOT = {"capacity": "spot"}
+
+
 def policy(name: str, currency: str, prices: dict[str, str], **selector: Any) -> PolicyView:
-    rows = [{"product": product, "perGPUHour": price} for product, price in prices.items()]
+    """Spot nodes cost 0.77 whatever is listed, and holders are charged 3.00."""
+    spot = {"label": "capacity", "value": "spot", "perGPUHour": "0.77"}
+    rows = [
+        {"product": product, "perGPUHour": price, "byNodeLabel": [spot], "chargedPerGPUHour": "3.00"}
+        for product, price in prices.items()
+    ]
     spec = {"currency": currency, "prices": rows, **selector}
     return PolicyView(name, f"uid-{name}", 1, PolicySpec.model_validate(spec))
 
@@ -39,7 +50,7 @@ def nodes(draw: st.DrawFn) -> tuple[NodeView, ...]:
         made = node(f"n{number}", product=product, mig=slices)
         shared: list[dict[str, int | None]] = [{}, {}, {"nvidia.com/gpu": 4}, {"nvidia.com/gpu": None}]
         replicas = draw(st.sampled_from(shared))
-        found.append(replace(made, replicas=replicas))
+        found.append(replace(made, replicas=replicas, labels=draw(st.sampled_from([{}, SPOT]))))
     return tuple(found)
 
 
@@ -86,6 +97,8 @@ def test_useful_lost_idle_unallocated_and_unknown_are_the_whole_bill(fleet: Snap
         assert sum(parts(bill)) == Decimal(bill.per_hour)
         assert all(each >= 0 for each in parts(bill))
     assert_no_gpu_is_left_out(plan)
+    if all(there(each, fleet.nodes) for each in fleet.pods):
+        assert_holders_pay_all_but_the_unallocated(plan)
     assert_cause_and_loss_agree(plan)
 
 
@@ -103,6 +116,27 @@ def assert_no_gpu_is_left_out(plan: Plan) -> None:
     main = next(each for each in report.bills if each.currency == report.currency) if report.bills else None
     if report.totals.cost_per_hour is not None and main is not None:
         assert float(report.totals.cost_per_hour) == pytest.approx(float(main.per_hour), abs=0.0101)
+
+
+def there(pod: PodView, nodes: Sequence[NodeView]) -> bool:
+    """Does its node have what the pod object claims?"""
+    found = next(each for each in nodes if each.name == pod.node)
+    return all(0 < amount <= found.units(resource) for resource, amount in pod.gpus.items())
+
+
+def assert_holders_pay_all_but_the_unallocated(plan: Plan) -> None:
+    """What workloads say they cost, and what those hold that do not say it, is the bill less what nobody holds."""
+    assert plan.ground is not None
+    table, owner = plan.ground.table, plan.ground.owner
+    say = {each.key: each for each in plan.workloads if each.cost_per_hour is not None}
+    silent = np.array([each < 0 or plan.ground.workloads[each] not in say for each in owner.tolist()], dtype=bool)
+    for bill in plan.report.read().bills:
+        mine = table.currencies.index == table.currencies.names.index(bill.currency)
+        others = table.price[mine & silent & (owner != IDLE) & np.isfinite(table.price)].sum()
+        said = sum(each.cost_per_hour or 0.0 for each in say.values() if each.policy.currency == bill.currency)
+        assert said + others == pytest.approx(float(bill.per_hour) - float(bill.unallocated), abs=0.0151)
+        held = mine & (owner != IDLE) & np.isfinite(table.charge)
+        assert float(bill.revenue or 0.0) == pytest.approx(float(table.charge[held].sum()), abs=0.0051)
 
 
 def assert_cause_and_loss_agree(plan: Plan) -> None:
@@ -126,6 +160,36 @@ def test_worked_example() -> None:
     lost = round(20 * (1 - 0.25 / expected.mfu), 2)
     assert (bill.per_hour, bill.unallocated, bill.unknown, bill.held_idle) == ("60.00", "20.00", "20.00", "0.00")
     assert float(bill.lost) == pytest.approx(lost, abs=0.05)
+
+
+def test_spot_nodes_are_cheaper_and_what_holders_are_charged_stands_beside() -> None:
+    """A workload over a listed and a spot node, eight H100s each at $2.50 and $0.77; a stranger holds a third node."""
+    cut = {**TRAINING["training"], "parallelism": {"tensor": 2, "data": 8}}
+    asked = {"count": 16, "products": ["H100-SXM5"]}
+    view = workload("w", {**TRAINING, "training": cut, "accelerators": asked})
+    pods = (pod("w-0"), pod("w-1", node="n1"), pod("other-0", None, node="n2", namespace="team-b"))
+    there = (node("n0"), node("n1", labels=SPOT), node("n2"))
+    policies = (policy("p", "$", {"H100-SXM5": "2.50"}),)
+    snapshot = Snapshot((view,), pods, there, policies, {"team-a": {}, "team-b": {}})
+    plan = evaluate(snapshot, NOW)
+    (bill,) = plan.report.read().bills
+    assert (bill.per_hour, bill.revenue) == ("46.16", "72.00")
+    assert plan.workloads[0].cost_per_hour == pytest.approx(26.16)
+    assert plan.workloads[0].revenue_per_hour == pytest.approx(48.0)
+    revenue = {each.namespace: each.revenue_per_hour for each in plan.report.read().namespaces}
+    assert revenue == {"team-a": "48.00", "team-b": "24.00"}
+
+
+def test_a_useful_pflop_costs_what_the_work_says() -> None:
+    """$20 an hour for 8 × 989.4e12 FLOP/s at 25 %: 20 / (1.9788 PFLOP/s × 3,600 s)."""
+    view = workload("w")
+    policies = (policy("p", "$", {"H100-SXM5": "2.50"}),)
+    made = Snapshot((view,), (pod(),), (node("n0"),), policies, {"team-a": {}}, series={view.key: series(view, 0.25)})
+    plan = evaluate(made, NOW)
+    assert plan.workloads[0].cost_per_useful_pflop == pytest.approx(0.0028075, rel=0.01)
+    totals = plan.report.read().totals
+    assert totals is not None
+    assert float(totals.cost_per_useful_pflop or 0) == pytest.approx(0.0028075, rel=0.01)
 
 
 def test_what_does_not_fit_shows_no_expected_number() -> None:

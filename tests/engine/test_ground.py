@@ -22,6 +22,7 @@ from mfu.engine.plan import Handover, WorkloadPlan
 from mfu.engine.snapshot import FleetReadings
 from mfu.engine.views import NO_STATUS, PodView, WorkloadView
 from mfu.hardware.catalog import load
+from mfu.hardware.price import PriceBook
 from mfu.observe.assessment import Assessment, Observation, TelemetryState, Window
 from mfu.observe.readings import METRICS, GPUIdentity, Metric
 from tests.builders.cases import gpu, node
@@ -29,7 +30,7 @@ from tests.builders.readings import HEALTHY
 from tests.builders.scenes import MFU_OF_TENSOR_ACTIVE, STEADY, WHOLE, identity, pod, workload
 
 SLICE = "nvidia.com/mig-1g.10gb"
-PRICES = EffectivePolicy(prices={"H100-SXM5": 2.0, "A100-SXM4-80GB": 1.0})
+PRICES = EffectivePolicy(book=PriceBook({"H100-SXM5": 2.0, "A100-SXM4-80GB": 1.0}))
 
 
 def figures_of(*asked: Any) -> FleetFigures:

@@ -17,7 +17,8 @@ from prometheus_client import CollectorRegistry
 
 from e2e.testbed.prometheus import running
 from mfu.api.mfupolicy import PerWorkload
-from mfu.controller.metrics import OperatorMetrics, documented
+from mfu.controller.metric_names import documented
+from mfu.controller.metrics import OperatorMetrics
 from mfu.controller.server import serve
 from mfu.engine.evaluate import evaluate
 from mfu.engine.plan import Plan

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from mfu.agent import exposition
-from mfu.controller.metrics import OperatorMetrics, documented
+from mfu.controller.metric_names import documented
+from mfu.controller.metrics import OperatorMetrics
 from mfu.telemetry.agent import names as agent_names
 from tools.generate.generated import publish
 

@@ -22,6 +22,7 @@ from mfu.decide.workload.order import decide
 from mfu.engine.evaluate import evaluate
 from mfu.engine.saved import load
 from mfu.engine.say.recommendations import recommendations
+from mfu.hardware.price import PriceBook
 from mfu.predict import attainable, predict
 from mfu.predict.declared import from_spec, placement_for, tunable_of
 from mfu.predict.types import Attainable, Placement, Prediction, Problem
@@ -95,7 +96,7 @@ def demo_cases() -> Iterator[ToldCase]:
 
 def declared_cases() -> Iterator[ToldCase]:
     for each in yaml.safe_load(CASES.read_text()):
-        policy = EffectivePolicy(prices=PRICES)
+        policy = EffectivePolicy(book=PriceBook(PRICES))
         listed = decide(subject_of(each["spec"], policy)).recommended
         yield ToldCase(each["name"], recommendations(listed, policy), WorkloadStatus(cost=Cost(currency="$")))
 

@@ -30,6 +30,10 @@ class Cost:
     per_step: float | None = None
     watt_hours_per_million_tokens: float | None = None
     whole_run: RunTotals | None = None
+    per_useful_pflop: float | None = None
+    """Per 1e15 model operations at the observed rate."""
+    revenue_per_hour: float | None = None
+    """What its owner is charged, for GPU-hours or for written tokens; None where the policy charges nothing."""
 
 
 def whole_run(

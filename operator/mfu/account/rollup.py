@@ -15,6 +15,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from mfu.hardware.price import per_useful_pflop
+
 
 class Knowledge(IntEnum):
     """How a row's FLOPs are known."""
@@ -38,6 +40,8 @@ class RollupRow:
     knowledge: Knowledge
     price_per_hour: float | None = None
     currency: str = ""
+    charge_per_hour: float | None = None
+    """What its holder is charged; None where nothing is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +80,8 @@ class Figure:
     cost_per_hour: float | None
     idle_cost_per_hour: float | None
     factors: Factors = Factors()
+    cost_per_useful_pflop: float | None = None
+    """Price of what is known ÷ its model PFLOPs (1e15 operations), idle GPUs included."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +122,7 @@ class Table:
     namespaces: Groups
     products: Groups
     currencies: Groups
+    charge: Floats
 
     def __len__(self) -> int:
         return len(self.gpus)
@@ -139,6 +146,7 @@ def table_of(rows: Sequence[RollupRow]) -> Table:
         namespaces=grouped([row.namespace for row in rows]),
         products=grouped([row.product for row in rows]),
         currencies=grouped([row.currency for row in rows]),
+        charge=np.array([_or_nan(row.charge_per_hour) for row in rows], dtype=float),
     )
 
 
@@ -221,6 +229,7 @@ def _figures(columns: _Columns, index: NDArray[np.int64], groups: int) -> list[F
             _where(cost, has_price),
             _where(idle_cost, has_price),
             _factors(columns, index, held, known, enough),
+            _per_pflop(total(columns.price, priced), total(columns.work, priced), enough),
         )
     )
 
@@ -238,6 +247,11 @@ def _factors(
     scheduling, runtime = _ratio(taken, every, enough), _ratio(progressing, taken, enough)
     # What idle holders do is little, and is counted here: the three must multiply to the whole.
     return list(map(Factors, scheduling, runtime, _ratio(total(columns.work, held), progressing, enough)))
+
+
+def _per_pflop(cost: Floats, work: Floats, enough: NDArray[np.bool_]) -> list[float | None]:
+    rows = zip(cost.tolist(), work.tolist(), enough.tolist(), strict=True)
+    return [per_useful_pflop(paid, done) if covered and paid > 0 else None for paid, done, covered in rows]
 
 
 def _where(values: Floats, known: NDArray[np.bool_]) -> list[float | None]:

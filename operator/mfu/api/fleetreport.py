@@ -57,6 +57,8 @@ class Figures(Resource):
     """Price per hour."""
     lost_per_hour: Decimal | None = None
     """Part of it that pays for lost FLOPs, per hour."""
+    cost_per_useful_pflop: Decimal | None = None
+    """Price of what is known ÷ its model operations in 1e15, idle GPUs included."""
 
 
 class ProductFigures(Figures):
@@ -80,6 +82,8 @@ class NamespaceFigures(Figures):
 
     namespace: Name
     """Namespace."""
+    revenue_per_hour: Decimal | None = None
+    """What it is charged, where the policy charges GPU-hours or written tokens."""
 
 
 class LossFigures(Resource):
@@ -135,6 +139,8 @@ class Bill(Resource):
     """Held, and nothing tells what becomes of it: not measured, or nobody declared what it should reach."""
     unpriced_gpus: Decimal = "0"
     """GPUs without a price: their money is not in `perHour`."""
+    revenue: Decimal | None = None
+    """What holders are charged, where policies charge GPU-hours or written tokens; not part of `perHour`."""
 
 
 class Undeclared(Resource):

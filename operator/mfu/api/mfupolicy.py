@@ -11,7 +11,7 @@ from mfu.api.base import Generation, Resource, Share, Timestamp, Word, list_map
 from mfu.api.cel import validations
 from mfu.api.conditions import Condition
 from mfu.api.decisions import DecisionMode, DecisionType
-from mfu.api.metadata import LabelKey, LabelSelector, ObjectMeta
+from mfu.api.metadata import LabelKey, LabelSelector, LabelValue, ObjectMeta
 from mfu.api.policy_rules import SCALING_RULES, SHARING_RULES
 from mfu.api.powers import Gate, Minutes, Oversubscription, PermittedAction, Reclaim
 from mfu.api.quantities import PriceQuantity
@@ -52,6 +52,17 @@ class Floors(Resource):
     """Minutes without work after which an allocation counts as idle."""
 
 
+class NodePrice(Resource):
+    """Another price where a node carries a label: spot, reserved, another zone."""
+
+    label: LabelKey
+    """Node label, such as karpenter.sh/capacity-type."""
+    value: LabelValue
+    """Its value, such as spot."""
+    per_gpu_hour: PriceQuantity
+    """Amount per GPU and hour on such a node."""
+
+
 class Price(Resource):
     """Price of one product."""
 
@@ -59,6 +70,11 @@ class Price(Resource):
     """GPU product, such as H100-SXM5; `mfu gpus` lists them."""
     per_gpu_hour: PriceQuantity
     """Amount per GPU and hour in the policy's currency, such as "2.99"; MIG slices pay their share of the SMs."""
+    by_node_label: Annotated[tuple[NodePrice, ...], Field(max_length=16)] = ()
+    """Goes before perGPUHour on nodes with the label, the first that they carry: what is bought on demand has the price
+    above, what is reserved or spot one of these."""
+    charged_per_gpu_hour: PriceQuantity | None = None
+    """What whoever holds one is charged, where the provider sells GPU-hours: revenue beside the cost."""
 
 
 class ScalingDelivery(StrEnum):
@@ -146,6 +162,9 @@ class PolicySpec(Resource):
     """Symbol or code that goes before amounts."""
     prices: Annotated[tuple[Price, ...], list_map("product", bound=128)] = ()
     """Prices by product; a product without one has an unknown cost, not a free one."""
+    charged_per_million_tokens: PriceQuantity | None = None
+    """What services are charged per million written tokens, where the provider sells tokens: their GPU-hours are not
+    charged then."""
     topology_levels: Annotated[tuple[LabelKey, ...], Field(max_length=16)] = ()
     """Node label keys of the network's levels, widest first, such as a zone, a block, a rack and the host name."""
     actions: Annotated[tuple[PermittedAction, ...], list_map("type", bound=16)] = ()

@@ -397,6 +397,10 @@ class Cost(Resource):
     """Per million tokens at the observed rate, else at the expected one."""
     per_step: Decimal | None = None
     """Per optimizer step (training)."""
+    per_useful_pflop: Decimal | None = None
+    """Per 1e15 model operations at the observed rate."""
+    revenue_per_hour: Decimal | None = None
+    """What its owner is charged, where the policy charges GPU-hours or written tokens."""
     watt_hours_per_million_tokens: Decimal | None = None
     """Electric energy of its GPUs per million tokens, where their power and their progress are read."""
     whole_run: WholeRun | None = None

@@ -21,6 +21,7 @@ from mfu.decide.recommend.recommended import Recommended
 from mfu.decide.scale import attainable_on_scale
 from mfu.decide.types import EffectivePolicy, Subject
 from mfu.engine.say.recommendations import recommendations
+from mfu.hardware.price import PriceBook
 from mfu.predict import attainable, predict
 from mfu.predict.declared import tunable_of
 from mfu.predict.inference import more_concurrency
@@ -347,7 +348,9 @@ def _prediction(declaration: Declaration, row: ProductRow) -> dict[str, Any]:
             {"name": each.name, "fraction": each.fraction, "seconds": each.seconds} for each in found.waterfall
         ],
         "attainable": _attainable(row.best),
-        "recommendations": [each.to_api() for each in recommendations(row.recommended, EffectivePolicy(prices=prices))],
+        "recommendations": [
+            each.to_api() for each in recommendations(row.recommended, EffectivePolicy(book=PriceBook(prices)))
+        ],
         "costPerMillionTokens": None
         if row.price is None
         else decimal(row.price / 3600.0 / found.tokens_per_s_per_gpu * 1e6, 6),

@@ -142,6 +142,8 @@ def print_fleet(page: FleetView) -> None:
         print_line(out, page.factors)
     for bill in page.bills:
         print_line(out, bill.sentence)
+        if bill.earned:
+            print_line(out, bill.earned)
     out.print(f"Main cause of loss: {page.main_cause}")
     for line in page.beside:
         print_line(out, line)

@@ -12,6 +12,7 @@ from mfu.api.quantities import price
 from mfu.decide.ladder import ReclaimRules, Rung
 from mfu.decide.types import DecisionType, EffectivePolicy, Permit, SharingRules
 from mfu.hardware.catalog import load
+from mfu.hardware.price import LabelledPrice, PriceBook
 from mfu.hardware.types import GPU
 
 DEFAULT = EffectivePolicy()
@@ -55,7 +56,7 @@ def effective(policy: NamedPolicy | None) -> EffectivePolicy:
         currency=spec.currency,
         per_workload=spec.metrics.per_workload,
         learns=spec.learning is Learning.SHARED,
-        prices=dict(_prices(spec)),
+        book=price_book(spec),
         scaling_min_replicas=spec.scaling.min_replicas,
         scaling_max_replicas=spec.scaling.max_replicas,
         scaling_max_step=spec.scaling.max_step_percent / 100,
@@ -90,8 +91,17 @@ def _permit(each: PermittedAction) -> Permit:
     )
 
 
-def _prices(spec: PolicySpec) -> Iterable[tuple[str, float]]:
-    for entry in spec.prices:
-        gpu = load().by_api_name(entry.product)
-        if isinstance(gpu, GPU):
-            yield gpu.api_name, price(entry.per_gpu_hour)
+def price_book(spec: PolicySpec) -> PriceBook:
+    """Whatever stands in the policy about money, by the catalog's product names."""
+    known = [(gpu.api_name, row) for row in spec.prices if isinstance(gpu := load().by_api_name(row.product), GPU)]
+    tokens = spec.charged_per_million_tokens
+    return PriceBook(
+        prices={name: price(row.per_gpu_hour) for name, row in known},
+        on_nodes={
+            name: tuple(LabelledPrice(each.label, each.value, price(each.per_gpu_hour)) for each in row.by_node_label)
+            for name, row in known
+            if row.by_node_label
+        },
+        charges={name: price(row.charged_per_gpu_hour) for name, row in known if row.charged_per_gpu_hour is not None},
+        charge_per_million_tokens=None if tokens is None else price(tokens),
+    )

@@ -16,6 +16,7 @@ from mfu.decide.ladder import ReclaimRules
 from mfu.decide.recommend.recommended import Recommended
 from mfu.decide.replicas.memory import ScalingMemory
 from mfu.hardware.labels import MIG_PREFIX
+from mfu.hardware.price import PriceBook
 from mfu.hardware.slices import base_resource, share_of
 from mfu.hardware.types import Device
 from mfu.observe.assessment import Assessment, Finding
@@ -151,8 +152,7 @@ class EffectivePolicy:
     """Under this share of expected a workload counts as running badly."""
     idle_minutes: float = 30.0
     currency: str = "$"
-    prices: Mapping[str, float] = field(default_factory=dict)
-    """Per GPU-hour by product API name; a MIG slice costs its share of the SMs."""
+    book: PriceBook = field(default_factory=PriceBook)
     scaling_max_replicas: int | None = None
     scaling_min_replicas: int | None = None
     scaling_max_step: float = 0.5
@@ -168,6 +168,11 @@ class EffectivePolicy:
     reclaim: ReclaimRules = field(default_factory=ReclaimRules)
     learns: bool = True
     """Its runs teach others, and what others' runs taught is shown."""
+
+    @property
+    def prices(self) -> Mapping[str, float]:
+        """Per GPU-hour by product API name, whatever node it is; a MIG slice costs its share of the SMs."""
+        return self.book.prices
 
     def mode_of(self, decision: DecisionType) -> Mode:
         return self.modes.get(decision, Mode.RECOMMEND)

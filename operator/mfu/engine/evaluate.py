@@ -99,7 +99,7 @@ def evaluate(snapshot: Snapshot, now: float) -> Plan:
             readings=snapshot.fleet,
             trend=told_last.trend,
         )
-        summed = FleetSum(total.figures, report(tally, now), now)
+        summed = FleetSum(total.figures, report(tally, now), now, total.bills, total.revenue_of)
     return Plan(
         workloads=plans,
         policies=force.plans,

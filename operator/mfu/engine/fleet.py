@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import isfinite, isnan
 
 import numpy as np
@@ -37,6 +37,16 @@ class Sum:
 
     figures: FleetFigures
     bills: Mapping[str, Bill]
+    revenue_of: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    """What holders are charged per hour, by currency and namespace; absent where nothing is charged."""
+
+    @property
+    def revenue(self) -> Mapping[str, float]:
+        """By currency."""
+        found: dict[str, float] = defaultdict(float)
+        for (currency, _), each in self.revenue_of.items():
+            found[currency] += each
+        return found
 
 
 def add_up(
@@ -51,7 +61,26 @@ def add_up(
     mfu[owned], knowledge[owned] = by_workload[ground.owner[owned]], how[ground.owner[owned]]
     _estimate(ground, readings, nodes, (mfu, knowledge))
     figures = roll_up_table(ground.table, mfu, knowledge, ground.made_from.default.currency)
-    return Sum(figures, _bills(ground, plans, mfu))
+    return Sum(figures, _bills(ground, plans, mfu), _revenue(ground, plans))
+
+
+def _revenue(ground: Ground, plans: Sequence[WorkloadPlan]) -> dict[tuple[str, str], float]:
+    """Of workloads as each is charged; of all others by the GPUs that they hold, but for services that sell tokens."""
+    found: dict[tuple[str, str], float] = defaultdict(float)
+    told: set[str] = set()
+    for plan in plans:
+        if plan.revenue_per_hour is not None:
+            found[plan.policy.currency, plan.namespace] += plan.revenue_per_hour
+        if plan.revenue_per_hour is not None or plan.sells_tokens:
+            told.add(plan.key)
+    table = ground.table
+    for row in np.flatnonzero((ground.owner != IDLE) & np.isfinite(table.charge)).tolist():
+        owner = int(ground.owner[row])
+        if owner >= 0 and ground.workloads[owner] in told:
+            continue
+        currency = table.currencies.names[table.currencies.index[row]]
+        found[currency, table.namespaces.names[table.namespaces.index[row]]] += float(table.charge[row])
+    return dict(found)
 
 
 def _bills(ground: Ground, plans: Sequence[WorkloadPlan], mfu: Floats) -> dict[str, Bill]:

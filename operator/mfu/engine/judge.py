@@ -115,7 +115,7 @@ def _observed(waiting: Waiting, series: WorkloadSeries | None, around: Surroundi
     if main is None:
         return waiting
     if not gpus:
-        return replace(waiting, cost=cost_of(waiting, None))
+        return replace(waiting, cost=cost_of(waiting, None, around.nodes))
     candidate, expected = main
     assessment = assess(
         waiting.setup,
@@ -138,7 +138,7 @@ def _observed(waiting: Waiting, series: WorkloadSeries | None, around: Surroundi
         attained=waiting.attained,
         replicas=waiting.replicas,
         replicas_pending=waiting.replicas_pending,
-        cost=cost_of(waiting, assessment),
+        cost=cost_of(waiting, assessment, around.nodes),
         learned=_learned(waiting, candidate.placement, around.corrections),
         assessment=assessment,
         findings=explained(assessment, expected, waiting.best),

@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from mfu.account.bill import Bill
 from mfu.account.rollup import FleetFigures
 from mfu.act.checks import CheckAnswer
 from mfu.act.types import Acted, Acts, Proposal, Release, Suspension
 from mfu.api.causes import Cause
 from mfu.api.fleetreport import FleetStatus
 from mfu.api.mfupolicy import PolicySpec, PolicyStatus
+from mfu.api.modelworkload import Mode
 from mfu.api.workload_status import LatencyObjective, WorkloadStatus
 from mfu.decide.fleet.capacity import Capacity
 from mfu.decide.fleet.fitting import Incumbent
@@ -102,6 +104,9 @@ class WorkloadPlan:
     """What each of `gpus` is of a whole GPU: a MIG slice counts by its streaming multiprocessors."""
     cost_per_hour: float | None = None
     lost_per_hour: float | None = None
+    revenue_per_hour: float | None = None
+    """What its owner is charged; None where nothing is."""
+    cost_per_useful_pflop: float | None = None
     latency: Latency | None = None
     """Of a service with an objective."""
     policy: EffectivePolicy = field(default_factory=EffectivePolicy)
@@ -132,6 +137,13 @@ class WorkloadPlan:
         # Asked for many times in each cycle of each of ten thousand.
         object.__setattr__(self, "key", f"{self.namespace}/{self.name}")
 
+    @property
+    def sells_tokens(self) -> bool:
+        """Is it charged by what it writes, rather than by its GPU-hours?"""
+        spec = self.judged[0].spec if self.judged else None
+        charged = self.policy.book.charge_per_million_tokens is not None
+        return charged and spec is not None and spec.mode is Mode.INFERENCE
+
 
 @dataclass(frozen=True, slots=True)
 class PolicyPlan:
@@ -148,6 +160,10 @@ class FleetSum:
     figures: FleetFigures
     report: FleetStatus | None
     at: float
+    bills: Mapping[str, Bill] = field(default_factory=dict)
+    """By currency, in whole cents."""
+    revenue_of: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    """What holders are charged per hour, by currency and namespace."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -276,6 +276,8 @@ def _with_figures(plan: WorkloadPlan, judged: Judged) -> WorkloadPlan:
         gpu_share=(slice_.sm_fraction if slice_ else 1.0) * (judged.holding.share or 1.0),
         cost_per_hour=judged.cost.per_hour,
         lost_per_hour=judged.cost.lost_per_hour,
+        revenue_per_hour=judged.cost.revenue_per_hour,
+        cost_per_useful_pflop=judged.cost.per_useful_pflop,
         latency=latency_of(judged),
         assessment=judged.assessment if isinstance(judged, Running) else None,
         findings=judged.findings if isinstance(judged, Running) else (),

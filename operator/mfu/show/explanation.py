@@ -158,10 +158,21 @@ def _facts(status: WorkloadStatus, said: Summary) -> tuple[Fact, ...]:
         *(Fact(label, f"{value:>8} {said.scale}") for label, value in levels),
         *_latency(said),
         Fact("cost", f"{said.cost_per_hour} per hour, {said.lost_per_hour} of it lost"),
+        *_worth(status.cost),
         *_whole_run(status.cost),
         *_energy(status.cost),
         Fact("main cause", said.cause),
         Fact("ready", ready(status)),
+    )
+
+
+def _worth(cost: Cost | None) -> tuple[Fact, ...]:
+    """What useful work costs, and what is charged for it, where those are known."""
+    work, charged = (number(cost.per_useful_pflop), number(cost.revenue_per_hour)) if cost else (None, None)
+    symbol = cost.currency if cost else ""
+    return (
+        *(() if work is None else (Fact("useful work", f"{symbol}{work:.6f} per PFLOP (1e15 model operations)"),)),
+        *(() if charged is None else (Fact("charged", f"{money(charged, symbol)} per hour"),)),
     )
 
 

@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from mfu.api.fleetreport import Figures, FleetStatus
-from mfu.api.workload_status import Cost, Summary
+from mfu.api.fleetreport import Figures, FleetStatus, NamespaceFigures
+from mfu.api.workload_status import Cost, LatencyObjective, Summary, WorkloadStatus
 from mfu.show.levels import levels
 from mfu.show.workloads import Listed
 
 FLEET_CSV: Final = (
     "group", "name", "gpus", "allocated_gpus", "mfu", "allocated_mfu", "price_weighted_mfu", "scheduling", "runtime",
-    "program", "measured", "estimated", "unknown", "cost_per_hour", "lost_per_hour", "currency",
+    "program", "measured", "estimated", "unknown", "cost_per_hour", "lost_per_hour", "cost_per_useful_pflop",
+    "revenue_per_hour", "currency",
 )  # fmt: skip
 TENANT_CSV: Final = (
     "namespace", "workload", "mode", "model", "gpus", "scale", "expected", "observed", "attainable", "cause",
-    "cost_per_hour", "lost_per_hour", "per_million_tokens", "watt_hours_per_million_tokens", "currency",
+    "cost_per_hour", "lost_per_hour", "per_million_tokens", "watt_hours_per_million_tokens", "per_useful_pflop",
+    "revenue_per_hour", "ttft_share", "tpot_share", "currency",
 )  # fmt: skip
 Row = tuple[str, ...]
 
@@ -51,6 +53,8 @@ def _figures(group: str, name: str, each: Figures, currency: str) -> Row:
         coverage and coverage.unknown,
         each.cost_per_hour,
         each.lost_per_hour,
+        each.cost_per_useful_pflop,
+        each.revenue_per_hour if isinstance(each, NamespaceFigures) else None,
         currency,
     )
     return tuple(cell or "" for cell in cells)
@@ -73,5 +77,12 @@ def tenant_rows(workloads: Iterable[Listed]) -> Iterator[Row]:
             said.cause,
             *(cell or "" for cell in (cost.per_hour, cost.lost_per_hour, cost.per_million_tokens)),
             cost.watt_hours_per_million_tokens or "",
+            cost.per_useful_pflop or "",
+            cost.revenue_per_hour or "",
+            *(_share(status, objective) for objective in LatencyObjective),
             cost.currency,
         )
+
+
+def _share(status: WorkloadStatus, objective: LatencyObjective) -> str:
+    return next((each.share or "" for each in status.attainment if each.objective is objective), "")

@@ -26,11 +26,12 @@ GROUP_COLUMNS: Final = (
 """MFU = SCHEDULED × PROGRESSING × PROGRAM."""
 LOSS_COLUMNS: Final = ("CAUSE", "EXPLAINS", "WHO", "WORKLOADS", "SHARE", "LOST/H")
 ALL_MOVE: Final = 0.995
+_UNALLOCATED: Final = "unallocated"
 _PARTS: Final = (
     ("useful", "useful"),
     ("lost", "lost"),
     ("held_idle", "held idle"),
-    ("unallocated", "unallocated"),
+    ("unallocated", _UNALLOCATED),
     ("unknown", "unknown"),
 )
 
@@ -51,6 +52,19 @@ class BillLine:
     per_hour: float
     parts: tuple[BillPart, ...]
     unpriced_gpus: str
+    revenue: float | None = None
+    """What holders are charged per hour; None where nothing is."""
+
+    @property
+    def earned(self) -> str:
+        """`$98.00 per hour are charged for held GPUs that cost $120.30: $22.30 less`; empty where nothing is."""
+        if self.revenue is None:
+            return ""
+        held = self.per_hour - sum(each.amount for each in self.parts if each.words == _UNALLOCATED)
+        more = self.revenue - held
+        words = f"{money(abs(more), self.currency)} {'more' if more >= 0 else 'less'}"
+        charged = f"{money(self.revenue, self.currency)} per hour are charged"
+        return f"{charged} for held GPUs that cost {money(held, self.currency)}: {words}"
 
     @property
     def sentence(self) -> str:
@@ -157,7 +171,7 @@ def _three(each: Figures) -> tuple[str, str, str]:
 
 def _bill(bill: Bill) -> BillLine:
     parts = tuple(BillPart(words, float(getattr(bill, name))) for name, words in _PARTS)
-    return BillLine(bill.currency, float(bill.per_hour), parts, bill.unpriced_gpus)
+    return BillLine(bill.currency, float(bill.per_hour), parts, bill.unpriced_gpus, number(bill.revenue))
 
 
 def _groups(status: FleetStatus, currency: str) -> Iterator[GroupTable]:

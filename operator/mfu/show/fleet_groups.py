@@ -54,6 +54,9 @@ def day_cells(each: DayFigures, currency: str) -> tuple[str, ...]:
 
 def beside(status: FleetStatus) -> Iterator[str]:
     yield from filter(None, map(_effectiveness, status.bills))
+    if status.totals is not None and status.totals.cost_per_useful_pflop is not None:
+        price = f"{status.currency or '$'}{float(status.totals.cost_per_useful_pflop):.6f}"
+        yield f"A useful PFLOP (1e15 model operations) costs {price}, idle GPUs included"
     if status.services is not None:
         yield _services(status.services)
     if status.power is not None:

@@ -10,7 +10,7 @@ from urllib.parse import quote
 from mfu.api.workload_status import WorkloadStatus
 from mfu.show.decisions import asks
 from mfu.show.figures import UNKNOWN
-from mfu.show.fleet import GROUP_COLUMNS, LOSS_COLUMNS, FleetView, fleet_view
+from mfu.show.fleet import GROUP_COLUMNS, LOSS_COLUMNS, BillLine, FleetView, fleet_view
 from mfu.show.fleet_groups import FAMILY_COLUMNS, TREND_COLUMNS
 from mfu.show.history import eras, last_change, promises, replies
 from mfu.show.levels import levels
@@ -112,7 +112,7 @@ def fleet(seen: Seen) -> Markup:
             *(tag("p", each, class_="lead") for each in page.beside),
             *(tag("p", f"! {each}", class_="warning") for each in (*page.held_for_nothing, *page.structural)),
             *(
-                section("Where the money goes, per hour", charts.bill(each), tag("p", each.sentence))
+                section("Where the money goes, per hour", charts.bill(each), tag("p", each.sentence), _earned(each))
                 for each in page.bills
             ),
             section("Losses", losses if page.losses else tag("p", "None is known.")),
@@ -120,6 +120,10 @@ def fleet(seen: Seen) -> Markup:
             *tables,
         )
     )
+
+
+def _earned(bill: BillLine) -> Markup:
+    return tag("p", bill.earned) if bill.earned else NOTHING
 
 
 def _lately(page: FleetView) -> Markup:

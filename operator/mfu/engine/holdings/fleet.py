@@ -147,6 +147,7 @@ def _row(held: _Held, amount: float, nodes: Mapping[str, NodeView], made_from: G
     share = device.mig.sm_fraction if device and device.mig else 1.0
     reference = device.gpu.reference_peak_flops_per_s if device else None
     policy = made_from.policies.get(held.namespace or "", made_from.default)
+    unknown = part_of(nodes[held.node], held.resource, held.portion) is None
     return RollupRow(
         node=held.node,
         namespace=held.namespace,
@@ -155,8 +156,7 @@ def _row(held: _Held, amount: float, nodes: Mapping[str, NodeView], made_from: G
         peak_flops_per_s=None if reference is None else reference * share * amount,
         reference_mfu=None,
         knowledge=Knowledge.UNKNOWN,
-        price_per_hour=None
-        if part_of(nodes[held.node], held.resource, held.portion) is None
-        else price_per_hour(policy.prices, device, amount),
+        price_per_hour=None if unknown else policy.book.cost_per_hour(device, amount, nodes[held.node].labels),
+        charge_per_hour=None if unknown else price_per_hour(policy.book.charges, device, amount),
         currency=policy.currency,
     )

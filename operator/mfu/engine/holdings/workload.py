@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import starmap
 
 from mfu.api.modelworkload import WorkloadSpec
 from mfu.api.workload_status import Basis
@@ -29,6 +30,15 @@ class Candidate:
 
     basis: Basis
     placement: Placement
+
+
+@dataclass(frozen=True, slots=True)
+class HeldPart:
+    """What the workload holds of one kind on one node. `gpus` are devices, shares of them where they are shared."""
+
+    node: str
+    device: Device
+    gpus: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +70,8 @@ class Held:
     """The least that its sharing system lets it use of a device; None where nothing less than all is told."""
     claiming: int = 0
     """Bound pods that ask by resource claims (DRA): which GPUs they hold is not known."""
+    parts: tuple[HeldPart, ...] = ()
+    """By node and device, as far as those are known."""
 
 
 def held(pods: Sequence[PodView], nodes: Mapping[str, NodeView]) -> Held:
@@ -70,16 +82,19 @@ def held(pods: Sequence[PodView], nodes: Mapping[str, NodeView]) -> Held:
     per_node: Counter[str] = Counter()
     taken: Counter[tuple[str, str]] = Counter()
     shares: list[tuple[int, float | None]] = []
+    parts: dict[tuple[str, Device], float] = defaultdict(float)
     for pod in bound:
         node = nodes.get(pod.node or "")
         for resource, amount in _possible(pod, node, taken):
             per_node[pod.node or ""] += amount
-            shares.append((amount, part_of(node, resource, pod.portion) if node else 1.0))
+            share = part_of(node, resource, pod.portion) if node else 1.0
+            shares.append((amount, share))
             device = held_device(node, resource, pod.portion)
             if device is None and node is not None:
                 unknown[_label(node, resource)] = None
             elif device is not None:
                 devices[device] = None
+                parts[pod.node or "", device] += amount * (1.0 if share is None else share)
     ordered = sorted(devices, key=_speed)
     return Held(
         pods=len(bound),
@@ -97,6 +112,7 @@ def held(pods: Sequence[PodView], nodes: Mapping[str, NodeView]) -> Held:
         sharing=_sharing(bound, ordered),
         memory_bytes=min((size for pod in bound if (size := _limit(pod, nodes)) is not None), default=None),
         claiming=sum(bool(pod.claims) for pod in bound),
+        parts=tuple(sorted(starmap(_part, parts.items()), key=_by_place)),
     )
 
 
@@ -112,6 +128,14 @@ def _sharing(bound: Sequence[PodView], devices: Sequence[Device]) -> str:
 def _limit(pod: PodView, nodes: Mapping[str, NodeView]) -> float | None:
     node = nodes.get(pod.node or "")
     return pod.portion.memory_bytes if pod.portion is not None and node is not None and node.sharing else None
+
+
+def _part(where: tuple[str, Device], gpus: float) -> HeldPart:
+    return HeldPart(*where, gpus)
+
+
+def _by_place(part: HeldPart) -> tuple[str, str]:
+    return part.node, part.device.label
 
 
 def _possible(pod: PodView, node: NodeView | None, taken: Counter[tuple[str, str]]) -> Iterator[tuple[str, int]]:

@@ -14,7 +14,12 @@ MOST_FAMILIES = 20
 
 
 def family_rows(plans: Sequence[WorkloadPlan]) -> tuple[api.FamilyFigures, ...]:
-    return tuple(map(_row, by_family(_members(plans))[:MOST_FAMILIES]))
+    return tuple(map(_row, families(plans)[:MOST_FAMILIES]))
+
+
+def families(plans: Sequence[WorkloadPlan]) -> tuple[FamilySum, ...]:
+    """All of them, most GPUs first."""
+    return by_family(_members(plans))
 
 
 def _members(plans: Sequence[WorkloadPlan]) -> Iterator[Member]:

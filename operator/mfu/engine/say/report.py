@@ -54,7 +54,10 @@ def report(told: Tally, now: float) -> api.FleetStatus | None:
         window="10m",
         currency=told.currency,
         summary=_summary(told, whole, losses),
-        bills=tuple(_bill(currency, each) for currency, each in list(told.total.bills.items())[:MOST_CURRENCIES]),
+        bills=tuple(
+            _bill(currency, each, told.total.revenue.get(currency))
+            for currency, each in list(told.total.bills.items())[:MOST_CURRENCIES]
+        ),
         totals=api.Figures(**_figures(whole), lost_per_hour=decimal(_total_lost(told), 2)),
         products=tuple(
             api.ProductFigures(product=name, **_figures(each))
@@ -65,7 +68,12 @@ def report(told: Tally, now: float) -> api.FleetStatus | None:
             for name, each in _worst(figures.nodes)
         ),
         namespaces=tuple(
-            api.NamespaceFigures(namespace=name, **_figures(each)) for name, each in _worst(figures.namespaces)
+            api.NamespaceFigures(
+                namespace=name,
+                **_figures(each),
+                revenue_per_hour=decimal(told.total.revenue_of.get((told.currency, name)), 2),
+            )
+            for name, each in _worst(figures.namespaces)
         ),
         losses=losses[:MOST_LOSSES],
         families=family_rows(told.plans),
@@ -89,7 +97,7 @@ def _draft(each: UndeclaredPods) -> api.Undeclared:
     )
 
 
-def _bill(currency: str, bill: Bill) -> api.Bill:
+def _bill(currency: str, bill: Bill, revenue: float | None) -> api.Bill:
     def amount_of(cents: int) -> str:
         return f"{cents // 100}.{cents % 100:02d}"
 
@@ -102,6 +110,7 @@ def _bill(currency: str, bill: Bill) -> api.Bill:
         unallocated=amount_of(bill.unallocated),
         unknown=amount_of(bill.unknown),
         unpriced_gpus=amount(bill.unpriced_gpus),
+        revenue=decimal(revenue, 2),
     )
 
 
@@ -119,6 +128,7 @@ def _figures(each: Figure) -> dict[str, Any]:
             unknown=decimal(each.unknown, 3),
         ),
         "cost_per_hour": decimal(each.cost_per_hour, 2),
+        "cost_per_useful_pflop": decimal(each.cost_per_useful_pflop, 7),
     }
 
 

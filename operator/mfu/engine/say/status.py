@@ -116,6 +116,8 @@ def cost(spent: Cost, policy: EffectivePolicy) -> api.Cost | None:
         lost_per_hour=decimal(spent.lost_per_hour, 2),
         per_million_tokens=decimal(spent.per_million_tokens, 4),
         per_step=decimal(spent.per_step, 6),
+        per_useful_pflop=decimal(spent.per_useful_pflop, 7),
+        revenue_per_hour=decimal(spent.revenue_per_hour, 2),
         watt_hours_per_million_tokens=decimal(spent.watt_hours_per_million_tokens, 2),
         whole_run=_whole_run(spent.whole_run) if spent.whole_run else None,
     )
