@@ -80,6 +80,43 @@ DASHBOARDS: Final = (
                 unit="none",
             ),
             Panel(
+                "Where the money goes",
+                "Per hour; the parts add up to the price of all GPUs.",
+                (('mfu_fleet_bill_per_hour{currency="$"}', "{{part}}"),),
+                unit="currencyUSD",
+            ),
+            Panel(
+                "Revenue beside cost",
+                "What namespaces are charged, where policies charge, and what they cost.",
+                (
+                    ("mfu_namespace_revenue_per_hour", "{{namespace}} is charged"),
+                    ("mfu_namespace_cost_per_hour", "{{namespace}} costs"),
+                ),
+                unit="currencyUSD",
+            ),
+            Panel(
+                "A useful PFLOP costs",
+                "Price of 1e15 model operations, idle GPUs included.",
+                (
+                    ("mfu_fleet_cost_per_useful_pflop", "fleet"),
+                    ("mfu_product_cost_per_useful_pflop", "{{product}}"),
+                ),
+                unit="currencyUSD",
+            ),
+            Panel(
+                "Model families",
+                "Observed and expected share of the peak.",
+                (
+                    ("mfu_family_observed_ratio", "{{family}} observed"),
+                    ("mfu_family_expected_ratio", "{{family}} expected"),
+                ),
+            ),
+            Panel(
+                "Services that answer in time",
+                "Share of answers within each objective; kept from 95 % on.",
+                (("min by (objective) (mfu_workload_slo_attainment_ratio)", "worst {{objective}}"),),
+            ),
+            Panel(
                 "Advice that kept its promise",
                 "Changes that followed it, by result.",
                 (("mfu_advice_promises", "{{result}}"),),
@@ -155,6 +192,14 @@ DASHBOARDS: Final = (
                     ),
                 ),
                 unit="none",
+            ),
+            Panel(
+                "Answered in time",
+                "Share within each objective beside MFU; kept from 95 % on.",
+                (
+                    (f"mfu_workload_slo_attainment_ratio{{{MINE}}}", f"{NAMED} {{{{objective}}}}"),
+                    (observed("mfu", MINE), f"{NAMED} MFU"),
+                ),
             ),
             Panel(
                 "Main cause",

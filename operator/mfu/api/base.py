@@ -21,6 +21,7 @@ _INITIALISMS: Final = {
     "kv": "KV",
     "mbu": "MBU",
     "mfu": "MFU",
+    "pflop": "PFLOP",
     "mig": "MIG",
     "moe": "MoE",
     "nvlink": "NVLink",
