@@ -35,6 +35,32 @@ def test_a_change_that_nobody_advised_promises_nothing() -> None:
     assert promises(history).kept == 0
 
 
+@pytest.mark.parametrize(
+    ("way", "promised"),
+    [
+        (Advice("mb8", 0.12), 0.25),
+        (Advice("mb8", 0.40), None),
+        (Advice("mb8", 0.60), None),
+        (Advice("mb16", 0.12), None),
+        (None, None),
+    ],
+    ids=["part of the way", "no nearer", "farther", "another way", "no way known"],
+)
+def test_advice_that_is_followed_in_part_promises_that_part(way: Advice | None, promised: float | None) -> None:
+    history = observed((), HERE, 0.30, Advice("mb8", 0.40))
+    history = record(history, 0.36, identity=replace(HERE, setting="mb4"), at=1e3, advice=way, way=way)
+    assert history[0].promised == (promised if promised is None else pytest.approx(promised))
+
+
+@pytest.mark.parametrize(("after", "kept"), [(0.36, True), (0.31, False)])
+def test_a_part_is_kept_by_its_own_promise(after: float, kept: bool) -> None:
+    """25 % of 0.30 are promised: half of that is 0.3375."""
+    history = observed((), HERE, 0.30, Advice("mb8", 0.40))
+    for step in range(SETTLED):
+        history = record(history, after, identity=replace(HERE, setting="mb4"), at=1e3 + step, way=Advice("mb8", 0.12))
+    assert history[0].kept is kept
+
+
 def test_a_young_figure_is_not_judged() -> None:
     history = observed((), HERE, 0.30, Advice("mb8", 0.40))
     history = record(history, 0.1, identity=replace(HERE, setting="mb8"), at=1e3)

@@ -17,6 +17,8 @@ SETTLED = 5
 MEMORY = 100
 KEPT = 0.5
 """Share of the promised gain that must have come for a promise to count as kept."""
+LEAST_PART = 0.05
+"""Relative gain from which a part of the way promises anything: less drowns in what runs differ by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,20 +73,36 @@ def record(
     identity: Identity,
     at: float,
     advice: Advice | None = None,
+    way: Advice | None = None,
     settled: bool = True,
 ) -> tuple[Entry, ...]:
     """One more observation of what runs now; the newest entry first, the oldest forgotten past LIMIT.
 
-    Until it has settled, a figure is only the newest one: what starts is slower than what runs.
+    `way` is what is still to be gained up to the best setting, however little: advice may be followed in part. Until it
+    has settled, a figure is only the newest one: what starts is slower than what runs.
     """
     if history and history[0].identity == identity:
         return (_averaged(history[0], mfu, at, advice) if settled else _newest(history[0], mfu, at), *history[1:])
     previous = history[0] if history else None
-    promised = None
-    if previous is not None and previous.advice is not None and previous.advice.setting == identity.setting:
-        promised = previous.advice.gain
+    promised = _promised(previous, identity, way)
     entry = Entry(identity, mfu, 1, at, at, previous.mfu if previous else None, promised, advice)
     return (entry, *history)[:LIMIT]
+
+
+def _promised(previous: Entry | None, identity: Identity, way: Advice | None) -> float | None:
+    """The whole gain of the advised setting; of another one on the way to it, what was to be gained less what still is.
+
+    +40 % were promised, and from the setting that runs now the same best one is 12 % away: 1.40 / 1.12 - 1 = 25 %.
+    """
+    advised = previous.advice if previous else None
+    if advised is None:
+        return None
+    if advised.setting == identity.setting:
+        return advised.gain
+    if way is None or way.setting != advised.setting or way.gain <= -1:
+        return None
+    part = (1 + advised.gain) / (1 + way.gain) - 1
+    return part if part >= LEAST_PART else None
 
 
 def _newest(entry: Entry, mfu: float, at: float) -> Entry:

@@ -68,12 +68,18 @@ class Current:
         return Identity(self.model, self.version, setting_of(self.setup), product, self.gpus)
 
     @property
-    def advice(self) -> Advice | None:
-        """The whole way to attainable, where it is worth a word."""
+    def way(self) -> Advice | None:
+        """The whole way to attainable, however short."""
         if self.best is None or not self.best.changes or self.expected.tokens_per_s_per_gpu <= 0:
             return None
         gain = self.best.prediction.tokens_per_s_per_gpu / self.expected.tokens_per_s_per_gpu - 1
-        return Advice(setting_of(self.best.setup), gain) if gain >= LEAST_ADVISED_GAIN else None
+        return Advice(setting_of(self.best.setup), gain)
+
+    @property
+    def advice(self) -> Advice | None:
+        """The same where it is worth a word."""
+        way = self.way
+        return way if way is not None and way.gain >= LEAST_ADVISED_GAIN else None
 
 
 def remember(
@@ -97,7 +103,15 @@ def remember(
             state, sample.mfu, at=now, identity=identity, settling_seconds=sample.settling_seconds
         )
     settled = state.identity != identity or now >= state.regime.since
-    history = record(memory.history, sample.mfu, identity=identity, at=now, advice=current.advice, settled=settled)
+    history = record(
+        memory.history,
+        sample.mfu,
+        identity=identity,
+        at=now,
+        advice=current.advice,
+        way=current.way,
+        settled=settled,
+    )
     kept = replace(kept, drift_state=state, history=history, sampled_at=now)
     found = found and replace(found, where=_where(found, memory.levels, series, now))
     calm = levels_of(series, since=now - LEVEL_SECONDS, until=now) if series is not None and state.calm else None
