@@ -23,6 +23,8 @@ from mfu.controller.server import serve
 from mfu.engine.evaluate import evaluate
 from mfu.engine.plan import Plan
 from mfu.engine.saved import load
+from mfu.engine.snapshot import PolicyView
+from mfu.observe.readings import Counter, Gauge, WorkloadSeries
 from tools.generate.dashboards import DASHBOARDS
 from tools.generate.gen_dashboards import TARGET, rendered
 
@@ -36,10 +38,33 @@ QUERIES = [
 
 
 def plan() -> Plan:
-    """The example fleet, with all that a policy can ask of single workloads."""
-    found = evaluate(*load((ROOT / "examples" / "snapshot.json").read_text()))
+    """The example fleet, charged for, its services timed, with all that a policy can ask of single workloads."""
+    snapshot, now = load((ROOT / "examples" / "snapshot.json").read_text())
+    made = replace(
+        snapshot,
+        policies=tuple(map(charging, snapshot.policies)),
+        series={key: timed(each) for key, each in snapshot.series.items()},
+    )
+    found = evaluate(made, now)
     full = tuple(replace(each, policy=replace(each.policy, per_workload=PerWorkload.FULL)) for each in found.workloads)
     return replace(found, workloads=full)
+
+
+def charging(policy: PolicyView) -> PolicyView:
+    assert policy.spec is not None
+    prices = tuple(each.model_copy(update={"charged_per_gpu_hour": "3.00"}) for each in policy.spec.prices)
+    return replace(policy, spec=policy.spec.model_copy(update={"prices": prices}))
+
+
+def timed(series: WorkloadSeries) -> WorkloadSeries:
+    """Ten requests more with each reading, nine of them in time: the promises of the two services."""
+    readings = []
+    for number, each in enumerate(series.progress):
+        first = {Counter.FIRST_TOKENS_TIMED: 10.0 * number, Counter.FIRST_TOKENS_IN_TIME: 9.0 * number}
+        token = {Counter.TOKENS_TIMED: 10.0 * number, Counter.TOKENS_IN_TIME: 9.9 * number}
+        limits = {Gauge.FIRST_TOKEN_LIMIT_SECONDS: 2.0, Gauge.TOKEN_LIMIT_SECONDS: 0.05}
+        readings.append(replace(each, counters={**each.counters, **first, **token}, gauges={**each.gauges, **limits}))
+    return replace(series, progress=tuple(readings))
 
 
 def registry() -> CollectorRegistry:

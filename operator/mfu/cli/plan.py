@@ -75,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
         reasons = "; ".join(dict.fromkeys(f"{_place(each.option)}: {each.reason}" for each in found.nothing))
         raise UsageError(f"{declaration.name}: nothing fits: {reasons or 'no product has the precision'}")
     if args.plot:
-        _plot(args.plot, declaration, found, args.top)
+        _plot(args.plot, declaration, found, _Wanted(objective, args.top))
     if args.output != "table":
         print_document(_document(declaration, found, objective, args.top), args.output)
     else:
@@ -195,9 +195,15 @@ def _searched(found: Searched) -> str:
     return f"looked at {found.layouts:,} settings of {where} in {found.seconds:.2f} s"
 
 
-def _plot(path: str, declaration: Declaration, found: Searched, count: int) -> None:
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    objective: Objective
+    count: int
+
+
+def _plot(path: str, declaration: Declaration, found: Searched, wanted: _Wanted) -> None:
     """The best choices and today as bars; where several GPU counts were searched, tokens/s over GPUs."""
-    shown = [*found.choices[:count], *([found.now] if found.now else [])]
+    shown = [*found.choices[: wanted.count], *([found.now] if found.now else [])]
     most = max(each.tokens_per_s for each in shown)
     rows = [
         (
@@ -209,7 +215,7 @@ def _plot(path: str, declaration: Declaration, found: Searched, count: int) -> N
         )
         for each in shown
     ]
-    panels = [picture.bars("Tokens per second of the best setting", rows)]
+    panels = [picture.bars(f"Tokens per second of the best setting; {_BEST[wanted.objective]} first", rows)]
     series: dict[str, list[tuple[float, float]]] = {}
     for each in sorted(found.choices, key=lambda each: each.option.placement.gpus):
         name = f"{each.option.placement.device.label} {each.option.precision.value}"

@@ -81,7 +81,10 @@ def print_tenant(namespace: str, page: TenantView) -> None:
         (each.cause, each.explains, each.actor, str(each.workloads), money(each.per_hour, each.currency))
         for each in page.savings
     ]
-    print_table(SAVING_COLUMNS, rows, right=_RIGHT)
+    if rows:
+        print_table(SAVING_COLUMNS, rows, right=_RIGHT)
+    else:
+        out.print("Nothing is lost to a known cause.")
 
 
 def print_workloads(workloads: Sequence[Listed], most: int) -> None:
@@ -153,7 +156,10 @@ def print_fleet(page: FleetView) -> None:
     for group in page.groups:
         print_table((group.title, *GROUP_COLUMNS), group.rows, right=_RIGHT)
         print()
-    print_table(LOSS_COLUMNS, page.losses, right=_RIGHT)
+    if page.losses:
+        print_table(LOSS_COLUMNS, page.losses, right=_RIGHT)
+    else:
+        out.print("Nothing is lost to a known cause.")
     _lately(out, page)
     _drafts(out, page.drafts)
 

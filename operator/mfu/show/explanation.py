@@ -205,7 +205,7 @@ def _latency(said: Summary) -> tuple[Fact, ...]:
     parts = [f"{name} {value}" for name, value in (("TTFT", said.ttft), ("TPOT", said.tpot)) if value]
     verdict = f" ({said.slo})" if said.slo else ""
     promised = (Fact("latency", f"{', '.join(parts)} expected{verdict}"),) if parts else ()
-    return (*promised, Fact("in time", f"{said.attained} of 95% promised")) if said.attained else promised
+    return (*promised, Fact("in time", f"{said.attained} of answers; 95% are promised")) if said.attained else promised
 
 
 def _where(held: Allocation | None) -> str:
