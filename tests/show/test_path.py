@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from mfu.api.conditions import Condition
 from mfu.api.decisions import Decision
 from mfu.engine.acting import SENT, WITHDRAWN
 from mfu.show.path import SeenPod, ToldEvent, Traces, way
@@ -34,7 +35,7 @@ def test_all_four_steps() -> None:
     found = said(Traces([EVENT], [pod("a", "n0"), pod("b")]), DECIDED)
     assert list(found) == ["decided", "allowed", "sent", "seen"]
     assert found["decided"] == "Place (FitsOneDomain) since 2026-11-26T06:00:00Z"
-    assert found["allowed"].startswith("by the mode (Enforce)")
+    assert found["allowed"].startswith("by the mode (Enforce) and the policy's actions")
     assert found["sent"] == f"{AT} keep the pods to node n0"
     assert found["seen"] == "1 of 2 pods with the hint have a node (n0)"
 
@@ -78,3 +79,13 @@ def test_many_nodes_are_counted() -> None:
 def test_of_a_workload_without_any_nothing_is_said() -> None:
     assert way((), Traces([], [])) == ()
     assert way((), Traces([ToldEvent(AT, "GateOpened", "x")], [pod("a", "n0", hint="")])) == ()
+
+
+def test_a_policy_that_lists_no_action_allows_nothing() -> None:
+    words = "policy p: modes.placement is Enforce but actions lists none of PreferredAffinity: nothing is done"
+    known = {"type": "Enforced", "status": "False", "reason": "InNameOnly", "message": words}
+    condition = Condition.model_validate({**known, "lastTransitionTime": AT})
+    allowed = {each.step: each.words for each in way([DECIDED], Traces(), [condition])}["allowed"]
+    assert allowed == f"no: {words}"
+    other = condition.model_copy(update={"message": words.replace("placement", "scaling")})
+    assert not way([DECIDED], Traces(), [other])[1].words.startswith("no")

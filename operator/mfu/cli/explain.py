@@ -25,7 +25,7 @@ from mfu.engine.packed import Packed
 from mfu.engine.views import NO_STATUS
 from mfu.show.explanation import explanation
 from mfu.show.history import COLUMNS, history_rows, last_change
-from mfu.show.path import Traces
+from mfu.show.path import Traces, way
 
 CLEAR: Final = "\x1b[H\x1b[2J"
 
@@ -66,7 +66,7 @@ class FoundWorkload:
 def _show(args: argparse.Namespace, key: tuple[str, str], found: FoundWorkload) -> int:
     status = found.status
     if args.output != "table":
-        print_document(status.document().get("history", []) if args.history else status.document(), args.output)
+        print_document(_document(found, history=args.history), args.output)
         return 0
     if status == NO_STATUS:
         print(f"{'/'.join(key)} has no status yet: is the operator running? (kubectl get pods -A | grep mfu)")
@@ -76,6 +76,16 @@ def _show(args: argparse.Namespace, key: tuple[str, str], found: FoundWorkload) 
     else:
         print_explanation(explanation(*key, status.read(), paused=found.paused, traces=found.traces))
     return 0
+
+
+def _document(found: FoundWorkload, *, history: bool) -> Any:
+    """Its status, and under `path` how far its place has come: decided, allowed, sent, seen."""
+    document = found.status.document()
+    if history:
+        return document.get("history", [])
+    status = found.status.read()
+    points = way(status.decisions, found.traces, status.conditions)
+    return {**document, "path": {each.step: each.words for each in points}} if points else document
 
 
 def _history(key: str, status: WorkloadStatus) -> None:

@@ -147,7 +147,7 @@ def explanation(
         changes=tuple(map(_advised, changes)),
         recommendations=tuple(ranked(each, status) for each in status.recommendations),
         decisions=status.decisions,
-        way=way(status.decisions, traces) if traces is not None else (),
+        way=way(status.decisions, traces, status.conditions) if traces is not None else (),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from mfu.api.conditions import Condition, ConditionType
 from mfu.api.decisions import Decision, DecisionMode, DecisionType
 from mfu.engine.acting import SENT, WITHDRAWN
 from mfu.show.figures import UNKNOWN
@@ -45,8 +46,8 @@ class WayPoint:
     words: str
 
 
-def way(decisions: Sequence[Decision], traces: Traces) -> tuple[WayPoint, ...]:
-    """Empty where nothing was decided and nothing was done."""
+def way(decisions: Sequence[Decision], traces: Traces, conditions: Sequence[Condition] = ()) -> tuple[WayPoint, ...]:
+    """Empty where nothing was decided and nothing was done. `conditions` say what the policy's Enforce comes to."""
     decision = next((each for each in decisions if each.type is DecisionType.PLACEMENT), None)
     done = [each for each in traces.events or () if each.reason in (SENT, WITHDRAWN)]
     touched = [each for each in traces.pods or () if each.gated or each.hint]
@@ -54,7 +55,7 @@ def way(decisions: Sequence[Decision], traces: Traces) -> tuple[WayPoint, ...]:
         return ()
     return (
         WayPoint("decided", _decided(decision)),
-        WayPoint("allowed", _allowed(decision)),
+        WayPoint("allowed", _allowed(decision, conditions)),
         WayPoint("sent", UNKNOWN if traces.events is None else _sent(done)),
         WayPoint("seen", UNKNOWN if traces.pods is None else _seen(touched)),
     )
@@ -67,12 +68,17 @@ def _decided(decision: Decision | None) -> str:
     return f"{decision.outcome} ({decision.reason}){since}"
 
 
-def _allowed(decision: Decision | None) -> str:
+def _allowed(decision: Decision | None, conditions: Sequence[Condition]) -> str:
     if decision is None:
         return UNKNOWN
-    if decision.mode is DecisionMode.ENFORCE:
-        return "by the mode (Enforce); an action must be listed by the policy and switched on in the operator too"
-    return f"no: modes.placement is {decision.mode}, so nothing is sent"
+    if decision.mode is not DecisionMode.ENFORCE:
+        return f"no: modes.placement is {decision.mode}, so nothing is sent"
+    empty = next((each for each in conditions if each.type == ConditionType.ENFORCED and each.status == "False"), None)
+    if empty is not None and "modes.placement" in empty.message:
+        return f"no: {empty.message}"
+    return (
+        "by the mode (Enforce) and the policy's actions, where the operator has them switched on (the policy tells)"
+    )
 
 
 def _sent(done: Sequence[ToldEvent]) -> str:
