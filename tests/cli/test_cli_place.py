@@ -110,3 +110,20 @@ def test_a_file_that_is_no_snapshot_is_named(capsys: pytest.CaptureFixture[str],
     path.write_text("{}")
     assert main(("place", "--snapshot", str(path), "a/b")) == 2
     assert f"--snapshot {path}: is no snapshot of version 1" in capsys.readouterr().err
+
+
+def test_a_claim_asks_for_the_products_that_have_room_the_best_first(place: Place, file: str) -> None:
+    code, out, _ = place("-f", file, "--claim")
+    assert code == 0
+    made = yaml.safe_load(out)
+    assert (made["kind"], made["metadata"]["name"]) == ("ResourceClaimTemplate", "new")
+    (request,) = made["spec"]["spec"]["devices"]["requests"]
+    assert [H100 in each["selectors"][0]["cel"]["expression"] for each in request["firstAvailable"]] == [True]
+
+
+def test_where_nothing_is_free_there_is_no_claim(place: Place, file: str, tmp_path: Path) -> None:
+    full = tmp_path / "full.json"
+    full.write_text(dump(replace(three(8), nodes=(node("n0", used=8),)), NOW))
+    code, _, err = place("-f", file, "--claim", "--snapshot", str(full))
+    assert code == 2
+    assert "no product has room for it now" in err

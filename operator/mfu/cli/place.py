@@ -18,6 +18,7 @@ from mfu.cli.files import read_text
 from mfu.cli.output import add_output, print_document
 from mfu.cli.snapshot import take
 from mfu.controller.config import BadConfig, load
+from mfu.decide.fleet.device_claims import claim_template
 from mfu.decide.fleet.fitting import Grant
 from mfu.decide.types import Decision
 from mfu.engine import saved
@@ -33,6 +34,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--priority", type=int, default=0, help="of its pods (default: 0)")
     parser.add_argument("--snapshot", type=Path, help="file of `mfu snapshot`; default: read the cluster")
     parser.add_argument("--config", type=Path, help="the operator's configuration file (where telemetry is)")
+    parser.add_argument("--claim", action="store_true", help="print a ResourceClaimTemplate (DRA), the best first")
     add_cluster(parser)
     add_output(parser)
 
@@ -56,7 +58,9 @@ def run(args: argparse.Namespace) -> int:
     except KeyError as error:
         known = ", ".join(sorted(each.key for each in snapshot.workloads)) or "none"
         raise UsageError(f"{key}: no such workload; there are {known}") from error
-    if args.output != "table":
+    if args.claim:
+        print_document(_claim(found), "json" if args.output == "json" else "yaml")
+    elif args.output != "table":
         print_document(_document(found), args.output)
     else:
         _show(found)
@@ -89,6 +93,16 @@ def _snapshot(args: argparse.Namespace) -> tuple[Snapshot, float]:
     except BadConfig as error:
         raise UsageError(str(error)) from error
     return saved.load(with_client(args, lambda client: take(client, config, 0.0)))
+
+
+def _claim(found: WhatIf) -> dict[str, Any]:
+    ask = found.plan.standing.ask if found.plan.standing else None
+    if ask is None:
+        raise UsageError(f"{found.plan.key}: waits for no GPUs, so there is nothing to claim")
+    try:
+        return claim_template(found.plan.name, ask, found.ranked)
+    except ValueError as error:
+        raise UsageError(f"{found.plan.key}: {error}; `mfu place` says what is missing") from error
 
 
 def _show(found: WhatIf) -> None:

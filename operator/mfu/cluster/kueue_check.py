@@ -23,6 +23,8 @@ _ACTIVE: Final = {
     "reason": "Answered",
     "message": "mfu answers, and lets start what it has no answer for",
 }
+_TOPOLOGY: Final = frozenset({"required", "preferred", "unconstrained", "podSetSliceRequiredTopology"})
+"""Fields of a topologyRequest that ask for something; Kueue also notes there how pods are numbered."""
 
 
 class Answered(StrEnum):
@@ -66,10 +68,10 @@ def _pod_sets(spec: JSON, status: JSON) -> tuple[PodSet, ...]:
     for each in spec.get("podSets") or ():
         name, given = each.get("name", "main"), assigned.get(each.get("name", "main")) or {}
         own = ((each.get("template") or {}).get("spec") or {}).get("nodeSelector") or {}
-        topology = bool(each.get("topologyRequest") or given.get("topologyAssignment"))
-        delayed = bool(given.get("delayedTopologyRequest"))
+        topology = any(given.get(key) for key in ("topologyAssignment", "delayedTopologyRequest"))
+        wished = set(each.get("topologyRequest") or {}) & _TOPOLOGY
         flavors = tuple(sorted(set((given.get("flavors") or {}).values())))
-        found.append(PodSet(name, own, flavors, topology or delayed))
+        found.append(PodSet(name, own, flavors, topology or bool(wished)))
     return tuple(found)
 
 

@@ -9,7 +9,7 @@ from mfu.act.types import Step
 from mfu.api import decisions as api
 from mfu.api.modelworkload import WorkloadSpec
 from mfu.api.names import WORKLOAD_LABEL
-from mfu.decide.fleet.fitting import Grant
+from mfu.decide.fleet.fitting import Grant, offers
 from mfu.decide.types import Decision, DecisionType, Outcome
 from mfu.engine.evaluate import evaluate
 from mfu.engine.plan import Plan, WorkloadPlan
@@ -36,6 +36,8 @@ class WhatIf:
     plan: WorkloadPlan
     steps: tuple[Step, ...]
     displaced: tuple[Displaced, ...]
+    ranked: tuple[Grant, ...] = ()
+    """The best free place of each product now, the best first."""
 
     @property
     def decisions(self) -> tuple[api.Decision, ...]:
@@ -58,7 +60,13 @@ def what_if(snapshot: Snapshot, key: str, now: float) -> WhatIf:
     without = evaluate(replace(snapshot, workloads=others, claims=None), now)
     plan = next(each for each in with_it.workloads if each.key == key)
     steps = tuple(step for step in with_it.acts.steps if step.action.workload == key)
-    return WhatIf(plan, steps, _displaced(without, with_it))
+    return WhatIf(plan, steps, _displaced(without, with_it), _ranked(plan, without))
+
+
+def _ranked(plan: WorkloadPlan, without: Plan) -> tuple[Grant, ...]:
+    """Of what is free, whoever else waits for it."""
+    ask = plan.standing.ask if plan.standing else None
+    return tuple(offers(ask, without.supply.capacity)) if ask and without.supply else ()
 
 
 def _displaced(without: Plan, with_it: Plan) -> tuple[Displaced, ...]:

@@ -76,9 +76,7 @@ def _allowed(decision: Decision | None, conditions: Sequence[Condition]) -> str:
     empty = next((each for each in conditions if each.type == ConditionType.ENFORCED and each.status == "False"), None)
     if empty is not None and "modes.placement" in empty.message:
         return f"no: {empty.message}"
-    return (
-        "by the mode (Enforce) and the policy's actions, where the operator has them switched on (the policy tells)"
-    )
+    return "by the mode (Enforce) and the policy's actions, where the operator has them switched on (the policy tells)"
 
 
 def _sent(done: Sequence[ToldEvent]) -> str:
