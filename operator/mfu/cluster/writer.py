@@ -18,6 +18,7 @@ from mfu.api.workload_status import WorkloadStatus
 from mfu.cluster.client import JSON, ApiError, KubeClient, ServerUnreachable
 from mfu.cluster.pacing import ECHO_SECONDS, Attempts, Pace
 from mfu.cluster.resources import EVENTS, FLEETREPORTS, MFUPOLICIES, MODELWORKLOADS, ResourcePath
+from mfu.cluster.undeclared import Undeclared
 from mfu.engine.packed import Packed
 from mfu.engine.plan import Event, Plan, PolicyPlan, WorkloadPlan
 from mfu.engine.say.hysteresis import Novelty, novelty
@@ -103,6 +104,7 @@ class Writer:
     _pace: Pace | None = None
     _echoes: dict[str, _Echo] = field(default_factory=dict)
     _events: deque[tuple[JSON, str]] = field(default_factory=deque)
+    _undeclared: Undeclared = field(default_factory=Undeclared)
 
     async def apply(
         self,
@@ -242,13 +244,31 @@ class Writer:
 
     async def _put(self, write: Write) -> None:
         try:
-            await self.client.apply(write.resource, write.body, subresource=write.subresource, manager=write.manager)
+            await self._apply(write)
         except ApiError as error:
             # Apply on /status can not create; the fleet report is the only object that we create ourselves.
             if error.status != 404 or write.resource is not FLEETREPORTS:
                 raise
             await self.client.create(FLEETREPORTS, _body(FLEETREPORTS, {"name": FLEET_REPORT_NAME}))
-            await self.client.apply(write.resource, write.body, subresource="status", manager=write.manager)
+            await self._apply(write)
+
+    async def _apply(self, write: Write) -> None:
+        """Without the fields that the definition lacks, where the server names them: better the rest than nothing."""
+        kind, now = write.resource.kind, asyncio.get_running_loop().time()
+        body = self._undeclared.fitted(kind, write.body, now)
+        while True:
+            try:
+                await self.client.apply(write.resource, body, subresource=write.subresource, manager=write.manager)
+                return
+            except ApiError as error:
+                lacks = self._undeclared.learned(kind, error.message, now)
+                fitting = self._undeclared.fitted(kind, write.body, now)
+                if fitting == body:
+                    raise
+                body = fitting
+            if lacks:
+                names = ", ".join(sorted(".".join(path) for path in lacks))
+                log.warning("definition kind=%s is older than this operator and lacks %s: upgrade it", kind, names)
 
     async def _emit_all(self, gate: asyncio.Semaphore, pace: Pace) -> None:
         told, self._events = list(self._events), deque()
