@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
 import pytest_asyncio
+import yaml
 
 from e2e.testbed.cluster import ControlPlane, wait_until
 from e2e.testbed.cluster.binaries import Progress
+from e2e.testbed.cluster.ports import free_ports
+from e2e.testbed.cluster.process import Child
 from e2e.testbed.controllers import kueue
 from mfu.act.checks import CheckAnswer, CheckQuestion, answered, unheld
 from mfu.api.names import ADMISSION_CHECK
@@ -27,6 +34,7 @@ from tests.e2e_cluster.test_controllers import QUEUE, QUEUE_LABEL, job, node
 
 pytestmark = [pytest.mark.integration, pytest.mark.owns_control_plane]
 
+ROOT: Final = Path(__file__).parents[2]
 CHECK: Final = "mfu"
 PRODUCT: Final = "nvidia.com/gpu.product"
 HOST: Final = "kubernetes.io/hostname"
@@ -254,3 +262,74 @@ async def test_other_checks_stay_as_they_are(plane: ControlPlane, client: KubeCl
     await say(client, unheld(found, "ours"))
     checks = {each["name"]: each["message"] for each in the_workload(plane, space)["status"]["admissionChecks"]}
     assert checks.get("other", "theirs") == "theirs"
+
+
+@contextmanager
+def operating(plane: ControlPlane, folder: Path) -> Iterator[None]:
+    """The whole operator as its own process, with the one action switched on."""
+    plane.kubectl("apply", "--server-side", "-f", str(ROOT / "crds"))
+    plane.kubectl("wait", "--for=condition=Established", "-f", str(ROOT / "crds"), "--timeout=60s")
+    spec = {
+        "namespaceSelector": {},
+        "modes": {"admission": "Enforce"},
+        "actions": [{"type": "KueueCheck", "minConfidencePercent": 50, "maxPerMinute": 100}],
+    }
+    plane.apply({"apiVersion": "mfu.gpuaas.io/v1alpha1", "kind": "MFUPolicy", "metadata": {"name": "p"}, "spec": spec})
+    (port,) = free_ports(1)
+    config = {
+        "server": {"host": "127.0.0.1", "port": port},
+        "leaderElection": {"namespace": "default"},
+        "actions": ["KueueCheck"],
+        "kueue": {"enabled": True, "check": CHECK},
+        "cycle": {"warmUpSeconds": 2},
+        "dcgm": {"urlTemplate": "http://127.0.0.1:9/{node}"},
+    }
+    file = folder / "config.yaml"
+    file.write_text(yaml.safe_dump(config))
+    command: list[str | Path] = [sys.executable, "-m", "mfu", "operator", f"--kubeconfig={plane.kubeconfig}"]
+    child = Child("operator", [*command, f"--config={file}"], log=plane.logs_dir / "operator.log", home=folder)
+    child.start()
+    try:
+        yield
+    finally:
+        child.stop()
+
+
+def declared(name: str, preset: str) -> dict[str, Any]:
+    spec = {
+        "mode": "Training",
+        "targetRef": {"apiVersion": "batch/v1", "kind": "Job", "name": name},
+        "model": {"preset": preset},
+        "accelerators": {"count": 1, "products": ["H100-SXM5"]},
+        "training": {"sequenceLength": 4096, "globalBatchSize": 8, "microBatchSize": 1},
+        "tunable": [],
+    }
+    return {"apiVersion": "mfu.gpuaas.io/v1alpha1", "kind": "ModelWorkload", "metadata": {"name": name}, "spec": spec}
+
+
+async def test_the_operator_answers_all_and_without_telemetry_refuses_none(
+    plane: ControlPlane, space: str, tmp_path: Path
+) -> None:
+    """The one that fits nowhere is told so as a dry run: a fleet that nobody sees is not acted upon."""
+
+    def running(name: str) -> bool:
+        return not suspended(plane, space, name)
+
+    def messages() -> dict[str, str]:
+        items = plane.get("workloads.kueue.x-k8s.io", "-n", space)["items"]
+        return {
+            each["metadata"]["ownerReferences"][0]["name"]: entry["message"]
+            for each in items
+            for entry in each.get("status", {}).get("admissionChecks") or ()
+            if entry["state"] == "Ready"
+        }
+
+    with operating(plane, tmp_path):
+        plane.apply(declared("large", "llama-3.1-405b"), namespace=space)
+        for name in ("large", "nobodys"):
+            submit(plane, space, name)
+        for name in ("large", "nobodys"):
+            await until(f"{name} to start", partial(running, name), within_seconds=90.0)
+        said = messages()
+    assert said["nobodys"].startswith("no decision of a policy that lists KueueCheck")
+    assert said["large"].startswith("dry run (no reading of the fleet is known): answer Re")
