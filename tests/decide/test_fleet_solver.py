@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from mfu.decide.fleet.capacity import Capacity, DeviceKind, Pool, Share, capacity_of
 from mfu.decide.fleet.fitting import CLEARLY_BETTER, Pick, Quality, fit, offers
 from mfu.decide.fleet.order import decide_together
+from mfu.decide.fleet.placement import SLICE_SIZE, topology_annotations
 from mfu.decide.fleet.standing import Need, Worth
 from mfu.decide.fleet.topology import Levels, crossed, levels_of
 from mfu.decide.types import NodeView
@@ -387,3 +388,10 @@ def test_offers_are_ranked() -> None:
     ranked = offers(Need(8, worths=worths()), capacity_of(nodes))
     assert [each.kind.product_label for each in ranked] == [H100, A100]
     assert ranked[0].score > ranked[1].score
+
+
+@pytest.mark.parametrize(
+    ("piece", "tensor", "size"), [(2, 8, "4"), (1, 4, "4"), (8, 8, None), (4, 2, None), (2, 1, None)]
+)
+def test_a_tensor_group_over_pods_is_a_slice_of_kueue(piece: int, tensor: int, size: str | None) -> None:
+    assert topology_annotations(Need(16, piece=piece, tensor=tensor)).get(SLICE_SIZE) == size

@@ -20,6 +20,7 @@ from mfu.cli.snapshot import take
 from mfu.controller.config import BadConfig, load
 from mfu.decide.fleet.device_claims import claim_template
 from mfu.decide.fleet.fitting import Grant
+from mfu.decide.fleet.placement import topology_annotations
 from mfu.decide.types import Decision
 from mfu.engine import saved
 from mfu.engine.snapshot import Snapshot
@@ -95,6 +96,11 @@ def _snapshot(args: argparse.Namespace) -> tuple[Snapshot, float]:
     return saved.load(with_client(args, lambda client: take(client, config, 0.0)))
 
 
+def _annotations(found: WhatIf) -> dict[str, str]:
+    ask = found.plan.standing.ask if found.plan.standing else None
+    return topology_annotations(ask) if ask else {}
+
+
 def _claim(found: WhatIf) -> dict[str, Any]:
     ask = found.plan.standing.ask if found.plan.standing else None
     if ask is None:
@@ -117,6 +123,8 @@ def _show(found: WhatIf) -> None:
         print(f"  ranks{f' of replica {copy}' if len(found.grants) > 1 else ''}: {ranks}")
     for step in found.steps:
         print(f"  action: {step.sentence}")
+    for name, value in _annotations(found).items():
+        print(f"  with Kueue's topology-aware scheduling, on the pod template: {name}: {value}")
     print(f"  displaces: {'nobody' if not found.displaced else ''}".rstrip())
     for displaced in found.displaced:
         before, after = displaced.before, displaced.after
@@ -142,6 +150,7 @@ def _document(found: WhatIf) -> dict[str, Any]:
         "actions": [
             {"type": str(step.action.type), "words": step.action.words, "dryRun": step.dry_run} for step in found.steps
         ],
+        "topologyAnnotations": _annotations(found),
         "displaced": [_displaced(each) for each in found.displaced],
     }
 

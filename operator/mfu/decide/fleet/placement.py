@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from mfu.decide.fleet.capacity import Domain
+from mfu.decide.fleet.capacity import HOST_LABEL, Domain
 from mfu.decide.fleet.fitting import Grant, Pick, Quality
 from mfu.decide.fleet.shortage import Shortage
 from mfu.decide.fleet.standing import Need, Standing
@@ -18,6 +18,9 @@ _REASONS: Final = {
     Quality.WHOLE_GROUPS: Why.SPANS_DOMAINS,
     Quality.SPLIT_GROUPS: Why.SPLITS_TENSOR_GROUPS,
 }
+SLICE_TOPOLOGY: Final = "kueue.x-k8s.io/podset-slice-required-topology"
+SLICE_SIZE: Final = "kueue.x-k8s.io/podset-slice-size"
+"""https://kueue.sigs.k8s.io/docs/concepts/topology_aware_scheduling/"""
 _MOST_NAMED: Final = 4
 _MOST_PINNED: Final = 64
 """Domains in an affinity: a term with more of them is no hint any more."""
@@ -88,6 +91,16 @@ def required(grants: Sequence[Grant]) -> dict[str, Any]:
 def selector(grants: Sequence[Grant]) -> dict[str, str]:
     """A nodeSelector has one value a label: what the grants have several of stays out."""
     return {term["key"]: term["values"][0] for term in _terms(grants) if len(term["values"]) == 1}
+
+
+def topology_annotations(ask: Need) -> dict[str, str]:
+    """Of a pod template, for Kueue's topology-aware scheduling: the pods of one tensor group on one host.
+
+    Groups of 8 in pods of 2 GPUs: slices of 4 pods. Empty where a pod holds a whole group already.
+    """
+    if ask.group <= ask.piece:
+        return {}
+    return {SLICE_TOPOLOGY: HOST_LABEL, SLICE_SIZE: str(ask.group // ask.piece)}
 
 
 def _terms(grants: Sequence[Grant]) -> list[dict[str, Any]]:
