@@ -44,7 +44,7 @@ def without(document: Any, paths: Iterable[Path]) -> Any:
 
 
 @dataclass(slots=True)
-class Undeclared:
+class UndeclaredFields:
     """What was refused lately, by kind."""
 
     _known: dict[str, frozenset[Path]] = field(default_factory=dict)

@@ -18,7 +18,7 @@ from mfu.api.workload_status import WorkloadStatus
 from mfu.cluster.client import JSON, ApiError, KubeClient, ServerUnreachable
 from mfu.cluster.pacing import ECHO_SECONDS, Attempts, Pace
 from mfu.cluster.resources import EVENTS, FLEETREPORTS, MFUPOLICIES, MODELWORKLOADS, ResourcePath
-from mfu.cluster.undeclared import Undeclared
+from mfu.cluster.undeclared import UndeclaredFields
 from mfu.engine.packed import Packed
 from mfu.engine.plan import Event, Plan, PolicyPlan, WorkloadPlan
 from mfu.engine.say.hysteresis import Novelty, novelty
@@ -104,7 +104,7 @@ class Writer:
     _pace: Pace | None = None
     _echoes: dict[str, _Echo] = field(default_factory=dict)
     _events: deque[tuple[JSON, str]] = field(default_factory=deque)
-    _undeclared: Undeclared = field(default_factory=Undeclared)
+    _undeclared: UndeclaredFields = field(default_factory=UndeclaredFields)
 
     async def apply(
         self,
