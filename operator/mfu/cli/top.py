@@ -71,6 +71,7 @@ def print_once(found: Sequence[Listed], by: TopOrder) -> None:
 
 async def _watch(client: KubeClient, args: argparse.Namespace, out: Console) -> None:
     with Live(console=out, screen=True, auto_refresh=False) as shown:
+        shown.update(Text("reading workloads …"), refresh=True)
         while True:
             rows = max(1, out.size.height - HEAD_ROWS)
             shown.update(await _look(client, args, rows, wide=out.size.width >= BARS_FROM), refresh=True)
