@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from mfu.adopt.draft import Draft, adopt
 from mfu.adopt.findings import Certainty
+from mfu.hardware.labels import WHOLE
 
 MOST_CHARACTERS: Final = 120
 MOST_BYTES: Final = 64 * 1024
@@ -37,12 +38,19 @@ def _seems(text: str) -> str:
     containers = json.loads(text)
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "pod"}, "spec": {"containers": containers}}
     try:
-        drafts = adopt([pod])
+        drafts = adopt([pod]) or adopt([_asking(pod)])
     except Exception:
         # Somebody's command line, of whatever shape, must not cost the pod itself.
         drafts = ()
     said = _said(drafts[0]) if drafts else ""
     return (said or _image(containers))[:MOST_CHARACTERS]
+
+
+def _asking(pod: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The same where an annotation asks for its GPUs: of its first container, as schedulers read it."""
+    first, *others = pod["spec"]["containers"]
+    asking = {**first, "resources": {"limits": {WHOLE: "1"}}}
+    return {**pod, "spec": {"containers": [asking, *others]}}
 
 
 def _said(draft: Draft) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final, TypeVar
 
+from mfu.api.names import GROUP
 from mfu.cli.errors import UsageError
 from mfu.cli.roles import refusal
 from mfu.cluster.client import ApiError, KubeClient, ServerUnreachable
@@ -16,6 +17,7 @@ from mfu.cluster.connection import NoCluster, connect, context_namespace
 T = TypeVar("T")
 UNAUTHORIZED: Final = 401
 FORBIDDEN: Final = 403
+NOT_FOUND: Final = 404
 
 
 def add_cluster(parser: argparse.ArgumentParser) -> None:
@@ -68,4 +70,6 @@ def _advice(error: ApiError) -> str:
         return refusal(error)
     if error.status == UNAUTHORIZED:
         return f"the API server does not know who you are ({error.message}): log in again, or look at --kubeconfig"
+    if error.status == NOT_FOUND and f"/apis/{GROUP}/" in str(error) and "page not found" in error.message:
+        return f"the cluster has no kinds of {GROUP}: install the chart, or `kubectl apply --server-side -f crds/`"
     return str(error)

@@ -18,7 +18,7 @@ from mfu.cli.output import print_table
 from mfu.cluster.client import KubeClient
 from mfu.cluster.connection import NoCluster, connect
 from mfu.cluster.resources import MFUPOLICIES, MODELWORKLOADS
-from mfu.controller.config import BadConfig, OperatorConfig, load
+from mfu.controller.config import BadConfig, LeaderElection, OperatorConfig, load
 from mfu.controller.operator import operate
 from mfu.engine.plan import Plan
 from mfu.show.fleet import fleet_view
@@ -55,10 +55,18 @@ def _dry(args: argparse.Namespace, config: OperatorConfig) -> int:
     """By hand: what is missing is said in a sentence before anything starts, and a port that is taken is not needed."""
     args.context = None
     with_client(args, _readable)
-    server = config.server if args.config else config.server.model_copy(update={"port": 0})
-    by_hand = config.model_copy(update={"server": server})
+    by_hand = _by_hand(config, given=args.config is not None)
     print("reading the cluster; nothing is written. Ctrl-C ends it.", flush=True)
     return asyncio.run(operate(by_hand, args.kubeconfig, Shown().look))
+
+
+def _by_hand(config: OperatorConfig, *, given: bool) -> OperatorConfig:
+    """Beside an operator that works: its lease stays its own, and the first table does not wait for readings."""
+    changes: dict[str, Any] = {"leader_election": LeaderElection(enabled=False)}
+    if not given:
+        changes["server"] = config.server.model_copy(update={"port": 0})
+        changes["cycle"] = config.cycle.model_copy(update={"warm_up_seconds": 0.0})
+    return config.model_copy(update=changes)
 
 
 async def _readable(client: KubeClient) -> None:
@@ -78,11 +86,11 @@ class Shown:
         order = {each.key: place for place, each in enumerate(top(listed, TopOrder.LOST))}
         rows = [row(each) for each in sorted(listed, key=lambda each: order[each.key])]
         fleet = fleet_view(plan.report.read())
-        now = (fleet.headline, *rows)
+        now = (fleet.headline, *fleet.drafts, *rows)
         if now == self._before:
             return
         self._before = now
-        print(f"\n{fleet.headline}")
+        print(f"\n{fleet.headline}", flush=True)
         for draft in fleet.drafts:
             print(f"not declared: {draft.sentence}; {draft.command}")
         print_table(COLUMNS, rows) if rows else print("no ModelWorkload is declared")

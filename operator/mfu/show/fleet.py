@@ -120,7 +120,7 @@ class FleetView:
 def fleet_view(status: FleetStatus) -> FleetView:
     said, currency = status.summary or FleetSummary(), status.currency or "$"
     return FleetView(
-        headline=f"Fleet MFU {said.mfu}; {said.gpus} GPUs allocated; {said.coverage} of GPU-time known",
+        headline=_headline(status, said),
         factors=_factors(status.totals),
         held_for_nothing=tuple(map(_nothing, filter(_held_for_nothing, status.nodes))),
         main_cause=said.cause,
@@ -134,6 +134,12 @@ def fleet_view(status: FleetStatus) -> FleetView:
         beside=tuple(beside(status)),
         drafts=tuple(map(_draft, status.drafts)),
     )
+
+
+def _headline(status: FleetStatus, said: FleetSummary) -> str:
+    if not status.nodes and (status.totals is None or float(status.totals.gpus) == 0):
+        return "No node that offers GPUs is known"
+    return f"Fleet MFU {said.mfu}; {said.gpus} GPUs allocated; {said.coverage} of GPU-time known"
 
 
 def _draft(each: Undeclared) -> DraftLine:
