@@ -1,4 +1,4 @@
-"""`mfu init --from-config config.json`: a ModelWorkload to edit, with the dimensions of a Hugging Face model.
+"""`mfu init config.json`: a ModelWorkload to edit, with the dimensions of a Hugging Face model.
 
 What was assumed and what was left out stands above it, as comments.
 """
@@ -36,25 +36,30 @@ _INFERENCE: Final[dict[str, Any]] = {
 
 def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser("init", help="write a ModelWorkload from a config.json", description=__doc__)
-    parser.add_argument(
-        "--from-config", type=Path, required=True, metavar="FILE", help="Hugging Face config.json, - for standard input"
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument(
+        "from_config", type=Path, nargs="?", metavar="FILE", help="Hugging Face config.json, - for standard input"
     )
+    source.add_argument("--from-config", dest="from_config_flag", type=Path, metavar="FILE", help="the same")
     parser.add_argument("--name", default="my-workload", help="metadata.name")
     parser.add_argument("--mode", choices=("training", "inference"), default="training", help="default: training")
 
 
 def run(args: argparse.Namespace) -> int:
-    understood = read_config(args.from_config)
+    flag: Path | None = args.from_config_flag
+    understood = read_config(args.from_config) if flag is None else read_config(flag, "--from-config")
     for note in understood.notes:
         print(f"# {note}")
     print(yaml.safe_dump(_workload(args.name, args.mode, understood), sort_keys=False), end="")
     return 0
 
 
-def read_config(path: Path, argument: str = "--from-config") -> Understood:
+def read_config(path: Path, argument: str = "FILE") -> Understood:
     """What a config.json says, "-" for standard input. UsageError names the file, the field and the fix."""
     name = f"{argument} {path}"
     text = sys.stdin.read() if str(path) == "-" else read_text(path, argument)
+    if not text.strip():
+        raise UsageError(f"{name}: is empty: give a model's config.json")
     try:
         return understand(json.loads(text))
     except WorkloadError as error:
