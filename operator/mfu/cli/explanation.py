@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from rich.console import Console
 from rich.text import Text
 
@@ -10,6 +12,7 @@ from mfu.show.explanation import ExplainedLoss, Explanation, Measurement
 from mfu.show.figures import UNKNOWN, share
 from mfu.show.waterfall import Move, Waterfall, WaterfallStep
 
+_LONGEST_BAR: Final = 30
 _SIGNS = {Move.LEVEL: "= ", Move.DOWN: "− ", Move.UP: "+ "}
 
 
@@ -18,7 +21,7 @@ def print_explanation(page: Explanation) -> None:
     out = console()
     out.print(Text(f"{page.namespace}/{page.name}", style="bold"), Text(f"  {page.model}"))
     for fact in page.facts:
-        out.print(f"  {fact.label:<12} {fact.value}")
+        print_line(out, f"  {fact.label:<12} {fact.value}", hang=15)
     for warning in page.warnings:
         out.print(Text(f"  ! {warning}", style="yellow"))
     if page.waterfall:
@@ -38,8 +41,9 @@ def _waterfall(out: Console, found: Waterfall) -> None:
 
 
 def _bar(out: Console, step: WaterfallStep, sign: str) -> None:
-    label = f"{sign}{step.label}"
-    out.print(Text(f"  {label:<34} {100 * step.share:6.1f} %  {bar(step.share)}".rstrip()))
+    before = f"  {sign + step.label:<34} {100 * step.share:6.1f} %  "
+    width = max(4, min(_LONGEST_BAR, out.width - len(before)))
+    out.print(Text(f"{before}{bar(step.share, width)}".rstrip()))
 
 
 def _measured(out: Console, page: Explanation) -> None:
