@@ -39,9 +39,19 @@ def money(amount: float | None, symbol: str = "$") -> str:
     return _UNKNOWN if amount is None or not isfinite(amount) else f"{symbol}{amount:,.2f}"
 
 
+MOST_DIGITS: Final = 24
+"""Letters of a decimal string of the API."""
+
+
 def decimal(fraction: float | None, digits: int = 4) -> str | None:
-    """API form of a fraction, a decimal string (the API has no floats): `decimal(0.41234) == "0.4123"`."""
-    return None if fraction is None or not isfinite(fraction) else f"{fraction:.{digits}f}"
+    """API form of a fraction, a decimal string (the API has no floats): `decimal(0.41234) == "0.4123"`.
+
+    None for what is not known, and for what is longer than the API takes: no such number means anything.
+    """
+    if fraction is None or not isfinite(fraction):
+        return None
+    text = f"{fraction:.{digits}f}"
+    return text if len(text) <= MOST_DIGITS else None
 
 
 def gibibytes(size_bytes: float | None) -> str:

@@ -19,7 +19,9 @@ ROOT = Path(__file__).parents[2]
 TARGET = ROOT / "docs" / "images" / "waterfall.svg"
 WORKLOAD = "faulty-training"
 
-WIDTH, LEFT, RIGHT, ROW, TOP = 920, 280, 90, 30, 92
+WIDTH, LEFT, RIGHT, ROW, TOP = 920, 340, 90, 30, 92
+WIDEST_LETTER = 0.64
+"""Mean width of a bold letter over its size in DejaVu Sans, the widest font that is common where no Helvetica is."""
 SCALE = WIDTH - LEFT - RIGHT
 GREY, BLUE, RED, GREEN, AMBER, INK, SOFT = "#9aa5b1", "#3b6fb6", "#c0392b", "#2e8b57", "#d98e04", "#1f2933", "#616e7c"
 
@@ -75,6 +77,9 @@ def draw(status: Mapping[str, Any]) -> str:
             20, 60, f"{WORKLOAD}: Llama 3.1 8B on one node of eight H100, share of the GPUs' peak FLOP/s", colour=SOFT
         ),
     ]
+    longest = max(len(bar.label) for bar in rows)
+    if longest * 14 * WIDEST_LETTER > LEFT - 12:
+        raise SystemExit(f"a label of {longest} letters is cut off at the left: make room for it")
     for number, bar in enumerate(rows):
         parts += _row(bar, TOP + number * ROW)
     return "\n".join([*parts, *_foot(status, TOP + ROW * len(rows) + 26), "</svg>"]) + "\n"
@@ -98,7 +103,7 @@ def _foot(status: Mapping[str, Any], top: float) -> list[str]:
     return [
         _text(20, top, busy, colour=SOFT),
         _text(20, top + 24, money, weight="bold"),
-        _text(20, top + 48, f"Advice: {status['losses'][0]['action']}"),
+        _text(20, top + 48, f"Advice: {status['recommendations'][0]['action']}"),
     ]
 
 
