@@ -31,6 +31,8 @@ def pod(*containers: dict[str, Any], init: tuple[dict[str, Any], ...] = (), **me
 
 
 WHOLE = {"resources": {"limits": {"nvidia.com/gpu": "4"}}}
+ONE = {"resources": {"limits": {"nvidia.com/gpu": "1"}}}
+FIVE = {"nvidia.com/gpu": 5}
 SLICE = {"resources": {"requests": {"nvidia.com/mig-1g.10gb": "1", "cpu": "2"}}}
 
 
@@ -40,10 +42,23 @@ SLICE = {"resources": {"requests": {"nvidia.com/mig-1g.10gb": "1", "cpu": "2"}}}
         (pod(WHOLE), {"nvidia.com/gpu": 4}),
         (pod(WHOLE, WHOLE), {"nvidia.com/gpu": 8}),
         (pod(WHOLE, init=({"resources": {"limits": {"nvidia.com/gpu": "6"}}},)), {"nvidia.com/gpu": 6}),
+        (
+            pod(WHOLE, init=({**ONE, "restartPolicy": "Always"}, {"resources": {"limits": {"nvidia.com/gpu": "2"}}})),
+            FIVE,
+        ),
+        (pod(ONE, init=({**ONE, "restartPolicy": "Always"}, WHOLE)), FIVE),
         (pod(SLICE), {"nvidia.com/mig-1g.10gb": 1}),
         (pod({}, labels={WORKLOAD_LABEL: "w"}), {}),
     ],
-    ids=["one container", "several add up", "a larger init container", "a slice", "only our label"],
+    ids=[
+        "one container",
+        "several add up",
+        "a larger init container",
+        "a sidecar",
+        "init beside a sidecar",
+        "a slice",
+        "only our label",
+    ],
 )
 def test_devices_of_a_pod(item: dict[str, Any], held: dict[str, int]) -> None:
     view = pod_view(item)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from mfu.hardware.clouds import cloud_device, cloud_name
+from mfu.hardware.clouds import cloud_device, cloud_name, product_key
 from mfu.hardware.slices import Slices, slices_of
 
 GKE, PARTITION = "cloud.google.com/gke-accelerator", "cloud.google.com/gke-gpu-partition-size"
 KARPENTER, MEMORY = "karpenter.k8s.aws/instance-gpu-name", "karpenter.k8s.aws/instance-gpu-memory"
+
+TYPE = "node.kubernetes.io/instance-type"
 
 
 @pytest.mark.parametrize(
@@ -22,6 +24,13 @@ KARPENTER, MEMORY = "karpenter.k8s.aws/instance-gpu-name", "karpenter.k8s.aws/in
         ({KARPENTER: "h100", MEMORY: "81920"}, "H100-SXM5"),
         ({KARPENTER: "a100", MEMORY: "40960"}, "A100-SXM4-40GB"),
         ({KARPENTER: "v100", MEMORY: "32768"}, "V100-SXM2-32GB"),
+        ({TYPE: "p5.48xlarge"}, "H100-SXM5"),
+        ({TYPE: "g5.xlarge"}, "A10G"),
+        ({TYPE: "p6-b200.48xlarge"}, "B200"),
+        ({TYPE: "Standard_ND96isr_H100_v5"}, "H100-SXM5"),
+        ({TYPE: "Standard_NC24ads_A100_v4"}, "A100-PCIe-80GB"),
+        ({TYPE: "BM.GPU.H100.8"}, "H100-SXM5"),
+        ({"beta.kubernetes.io/instance-type": "BM.GPU.MI300X.8"}, "MI300X"),
     ],
 )
 def test_known_words(labels: dict[str, str], label: str) -> None:
@@ -37,11 +46,29 @@ def test_known_words(labels: dict[str, str], label: str) -> None:
         {GKE: "nvidia-next-gpu"},
         {GKE: "nvidia-tesla-a100", PARTITION: "9g.90gb"},
         {KARPENTER: "a100"},
-        {"node.kubernetes.io/instance-type": "g5.xlarge"},
+        {TYPE: "m7i.large"},
+        {TYPE: "g6"},
+        # A part of an A10.
+        {TYPE: "Standard_NV6ads_A10_v5"},
+        # What the cloud says of the GPU stands before what it says of the machine.
+        {KARPENTER: "next", TYPE: "p5.48xlarge"},
     ],
 )
 def test_what_is_not_known_stays_unknown(labels: dict[str, str]) -> None:
     assert cloud_device(labels) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        ("NVIDIA-H100-80GB-HBM3", "nvidia.com/gpu.product"),
+        ("nvidia-l4", GKE),
+        ("h100", KARPENTER),
+        ("BM.GPU.H100.8", TYPE),
+    ],
+)
+def test_the_label_that_says_a_product(name: str, key: str) -> None:
+    assert product_key(name) == key
 
 
 def test_the_word_itself_is_kept_for_people() -> None:

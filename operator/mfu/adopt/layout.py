@@ -14,6 +14,7 @@ from mfu.adopt.findings import Findings
 from mfu.adopt.units import PodTemplate, Unit
 from mfu.hardware.aliases import dataset_key
 from mfu.hardware.catalog import load
+from mfu.hardware.instances import INSTANCE_LABELS, instance_gpu
 from mfu.hardware.labels import CLOUD_PRODUCT_LABELS, PRODUCT_LABELS, WHOLE
 from mfu.hardware.portions import portion_of
 from mfu.hardware.types import Device
@@ -36,16 +37,6 @@ _CLOUD_NAMES: Final[Mapping[str, str]] = {
     "h100": "H100-SXM5",
 }
 """What GKE and EKS sell under the name (their accelerator lists)."""
-_INSTANCES: Final[Mapping[str, str]] = {
-    "p5.48xlarge": "H100-SXM5",
-    "p5e.48xlarge": "H200-SXM",
-    "p4d.24xlarge": "A100-SXM4-40GB",
-    "p4de.24xlarge": "A100-SXM4-80GB",
-    "a3-highgpu-8g": "H100-SXM5",
-    "a3-megagpu-8g": "H100-SXM5",
-    "a2-highgpu-1g": "A100-SXM4-40GB",
-    "a2-ultragpu-8g": "A100-SXM4-80GB",
-}
 DEGREES: Final = ("tensor", "pipeline", "context", "data")
 
 
@@ -113,7 +104,8 @@ def _product_of(label: str, value: str) -> str | None:
         return found.gpu.api_name if isinstance(found, Device) else None
     if label in CLOUD_PRODUCT_LABELS:
         return _CLOUD_NAMES.get(value.lower())
-    return _INSTANCES.get(value.lower()) if label.endswith("instance-type") else None
+    key = instance_gpu(value) if label in INSTANCE_LABELS else None
+    return None if key is None else load().gpus[key].api_name
 
 
 def _node_labels(unit: Unit) -> Iterator[tuple[str, str]]:

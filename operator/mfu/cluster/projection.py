@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime
 from functools import lru_cache
@@ -277,15 +278,20 @@ def _mapping(items: tuple[tuple[str, V], ...]) -> Mapping[str, V]:
 
 
 def _requested(spec: Mapping[str, Any]) -> dict[str, int]:
-    """Devices that the pod holds: the sum over containers, or one init container's if that is more."""
-    total: dict[str, int] = {}
-    for container in spec.get("containers") or ():
-        for resource, amount in _limits(container).items():
-            total[resource] = total.get(resource, 0) + amount
+    """Devices that the pod holds: of containers and sidecars together, or what an init container needs beside the
+    sidecars before it if that is more (kubernetes.io/docs/concepts/workloads/pods/sidecar-containers).
+    """
+    starting: Counter[str] = Counter()
+    sidecars: Counter[str] = Counter()
     for container in spec.get("initContainers") or ():
-        for resource, amount in _limits(container).items():
-            total[resource] = max(total.get(resource, 0), amount)
-    return total
+        asked = _limits(container)
+        if container.get("restartPolicy") == "Always":
+            sidecars.update(asked)
+        else:
+            starting |= Counter(asked) + sidecars
+    for container in spec.get("containers") or ():
+        sidecars.update(_limits(container))
+    return dict(sidecars | starting)
 
 
 def _limits(container: Mapping[str, Any]) -> dict[str, int]:

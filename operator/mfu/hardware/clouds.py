@@ -1,7 +1,7 @@
 """What node labels say that the GPUs are: feature discovery's, else a cloud's own words for them.
 
 GKE: cloud.google.com/kubernetes-engine/docs/how-to/gpus (accelerator names, partition sizes, time sharing).
-Karpenter: karpenter.sh/docs/reference/instance-types (GPU name and memory in MiB).
+Karpenter: karpenter.sh/docs/reference/instance-types (GPU name and memory in MiB). Others by the machine's type.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from typing import Final
 
 from mfu.hardware.catalog import load
-from mfu.hardware.labels import AMD_PARTITION_LABELS, AMD_PARTS
+from mfu.hardware.instances import INSTANCE_LABELS, instance_gpu, instance_of
+from mfu.hardware.labels import AMD_PARTITION_LABELS, AMD_PARTS, PRODUCT_LABEL
 from mfu.hardware.types import Device
 
 GKE_PRODUCT: Final = "cloud.google.com/gke-accelerator"
@@ -52,8 +53,8 @@ _KARPENTER: Final = {
 
 
 def cloud_name(labels: Mapping[str, str]) -> str | None:
-    """The cloud's word for the product, None where no label of theirs is there."""
-    return labels.get(GKE_PRODUCT) or labels.get(KARPENTER_PRODUCT)
+    """The cloud's word for the product, else for the machine; None where no label of theirs is there."""
+    return labels.get(GKE_PRODUCT) or labels.get(KARPENTER_PRODUCT) or instance_of(labels)
 
 
 def cloud_device(labels: Mapping[str, str]) -> Device | None:
@@ -70,6 +71,15 @@ def cloud_device(labels: Mapping[str, str]) -> Device | None:
         return Device(gpu, None)
     profile = load().mig_profile(key, size)
     return None if profile is None else Device(gpu, profile)
+
+
+def product_key(name: str) -> str:
+    """The node label that says so: `product_key("p5.48xlarge") == "node.kubernetes.io/instance-type"`."""
+    if name in _GKE:
+        return GKE_PRODUCT
+    if any(name == known for known, _ in _KARPENTER):
+        return KARPENTER_PRODUCT
+    return PRODUCT_LABEL if instance_gpu(name) is None else INSTANCE_LABELS[0]
 
 
 def labelled_device(named: str | None, labels: Mapping[str, str]) -> Device | None:
@@ -97,4 +107,6 @@ def _key(labels: Mapping[str, str]) -> str | None:
     if GKE_PRODUCT in labels:
         return _GKE.get(labels[GKE_PRODUCT])
     name, memory = labels.get(KARPENTER_PRODUCT, ""), labels.get(KARPENTER_MEMORY, "")
-    return _KARPENTER.get((name, memory)) or _KARPENTER.get((name, ""))
+    if name:
+        return _KARPENTER.get((name, memory)) or _KARPENTER.get((name, ""))
+    return instance_gpu(instance_of(labels) or "")

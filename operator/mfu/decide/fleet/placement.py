@@ -11,7 +11,7 @@ from mfu.decide.fleet.shortage import Shortage
 from mfu.decide.fleet.standing import Need, Standing
 from mfu.decide.reasons import Why
 from mfu.decide.types import Decision, DecisionType, Outcome
-from mfu.hardware.labels import PRODUCT_LABEL
+from mfu.hardware.clouds import product_key
 
 _REASONS: Final = {
     Quality.ONE_DOMAIN: Why.FITS_ONE_DOMAIN,
@@ -106,7 +106,9 @@ def topology_annotations(ask: Need) -> dict[str, str]:
 def _terms(grants: Sequence[Grant]) -> list[dict[str, Any]]:
     """Products and, where they are few and of one label, domains."""
     products = sorted({grant.kind.product_label for grant in grants})
-    terms = [{"key": PRODUCT_LABEL, "operator": "In", "values": products}]
+    keys = {product_key(product) for product in products}
+    # Terms are all to hold at once: names that stand under different labels admit no node together.
+    terms: list[dict[str, Any]] = [{"key": keys.pop(), "operator": "In", "values": products}] if len(keys) == 1 else []
     domains = sorted({domain for grant in grants for domain in grant.domains})
     labels = {domain.label for domain in domains}
     if len(labels) == 1 and len(domains) <= _MOST_PINNED:
