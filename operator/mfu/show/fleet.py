@@ -137,7 +137,7 @@ def fleet_view(status: FleetStatus) -> FleetView:
 
 
 def _headline(status: FleetStatus, said: FleetSummary) -> str:
-    if said.gpus == "Unknown" and not status.nodes:
+    if {said.gpus, said.mfu} == {"Unknown"} and not status.nodes:
         return "No node that offers GPUs is known"
     return f"Fleet MFU {said.mfu}; {said.gpus} GPUs allocated; {said.coverage} of GPU-time known"
 
