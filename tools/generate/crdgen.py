@@ -71,6 +71,7 @@ COLUMNS: dict[Kind, tuple[tuple[str, str, str], ...]] = {
         ("+SLO", ".status.summary.slo", "Whether the declared limits are kept as declared"),
         ("+Gap", ".status.summary.gap", "expected - observed, percentage points"),
         ("+Accepted", _ACCEPTED, "Whether the declaration makes sense"),
+        ("+Next", ".status.recommendations[0].action", "What brings most, such as more concurrency for decode"),
     ),
     MFU_POLICY: (
         ("Priority", ".spec.priority", "The highest that matches a namespace governs it"),
