@@ -108,8 +108,9 @@ def data_seconds(case: TrainingCase, c: TrainingConstants, micro_batch_seconds: 
     """Gradient reduction and weight gathering that the step waits for.
 
     ZeRO-1/2 and plain data parallelism: once a step, hidden behind the last backward and the first forward pass.
-    ZeRO-3: weights gathered twice and gradients reduced once a micro-batch, hidden behind its compute. Links work on
-    while kernels wait for the host, so `micro_batch_seconds` holds that too.
+    ZeRO-3: weights gathered twice and gradients reduced once a micro-batch, hidden behind its compute; once a step on
+    the stages of a pipeline, which keep both whole from the first micro-batch to the last. Links work on while kernels
+    wait for the host, so `micro_batch_seconds` holds that too.
     """
     layout, stack = case.layout, case.stack
     weights, gradients = _data_rings(case, c)
@@ -120,7 +121,17 @@ def data_seconds(case: TrainingCase, c: TrainingConstants, micro_batch_seconds: 
     exposed = np.maximum(once_a_step - window, once_a_step * c["data_floor"])
     per_batch = 2.0 * weights + gradients
     sharded = (np.maximum(per_batch - window, per_batch * c["data_floor"]) + _copies(case, c)) * batches
-    return np.where(layout.zero == 3.0, sharded, exposed)
+    return np.where((layout.zero == 3.0) & ~keeps_whole(case), sharded, exposed)
+
+
+def keeps_whole(case: TrainingCase) -> NDArray[np.bool_]:
+    """Stages that gather sharded parameters once a step: every micro-batch comes back to them.
+
+    pytorch/torchtitan parallelize_llama.py, `reshard_after_forward_policy`: "For PP, do not reshard after forward";
+    NVIDIA-NeMo/Automodel deepseek_v3_te_deepep.yaml: `reshard_after_forward: false`.
+    """
+    kept: NDArray[np.bool_] = (case.layout.zero == 3.0) & (case.layout.pipeline > 1.0)
+    return kept
 
 
 def _copies(case: TrainingCase, c: TrainingConstants) -> Array:

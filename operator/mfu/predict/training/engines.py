@@ -176,12 +176,12 @@ _ALL: Final = (
         framework=True,
         master_weights=False,
     ),
-    # FSDP of PyTorch over transformers' modules, kernels of their own beside it (NVIDIA-NeMo/Automodel)
+    # FSDP of PyTorch over models of its own, attention, norms and products of TransformerEngine, DeepEP
+    # (NVIDIA-NeMo/Automodel examples/benchmark/configs: `attn: te, linear: te, rms_norm: te, rope_fusion: true`)
     TrainingEngine(
         "NeMo-Automodel",
-        native_attention=0.5,
         sequence_parallel=False,
-        fused=0.5,
+        fused=1.0,
         gradient_bytes=2.0,
         framework=True,
         master_weights=False,

@@ -14,7 +14,7 @@ import numpy as np
 
 from mfu.predict.names import MemoryTerm
 from mfu.predict.training.arrays import Array, TrainingCase
-from mfu.predict.training.communication import flat_stalled_share
+from mfu.predict.training.communication import flat_stalled_share, keeps_whole
 from mfu.predict.training.compute import tokens
 from mfu.predict.training.constants import TrainingConstants
 from mfu.predict.training.optimizer import expert_cut, shard_sizes
@@ -110,7 +110,10 @@ def _buckets(case: TrainingCase, load: StageLoad) -> Array:
 
 
 def _states(case: TrainingCase, c: TrainingConstants, load: StageLoad) -> dict[MemoryTerm, Array]:
-    """Weights, gradients and optimizer states, each divided over the group that its ZeRO stage shards it over."""
+    """Weights, gradients and optimizer states, each divided over the group that its ZeRO stage shards it over.
+
+    Stages of a pipeline that shard their weights hold both whole beside the shards, from one end of a step to the other.
+    """
     model, layout, stack = case.model, case.layout, case.stack
     share = load.layers / model.layers
     dense = ((model.layer_params - model.expert_params) * share + load.beside) / layout.tensor
@@ -122,10 +125,13 @@ def _states(case: TrainingCase, c: TrainingConstants, load: StageLoad) -> dict[M
         sharded = layout.zero >= stage
         return dense / np.where(sharded, size, 1.0) + experts / np.where(sharded, expert_replicas, 1.0)
 
+    whole = np.where(keeps_whole(case), dense + experts, 0.0)
+    gradients = (held(2.0) + whole) * stack.kept_gradient_bytes
     return {
         MemoryTerm.WEIGHTS: held(3.0) * stack.weight_bytes
-        + held(3.0) * np.where(layout.zero == 3.0, 0.0, stack.cast_bytes),
-        MemoryTerm.GRADIENTS: held(2.0) * stack.kept_gradient_bytes * model.trained_fraction,
+        + held(3.0) * np.where(layout.zero == 3.0, 0.0, stack.cast_bytes)
+        + whole * case.machine.activation_bytes,
+        MemoryTerm.GRADIENTS: gradients * model.trained_fraction,
         MemoryTerm.OPTIMIZER: held(1.0) * layout.optimizer_bytes * model.trained_fraction,
     }
 

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import Final
 
 from mfu.hardware.problem import ProblemReason
 from mfu.predict.training.engines import engine
 from mfu.predict.training.predict import predict_training
-from mfu.predict.types import Method, Parallelism, Placement, Precisions, Problem, Training
+from mfu.predict.types import Compilation, Method, Parallelism, Placement, Precisions, Problem, Training
 from mfu.predict.validate.common import (
     MissingColumn,
     Report,
@@ -98,8 +99,13 @@ def _question(row: Row) -> tuple[Training, Placement, float] | Problem:
         if re.search(r"\blora\b", f"{row.get('model')} {row.get('quality_flag')}", re.I)
         else Method.FULL,
         engine=engine_name(row),
+        compilation=_COMPILATION.get((row.get("compilation") or "").strip().lower()),
     )
     return setup, placement, measured
+
+
+_COMPILATION: Final = {"none": Compilation.NONE, "compile": Compilation.REGIONAL}
+"""Cells of the optional column `compilation`; blank takes the engine's habit."""
 
 
 def measured_tokens_per_s(row: Row) -> float:
