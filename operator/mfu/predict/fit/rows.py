@@ -112,6 +112,7 @@ def bind(rows: TrainingRows, c: TrainingConstants) -> TrainingCase:
         rows.case.stack,
         efficiency=efficiency(rows, c),
         seconds_per_layer=rows.case.stack.seconds_per_layer * c["host_operation"],
+        exchange_seconds=rows.case.stack.exchange_seconds * c["host_operation"],
         shard_seconds=rows.case.stack.shard_seconds * c["host_operation"],
     )
     return replace(rows.case, machine=machine, stack=stack)

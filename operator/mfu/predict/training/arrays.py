@@ -206,6 +206,9 @@ class TrainingStack(Columns):
     """Host time to launch one layer forward and backward."""
     synchronises: Array
     """1 where the host reads the loss back in every micro-batch."""
+    exchange_seconds: Array
+    """In which the host launches one dense layer of an engine of the usual number of operations, compiled or not: the
+    unit in which routers that exchange tokens are counted, whatever launches the rest of the layer."""
     shard_seconds: Array
     """Host time to gather and scatter one layer's parameters in a micro-batch, where PyTorch shards them."""
     tensor_operations: Array

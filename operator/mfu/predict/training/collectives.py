@@ -70,7 +70,7 @@ def dispatch_seconds(
     share = 1.0 / np.maximum(members.size, 1.0)
     nodes = members.nodes
     reached = nodes * (1.0 - (1.0 - 1.0 / nodes) ** copies)
-    spread = (members.size - 1.0) * share * copies
+    spread = (members.size - 1.0) * (1.0 - (1.0 - share) ** copies)
     local = token_bytes * spread / machine.link
     remote = token_bytes * reached * (1.0 - 1.0 / nodes) / machine.network
     hops = machine.link_latency + np.where(nodes > 1.0, machine.network_latency * (1.0 + np.log2(nodes)), 0.0)

@@ -22,7 +22,7 @@ import numpy as np
 from mfu.hardware.types import BYTES_PER_VALUE, Precision
 from mfu.predict.training.arrays import TrainingStack
 from mfu.predict.training.constants import TrainingConstants
-from mfu.predict.training.engines import TrainingEngine, engine
+from mfu.predict.training.engines import UNKNOWN, TrainingEngine, engine
 from mfu.predict.types import AttentionKernel, Compilation, FusedKernels, Method, Sharding, Training
 
 _FP32: Final = 4.0
@@ -46,6 +46,7 @@ def stack_of(setup: Training, c: TrainingConstants) -> TrainingStack:
         "balances_head": habits.balances_head,
         "seconds_per_layer": _operations(setup, habits) * c["host_operation"] * habits.host_slowness,
         "shard_seconds": _shards(setup, habits) * c["host_operation"] * habits.host_slowness,
+        "exchange_seconds": UNKNOWN.host_operations * c["host_operation"] * habits.host_slowness,
         "tensor_operations": habits.tensor_operations,
         "synchronises": habits.synchronises,
         "captures": habits.captures,

@@ -132,8 +132,8 @@ def host_seconds(case: TrainingCase, c: TrainingConstants) -> Array:
     cut = np.where(split, stack.tensor_operations, 1.0) * (1.0 + c["launch_tensor"] * layout.tensor * split)
     waits = 1.0 + c["launch_blocking"] * layout.tensor * stack.blocking_pipeline * split * (layout.pipeline > 1.0)
     sharded = 1.0 + c["launch_shard"] * (layout.zero == 3.0) * (stack.shard_seconds == 0.0)
-    layers = case.model.layers + _expert_launches(case, c) * case.model.moe_layers
-    launches = stack.seconds_per_layer * layers * again * cut * waits * sharded
+    dense = stack.seconds_per_layer * case.model.layers * cut * waits * sharded
+    launches = (dense + _expert_launches(case, c) * case.model.moe_layers) * again
     seconds: Array = (launches + stack.shard_seconds * case.model.layers) / layout.pipeline
     return seconds
 
@@ -153,9 +153,11 @@ def host_waits(case: TrainingCase, c: TrainingConstants, work: Compute, busy: Ar
 
 
 def _expert_launches(case: TrainingCase, c: TrainingConstants) -> Array:
-    """Host time of a layer with experts beyond a dense one's: a router; with expert parallelism also the dispatch."""
+    """Host seconds of a layer with experts beyond a dense one's: a router; with expert parallelism also the dispatch,
+    whose counts the host waits for however few operations the engine has elsewhere."""
     captured = 1.0 - c["captured"] * case.stack.captures * (case.machine.node > _HOST_OF_GPUS)
-    return np.where(case.layout.expert > 1.0, c["launch_expert"] * captured, c["launch_router"])
+    routed = c["launch_router"] * case.stack.seconds_per_layer
+    return np.where(case.layout.expert > 1.0, c["launch_expert"] * captured * case.stack.exchange_seconds, routed)
 
 
 _HOST_OF_GPUS = 8.0
