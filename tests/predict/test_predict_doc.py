@@ -86,7 +86,7 @@ def communication(c: TrainingConstants) -> dict[str, float]:
     link, adapter = LINK * c["link_share"], NETWORK * c["network_share"]
     ring = min(link, adapter * 8)
     reached = 4 * (1 - (3 / 4) ** 8) * 3 / 4
-    exchange = max(64e6 * 8 * 31 / 32 / link, 64e6 * reached / adapter)
+    exchange = max(64e6 * 31 * (1 - (31 / 32) ** 8) / link, 64e6 * reached / adapter)
     one_way = 4 * LAYERS * (2 * TOKENS * HIDDEN * 7 / 8 / link + inside)
     return {
         "T11": 1e3 * (7 / 8 * 1e9 / link + inside),

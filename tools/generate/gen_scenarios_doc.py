@@ -222,7 +222,7 @@ def deepseek_v3() -> Iterator[Answer]:
         batch=15360,
         sequence=4096,
         weights=Precision.FP8,
-        engine="DeepSeek",
+        engine="HAI-LLM",
         pipeline=16,
         data=128,
         expert=64,

@@ -87,13 +87,14 @@ def likeliest(found: HeldErrors) -> dict[str, float]:
 
 def _plain(found: HeldErrors, values: Mapping[str, float]) -> float:
     """What programs that nobody tunes need beside all that, so that the band holds its share of them, every source
-    counted once: they are run in many ways on many machines, and each way is a source."""
+    counted once: they are run in many ways on many machines, and each way is a source. Never less than the first guess:
+    who publishes is a chosen few."""
     here = found.shared["plain"] > 0.0
     rest = {**values, "plain": 0.0}
     variance = (found.stacks + _variance(found.shared, rest) + _variance(found.own, rest))[here]
     errors, sources = found.errors[here], found.source[here]
     equal = np.array([1.0 / np.count_nonzero(sources == source) for source in sources])
-    tried = np.linspace(values["plain"], _PLAINEST, 61)
+    tried = np.linspace(max(values["plain"], SHARED["plain"]), _PLAINEST, 61)
     held = [float(np.average(errors**2 <= NORMAL_80**2 * (variance + each**2), weights=equal)) for each in tried]
     return float(tried[next((index for index, share in enumerate(held) if share >= HOLD), len(tried) - 1)])
 

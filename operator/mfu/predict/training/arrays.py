@@ -215,6 +215,8 @@ class TrainingStack(Columns):
     """Times that where the layer is cut by tensor parallelism."""
     captures: Array
     """1 where layers with experts are captured into CUDA graphs on rack-scale machines."""
+    two_way_pipeline: Array
+    """1 where micro-batches enter a pipeline from both ends and hide one another's exchanges."""
     blocking_pipeline: Array
     """1 where the host waits in every exchange between stages."""
 

@@ -60,12 +60,12 @@ def latency(machine: Machine, c: TrainingConstants, members: RankGroup) -> Array
 def dispatch_seconds(
     machine: Machine, c: TrainingConstants, members: RankGroup, token_bytes: Array, copies: Array
 ) -> Array:
-    """Each GPU sends `copies` of its tokens to experts spread evenly over the members.
+    """Each GPU sends its tokens to `copies` experts spread evenly over the members.
 
-    Inside a node every copy crosses NVLink. Between nodes a token is sent once to each node that holds one of its
-    experts and spread there (DeepEP): of N nodes, N · (1 - (1 - 1/N) ** copies), less the own one. 8 copies over 4
-    nodes reach 3.6 nodes, so 2.7 of them cross instead of 6. All peers are sent to at once, so latency does not grow
-    with their number as a ring's does.
+    A token is sent once to each GPU that holds one of its experts, and between nodes once to each such node and spread
+    there (DeepEP, which engines now take): of N, N · (1 - (1 - 1/N) ** copies), less the own one. 8 copies over 8 GPUs
+    reach 4.6 others instead of 7; over 4 nodes they reach 3.6, so 2.7 cross instead of 6. All peers are sent to at
+    once, so latency does not grow with their number as a ring's does.
     """
     share = 1.0 / np.maximum(members.size, 1.0)
     nodes = members.nodes

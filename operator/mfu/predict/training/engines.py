@@ -64,6 +64,9 @@ class TrainingEngine:
     captures: bool = False
     """Router and dispatch of experts run from CUDA graphs on GB200 and GB300 (`cuda_graph_scope` of the performance
     recipes of NVIDIA-NeMo/Megatron-Bridge)."""
+    two_way_pipeline: bool = False
+    """Micro-batches enter from both ends of the pipeline, and while one computes the other exchanges tokens with its
+    experts (DualPipe, arXiv 2412.19437, section 3.2.1)."""
     step_seconds: float = 0.0
     """What the training loop does once a step beside its arithmetic: callbacks, logging, fetching the batch."""
 
@@ -139,6 +142,8 @@ _ALL: Final = (
         tuned=False,
     ),
     TrainingEngine("MaxText", fused=1.0, gradient_bytes=2.0),
+    # DeepSeek's own, of which only the technical report tells
+    TrainingEngine("HAI-LLM", fused=1.0, gradient_bytes=4.0, two_way_pipeline=True),
     # plain programs of PyTorch: transformers' modules one kernel an operation, attention as PyTorch takes it now
     TrainingEngine(
         "Transformers",
@@ -209,6 +214,7 @@ ENGINES: Final[Mapping[str, TrainingEngine]] = MappingProxyType({engine.name.low
 _ALIASES: Final = (
     # first match wins; patterns are matched against what data sets and people write
     (r"maxtext", "MaxText"),
+    (r"hai-?llm|^deepseek\b", "HAI-LLM"),
     (r"megatron-?bridge", "Megatron-Bridge"),
     (r"automodel", "NeMo-Automodel"),
     (r"modalities", "Modalities"),

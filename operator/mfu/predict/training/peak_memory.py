@@ -112,7 +112,8 @@ def _buckets(case: TrainingCase, load: StageLoad) -> Array:
 def _states(case: TrainingCase, c: TrainingConstants, load: StageLoad) -> dict[MemoryTerm, Array]:
     """Weights, gradients and optimizer states, each divided over the group that its ZeRO stage shards it over.
 
-    Stages of a pipeline that shard their weights hold both whole beside the shards, from one end of a step to the other.
+    Stages of a pipeline that shard their weights hold both whole beside the shards from one end of a step to the
+    other.
     """
     model, layout, stack = case.model, case.layout, case.stack
     share = load.layers / model.layers

@@ -50,6 +50,7 @@ def stack_of(setup: Training, c: TrainingConstants) -> TrainingStack:
         "tensor_operations": habits.tensor_operations,
         "synchronises": habits.synchronises,
         "captures": habits.captures,
+        "two_way_pipeline": habits.two_way_pipeline,
         "blocking_pipeline": habits.blocking_pipeline,
         "folds_experts": habits.folds_experts,
         "step_seconds": habits.step_seconds,
