@@ -62,8 +62,8 @@ def step(case: TrainingCase, c: TrainingConstants) -> TrainingStep:
 def _idle_batches(case: TrainingCase) -> Array:
     """Micro-batches' time that a stage idles at the ends of a step.
 
-    Fed from both ends it is (p/2 - 1) · (F&B + B - 3W): with F a third of a micro-batch, B two, W one and F&B three, two
-    thirds of a micro-batch each (arXiv 2412.19437, table 2). 16 stages: 7 · 2/3 = 4.7 instead of 15.
+    Fed from both ends it is (p/2 - 1) · (F&B + B - 3W): with F a third of a micro-batch, B two, W one and F&B three,
+    two thirds of one each (arXiv 2412.19437, table 2). 16 stages: 7 · 2/3 = 4.7 instead of 15.
     """
     stages = case.layout.pipeline
     both = np.maximum(stages / 2.0 - 1.0, 0.0) * 2.0 / 3.0
