@@ -29,7 +29,7 @@ from mfu.api.workload_status import WorkloadStatus
 from mfu.cluster import projection
 from mfu.cluster.client import KubeClient
 from mfu.cluster.state import ClusterState
-from mfu.cluster.writer import Writer
+from mfu.cluster.writes import wanted as differences
 from mfu.controller.interpreter import calm, give_way
 from mfu.engine.due import MOST_BEHIND, MOST_JUDGED
 from mfu.engine.evaluate import evaluate
@@ -223,14 +223,14 @@ def timed(work: Callable[[], Any]) -> tuple[float, Any]:
     return time.process_time() - start, answer
 
 
-def cycle(cluster: Cluster, writer: Writer, before: Handover, corrections: Corrections) -> tuple[Cycle, Plan]:
+def cycle(cluster: Cluster, before: Handover, corrections: Corrections) -> tuple[Cycle, Plan]:
     state, now = cluster.state, cluster.now
     snapshot_seconds, snapshot = timed(lambda: state.snapshot(cluster.store, corrections, now, before))
     evaluate_seconds, plan = timed(lambda: evaluate(snapshot, now))
 
     def wanted() -> int:
         current = state.current()
-        return len(writer.wanted(plan, current, snapshot.report))
+        return len(differences(plan, current, snapshot.report))
 
     diff_seconds, writes = timed(wanted)
     return Cycle(snapshot_seconds, evaluate_seconds, diff_seconds, writes), plan
@@ -238,9 +238,9 @@ def cycle(cluster: Cluster, writer: Writer, before: Handover, corrections: Corre
 
 def cycles(cluster: Cluster, count: int, before: Handover) -> tuple[list[Cycle], Handover]:
     """Consecutive cycles with a round of readings between them, everything written coming back."""
-    writer, corrections, samples = Writer(cast(KubeClient, None)), Corrections(), []
+    corrections, samples = Corrections(), []
     for _ in range(count):
-        sample, plan = cycle(cluster, writer, before, corrections)
+        sample, plan = cycle(cluster, before, corrections)
         samples.append(sample)
         before, corrections = plan.handover, plan.corrections
         cluster.echo(plan)

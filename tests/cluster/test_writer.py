@@ -11,7 +11,8 @@ import pytest
 from mfu.api.fleetreport import FleetStatus
 from mfu.api.workload_status import WorkloadStatus
 from mfu.cluster.client import ApiError, KubeClient, ServerUnreachable
-from mfu.cluster.writer import IN_FLIGHT, Writer, fairly
+from mfu.cluster.writer import IN_FLIGHT, Writer
+from mfu.cluster.writes import wanted
 from mfu.engine.packed import Packed
 from mfu.engine.plan import NO_REPORT, Event, Plan, WorkloadPlan
 from mfu.engine.views import NO_STATUS
@@ -136,8 +137,7 @@ def test_what_has_no_answer_yet_goes_first_and_namespaces_take_turns() -> None:
     pairs += [urgent("small", "only")]
     plan = Plan(workloads=tuple(each for each, _ in pairs), report=Packed(FleetStatus, {"totals": {"gpus": "8"}}))
     current = {each.key: seen for each, seen in pairs}
-    ordered = fairly(Writer(cast(KubeClient, Server())).wanted(plan, current, NO_REPORT))
-    names = [each.body["metadata"]["name"] for each in ordered]
+    names = [made().body["metadata"]["name"] for made in wanted(plan, current, NO_REPORT)]
     assert names[0] == "fleet"
     assert set(names[1:3]) == {"new0", "only"}
     assert names[3:] == ["new1", "new2", "old0", "old1", "old2"]

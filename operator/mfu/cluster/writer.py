@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import json
 import logging
-from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections import defaultdict, deque
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from mfu.api.fleetreport import FleetStatus
-from mfu.api.names import ANNOTATION_FIELD_MANAGER, FIELD_MANAGER, FLEET_REPORT_NAME
+from mfu.api.names import FIELD_MANAGER, FLEET_REPORT_NAME
 from mfu.api.workload_status import WorkloadStatus
 from mfu.cluster.client import JSON, ApiError, KubeClient, ServerUnreachable
 from mfu.cluster.pacing import ECHO_SECONDS, Attempts, Pace
-from mfu.cluster.resources import EVENTS, FLEETREPORTS, MFUPOLICIES, MODELWORKLOADS, ResourcePath
+from mfu.cluster.resources import EVENTS, FLEETREPORTS, MFUPOLICIES, MODELWORKLOADS
 from mfu.cluster.undeclared import UndeclaredFields
+from mfu.cluster.writes import Write, body_of, wanted
 from mfu.engine.packed import Packed
 from mfu.engine.plan import Event, Plan, PolicyPlan, WorkloadPlan
 from mfu.engine.say.hysteresis import Novelty, novelty
@@ -32,47 +31,6 @@ WRITES_PER_ROUND: Final = 400
 MOST_EVENTS_KEPT: Final = 1000
 CLUSTER_EVENTS_NAMESPACE: Final = "default"
 """Where events about cluster-scoped objects stand."""
-
-
-@dataclass(frozen=True, slots=True)
-class Write:
-    """One intended change. `key` identifies the object, down to its uid, and the part of it.
-
-    Its body is made when it is asked for: of thousands that wait, a round sends some dozens.
-    """
-
-    resource: ResourcePath
-    metadata: JSON
-    subresource: str | None
-    manager: str
-    status: Packed[Any] | None = None
-    """What the status should be; None where only the metadata is written."""
-    said: Packed[WorkloadStatus] | None = None
-    """The status of a workload, for telling whether it says anything new."""
-    urgent: bool = False
-    """Its object has no answer yet to what it says now."""
-
-    @property
-    def body(self) -> JSON:
-        parts = {} if self.status is None else {"status": self.status.document()}
-        return _body(self.resource, self.metadata, **parts)
-
-    @property
-    def key(self) -> str:
-        metadata = self.metadata
-        name = f"{metadata.get('namespace', '')}/{metadata['name']}/{metadata.get('uid', '')}"
-        return f"{self.resource.plural}/{name}/{self.subresource or ''}"
-
-    @property
-    def digest(self) -> str:
-        """Of what is said, whatever version of the object it is said to."""
-        said = {key: value for key, value in self.body.items() if key != "metadata"}
-        said["annotations"] = self.metadata.get("annotations")
-        return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
-
-    @property
-    def object_key(self) -> str:
-        return self.key.rpartition("/")[0]
 
 
 @dataclass(slots=True)
@@ -118,12 +76,12 @@ class Writer:
 
         Once `superseded`, nothing more is begun: a newer plan has its own order, with news first.
         """
-        due = fairly(self._due(self.wanted(plan, current, report)))
-        self.counts.deferred = max(0, len(due) - self.per_round)
+        self.counts.deferred = 0
+        due = self._due(wanted(plan, current, report))
         gate = asyncio.Semaphore(IN_FLIGHT)
         pace = self._pace = self._pace or Pace(self.per_second)
         by_object: dict[str, list[Write]] = defaultdict(list)
-        for each in due[: self.per_round]:
+        for each in due:
             by_object[each.object_key].append(each)
         left = iter(by_object.values())
 
@@ -159,17 +117,21 @@ class Writer:
         """Keep an event about any object for the next round."""
         self._keep([(_event(event, regarding, namespace), namespace)])
 
-    def wanted(self, plan: Plan, current: Mapping[str, Mapping[str, Any]], report: Packed[FleetStatus]) -> list[Write]:
-        """Everything that differs, whether or not its time has come."""
-        few = [*self._report_writes(plan, report), *self._policy_writes(plan, current)]
-        return few + self._workload_writes(plan, current)
-
-    def _due(self, wanted: list[Write]) -> list[Write]:
+    def _due(self, wanted: Sequence[Callable[[], Write]]) -> list[Write]:
+        """As many as a round may send of those whose time has come; it is counted how many are left for the next."""
         now = asyncio.get_running_loop().time()
         self._echoes = {key: echo for key, echo in self._echoes.items() if now < echo.until}
-        due = [each for each in wanted if not self._said(each) and not self._held_back(each, now)]
-        self.counts.suppressed += len(wanted) - len(due)
         self._attempts.forget(now)
+        due: list[Write] = []
+        for place, made in enumerate(wanted):
+            if len(due) == self.per_round:
+                self.counts.deferred = len(wanted) - place
+                break
+            write = made()
+            if self._said(write) or self._held_back(write, now):
+                self.counts.suppressed += 1
+            else:
+                due.append(write)
         return due
 
     def _held_back(self, write: Write, now: float) -> bool:
@@ -183,37 +145,6 @@ class Writer:
         if write.said is None:
             return False
         return echo.status == write.said or novelty(echo.status.read(), write.said.read()) is Novelty.NOTHING
-
-    def _workload_writes(self, plan: Plan, current: Mapping[str, Mapping[str, Any]]) -> list[Write]:
-        writes = []
-        for each in plan.workloads:
-            seen = current.get(each.key)
-            if seen is None:
-                continue
-            if seen["status"] == each.status and seen.get("annotations", {}) == each.annotations:
-                continue
-            metadata = {"namespace": each.namespace, "name": each.name, "uid": each.uid}
-            if seen["status"] != each.status:
-                at, urgent = _at(metadata, seen), seen["status"].answers != each.status.answers
-                writes.append(Write(MODELWORKLOADS, at, "status", FIELD_MANAGER, each.status, each.status, urgent))
-            if seen.get("annotations", {}) != each.annotations:
-                said = {**metadata, "annotations": dict(each.annotations)}
-                writes.append(Write(MODELWORKLOADS, said, None, ANNOTATION_FIELD_MANAGER))
-        return writes
-
-    def _policy_writes(self, plan: Plan, current: Mapping[str, Mapping[str, Any]]) -> list[Write]:
-        writes = []
-        for each in plan.policies:
-            seen = current.get(f"policy/{each.name}")
-            if seen is not None and seen["status"] != each.status:
-                metadata = {"name": each.name, "uid": each.uid}
-                writes.append(Write(MFUPOLICIES, _at(metadata, seen), "status", FIELD_MANAGER, each.status))
-        return writes
-
-    def _report_writes(self, plan: Plan, report: Packed[FleetStatus]) -> list[Write]:
-        if plan.report == report:
-            return []
-        return [Write(FLEETREPORTS, {"name": FLEET_REPORT_NAME}, "status", FIELD_MANAGER, plan.report)]
 
     async def _write_in_turn(self, writes: list[Write], gate: asyncio.Semaphore, pace: Pace) -> None:
         """Status before annotations: its precondition is the version that was seen."""
@@ -249,7 +180,7 @@ class Writer:
             # Apply on /status can not create; the fleet report is the only object that we create ourselves.
             if error.status != 404 or write.resource is not FLEETREPORTS:
                 raise
-            await self.client.create(FLEETREPORTS, _body(FLEETREPORTS, {"name": FLEET_REPORT_NAME}))
+            await self.client.create(FLEETREPORTS, body_of(FLEETREPORTS, {"name": FLEET_REPORT_NAME}))
             await self._apply(write)
 
     async def _apply(self, write: Write) -> None:
@@ -300,31 +231,6 @@ class _Echo:
 
     status: Packed[WorkloadStatus] | None
     until: float
-
-
-def fairly(writes: Iterable[Write]) -> list[Write]:
-    """What has no answer yet first, and among those namespaces take turns; likewise all the others.
-
-    The order within a namespace stays; objects without one (reports, policies) come before all.
-    """
-    ranks: Counter[tuple[bool, str]] = Counter()
-    ordered: list[tuple[bool, bool, int, Write]] = []
-    for each in writes:
-        namespace = each.metadata.get("namespace", "")
-        group = (each.urgent, namespace)
-        ordered.append((bool(namespace), not each.urgent, ranks[group], each))
-        ranks[group] += 1
-    return [each for *_, each in sorted(ordered, key=lambda item: item[:3])]
-
-
-def _at(metadata: JSON, seen: Mapping[str, Any]) -> JSON:
-    """With the version that was seen: an apply on /status takes the uid of another object without a word."""
-    version = seen.get("version")
-    return {**metadata, "resourceVersion": version} if version else metadata
-
-
-def _body(resource: ResourcePath, metadata: JSON, **parts: Any) -> JSON:
-    return {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": metadata, **parts}
 
 
 def _event_body(plan: WorkloadPlan, event: Event) -> JSON:
