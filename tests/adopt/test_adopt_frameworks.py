@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from mfu.adopt.containers import Container
 from mfu.adopt.draft import Draft, Given, adopt
 from mfu.adopt.findings import Certainty
 from mfu.adopt.names import named_model
@@ -352,3 +353,17 @@ def test_parts_of_gpus_are_said(annotations: dict[str, str], limits: dict[str, A
     )
     assert draft.document["spec"]["accelerators"]["count"] == count
     assert any(said in str(line) for line in draft.lines)
+
+
+@pytest.mark.parametrize(
+    ("text", "filled"),
+    [
+        ("$((NODES * 8))", "16"),
+        ("$(( ${NODES:-1} * GPUS + 1 ))", "9"),
+        ("$((UNKNOWN * 8))", "$((UNKNOWN * 8))"),
+        ("$((NODES / 2))", "$((NODES / 2))"),
+    ],
+)
+def test_arithmetic_of_launch_scripts(text: str, filled: str) -> None:
+    container = Container("c", "", (), {"NODES": "2", "GPUS": "4"}, {})
+    assert container.filled(text) == filled

@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import prod
 from typing import Any
 
 from mfu.hardware.labels import GPU_RESOURCES, MIG_PREFIX, WHOLE
 
 _VARIABLE = re.compile(r"\$\(([A-Za-z_]\w*)\)|\$\{([A-Za-z_]\w*)(?::-([^}]*))?\}|\$([A-Za-z_]\w*)")
+_ARITHMETIC = re.compile(r"\$\(\(([\w\s+*${}:-]{1,80})\)\)")
+_NAME = re.compile(r"[A-Za-z_]\w*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +41,15 @@ class Container:
 
     def filled(self, text: str) -> str:
         """The text with variables of the environment put in; others stay as they are written."""
-        return _VARIABLE.sub(self._variable, text)
+        return _VARIABLE.sub(self._variable, _ARITHMETIC.sub(self._computed, text))
+
+    def _computed(self, match: re.Match[str]) -> str:
+        """`$((NODES * 8))`: sums of products, as launch scripts have them; others stay as they are written."""
+        words = _NAME.sub(lambda name: self.environment.get(name[0], name[0]), _VARIABLE.sub(self._variable, match[1]))
+        try:
+            return str(sum(prod(int(factor) for factor in term.split("*")) for term in words.split("+")))
+        except ValueError:
+            return match[0]
 
     def _variable(self, match: re.Match[str]) -> str:
         name = match[1] or match[2] or match[4]

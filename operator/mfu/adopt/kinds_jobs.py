@@ -46,11 +46,21 @@ def leader_worker_set(document: Object) -> Iterator[Unit]:
     spec = spec_of(document)
     template = spec.get("leaderWorkerTemplate") or {}
     size = max(1, count(template.get("size")))
-    worker = template.get("workerTemplate")
-    groups = [template_of("leader", 1, template.get("leaderTemplate") or worker)]
+    worker = _told_size(template.get("workerTemplate"), size)
+    groups = [template_of("leader", 1, _told_size(template.get("leaderTemplate"), size) or worker)]
     groups += [template_of("worker", size - 1, worker)] if size > 1 else []
     replicas = count(spec.get("replicas"))
     yield unit_of(document, groups, serving=None, replicas=(replicas, max(replicas, 1)))
+
+
+def _told_size(template: Any, size: int) -> Any:
+    """With the environment that the controller gives every container of a group."""
+    containers = at(template, "spec", "containers")
+    if not isinstance(containers, list):
+        return template
+    told = {"name": "LWS_GROUP_SIZE", "value": str(size)}
+    with_size = [{**each, "env": [told, *(each.get("env") or ())]} for each in containers if isinstance(each, Mapping)]
+    return {**template, "spec": {**template["spec"], "containers": with_size}}
 
 
 def kubeflow_job(document: Object) -> Iterator[Unit]:
