@@ -89,7 +89,7 @@ CONTROLS: Final = tuple(
          "Limits(deadline_seconds=3.0, max_body_bytes=4 * 1024 * 1024, concurrency=128)",
          f"{WEAPON_TESTS} -k six_hundred"),
         (WEAPON, "namespaces share places", "telemetry/fair.py",
-         "self._under_way[group] += 1", "self._under_way[group] += 0",
+         "self._under_way[ask.group] -= 1", "self._under_way[ask.group] -= 0",
          f"{WEAPON_TESTS} -k whoever_has_fewest"),
         (WEAPON, "a namespace over its share waits", "telemetry/fair.py",
          "return size > 0 and seconds > 0", "return True", f"{WEAPON_TESTS} -k over_its_share"),
