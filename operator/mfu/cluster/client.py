@@ -157,15 +157,18 @@ class KubeClient:
 
     async def apply(
         self, resource: ResourcePath, body: JSON, *, subresource: str | None = None, manager: str = FIELD_MANAGER
-    ) -> JSON:
+    ) -> None:
         """Server-side apply of everything that `manager` owns on the object; fields left out are removed.
 
-        Send `metadata.uid` with it: applying to a deleted object would otherwise create it again.
+        Send `metadata.uid` with it: applying to a deleted object would otherwise create it again. The answer, the whole
+        object again, is not taken apart: the watch brings it.
         """
         metadata = body["metadata"]
         path = resource.path(metadata.get("namespace"), metadata["name"], subresource)
         params = {"fieldManager": manager, "force": "true"}
-        return await self.request("PATCH", path, body=body, params=params, content_type="application/apply-patch+yaml")
+        sent = self._send("PATCH", path, body=body, params=params, content_type="application/apply-patch+yaml")
+        if not (data := await sent).startswith(b"{"):
+            raise ServerUnreachable(f"PATCH {path}: answered with no object: {bytes(data[:80])!r}")
 
     async def request(
         self,
@@ -178,6 +181,19 @@ class KubeClient:
         accept: str = PLAIN,
     ) -> JSON:
         """One request with a deadline; a 401 is tried once more with fresh credentials."""
+        sent = self._send(method, path, body=body, params=params, content_type=content_type, accept=accept)
+        return _document(await sent, f"{method} {path}")
+
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: JSON | Sequence[JSON] | None = None,
+        params: Mapping[str, str] | None = None,
+        content_type: str = PLAIN,
+        accept: str = PLAIN,
+    ) -> bytes:
         data = None if body is None else json.dumps(body).encode()
         for attempt in range(RETRIES_ON_UNAUTHORIZED + 1):
             headers = {"Content-Type": content_type, "Accept": accept, **self._connection.headers()}
@@ -189,7 +205,7 @@ class KubeClient:
                         await asyncio.to_thread(self._connection.renew)
                         continue
                     await _raise_for_status(response, f"{method} {path}")
-                    return _document(await response.read(), f"{method} {path}")
+                    return await response.read()
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
                 raise ServerUnreachable(f"{method} {path}: {_words(error)}") from error
         raise AssertionError("unreachable: the last attempt returns or raises")

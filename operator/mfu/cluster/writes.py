@@ -54,9 +54,9 @@ class Write:
     @property
     def digest(self) -> str:
         """Of what is said, whatever version of the object it is said to."""
-        said = {key: value for key, value in self.body.items() if key != "metadata"}
-        said["annotations"] = self.metadata.get("annotations")
-        return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+        annotations = json.dumps(self.metadata.get("annotations"), sort_keys=True)
+        status = "" if self.status is None else self.status.digest
+        return hashlib.sha256(f"{status} {annotations}".encode()).hexdigest()
 
     @property
     def object_key(self) -> str:

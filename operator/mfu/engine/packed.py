@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import zlib
 from collections.abc import Mapping
@@ -42,6 +43,11 @@ class Packed(Generic[S]):
     def document(self) -> JSON:
         document: JSON = json.loads(zlib.decompress(self._text))
         return document
+
+    @property
+    def digest(self) -> str:
+        """The same of what is equal."""
+        return hashlib.sha256(self._text).hexdigest()
 
     @property
     def bytes_at_rest(self) -> int:

@@ -9,6 +9,7 @@ import numpy as np
 
 from mfu.hardware import catalog
 from mfu.hardware.types import Precision
+from mfu.predict.learnkeys import correction_of, key_of
 from mfu.predict.training.arrays import TrainingLayout
 from mfu.predict.training.case import case_of, state_bytes
 from mfu.predict.training.constants import shipped
@@ -20,6 +21,7 @@ from mfu.predict.types import (
     Attainable,
     Change,
     Compilation,
+    Correction,
     Corrections,
     Parallelism,
     Placement,
@@ -73,6 +75,15 @@ def attainable_training(
     setup: Training, placement: Placement, tunable: frozenset[Tunable], corrections: Corrections | None = None
 ) -> Attainable | Problem:
     """Best setting within `tunable` by tokens/s, never slower than the declared one, and how to get there."""
+    return _attainable(setup, placement, tunable, correction_of(setup, placement, corrections))
+
+
+@lru_cache(maxsize=4096)
+def _attainable(
+    setup: Training, placement: Placement, tunable: frozenset[Tunable], correction: Correction
+) -> Attainable | Problem:
+    """Kept by what it depends on: a cycle asks for the same ones again."""
+    corrections = Corrections({key_of(setup, placement): correction})
     declared = predict_training(setup, placement, corrections)
     if isinstance(declared, Problem):
         return declared
