@@ -44,7 +44,7 @@ def plan_for(item: dict[str, Any], **fields: Any) -> Plan:
 def current_of(item: dict[str, Any]) -> dict[str, dict[str, Any]]:
     view = projection.workload_view(item)
     seen = {"status": view.status, "annotations": view.annotations, "version": view.resource_version}
-    return {view.key: seen}
+    return {view.key: {**seen, "annotated": view.annotated}}
 
 
 async def test_news_is_written_once_and_by_two_managers(server: ControlPlane, client: KubeClient, space: str) -> None:
@@ -124,6 +124,21 @@ async def test_annotations_that_are_no_longer_said_go(server: ControlPlane, clie
     found = await client.get(MODELWORKLOADS, "llama", space)
     assert NOTE not in found["metadata"].get("annotations", {})
     assert found["status"] == STATUS
+
+
+async def test_annotations_that_others_took_away_meanwhile_are_a_conflict_and_come_back(
+    server: ControlPlane, client: KubeClient, space: str
+) -> None:
+    item, writer = await created(server, client, space), Writer(client)
+    await writer.apply(plan_for(item), current_of(item), NO_REPORT)
+    seen = await client.get(MODELWORKLOADS, "llama", space)
+    await client.merge(MODELWORKLOADS, "llama", {"metadata": {"annotations": None}}, namespace=space)
+    late = Writer(client)
+    await late.apply(plan_for(seen, annotations={NOTE: "Admit: again"}), current_of(seen), NO_REPORT)
+    assert (late.counts.conflicts, late.counts.failed) == (1, 0)
+    bare = await client.get(MODELWORKLOADS, "llama", space)
+    await late.apply(plan_for(bare, annotations={NOTE: "Admit: again"}), current_of(bare), NO_REPORT)
+    assert (await client.get(MODELWORKLOADS, "llama", space))["metadata"]["annotations"] == {NOTE: "Admit: again"}
 
 
 async def test_the_report_is_made_where_there_is_none(client: KubeClient) -> None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 from mfu.cluster.client import JSON
-
-JSON_PATCH: Final = "application/json-patch+json"
 
 
 def operation(kind: str, path: str, value: Any) -> JSON:
@@ -17,5 +15,10 @@ def annotated(metadata: JSON, name: str, words: str) -> JSON:
     """One annotation, beside those that are there."""
     if not metadata.get("annotations"):
         return operation("add", "/metadata/annotations", {name: words})
+    return operation("add", place(name), words)
+
+
+def place(name: str) -> str:
+    """`place("a/b") == "/metadata/annotations/a~1b"`."""
     escaped = name.replace("~", "~0").replace("/", "~1")
-    return operation("add", f"/metadata/annotations/{escaped}", words)
+    return f"/metadata/annotations/{escaped}"

@@ -61,6 +61,7 @@ def workload_view(item: JSON, before: WorkloadView | None = None) -> WorkloadVie
         paused=annotations.get(PAUSED_ANNOTATION) == "true",
         status=Packed(WorkloadStatus, item.get("status") or {}),
         annotations=_ours(annotations),
+        annotated=bool(annotations),
         resource_version=metadata.get("resourceVersion", ""),
         changed_at=_changed_at(metadata),
     )

@@ -9,8 +9,8 @@ from typing import Final
 
 from mfu.api.names import PLACEMENT_GATE, decision_annotation
 from mfu.cluster.affinity import hinted
-from mfu.cluster.client import JSON, ApiError, KubeClient
-from mfu.cluster.json_patch import JSON_PATCH, annotated, operation
+from mfu.cluster.client import JSON, JSON_PATCH, ApiError, KubeClient
+from mfu.cluster.json_patch import annotated, operation
 from mfu.cluster.resources import PODS
 from mfu.decide.types import DecisionType, NodeView
 

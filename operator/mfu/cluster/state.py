@@ -230,7 +230,12 @@ class ClusterState:
     def current(self) -> dict[str, dict[str, Any]]:
         """What the cluster says now, in the form that the writer compares with."""
         found: dict[str, dict[str, Any]] = {
-            key: {"status": view.status, "annotations": view.annotations, "version": view.resource_version}
+            key: {
+                "status": view.status,
+                "annotations": view.annotations,
+                "annotated": view.annotated,
+                "version": view.resource_version,
+            }
             for key, view in self.workloads.objects.items()
         }
         found |= {

@@ -161,7 +161,7 @@ class Writer:
             try:
                 await self._put(write)
             except (ApiError, ServerUnreachable) as error:
-                if isinstance(error, ApiError) and error.status == 409:
+                if isinstance(error, ApiError) and _changed(error, write):
                     # Changed, deleted or made anew since it was seen: the next cycle knows.
                     self.counts.conflicts += 1
                     return
@@ -185,11 +185,20 @@ class Writer:
 
     async def _apply(self, write: Write) -> None:
         """Without the fields that the definition lacks, where the server names them: better the rest than nothing."""
+        if write.operations is not None:
+            await self.client.change(write.resource, write.metadata, write.operations, manager=write.manager)
+            return
         kind, now = write.resource.kind, asyncio.get_running_loop().time()
         body = self._undeclared.fitted(kind, write.body, now)
         while True:
             try:
-                await self.client.apply(write.resource, body, subresource=write.subresource, manager=write.manager)
+                await self.client.apply(
+                    write.resource,
+                    body,
+                    subresource=write.subresource,
+                    manager=write.manager,
+                    alone=write.said is not None,
+                )
                 return
             except ApiError as error:
                 lacks = self._undeclared.learned(kind, error.message, now)
@@ -218,6 +227,11 @@ class Writer:
                 log.info("event object=%s reason=%s error=%s", body["regarding"]["name"], body["reason"], error)
                 if _passes(error):
                     self._keep([(body, namespace)])
+
+
+def _changed(error: ApiError, write: Write) -> bool:
+    """Is the object no longer what was seen?"""
+    return error.status == 409 or (error.status == 422 and write.operations is not None)
 
 
 def _passes(error: ApiError | ServerUnreachable) -> bool:

@@ -14,6 +14,7 @@ from mfu.api.fleetreport import FleetStatus
 from mfu.api.names import ANNOTATION_FIELD_MANAGER, FIELD_MANAGER, FLEET_REPORT_NAME
 from mfu.api.workload_status import WorkloadStatus
 from mfu.cluster.client import JSON
+from mfu.cluster.json_patch import operation, place
 from mfu.cluster.resources import FLEETREPORTS, MFUPOLICIES, MODELWORKLOADS, ResourcePath
 from mfu.engine.packed import Packed
 from mfu.engine.plan import Plan, WorkloadPlan
@@ -39,6 +40,8 @@ class Write:
     """The status of a workload, for telling whether it says anything new."""
     urgent: bool = False
     """Its object has no answer yet to what it says now."""
+    operations: tuple[JSON, ...] | None = None
+    """The same as a JSON patch, which costs the API server half; None where it is applied."""
 
     @property
     def body(self) -> JSON:
@@ -78,9 +81,23 @@ class Differs:
         metadata = {"namespace": plan.namespace, "name": plan.name, "uid": plan.uid}
         if not self.status:
             said = {**metadata, "annotations": dict(plan.annotations)}
-            return Write(MODELWORKLOADS, said, None, ANNOTATION_FIELD_MANAGER)
+            operations = annotating(plan.uid, self.seen, plan.annotations)
+            return Write(MODELWORKLOADS, said, None, ANNOTATION_FIELD_MANAGER, operations=operations)
         at = _at(metadata, self.seen)
         return Write(MODELWORKLOADS, at, "status", FIELD_MANAGER, plan.status, plan.status, self.urgent)
+
+
+def annotating(uid: str, seen: Seen, wanted: Mapping[str, str]) -> tuple[JSON, ...] | None:
+    """Our annotations set and taken away beside those of others; None where it is not known whether there are any."""
+    if "annotated" not in seen:
+        return None
+    same = operation("test", "/metadata/uid", uid)
+    if not seen["annotated"]:
+        return same, operation("add", "/metadata/annotations", dict(wanted))
+    known = seen.get("annotations", {})
+    told = [operation("add", place(name), text) for name, text in wanted.items() if known.get(name) != text]
+    gone = [{"op": "remove", "path": place(name)} for name in known if name not in wanted]
+    return (same, *told, *gone)
 
 
 def wanted(plan: Plan, current: Mapping[str, Seen], report: Packed[FleetStatus]) -> list[Callable[[], Write]]:

@@ -34,6 +34,8 @@ class WorkloadView:
     status: Packed[WorkloadStatus] = NO_STATUS
     annotations: Mapping[str, str] = field(default_factory=dict)
     """Only the operator's own, to be compared with; never read back into a decision."""
+    annotated: bool = False
+    """It has annotations, whoever's."""
     resource_version: str = ""
     """Precondition of a status write, which does not look at the uid."""
     changed_at: float | None = None
