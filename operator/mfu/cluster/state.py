@@ -251,7 +251,7 @@ class ClusterState:
             return cached.claims
         specs = {view.uid: view.spec for view in self.workloads.objects.values()}
         if cached is not None and cached.versions[0] == versions[0] and _same(cached.specs, specs):
-            self._claims = replace(cached, versions=versions)
+            self._claims = replace(cached, versions=versions, specs=specs)
             return cached.claims
         claims = assign(tuple(self.workloads.objects.values()), self.pods.objects.values())
         self._claims = _Claims(versions, specs, claims if cached is None else _kept(claims, cached.claims))
@@ -329,8 +329,15 @@ def _declares_anew(before: WorkloadView | PolicyView, now: WorkloadView | Policy
     return isinstance(before, WorkloadView) and isinstance(now, WorkloadView) and before.paused != now.paused
 
 
-def _same(known: Mapping[str, object], found: Mapping[str, object]) -> bool:
-    return len(known) == len(found) and all(known.get(uid, known) is each for uid, each in found.items())
+def _same(known: Mapping[str, WorkloadSpec | None], found: Mapping[str, WorkloadSpec | None]) -> bool:
+    """Do they claim the same pods? A declaration that changed in anything else does."""
+    return len(known) == len(found) and all(
+        uid in known and (known[uid] is each or _claim(known[uid]) == _claim(each)) for uid, each in found.items()
+    )
+
+
+def _claim(spec: WorkloadSpec | None) -> tuple[object, ...]:
+    return () if spec is None else (spec.target_ref, spec.pod_selector)
 
 
 def _kept(fresh: Assignment, known: Assignment) -> Assignment:
