@@ -14,7 +14,7 @@ import pytest
 from e2e.testbed.cluster.plane import ControlPlane
 from mfu.act.types import Release
 from mfu.api.names import decision_annotation
-from mfu.cluster.client import JSON, KubeClient
+from mfu.cluster.client import KubeClient
 from mfu.cluster.executor import Executor
 from mfu.cluster.keeper import Keeper, held_pod
 from mfu.cluster.resources import PODS
@@ -48,7 +48,7 @@ class CutOff(KubeClient):
     seen = 0
     dead = False
 
-    async def request(self, method: str, path: str, **kwargs: Any) -> JSON:
+    async def _send(self, method: str, path: str, **kwargs: Any) -> bytes:
         wanted, answered, count = self.cut
         if self.dead:
             raise Cut
@@ -57,7 +57,7 @@ class CutOff(KubeClient):
         if here and not answered:
             self.dead = True
             raise Cut
-        done = await super().request(method, path, **kwargs)
+        done = await super()._send(method, path, **kwargs)
         if here:
             self.dead = True
             raise Cut

@@ -75,7 +75,7 @@ async def test_a_standby_takes_over(server: ControlPlane, client: KubeClient, sp
 
     def lease(identity: str) -> Lease:
         made = Lease(client, namespace=space, name="keeper", identity=identity)
-        made.duration_seconds, made.renew_seconds, made.fresh_seconds = 1, 0.1, 0.6
+        made.duration_seconds, made.renew_seconds, made.fresh_seconds = 4, 0.3, 3.0
         return made
 
     stops = [asyncio.Event(), asyncio.Event()]

@@ -82,7 +82,7 @@ def test_pods_of_the_real_scheduler_are_simulated(control_plane, tmp_path: Path)
             job(namespace, "idle", "nvidia.com/mig-1g.10gb", 1),
         )
         names = [f"{namespace}/{name}" for name in ("idle", "slice", "train")]
-        wait_until(lambda: sorted(simulator.truth()) == names, what="three simulated workloads")
+        wait_until(lambda: sorted(simulator.truth()) == names, what="three simulated workloads", within_seconds=120)
         (pod,) = simulator.truth()[names[2]]["pods"]
 
         assert f'namespace="{namespace}",pod="{pod}"' in simulator.page("/nodes/h100-sxm5-00/metrics")
