@@ -93,7 +93,7 @@ CAST = (
         H100,
         gpus=8,
         planted={"mfu": "0.347", "model": "llama-3.1-8b", "sequence-length": "8192"},
-        source="torchtitan benchmarks/llama3_h100_202412: 8B on 8 H100 (96 GB), compiled: 6,667 tokens/s a GPU = 34.7 %",
+        source="torchtitan benchmarks/llama3_h100_202412: 8B on 8 H100 (96 GB) compiled: 6,667 tokens/s a GPU = 34.7 %",
     ),
     Part(
         "moe-training",
