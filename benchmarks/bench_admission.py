@@ -143,7 +143,7 @@ def main() -> int:
         ControlPlane.start(scheduler=False, controller_manager=False, kwok=False) as plane,
     ):
         plane.kubectl("apply", "--server-side", "-f", str(ROOT / "crds"))
-        plane.kubectl("wait", "--for=condition=Established", "-f", str(ROOT / "crds"), "--timeout=60s")
+        plane.wait_established()
         without = asyncio.run(waits(plane.kubeconfig))
         with admission(plane, Path(name), "default"):
             with_handler = asyncio.run(waits(plane.kubeconfig))

@@ -210,7 +210,7 @@ def main() -> int:
         ControlPlane.start(scheduler=False, controller_manager=False, kwok=False) as plane,
     ):
         plane.kubectl("apply", "--server-side", "-f", str(ROOT / "crds"))
-        plane.kubectl("wait", "--for=condition=Established", "-f", str(ROOT / "crds"), "--timeout=60s")
+        plane.wait_established()
         asyncio.run(fill(plane.kubeconfig, args.workloads))
         starts = []
         for variant in VARIANTS:

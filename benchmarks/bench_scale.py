@@ -165,7 +165,7 @@ def main() -> int:
         exporters(size) as port,
     ):
         plane.kubectl("apply", "--server-side", "-f", str(ROOT / "crds"))
-        plane.kubectl("wait", "--for=condition=Established", "-f", str(ROOT / "crds"), "--timeout=60s")
+        plane.wait_established()
         began = time.monotonic()
         asyncio.run(fill(plane.kubeconfig, size))
         if not args.keep:

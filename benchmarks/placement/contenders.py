@@ -164,11 +164,8 @@ def policy() -> dict[str, Any]:
 @contextmanager
 def _operator(plane: ControlPlane, folder: Path, exporters: int) -> Iterator[None]:
     """The operator as its own process, with its own defaults but for addresses and the one action."""
-    for arguments in (
-        ("apply", "--server-side", "-f", str(ROOT / "crds")),
-        ("wait", "--for=condition=Established", "-f", str(ROOT / "crds"), "--timeout=60s"),
-    ):
-        plane.kubectl(*arguments)
+    plane.kubectl("apply", "--server-side", "-f", str(ROOT / "crds"))
+    plane.wait_established()
     plane.apply(policy())
     (port,) = free_ports(1)
     file = folder / "config.yaml"

@@ -66,7 +66,7 @@ def _start(screen: Screen, plane: ControlPlane, folder: Path, stack: ExitStack) 
     operator = Operator(folder, plane.kubeconfig)
     with screen.step("custom resources"):
         plane.kubectl("apply", "--server-side", "-f", str(ROOT / "crds"))
-        plane.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
+        plane.wait_established()
     with screen.step("the chart's roles for tenants, added to view, edit and admin"):
         plane.apply(*tenant_roles())
     with screen.step("simulated fleet: 13 nodes × 8 GPUs of three products, one node cut into MIG slices"):

@@ -18,7 +18,7 @@ STORY_NODES = (UNKNOWN_NODE, AGENT_NODE)
 def install_definitions(cluster: ClusterAccess) -> None:
     """The custom resource definitions, ready for use."""
     cluster.kubectl("apply", "--server-side", "-f", str(REPOSITORY / "crds"))
-    cluster.kubectl("wait", "--for=condition=Established", "-f", str(REPOSITORY / "crds"), "--timeout=30s")
+    cluster.wait_established()
 
 
 def example(name: str) -> dict[str, Any]:

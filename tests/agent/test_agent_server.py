@@ -33,7 +33,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture(scope="module")
 def server(api_server_only: ControlPlane) -> ControlPlane:
     api_server_only.kubectl("apply", "--server-side", "-f", str(ROOT / "crds"))
-    api_server_only.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
+    api_server_only.wait_established()
     return api_server_only
 
 

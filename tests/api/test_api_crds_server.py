@@ -25,7 +25,7 @@ EXAMPLES = sorted((ROOT / "examples").glob("*.yaml"))
 @pytest.fixture(scope="module")
 def server(api_server_only: ControlPlane) -> Iterator[ControlPlane]:
     api_server_only.kubectl("apply", "--server-side", "-f", str(ROOT / "crds"))
-    api_server_only.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
+    api_server_only.wait_established()
     yield api_server_only
     # A policy that names no namespace governs those of all later tests.
     api_server_only.kubectl("delete", "mfupolicy", "--all")

@@ -29,7 +29,7 @@ DEGREES = (1, 1, 1, 2, 2, 3, 4, 8)
 @pytest.fixture(scope="module")
 def crds(api_server_only: ControlPlane) -> Iterator[ControlPlane]:
     api_server_only.kubectl("apply", "--server-side", "-f", str(ROOT / "crds"))
-    api_server_only.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
+    api_server_only.wait_established()
     yield api_server_only
     api_server_only.kubectl("delete", "mfupolicy", "--all")
 

@@ -29,7 +29,7 @@ async def eventually(check: Callable[[], Awaitable[Any] | Any], *, within_second
 
 def install_definitions(server: ControlPlane) -> None:
     server.kubectl("apply", "--server-side", "-f", str(ROOT / "crds"))
-    server.kubectl("wait", "--for=condition=Established", "-f", str(ROOT / "crds"), "--timeout=30s")
+    server.wait_established()
 
 
 def training(name: str) -> dict[str, Any]:

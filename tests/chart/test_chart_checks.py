@@ -38,7 +38,7 @@ def server(control_plane: ControlPlane, cluster_progress: Progress) -> Iterator[
     kinds = [yaml.safe_load((folder / f"kueue.x-k8s.io_{name}.yaml").read_text()) for name in KINDS]
     control_plane.apply(*kinds)
     names = [f"crd/{each['metadata']['name']}" for each in kinds]
-    control_plane.kubectl("wait", "--for=condition=Established", *names, "--timeout=60s")
+    control_plane.wait_established(*names)
     flags = (
         *("--set", "config.actions={KueueCheck}", "--set", "config.kueue.enabled=true"),
         *("--set", "config.kueue.check=mfu", "--set", "keeper.enabled=true"),

@@ -80,7 +80,7 @@ def test_kopf_gets_the_same_connection(plugin: Plugin, api_server_only: ControlP
 def test_the_operator_runs_with_it(plugin: Plugin, api_server_only: ControlPlane, tmp_path: Path) -> None:
     server = api_server_only
     server.kubectl("apply", "--server-side", "-f", str(ROOT / "crds"))
-    server.kubectl("wait", "--for=condition=Established", "-f", str(ROOT / "crds"), "--timeout=30s")
+    server.wait_established()
     space = server.new_namespace("exec")
     config = tmp_path / "config.yaml"
     quick = {"idleSeconds": 0.2, "longestWaitSeconds": 1, "resyncSeconds": 5, "warmUpSeconds": 0}

@@ -139,7 +139,7 @@ def running_pod(server: ControlPlane, space: str) -> None:
 @pytest_asyncio.fixture
 async def stage(api_server_only: ControlPlane) -> AsyncIterator[Stage]:
     api_server_only.kubectl("apply", "--server-side", "-f", str(ROOT / "crds"))
-    api_server_only.kubectl("wait", "--for=condition=Established", "-f", str(ROOT / "crds"), "--timeout=30s")
+    api_server_only.wait_established()
     node(api_server_only)
     async with KubeClient(connect(api_server_only.kubeconfig)) as client:
         trigger = Trigger(idle=0.1, longest=1, resync=5)

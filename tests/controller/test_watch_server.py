@@ -51,7 +51,7 @@ async def eventually(check: Callable[[], bool], seconds: float = 20.0) -> None:
 @pytest_asyncio.fixture
 async def watching(api_server_only: ControlPlane) -> AsyncIterator[Watching]:
     api_server_only.kubectl("apply", "--server-side", "-f", str(ROOT / "crds"))
-    api_server_only.kubectl("wait", "--for=condition=Established", "-f", str(ROOT / "crds"), "--timeout=30s")
+    api_server_only.wait_established()
     space = api_server_only.new_namespace("watch")
     async with KubeClient(connect(api_server_only.kubeconfig)) as client:
         state = ClusterState(client, changed=lambda: None, told=True)

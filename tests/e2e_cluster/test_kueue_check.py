@@ -268,7 +268,7 @@ async def test_other_checks_stay_as_they_are(plane: ControlPlane, client: KubeCl
 def operating(plane: ControlPlane, folder: Path) -> Iterator[None]:
     """The whole operator as its own process, with the one action switched on."""
     plane.kubectl("apply", "--server-side", "-f", str(ROOT / "crds"))
-    plane.kubectl("wait", "--for=condition=Established", "-f", str(ROOT / "crds"), "--timeout=60s")
+    plane.wait_established()
     spec = {
         "namespaceSelector": {},
         "modes": {"admission": "Enforce"},

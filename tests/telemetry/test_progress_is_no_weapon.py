@@ -364,3 +364,19 @@ def test_what_is_no_address_is_never_read(text: str) -> None:
 def test_exporters_pages_are_not_of_that_size() -> None:
     assert len(page({"PROF_PIPE_TENSOR_ACTIVE": 0.4})) < PROGRESS_LIMITS.max_body_bytes
     assert issubclass(NotExposition, Exception)
+
+
+async def test_a_page_is_dated_by_when_it_came_however_long_it_waits_to_be_read(server: TestServer) -> None:
+    """Four pages come at once and each takes 0.5 s to read: dated with its turn, the last would be 1.5 s late."""
+
+    def slowly(body: bytes, pod: ScrapedPod, at: float) -> ProgressReading:
+        time.sleep(0.5)
+        return read(body, pod, at)
+
+    url = str(server.make_url("/small"))
+    source = ProgressScrape(lambda: [Endpoint(ScrapedPod("ns", f"p{row}"), url, slowly) for row in range(4)])
+    times = [each.observed_at for each in await source.read(100.0)]
+    await source.close()
+    assert len(times) == 4
+    assert max(times) - min(times) < 0.5
+    assert min(times) >= 100.0

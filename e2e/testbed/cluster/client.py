@@ -63,6 +63,20 @@ class ClusterAccess:
         """`kubectl get … -o json`, parsed."""
         return json.loads(self.kubectl("get", *arguments, "-o", "json"))
 
+    def wait_established(self, *kinds: str, within_seconds: float = 60.0) -> None:
+        """Wait until the server serves these definitions (`crd/NAME`, or all): `kubectl wait` ends with an error while
+        an object has no conditions yet, which a busy server shows for a moment."""
+        wait_until(
+            lambda: all(map(_established, self._definitions(kinds))),
+            what=f"definitions {', '.join(kinds) or 'of all kinds'} established",
+            within_seconds=within_seconds,
+        )
+
+    def _definitions(self, kinds: tuple[str, ...]) -> list[dict[str, Any]]:
+        found = self.get(*(kinds or ("crd",)))
+        items: list[dict[str, Any]] = found.get("items", [found])
+        return items
+
     def has_service_account(self, namespace: str) -> bool:
         """Whether pods can be made in the namespace: the controller manager has made its default service account."""
         found = self.kubectl("get", "serviceaccount", "default", "-n", namespace, "--ignore-not-found", "-o", "name")
@@ -75,6 +89,11 @@ class ClusterAccess:
         if self.has_service_account("default"):
             wait_until(lambda: self.has_service_account(name), what=f"service account in {name}")
         return name
+
+
+def _established(definition: dict[str, Any]) -> bool:
+    conditions = definition.get("status", {}).get("conditions") or []
+    return any(each["type"] == "Established" and each["status"] == "True" for each in conditions)
 
 
 class ForeignCluster(ClusterAccess):

@@ -26,6 +26,8 @@ class RawAnswer:
     url: str
     text: bytes
     cap: int
+    told_at: float
+    """By the loop's clock: midway between the request and the end of the answer, since it was written in between."""
 
     def body(self) -> bytes:
         """Work for another thread. Raises TelemetryError."""
@@ -36,7 +38,8 @@ async def get(url: str, limits: RequestLimits) -> RawAnswer:
     """Raises Unreachable or TooLarge, nothing else."""
     try:
         async with asyncio.timeout(limits.deadline_seconds):
-            return RawAnswer(url, await _exchange(urlsplit(url), limits), limits.max_body_bytes)
+            text, told_at = await _exchange(urlsplit(url), limits)
+            return RawAnswer(url, text, limits.max_body_bytes, told_at)
     except TelemetryError:
         raise
     except TimeoutError:
@@ -45,7 +48,7 @@ async def get(url: str, limits: RequestLimits) -> RawAnswer:
         raise Unreachable(url, f"{type(error).__name__}: {error}"[:300]) from error
 
 
-async def _exchange(to: SplitResult, limits: RequestLimits) -> bytes:
+async def _exchange(to: SplitResult, limits: RequestLimits) -> tuple[bytes, float]:
     host, port = to.hostname, to.port or _PORTS.get(to.scheme)
     if not host or port is None:
         raise ValueError("the address needs http:// or https:// and a host")
@@ -53,8 +56,11 @@ async def _exchange(to: SplitResult, limits: RequestLimits) -> bytes:
     async with asyncio.timeout(limits.connect_seconds):
         reader, writer = await asyncio.open_connection(host, port, limit=_PIECE, ssl=secure)
     try:
+        clock = asyncio.get_running_loop().time
+        asked_at = clock()
         writer.write(_request(to))
-        return await _received(reader, to.geturl(), limits.max_body_bytes)
+        text = await _received(reader, to.geturl(), limits.max_body_bytes)
+        return text, (asked_at + clock()) / 2
     finally:
         writer.transport.abort()
 

@@ -220,8 +220,9 @@ class ProgressScrape:
         began = clock()
 
         async def consume(name: str, answer: RawAnswer | TelemetryError) -> float:
-            # A page that waited for its turn counts from when it came: dated with the round, rates would be off.
-            found[name], seconds = await self._reading(endpoints[name], answer, now + clock() - began)
+            # Dated with the round, or with its turn of being read, a rate over a short window would be off.
+            told_at = answer.told_at if isinstance(answer, RawAnswer) else clock()
+            found[name], seconds = await self._reading(endpoints[name], answer, now + told_at - began)
             return seconds
 
         await gather_fair(self._left_out.first(due), self.limits, consume, self.allowance)
