@@ -44,7 +44,8 @@ test: setup  ## Everything: lint, unit ring, slow tests, real API server, user s
 	@$(RUNPY) -m e2e.testbed.cluster build --helm --controllers
 	@$(RUNPY) -m e2e.testbed.prometheus
 	@$(RUNPY) -m e2e.testbed.browser
-	@$(RUNPY) -m pytest -q -n $(SERVERS) --dist loadfile --no-loadscope-reorder -m "integration or slow or e2e" e2e/stories tests
+	@$(RUNPY) -m pytest -q -n $(SERVERS) --dist loadfile --no-loadscope-reorder --reruns 1 -rR --durations=25 \
+		-m "integration or slow or e2e" e2e/stories tests
 
 e2e: setup  ## User stories on the local control plane (or on MFU_KUBECONFIG)
 	@$(RUNPY) -m pytest -q -n $(SERVERS) --dist loadfile e2e/stories
