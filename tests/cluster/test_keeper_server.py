@@ -12,10 +12,10 @@ import pytest
 from e2e.testbed.cluster.plane import ControlPlane
 from mfu.api.names import PLACEMENT_GATE
 from mfu.cluster import projection
-from mfu.cluster.client import JSON, KubeClient
+from mfu.cluster.client import KubeClient
 from mfu.cluster.keeper import Keeper, keep
 from mfu.cluster.lease import Lease
-from mfu.cluster.resources import PODS
+from mfu.cluster.resources import JSON, PODS
 from tests.builders.gated_pods import create, gated, gates_of
 from tests.builders.kube import eventually
 

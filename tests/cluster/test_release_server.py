@@ -11,10 +11,10 @@ from e2e.testbed.cluster.plane import ControlPlane
 from mfu.act.types import Release
 from mfu.api.names import PLACEMENT_GATE, decision_annotation
 from mfu.cluster.affinity import PREFERRED, REQUIRED
-from mfu.cluster.client import JSON, KubeClient
+from mfu.cluster.client import KubeClient
 from mfu.cluster.executor import Executor
 from mfu.cluster.release import WEAKENED, Hint, Opened, release
-from mfu.cluster.resources import PODS
+from mfu.cluster.resources import JSON, PODS
 from mfu.engine.plan import Event, Plan
 from tests.builders.gated_pods import create, gated, gates_of
 from tests.cluster.test_affinity import binding, node, preferring, term

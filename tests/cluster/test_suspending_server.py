@@ -11,9 +11,9 @@ import pytest_asyncio
 
 from mfu.act.types import Suspension
 from mfu.api.names import decision_annotation
-from mfu.cluster.client import JSON, ApiError, KubeClient
+from mfu.cluster.client import ApiError, KubeClient
 from mfu.cluster.executor import Executor
-from mfu.cluster.resources import KUEUE_WORKLOADS, RUNS_PODS
+from mfu.cluster.resources import JSON, KUEUE_WORKLOADS, RUNS_PODS
 from mfu.cluster.suspending import QUEUE_LABEL, Suspended, suspend
 from mfu.engine.plan import Plan
 from tests.cluster.test_gate_kills_server import Cut, CutOff

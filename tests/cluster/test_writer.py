@@ -87,6 +87,20 @@ def test_an_object_that_changed_meanwhile_is_left_to_the_next_cycle() -> None:
     assert len(server.times) == 5
 
 
+@pytest.mark.parametrize(
+    ("status", "message", "outdated"),
+    [
+        (409, "the object has been modified; please apply your changes to the latest version and try again", True),
+        (422, "the server rejected our request due to an error in our request", True),
+        (422, "ValidatingAdmissionPolicy 'fence' with binding 'fence' denied request: not so", False),
+        (422, 'ConfigMap "a" is invalid: metadata.annotations: Too long', False),
+        (403, "no rights", False),
+    ],
+)
+def test_a_refusal_is_told_from_an_object_that_moved_on(status: int, message: str, outdated: bool) -> None:
+    assert ApiError(status, "Invalid", message, "PATCH").outdated is outdated
+
+
 def test_one_that_fails_holds_nobody_else_back() -> None:
     class Picky(Server):
         async def apply(self, resource: Any, body: dict[str, Any], **_: Any) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from e2e.testbed.cluster.plane import ControlPlane
+from e2e.testbed.cluster import ControlPlane, KubectlFailed, wait_until
 from mfu.api.fleetreport import FleetStatus
 from mfu.api.names import PAUSED_ANNOTATION, decision_annotation
 from mfu.api.workload_status import WorkloadStatus
@@ -139,6 +139,59 @@ async def test_annotations_that_others_took_away_meanwhile_are_a_conflict_and_co
     bare = await client.get(MODELWORKLOADS, "llama", space)
     await late.apply(plan_for(bare, annotations={NOTE: "Admit: again"}), current_of(bare), NO_REPORT)
     assert (await client.get(MODELWORKLOADS, "llama", space))["metadata"]["annotations"] == {NOTE: "Admit: again"}
+
+
+NO_NOTE = "!('refused' in object.metadata.?annotations.orValue({}))"
+REFUSING = {
+    "apiVersion": "admissionregistration.k8s.io/v1",
+    "kind": "ValidatingAdmissionPolicy",
+    "metadata": {"name": "no-notes"},
+    "spec": {
+        "matchConstraints": {
+            "resourceRules": [
+                {
+                    "apiGroups": ["mfu.gpuaas.io"],
+                    "apiVersions": ["*"],
+                    "operations": ["UPDATE"],
+                    "resources": ["modelworkloads"],
+                }
+            ]
+        },
+        "validations": [{"expression": NO_NOTE, "message": "not so"}],
+    },
+}
+BOUND = {
+    "apiVersion": "admissionregistration.k8s.io/v1",
+    "kind": "ValidatingAdmissionPolicyBinding",
+    "metadata": {"name": "no-notes"},
+    "spec": {"policyName": "no-notes", "validationActions": ["Deny"]},
+}
+
+
+async def test_annotations_that_a_policy_refuses_wait_ever_longer(
+    server: ControlPlane, client: KubeClient, space: str
+) -> None:
+    """Such a refusal is a 422 as well, and no conflict: the next round would be refused the same."""
+    item = await created(server, client, space)
+    server.apply(REFUSING, BOUND)
+    trying = ("annotate", "modelworkload", "llama", "-n", space, "--overwrite", "refused=1", "--dry-run=server")
+    try:
+        wait_until(lambda: _refused(server, trying), what="the policy in force")
+        writer = Writer(client)
+        for _ in range(3):
+            plan = plan_for(item, annotations={"refused": "1"}, status=projection.workload_view(item).status)
+            await writer.apply(plan, current_of(item), NO_REPORT)
+        assert (writer.counts.conflicts, writer.counts.failed, writer.counts.suppressed) == (0, 1, 2)
+    finally:
+        server.kubectl("delete", "validatingadmissionpolicybinding,validatingadmissionpolicy", "no-notes")
+
+
+def _refused(server: ControlPlane, trying: tuple[str, ...]) -> bool:
+    try:
+        server.kubectl(*trying)
+    except KubectlFailed:
+        return True
+    return False
 
 
 async def test_the_report_is_made_where_there_is_none(client: KubeClient) -> None:

@@ -22,12 +22,12 @@ from e2e.testbed.cluster.process import Child
 from e2e.testbed.controllers import kueue
 from mfu.act.checks import CheckAnswer, CheckQuestion, answered, unheld
 from mfu.api.names import ADMISSION_CHECK
-from mfu.cluster.client import JSON, KubeClient
+from mfu.cluster.client import KubeClient
 from mfu.cluster.connection import connect
 from mfu.cluster.executor import Executor
 from mfu.cluster.keeper import Keeper
 from mfu.cluster.kueue_check import Answered, activate, answer, question_of
-from mfu.cluster.resources import KUEUE_WORKLOADS
+from mfu.cluster.resources import JSON, KUEUE_WORKLOADS
 from mfu.engine.plan import Plan
 from tests.cluster.test_gate_kills_server import Cut, CutOff
 from tests.e2e_cluster.test_controllers import QUEUE, QUEUE_LABEL, job, node

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
 
-from mfu.act.gates import DEFAULT_SECONDS
+from mfu.act.gates import left_seconds
 
 RETRY_SECONDS: Final = 60
 """Between two answers that hold a workload back. Kueue 0.17 keeps its quota meanwhile: refuse what should not."""
@@ -97,13 +97,10 @@ def answered(
 ) -> CheckAnswer:
     """What a decision answers: `change` has its state, message and, where it is a place, the labels of its nodes."""
     state, message = CheckState(change["state"]), str(change["message"])
-    if state is not CheckState.READY:
-        return CheckAnswer(question, state, message, RETRY_SECONDS if state is CheckState.RETRY else 0)
-    wanted: Mapping[str, str] = change.get("nodeSelector") or {}
-    if not wanted:
-        return CheckAnswer(question, state, message)
-    selectors, why_not = _selectors(question, wanted, flavor_labels)
-    return CheckAnswer(question, state, f"{message}; {why_not}" if why_not else message, selectors=selectors)
+    retry_seconds = RETRY_SECONDS if state is CheckState.RETRY else 0
+    wanted = change.get("nodeSelector") if state is CheckState.READY else None
+    selectors, why_not = _selectors(question, wanted, flavor_labels) if wanted else ({}, "")
+    return CheckAnswer(question, state, f"{message}; {why_not}" if why_not else message, retry_seconds, selectors)
 
 
 def unheld(question: CheckQuestion, why: str) -> CheckAnswer:
@@ -136,8 +133,8 @@ def overdue(
 ) -> tuple[CheckQuestion, ...]:
     """Those that nobody answered in time, by namespace as for gates; `waited` in seconds by `key`, as we saw it."""
 
-    def late(each: CheckQuestion) -> bool:
-        patience = deadline_seconds.get(each.namespace, DEFAULT_SECONDS)
-        return max(now - each.since, waited.get(each.key, 0.0)) >= patience
+    def left(each: CheckQuestion) -> float:
+        seen = waited.get(each.key, 0.0)
+        return left_seconds(each.namespace, each.since, now=now, waited=seen, deadline_seconds=deadline_seconds)
 
-    return tuple(each for each in questions if each.asked and late(each))
+    return tuple(each for each in questions if each.asked and left(each) <= 0)

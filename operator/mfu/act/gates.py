@@ -37,17 +37,24 @@ def deadlines(
     return {namespace: float(policy.spec.gate.deadline_seconds) for namespace, policy in governed.items()}
 
 
+def left_seconds(
+    namespace: str, since: float, *, now: float, waited: float, deadline_seconds: Mapping[str, float]
+) -> float:
+    """Until the deadline of what waits since then; 0 or less when it is over.
+
+    `waited`: seconds for which we ourselves have seen it wait. The longer of that and its age counts: a clock that lags
+    behind the API server's must not keep anybody for ever.
+    """
+    return deadline_seconds.get(namespace, DEFAULT_SECONDS) - max(now - since, waited)
+
+
 def overdue(
     held: Iterable[HeldPod], deadline_seconds: Mapping[str, float], now: float, waited: Mapping[str, float]
 ) -> tuple[HeldPod, ...]:
-    """Those whose time is over, the oldest first.
-
-    `waited`: seconds, by uid, for which we ourselves have seen a pod wait. The longer of that and its age counts: a
-    clock that lags behind the API server's must not keep a pod for ever.
-    """
+    """Those whose time is over, the oldest first; `waited` in seconds by uid."""
 
     def left(pod: HeldPod) -> float:
-        patience = deadline_seconds.get(pod.namespace, DEFAULT_SECONDS)
-        return patience - max(now - pod.created_at, waited.get(pod.uid, 0.0))
+        seen = waited.get(pod.uid, 0.0)
+        return left_seconds(pod.namespace, pod.created_at, now=now, waited=seen, deadline_seconds=deadline_seconds)
 
     return tuple(sorted((pod for pod in held if left(pod) <= 0), key=lambda pod: (pod.created_at, pod.key)))

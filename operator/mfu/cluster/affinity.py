@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from mfu.cluster.client import JSON
 from mfu.cluster.constraints import others_have_a_say, surely_admits
+from mfu.cluster.resources import JSON
 from mfu.decide.fleet.constraints import holds, read_term
 from mfu.decide.types import NodeView
 

@@ -10,15 +10,15 @@ import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Final, Self, TypedDict, Unpack
 
 import aiohttp
 
 from mfu.api.names import FIELD_MANAGER
 from mfu.cluster.connection import Connection
-from mfu.cluster.resources import ResourcePath
+from mfu.cluster.json_patch import operation
+from mfu.cluster.resources import JSON, ResourcePath
 
-JSON = dict[str, Any]
 CHUNK: Final = 500
 PLAIN: Final = "application/json"
 APPLY: Final = "application/apply-patch+yaml"
@@ -33,6 +33,8 @@ RETRIES_ON_UNAUTHORIZED: Final = 1
 MOST_LINE_BYTES: Final = 16 * 1024 * 1024
 """An object is at most some megabytes; a line of a watch holds one."""
 MOST_ERROR_BYTES: Final = 64 * 1024
+_PATCH_DOES_NOT_APPLY: Final = "the server rejected our request due to an error in our request"
+"""https://github.com/kubernetes/apimachinery/blob/master/pkg/api/errors/errors.go (NewGenericServerResponse)"""
 _EVENTS: Final = frozenset({"ADDED", "MODIFIED", "DELETED", "BOOKMARK"})
 
 
@@ -48,6 +50,15 @@ class ApiError(Exception):
         super().__init__(f"{attempted}: {status} {reason}: {message}")
         self.status, self.reason, self.message = status, reason, message
         self.retry_after_seconds = retry_after_seconds
+
+    @property
+    def outdated(self) -> bool:
+        """The object is no longer what the request was made from: made anew from what it is now, it may pass.
+
+        A patch whose test fails is answered 422 and these words; what a policy or the definition refuses is a 422 too,
+        with words of its own.
+        """
+        return self.status == 409 or (self.status == 422 and self.message.startswith(_PATCH_DOES_NOT_APPLY))
 
 
 class Gone(ApiError):
@@ -65,6 +76,15 @@ class ListPage:
     items: list[JSON]
     version: str
     token: str | None
+
+
+class RequestParts(TypedDict, total=False):
+    """What a request may say beside its method and path."""
+
+    body: JSON | Sequence[JSON] | None
+    params: Mapping[str, str] | None
+    content_type: str
+    accept: str
 
 
 class KubeClient:
@@ -185,7 +205,7 @@ class KubeClient:
     async def change(
         self, resource: ResourcePath, metadata: JSON, operations: Sequence[JSON], *, manager: str = FIELD_MANAGER
     ) -> None:
-        """A JSON patch of an object; 422 where one of its tests fails."""
+        """A JSON patch of an object; the error is `outdated` where one of its tests fails."""
         path = resource.path(metadata.get("namespace"), metadata["name"])
         await self._acknowledged(path, operations, {"fieldManager": manager}, JSON_PATCH)
 
@@ -196,33 +216,16 @@ class KubeClient:
         if not data.startswith(b"{"):
             raise ServerUnreachable(f"PATCH {path}: answered with no object: {bytes(data[:80])!r}")
 
-    async def request(
-        self,
-        method: str,
-        path: str,
-        *,
-        body: JSON | Sequence[JSON] | None = None,
-        params: Mapping[str, str] | None = None,
-        content_type: str = PLAIN,
-        accept: str = PLAIN,
-    ) -> JSON:
+    async def request(self, method: str, path: str, **how: Unpack[RequestParts]) -> JSON:
         """One request with a deadline; a 401 is tried once more with fresh credentials."""
-        sent = self._send(method, path, body=body, params=params, content_type=content_type, accept=accept)
-        return _document(await sent, f"{method} {path}")
+        return _document(await self._send(method, path, **how), f"{method} {path}")
 
-    async def _send(
-        self,
-        method: str,
-        path: str,
-        *,
-        body: JSON | Sequence[JSON] | None = None,
-        params: Mapping[str, str] | None = None,
-        content_type: str = PLAIN,
-        accept: str = PLAIN,
-    ) -> bytes:
+    async def _send(self, method: str, path: str, **how: Unpack[RequestParts]) -> bytes:
+        body, params = how.get("body"), how.get("params")
+        said = {"Content-Type": how.get("content_type", PLAIN), "Accept": how.get("accept", PLAIN)}
         data = None if body is None else json.dumps(body).encode()
         for attempt in range(RETRIES_ON_UNAUTHORIZED + 1):
-            headers = {"Content-Type": content_type, "Accept": accept, **self._connection.headers()}
+            headers = {**said, **self._connection.headers()}
             try:
                 async with self._http().request(
                     method, path, data=data, params=params, headers=headers, timeout=REQUEST_TIMEOUT
@@ -265,8 +268,8 @@ async def _lines(stream: aiohttp.StreamReader) -> AsyncIterator[bytes]:
 def _replacing(body: JSON) -> list[JSON]:
     """Of that version of the object only: it could be another one by the same name."""
     return [
-        {"op": "replace", "path": "/metadata/resourceVersion", "value": body["metadata"]["resourceVersion"]},
-        {"op": "add", "path": "/status", "value": body["status"]},
+        operation("replace", "/metadata/resourceVersion", body["metadata"]["resourceVersion"]),
+        operation("add", "/status", body["status"]),
     ]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mfu.api.names import PLACEMENT_GATE
-from mfu.cluster.client import JSON
+from mfu.cluster.resources import JSON
 from mfu.decide.fleet.constraints import Constraints
 from mfu.decide.types import NodeView
 

@@ -7,9 +7,9 @@ import logging
 from collections.abc import Callable
 from typing import Final, Generic, TypeVar
 
-from mfu.cluster.client import JSON, METADATA_ONLY, ApiError, KubeClient, ServerUnreachable
+from mfu.cluster.client import METADATA_ONLY, ApiError, KubeClient, ServerUnreachable
 from mfu.cluster.informer import key_of
-from mfu.cluster.resources import ResourcePath
+from mfu.cluster.resources import JSON, ResourcePath
 
 log = logging.getLogger(__name__)
 

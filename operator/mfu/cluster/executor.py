@@ -13,11 +13,11 @@ from typing import Final, TypeVar
 
 from mfu.act.checks import CheckAnswer
 from mfu.act.types import Release, Suspension
-from mfu.cluster.client import JSON, ApiError, KubeClient, ServerUnreachable
+from mfu.cluster.client import ApiError, KubeClient, ServerUnreachable
 from mfu.cluster.kueue_check import Answered, activate, answer
 from mfu.cluster.pacing import Attempts
 from mfu.cluster.release import Hint, Opened, release
-from mfu.cluster.resources import PODS
+from mfu.cluster.resources import JSON, PODS
 from mfu.cluster.suspending import Suspended, suspend
 from mfu.decide.types import NodeView
 from mfu.engine.plan import Event, Plan

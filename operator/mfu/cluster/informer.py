@@ -8,8 +8,8 @@ import random
 from collections.abc import Callable
 from typing import Final, Generic, TypeVar
 
-from mfu.cluster.client import JSON, ApiError, Gone, KubeClient, ServerUnreachable
-from mfu.cluster.resources import ResourcePath
+from mfu.cluster.client import ApiError, Gone, KubeClient, ServerUnreachable
+from mfu.cluster.resources import JSON, ResourcePath
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)

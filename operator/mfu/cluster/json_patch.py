@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mfu.cluster.client import JSON
+from mfu.cluster.resources import JSON
 
 
 def operation(kind: str, path: str, value: Any) -> JSON:

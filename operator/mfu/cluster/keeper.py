@@ -18,13 +18,13 @@ from mfu.act import checks
 from mfu.act.checks import CheckQuestion, unheld
 from mfu.act.gates import HeldPod, deadlines, overdue
 from mfu.cluster import projection
-from mfu.cluster.client import JSON, ApiError, KubeClient, ServerUnreachable
+from mfu.cluster.client import ApiError, KubeClient, ServerUnreachable
 from mfu.cluster.informer import Informer
 from mfu.cluster.kueue_check import answer, question_of
 from mfu.cluster.lease import Lease
 from mfu.cluster.pacing import Attempts
 from mfu.cluster.release import release
-from mfu.cluster.resources import KUEUE_WORKLOADS, MFUPOLICIES, NAMESPACES, PODS
+from mfu.cluster.resources import JSON, KUEUE_WORKLOADS, MFUPOLICIES, NAMESPACES, PODS
 from mfu.cluster.stopping import until_stopped
 from mfu.engine.views import PolicyView
 

@@ -12,9 +12,9 @@ from typing import Final
 
 from mfu.act.checks import CheckAnswer, CheckQuestion, CheckState, PodSet
 from mfu.api.names import ADMISSION_CHECK
-from mfu.cluster.client import JSON, ApiError, KubeClient
+from mfu.cluster.client import ApiError, KubeClient
 from mfu.cluster.projection import epoch
-from mfu.cluster.resources import KUEUE_CHECKS, KUEUE_WORKLOADS
+from mfu.cluster.resources import JSON, KUEUE_CHECKS, KUEUE_WORKLOADS
 
 CHECK_FIELD_MANAGER: Final = "mfu-admission"
 _ACTIVE: Final = {

@@ -7,8 +7,8 @@ import logging
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from mfu.cluster.client import JSON, ApiError, KubeClient, ServerUnreachable
-from mfu.cluster.resources import LEASES
+from mfu.cluster.client import ApiError, KubeClient, ServerUnreachable
+from mfu.cluster.resources import JSON, LEASES
 
 log = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ from mfu.api.mfupolicy import MFUPolicy, PolicyStatus
 from mfu.api.modelworkload import ModelWorkload
 from mfu.api.names import PAUSED_ANNOTATION, PLACEMENT_GATE, WORKLOAD_LABEL
 from mfu.api.workload_status import WorkloadStatus
-from mfu.cluster.client import JSON
+from mfu.cluster.resources import JSON
 from mfu.decide.fleet.constraints import Constraints
 from mfu.decide.types import NodeView
 from mfu.engine.claims import qualified

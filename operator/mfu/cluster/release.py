@@ -9,16 +9,14 @@ from typing import Final
 
 from mfu.api.names import PLACEMENT_GATE, decision_annotation
 from mfu.cluster.affinity import hinted
-from mfu.cluster.client import JSON, JSON_PATCH, ApiError, KubeClient
+from mfu.cluster.client import JSON_PATCH, ApiError, KubeClient
 from mfu.cluster.json_patch import annotated, operation
-from mfu.cluster.resources import PODS
+from mfu.cluster.resources import JSON, PODS
 from mfu.decide.types import DecisionType, NodeView
 
 TRIES: Final = 3
 """Times that a pod is read and patched in a row, where somebody else writes to it meanwhile."""
 _ANNOTATION: Final = decision_annotation(DecisionType.PLACEMENT)
-_CHANGED: Final = (409, 422)
-"""Answers to a patch whose preconditions do not hold any more."""
 WEAKENED: Final = "as a preference only: its own constraints, or who else holds it, may want another node"
 
 
@@ -79,7 +77,7 @@ async def release(
         except ApiError as error:
             if error.status == 404:
                 return Opened.GONE
-            if error.status not in _CHANGED or not left:
+            if not error.outdated or not left:
                 raise
     raise AssertionError("unreachable: the last try returns or raises")
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from mfu.api import names
+
+JSON = dict[str, Any]
+"""An object, or a part of one, as the API server takes and gives it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Final, Generic, TypeVar
 
-from mfu.cluster.client import JSON, KubeClient
-from mfu.cluster.resources import ACCESSREVIEWS, TOKENREVIEWS, ResourcePath
+from mfu.cluster.client import KubeClient
+from mfu.cluster.resources import ACCESSREVIEWS, JSON, TOKENREVIEWS, ResourcePath
 
 MOST_TOKEN_BYTES: Final = 16 * 1024
 REMEMBERED_SECONDS: Final = 60.0

@@ -14,10 +14,11 @@ from mfu.api.modelworkload import WorkloadSpec
 from mfu.api.names import FLEET_REPORT_NAME
 from mfu.api.powers import ActionType
 from mfu.cluster import projection, resources
-from mfu.cluster.client import JSON, KubeClient
+from mfu.cluster.client import KubeClient
 from mfu.cluster.declared import DeclaredStore
 from mfu.cluster.informer import Informer, key_of
 from mfu.cluster.kueue_check import question_of
+from mfu.cluster.resources import JSON
 from mfu.decide.types import NodeView
 from mfu.engine.claims import assign
 from mfu.engine.due import MOST_BEHIND, MOST_JUDGED, ROUND_SECONDS, Answers, steady, turn, waiting

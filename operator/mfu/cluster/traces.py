@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Final
 
 from mfu.api.names import WORKLOAD_LABEL, decision_annotation
-from mfu.cluster.client import JSON, ApiError, KubeClient
+from mfu.cluster.client import ApiError, KubeClient
 from mfu.cluster.projection import has_our_gate
-from mfu.cluster.resources import EVENTS, MODELWORKLOADS, PODS
+from mfu.cluster.resources import EVENTS, JSON, MODELWORKLOADS, PODS
 from mfu.decide.types import DecisionType
 from mfu.show.path import SeenPod, ToldEvent, Traces
 

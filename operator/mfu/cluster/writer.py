@@ -13,9 +13,9 @@ from typing import Any, Final
 from mfu.api.fleetreport import FleetStatus
 from mfu.api.names import FIELD_MANAGER, FLEET_REPORT_NAME
 from mfu.api.workload_status import WorkloadStatus
-from mfu.cluster.client import JSON, ApiError, KubeClient, ServerUnreachable
+from mfu.cluster.client import ApiError, KubeClient, ServerUnreachable
 from mfu.cluster.pacing import ECHO_SECONDS, Attempts, Pace
-from mfu.cluster.resources import EVENTS, FLEETREPORTS, MFUPOLICIES, MODELWORKLOADS
+from mfu.cluster.resources import EVENTS, FLEETREPORTS, JSON, MFUPOLICIES, MODELWORKLOADS
 from mfu.cluster.undeclared import UndeclaredFields
 from mfu.cluster.writes import Write, body_of, wanted
 from mfu.engine.packed import Packed
@@ -161,7 +161,7 @@ class Writer:
             try:
                 await self._put(write)
             except (ApiError, ServerUnreachable) as error:
-                if isinstance(error, ApiError) and _changed(error, write):
+                if isinstance(error, ApiError) and error.outdated:
                     # Changed, deleted or made anew since it was seen: the next cycle knows.
                     self.counts.conflicts += 1
                     return
@@ -227,11 +227,6 @@ class Writer:
                 log.info("event object=%s reason=%s error=%s", body["regarding"]["name"], body["reason"], error)
                 if _passes(error):
                     self._keep([(body, namespace)])
-
-
-def _changed(error: ApiError, write: Write) -> bool:
-    """Is the object no longer what was seen?"""
-    return error.status == 409 or (error.status == 422 and write.operations is not None)
 
 
 def _passes(error: ApiError | ServerUnreachable) -> bool:

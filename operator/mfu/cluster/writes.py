@@ -7,17 +7,15 @@ import json
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from mfu.api.fleetreport import FleetStatus
 from mfu.api.names import ANNOTATION_FIELD_MANAGER, FIELD_MANAGER, FLEET_REPORT_NAME
 from mfu.api.workload_status import WorkloadStatus
-from mfu.cluster.client import JSON
 from mfu.cluster.json_patch import operation, place
-from mfu.cluster.resources import FLEETREPORTS, MFUPOLICIES, MODELWORKLOADS, ResourcePath
+from mfu.cluster.resources import FLEETREPORTS, JSON, MFUPOLICIES, MODELWORKLOADS, ResourcePath
 from mfu.engine.packed import Packed
-from mfu.engine.plan import Plan, WorkloadPlan
+from mfu.engine.plan import Plan, PolicyPlan, WorkloadPlan
 
 Seen = Mapping[str, Any]
 """What the cluster says of one object: `status`, `annotations`, `version`."""
@@ -87,6 +85,28 @@ class Differs:
         return Write(MODELWORKLOADS, at, "status", FIELD_MANAGER, plan.status, plan.status, self.urgent)
 
 
+@dataclass(frozen=True, slots=True)
+class PolicyDiffers:
+    """A policy's status that is not what the plan wants."""
+
+    plan: PolicyPlan
+    seen: Seen
+
+    def write(self) -> Write:
+        metadata = {"name": self.plan.name, "uid": self.plan.uid}
+        return Write(MFUPOLICIES, _at(metadata, self.seen), "status", FIELD_MANAGER, self.plan.status)
+
+
+@dataclass(frozen=True, slots=True)
+class ReportDiffers:
+    """A fleet report that is not what the plan wants."""
+
+    wanted: Packed[FleetStatus]
+
+    def write(self) -> Write:
+        return Write(FLEETREPORTS, {"name": FLEET_REPORT_NAME}, "status", FIELD_MANAGER, self.wanted)
+
+
 def annotating(uid: str, seen: Seen, wanted: Mapping[str, str]) -> tuple[JSON, ...] | None:
     """Our annotations set and taken away beside those of others; None where it is not known whether there are any."""
     if "annotated" not in seen:
@@ -105,12 +125,11 @@ def wanted(plan: Plan, current: Mapping[str, Seen], report: Packed[FleetStatus])
 
     Each write is made when it is asked for: of the thousands that wait after a start, a round sends some hundreds.
     """
-    few = [*_report_writes(plan, report), *_policy_writes(plan, current)]
-    return [*(partial(_same, each) for each in few), *(each.write for each in fairly(differing(plan, current)))]
-
-
-def _same(write: Write) -> Write:
-    return write
+    waiting: list[ReportDiffers | PolicyDiffers | Differs] = []
+    if plan.report != report:
+        waiting.append(ReportDiffers(plan.report))
+    waiting += [*_differing_policies(plan, current), *fairly(differing(plan, current))]
+    return [each.write for each in waiting]
 
 
 def differing(plan: Plan, current: Mapping[str, Seen]) -> Iterator[Differs]:
@@ -139,17 +158,11 @@ def fairly(waiting: Iterable[Differs]) -> Iterator[Differs]:
             lines = [line for line in lines if line]
 
 
-def _policy_writes(plan: Plan, current: Mapping[str, Seen]) -> Iterator[Write]:
+def _differing_policies(plan: Plan, current: Mapping[str, Seen]) -> Iterator[PolicyDiffers]:
     for each in plan.policies:
         seen = current.get(f"policy/{each.name}")
         if seen is not None and seen["status"] != each.status:
-            metadata = {"name": each.name, "uid": each.uid}
-            yield Write(MFUPOLICIES, _at(metadata, seen), "status", FIELD_MANAGER, each.status)
-
-
-def _report_writes(plan: Plan, report: Packed[FleetStatus]) -> Iterator[Write]:
-    if plan.report != report:
-        yield Write(FLEETREPORTS, {"name": FLEET_REPORT_NAME}, "status", FIELD_MANAGER, plan.report)
+            yield PolicyDiffers(each, seen)
 
 
 def _at(metadata: JSON, seen: Mapping[str, Any]) -> JSON:

@@ -13,8 +13,8 @@ import shutil
 from pathlib import Path
 from typing import Any, Final
 
-from mfu.cluster.client import JSON, ApiError, KubeClient, ServerUnreachable
-from mfu.cluster.resources import ResourcePath
+from mfu.cluster.client import ApiError, KubeClient, ServerUnreachable
+from mfu.cluster.resources import JSON, ResourcePath
 
 log = logging.getLogger(__name__)
 

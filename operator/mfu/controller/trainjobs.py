@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from mfu.cluster.client import JSON, ApiError, KubeClient, ServerUnreachable
-from mfu.cluster.resources import TRAINJOBS
+from mfu.cluster.client import ApiError, KubeClient, ServerUnreachable
+from mfu.cluster.resources import JSON, TRAINJOBS
 from mfu.cluster.state import ClusterState
 from mfu.engine.snapshot import PodView
 from mfu.observe.readings import ProgressReading
