@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from mfu.act.proposals import Said, action_of
 from mfu.act.types import Acted, Action, Addressee, Circumstances, Proposal, Sent, Track
+from mfu.api.mfupolicy import ScalingDelivery
 from mfu.api.powers import ActionType
 from mfu.decide.fleet.capacity import HOST_LABEL, DeviceKind, Domain, Share
 from mfu.decide.fleet.fitting import Grant, Quality
@@ -18,7 +19,11 @@ NOW: Final = 1_800_000_000.0
 ANY: Final = Permit(min_confidence=0.8, max_reading_age_seconds=120.0, max_per_minute=10, dwell_seconds=300.0)
 EVERYTHING: Final[Mapping[ActionType, Permit]] = dict.fromkeys(ActionType, ANY)
 ENFORCING: Final = EffectivePolicy(
-    name="p", modes=dict.fromkeys(DecisionType, Mode.ENFORCE), actions=EVERYTHING, gate_deadline_seconds=60.0
+    name="p",
+    modes=dict.fromkeys(DecisionType, Mode.ENFORCE),
+    actions=EVERYTHING,
+    gate_deadline_seconds=60.0,
+    scaling_delivery=ScalingDelivery.SCALE_SUBRESOURCE,
 )
 
 
@@ -44,6 +49,10 @@ def action(**fields: Any) -> Action:
 def scaling(replicas: int = 4, workload: str = "team/w") -> Action:
     each = decision(DecisionType.SCALING, Outcome.SCALE, replicas=replicas)
     return action(each=each, owner=Addressee("Deployment", "serve"), workload=workload)
+
+
+def selecting() -> Action:
+    return action(pods_wait=False, owner=Addressee("Job", "train"))
 
 
 def proposal(made: Action | None = None, **fields: Any) -> Proposal:

@@ -20,6 +20,7 @@ from tests.act.builders import (
     permitting,
     proposal,
     scaling,
+    selecting,
     track,
 )
 
@@ -104,9 +105,12 @@ ROWS = {
         guard=Guard.DWELLING,
         words="actions[Scale].dwellSeconds leaves 1 s",
     ),
+    "replicas follow a load that never stands": Row(
+        proposal(scaling()), track=track(scaling(), expected_by=None, since=NOW - 1.0, sent_at=NOW - 301.0)
+    ),
     "dwelling since it was decided": Row(
-        proposal(scaling()),
-        track=track(scaling(), expected_by=None, since=NOW - 200.0, sent_at=NOW - 900.0),
+        proposal(selecting()),
+        track=track(selecting(), expected_by=None, since=NOW - 200.0, sent_at=NOW - 900.0),
         guard=Guard.DWELLING,
         words="leaves 100 s",
     ),

@@ -9,6 +9,7 @@ import pytest
 
 from mfu.act.proposals import CHECK_STATES, SCALABLE, SUSPENDABLE, action_of
 from mfu.act.types import Action, Addressee
+from mfu.api.mfupolicy import ScalingDelivery
 from mfu.api.powers import ActionType
 from mfu.decide.fleet.capacity import DeviceKind, Domain
 from mfu.decide.types import DecisionType, Outcome
@@ -78,6 +79,11 @@ NOTHING = {
     "replicas stay": said(decision(DecisionType.SCALING, Outcome.KEEP, replicas=3), owner=SERVE),
     "nothing to scale": said(decision(DecisionType.SCALING, Outcome.SCALE, replicas=3)),
     "a job has no replicas": said(decision(DecisionType.SCALING, Outcome.SCALE, replicas=3), owner=JOB),
+    "an autoscaler follows the metric": said(
+        decision(DecisionType.SCALING, Outcome.SCALE, replicas=3),
+        owner=SERVE,
+        policy=replace(ENFORCING, scaling_delivery=ScalingDelivery.METRIC),
+    ),
     "no number of replicas": said(decision(DecisionType.SCALING, Outcome.SCALE), owner=SERVE),
     "a slice for nobody": said(decision(DecisionType.MIG, Outcome.RESHAPE, resource="nvidia.com/mig-1g.10gb")),
     "a slice for what runs": said(

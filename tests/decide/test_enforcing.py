@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mfu.api.decisions import DecisionType
-from mfu.api.mfupolicy import PolicySpec
+from mfu.api.mfupolicy import PolicySpec, Scaling, ScalingDelivery
 from mfu.api.powers import ActionType
 from mfu.decide.enforcing import ABLE, CARRIED_OUT_BY, in_name_only
 
@@ -26,11 +26,8 @@ def test_every_kind_of_decision_has_what_carries_it_out() -> None:
         (spec(scaling="Recommend"), []),
         (spec(scaling="Enforce"), ["modes.scaling is Enforce but actions lists none of Scale, PodDeletionCost"]),
         (spec("Suspend", scaling="Enforce"), ["actions lists none of Scale"]),
-        (spec("Scale", scaling="Enforce"), ["this version does not take Scale yet"]),
-        (
-            spec("Scale", "PodDeletionCost", "Suspend", scaling="Enforce"),
-            ["this version does not take Scale, PodDeletionCost yet"],
-        ),
+        (spec("PodDeletionCost", scaling="Enforce"), ["PodDeletionCost"]),
+        (spec("Scale", "Suspend", scaling="Enforce"), ["this operator has Scale switched off"]),
         (spec(placement="Enforce", mig="Enforce"), ["modes.placement", "modes.mig"]),
     ],
 )
@@ -39,6 +36,18 @@ def test_enforce_that_does_nothing_is_said(given: PolicySpec, words: list[str]) 
     assert len(lines) == len(words)
     for line, word in zip(lines, words, strict=True):
         assert word in line
+
+
+def test_scaling_that_an_autoscaler_is_to_follow_says_so() -> None:
+    (line,) = in_name_only(spec("Scale", scaling="Enforce"), frozenset({ActionType.SCALE}))
+    assert line == (
+        "modes.scaling is Enforce and actions lists Scale but scaling.delivery is Metric: an autoscaler is to follow "
+        "the metric, the operator scales nothing"
+    )
+    scaled = spec("Scale", scaling="Enforce").model_copy(
+        update={"scaling": Scaling(delivery=ScalingDelivery.SCALE_SUBRESOURCE)}
+    )
+    assert in_name_only(scaled, frozenset({ActionType.SCALE})) == ()
 
 
 def test_an_action_that_acts_needs_no_word() -> None:

@@ -81,6 +81,16 @@ def test_step_and_cooldown_bound_each_change() -> None:
     assert [each.replicas for each in found[:12]] == [4, 4, 4, 4, 4, 5, 5, 5, 5, 5, 5, 5]
 
 
+def test_what_was_asked_for_stands_until_it_is_there() -> None:
+    """An autoscaler that looks once a minute must not find the number gone; nor does waiting for it start anew."""
+    slow, memory = replace(TERMS, cooldown_seconds=100.0), ScalingMemory()
+    said = []
+    for step in range(8):
+        answer, memory = size(memory, reading(1e6 + 20.0 * step, 12.0 + step / 100, ready=3), slow)
+        said.append(answer.replicas)
+    assert said == [4] * 8
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [

@@ -131,7 +131,9 @@ def _dwelt(asked: Guarded) -> Hindrance | None:
     if track.sent_at is None or asked.proposal.action.type in (*GATED, ActionType.KUEUE_CHECK):
         # A pod passes its gate once, a check is answered when it asks: there is nothing that could go to and fro.
         return None
-    left = max(track.since, track.sent_at) + dwell - asked.around.now
+    # Replicas follow a load that never stands still: their rule has a memory, and only their last change counts here.
+    follows = asked.proposal.action.type is ActionType.SCALE
+    left = (track.sent_at if follows else max(track.since, track.sent_at)) + dwell - asked.around.now
     if left <= 0:
         return None
     return Hindrance(Guard.DWELLING, f"acted upon before, {asked.field}.dwellSeconds leaves {left:.0f} s")

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from mfu.act.checks import CheckState
 from mfu.act.types import Action, Addressee
+from mfu.api.mfupolicy import ScalingDelivery
 from mfu.api.powers import ActionType
 from mfu.decide.fleet.fitting import Grant
 from mfu.decide.fleet.placement import preferred, required, selector, where
@@ -18,6 +19,7 @@ SUSPENDABLE: Final = frozenset({"Job", "JobSet", "LeaderWorkerSet", "TrainJob"})
 SUSPENDS: Final = frozenset({"Job", "JobSet", "TrainJob", "RayJob", "PyTorchJob", "MPIJob"})
 """Owners that can be suspended: what they had is gone from the nodes, and comes back as it was."""
 SCALABLE: Final = frozenset({"Deployment", "StatefulSet", "LeaderWorkerSet"})
+"""Owners with a scale subresource."""
 CHECK_STATES: Final[Mapping[Outcome, CheckState]] = {
     Outcome.ADMIT: CheckState.READY,
     Outcome.WARN: CheckState.READY,
@@ -83,6 +85,9 @@ def _admission(said: Said) -> Action | None:
 def _scale(said: Said) -> Action | None:
     replicas = (said.decision.hint or {}).get("replicas")
     if said.owner is None or said.owner.kind not in SCALABLE or replicas is None:
+        return None
+    if said.policy.scaling_delivery is not ScalingDelivery.SCALE_SUBRESOURCE:
+        # An autoscaler follows the metric: two that scale one thing undo each other.
         return None
     words = f"scale {said.owner} to {replicas} replicas"
     return _action(said, ActionType.SCALE, said.owner, words=words, change={"replicas": replicas})

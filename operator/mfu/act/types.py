@@ -221,6 +221,24 @@ class Suspension:
 
 
 @dataclass(frozen=True, slots=True)
+class Rescale:
+    """An owner that is to have another number of replicas. Said again until the cluster shows it."""
+
+    namespace: str
+    kind: str
+    name: str
+    workload: str
+    words: str
+    replicas: int
+    had: int
+    """Replicas that the number was worked out from: it must not be written the other way round."""
+
+    @property
+    def key(self) -> str:
+        return f"scale/{self.namespace}/{self.kind}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
 class Acts:
     """What to do now, what to take back, and what to remember."""
 

@@ -12,12 +12,13 @@ from math import inf
 from typing import Final, TypeVar
 
 from mfu.act.checks import CheckAnswer
-from mfu.act.types import Release, Suspension
+from mfu.act.types import Release, Rescale, Suspension
 from mfu.cluster.client import ApiError, KubeClient, ServerUnreachable
 from mfu.cluster.kueue_check import Answered, activate, answer
 from mfu.cluster.pacing import Attempts
 from mfu.cluster.release import Hint, Opened, release
 from mfu.cluster.resources import JSON, PODS
+from mfu.cluster.scaling import Scaled, scale
 from mfu.cluster.suspending import Suspended, suspend
 from mfu.decide.types import NodeView
 from mfu.engine.plan import Event, Plan
@@ -31,6 +32,7 @@ ANSWERS: Final = (*(str(each) for each in Answered), "Failed")
 ACTIVATED_SECONDS: Final = 10.0
 """Between two looks whether our AdmissionCheck still says Active."""
 SUSPENSIONS: Final = (*(str(each) for each in Suspended), "Failed")
+RESCALES: Final = (*(str(each) for each in Scaled), "Failed")
 HELD_BACK: Final = "HeldBack"
 Done = TypeVar("Done", bound=str)
 
@@ -58,6 +60,8 @@ class Executor:
     """Kueue's questions by what became of the answer (ANSWERS), since start."""
     suspended: Counter[str] = field(default_factory=Counter)
     """Owners by what became of suspending them (SUSPENSIONS), since start."""
+    scaled: Counter[str] = field(default_factory=Counter)
+    """Owners by what became of scaling them (RESCALES), since start."""
     _attempts: Attempts = field(default_factory=Attempts)
     _activated_at: float = -inf
 
@@ -65,10 +69,12 @@ class Executor:
         now, gate = asyncio.get_running_loop().time(), asyncio.Semaphore(IN_FLIGHT)
         releases = [each for each in plan.releases if not self._attempts.held_back(each.key, _digest(each), now)]
         owners = [each for each in plan.suspensions if not self._attempts.held_back(each.key, each.words, now)]
+        sizes = [each for each in plan.rescales if not self._attempts.held_back(each.key, each.words, now)]
         asked = [each for each in plan.answers if not self._attempts.held_back(*_of(each), now)]
         await asyncio.gather(
             *(self._open(each, gate) for each in releases),
             *(self._suspend(each, gate) for each in owners),
+            *(self._scale(each, gate) for each in sizes),
             *(self._answer(each, gate) for each in asked),
         )
         if self.check and now - self._activated_at >= ACTIVATED_SECONDS:
@@ -107,6 +113,14 @@ class Executor:
         self.suspended[done or "Failed"] += 1
         if done is Suspended.SUSPENDED:
             log.info("suspend owner=%s workload=%s: %s", due.key, due.workload, due.words)
+
+    async def _scale(self, due: Rescale, gate: asyncio.Semaphore) -> None:
+        done = await self._tried(due.key, due.words, gate, lambda: scale(self.client, due, may_write=self.may_write))
+        self.scaled[done or "Failed"] += 1
+        if done is Scaled.SCALED:
+            log.info("scale owner=%s workload=%s: %s", due.key, due.workload, due.words)
+        elif done is Scaled.AUTOSCALED:
+            log.warning("scale owner=%s workload=%s left to the autoscaler that targets it", due.key, due.workload)
 
     async def _tried(
         self, key: str, digest: str, gate: asyncio.Semaphore, deed: Callable[[], Awaitable[Done]]

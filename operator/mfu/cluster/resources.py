@@ -66,6 +66,11 @@ RUNS_PODS: Final[Mapping[str, ResourcePath]] = {
     "pod": PODS,
 }
 """What people call the kinds whose pods may hold GPUs, by the word of kubectl."""
+AUTOSCALERS: Final = (
+    ResourcePath("autoscaling", "v2", "horizontalpodautoscalers", "HorizontalPodAutoscaler"),
+    ResourcePath("keda.sh", "v1alpha1", "scaledobjects", "ScaledObject"),
+)
+"""Who else may set the replicas of an owner; both name it in spec.scaleTargetRef."""
 KUEUE_WORKLOADS: Final = ResourcePath("kueue.x-k8s.io", "v1beta2", "workloads", "Workload")
 KUEUE_CHECKS: Final = ResourcePath("kueue.x-k8s.io", "v1beta2", "admissionchecks", "AdmissionCheck", namespaced=False)
 KUEUE_FLAVORS: Final = ResourcePath("kueue.x-k8s.io", "v1beta2", "resourceflavors", "ResourceFlavor", namespaced=False)

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
-from mfu.cluster.executor import ANSWERS, RESULTS, SUSPENSIONS, Executor
+from mfu.cluster.executor import ANSWERS, RESCALES, RESULTS, SUSPENSIONS, Executor
 from mfu.cluster.state import ClusterState, Past
 from mfu.cluster.writer import Writer
 from mfu.controller.config import Cycle
@@ -176,6 +176,8 @@ class Loop:
                 self.metrics.answers.labels(result).set(executor.answered[result])
             for result in SUSPENSIONS:
                 self.metrics.suspensions.labels(result).set(executor.suspended[result])
+            for result in RESCALES:
+                self.metrics.rescales.labels(result).set(executor.scaled[result])
             with suppress(TimeoutError):
                 async with asyncio.timeout(AGAIN_SECONDS):
                     await self._decided.wait()

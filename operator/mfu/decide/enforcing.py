@@ -7,11 +7,17 @@ from types import MappingProxyType
 from typing import Final
 
 from mfu.api.decisions import DecisionMode, DecisionType
-from mfu.api.mfupolicy import PolicySpec
+from mfu.api.mfupolicy import PolicySpec, ScalingDelivery
 from mfu.api.powers import ActionType
 
 ABLE: Final = frozenset(
-    {ActionType.PREFERRED_AFFINITY, ActionType.REQUIRED_AFFINITY, ActionType.KUEUE_CHECK, ActionType.SUSPEND}
+    {
+        ActionType.PREFERRED_AFFINITY,
+        ActionType.REQUIRED_AFFINITY,
+        ActionType.KUEUE_CHECK,
+        ActionType.SUSPEND,
+        ActionType.SCALE,
+    }
 )
 """Actions that this version can carry out, where the operator's configuration switches them on and a policy lists
 them. The others are recommended only."""
@@ -35,13 +41,22 @@ CARRIED_OUT_BY: Final[Mapping[DecisionType, tuple[ActionType, ...]]] = MappingPr
 )
 
 
+_LEFT_TO_AUTOSCALERS: Final = (
+    "modes.scaling is Enforce and actions lists Scale but scaling.delivery is Metric: an autoscaler is to follow the "
+    "metric, the operator scales nothing"
+)
+
+
 def in_name_only(spec: PolicySpec, switched_on: frozenset[ActionType] = ABLE) -> tuple[str, ...]:
     """One line for each kind of decision that is Enforce and that nothing carries out.
 
     `modes.scaling is Enforce but actions lists none of Scale, PodDeletionCost: nothing is done, as with Recommend`.
     """
     enforced = [kind for kind in DecisionType if spec.modes.of(kind) is DecisionMode.ENFORCE]
-    return not_carried_out(enforced, [each.type for each in spec.actions], switched_on)
+    listed = [each.type for each in spec.actions]
+    lines = not_carried_out(enforced, listed, switched_on)
+    follows = spec.scaling.delivery is ScalingDelivery.METRIC and ActionType.SCALE in {*listed} & switched_on
+    return (*lines, _LEFT_TO_AUTOSCALERS) if follows and DecisionType.SCALING in enforced else lines
 
 
 def not_carried_out(

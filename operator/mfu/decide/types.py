@@ -9,7 +9,7 @@ from typing import Any
 
 from mfu.api.decisions import DecisionMode as Mode
 from mfu.api.decisions import DecisionType
-from mfu.api.mfupolicy import PerWorkload, SharingMethod
+from mfu.api.mfupolicy import PerWorkload, ScalingDelivery, SharingMethod
 from mfu.api.modelworkload import WorkloadSpec
 from mfu.api.powers import ActionType
 from mfu.decide.ladder import ReclaimRules
@@ -158,6 +158,7 @@ class EffectivePolicy:
     scaling_max_step: float = 0.5
     """Largest change at once, as a share of the present replicas."""
     scaling_cooldown_seconds: float = 300.0
+    scaling_delivery: ScalingDelivery = ScalingDelivery.METRIC
     sharing: SharingRules = field(default_factory=SharingRules)
     topology_levels: tuple[str, ...] = ()
     per_workload: PerWorkload = PerWorkload.SUMMARY

@@ -23,6 +23,7 @@ from mfu.act.types import (
     Guard,
     Proposal,
     Release,
+    Rescale,
     Suspension,
     Tag,
     Track,
@@ -163,7 +164,7 @@ def _shown(track: Track, standing: Standing | None, asked: Set[str]) -> bool:
         there = track.action.type is ActionType.NODE_SELECTOR and standing.pending
         return standing.ask is None or there
     if track.action.decides is DecisionType.SCALING:
-        return standing.growth is None
+        return standing.replicas == int(track.action.change["replicas"])
     if track.action.decides is DecisionType.RECLAIM:
         return not standing.holds and not standing.pending
     return False
@@ -244,6 +245,25 @@ def suspensions(acts: Acts, plans: Iterable[WorkloadPlan]) -> tuple[Suspension, 
         )
         for track, plan in found
         if track is not None and track.on_its_way
+    )
+
+
+def rescales(acts: Acts, plans: Iterable[WorkloadPlan]) -> tuple[Rescale, ...]:
+    """Owners whose replicas are on their way to another number."""
+    tracks = acts.remembered.tracks
+    found = ((tracks.get(Tag(plan.key, ActionType.SCALE)), plan) for plan in plans)
+    return tuple(
+        Rescale(
+            namespace=plan.namespace,
+            kind=track.action.target.kind,
+            name=track.action.target.name,
+            workload=plan.key,
+            words=track.action.words,
+            replicas=int(track.action.change["replicas"]),
+            had=plan.standing.replicas,
+        )
+        for track, plan in found
+        if track is not None and track.on_its_way and plan.standing is not None and not plan.frozen
     )
 
 

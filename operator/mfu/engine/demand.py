@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from math import inf
 from typing import Final
 
+from mfu.api.modelworkload import WorkloadSpec
 from mfu.api.workload_status import LatencyObjective
 from mfu.decide.types import Load
+from mfu.engine.views import PodView
 from mfu.observe.attainment import Attained, attained
 from mfu.observe.progress import rate
 from mfu.observe.readings import Counter, Gauge, ProgressReading, WorkloadSeries
@@ -70,3 +72,10 @@ def _mean(latest: Sequence[ProgressReading], gauge: Gauge) -> float | None:
 
 def _values(latest: Sequence[ProgressReading], gauge: Gauge) -> list[float]:
     return [reading.gauges[gauge] for reading in latest if gauge in reading.gauges]
+
+
+def replicas_of(spec: WorkloadSpec | None, pods: Sequence[PodView]) -> int:
+    """Whole copies among these pods: a replica of 16 GPUs on pods of 8 is two of them."""
+    each = max((sum(pod.gpus.values()) for pod in pods), default=0)
+    span = max(1, spec.accelerators.count // each) if spec is not None and each else 1
+    return len(pods) // span

@@ -21,6 +21,7 @@ from mfu.engine.acting import (
     on_their_way,
     proposals_of,
     releases,
+    rescales,
     suspending,
     suspensions,
     told,
@@ -115,6 +116,7 @@ def evaluate(snapshot: Snapshot, now: float) -> Plan:
         releases=releases(acts, claims, snapshot.switched_on),
         answers=answers(snapshot, acts, now),
         suspensions=suspensions(acts, plans),
+        rescales=rescales(acts, plans),
     )
 
 

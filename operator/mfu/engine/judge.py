@@ -10,7 +10,7 @@ from mfu.api.acceptance import problems
 from mfu.api.modelworkload import WorkloadSpec
 from mfu.api.workload_status import Basis
 from mfu.decide.types import EffectivePolicy
-from mfu.engine.demand import attained_by, load_of
+from mfu.engine.demand import attained_by, load_of, replicas_of
 from mfu.engine.history.calibration import learned_elsewhere
 from mfu.engine.holdings.workload import Candidate, Held, candidates, held
 from mfu.engine.judged import Judged, LearnedElsewhere, Refused, Running, Surroundings, Waiting
@@ -70,8 +70,8 @@ def judge(
         best=best,
         load=load_of(series, setup),
         attained=attained_by(series, setup, around.now),
-        replicas=sum(1 for pod in pods if pod.bound),
-        replicas_pending=sum(1 for pod in pods if pod.active and not pod.bound),
+        replicas=replicas_of(spec, [pod for pod in pods if pod.bound]),
+        replicas_pending=replicas_of(spec, [pod for pod in pods if pod.active and not pod.bound]),
     )
     return _observed(waiting, series, around)
 

@@ -13,6 +13,7 @@ from mfu.decide.fleet.constraints import Constraints
 from mfu.decide.fleet.standing import Need, Standing
 from mfu.decide.types import Decision, DecisionType, EffectivePolicy, NodeView, Outcome
 from mfu.decide.types import Mode as PolicyMode
+from mfu.engine.demand import replicas_of
 from mfu.engine.holdings.workload import Candidate
 from mfu.engine.views import PodView, WorkloadView
 from mfu.engine.worths import valued
@@ -50,12 +51,13 @@ def standing_of(
         queued=queued is not None,
         gated=any(pod.gated for pod in waiting),
         missing=_missing(view.spec, pods),
+        replicas=replicas_of(view.spec, [pod for pod in pods if pod.active]),
         holds=_holds(pods, nodes),
     )
     if view.spec is None or setup is None or not predictions or _held_back(decided):
         return made
     shape = _shape(view.spec, pods, predictions)
-    growth = next((each for each in decided if _grows(each, pods)), None)
+    growth = next((each for each in decided if _grows(each, view.spec, pods)), None)
     ask = _ask(view.spec, shape, pods, waiting)
     if ask is not None:
         ask = valued(ask, view.spec, setup, predictions=predictions, policy=policy, corrections=corrections)
@@ -65,7 +67,7 @@ def standing_of(
         ask=ask,
         admission=next((each for each in decided if each.type is DecisionType.ADMISSION), None),
         growth=growth,
-        replica=_more(shape, growth, pods, waiting) if growth else None,
+        replica=_more(shape, growth, view.spec, pods) if growth else None,
     )
 
 
@@ -133,16 +135,17 @@ def _constraints(waiting: Sequence[PodView]) -> tuple[Constraints, ...]:
     return tuple(sorted(known, key=str))
 
 
-def _grows(decision: Decision, pods: Sequence[PodView]) -> bool:
-    return decision.type is DecisionType.SCALING and decision.outcome is Outcome.SCALE and _added(decision, pods) > 0
+def _grows(decision: Decision, spec: WorkloadSpec, pods: Sequence[PodView]) -> bool:
+    scales = decision.type is DecisionType.SCALING and decision.outcome is Outcome.SCALE
+    return scales and _wanted(decision) > replicas_of(spec, [pod for pod in pods if pod.bound])
 
 
-def _more(shape: Need, growth: Decision, pods: Sequence[PodView], waiting: Sequence[PodView]) -> Need | None:
+def _more(shape: Need, growth: Decision, spec: WorkloadSpec, pods: Sequence[PodView]) -> Need | None:
     """Replicas beyond those that wait already; None where all of them do."""
-    copies = _added(growth, pods) - len(waiting)
+    copies = _wanted(growth) - replicas_of(spec, [pod for pod in pods if pod.bound])
+    copies -= replicas_of(spec, [pod for pod in pods if pod.active and pod.node is None and pod.gpus])
     return replace(shape, copies=copies) if copies > 0 else None
 
 
-def _added(decision: Decision, pods: Sequence[PodView]) -> int:
-    replicas = (decision.hint or {}).get("replicas", 0)
-    return int(replicas) - sum(1 for pod in pods if pod.bound)
+def _wanted(decision: Decision) -> int:
+    return int((decision.hint or {}).get("replicas", 0))

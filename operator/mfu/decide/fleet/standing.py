@@ -118,6 +118,8 @@ class Standing:
     """A decision to add replicas, which need devices of the shape of `replica`."""
     replica: Need | None = None
     """What the added replicas need together."""
+    replicas: int = 0
+    """Copies of it that there are, whether they have a node yet or not."""
     sharer: Sharer | None = None
     """It as a sharer of its GPU; None where it holds more, less, or what it does is not known."""
     incumbent: tuple[tuple[DeviceKind, frozenset[str]], ...] = ()

@@ -110,7 +110,7 @@ def _sized(
     kept = _kept(memory, sample._replace(needed=needed))
     bounded, why = _bounded(kept, reading, terms, needed=needed)
     sizing = Sizing(_course(bounded, reading.replicas), bounded, why, work, soon, each)
-    if bounded != reading.replicas:
+    if bounded != (reading.replicas if memory.wanted is None else memory.wanted):
         kept = replace(kept, changed_at=reading.at)
     return sizing, replace(kept, wanted=bounded)
 
@@ -178,11 +178,13 @@ def _bounded(memory: ScalingMemory, reading: LoadReading, terms: Terms, *, neede
     forced = min(max(have, terms.low), terms.high)
     if forced != have:
         return forced, f"bounds are {terms.low} to {terms.high}"
-    if needed == have:
-        return have, "that is what runs"
     resting = memory.changed_at is not None and reading.at - memory.changed_at < terms.cooldown_seconds
     if resting:
-        return have, f"the last change is less than {terms.cooldown_seconds:.0f} s old"
+        # What was asked for stands until it is there: autoscalers look now and then, and must not miss it.
+        asked = min(max(memory.wanted or have, terms.low), terms.high)
+        return asked, f"the last change is less than {terms.cooldown_seconds:.0f} s old"
+    if needed == have:
+        return have, "that is what runs"
     if needed > have:
         return min(needed, have + step), "more is needed by the time that new ones serve"
     return _fewer(memory, reading, step)
