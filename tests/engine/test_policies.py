@@ -241,4 +241,4 @@ def test_enforce_in_name_only_is_said_in_a_condition_and_an_event_once() -> None
 def test_another_reason_is_told_anew() -> None:
     written = replace(enforcing("p", "Scale"), status=in_force([enforcing("p")], NAMESPACES, NOW).plans[0].status)
     (event,) = in_force([written], NAMESPACES, NOW + 60).plans[0].events
-    assert "does not take Scale yet" in event.message
+    assert "scaling.delivery is Metric" in event.message
