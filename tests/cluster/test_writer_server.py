@@ -56,6 +56,9 @@ async def test_news_is_written_once_and_by_two_managers(server: ControlPlane, cl
     managers = {each["manager"]: each.get("subresource") for each in written["metadata"]["managedFields"]}
     assert managers["mfu-operator"] == "status"
     assert managers["mfu-operator-annotations"] is None
+    # Owned whole: leaf by leaf, its owners would take as much room as the status, in every object and list.
+    ours = [each["fieldsV1"] for each in written["metadata"]["managedFields"] if each["manager"] == "mfu-operator"]
+    assert ours == [{"f:status": {}}]
     assert written["metadata"]["generation"] == item["metadata"]["generation"]
 
 
