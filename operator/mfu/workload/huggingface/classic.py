@@ -168,6 +168,16 @@ def phi(config: ModelConfig) -> Architecture:
     return replace(base, qk_norm=config.flag("qk_layernorm", default=False))
 
 
+def phi_msft(config: ModelConfig) -> Architecture:
+    """Phi-1 to Phi-2 as their first code named them, with GPT-2's keys."""
+    base = gpt2(config)
+    heads = config.integer("n_head_kv", default=base.heads)
+    tied = config.flag("tie_word_embeddings", default=False)
+    return replace(
+        base, kv_heads=heads, learned_positions=0, norms_per_layer=1, parallel_block=True, tied_embeddings=tied
+    )
+
+
 def persimmon(config: ModelConfig) -> Architecture:
     return replace(_biased(llama(config)), qk_norm=config.flag("qk_layernorm", default=True))
 
@@ -238,6 +248,7 @@ BUILDERS: dict[str, Builder] = {
     "codegen": gptj,
     "gpt_neo": gpt_neo,
     "phi": phi,
+    **dict.fromkeys(("phi-msft", "mixformer-sequential"), phi_msft),
     "persimmon": persimmon,
     "vit": vit,
     "DiTTransformer2DModel": dit,

@@ -119,6 +119,19 @@ def nemotron(config: ModelConfig) -> Architecture:
     return replace(llama(config), gated_ffn=False, norm_bias=True)
 
 
+def minicpm(config: ModelConfig) -> Architecture:
+    """MiniCPM ties its embeddings unless told otherwise; MiniCPM-MoE's experts have the dense width."""
+    base = replace(llama(config), tied_embeddings=config.flag("tie_word_embeddings", default=True))
+    if not config.integer("num_experts", default=0):
+        return base
+    return mixture.everywhere(config, base, width=base.ffn)
+
+
+def orion(config: ModelConfig) -> Architecture:
+    """Llama with layer norms that have a bias."""
+    return replace(llama(config), norm_bias=True)
+
+
 def plain_ffn(config: ModelConfig) -> Architecture:
     """Arcee: Llama with two feed-forward matrices."""
     return replace(llama(config), gated_ffn=False)
@@ -293,7 +306,7 @@ def _m2_shared(config: ModelConfig) -> int:
 BUILDERS: dict[str, Builder] = {
     **dict.fromkeys(("llama", "granite", "smollm3", "helium", "bitnet", "baichuan", "internlm", "yi", "aquila"), llama),
     **dict.fromkeys(("exaone", "xverse"), llama),
-    **dict.fromkeys(("internlm2", "internlm3", "minicpm", "ernie4_5", "jais2", "ministral3"), llama),
+    **dict.fromkeys(("internlm2", "internlm3", "ernie4_5", "jais2", "ministral3"), llama),
     **dict.fromkeys(("mistral", "ministral", "phi3", "cwm"), mistral),
     **dict.fromkeys(("qwen2", "qwen2_vl_text", "qwen2_5_vl_text", "qwen2_5_omni_text", "mimo", "qwen2_vl"), qwen2),
     **dict.fromkeys(("qwen3", "qwen3_vl_text"), qwen3),
@@ -316,7 +329,9 @@ BUILDERS: dict[str, Builder] = {
     "gemma": gemma,
     "gemma2": gemma2,
     "starcoder2": starcoder2,
+    "minicpm": minicpm,
     "nemotron": nemotron,
+    "orion": orion,
     "arcee": plain_ffn,
     "apertus": apertus,
     "olmo": olmo,

@@ -29,6 +29,8 @@ def kind_of(values: Mapping[str, Any]) -> str:
     kind = named if isinstance(named, str) else ""
     if kind in BUILDERS:
         return kind
+    if kind in _MINICPM_TEXT:
+        return _by_version(kind, values)
     for each in classes_of(values):
         by_class = kind_of_class(each)
         if by_class is not None and by_class in BUILDERS:
@@ -38,6 +40,22 @@ def kind_of(values: Mapping[str, Any]) -> str:
         _refuse_other_files(values)
     fix = f"use one of {', '.join(model_types())}, or give model.architecture"
     raise UnsupportedConfig("model_type", problem, fix)
+
+
+_MINICPM_TEXT: Final[Mapping[str, Mapping[str, str]]] = {
+    "minicpmv": {"2.0": "minicpm", "2.5": "llama", "2.6": "qwen2", "4.0": "llama", "4.5": "qwen3"},
+    "minicpmo": {"2.6": "qwen2"},
+}
+"""MiniCPM-V and MiniCPM-o state the text part's keys at the top; which model it is, their version says (model cards)."""
+
+
+def _by_version(kind: str, values: Mapping[str, Any]) -> str:
+    version = str(values.get("version", ""))
+    found = _MINICPM_TEXT[kind].get(version)
+    if found is None:
+        known = ", ".join(_MINICPM_TEXT[kind])
+        raise UnsupportedConfig("version", f"of {kind} is {version or 'missing'}", f"use one of {known}")
+    return found
 
 
 def _refuse_other_files(values: Mapping[str, Any]) -> None:

@@ -31,8 +31,16 @@ def deepseek_moe(config: ModelConfig) -> Architecture:
 
 
 def dense_latent(config: ModelConfig) -> Architecture:
-    """Latent attention over a dense feed-forward (Youtu, MiniCPM3)."""
+    """Latent attention over a dense feed-forward (Youtu)."""
     return latent(config, replace(llama(config), qkv_bias=False))
+
+
+def minicpm3(config: ModelConfig) -> Architecture:
+    """Values as wide as hidden over heads unless told otherwise, embeddings tied (its own modeling code)."""
+    base = replace(llama(config), tied_embeddings=config.flag("tie_word_embeddings", default=True), qkv_bias=False)
+    width = config.integer("v_head_dim", default=base.hidden // base.heads)
+    values = dict(config.values) | {"v_head_dim": width}
+    return latent(ModelConfig(values, config.model_type, config.defaults, config.read, config.assumed), base)
 
 
 def latent(config: ModelConfig, base: Architecture) -> Architecture:
@@ -218,7 +226,8 @@ BUILDERS: dict[str, Builder] = {
         ("deepseek_v2", "deepseek_v3", "deepseek_v32", "kimi_k2", "glm_moe_dsa", "glm4_moe_lite"), deepseek
     ),
     "deepseek": deepseek_moe,
-    **dict.fromkeys(("youtu", "minicpm3"), dense_latent),
+    "youtu": dense_latent,
+    "minicpm3": minicpm3,
     **dict.fromkeys(("minimax_m3", "minimax_m3_vl", "minimax_m3_vl_text"), minimax_m3),
     **dict.fromkeys(("deepseek_v4", "deepseek_ref"), deepseek_v4),
 }

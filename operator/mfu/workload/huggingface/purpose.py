@@ -78,7 +78,10 @@ def _generates(config: ModelConfig) -> bool:
 
 def towers(config: Mapping[str, Any], text_key: str) -> list[str]:
     """Parts of a multimodal config that were left out, by key."""
-    parts = ("vision_config", "visual", "audio_config", "vision_tower", "speech_config", "encoder", "talker_config")
+    parts = (
+        *("vision_config", "visual", "audio_config", "vision_tower", "speech_config", "encoder", "talker_config"),
+        *("mm_vision_tower", "mm_audio_tower", "img_processor", "audio_processor", "tts_config"),
+    )
     dropped = [key for key in parts if isinstance(config.get(key), Mapping | str)]
     if text_key:
         dropped += [key for key, value in config.items() if _is_part(key, value, text_key) and key not in dropped]

@@ -13,7 +13,7 @@ from mfu.workload.huggingface.kinds import BUILDERS, classes_of, kind_of
 from mfu.workload.huggingface.precision import StoredPrecision, precision_of
 from mfu.workload.huggingface.purpose import towers, with_purpose
 from mfu.workload.huggingface.reader import ModelConfig
-from mfu.workload.huggingface.unread import refuse_unread, unread
+from mfu.workload.huggingface.unread import refuse_contradicted, refuse_unread, unread
 from mfu.workload.validation import check
 
 _TEXT_PARTS = ("text_config", "llm_config", "language_config", "thinker_config", "language_model")
@@ -53,6 +53,7 @@ def understand(config: Mapping[str, Any]) -> Understood:
     _need_sizes(read, nested=bool(part))
     arch, notes = with_purpose(_with_activation(BUILDERS[kind](read), read), read, classes_of(values))
     refuse_unread(read)
+    refuse_contradicted(read, arch)
     precision = precision_of(config, values)
     dropped = towers(config, part)
     notes += _said(read, values, arch=arch, precision=precision, dropped=dropped)
