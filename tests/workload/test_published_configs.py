@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ import yaml
 from mfu.workload.errors import UnsupportedConfig
 from mfu.workload.huggingface import from_config, understand
 from mfu.workload.parameters import count
+from tools.config_coverage import TABLE as TABLE_OF_FILES
+from tools.config_coverage import WITHIN, within_rounding
 
 TABLE: dict[str, dict[str, Any]] = yaml.safe_load(
     (Path(__file__).parent / "published_configs.yaml").read_text(encoding="utf-8")
@@ -58,6 +61,16 @@ def test_at_least_76_of_the_86_are_covered() -> None:
     covered = {name for name, shape in SAMENESS.items() if shape in TABLE}
     assert len(SAMENESS) == 86
     assert len(covered) >= 76
+
+
+def test_the_files_themselves_were_read() -> None:
+    """What `python -m tools.config_coverage` wrote of the 86 files, which are not ours to keep."""
+    with TABLE_OF_FILES.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    read = [each for each in rows if not each["refused"]]
+    assert [each["model"] for each in rows] == sorted(SAMENESS, key=lambda name: name.replace("/", "--"))
+    assert len(read) >= 76
+    assert [each["model"] for each in read if abs(float(each["off_by"])) > WITHIN and not within_rounding(each)] == []
 
 
 @pytest.mark.parametrize(("key", "value"), [("attn_res_block_size", 12), ("routed_expert_hidden_size", 3584)])

@@ -1,10 +1,13 @@
 """When did efficiency change, and what kind of change was it? Two-sided CUSUM, state in, state out, no clock.
 
 Page's cumulative sum (Biometrika 41, 1954): S⁺ = max(0, S⁺ + z - k), alarm above h, with z the deviation from the
-reference in standard deviations. k = 1 and h = 8 find a shift of 2.7 standard deviations (8 % where minutes scatter by
-3 %) in about five samples and give a false alarm once in exp(2·k·(h + 1.166)) ≈ 9·10⁷ samples a side (Siegmund's
-approximation). Noise that carries over from one sample to the next makes sums wander further: the alarm is raised by
-the ratio of long-run to plain variance, (1 + r) / (1 - r) for a lag-one correlation r.
+reference in standard deviations. k is half of the shift that is looked for, 8 % (Lorden, Ann. Math. Stat. 42, 1971), at
+least 1 and at most 2, and h = 8 / k: a false alarm once in exp(2·k·(h + 1.166)) ≈ 9·10⁷ samples a side, whatever the
+scatter (Siegmund's approximation). Noise that carries over from one sample to the next makes sums wander further: the
+alarm is raised by the ratio of long-run to plain variance, (1 + r) / (1 - r) for a lag-one correlation r.
+
+A sum rests on a level and a correlation that few samples told. So what raises an alarm is told only once the newest
+samples differ from that level by 4.5 standard errors of the difference and by more than 5 %; till then it is watched.
 """
 
 from __future__ import annotations
@@ -13,13 +16,24 @@ import re
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from math import sqrt
-from statistics import median
+from statistics import fmean, median
 from typing import Final
 
 from mfu.observe.whereabouts import Whereabouts
 
-SLACK: Final = 1.0
+SOUGHT: Final = 0.08
+"""Relative change that is looked for: slack is half of it."""
+LEAST_SLACK, MOST_SLACK = 1.0, 2.0
 ALARM: Final = 8.0
+"""Slack times alarm."""
+SURE: Final = 4.5
+"""Standard errors of a difference of two levels from which it is believed."""
+DOUBTED_CARRY, DOUBTED_SAMPLES = 0.5, 20
+"""Correlation that is assumed when a change is to be believed, and how many samples that assumption weighs."""
+RECENT: Final = 20
+"""Newest samples of a run that tell its level."""
+SMALL, UNSURE = 30, 45
+"""Samples after which a run is given up that stays below what is worth a word, or that nobody can be sure of."""
 SUSPECT: Final = 0.3
 """Share of an alarm from which samples may be of another level, and are not learned into the one they are judged by."""
 LEAST_RELATIVE_SD: Final = 0.02
@@ -110,6 +124,20 @@ class SteadyStretch:
         return max(1.0, self.variance * (1 + correlation) / (1 - correlation) / self.sd**2)
 
     @property
+    def slack(self) -> float:
+        """Half of the sought change, in standard deviations."""
+        return max(LEAST_SLACK, min(MOST_SLACK, SOUGHT / 2 * self.mean / self.sd))
+
+    def errors_away(self, levels: tuple[float, ...]) -> float:
+        """How many standard errors the mean of other samples lies from this level, noise carrying over in doubt."""
+        seen = min(self.samples, MEMORY)
+        told = max(0.0, self.carried / self.variance) if self.variance > 0 else 0.0
+        carry = (told * seen + DOUBTED_CARRY * DOUBTED_SAMPLES) / (seen + DOUBTED_SAMPLES)
+        long_run = (1 + min(MOST_CARRIED, carry)) / (1 - min(MOST_CARRIED, carry))
+        error = self.sd * sqrt(long_run * (1 / len(levels) + 1 / max(1, seen)))
+        return abs(fmean(levels) - self.mean) / error
+
+    @property
     def error(self) -> float:
         """Standard error of the mean."""
         return self.sd * sqrt(self.persistence / max(1, min(self.samples, MEMORY)))
@@ -149,7 +177,7 @@ class RunUp:
         if total <= 0:
             return RunUp()
         since = at if self.since is None else self.since
-        return RunUp(total, since, self.samples + 1, (*self.recent, mfu)[-WARM_UP:])
+        return RunUp(total, since, self.samples + 1, (*self.recent, mfu)[-RECENT:])
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,23 +288,26 @@ def _against_past(state: DriftState, mfu: float, at: float) -> tuple[DriftState,
     if regime.samples < WARM_UP:
         return _learn(state, mfu), None
     deviation = max(-OUTLIER, min(OUTLIER, (mfu - regime.mean) / regime.sd))
-    rise = state.rise.grown(deviation - SLACK, mfu, at)
-    fall = state.fall.grown(-deviation - SLACK, mfu, at)
-    loudest, alarm = max(rise, fall, key=lambda each: each.total), ALARM * regime.persistence
+    rise = state.rise.grown(deviation - regime.slack, mfu, at)
+    fall = state.fall.grown(-deviation - regime.slack, mfu, at)
+    loudest, alarm = max(rise, fall, key=lambda each: each.total), ALARM / regime.slack * regime.persistence
     grown = replace(state, rise=rise, fall=fall)
     if loudest.total >= alarm:
-        return _changed(grown, loudest)
+        return _alarmed(grown, loudest)
     # What may be a change already is no part of the level that it is judged against.
     return _crept(grown if loudest.total > SUSPECT * alarm else _learn(grown, mfu), at)
 
 
-def _changed(state: DriftState, run: RunUp) -> tuple[DriftState, Drift | None]:
-    """The level is another one. It is told where it is far enough from the one that was told last."""
+def _alarmed(state: DriftState, run: RunUp) -> tuple[DriftState, Drift | None]:
+    """Told where it is sure and far enough from the level that was told last, watched on until then, and given up."""
     regime, base = state.regime, state.regime.mean if state.base is None else state.base
+    sure, far = regime.errors_away(run.recent) >= SURE, abs(run.level - base) > LEAST_SHIFT * base
+    if run.samples < (SMALL if sure else UNSURE) and not (sure and far):
+        return state, None
     since = regime.since if run.since is None else run.since
     moved = replace(regime, since=since, mean=run.level, samples=max(run.samples, WARM_UP))
-    if abs(run.level - base) <= LEAST_SHIFT * base or state.identity is None:
-        return DriftState(state.identity, moved, base=state.base), None
+    if not (sure and far) or state.identity is None:
+        return DriftState(state.identity, moved, base=base), None
     found = Drift(DriftKind.INFRASTRUCTURE, base, run.level, since, state.identity.product)
     return DriftState(state.identity, moved), found
 
@@ -287,7 +318,7 @@ def _crept(state: DriftState, at: float) -> tuple[DriftState, Drift | None]:
         return state, None
     if state.base is None:
         return replace(state, base=regime.mean), None
-    if abs(regime.mean - state.base) <= CREPT * state.base or state.identity is None:
+    if abs(regime.mean - state.base) <= max(CREPT * state.base, LEAST_SD) or state.identity is None:
         return state, None
     found = Drift(DriftKind.INFRASTRUCTURE, state.base, regime.mean, at, state.identity.product)
     return replace(state, base=regime.mean), found

@@ -48,6 +48,15 @@ def _without_dense(config: ModelConfig) -> int | None:
     return 0 if config.value("moe_intermediate_size") is not None else None
 
 
+def helium(config: ModelConfig) -> Architecture:
+    """Its output projection is square: heads of another width than hidden over heads do not run."""
+    base = llama(config)
+    if base.heads * base.head_dim != base.hidden:
+        problem = f"of {base.head_dim} and {base.heads} heads do not make {base.hidden}"
+        raise UnsupportedConfig("head_dim", problem, "set it to hidden_size over num_attention_heads")
+    return base
+
+
 def mistral(config: ModelConfig) -> Architecture:
     return sliding(config, llama(config), every=1)
 
@@ -93,7 +102,10 @@ def qwen3(config: ModelConfig) -> Architecture:
 
 
 def qwen3_moe(config: ModelConfig) -> Architecture:
-    return mixture.qwen(config, qwen3(config), shared=0)
+    """Its class, unlike the dense one's, takes the head width from the width unless the file says."""
+    base = qwen3(config)
+    width = config.integer("head_dim", default=base.hidden // base.heads)
+    return mixture.qwen(config, replace(base, head_dim=width), shared=0)
 
 
 def gemma(config: ModelConfig) -> Architecture:
@@ -304,10 +316,10 @@ def _m2_shared(config: ModelConfig) -> int:
 
 
 BUILDERS: dict[str, Builder] = {
-    **dict.fromkeys(("llama", "granite", "smollm3", "helium", "bitnet", "baichuan", "internlm", "yi", "aquila"), llama),
+    **dict.fromkeys(("llama", "granite", "smollm3", "bitnet", "baichuan", "internlm", "yi", "aquila"), llama),
     **dict.fromkeys(("exaone", "xverse"), llama),
-    **dict.fromkeys(("internlm2", "internlm3", "ernie4_5", "jais2", "ministral3"), llama),
-    **dict.fromkeys(("mistral", "ministral", "phi3", "cwm"), mistral),
+    **dict.fromkeys(("internlm2", "internlm3", "ernie4_5", "ministral3"), llama),
+    **dict.fromkeys(("mistral", "ministral", "phi3", "phi4_multimodal", "cwm"), mistral),
     **dict.fromkeys(("qwen2", "qwen2_vl_text", "qwen2_5_vl_text", "qwen2_5_omni_text", "mimo", "qwen2_vl"), qwen2),
     **dict.fromkeys(("qwen3", "qwen3_vl_text"), qwen3),
     **dict.fromkeys(("qwen3_moe", "qwen3_vl_moe_text"), qwen3_moe),
@@ -321,6 +333,7 @@ BUILDERS: dict[str, Builder] = {
     "qwen2_5_vl": qwen2,
     "qwen3_omni_moe_text": qwen3_moe,
     "flex_olmo": olmoe,
+    "helium": helium,
     "mixtral": mixtral,
     "phimoe": phimoe,
     "olmoe": olmoe,

@@ -204,7 +204,7 @@ def lfm2(config: ModelConfig) -> Architecture:
         llama(ModelConfig(values, config.model_type, config.defaults, config.read, config.assumed)), qk_norm=True
     )
     kinds, indices = layer_kinds(config, base.layers), config.sequence("full_attn_idxs")
-    full = sum(kind in FULL for kind in kinds) if kinds else len(indices)
+    full = sum(kind in FULL for kind in kinds) if kinds else len(indices) or base.layers
     conv = recurrent.short_convolution(
         base.layers - full,
         hidden=base.hidden,

@@ -6,12 +6,18 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from mfu.workload.errors import UnsupportedConfig
-from mfu.workload.huggingface import classic, decoder, encoder, hybrid, latent, uneven
+from mfu.workload.huggingface import classic, decoder, encoder, hybrid, latent, newer, uneven
 from mfu.workload.huggingface.decoder import Builder
 from mfu.workload.huggingface.defaults import kind_of_class
 
 BUILDERS: Final[Mapping[str, Builder]] = (
-    decoder.BUILDERS | latent.BUILDERS | uneven.BUILDERS | hybrid.BUILDERS | classic.BUILDERS | encoder.BUILDERS
+    decoder.BUILDERS
+    | latent.BUILDERS
+    | uneven.BUILDERS
+    | hybrid.BUILDERS
+    | newer.BUILDERS
+    | classic.BUILDERS
+    | encoder.BUILDERS
 )
 
 
@@ -46,7 +52,7 @@ _MINICPM_TEXT: Final[Mapping[str, Mapping[str, str]]] = {
     "minicpmv": {"2.0": "minicpm", "2.5": "llama", "2.6": "qwen2", "4.0": "llama", "4.5": "qwen3"},
     "minicpmo": {"2.6": "qwen2"},
 }
-"""MiniCPM-V and MiniCPM-o state the text part's keys at the top; which model it is, their version says (model cards)."""
+"""MiniCPM-V and -o state the text part's keys at the top; which model it is, their version says (model cards)."""
 
 
 def _by_version(kind: str, values: Mapping[str, Any]) -> str:

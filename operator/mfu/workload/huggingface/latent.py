@@ -9,7 +9,7 @@ from mfu.workload.architecture import MLA, Architecture, AttentionKind, Block
 from mfu.workload.errors import UnsupportedConfig
 from mfu.workload.huggingface import mixture
 from mfu.workload.huggingface.decoder import Builder, llama, name_of
-from mfu.workload.huggingface.layers import layer_kinds
+from mfu.workload.huggingface.layers import after_the_first, layer_kinds
 from mfu.workload.huggingface.reader import ModelConfig
 
 
@@ -23,6 +23,11 @@ def deepseek(config: ModelConfig) -> Architecture:
     found = mixture.grained(config, latent(config, base))
     mtp = config.integer("num_nextn_predict_layers", "num_mtp_layers", default=0)
     return indexed(config, replace(found, mtp_layers=mtp))
+
+
+def glm4_lite(config: ModelConfig) -> Architecture:
+    """GLM-4.7-Flash: DeepSeek's shape, one leading dense layer."""
+    return deepseek(after_the_first(config))
 
 
 def deepseek_moe(config: ModelConfig) -> Architecture:
@@ -222,9 +227,8 @@ def _v4_indexer(config: ModelConfig, layers: int, hidden: int, ratio: int, width
 
 
 BUILDERS: dict[str, Builder] = {
-    **dict.fromkeys(
-        ("deepseek_v2", "deepseek_v3", "deepseek_v32", "kimi_k2", "glm_moe_dsa", "glm4_moe_lite"), deepseek
-    ),
+    **dict.fromkeys(("deepseek_v2", "deepseek_v3", "deepseek_v32", "kimi_k2", "glm_moe_dsa"), deepseek),
+    "glm4_moe_lite": glm4_lite,
     "deepseek": deepseek_moe,
     "youtu": dense_latent,
     "minicpm3": minicpm3,

@@ -68,6 +68,14 @@ def late_sliding(config: ModelConfig, base: Architecture) -> Architecture:
     return with_full_layers(base, window, min(max(first, 0), base.layers))
 
 
+def after_the_first(config: ModelConfig) -> ModelConfig:
+    """One leading dense layer where nothing says which layers hold experts."""
+    if config.given("mlp_layer_types", "first_k_dense_replace"):
+        return config
+    values = dict(config.values) | {"first_k_dense_replace": 1}
+    return ModelConfig(values, config.model_type, config.defaults, config.read, config.assumed)
+
+
 def sparse_layers(config: ModelConfig, layers: int) -> tuple[bool, ...]:
     """Whether each layer holds experts."""
     config.read.update(("first_k_dense_replace", "moe_layer_freq", "moe_layers_enum"))

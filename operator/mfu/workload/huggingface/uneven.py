@@ -48,8 +48,10 @@ def gemma4(config: ModelConfig) -> Architecture:
 
 
 def _by_pattern(layers: int) -> tuple[str, ...]:
+    """Each sixth layer is full, and the last one whatever its number."""
     every = 6
-    return tuple("sliding_attention" if (layer + 1) % every else "full_attention" for layer in range(layers))
+    full = [(layer + 1) % every == 0 or layer == layers - 1 for layer in range(layers)]
+    return tuple("full_attention" if each else "sliding_attention" for each in full)
 
 
 def _gemma4_full(config: ModelConfig, base: Architecture, slides: list[bool], own: int) -> Iterator[Block]:
@@ -255,7 +257,7 @@ def _nas_blocks(
 
 
 BUILDERS: dict[str, Builder] = {
-    **dict.fromkeys(("gemma4", "gemma4_text"), gemma4),
+    **dict.fromkeys(("gemma4", "gemma4_text", "gemma4_unified_text"), gemma4),
     **dict.fromkeys(("step3p5", "step3p7"), step3),
     **dict.fromkeys(("nemotron-nas", "nemotron_nas"), nemotron_nas),
     "mimo_v2_flash": mimo_v2,

@@ -60,7 +60,9 @@ def refuse_contradicted(config: ModelConfig, arch: Architecture) -> None:
             continue
         if config.values[stated] != getattr(arch, name):
             problem = f"is {config.values[stated]}, which kind {config.model_type!r} calls otherwise"
-            raise UnsupportedConfig(stated, problem, f"write it as {next(each for each in keys if each in config.read)}")
+            raise UnsupportedConfig(
+                stated, problem, f"write it as {next(each for each in keys if each in config.read)}"
+            )
 
 
 def unread(config: ModelConfig) -> Iterator[str]:
