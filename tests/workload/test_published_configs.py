@@ -68,7 +68,7 @@ def test_the_files_themselves_were_read() -> None:
     with TABLE_OF_FILES.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     read = [each for each in rows if not each["refused"]]
-    assert [each["model"] for each in rows] == sorted(SAMENESS, key=lambda name: name.replace("/", "--"))
+    assert {each["model"] for each in rows} == set(SAMENESS)
     assert len(read) >= 76
     assert [each["model"] for each in read if abs(float(each["off_by"])) > WITHIN and not within_rounding(each)] == []
 
