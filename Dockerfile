@@ -6,10 +6,13 @@ RUN python -m venv --without-pip /opt/mfu
 COPY requirements.lock /build/requirements.lock
 RUN pip --python /opt/mfu/bin/python install --no-deps --only-binary :all: --require-hashes -r /build/requirements.lock
 COPY operator/mfu /opt/mfu/lib/python3.11/site-packages/mfu
+COPY tools/sbom.py /build/sbom.py
+ARG VERSION=0.1.0
 RUN printf '%s\n' '#!/opt/mfu/bin/python' 'from mfu.cli.main import run' 'raise SystemExit(run())' > /opt/mfu/bin/mfu \
     && chmod 0755 /opt/mfu/bin/mfu \
     && ln -s mfu /opt/mfu/bin/kubectl-mfu \
     && /opt/mfu/bin/python -m compileall -q /opt/mfu/lib \
+    && /opt/mfu/bin/python /build/sbom.py "${VERSION}" > /opt/mfu/sbom.cdx.json \
     && /opt/mfu/bin/mfu --help > /dev/null
 
 FROM python:3.11-slim

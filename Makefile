@@ -80,7 +80,7 @@ bench-placement: setup  ## Placement against the plain scheduler and Kueue on re
 bench-scaling: setup  ## Replicas for a day of real requests against HPA, KEDA and WVA: about ten minutes
 	@$(RUNPY) -m benchmarks.bench_scaling
 
-image: setup  ## Build the container image (needs Docker)
+image: setup  ## Build the container image (needs Docker; without it: python -m tools.image_root FOLDER)
 	@docker build -t mfu:$$($(PY) -c 'import mfu; print(mfu.__version__)') .
 
 kind: setup  ## A kind cluster for the stories (needs Docker and kind)
