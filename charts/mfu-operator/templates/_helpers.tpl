@@ -56,6 +56,10 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- if has "Suspend" .Values.config.actions -}}true{{- end -}}
 {{- end -}}
 
+{{- define "mfu.reshapes" -}}
+{{- if has "MIGLayout" .Values.config.actions -}}true{{- end -}}
+{{- end -}}
+
 {{- define "mfu.scales" -}}
 {{- if has "Scale" .Values.config.actions -}}true{{- end -}}
 {{- end -}}

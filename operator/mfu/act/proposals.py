@@ -11,6 +11,7 @@ from mfu.act.types import Action, Addressee
 from mfu.api.mfupolicy import ScalingDelivery
 from mfu.api.powers import ActionType
 from mfu.decide.fleet.fitting import Grant
+from mfu.decide.fleet.mig.relayout import Relayout
 from mfu.decide.fleet.placement import preferred, required, selector, where
 from mfu.decide.types import Decision, DecisionType, EffectivePolicy, Outcome
 
@@ -106,6 +107,18 @@ def _mig(said: Said) -> Action | None:
         return None
     words = f"ask for {resource} in the template of {said.owner}"
     return _action(said, ActionType.MIG_RESOURCE, said.owner, words=words, change={"resource": resource})
+
+
+def layout_action(change: Relayout) -> Action:
+    """For the workload whose turn is first, of those that it serves."""
+    return Action(
+        type=ActionType.MIG_LAYOUT,
+        workload=change.serves[0],
+        target=Addressee("Node", change.node),
+        words=change.words,
+        change={"config": change.config, "wanted": dict(change.wanted)},
+        decides=DecisionType.MIG,
+    )
 
 
 def _action(said: Said, kind: ActionType, target: Addressee, *, words: str, change: Mapping[str, Any]) -> Action:

@@ -18,6 +18,9 @@ SEEN_WITHIN_SECONDS: Final = 60.0
 ENDING_SECONDS: Final = 600.0
 """The same where pods have to end: they write what they know, and may be given minutes for it."""
 
+RESHAPING_SECONDS: Final = 3600.0
+"""The same for a MIG layout: drained, made and offered, each within its own time, or back again (`ReshapeTerms`)."""
+
 
 def settled(tracks: Mapping[Tag, Track], around: Circumstances) -> tuple[dict[Tag, Track], tuple[Withdrawal, ...]]:
     """After what the cluster shows now: what was seen is done with, what is overdue is withdrawn and counted."""
@@ -58,6 +61,8 @@ def sent(track: Track, policy: EffectivePolicy, now: float) -> Track:
 
 def deadline_seconds(kind: ActionType, policy: EffectivePolicy) -> float:
     """Gated pods run unmodified after the gate's deadline: what was not seen by then never will be."""
+    if kind is ActionType.MIG_LAYOUT:
+        return RESHAPING_SECONDS
     if kind is ActionType.SUSPEND:
         return ENDING_SECONDS
     return policy.gate_deadline_seconds if kind in GATED else SEEN_WITHIN_SECONDS

@@ -239,6 +239,18 @@ class Rescale:
 
 
 @dataclass(frozen=True, slots=True)
+class LayoutOrder:
+    """A node that is to get another MIG layout. Said until the node shows it; how far it is stands on the node."""
+
+    node: str
+    config: str
+    wanted: Mapping[str, int]
+    """Slices by resource name that it offers then."""
+    workload: str
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
 class Acts:
     """What to do now, what to take back, and what to remember."""
 

@@ -17,6 +17,7 @@ from mfu.cluster.client import ApiError, KubeClient, ServerUnreachable
 from mfu.cluster.kueue_check import Answered, activate, answer
 from mfu.cluster.pacing import Attempts
 from mfu.cluster.release import Hint, Opened, release
+from mfu.cluster.reshaping import Reshaper
 from mfu.cluster.resources import JSON, PODS
 from mfu.cluster.scaling import Scaled, scale
 from mfu.cluster.suspending import Suspended, suspend
@@ -60,6 +61,8 @@ class Executor:
     """Kueue's questions by what became of the answer (ANSWERS), since start."""
     suspended: Counter[str] = field(default_factory=Counter)
     """Owners by what became of suspending them (SUSPENSIONS), since start."""
+    reshaper: Reshaper | None = None
+    """None where this operator re-shapes no node."""
     scaled: Counter[str] = field(default_factory=Counter)
     """Owners by what became of scaling them (RESCALES), since start."""
     _attempts: Attempts = field(default_factory=Attempts)
@@ -77,6 +80,8 @@ class Executor:
             *(self._scale(each, gate) for each in sizes),
             *(self._answer(each, gate) for each in asked),
         )
+        if self.reshaper is not None:
+            await self.reshaper.step(plan.layouts)
         if self.check and now - self._activated_at >= ACTIVATED_SECONDS:
             await self._activate(now)
         self._attempts.forget(now)

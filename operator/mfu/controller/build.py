@@ -14,6 +14,7 @@ from mfu.cluster.client import KubeClient
 from mfu.cluster.connection import SERVICE_ACCOUNT
 from mfu.cluster.executor import Executor
 from mfu.cluster.lease import Lease
+from mfu.cluster.reshaping import Reshaper
 from mfu.cluster.state import ClusterState, ExporterPods
 from mfu.cluster.writer import Writer
 from mfu.controller.collector import Collector
@@ -73,6 +74,8 @@ def build(config: OperatorConfig, client: KubeClient, *, told: bool = True) -> P
     writer = Writer(client, may_write=lambda: lease is None or lease.fresh)
     executor = Executor(client, lambda: state.nodes.objects, writer.note, may_write=writer.may_write)
     executor.check = check
+    if ActionType.MIG_LAYOUT in config.actions:
+        executor.reshaper = Reshaper(client, writer.may_write)
     ready = _warm(collector, cycle.warm_up_seconds)
     loop = Loop(state, store, writer, metrics, cycle, trigger, ready=ready, dry_run=config.dry_run)
     loop.executor = executor if config.actions else None

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from mfu.cluster.executor import ANSWERS, RESCALES, RESULTS, SUSPENSIONS, Executor
+from mfu.cluster.reshaping import RESHAPES
 from mfu.cluster.state import ClusterState, Past
 from mfu.cluster.writer import Writer
 from mfu.controller.config import Cycle
@@ -176,6 +177,8 @@ class Loop:
                 self.metrics.answers.labels(result).set(executor.answered[result])
             for result in SUSPENSIONS:
                 self.metrics.suspensions.labels(result).set(executor.suspended[result])
+            for result in RESHAPES:
+                self.metrics.reshapes.labels(result).set(executor.reshaper.counts[result] if executor.reshaper else 0)
             for result in RESCALES:
                 self.metrics.rescales.labels(result).set(executor.scaled[result])
             with suppress(TimeoutError):

@@ -203,6 +203,7 @@ class OperatorMetrics:
         self.writes = self._gauge("mfu_operator_writes")
         self.releases = self._gauge("mfu_operator_releases")
         self.suspensions = self._gauge("mfu_operator_suspensions")
+        self.reshapes = self._gauge("mfu_operator_reshapes")
         self.rescales = self._gauge("mfu_operator_rescales")
         self.answers = self._gauge("mfu_operator_check_answers")
         self.objects = self._gauge("mfu_operator_objects")

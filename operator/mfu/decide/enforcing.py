@@ -17,6 +17,7 @@ ABLE: Final = frozenset(
         ActionType.KUEUE_CHECK,
         ActionType.SUSPEND,
         ActionType.SCALE,
+        ActionType.MIG_LAYOUT,
     }
 )
 """Actions that this version can carry out, where the operator's configuration switches them on and a policy lists

@@ -29,13 +29,13 @@ from mfu.act.types import (
     Track,
 )
 from mfu.api.powers import ActionType
-from mfu.api.quantities import size_bytes
 from mfu.decide.fleet.capacity import Share
 from mfu.decide.fleet.fitting import Grant
 from mfu.decide.fleet.order import Reserved
 from mfu.decide.fleet.standing import Standing
-from mfu.decide.scale import on_scale
 from mfu.decide.types import Decision, DecisionType
+from mfu.engine.evidence import evidence
+from mfu.engine.layouts import made
 from mfu.engine.plan import Event, WorkloadPlan
 from mfu.engine.policies import InForce
 from mfu.engine.snapshot import Assignment, Snapshot, WorkloadView
@@ -44,12 +44,8 @@ from mfu.engine.views import PodView
 SENT: Final = "ActionSent"
 WITHDRAWN: Final = "ActionWithdrawn"
 """Reasons of the events about what is done."""
-MEMORY_ERROR: Final = 0.1
-"""Of a predicted size; `mfu validate` shows 8 to 9 % on the sweep."""
 _NEVER: Final = frozenset({Guard.NOT_ENFORCED, Guard.NOT_LISTED, Guard.GIVEN_UP})
 """Hindrances that no waiting ends: pods behind our gate would wait for nothing."""
-_MEASURED: Final = frozenset({DecisionType.SCALING})
-"""Decisions that rest on readings of the workload itself; the others rest on the prediction."""
 
 
 def proposals_of(
@@ -66,43 +62,10 @@ def proposals_of(
         said = Said(view.key, each, plan.policy, owner, standing.pending, grants)
         action = action_of(said)
         if action is not None:
-            confidence, observed_at = _evidence(plan, each.type)
+            confidence, observed_at = evidence(plan, each.type)
             known = (standing.priority, confidence, observed_at)
             found.append(Proposal(action, plan.policy, *known, gated=standing.gated, missing=standing.missing))
     return tuple(found)
-
-
-def _evidence(plan: WorkloadPlan, kind: DecisionType) -> tuple[float | None, float | None]:
-    """Confidence (0–1) and the moment of the newest reading behind a decision."""
-    if kind is DecisionType.RECLAIM:
-        return plan.memory.reclaim.known_share, plan.memory.reclaim.known_at
-    if kind in _MEASURED:
-        best = plan.assessment.best() if plan.assessment else None
-        return (best.confidence, best.observed_at) if best else (None, None)
-    sure = _sureness(plan)
-    if sure is None and kind is DecisionType.ADMISSION:
-        sure = _unfit_sureness(plan)
-    return sure, None
-
-
-def _unfit_sureness(plan: WorkloadPlan) -> float | None:
-    """Of what fits nowhere nothing but its memory is predicted: the farther from fitting, the surer.
-
-    Needing 100 GiB of 80 with sizes predicted to 10 %: 1 - 0.1 / 0.25 = 0.6. None where it fits, or is not known.
-    """
-    memory = plan.status.read().memory
-    if memory is None or memory.per_gpu is None or memory.capacity is None:
-        return None
-    over = size_bytes(memory.per_gpu) / size_bytes(memory.capacity) - 1.0
-    return max(0.0, 1.0 - MEMORY_ERROR / over) if over > 0 else None
-
-
-def _sureness(plan: WorkloadPlan) -> float | None:
-    """Of a prediction: 1 less half of its band's width relative to its value. 0.40 in 0.36–0.44 gives 0.9."""
-    value = on_scale(plan.expected)
-    if plan.expected is None or not value:
-        return None
-    return max(0.0, 1.0 - (plan.expected.high - plan.expected.low) / (2.0 * value))
 
 
 def circumstances(snapshot: Snapshot, standings: Iterable[Standing], now: float) -> Circumstances:
@@ -114,7 +77,11 @@ def circumstances(snapshot: Snapshot, standings: Iterable[Standing], now: float)
     return Circumstances(
         now=now,
         telemetry_at=newest,
-        seen=frozenset(tag for tag, track in tracks.items() if _shown(track, known.get(tag.workload), asked)),
+        seen=frozenset(
+            tag
+            for tag, track in tracks.items()
+            if made(track, snapshot.nodes) or _shown(track, known.get(tag.workload), asked)
+        ),
         asked=asked,
         switched_on=snapshot.switched_on,
     )
@@ -158,7 +125,7 @@ def _shown(track: Track, standing: Standing | None, asked: Set[str]) -> bool:
     """Whether the cluster is as the action wanted it."""
     if track.action.type is ActionType.KUEUE_CHECK:
         return track.action.workload not in asked
-    if standing is None:
+    if standing is None or track.action.type is ActionType.MIG_LAYOUT:
         return False
     if track.action.decides is DecisionType.PLACEMENT:
         there = track.action.type is ActionType.NODE_SELECTOR and standing.pending

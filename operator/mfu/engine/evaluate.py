@@ -32,6 +32,7 @@ from mfu.engine.history.longterm import take
 from mfu.engine.holdings.fleet import Grounds
 from mfu.engine.holdings.workload import products_of
 from mfu.engine.judged import Surroundings
+from mfu.engine.layouts import layout_orders, layout_proposals
 from mfu.engine.packed import Packed
 from mfu.engine.plan import FleetSum, Plan, Supply, WorkloadPlan
 from mfu.engine.policies import InForce, in_force
@@ -80,7 +81,8 @@ def evaluate(snapshot: Snapshot, now: float) -> Plan:
         for view, each in zip(snapshot.workloads, alone, strict=True)
     )
     # 4. What of it may be done now.
-    acts = act(governed(plans, force), snapshot.before.acted, shown)
+    reshaped = layout_proposals(snapshot, plans, standings, (nodes, force))
+    acts = act([*governed(plans, force), *reshaped], snapshot.before.acted, shown)
     plans = told(plans, acts)
     # 5. What was learned; and the sum of it all.
     corrections = _learned(plans, snapshot.corrections)
@@ -117,6 +119,7 @@ def evaluate(snapshot: Snapshot, now: float) -> Plan:
         answers=answers(snapshot, acts, now),
         suspensions=suspensions(acts, plans),
         rescales=rescales(acts, plans),
+        layouts=layout_orders(acts),
     )
 
 

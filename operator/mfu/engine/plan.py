@@ -9,7 +9,7 @@ from typing import Final
 from mfu.account.bill import Bill
 from mfu.account.rollup import FleetFigures
 from mfu.act.checks import CheckAnswer
-from mfu.act.types import Acted, Acts, Proposal, Release, Rescale, Suspension
+from mfu.act.types import Acted, Acts, LayoutOrder, Proposal, Release, Rescale, Suspension
 from mfu.api.causes import Cause
 from mfu.api.fleetreport import FleetStatus
 from mfu.api.mfupolicy import PolicySpec, PolicyStatus
@@ -221,6 +221,8 @@ class Plan:
     """What Kueue is answered where our check asks."""
     suspensions: tuple[Suspension, ...] = ()
     """Owners of idle workloads that are to be suspended now."""
+    layouts: tuple[LayoutOrder, ...] = ()
+    """Nodes that are to get another MIG layout; one at a time."""
     rescales: tuple[Rescale, ...] = ()
     """Owners that are to have another number of replicas now."""
 

@@ -34,6 +34,8 @@ class SlicedNode:
     used: tuple[Counts, ...]
     drain_cost: float = 0.0
     """What its pods lose when they leave and come back, in the unit of the values."""
+    choices: tuple[tuple[Counts, ...], ...] = ()
+    """Layouts of the whole node among which to choose, GPU by GPU; empty: whatever its GPUs can hold."""
 
     @property
     def held(self) -> Counts:
@@ -110,9 +112,24 @@ def _shaped(node: SlicedNode, left: Mapping[str, list[float]]) -> tuple[Counts, 
     # What runs comes before everything that waits.
     top = 1.0 + sum(sum(values) for values in left.values())
     values = [[top] * held + list(left.get(name, [])) for name, held in zip(names, node.held, strict=True)]
+    if node.choices:
+        return _worthiest(node, names, left)
     layouts = _widest(full_layouts(node.gpu_key), values, len(node.layouts))
     total = _sum(layouts)
     return layouts if all(a >= b for a, b in zip(total, node.held, strict=True)) else None
+
+
+def _worthiest(
+    node: SlicedNode, names: Sequence[str], left: Mapping[str, Sequence[float]]
+) -> tuple[Counts, ...] | None:
+    """Of the choices that hold what runs there, the one whose rest serves most; the first of equals."""
+
+    def worth(layouts: tuple[Counts, ...]) -> float:
+        spare = tuple(a - b for a, b in zip(_sum(layouts), node.held, strict=True))
+        return _worth(dict(zip(names, spare, strict=True)), left)
+
+    holding = [each for each in node.choices if all(a >= b for a, b in zip(_sum(each), node.held, strict=True))]
+    return max(holding, key=worth, default=None)
 
 
 def _widest(choices: Sequence[Counts], values: Sequence[Sequence[float]], gpus: int) -> tuple[Counts, ...]:

@@ -1,0 +1,78 @@
+"""The MIG layout that a node should get next: proposed for whoever waits for it, one node at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from mfu.act.proposals import layout_action
+from mfu.act.types import Acts, LayoutOrder, Proposal, Track
+from mfu.api.powers import ActionType
+from mfu.decide.fleet.mig.relayout import relayout
+from mfu.decide.fleet.standing import Standing
+from mfu.decide.types import DecisionType, EffectivePolicy, Mode, NodeView
+from mfu.engine.evidence import evidence
+from mfu.engine.plan import WorkloadPlan
+from mfu.engine.policies import InForce
+from mfu.engine.snapshot import Snapshot
+from mfu.hardware.labels import MIG_PREFIX
+
+_NONE: Final[tuple[Proposal, ...]] = ()
+
+
+def layout_proposals(
+    snapshot: Snapshot,
+    plans: Sequence[WorkloadPlan],
+    standings: Sequence[Standing],
+    around: tuple[Sequence[NodeView], InForce],
+) -> tuple[Proposal, ...]:
+    """At most one, and none while another one is on its way."""
+    nodes, force = around
+    if not any(each.pending and each.ask is not None and each.ask.profile for each in standings):
+        return _NONE
+    tracks = snapshot.before.acted.tracks.values()
+    if any(each.on_its_way and each.action.type is ActionType.MIG_LAYOUT for each in tracks):
+        return _NONE
+    change = relayout(nodes, standings, _spared(snapshot, force))
+    plan = next((each for each in plans if change is not None and each.key == change.serves[0]), None)
+    if change is None or plan is None or plan.frozen or plan.standing is None:
+        return _NONE
+    confidence, observed_at = evidence(plan, DecisionType.MIG)
+    known = (plan.standing.priority, confidence, observed_at)
+    return (Proposal(layout_action(change), force.of(plan.namespace), *known),)
+
+
+def _spared(snapshot: Snapshot, force: InForce) -> frozenset[str]:
+    """Nodes that somebody runs on whose own policy does not let pods be moved for a layout."""
+    movable = {name: _consents(force.of(name)) for name in {pod.namespace for pod in snapshot.pods if pod.bound}}
+    return frozenset(
+        pod.node for pod in snapshot.pods if pod.node and pod.bound and pod.gpus and not movable[pod.namespace]
+    )
+
+
+def _consents(policy: EffectivePolicy) -> bool:
+    return policy.mode_of(DecisionType.MIG) is Mode.ENFORCE and ActionType.MIG_LAYOUT in policy.actions
+
+
+def layout_orders(acts: Acts) -> tuple[LayoutOrder, ...]:
+    tracks = (track for _, track in sorted(acts.remembered.tracks.items()))
+    return tuple(
+        LayoutOrder(
+            node=track.action.target.name,
+            config=str(track.action.change["config"]),
+            wanted=dict(track.action.change["wanted"]),
+            workload=track.action.workload,
+            words=track.action.words,
+        )
+        for track in tracks
+        if track.on_its_way and track.action.type is ActionType.MIG_LAYOUT
+    )
+
+
+def made(track: Track, nodes: Iterable[NodeView]) -> bool:
+    """Whether the node offers the layout, to everybody."""
+    if track.action.type is not ActionType.MIG_LAYOUT:
+        return False
+    wanted = {name.removeprefix(MIG_PREFIX): count for name, count in track.action.change["wanted"].items()}
+    node = next((each for each in nodes if each.name == track.action.target.name), None)
+    return node is not None and node.schedulable and all(node.mig.get(name) == count for name, count in wanted.items())
