@@ -28,6 +28,7 @@ class EngineMetrics:
     from its own cache, and less `external`, those whose KV another engine or a store sent (`connector` names show that
     one may). With neither, prefill is known only if the caller vouches that no prefix cache is on.
     `computed_at_end`: the same, counted when a request ends; the next best thing where a connector hides the rest.
+    `hit_rate`: a gauge that stands at -1 where the engine has no prefix cache at all.
     `queried` and `config` (its label `block_size`) tell whether cached is counted in tokens or in blocks, where HELP
     does not; its label `enable_prefix_caching` whether there is a cache at all.
     `elsewhere`: series with this label repeat prompts that another engine computed.
@@ -45,6 +46,8 @@ class EngineMetrics:
     queried: _Names = ()
     config: _Names = ()
     computed_at_end: _Names = ()
+    at_end_where: tuple[str, str] | None = None
+    hit_rate: _Names = ()
     elsewhere: tuple[str, str] | None = None
     running: _Names = ()
     waiting: _Names = ()
@@ -72,7 +75,9 @@ class EngineMetrics:
 
     def wanted(self) -> frozenset[str]:
         """With what only helps to understand the others: seeing it is no sign of this engine."""
-        return self.names() | frozenset((*self.connector, *self.queried, *self.config, *self.computed_at_end))
+        return self.names() | frozenset(
+            (*self.connector, *self.queried, *self.config, *self.computed_at_end, *self.hit_rate)
+        )
 
 
 def _both(prefixes: tuple[str, ...], name: str) -> _Names:
@@ -99,12 +104,15 @@ VLLM: Final = EngineMetrics(
     computed=_both(_VLLM, "prompt_tokens_by_source_total"),
     computed_where=("source", "local_compute"),
     computed_at_end=_both(_VLLM, "request_prefill_kv_computed_tokens_sum"),
+    hit_rate=_both(_VLLM, "gpu_prefix_cache_hit_rate"),
     running=_both(_VLLM, "num_requests_running"),
     waiting=_both(_VLLM, "num_requests_waiting"),
     kv_usage=(*_both(_VLLM, "kv_cache_usage_perc"), *_both(_VLLM, "gpu_cache_usage_perc")),
     preemptions=_both(_VLLM, "num_preemptions_total"),
 )
-"""`…_perc` is a fraction 0…1 in spite of its name. Hits were counted in blocks until pull request 18003 (0.9)."""
+"""`…_perc` is a fraction 0…1 in spite of its name. Hits were counted in blocks until pull request 18003 (0.9); before
+there were counters (0.6) a hit rate of -1 said that nothing is cached.
+"""
 
 _SGLANG: Final = ("sglang:", "sglang_")
 """Its router and Dynamo write the name with an underscore."""
@@ -113,6 +121,8 @@ SGLANG: Final = EngineMetrics(
     decode=_both(_SGLANG, "generation_tokens_total"),
     prompt=_both(_SGLANG, "prompt_tokens_total"),
     cached=_both(_SGLANG, "cached_tokens_total"),
+    computed_at_end=_both(_SGLANG, "realtime_tokens_total"),
+    at_end_where=("mode", "prefill_compute"),
     running=_both(_SGLANG, "num_running_reqs"),
     waiting=_both(_SGLANG, "num_queue_reqs"),
     kv_usage=_both(_SGLANG, "token_usage"),
@@ -274,7 +284,7 @@ def _prefill(page: EnginePage, engine: EngineMetrics, prefix_caching: bool | Non
     if computed is not None:
         return computed
     found = _of_the_rest(page, engine, prefix_caching)
-    return found if found is not None else page.total(engine.computed_at_end, engine)
+    return found if found is not None else page.total(engine.computed_at_end, engine, engine.at_end_where)
 
 
 def _of_the_rest(page: EnginePage, engine: EngineMetrics, prefix_caching: bool | None) -> float | None:
@@ -330,7 +340,13 @@ def _block_size(page: EnginePage, engine: EngineMetrics) -> float | None:
 
 def _no_cache(page: EnginePage, engine: EngineMetrics) -> bool:
     """The page itself says that prompts are computed anew."""
+    rate = page.first(engine.hit_rate)
+    if rate is not None and set(page.series.by_name[rate].values()) == {_NO_CACHE}:
+        return True
     return page.label(engine.config, "enable_prefix_caching").lower() == "false"
+
+
+_NO_CACHE: Final = -1.0
 
 
 def _gauges(series: Series, engine: EngineMetrics) -> dict[Gauge, float | None]:
