@@ -10,6 +10,7 @@ from mfu.hardware.slices import Slices, slices_of
 GKE, PARTITION = "cloud.google.com/gke-accelerator", "cloud.google.com/gke-gpu-partition-size"
 KARPENTER, MEMORY = "karpenter.k8s.aws/instance-gpu-name", "karpenter.k8s.aws/instance-gpu-memory"
 
+A100 = "A100-SXM4-80GB"
 TYPE = "node.kubernetes.io/instance-type"
 
 
@@ -24,6 +25,10 @@ TYPE = "node.kubernetes.io/instance-type"
         ({KARPENTER: "h100", MEMORY: "81920"}, "H100-SXM5"),
         ({KARPENTER: "a100", MEMORY: "40960"}, "A100-SXM4-40GB"),
         ({KARPENTER: "v100", MEMORY: "32768"}, "V100-SXM2-32GB"),
+        ({"eks.amazonaws.com/instance-gpu-name": "t4"}, "T4"),
+        ({"eks.amazonaws.com/instance-gpu-name": "a100", "eks.amazonaws.com/instance-gpu-memory": "81920"}, A100),
+        ({"gpu.nvidia.com/class": "A100_NVLINK_80GB"}, A100),
+        ({"gpu.nvidia.com/class": "H100", "gpu.nvidia.com/model": "H100_NVLINK_80GB"}, "H100-SXM5"),
         ({TYPE: "p5.48xlarge"}, "H100-SXM5"),
         ({TYPE: "g5.xlarge"}, "A10G"),
         ({TYPE: "p6-b200.48xlarge"}, "B200"),

@@ -1,7 +1,9 @@
 """What node labels say that the GPUs are: feature discovery's, else a cloud's own words for them.
 
 GKE: cloud.google.com/kubernetes-engine/docs/how-to/gpus (accelerator names, partition sizes, time sharing).
-Karpenter: karpenter.sh/docs/reference/instance-types (GPU name and memory in MiB). Others by the machine's type.
+Karpenter: karpenter.sh/docs/reference/instance-types (GPU name and memory in MiB); EKS Auto Mode writes the same under
+its own name (docs.aws.amazon.com/eks/latest/userguide/create-node-pool.html). CoreWeave: sky/provision/kubernetes and
+its tests in github.com/skypilot-org/skypilot, docs.coreweave.com (A100_PCIE_80GB). Others by the machine's type.
 """
 
 from __future__ import annotations
@@ -18,6 +20,10 @@ GKE_PRODUCT: Final = "cloud.google.com/gke-accelerator"
 GKE_PARTITION: Final = "cloud.google.com/gke-gpu-partition-size"
 KARPENTER_PRODUCT: Final = "karpenter.k8s.aws/instance-gpu-name"
 KARPENTER_MEMORY: Final = "karpenter.k8s.aws/instance-gpu-memory"
+EKS_PRODUCT: Final = "eks.amazonaws.com/instance-gpu-name"
+EKS_MEMORY: Final = "eks.amazonaws.com/instance-gpu-memory"
+COREWEAVE_PRODUCTS: Final = ("gpu.nvidia.com/model", "gpu.nvidia.com/class")
+"""The model tells more than the class, which may be no more than "H100"."""
 
 _GKE: Final = {
     "nvidia-tesla-t4": "t4",
@@ -48,13 +54,21 @@ _KARPENTER: Final = {
     ("b200", ""): "b200-sxm",
     ("b300", ""): "b300-sxm",
     ("gb200", ""): "gb200",
+    ("rtx-pro-server-6000", ""): "rtx-pro-6000-bw-server",
 }
 """By name and memory in MiB; "" where the name alone is of one product."""
+_COREWEAVE: Final = {
+    "A100_NVLINK_80GB": "a100-sxm4-80gb",
+    "A100_PCIE_80GB": "a100-pcie-80gb",
+    "H100_NVLINK_80GB": "h100-sxm5-80gb",
+    "H200": "h200-sxm-141gb",
+}
 
 
 def cloud_name(labels: Mapping[str, str]) -> str | None:
     """The cloud's word for the product, else for the machine; None where no label of theirs is there."""
-    return labels.get(GKE_PRODUCT) or labels.get(KARPENTER_PRODUCT) or instance_of(labels)
+    names = (GKE_PRODUCT, KARPENTER_PRODUCT, EKS_PRODUCT, *COREWEAVE_PRODUCTS)
+    return next((labels[name] for name in names if labels.get(name)), None) or instance_of(labels)
 
 
 def cloud_device(labels: Mapping[str, str]) -> Device | None:
@@ -79,6 +93,8 @@ def product_key(name: str) -> str:
         return GKE_PRODUCT
     if any(name == known for known, _ in _KARPENTER):
         return KARPENTER_PRODUCT
+    if name in _COREWEAVE:
+        return COREWEAVE_PRODUCTS[0]
     return PRODUCT_LABEL if instance_gpu(name) is None else INSTANCE_LABELS[0]
 
 
@@ -106,7 +122,8 @@ def parts_of(labels: Mapping[str, str]) -> int:
 def _key(labels: Mapping[str, str]) -> str | None:
     if GKE_PRODUCT in labels:
         return _GKE.get(labels[GKE_PRODUCT])
-    name, memory = labels.get(KARPENTER_PRODUCT, ""), labels.get(KARPENTER_MEMORY, "")
-    if name:
-        return _KARPENTER.get((name, memory)) or _KARPENTER.get((name, ""))
-    return instance_gpu(instance_of(labels) or "")
+    for product, size in ((KARPENTER_PRODUCT, KARPENTER_MEMORY), (EKS_PRODUCT, EKS_MEMORY)):
+        if labels.get(product):
+            return _KARPENTER.get((labels[product], labels.get(size, ""))) or _KARPENTER.get((labels[product], ""))
+    named = next((labels[name] for name in COREWEAVE_PRODUCTS if labels.get(name)), "")
+    return _COREWEAVE.get(named) or instance_gpu(instance_of(labels) or "")

@@ -2,7 +2,11 @@
 
 Amazon: aws.amazon.com/ec2/instance-types (accelerated computing). Azure: learn.microsoft.com/azure/virtual-machines
 (sizes, GPU accelerated). Oracle: docs.oracle.com/iaas/Content/Compute/References/computeshapes.htm (GPU shapes).
-Google: cloud.google.com/compute/docs/gpus. Types that hold a part of a GPU are left out.
+Google: cloud.google.com/compute/docs/gpus. Types that hold a part of a GPU are left out. The names of Amazon, Azure
+and Oracle were looked up in what their provisioners keep: website/content/en/docs/reference/instance-types.md and
+pkg/providers/instancetype of github.com/aws/karpenter-provider-aws (1d927085), pkg/utils/supported-gpus.yaml,
+known_skus.yaml and designs/0002 of github.com/Azure/karpenter-provider-azure (352646f5), the node pools of
+github.com/oracle-quickstart/oci-hpc-oke.
 """
 
 from __future__ import annotations
@@ -25,7 +29,9 @@ _FAMILIES: Final[Mapping[str, str]] = {
     "g4dn": "t4",
     "g5": "a10g",
     "g6": "l4",
+    "gr6": "l4",
     "g6e": "l40s",
+    "g7e": "rtx-pro-6000-bw-server",
 }
 """Amazon's: what stands before the point."""
 _TYPES: Final[Mapping[str, str]] = {
@@ -70,6 +76,7 @@ _TYPES: Final[Mapping[str, str]] = {
     "bm.gpu.h200.8": "h200-sxm-141gb",
     "bm.gpu.b200.8": "b200-sxm",
     "bm.gpu.l40s.4": "l40s",
+    "bm.gpu.l40s-nc.4": "l40s",
     "bm.gpu.mi300x.8": "mi300x",
     "bm.gpu.a10.4": "a10",
     "vm.gpu.a10.1": "a10",

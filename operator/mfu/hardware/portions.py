@@ -4,8 +4,10 @@ HAMi: github.com/Project-HAMi/HAMi (charts/hami/values.yaml, docs/develop/protoc
 github.com/kai-scheduler/KAI-Scheduler/blob/main/docs/gpu-sharing/README.md and pkg/common/constants. Volcano:
 github.com/volcano-sh/devices. Alibaba: github.com/AliyunContainerService/gpushare-scheduler-extender. Tencent:
 github.com/tkestack/gpu-manager and tencentcloud.com/document/product/457/59103 (qGPU). Koordinator:
-koordinator.sh/docs/user-manuals/fine-grained-device-scheduling. Huawei: support.huaweicloud.com/intl/en-us/drawer-cce.
-Amazon: github.com/awslabs/aws-virtual-gpu-device-plugin.
+koordinator.sh/docs/user-manuals/fine-grained-device-scheduling. Huawei:
+support.huaweicloud.com/intl/en-us/drawer-cce. Amazon: github.com/awslabs/aws-virtual-gpu-device-plugin. The names of
+HAMi and KAI Scheduler were looked up in their code (4707fb02, d5bc503a), the others in manifests and documents that
+public repositories hold: units of 256 MiB for vcuda-memory, of 128 MiB in Huawei's name, GiB for qgpu-memory.
 """
 
 from __future__ import annotations
