@@ -71,6 +71,22 @@ def test_an_unknown_command_that_is_near_nothing(run: Run) -> None:
     assert "mfu --help" in err
 
 
+@pytest.mark.parametrize(
+    ("typed", "advice"),
+    [
+        ("--gpus", "did you mean --gpus-per-node?"),
+        ("--produkt", "did you mean --product?"),
+        ("x", "mfu predict --help"),
+    ],
+)
+def test_an_argument_that_is_not_there_is_never_taken_for_another(run: Run, typed: str, advice: str) -> None:
+    """By a part of its name `--gpus 8` would set the GPUs of a node without a word."""
+    code, out, err = run("predict", "-f", str(ROOT / "examples" / "dense-training.yaml"), typed, "8")
+    assert (code, out) == (2, "")
+    assert repr(typed) in err
+    assert advice in err
+
+
 def test_version(run: Run) -> None:
     code, out, _ = run("--version")
     assert code == 0

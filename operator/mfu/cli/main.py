@@ -8,19 +8,26 @@ import os
 import sys
 from collections.abc import Sequence
 from difflib import get_close_matches
-from typing import Final
+from typing import Any, Final
 
 from mfu import __version__
-from mfu.cli.commands import COMMANDS, add_command
+from mfu.cli.commands import COMMANDS, add_command, parser_of
 from mfu.cli.errors import UsageError
 
 INTERRUPTED: Final = 130
 """What a shell calls a program that Ctrl-C ended."""
 
 
+class Parser(argparse.ArgumentParser):
+    """No option goes by a part of its name: `--gpus 8` would be taken for `--gpus-per-node 8` without a word."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{**options, "allow_abbrev": False})
+
+
 def parser(chosen: str | None = None) -> argparse.ArgumentParser:
     """The whole parser; only the chosen command's own arguments are loaded."""
-    top = argparse.ArgumentParser(prog="mfu", description="Model FLOP Utilization of GPU clusters, as decisions.")
+    top = Parser(prog="mfu", description="Model FLOP Utilization of GPU clusters, as decisions.")
     top.add_argument("--version", action="version", version=f"mfu {__version__}")
     subparsers = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, text in COMMANDS:
@@ -41,7 +48,13 @@ def main(arguments: Sequence[str]) -> int:
     if chosen is not None and chosen not in known:
         print(f"mfu: there is no command {chosen!r}; {_advice(chosen, known)}", file=sys.stderr)
         return 2
-    args = parser(chosen).parse_args(arguments)
+    args, strange = parser(chosen).parse_known_args(arguments)
+    if strange:
+        print(
+            f"mfu {args.command}: there is no argument {strange[0]!r}; {_nearest(strange[0], args.command)}",
+            file=sys.stderr,
+        )
+        return 2
     module = importlib.import_module(f"mfu.cli.{args.command}")
     try:
         return int(module.run(args))
@@ -55,6 +68,13 @@ def main(arguments: Sequence[str]) -> int:
         return 0
     except KeyboardInterrupt:
         return INTERRUPTED
+
+
+def _nearest(typed: str, command: str) -> str:
+    options = [each for action in parser_of(command)._actions for each in action.option_strings]
+    begun = [each for each in options if each.startswith(typed.partition("=")[0]) and typed.startswith("--")]
+    near = begun or get_close_matches(typed, options, n=1)
+    return f"did you mean {near[0]}?" if near else f"`mfu {command} --help` lists them"
 
 
 def _advice(typed: str, known: Sequence[str]) -> str:
