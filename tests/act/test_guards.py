@@ -111,6 +111,7 @@ ROWS = {
     "dwelling since it was decided": Row(
         proposal(selecting()),
         track=track(selecting(), expected_by=None, since=NOW - 200.0, sent_at=NOW - 900.0),
+        around=circumstances(held=frozenset({"team/w"})),
         guard=Guard.DWELLING,
         words="leaves 100 s",
     ),

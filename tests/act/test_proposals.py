@@ -11,9 +11,8 @@ from mfu.act.proposals import CHECK_STATES, SCALABLE, SUSPENDABLE, action_of
 from mfu.act.types import Action, Addressee
 from mfu.api.mfupolicy import ScalingDelivery
 from mfu.api.powers import ActionType
-from mfu.decide.fleet.capacity import DeviceKind, Domain
+from mfu.decide.fleet.capacity import DeviceKind
 from mfu.decide.types import DecisionType, Outcome
-from mfu.hardware.labels import CLIQUE_LABEL
 from tests.act.builders import ENFORCING, action, decision, grant, said
 from tests.builders.fleets import A100, H100
 
@@ -50,25 +49,20 @@ def test_where_binding_is_not_listed_they_prefer_it() -> None:
 
 
 @pytest.mark.parametrize("kind", sorted(SUSPENDABLE))
-def test_without_pods_the_template_selects_the_place(kind: str) -> None:
+def test_without_pods_the_template_selects_the_product(kind: str) -> None:
     made = action(pods_wait=False, owner=Addressee(kind, "train"))
     assert (made.type, made.target) == (ActionType.NODE_SELECTOR, Addressee(kind, "train"))
-    assert made.words == f"select node n0 in the template of {kind} train"
-    assert made.change == {"nodeSelector": {"nvidia.com/gpu.product": H100, "kubernetes.io/hostname": "n0"}}
+    assert (
+        made.words == f"select nvidia.com/gpu.product={H100} in the template of {kind} train: there is room on node n0"
+    )
+    assert made.change == {"nodeSelector": {"nvidia.com/gpu.product": H100}}
 
 
-def test_a_selector_names_only_what_is_one() -> None:
+def test_a_selector_has_one_product_or_none() -> None:
     two = action(pods_wait=False, owner=JOB, grants=(grant("n0"), grant("n1")))
     assert two.change == {"nodeSelector": {"nvidia.com/gpu.product": H100}}
-    assert two.words == "select node n0, node n1 in the template of Job train"
     mixed = (grant("n0"), replace(grant("n0"), kind=DeviceKind("", A100)))
-    assert action(pods_wait=False, owner=JOB, grants=mixed).change == {"nodeSelector": {"kubernetes.io/hostname": "n0"}}
-
-
-def test_a_clique_is_selected_by_its_label() -> None:
-    joined = replace(grant(), domains=(Domain(CLIQUE_LABEL, "c.1"),))
-    made = action(pods_wait=False, owner=JOB, grants=(joined,))
-    assert made.change["nodeSelector"][CLIQUE_LABEL] == "c.1"
+    assert action_of(said(pods_wait=False, owner=JOB, grants=mixed)) is None
 
 
 NOTHING = {

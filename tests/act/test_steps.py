@@ -132,7 +132,7 @@ def test_while_telemetry_is_gone_nothing_new_is_done_and_nothing_taken_back() ->
 
 @pytest.mark.parametrize("kind", list(ActionType))
 def test_how_long_the_cluster_has(kind: ActionType) -> None:
-    gated = kind in (ActionType.PREFERRED_AFFINITY, ActionType.REQUIRED_AFFINITY, ActionType.MIG_RESOURCE)
+    gated = kind in (ActionType.PREFERRED_AFFINITY, ActionType.REQUIRED_AFFINITY)
     slow = {ActionType.SUSPEND: 600.0, ActionType.MIG_LAYOUT: 3600.0}
     expected = 7.0 if gated else slow.get(kind, 60.0)
     assert deadline_seconds(kind, replace(ENFORCING, gate_deadline_seconds=7.0)) == expected

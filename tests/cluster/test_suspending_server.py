@@ -13,8 +13,9 @@ from mfu.act.types import Suspension
 from mfu.api.names import decision_annotation
 from mfu.cluster.client import ApiError, KubeClient
 from mfu.cluster.executor import Executor
+from mfu.cluster.held import QUEUE_LABEL
 from mfu.cluster.resources import JSON, KUEUE_WORKLOADS, RUNS_PODS
-from mfu.cluster.suspending import QUEUE_LABEL, Suspended, suspend
+from mfu.cluster.suspending import Suspended, suspend
 from mfu.engine.plan import Plan
 from tests.cluster.test_gate_kills_server import Cut, CutOff
 from tests.cluster.test_queued_server import DEFINITION, DEFINITIONS

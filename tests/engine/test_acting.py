@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from mfu.act.templates import HeldOwner, HeldTemplate
 from mfu.act.types import Guard, Step, Tag
 from mfu.api.mfupolicy import PolicySpec
 from mfu.api.powers import ActionType
+from mfu.decide.fleet.constraints import Constraints
 from mfu.engine.evaluate import evaluate
 from mfu.engine.plan import Plan
 from mfu.engine.snapshot import FleetReadings, PodView, PolicyView, Snapshot
@@ -88,14 +90,69 @@ def test_bound_pods_are_what_was_wanted() -> None:
     assert not after.handover.acted.tracks[TAG].on_its_way
 
 
-def test_a_suspended_job_is_seen_by_its_pods() -> None:
+def suspended(*, selector: dict[str, str] | None = None) -> HeldOwner:
+    said = selector or {}
+    constraints = Constraints.read({"nodeSelector": said})
+    template = HeldTemplate(selector=said, gpus={"nvidia.com/gpu": 8}, constraints=constraints)
+    return HeldOwner("team-a", "Job", "a", "u", templates=(template,))
+
+
+HINT = Tag("team-a/a", ActionType.NODE_SELECTOR)
+
+
+def held_alone() -> Snapshot:
     before = enforced(three(8))
-    before = replace(before, workloads=before.workloads[:1], pods=())
+    return replace(before, workloads=before.workloads[:1], pods=(), held=(suspended(),))
+
+
+def test_a_suspended_job_is_told_in_its_template_until_that_is_seen() -> None:
+    before = held_alone()
     plan = evaluate(before, NOW)
-    step = steps(plan)["a"]
-    assert step.sentence == "select node n0 in the template of Job a"
-    after = evaluate(written(before, plan, pods=(waiting("a"),)), NOW + 10.0)
-    assert not after.handover.acted.tracks[Tag("team-a/a", ActionType.NODE_SELECTOR)].on_its_way
+    product = before.nodes[0].product_label
+    assert steps(plan)["a"].sentence == (
+        f"select nvidia.com/gpu.product={product} in the template of Job a: there is room on node n0"
+    )
+    (hint,) = plan.hints
+    assert (hint.owner, hint.change) == (suspended(), {"nodeSelector": {"nvidia.com/gpu.product": product}})
+    again = evaluate(written(before, plan), NOW + 5.0)
+    assert again.hints == (hint,), "said again until the cluster shows it"
+    there = suspended(selector={"nvidia.com/gpu.product": str(product)})
+    after = evaluate(written(before, plan, held=(there,)), NOW + 10.0)
+    assert not after.handover.acted.tracks[HINT].on_its_way
+    assert after.hints == ()
+    assert "a" not in steps(after), "what stands there is not proposed"
+
+
+def test_a_job_that_is_taken_up_first_runs_as_it_is() -> None:
+    before = held_alone()
+    plan = evaluate(before, NOW)
+    after = evaluate(written(before, plan, pods=(waiting("a"),), held=()), NOW + 10.0)
+    assert not after.handover.acted.tracks[HINT].on_its_way
+    assert after.hints == ()
+
+
+def test_what_runs_is_proposed_nothing_in_its_template() -> None:
+    plan = evaluate(replace(held_alone(), held=()), NOW)
+    hindrance = steps(plan)["a"].hindrance
+    assert hindrance is not None
+    assert hindrance.guard is Guard.NOT_HELD
+    assert plan.hints == ()
+
+
+def test_a_template_says_which_nodes_it_admits() -> None:
+    """A place that its own words exclude is none."""
+    before = held_alone()
+    elsewhere = replace(before, held=(suspended(selector={"kubernetes.io/hostname": "none-such"}),))
+    assert places(evaluate(elsewhere, NOW))["a"][0] == "None"
+
+
+def test_a_hint_whose_telemetry_is_gone_is_neither_sent_nor_taken_back() -> None:
+    before = held_alone()
+    plan = evaluate(before, NOW)
+    assert evaluate(replace(before, fleet=FleetReadings()), NOW).hints == ()
+    there = suspended(selector={"nvidia.com/gpu.product": str(before.nodes[0].product_label)})
+    blind = evaluate(written(before, plan, held=(there,), fleet=FleetReadings()), NOW + 900.0)
+    assert (blind.hints, blind.acts.withdrawals) == ((), ())
 
 
 def test_a_workload_that_is_gone_is_withdrawn_in_time() -> None:

@@ -64,6 +64,25 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- if has "Scale" .Values.config.actions -}}true{{- end -}}
 {{- end -}}
 
+{{/* Not empty where the operator writes to pod templates of owners of which nothing runs. */}}
+{{- define "mfu.hintsTemplates" -}}
+{{- range list "NodeSelector" "TopologyAnnotation" "MIGResource" -}}
+{{- if has . $.Values.config.actions -}}true{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* CEL: nothing of the owner runs, as it was before the request. */}}
+{{- define "mfu.heldBefore" -}}
+(request.kind.kind == 'LeaderWorkerSet' ?
+(has(oldObject.spec.replicas) && oldObject.spec.replicas == 0) :
+(request.kind.kind in ['Job', 'JobSet', 'TrainJob'] && has(oldObject.spec.suspend) && oldObject.spec.suspend))
+{{- end -}}
+
+{{/* CEL: node labels that name a product. */}}
+{{- define "mfu.productLabels" -}}
+['nvidia.com/gpu.product', 'cloud.google.com/gke-accelerator', 'karpenter.k8s.aws/instance-gpu-name', 'node.kubernetes.io/instance-type']
+{{- end -}}
+
 {{- define "mfu.answersKueue" -}}
 {{- if has "KueueCheck" .Values.config.actions -}}true{{- end -}}
 {{- end -}}

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from mfu.act.types import GATED, Circumstances, Guard, Hindrance, Proposal, Sent, Track
+from mfu.act.types import GATED, TEMPLATES, Circumstances, Guard, Hindrance, Proposal, Sent, Track
 from mfu.api.names import ADMISSION_CHECK, PLACEMENT_GATE
 from mfu.api.powers import ActionType
 from mfu.decide.types import Mode, Permit
@@ -83,6 +83,19 @@ def _asked(asked: Guarded) -> Hindrance | None:
     return Hindrance(Guard.NOT_ASKED, f"no check {ADMISSION_CHECK} of Kueue waits for an answer")
 
 
+def _held(asked: Guarded) -> Hindrance | None:
+    action = asked.proposal.action
+    if action.type not in TEMPLATES or action.workload in asked.around.held or asked.track.on_its_way:
+        return None
+    why = f"{action.target} is not suspended, or some of it still runs: its template stays as it is"
+    return Hindrance(Guard.NOT_HELD, why)
+
+
+def _adds_only(asked: Guarded) -> Hindrance | None:
+    against = asked.proposal.against
+    return None if against is None else Hindrance(Guard.OWN_WORDS, against)
+
+
 def _complete(asked: Guarded) -> Hindrance | None:
     """A place is for all pods of a job; what is sent to the first of them is not unsaid for the rest."""
     missing = asked.proposal.missing
@@ -153,6 +166,8 @@ GUARDS: Final[tuple[Callable[[Guarded], Hindrance | None], ...]] = (
     _switched_on,
     _gated,
     _asked,
+    _held,
+    _adds_only,
     _complete,
     _sure,
     _fresh,

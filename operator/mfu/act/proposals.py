@@ -7,16 +7,20 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from mfu.act.checks import CheckState
-from mfu.act.types import Action, Addressee
+from mfu.act.templates import ANNOTATIONS, RESOURCE, SELECTOR, HeldOwner, sliceable
+from mfu.act.types import TEMPLATES, Action, Addressee
 from mfu.api.mfupolicy import ScalingDelivery
 from mfu.api.powers import ActionType
 from mfu.decide.fleet.fitting import Grant
 from mfu.decide.fleet.mig.relayout import Relayout
-from mfu.decide.fleet.placement import preferred, required, selector, where
+from mfu.decide.fleet.placement import preferred, product_selector, required, selector, topology_annotations, where
+from mfu.decide.fleet.standing import Need
 from mfu.decide.types import Decision, DecisionType, EffectivePolicy, Outcome
 
 SUSPENDABLE: Final = frozenset({"Job", "JobSet", "LeaderWorkerSet", "TrainJob"})
-"""Owners whose pod template can be changed while they are suspended."""
+"""Owners whose pod template can be changed while they are suspended; a LeaderWorkerSet while it has no replicas."""
+RESIZABLE: Final = frozenset({"Job", "LeaderWorkerSet"})
+"""Those of which that holds for what its containers ask for: JobSet's webhook and TrainJob's own rules refuse it."""
 SUSPENDS: Final = frozenset({"Job", "JobSet", "TrainJob", "RayJob", "PyTorchJob", "MPIJob"})
 """Owners that can be suspended: what they had is gone from the nodes, and comes back as it was."""
 SCALABLE: Final = frozenset({"Deployment", "StatefulSet", "LeaderWorkerSet"})
@@ -41,12 +45,24 @@ class Said:
     """What the workload's targetRef names."""
     pods_wait: bool = False
     grants: tuple[Grant, ...] = ()
+    held: HeldOwner | None = None
+    """The owner where nothing of it runs."""
+    queued: bool = False
+    """Kueue takes it up."""
+    ask: Need | None = None
+    """What it lacks."""
 
 
 def action_of(said: Said) -> Action | None:
     """None where a decision asks for nothing to be written, or where nothing of that kind can be written to."""
     make = _MAKERS.get((said.decision.type, said.decision.outcome))
-    return make(said) if make else None
+    made = make(said) if make else None
+    # What stands there already is nobody's to write.
+    return None if made is None or (made.type in TEMPLATES and _told(said, made)) else made
+
+
+def _told(said: Said, made: Action) -> bool:
+    return said.held is not None and said.held.says(made.change)
 
 
 def _placement(said: Said) -> Action | None:
@@ -56,9 +72,25 @@ def _placement(said: Said) -> Action | None:
         return _affinity(said)
     if said.owner is None or said.owner.kind not in SUSPENDABLE:
         return None
-    words = f"select {where(said.grants)} in the template of {said.owner}"
-    change = {"nodeSelector": selector(said.grants)}
-    return _action(said, ActionType.NODE_SELECTOR, said.owner, words=words, change=change)
+    return _topology(said, said.owner) if said.queued else _selection(said, said.owner)
+
+
+def _selection(said: Said, owner: Addressee) -> Action | None:
+    labels = product_selector(said.grants)
+    if not labels:
+        return None
+    named = ", ".join(f"{key}={value}" for key, value in labels.items())
+    words = f"select {named} in the template of {owner}: there is room on {where(said.grants)}"
+    return _action(said, ActionType.NODE_SELECTOR, owner, words=words, change={SELECTOR: labels})
+
+
+def _topology(said: Said, owner: Addressee) -> Action | None:
+    """Where Kueue takes it up nodes are Kueue's to name: it is told what belongs together."""
+    labels = topology_annotations(said.ask) if said.ask else {}
+    if not labels:
+        return None
+    words = f"ask Kueue to keep pods of one tensor group to one host, in the template of {owner}"
+    return _action(said, ActionType.TOPOLOGY_ANNOTATION, owner, words=words, change={ANNOTATIONS: labels})
 
 
 def _affinity(said: Said) -> Action:
@@ -103,10 +135,12 @@ def _suspend(said: Said) -> Action | None:
 
 def _mig(said: Said) -> Action | None:
     resource = (said.decision.hint or {}).get("resource")
-    if said.owner is None or said.owner.kind not in SUSPENDABLE or resource is None:
+    if said.owner is None or said.owner.kind not in RESIZABLE or resource is None:
+        return None
+    if said.held is not None and not sliceable(said.held):
         return None
     words = f"ask for {resource} in the template of {said.owner}"
-    return _action(said, ActionType.MIG_RESOURCE, said.owner, words=words, change={"resource": resource})
+    return _action(said, ActionType.MIG_RESOURCE, said.owner, words=words, change={RESOURCE: resource})
 
 
 def layout_action(change: Relayout) -> Action:

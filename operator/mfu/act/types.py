@@ -12,8 +12,10 @@ from mfu.api.powers import ActionType
 from mfu.decide.fleet.fitting import Grant
 from mfu.decide.types import DecisionType, EffectivePolicy, Mode
 
-GATED: Final = frozenset({ActionType.PREFERRED_AFFINITY, ActionType.REQUIRED_AFFINITY, ActionType.MIG_RESOURCE})
+GATED: Final = frozenset({ActionType.PREFERRED_AFFINITY, ActionType.REQUIRED_AFFINITY})
 """Actions on pods that our gate still holds: at no other moment can they be made."""
+TEMPLATES: Final = frozenset({ActionType.NODE_SELECTOR, ActionType.TOPOLOGY_ANNOTATION, ActionType.MIG_RESOURCE})
+"""Actions on the pod template of an owner of which nothing runs: what runs is never written to."""
 
 
 class Tag(NamedTuple):
@@ -74,6 +76,8 @@ class Proposal:
     """Some of its pods wait behind our gate."""
     missing: int = 0
     """Devices of the declaration for which there is no pod yet."""
+    against: str | None = None
+    """What its owner says itself that the action would have to change."""
 
     @property
     def mode(self) -> Mode:
@@ -88,6 +92,8 @@ class Guard(StrEnum):
     SWITCHED_OFF = "SwitchedOff"
     NOT_GATED = "NotGated"
     NOT_ASKED = "NotAsked"
+    NOT_HELD = "NotHeld"
+    OWN_WORDS = "OwnWords"
     INCOMPLETE = "Incomplete"
     UNSURE = "Unsure"
     STALE = "Stale"
@@ -180,6 +186,8 @@ class Circumstances:
     """Actions whose effect the cluster shows."""
     asked: Set[str] = frozenset()
     """Workloads for which Kueue waits for the answer of our check."""
+    held: Set[str] = frozenset()
+    """Workloads whose owner is suspended, or has no replicas."""
     switched_on: Set[ActionType] = frozenset()
     """Actions that this operator can carry out."""
 

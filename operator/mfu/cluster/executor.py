@@ -12,6 +12,7 @@ from math import inf
 from typing import Final, TypeVar
 
 from mfu.act.checks import CheckAnswer
+from mfu.act.templates import TemplateHint
 from mfu.act.types import Release, Rescale, Suspension
 from mfu.cluster.client import ApiError, KubeClient, ServerUnreachable
 from mfu.cluster.kueue_check import Answered, activate, answer
@@ -21,6 +22,7 @@ from mfu.cluster.reshaping import Reshaper
 from mfu.cluster.resources import JSON, PODS
 from mfu.cluster.scaling import Scaled, scale
 from mfu.cluster.suspending import Suspended, suspend
+from mfu.cluster.templating import Templated, tell
 from mfu.decide.types import NodeView
 from mfu.engine.plan import Event, Plan
 
@@ -32,6 +34,7 @@ RESULTS: Final = (*(str(each) for each in Opened), "Failed")
 ANSWERS: Final = (*(str(each) for each in Answered), "Failed")
 ACTIVATED_SECONDS: Final = 10.0
 """Between two looks whether our AdmissionCheck still says Active."""
+HINTS: Final = (*(str(each) for each in Templated), "Failed")
 SUSPENSIONS: Final = (*(str(each) for each in Suspended), "Failed")
 RESCALES: Final = (*(str(each) for each in Scaled), "Failed")
 HELD_BACK: Final = "HeldBack"
@@ -59,6 +62,8 @@ class Executor:
     """Name of Kueue's AdmissionCheck that we answer; empty answers none."""
     answered: Counter[str] = field(default_factory=Counter)
     """Kueue's questions by what became of the answer (ANSWERS), since start."""
+    hinted: Counter[str] = field(default_factory=Counter)
+    """Held owners by what became of a hint in their template (HINTS), since start."""
     suspended: Counter[str] = field(default_factory=Counter)
     """Owners by what became of suspending them (SUSPENSIONS), since start."""
     reshaper: Reshaper | None = None
@@ -73,12 +78,14 @@ class Executor:
         releases = [each for each in plan.releases if not self._attempts.held_back(each.key, _digest(each), now)]
         owners = [each for each in plan.suspensions if not self._attempts.held_back(each.key, each.words, now)]
         sizes = [each for each in plan.rescales if not self._attempts.held_back(each.key, each.words, now)]
+        hints = [each for each in plan.hints if not self._attempts.held_back(*_told(each), now)]
         asked = [each for each in plan.answers if not self._attempts.held_back(*_of(each), now)]
         await asyncio.gather(
             *(self._open(each, gate) for each in releases),
             *(self._suspend(each, gate) for each in owners),
             *(self._scale(each, gate) for each in sizes),
             *(self._answer(each, gate) for each in asked),
+            *(self._hint(each, gate) for each in hints),
         )
         if self.reshaper is not None:
             await self.reshaper.step(plan.layouts)
@@ -127,6 +134,12 @@ class Executor:
         elif done is Scaled.AUTOSCALED:
             log.warning("scale owner=%s workload=%s left to the autoscaler that targets it", due.key, due.workload)
 
+    async def _hint(self, due: TemplateHint, gate: asyncio.Semaphore) -> None:
+        done = await self._tried(*_told(due), gate, lambda: tell(self.client, due, may_write=self.may_write))
+        self.hinted[done or "Failed"] += 1
+        if done is Templated.WRITTEN:
+            log.info("hint owner=%s workload=%s: %s", due.key, due.workload, due.words)
+
     async def _tried(
         self, key: str, digest: str, gate: asyncio.Semaphore, deed: Callable[[], Awaitable[Done]]
     ) -> Done | None:
@@ -154,6 +167,10 @@ class Executor:
 def _of(due: CheckAnswer) -> tuple[str, str]:
     """Key and digest of the attempt: a question that is asked anew is another one."""
     return f"check/{due.question.key}", json.dumps([due.question.version, due.entry], sort_keys=True)
+
+
+def _told(due: TemplateHint) -> tuple[str, str]:
+    return due.key, json.dumps(due.change, sort_keys=True)
 
 
 def _digest(due: Release) -> str:

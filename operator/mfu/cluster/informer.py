@@ -21,6 +21,8 @@ SHORTEST_WATCH_SECONDS: Final = 30.0
 """A server that forgets faster than this is not listed in a row."""
 RELIST_AFTER: Final = 3
 """Tries to take up a watch before everything is listed again."""
+NOT_SERVED_SECONDS: Final = 30.0
+"""Between two looks whether an optional kind is served by now."""
 LONGEST_ASKED_SECONDS: Final = 60.0
 """A Retry-After beyond this is not waited for."""
 
@@ -49,7 +51,9 @@ class Informer(Generic[T]):
         changed: Callable[[], None] = lambda: None,
         namespace: str | None = None,
         selectors: dict[str, str] | None = None,
+        optional: bool = False,
     ) -> None:
+        """`optional`: where the kind is not served there is nothing of it, until it is."""
         self.resource = resource
         self.objects: dict[str, T] = {}
         self.synced = asyncio.Event()
@@ -60,6 +64,7 @@ class Informer(Generic[T]):
         self.last_contact: float | None = None
         self._client, self._project, self._changed = client, project, changed
         self._namespace, self._selectors = namespace, selectors or {}
+        self._optional = optional
 
     async def run(self) -> None:
         """For ever: list, watch from there, and list again when the watch can not go on."""
@@ -78,8 +83,19 @@ class Informer(Generic[T]):
                 await self._pause(min(failures + RELIST_AFTER, len(BACKOFF_SECONDS) - 1), error.cause)
                 failures += 1
             except (ApiError, ServerUnreachable) as error:
+                if self._optional and isinstance(error, ApiError) and error.status == 404:
+                    self._hold_none()
+                    await asyncio.sleep(NOT_SERVED_SECONDS * random.uniform(0.8, 1.2))
+                    continue
                 await self._pause(failures, error)
                 failures += 1
+
+    def _hold_none(self) -> None:
+        self._touch()
+        if self.objects or not self.synced.is_set():
+            self.objects = {}
+            self.synced.set()
+            self._note()
 
     async def _pause(self, failures: int, error: Exception) -> None:
         """Ever longer, and at least as long as the server asked for."""

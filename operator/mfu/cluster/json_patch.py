@@ -20,5 +20,9 @@ def annotated(metadata: JSON, name: str, words: str) -> JSON:
 
 def place(name: str) -> str:
     """`place("a/b") == "/metadata/annotations/a~1b"`."""
-    escaped = name.replace("~", "~0").replace("/", "~1")
-    return f"/metadata/annotations/{escaped}"
+    return f"/metadata/annotations/{step(name)}"
+
+
+def step(name: str) -> str:
+    """A key as one step of a JSON pointer."""
+    return name.replace("~", "~0").replace("/", "~1")

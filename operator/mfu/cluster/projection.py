@@ -97,7 +97,7 @@ def pod_view(item: JSON) -> PodView | None:
     metadata, spec = item["metadata"], item.get("spec", {})
     labels = metadata.get("labels") or {}
     shared = portion_of(metadata, spec)
-    gpus = _requested(spec) if shared is None else {WHOLE: shared[0]}
+    gpus = requested(spec) if shared is None else {WHOLE: shared[0]}
     claims = tuple(str(each.get("name", "")) for each in spec.get("resourceClaims") or ())
     gated = has_our_gate(spec)
     if not gpus and not claims and not gated and WORKLOAD_LABEL not in labels:
@@ -148,7 +148,7 @@ def node_view(item: JSON) -> NodeView | None:
     system = registered(metadata.get("annotations") or {}, allocatable)
     named = next((labels[name] for name in PRODUCT_LABELS if name in labels), None)
     product = named or cloud_name(labels) or (system.product if system else None)
-    units = {name: count for name, amount in allocatable.items() if _is_gpu(name) and (count := quantity(amount))}
+    units = {name: count for name, amount in allocatable.items() if is_gpu(name) and (count := quantity(amount))}
     if system is not None and not any(not name.startswith(MIG_PREFIX) for name in units):
         units[WHOLE] = system.units()
     if not units and product is None:
@@ -278,7 +278,7 @@ def _mapping(items: tuple[tuple[str, V], ...]) -> Mapping[str, V]:
     return dict(items)
 
 
-def _requested(spec: Mapping[str, Any]) -> dict[str, int]:
+def requested(spec: Mapping[str, Any]) -> dict[str, int]:
     """Devices that the pod holds: of containers and sidecars together, or what an init container needs beside the
     sidecars before it if that is more (kubernetes.io/docs/concepts/workloads/pods/sidecar-containers).
     """
@@ -298,10 +298,10 @@ def _requested(spec: Mapping[str, Any]) -> dict[str, int]:
 def _limits(container: Mapping[str, Any]) -> dict[str, int]:
     resources = container.get("resources") or {}
     asked = {**(resources.get("requests") or {}), **(resources.get("limits") or {})}
-    return {resource: count for resource, amount in asked.items() if _is_gpu(resource) and (count := quantity(amount))}
+    return {resource: count for resource, amount in asked.items() if is_gpu(resource) and (count := quantity(amount))}
 
 
-def _is_gpu(resource: str) -> bool:
+def is_gpu(resource: str) -> bool:
     return resource in GPU_RESOURCES or resource.startswith(MIG_PREFIX)
 
 

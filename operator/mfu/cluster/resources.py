@@ -73,6 +73,11 @@ AUTOSCALERS: Final = (
 """Who else may set the replicas of an owner; both name it in spec.scaleTargetRef."""
 KUEUE_WORKLOADS: Final = ResourcePath("kueue.x-k8s.io", "v1beta2", "workloads", "Workload")
 KUEUE_CHECKS: Final = ResourcePath("kueue.x-k8s.io", "v1beta2", "admissionchecks", "AdmissionCheck", namespaced=False)
+KUEUE_LOCAL_QUEUES: Final = ResourcePath("kueue.x-k8s.io", "v1beta2", "localqueues", "LocalQueue")
+KUEUE_CLUSTER_QUEUES: Final = ResourcePath(
+    "kueue.x-k8s.io", "v1beta2", "clusterqueues", "ClusterQueue", namespaced=False
+)
+KUEUE_TOPOLOGIES: Final = ResourcePath("kueue.x-k8s.io", "v1beta2", "topologies", "Topology", namespaced=False)
 KUEUE_FLAVORS: Final = ResourcePath("kueue.x-k8s.io", "v1beta2", "resourceflavors", "ResourceFlavor", namespaced=False)
 MODELWORKLOADS: Final = _ours(names.MODEL_WORKLOAD)
 MFUPOLICIES: Final = _ours(names.MFU_POLICY)

@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from math import inf
 from typing import Any, Final, Protocol, TypeVar
 
+from mfu.act.templates import HeldOwner
+from mfu.act.types import TEMPLATES
 from mfu.api.fleetreport import FleetStatus
 from mfu.api.modelworkload import WorkloadSpec
 from mfu.api.names import FLEET_REPORT_NAME
@@ -16,6 +18,7 @@ from mfu.api.powers import ActionType
 from mfu.cluster import projection, resources
 from mfu.cluster.client import KubeClient
 from mfu.cluster.declared import DeclaredStore
+from mfu.cluster.held import HOLDABLE, held_owner
 from mfu.cluster.informer import Informer, key_of
 from mfu.cluster.kueue_check import question_of
 from mfu.cluster.resources import JSON
@@ -109,9 +112,18 @@ class ClusterState:
             resource: resources.ResourcePath,
             project: Callable[[JSON], Any],
             namespace: str | None = None,
+            optional: bool = False,
             **selectors: str,
         ) -> Informer[Any]:
-            return Informer(client, resource, project, changed=changed, namespace=namespace, selectors=selectors)
+            return Informer(
+                client,
+                resource,
+                project,
+                changed=changed,
+                namespace=namespace,
+                selectors=selectors,
+                optional=optional,
+            )
 
         def declared(resource: resources.ResourcePath, project: Callable[[JSON], Any]) -> Watched[Any]:
             if not told:
@@ -141,6 +153,10 @@ class ClusterState:
         self.flavors: Informer[Mapping[str, str]] | None = None
         if check:
             self.flavors = watch(resources.KUEUE_FLAVORS, projection.flavor_labels)
+        holdable = HOLDABLE if TEMPLATES & switched_on else ()
+        self.held: tuple[Informer[HeldOwner], ...] = tuple(
+            watch(each, held_owner(each.kind), optional=True) for each in holdable
+        )
         self.exporters: dict[str, Informer[Exporter]] = {
             name: watch(resources.PODS, _exporter, where.namespace, labelSelector=where.selector)
             for name, where in (exporters or {}).items()
@@ -156,7 +172,7 @@ class ClusterState:
     def informers(self) -> tuple[Watched[Any], ...]:
         found = (self.workloads, self.policies, self.pods, self.nodes, self.namespaces, self.reports)
         queued = tuple(each for each in (self.queued, self.flavors) if each is not None)
-        return (*found, *queued, *self.exporters.values())
+        return (*found, *queued, *self.held, *self.exporters.values())
 
     @property
     def synced(self) -> bool:
@@ -199,6 +215,7 @@ class ClusterState:
             report=self.report,
             queued=() if self.queued is None else tuple(self.queued.objects.values()),
             flavors={} if self.flavors is None else dict(self.flavors.objects),
+            held=tuple(owner for each in self.held for owner in each.objects.values()),
             switched_on=self._switched_on,
         )
 

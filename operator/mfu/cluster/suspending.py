@@ -14,11 +14,11 @@ from typing import Any, Final
 from mfu.act.types import Suspension
 from mfu.api.names import decision_annotation
 from mfu.cluster.client import JSON_PATCH, ApiError, KubeClient
+from mfu.cluster.held import QUEUE_LABEL
 from mfu.cluster.json_patch import annotated, operation
 from mfu.cluster.resources import JSON, KUEUE_WORKLOADS, RUNS_PODS, ResourcePath
 from mfu.decide.types import DecisionType
 
-QUEUE_LABEL: Final = "kueue.x-k8s.io/queue-name"
 _ANNOTATION: Final = decision_annotation(DecisionType.RECLAIM)
 _FIELD: Final = {"PyTorchJob": ("spec", "runPolicy"), "MPIJob": ("spec", "runPolicy")}
 """Where `suspend` stands, where it is not in spec itself."""

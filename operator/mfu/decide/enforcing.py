@@ -14,6 +14,9 @@ ABLE: Final = frozenset(
     {
         ActionType.PREFERRED_AFFINITY,
         ActionType.REQUIRED_AFFINITY,
+        ActionType.NODE_SELECTOR,
+        ActionType.TOPOLOGY_ANNOTATION,
+        ActionType.MIG_RESOURCE,
         ActionType.KUEUE_CHECK,
         ActionType.SUSPEND,
         ActionType.SCALE,

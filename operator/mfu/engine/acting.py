@@ -7,14 +7,14 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import replace
 from typing import Any, Final
 
-import numpy as np
-
-from mfu.act.checks import UNDECLARED_SECONDS, CheckAnswer, CheckQuestion, answered, unheld
+from mfu.act.checks import UNDECLARED_SECONDS, CheckAnswer, answered, unheld
 from mfu.act.proposals import Said, action_of
 from mfu.act.ranks import RankedPod, kept_to, rank_of, seats
+from mfu.act.templates import HeldOwner
 from mfu.act.tracks import reserved
 from mfu.act.types import (
     GATED,
+    TEMPLATES,
     Acted,
     Action,
     Acts,
@@ -26,18 +26,16 @@ from mfu.act.types import (
     Rescale,
     Suspension,
     Tag,
-    Track,
 )
 from mfu.api.powers import ActionType
 from mfu.decide.fleet.capacity import Share
 from mfu.decide.fleet.fitting import Grant
 from mfu.decide.fleet.order import Reserved
-from mfu.decide.fleet.standing import Standing
-from mfu.decide.types import Decision, DecisionType
+from mfu.decide.types import Decision
 from mfu.engine.evidence import evidence
-from mfu.engine.layouts import made
 from mfu.engine.plan import Event, WorkloadPlan
 from mfu.engine.policies import InForce
+from mfu.engine.shown import questions
 from mfu.engine.snapshot import Assignment, Snapshot, WorkloadView
 from mfu.engine.views import PodView
 
@@ -49,7 +47,12 @@ _NEVER: Final = frozenset({Guard.NOT_ENFORCED, Guard.NOT_LISTED, Guard.GIVEN_UP}
 
 
 def proposals_of(
-    view: WorkloadView, plan: WorkloadPlan, decided: Sequence[Decision], grants: tuple[Grant, ...]
+    view: WorkloadView,
+    plan: WorkloadPlan,
+    decided: Sequence[Decision],
+    *,
+    grants: tuple[Grant, ...],
+    held: HeldOwner | None = None,
 ) -> tuple[Proposal, ...]:
     """One for each of `decided` that something can be written for."""
     standing = plan.standing
@@ -59,44 +62,16 @@ def proposals_of(
     owner = Addressee(reference.kind, reference.name) if reference else None
     found = []
     for each in decided:
-        said = Said(view.key, each, plan.policy, owner, standing.pending, grants)
+        queued = held.queued if held else standing.queued
+        said = Said(view.key, each, plan.policy, owner, standing.pending, grants, held, queued, standing.ask)
         action = action_of(said)
-        if action is not None:
-            confidence, observed_at = evidence(plan, each.type)
-            known = (standing.priority, confidence, observed_at)
-            found.append(Proposal(action, plan.policy, *known, gated=standing.gated, missing=standing.missing))
+        if action is None:
+            continue
+        confidence, observed_at = evidence(plan, each.type)
+        known = Proposal(action, plan.policy, standing.priority, confidence, observed_at)
+        against = held.against(action.change) if held and action.type in TEMPLATES else None
+        found.append(replace(known, gated=standing.gated, missing=standing.missing, against=against))
     return tuple(found)
-
-
-def circumstances(snapshot: Snapshot, standings: Iterable[Standing], now: float) -> Circumstances:
-    known = {each.key: each for each in standings}
-    tracks = snapshot.before.acted.tracks
-    read = snapshot.fleet.observed_at
-    newest = float(np.nanmax(read)) if np.isfinite(read).any() else None
-    asked = frozenset(questions(snapshot))
-    return Circumstances(
-        now=now,
-        telemetry_at=newest,
-        seen=frozenset(
-            tag
-            for tag, track in tracks.items()
-            if made(track, snapshot.nodes) or _shown(track, known.get(tag.workload), asked)
-        ),
-        asked=asked,
-        switched_on=snapshot.switched_on,
-    )
-
-
-def questions(snapshot: Snapshot) -> dict[str, CheckQuestion]:
-    """What Kueue asks now, by workload."""
-    waiting = {(each.namespace, *each.owner): each.question for each in snapshot.queued if each.question}
-    found = {}
-    for view in snapshot.workloads:
-        reference = view.spec.target_ref if view.spec else None
-        question = waiting.get((view.namespace, reference.kind, reference.name)) if reference else None
-        if question is not None and question.asked:
-            found[view.key] = question
-    return found
 
 
 def answers(snapshot: Snapshot, acts: Acts, now: float) -> tuple[CheckAnswer, ...]:
@@ -119,22 +94,6 @@ def answers(snapshot: Snapshot, acts: Acts, now: float) -> tuple[CheckAnswer, ..
         elif now - question.since >= UNDECLARED_SECONDS:
             found.append(unheld(question, "no decision of a policy that lists KueueCheck: it starts as it is"))
     return tuple(found)
-
-
-def _shown(track: Track, standing: Standing | None, asked: Set[str]) -> bool:
-    """Whether the cluster is as the action wanted it."""
-    if track.action.type is ActionType.KUEUE_CHECK:
-        return track.action.workload not in asked
-    if standing is None or track.action.type is ActionType.MIG_LAYOUT:
-        return False
-    if track.action.decides is DecisionType.PLACEMENT:
-        there = track.action.type is ActionType.NODE_SELECTOR and standing.pending
-        return standing.ask is None or there
-    if track.action.decides is DecisionType.SCALING:
-        return standing.replicas == int(track.action.change["replicas"])
-    if track.action.decides is DecisionType.RECLAIM:
-        return not standing.holds and not standing.pending
-    return False
 
 
 def on_their_way(snapshot: Snapshot, around: Circumstances) -> tuple[Reserved, ...]:

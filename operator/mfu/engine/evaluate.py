@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from mfu.act.steps import act
+from mfu.act.templates import HeldOwner, template_hints
 from mfu.api.fleetreport import FleetStatus
 from mfu.decide.fleet.capacity import capacity_of
 from mfu.decide.fleet.fitting import Grant, Incumbent
@@ -16,7 +17,6 @@ from mfu.decide.types import Decision, EffectivePolicy
 from mfu.engine import fleet
 from mfu.engine.acting import (
     answers,
-    circumstances,
     governed,
     on_their_way,
     proposals_of,
@@ -40,6 +40,7 @@ from mfu.engine.products import agreed
 from mfu.engine.say.events import on_fleet
 from mfu.engine.say.hysteresis import novelty
 from mfu.engine.say.report import Tally, report
+from mfu.engine.shown import circumstances, held_owners
 from mfu.engine.snapshot import Assignment, Snapshot, WorkloadView
 from mfu.engine.views import NO_STATUS
 from mfu.engine.workload import Asked, Examined, broken, examine, paused, planned, spoken_up, unsaid
@@ -69,6 +70,7 @@ def evaluate(snapshot: Snapshot, now: float) -> Plan:
         now=now,
         refused=snapshot.fleet.refused,
         queued={(each.namespace, *each.owner): each.priority for each in snapshot.queued},
+        held={each.key: each for each in snapshot.held},
         suspending=suspending(snapshot.before.acted),
     )
     alone = tuple(_alone(view, snapshot, (claims, force), around) for view in snapshot.workloads)
@@ -77,7 +79,7 @@ def evaluate(snapshot: Snapshot, now: float) -> Plan:
     shown = circumstances(snapshot, standings, now)
     together = decide_together(standings, supply.capacity, on_their_way(snapshot, shown))
     plans = tuple(
-        _planned(each, view, _Among.of(together, view.key), now)
+        _planned(each, view, _Among.of(together, view.key), around)
         for view, each in zip(snapshot.workloads, alone, strict=True)
     )
     # 4. What of it may be done now.
@@ -117,6 +119,7 @@ def evaluate(snapshot: Snapshot, now: float) -> Plan:
         acts=acts,
         releases=releases(acts, claims, snapshot.switched_on),
         answers=answers(snapshot, acts, now),
+        hints=template_hints(acts, held_owners(snapshot)),
         suspensions=suspensions(acts, plans),
         rescales=rescales(acts, plans),
         layouts=layout_orders(acts),
@@ -191,25 +194,29 @@ def _alone(
         return _judged_now(broken(asked, error, around.now), asked, around.now)
 
 
-def _planned(found: Examined | WorkloadPlan, view: WorkloadView, among: _Among, now: float) -> WorkloadPlan:
+def _planned(found: Examined | WorkloadPlan, view: WorkloadView, among: _Among, around: Surroundings) -> WorkloadPlan:
     """What it says after all were decided, and what it proposes."""
+    now, held = around.now, around.held_owner(view)
     if isinstance(found, WorkloadPlan):
         plan = spoken_up(found, among.decisions, now)
-        return plan if plan is found else _proposing(plan, view, among, among.decisions)
+        return plan if plan is found else _proposing(plan, view, among, among.decisions, held)
     try:
         plan = planned(found, among.decisions, now)
-        plan = _proposing(plan, view, among, plan.decisions)
+        plan = _proposing(plan, view, among, plan.decisions, held)
     except Exception as error:
         plan = broken(found.asked, error, now)
     level = level_of(found.asked.series) if found.asked.series else None
     return replace(_judged_now(_lean(plan), found.asked, now), level=level)
 
 
-def _proposing(plan: WorkloadPlan, view: WorkloadView, among: _Among, decided: Sequence[Decision]) -> WorkloadPlan:
+def _proposing(
+    plan: WorkloadPlan, view: WorkloadView, among: _Among, decided: Sequence[Decision], held: HeldOwner | None
+) -> WorkloadPlan:
     """Of kinds that were not decided anew, what was proposed before stays."""
     kinds = {each.type for each in decided}
     kept = tuple(each for each in plan.proposals if each.action.decides not in kinds)
-    return replace(plan, proposals=(*kept, *proposals_of(view, plan, decided, among.grants)), places=among.places)
+    made = proposals_of(view, plan, decided, grants=among.grants, held=held)
+    return replace(plan, proposals=(*kept, *made), places=among.places)
 
 
 def _judged_now(plan: WorkloadPlan, asked: Asked, now: float) -> WorkloadPlan:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from mfu.account.cost import Cost
+from mfu.act.templates import HeldOwner
 from mfu.api.workload_status import Basis, Meter
 from mfu.decide.types import EffectivePolicy, Load, NodeView
 from mfu.engine.holdings.workload import Candidate, Held
@@ -36,6 +37,9 @@ class Surroundings:
     queued: Mapping[tuple[str, str, str], int] = field(default_factory=dict)
     """Priority that Kueue gave, by namespace, kind and name of what it queues."""
 
+    held: Mapping[tuple[str, str, str], HeldOwner] = field(default_factory=dict)
+    """Owners of which nothing runs, by namespace, kind and name."""
+
     suspending: frozenset[str] = frozenset()
     """Workloads whose owner was sent a suspension."""
 
@@ -43,6 +47,11 @@ class Surroundings:
         """Of what the workload aims at; None where Kueue does not queue it."""
         target = view.spec.target_ref if view.spec else None
         return self.queued.get((view.namespace, target.kind, target.name)) if target else None
+
+    def held_owner(self, view: WorkloadView) -> HeldOwner | None:
+        """Of what the workload aims at; None where something of it runs, or it is not known."""
+        target = view.spec.target_ref if view.spec else None
+        return self.held.get((view.namespace, target.kind, target.name)) if target else None
 
     def refused_of(self, holding: Held) -> str | None:
         """Why readings of one of its nodes were not believed."""

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from mfu.act.checks import CheckQuestion, CheckState, PodSet
+from mfu.act.templates import HeldOwner, HeldTemplate
 from mfu.api.fleetreport import FleetStatus
 from mfu.api.mfupolicy import PolicySpec, PolicyStatus
 from mfu.api.modelworkload import WorkloadSpec
@@ -68,6 +69,7 @@ def dump(snapshot: Snapshot, now: float) -> str:
         },
         "report": snapshot.report.document(),
         "queued": [_plain(each) | _asked(each.question) for each in snapshot.queued],
+        "held": [_held(each) for each in snapshot.held],
         "flavors": {name: dict(labels) for name, labels in sorted(snapshot.flavors.items())},
     }
     return json.dumps(document, allow_nan=False, separators=(",", ":")) + "\n"
@@ -102,6 +104,7 @@ def _snapshot(document: JSON) -> Snapshot:
         report=Packed(FleetStatus, document["report"]),
         queued=tuple(_queued(each) for each in document.get("queued", ())),
         flavors=document.get("flavors", {}),
+        held=tuple(_to_held(each) for each in document.get("held", ())),
     )
 
 
@@ -117,6 +120,19 @@ def _queued(document: JSON) -> Queued:
         pod_sets = tuple(PodSet(**{**each, "flavors": tuple(each["flavors"])}) for each in asked["pod_sets"])
         asked = CheckQuestion(**{**asked, "state": CheckState(asked["state"]), "pod_sets": pod_sets})
     return Queued(**{**document, "owner": tuple(document["owner"]), "question": asked})
+
+
+def _held(owner: HeldOwner) -> JSON:
+    return _plain(owner) | {
+        "templates": [_plain(each) | {"constraints": each.constraints.document} for each in owner.templates]
+    }
+
+
+def _to_held(document: JSON) -> HeldOwner:
+    templates = (
+        HeldTemplate(**{**each, "constraints": Constraints.read(each["constraints"])}) for each in document["templates"]
+    )
+    return HeldOwner(**{**document, "templates": tuple(templates)})
 
 
 def _plain(value: Any) -> JSON:

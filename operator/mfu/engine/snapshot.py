@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from mfu.act.templates import HeldOwner
 from mfu.api.fleetreport import FleetStatus
 from mfu.api.powers import ActionType
 from mfu.decide.types import NodeView
@@ -61,5 +62,7 @@ class Snapshot:
     """Kueue's Workloads; empty where Kueue is not read."""
     flavors: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Node labels of Kueue's flavors, by name."""
+    held: tuple[HeldOwner, ...] = ()
+    """Owners of which nothing runs; empty where no action needs them."""
     switched_on: frozenset[ActionType] = frozenset()
     """Actions that this operator carries out; of all others there is only the dry run."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
+from mfu.act.templates import HeldOwner
 from mfu.api.modelworkload import Mode, WorkloadSpec
 from mfu.decide.fleet.capacity import DeviceKind
 from mfu.decide.fleet.constraints import Constraints
@@ -36,10 +37,12 @@ def standing_of(
     setup: Setup | None,
     corrections: Corrections,
     queued: int | None = None,
+    held: HeldOwner | None = None,
 ) -> Standing:
     """What could not be predicted, and what an enforced admission holds back, asks for nothing.
 
-    `queued` is the priority that Kueue gave it, which counts while no pod has one of its own.
+    `queued` is the priority that Kueue gave it, which counts while no pod has one of its own. `held` is its owner while
+    nothing of it runs: its template says what pods will ask for.
     """
     waiting = [pod for pod in pods if pod.active and pod.node is None and pod.gpus]
     made = Standing(
@@ -57,6 +60,8 @@ def standing_of(
     if view.spec is None or setup is None or not predictions or _held_back(decided):
         return made
     shape = _shape(view.spec, pods, predictions)
+    if held is not None and not pods:
+        shape = _as_templates_say(shape, held)
     growth = next((each for each in decided if _grows(each, view.spec, pods)), None)
     ask = _ask(view.spec, shape, pods, waiting)
     if ask is not None:
@@ -111,6 +116,12 @@ def _shape(spec: WorkloadSpec, pods: Sequence[PodView], predictions: Sequence[tu
         products=_allowed(spec),
         unfit=frozenset(keys),
     )
+
+
+def _as_templates_say(shape: Need, held: HeldOwner) -> Need:
+    piece = max((sum(each.gpus.values()) for each in held.templates), default=shape.piece)
+    constraints = tuple(sorted({each.constraints for each in held.templates}, key=str))
+    return replace(shape, piece=max(1, min(piece, shape.gpus)), constraints=constraints)
 
 
 def _allowed(spec: WorkloadSpec) -> frozenset[str]:

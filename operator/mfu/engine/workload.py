@@ -103,6 +103,7 @@ def examine(asked: Asked, around: Surroundings) -> Examined:
         setup=judged.setup,
         corrections=around.corrections,
         queued=around.queued_priority(asked.view),
+        held=around.held_owner(asked.view),
     )
     idle = idling(judged, asked.series, before.reclaim, around)
     standing = replace(standing, sharer=sharer_of(judged))

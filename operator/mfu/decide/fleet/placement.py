@@ -11,7 +11,7 @@ from mfu.decide.fleet.shortage import Shortage
 from mfu.decide.fleet.standing import Need, Standing
 from mfu.decide.reasons import Why
 from mfu.decide.types import Decision, DecisionType, Outcome
-from mfu.hardware.clouds import product_key
+from mfu.hardware.clouds import labelled_device, product_key
 
 _REASONS: Final = {
     Quality.ONE_DOMAIN: Why.FITS_ONE_DOMAIN,
@@ -91,6 +91,18 @@ def required(grants: Sequence[Grant]) -> dict[str, Any]:
 def selector(grants: Sequence[Grant]) -> dict[str, str]:
     """A nodeSelector has one value a label: what the grants have several of stays out."""
     return {term["key"]: term["values"][0] for term in _terms(grants) if len(term["values"]) == 1}
+
+
+def product_selector(grants: Sequence[Grant]) -> dict[str, str]:
+    """The product alone: unlike a node it is still there when the pods come.
+
+    Empty where there are several, and where it is not sure by which label a node says so (AMD has three).
+    """
+    named = {grant.kind.product_label for grant in grants}
+    device = labelled_device(next(iter(named)), {}) if len(named) == 1 else None
+    if device is None or device.gpu.vendor != "NVIDIA":
+        return {}
+    return {product_key(name): name for name in named}
 
 
 def topology_annotations(ask: Need) -> dict[str, str]:

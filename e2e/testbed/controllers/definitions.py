@@ -1,0 +1,35 @@
+"""Definitions of kinds that run pods, as their own projects publish them; their controllers do not run here."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from e2e.testbed.cluster.client import ClusterAccess
+from e2e.testbed.cluster.gobuild import module_folder
+from e2e.testbed.cluster.pins import JOBSET, LEADER_WORKER_SET, TRAINER, Source
+from e2e.testbed.cluster.waiting import wait_until
+
+_DEFINITIONS: Final[tuple[tuple[Source, str, str], ...]] = (
+    (JOBSET, "config/components/crd/bases/jobset.x-k8s.io_jobsets.yaml", "jobsets.jobset.x-k8s.io"),
+    (
+        LEADER_WORKER_SET,
+        "config/crd/bases/leaderworkerset.x-k8s.io_leaderworkersets.yaml",
+        "leaderworkersets.leaderworkerset.x-k8s.io",
+    ),
+    (TRAINER, "manifests/base/crds/trainer.kubeflow.org_trainjobs.yaml", "trainjobs.trainer.kubeflow.org"),
+)
+
+
+def define_owners(server: ClusterAccess) -> None:
+    """JobSet, LeaderWorkerSet and TrainJob are served when this returns."""
+    for source, path, name in _DEFINITIONS:
+        server.kubectl("apply", "--server-side", "-f", str(module_folder(source) / path))
+        wait_until(lambda name=name: _served(server, name), what=f"{name} to be served", within_seconds=60)  # type: ignore[misc]
+
+
+def _served(server: ClusterAccess, name: str) -> bool:
+    try:
+        server.kubectl("get", name, "-A")
+    except Exception:
+        return False
+    return True

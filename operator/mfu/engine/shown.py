@@ -1,0 +1,88 @@
+"""What the cluster shows at the moment of acting: who waits, who is held, and what of that which was sent has come."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Set
+from dataclasses import dataclass
+
+import numpy as np
+
+from mfu.act.checks import CheckQuestion
+from mfu.act.templates import HeldOwner
+from mfu.act.types import (
+    TEMPLATES,
+    Circumstances,
+    Track,
+)
+from mfu.api.powers import ActionType
+from mfu.decide.fleet.standing import Standing
+from mfu.decide.types import DecisionType
+from mfu.engine.layouts import made
+from mfu.engine.snapshot import Snapshot
+
+
+def circumstances(snapshot: Snapshot, standings: Iterable[Standing], now: float) -> Circumstances:
+    known = {each.key: each for each in standings}
+    tracks = snapshot.before.acted.tracks
+    read = snapshot.fleet.observed_at
+    newest = float(np.nanmax(read)) if np.isfinite(read).any() else None
+    asked, held = frozenset(questions(snapshot)), held_owners(snapshot)
+    shown = _Shown(asked, held)
+    return Circumstances(
+        now=now,
+        telemetry_at=newest,
+        seen=frozenset(
+            tag
+            for tag, track in tracks.items()
+            if made(track, snapshot.nodes) or shown.of(track, known.get(tag.workload))
+        ),
+        asked=asked,
+        held=held.keys(),
+        switched_on=snapshot.switched_on,
+    )
+
+
+def held_owners(snapshot: Snapshot) -> dict[str, HeldOwner]:
+    """Owners of which nothing runs, by workload."""
+    held = {each.key: each for each in snapshot.held}
+    targets = ((view, view.spec.target_ref) for view in snapshot.workloads if view.spec and view.spec.target_ref)
+    found = ((view.key, held.get((view.namespace, target.kind, target.name))) for view, target in targets)
+    return {key: owner for key, owner in found if owner is not None}
+
+
+def questions(snapshot: Snapshot) -> dict[str, CheckQuestion]:
+    """What Kueue asks now, by workload."""
+    waiting = {(each.namespace, *each.owner): each.question for each in snapshot.queued if each.question}
+    found = {}
+    for view in snapshot.workloads:
+        reference = view.spec.target_ref if view.spec else None
+        question = waiting.get((view.namespace, reference.kind, reference.name)) if reference else None
+        if question is not None and question.asked:
+            found[view.key] = question
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """Whether the cluster is as an action wanted it."""
+
+    asked: Set[str]
+    held: Mapping[str, HeldOwner]
+
+    def of(self, track: Track, standing: Standing | None) -> bool:
+        action = track.action
+        if action.type is ActionType.KUEUE_CHECK:
+            return action.workload not in self.asked
+        if action.type in TEMPLATES:
+            # What is taken up before it was told runs as it is: there is nothing left to do.
+            owner = self.held.get(action.workload)
+            return owner is None or owner.says(action.change)
+        if standing is None or action.type is ActionType.MIG_LAYOUT:
+            return False
+        if action.decides is DecisionType.PLACEMENT:
+            return standing.ask is None
+        if action.decides is DecisionType.SCALING:
+            return standing.replicas == int(action.change["replicas"])
+        if action.decides is DecisionType.RECLAIM:
+            return not standing.holds and not standing.pending
+        return False
