@@ -89,5 +89,7 @@ def test_image_takes_only_what_is_locked() -> None:
     assert len(pinned) >= 9
 
 
-def test_image_is_built_in_stages_from_one_tag() -> None:
-    assert re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE) == ["python:3.11-slim", "python:3.11-slim"]
+def test_image_is_built_in_stages_from_one_base_that_nobody_can_move() -> None:
+    first, second = re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE)
+    assert first == second
+    assert re.fullmatch(r"python:3\.11-slim@sha256:[0-9a-f]{64}", first)
