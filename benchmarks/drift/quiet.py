@@ -29,12 +29,12 @@ class FalseAlarm:
     relative: float
 
 
-def watched(workloads: int, days: int, *, restarts: bool) -> list[FalseAlarm]:
-    """Alarms over all of them: there should be none."""
+def watched(workloads: int, days: int, *, restarts: bool, first: int = 0) -> list[FalseAlarm]:
+    """Alarms over all of them, counted from the seed `first`: there should be none."""
     minutes = days * MINUTES_OF_A_DAY
     return [
         FalseAlarm(number, minute, relative)
-        for number in range(workloads)
+        for number in range(first, first + workloads)
         for minute, relative in _alarms(steady(number, minutes).tolist(), minutes // 2 if restarts else None)
     ]
 

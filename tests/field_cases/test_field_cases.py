@@ -151,3 +151,26 @@ def test_nonsense_is_an_error_of_one_line(text: str, tmp_path: Path, capsys: pyt
     assert main.main(["read", str(path)]) == 2
     captured = capsys.readouterr()
     assert captured.err.count("\n") <= 1
+
+
+@pytest.mark.parametrize(
+    ("said", "precision"), [("FP8", {"compute": "FP8"}), ("NVFP4", {"compute": "FP4", "kvCache": "FP8"})]
+)
+def test_the_weights_format_stands_in_the_file_beside_it(said: str, precision: dict[str, str], tmp_path: Path) -> None:
+    """ModelOpt's checkpoints (nvidia/Llama-3.1-70B-Instruct-FP8): config.json itself says nothing of it."""
+    config = json.loads((ROOT / "tests" / "workload" / "configs" / "llama-3.1-8b.json").read_text())
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(config))
+    stored = {"producer": {"name": "modelopt"}, "quantization": {"quant_algo": said, "kv_cache_quant_algo": "FP8"}}
+    (tmp_path / "hf_quant_config.json").write_text(json.dumps(stored))
+    (found,) = understood(path.read_text(), str(path))
+    assert found["precision"] == precision
+
+
+@pytest.mark.parametrize("beside", ["{", "[]", '{"quantization": 1}'])
+def test_a_broken_file_beside_it_says_nothing(beside: str, tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    path.write_text((ROOT / "tests" / "workload" / "configs" / "llama-3.1-8b.json").read_text())
+    (tmp_path / "hf_quant_config.json").write_text(beside)
+    (found,) = understood(path.read_text(), str(path))
+    assert found["precision"].get("compute", "BF16") == "BF16"

@@ -15,7 +15,7 @@ import yaml
 
 from mfu.adopt.model import model_block, precision_block
 from mfu.cli.errors import UsageError
-from mfu.cli.files import read_text
+from mfu.cli.files import read_text, with_stored_format
 from mfu.workload.errors import WorkloadError
 from mfu.workload.huggingface import Understood, understand
 
@@ -61,7 +61,8 @@ def read_config(path: Path, argument: str = "FILE") -> Understood:
     if not text.strip():
         raise UsageError(f"{name}: is empty: give a model's config.json")
     try:
-        return understand(json.loads(text))
+        config = json.loads(text)
+        return understand(with_stored_format(config, path) if isinstance(config, dict) else config)
     except WorkloadError as error:
         raise UsageError(f"{name}: {error}") from error
     except ValueError as error:

@@ -17,7 +17,7 @@ import yaml
 
 from mfu.adopt.model import dimensions, precision_block
 from mfu.cli.errors import UsageError
-from mfu.cli.files import read_text
+from mfu.cli.files import read_text, with_stored_format
 from mfu.cli.output import add_output, print_document
 from mfu.cluster.projection import node_view, pod_view
 from mfu.decide.types import NodeView
@@ -117,8 +117,9 @@ def _objects(document: Any, name: str) -> Iterator[Document]:
     reader = _reader(document)
     if reader is None:
         kind = document.get("kind", "object")
-        raise UsageError(f"{name}: a {kind} is not read here; `mfu adopt -f` reads workloads")
-    yield reader(document)
+        instead = "`mfu predict -f` takes it" if kind == "ModelWorkload" else "`mfu adopt -f` reads workloads"
+        raise UsageError(f"{name}: a {kind} is not read here; {instead}")
+    yield reader(with_stored_format(document, Path(name)) if reader is _config else document)
 
 
 def _reader(document: Mapping[str, Any]) -> Callable[[Any], Document] | None:
