@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mfu.predict.fit.newton import TrainingFit, TrainingLinear, bare, fit, shipped_fit
+from mfu.predict.fit.newton import TrainingFit, bare, fit, linear, shipped_fit, solved
 from mfu.predict.fit.rows import TrainingRows, log_errors, rows_of, steps
 from mfu.predict.fit.tables import (
     Measured,
@@ -67,8 +67,7 @@ class TrainingRefits:
         rows, jacobian = self.rows.take(kept), self.whole.jacobian[kept]
         state, base = self.whole, self.base[kept]
         for _ in range(_PASSES):
-            linear = TrainingLinear.of(rows, base, jacobian, state.theta)
-            state = linear.solve(state)
+            state = solved(linear(rows, base, jacobian, state.theta), state)
             base = log_errors(rows, bare(state.theta))
         return state.constants()
 

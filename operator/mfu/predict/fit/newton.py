@@ -13,23 +13,17 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mfu.predict.fit.parameters import PARAMETERS, PREDICTED, SPREAD
 from mfu.predict.fit.rows import TrainingRows, log_errors, weights
+from mfu.predict.mixed import Beliefs, Cauchy, Floats, MixedModel
 from mfu.predict.training.constants import DEFAULT, TrainingConstants, shipped
 
-Floats = NDArray[np.float64]
 EFFECTIVE_ROWS: Final = 100.0
 """What all training rows together count against the priors: rows of one source are far from independent."""
 NOISE: Final = 0.05
 """Standard deviation of the log error that rows of one series have of their own."""
 _DELTA: Final = 0.01
-_ROBUST: Final = 2.0
-_PRIOR_LEVELS: Final = 2.0
-_LEAST_SPREAD: Final = 0.02
-_WILD: Final = 2.5
-"""Levels further off than so many first guesses count as that many: one odd source does not make all of them loose."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,12 +94,12 @@ def _iterate(rows: TrainingRows, state: TrainingFit) -> TrainingFit:
         moved = state.theta.copy()
         moved[column] -= _DELTA
         jacobian[:, column] = (base - log_errors(rows, bare(moved))) / _DELTA
-    linear = TrainingLinear.of(rows, base, jacobian, state.theta)
-    found = replace(linear.solve(state), jacobian=jacobian)
-    before = linear.objective(base, replace(state, spread=found.spread))
+    model = linear(rows, base, jacobian, state.theta)
+    found = replace(solved(model, state), jacobian=jacobian)
+    before = _objective(model, base, replace(state, spread=found.spread))
     for scale in (1.0, 0.5, 0.25, 0.1):
         between = _between(state, found, scale)
-        if linear.objective(log_errors(rows, bare(between.theta)), between) < before:
+        if _objective(model, log_errors(rows, bare(between.theta)), between) < before:
             return between
     return replace(found, theta=state.theta, mean=state.mean, effects=state.effects)
 
@@ -131,90 +125,43 @@ def bare(theta: Floats) -> TrainingConstants:
     return forgotten(shipped()).replace({**named, **ones})
 
 
-@dataclass(frozen=True, slots=True)
-class TrainingLinear:
-    """Errors around one point: error(theta) = base + jacobian · (theta - at), less the effects of each row's levels."""
-
-    rows: TrainingRows
-    base: Floats
-    jacobian: Floats
-    at: Floats
-    weight: Floats
-    levels: Mapping[str, tuple[str, ...]]
-    owner: NDArray[np.int_]
-    design: Floats
-    """Constants, the common mean, then one column a level: derivative of the error by each."""
-
-    @classmethod
-    def of(cls, rows: TrainingRows, base: Floats, jacobian: Floats, at: Floats) -> TrainingLinear:
-        levels = {factor: np.unique(rows.names(factor), return_inverse=True) for factor in SPREAD}
-        blocks = [-np.eye(len(names))[index] for names, index in levels.values()]
-        sizes = [len(names) for names, _ in levels.values()]
-        owner = np.concatenate([np.full(size, number) for number, size in enumerate(sizes)])
-        design = np.hstack([jacobian, -np.ones((len(base), 1)), *blocks])
-        named = {factor: tuple(names.tolist()) for factor, (names, _) in levels.items()}
-        return cls(rows, base, jacobian, at, weights(rows) * EFFECTIVE_ROWS, named, owner, design)
-
-    def solve(self, state: TrainingFit, *, rounds: int = 6) -> TrainingFit:
-        """Constants, effects and spreads that the linear model finds best, by reweighting."""
-        spread = dict(state.spread)
-        solution = self._start(state)
-        covariance: Floats = np.eye(self.design.shape[1])
-        for _ in range(rounds):
-            error = self.base - self.jacobian @ self.at + self.design @ solution
-            each = self.weight / (1.0 + (error / (_ROBUST * NOISE)) ** 2) / NOISE**2
-            prior, precision = self._prior(spread)
-            normal = self.design.T @ (each[:, None] * self.design) + np.diag(precision)
-            covariance = np.asarray(np.linalg.inv(normal), dtype=np.float64)
-            target = self.jacobian @ self.at - self.base
-            solution = covariance @ (self.design.T @ (each * target) + precision * prior)
-            spread = self._spreads(solution, covariance)
-        return self._fit(solution, covariance, spread)
-
-    def _start(self, state: TrainingFit) -> Floats:
-        known = [dict(zip(state.levels[f], state.effects[f], strict=True)) for f in SPREAD]
-        effects = [
-            known[number].get(level, 0.0) for number, factor in enumerate(SPREAD) for level in self.levels[factor]
-        ]
-        return np.array([*state.theta, state.mean, *effects])
-
-    def _prior(self, spread: Mapping[str, float]) -> tuple[Floats, Floats]:
-        prior = np.concatenate([np.log([p.prior for p in PARAMETERS]), np.zeros(1 + len(self.owner))])
-        sds = [*(p.spread for p in PARAMETERS), _MEAN_SPREAD, *np.array([spread[f] for f in SPREAD])[self.owner]]
-        return prior, 1.0 / np.square(np.array(sds))
-
-    def _spreads(self, solution: Floats, covariance: Floats) -> dict[str, float]:
-        squares = (solution**2 + np.diag(covariance))[len(PARAMETERS) + 1 :]
-        found = {}
-        for number, (factor, guess) in enumerate(SPREAD.items()):
-            members = np.minimum(squares[self.owner == number], (_WILD * guess) ** 2)
-            total = members.sum() + _PRIOR_LEVELS * guess**2
-            found[factor] = max(float(np.sqrt(total / (len(members) + _PRIOR_LEVELS))), _LEAST_SPREAD)
-        return {**found, "source": SPREAD["source"]}
-
-    def _fit(self, solution: Floats, covariance: Floats, spread: Mapping[str, float]) -> TrainingFit:
-        most = np.log([each.most for each in PARAMETERS])
-        count = len(PARAMETERS)
-        sds = np.sqrt(np.diag(covariance))[count + 1 :]
-        effects = solution[count + 1 :]
-        by_factor = {factor: self.owner == number for number, factor in enumerate(SPREAD)}
-        return TrainingFit(
-            theta=np.minimum(solution[:count], most),
-            mean=float(solution[count]),
-            levels=self.levels,
-            effects={factor: effects[members] for factor, members in by_factor.items()},
-            doubt={factor: sds[members] for factor, members in by_factor.items()},
-            spread=dict(spread),
-        )
-
-    def objective(self, errors: Floats, state: TrainingFit) -> float:
-        """Cauchy loss of the errors that effects leave, and the priors."""
-        solution = self._start(state)
-        rest = (errors + self.design[:, len(PARAMETERS) :] @ solution[len(PARAMETERS) :]) / NOISE
-        loss = 0.5 * _ROBUST**2 * np.log1p((rest / _ROBUST) ** 2)
-        prior, precision = self._prior(state.spread)
-        return float(np.sum(self.weight * loss) + 0.5 * np.sum(precision * (solution - prior) ** 2))
+def linear(rows: TrainingRows, base: Floats, jacobian: Floats, at: Floats) -> MixedModel:
+    """Errors around one point; an effect adds to the prediction, so it takes from the error."""
+    names = {factor: rows.names(factor) for factor in SPREAD}
+    weight = weights(rows) * EFFECTIVE_ROWS
+    return MixedModel.of(_BELIEFS, names, base=base, jacobian=jacobian, at=at, weight=weight, sign=-1.0)
 
 
-_MEAN_SPREAD: Final = 0.2
-"""How far the common mean of all stacks may lie from what the constants alone give."""
+def solved(model: MixedModel, state: TrainingFit) -> TrainingFit:
+    """The fit that the linear model finds best, no constant above its bound."""
+    found = model.solve(_start(model, state), state.spread)
+    count = len(PARAMETERS)
+    return TrainingFit(
+        theta=np.minimum(found.values[:count], np.log([each.most for each in PARAMETERS])),
+        mean=float(found.values[count]),
+        levels=model.levels,
+        effects=dict(model.effects(found.values)),
+        doubt=dict(model.effects(found.sds)),
+        spread=found.spread,
+    )
+
+
+def _start(model: MixedModel, state: TrainingFit) -> Floats:
+    known = {f: dict(zip(state.levels[f], state.effects[f].tolist(), strict=True)) for f in SPREAD}
+    return model.start(state.theta, state.mean, known)
+
+
+def _objective(model: MixedModel, errors: Floats, state: TrainingFit) -> float:
+    return model.objective(errors, _start(model, state), state.spread)
+
+
+_BELIEFS: Final = Beliefs(
+    constants=np.log([each.prior for each in PARAMETERS]),
+    constants_sd=np.array([each.spread for each in PARAMETERS]),
+    mean_sd=0.2,
+    spread=SPREAD,
+    noise=NOISE,
+    law=Cauchy(2.0),
+    kept=frozenset({"source"}),
+    wild=2.5,
+)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from mfu.predict.inference.constants import ServingConstants
 from mfu.predict.inference.dataset import source_of
 from mfu.predict.inference.doubt import own_doubt, shared_doubt
-from mfu.predict.inference.fit.newton import ServingFit, ServingLinear, fit, shipped_fit
+from mfu.predict.inference.fit.newton import ServingFit, fit, linear, shipped_fit, solved
 from mfu.predict.inference.fit.rows import ServingRows, log_errors, rows_of, shipped_rows, stack_effects, without
 from mfu.predict.inference.kernels import StepTime
 from mfu.predict.inference.measured import steps_of
@@ -53,7 +53,7 @@ class ServingRefits:
         rows, jacobian = self.rows.take(kept), self.whole.jacobian[kept]
         state, base = self.whole, self.base[kept]
         for _ in range(_PASSES):
-            state = ServingLinear.of(rows, base, jacobian, state.theta).solve(state)
+            state = solved(linear(rows, state.unknowns, base, jacobian, state.theta), state)
             base = log_errors(rows, state.unknowns.constants(state.theta))
         return state.constants()
 

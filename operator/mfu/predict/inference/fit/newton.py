@@ -14,12 +14,11 @@ from functools import lru_cache
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mfu.predict.inference.constants import LearnedStack, ServingConstants, document, load
 from mfu.predict.inference.fit.rows import ServingRows, log_errors
+from mfu.predict.mixed import Beliefs, Floats, Huber, MixedModel
 
-Floats = NDArray[np.float64]
 SPREAD: Final = {"engine": 0.12, "product": 0.08, "source": 0.12, "series": 0.10}
 """First guesses of how far (in log) the levels of a factor lie apart, weighed as two levels."""
 PREDICTED: Final = ("engine", "product")
@@ -27,15 +26,12 @@ PREDICTED: Final = ("engine", "product")
 HOST_SPREAD: Final = 0.5
 NOISE: Final = 0.10
 """Standard deviation of the log error that rows of one series have of their own."""
-_ROBUST: Final = 1.0
 _EFFECTIVE_ROWS: Final = 150.0
 """What all rows together count against the priors: rows of one source are far from independent. 60 and 80 predict
 left-out sources a little better, but the fitted tables worse than their goals: 150 keeps both near."""
 _TRUST: Final = ((r"TensorRT-LLM (docs|perf)", 7.0), (r"aiconfigurator", 1.5), (r"LLM-Inference-Bench", 0.6))
 _USUAL_TRUST: Final = 1.5
 _MEAN_SPREAD: Final = 0.03
-_PRIOR_LEVELS: Final = 2.0
-_LEAST_SPREAD: Final = 0.02
 _DELTA: Final = 0.01
 
 
@@ -124,12 +120,12 @@ def fit(rows: ServingRows, *, rounds: int = 10, start: ServingFit | None = None)
 
 def _iterate(rows: ServingRows, state: ServingFit) -> ServingFit:
     base = log_errors(rows, state.unknowns.constants(state.theta))
-    linear = ServingLinear.of(rows, base, _jacobian(rows, base, state), state.theta)
-    found, before = linear.solve(state), linear.objective(base, state)
+    model = linear(rows, state.unknowns, base, _jacobian(rows, base, state), state.theta)
+    found, before = solved(model, state), _objective(model, base, state)
     for scale in (1.0, 0.5, 0.25, 0.1):
         theta = state.theta + scale * (found.theta - state.theta)
         trial = replace(found, theta=theta)
-        if linear.objective(log_errors(rows, state.unknowns.constants(theta)), trial) < before:
+        if _objective(model, log_errors(rows, state.unknowns.constants(theta)), trial) < before:
             return trial
     return replace(found, theta=state.theta)
 
@@ -154,81 +150,36 @@ def _trust(source: str) -> float:
     return next((weight for pattern, weight in _TRUST if re.search(pattern, source)), _USUAL_TRUST)
 
 
-@dataclass(frozen=True, slots=True)
-class ServingLinear:
-    """Errors around one point: base + jacobian · (theta - at) + the effects of each row's levels."""
+def linear(rows: ServingRows, unknowns: Unknowns, base: Floats, jacobian: Floats, at: Floats) -> MixedModel:
+    """Errors around one point."""
+    names = {factor: rows.names(factor) for factor in SPREAD}
+    beliefs = Beliefs(unknowns.prior, unknowns.spread, _MEAN_SPREAD, SPREAD, NOISE, Huber(1.0))
+    return MixedModel.of(beliefs, names, base=base, jacobian=jacobian, at=at, weight=weights(rows), sign=1.0)
 
-    base: Floats
-    at: Floats
-    weight: Floats
-    levels: Mapping[str, tuple[str, ...]]
-    owner: NDArray[np.int_]
-    design: Floats
-    """Constants, the common mean, then one column a level: derivative of the error by each."""
 
-    @classmethod
-    def of(cls, rows: ServingRows, base: Floats, jacobian: Floats, at: Floats) -> ServingLinear:
-        levels = {factor: np.unique(rows.names(factor), return_inverse=True) for factor in SPREAD}
-        blocks = [np.eye(len(names))[index] for names, index in levels.values()]
-        owner = np.concatenate([np.full(len(names), number) for number, (names, _) in enumerate(levels.values())])
-        design = np.hstack([jacobian, np.ones((len(base), 1)), *blocks])
-        named = {factor: tuple(str(name) for name in names) for factor, (names, _) in levels.items()}
-        return cls(base, at, weights(rows), named, owner, design)
+def solved(model: MixedModel, state: ServingFit) -> ServingFit:
+    """The fit that the linear model finds best, no constant above its bound."""
+    found = model.solve(_start(model, state), state.spread)
+    count = len(model.at)
+    return ServingFit(
+        state.unknowns,
+        np.minimum(found.values[:count], state.unknowns.most),
+        float(found.values[count]),
+        _named(model, found.values),
+        _named(model, found.sds),
+        found.spread,
+        model.design[:, :count],
+    )
 
-    def solve(self, state: ServingFit, *, rounds: int = 6) -> ServingFit:
-        """Constants, effects and spreads that the linear model finds best, by reweighting."""
-        count, spread, solution = len(self.at), dict(state.spread), self._start(state)
-        target = self.design[:, :count] @ self.at - self.base
-        covariance: Floats = np.eye(len(solution))
-        for _ in range(rounds):
-            error = self.design @ solution - target
-            each = self.weight * np.minimum(1.0, _ROBUST * NOISE / np.maximum(np.abs(error), 1e-9)) / NOISE**2
-            prior, precision = self._prior(state.unknowns, spread)
-            normal = self.design.T @ (each[:, None] * self.design) + np.diag(precision)
-            covariance = np.asarray(np.linalg.inv(normal), dtype=np.float64)
-            solution = covariance @ (self.design.T @ (each * target) + precision * prior)
-            spread = self._spreads(solution, covariance)
-        return self._fit(state.unknowns, solution, covariance, spread)
 
-    def objective(self, errors: Floats, state: ServingFit) -> float:
-        """Huber loss of the errors that effects leave, and the priors."""
-        count, solution = len(self.at), self._start(state)
-        rest = np.abs(errors + self.design[:, count:] @ solution[count:]) / NOISE
-        loss = np.where(rest < _ROBUST, 0.5 * rest**2, _ROBUST * (rest - 0.5 * _ROBUST))
-        prior, precision = self._prior(state.unknowns, state.spread)
-        return float(np.sum(self.weight * loss) + 0.5 * np.sum(precision * (solution - prior) ** 2))
+def _named(model: MixedModel, values: Floats) -> dict[str, Mapping[str, float]]:
+    own = dict(model.effects(values))
+    return {factor: dict(zip(names, own[factor].tolist(), strict=True)) for factor, names in model.levels.items()}
 
-    def _start(self, state: ServingFit) -> Floats:
-        known = [state.effects[factor].get(name, 0.0) for factor, names in self.levels.items() for name in names]
-        return np.array([*state.theta, state.mean, *known])
 
-    def _prior(self, unknowns: Unknowns, spread: Mapping[str, float]) -> tuple[Floats, Floats]:
-        effects = np.array([spread[factor] for factor in SPREAD])[self.owner]
-        prior = np.concatenate([unknowns.prior, np.zeros(1 + len(self.owner))])
-        return prior, 1.0 / np.square(np.concatenate([unknowns.spread, [_MEAN_SPREAD], effects]))
+def _start(model: MixedModel, state: ServingFit) -> Floats:
+    return model.start(state.theta, state.mean, state.effects)
 
-    def _spreads(self, solution: Floats, covariance: Floats) -> dict[str, float]:
-        squares = (solution**2 + np.diag(covariance))[len(self.at) + 1 :]
-        found = {}
-        for number, (factor, guess) in enumerate(SPREAD.items()):
-            members = squares[self.owner == number]
-            total = members.sum() + _PRIOR_LEVELS * guess**2
-            found[factor] = max(float(np.sqrt(total / (len(members) + _PRIOR_LEVELS))), _LEAST_SPREAD)
-        return found
 
-    def _fit(self, unknowns: Unknowns, solution: Floats, covariance: Floats, spread: Mapping[str, float]) -> ServingFit:
-        count = len(self.at)
-        effects, sds = solution[count + 1 :], np.sqrt(np.diag(covariance))[count + 1 :]
-        named = {
-            factor: list(zip(names, np.flatnonzero(self.owner == number), strict=True))
-            for number, (factor, names) in enumerate(self.levels.items())
-        }
-        return ServingFit(
-            unknowns,
-            np.minimum(solution[:count], unknowns.most),
-            float(solution[count]),
-            {factor: {name: float(effects[place]) for name, place in pairs} for factor, pairs in named.items()},
-            {factor: {name: float(sds[place]) for name, place in pairs} for factor, pairs in named.items()},
-            spread,
-            self.design[:, :count],
-        )
+def _objective(model: MixedModel, errors: Floats, state: ServingFit) -> float:
+    return model.objective(errors, _start(model, state), state.spread)
