@@ -64,6 +64,10 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- if has "Scale" .Values.config.actions -}}true{{- end -}}
 {{- end -}}
 
+{{- define "mfu.marksPods" -}}
+{{- if has "PodDeletionCost" .Values.config.actions -}}true{{- end -}}
+{{- end -}}
+
 {{/* Not empty where the operator writes to pod templates of owners of which nothing runs. */}}
 {{- define "mfu.hintsTemplates" -}}
 {{- range list "NodeSelector" "TopologyAnnotation" "MIGResource" -}}

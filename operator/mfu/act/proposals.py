@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from mfu.act.checks import CheckState
+from mfu.act.costs import ReplicaUse, marks
 from mfu.act.templates import ANNOTATIONS, RESOURCE, SELECTOR, HeldOwner, sliceable
 from mfu.act.types import TEMPLATES, Action, Addressee
 from mfu.api.mfupolicy import ScalingDelivery
@@ -23,6 +24,8 @@ RESIZABLE: Final = frozenset({"Job", "LeaderWorkerSet"})
 """Those of which that holds for what its containers ask for: JobSet's webhook and TrainJob's own rules refuse it."""
 SUSPENDS: Final = frozenset({"Job", "JobSet", "TrainJob", "RayJob", "PyTorchJob", "MPIJob"})
 """Owners that can be suspended: what they had is gone from the nodes, and comes back as it was."""
+MARKABLE: Final = frozenset({"Deployment"})
+"""Owners by ReplicaSets, which look at what ending a pod costs."""
 SCALABLE: Final = frozenset({"Deployment", "StatefulSet", "LeaderWorkerSet"})
 """Owners with a scale subresource."""
 CHECK_STATES: Final[Mapping[Outcome, CheckState]] = {
@@ -51,6 +54,8 @@ class Said:
     """Kueue takes it up."""
     ask: Need | None = None
     """What it lacks."""
+    replicas: tuple[ReplicaUse, ...] = ()
+    """Its running pods and what each does; empty where that is not known of all of them."""
 
 
 def action_of(said: Said) -> Action | None:
@@ -59,6 +64,23 @@ def action_of(said: Said) -> Action | None:
     made = make(said) if make else None
     # What stands there already is nobody's to write.
     return None if made is None or (made.type in TEMPLATES and _told(said, made)) else made
+
+
+def marking_of(said: Said) -> Action | None:
+    """Beside what an answer about replicas asks for itself: which of its pods go first."""
+    if said.decision.type is not DecisionType.SCALING or said.decision.outcome not in (Outcome.SCALE, Outcome.KEEP):
+        return None
+    if said.owner is None or said.owner.kind not in MARKABLE or not said.replicas:
+        return None
+    wanted = int((said.decision.hint or {}).get("replicas", len(said.replicas)))
+    costs = marks(said.replicas, len(said.replicas) - wanted)
+    if not costs:
+        return None
+    first = sorted(each.name for each in said.replicas if costs.get(each.uid) is not None)
+    words = (
+        f"let those that write least go first: {', '.join(first)}" if first else "let all its replicas count the same"
+    )
+    return _action(said, ActionType.POD_DELETION_COST, Addressee("Pod"), words=words, change={"costs": costs})
 
 
 def _told(said: Said, made: Action) -> bool:

@@ -72,6 +72,10 @@ PLACEMENT_GATE: Final = f"{GROUP}/placement"
 ADMISSION_CHECK: Final = f"{GROUP}/admission"
 """Controller name of the Kueue AdmissionCheck."""
 
+# Kubernetes' own
+DELETION_COST_ANNOTATION: Final = "controller.kubernetes.io/pod-deletion-cost"
+"""On pods: a ReplicaSet that shrinks ends those of the lowest first."""
+
 # Who writes
 FIELD_MANAGER: Final = "mfu-operator"
 """Field manager of status; the whole status is applied at once by this manager."""

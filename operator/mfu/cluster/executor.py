@@ -8,14 +8,17 @@ import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from math import inf
 from typing import Final, TypeVar
 
 from mfu.act.checks import CheckAnswer
+from mfu.act.costs import PodMark
 from mfu.act.templates import TemplateHint
 from mfu.act.types import Release, Rescale, Suspension
 from mfu.cluster.client import ApiError, KubeClient, ServerUnreachable
 from mfu.cluster.kueue_check import Answered, activate, answer
+from mfu.cluster.marking import Marked, mark
 from mfu.cluster.pacing import Attempts
 from mfu.cluster.release import Hint, Opened, release
 from mfu.cluster.reshaping import Reshaper
@@ -34,6 +37,7 @@ RESULTS: Final = (*(str(each) for each in Opened), "Failed")
 ANSWERS: Final = (*(str(each) for each in Answered), "Failed")
 ACTIVATED_SECONDS: Final = 10.0
 """Between two looks whether our AdmissionCheck still says Active."""
+MARKS: Final = (*(str(each) for each in Marked), "Failed")
 HINTS: Final = (*(str(each) for each in Templated), "Failed")
 SUSPENSIONS: Final = (*(str(each) for each in Suspended), "Failed")
 RESCALES: Final = (*(str(each) for each in Scaled), "Failed")
@@ -62,6 +66,8 @@ class Executor:
     """Name of Kueue's AdmissionCheck that we answer; empty answers none."""
     answered: Counter[str] = field(default_factory=Counter)
     """Kueue's questions by what became of the answer (ANSWERS), since start."""
+    marked: Counter[str] = field(default_factory=Counter)
+    """Pods by what became of their deletion cost (MARKS), since start."""
     hinted: Counter[str] = field(default_factory=Counter)
     """Held owners by what became of a hint in their template (HINTS), since start."""
     suspended: Counter[str] = field(default_factory=Counter)
@@ -78,6 +84,7 @@ class Executor:
         releases = [each for each in plan.releases if not self._attempts.held_back(each.key, _digest(each), now)]
         owners = [each for each in plan.suspensions if not self._attempts.held_back(each.key, each.words, now)]
         sizes = [each for each in plan.rescales if not self._attempts.held_back(each.key, each.words, now)]
+        marks = [each for each in plan.marks if not self._attempts.held_back(each.key, str(each.cost), now)]
         hints = [each for each in plan.hints if not self._attempts.held_back(*_told(each), now)]
         asked = [each for each in plan.answers if not self._attempts.held_back(*_of(each), now)]
         await asyncio.gather(
@@ -86,6 +93,7 @@ class Executor:
             *(self._scale(each, gate) for each in sizes),
             *(self._answer(each, gate) for each in asked),
             *(self._hint(each, gate) for each in hints),
+            *(self._mark(each, gate) for each in marks),
         )
         if self.reshaper is not None:
             await self.reshaper.step(plan.layouts)
@@ -133,6 +141,13 @@ class Executor:
             log.info("scale owner=%s workload=%s: %s", due.key, due.workload, due.words)
         elif done is Scaled.AUTOSCALED:
             log.warning("scale owner=%s workload=%s left to the autoscaler that targets it", due.key, due.workload)
+
+    async def _mark(self, due: PodMark, gate: asyncio.Semaphore) -> None:
+        deed = partial(mark, self.client, due, may_write=self.may_write)
+        done = await self._tried(due.key, str(due.cost), gate, deed)
+        self.marked[done or "Failed"] += 1
+        if done in (Marked.MARKED, Marked.UNMARKED):
+            log.info("mark pod=%s/%s workload=%s: %s", due.namespace, due.pod, due.workload, due.words)
 
     async def _hint(self, due: TemplateHint, gate: asyncio.Semaphore) -> None:
         done = await self._tried(*_told(due), gate, lambda: tell(self.client, due, may_write=self.may_write))

@@ -16,7 +16,7 @@ from mfu.adopt.glance import seems
 from mfu.api.fleetreport import FleetStatus
 from mfu.api.mfupolicy import MFUPolicy, PolicyStatus
 from mfu.api.modelworkload import ModelWorkload
-from mfu.api.names import PAUSED_ANNOTATION, PLACEMENT_GATE, WORKLOAD_LABEL
+from mfu.api.names import DELETION_COST_ANNOTATION, PAUSED_ANNOTATION, PLACEMENT_GATE, WORKLOAD_LABEL
 from mfu.api.workload_status import WorkloadStatus
 from mfu.cluster.resources import JSON
 from mfu.decide.fleet.constraints import Constraints
@@ -129,7 +129,15 @@ def pod_view(item: JSON) -> PodView | None:
         constraints=None if spec.get("nodeName") else _same(Constraints.read(spec)),
         portion=None if shared is None else shared[1],
         reserves=reserves(metadata),
+        deletion_cost=_cost((metadata.get("annotations") or {}).get(DELETION_COST_ANNOTATION)),
     )
+
+
+def _cost(said: str | None) -> int | None:
+    try:
+        return None if said is None else int(said)
+    except ValueError:
+        return None
 
 
 def has_our_gate(pod_spec: Mapping[str, Any]) -> bool:

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
-from mfu.cluster.executor import ANSWERS, HINTS, RESCALES, RESULTS, SUSPENSIONS, Executor
+from mfu.cluster.executor import ANSWERS, HINTS, MARKS, RESCALES, RESULTS, SUSPENSIONS, Executor
 from mfu.cluster.reshaping import RESHAPES
 from mfu.cluster.state import ClusterState, Past
 from mfu.cluster.writer import Writer
@@ -175,6 +175,8 @@ class Loop:
                 self.metrics.releases.labels(result).set(executor.counts[result])
             for result in ANSWERS:
                 self.metrics.answers.labels(result).set(executor.answered[result])
+            for result in MARKS:
+                self.metrics.marks.labels(result).set(executor.marked[result])
             for result in HINTS:
                 self.metrics.hints.labels(result).set(executor.hinted[result])
             for result in SUSPENSIONS:

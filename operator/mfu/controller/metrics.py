@@ -205,6 +205,7 @@ class OperatorMetrics:
         self.suspensions = self._gauge("mfu_operator_suspensions")
         self.reshapes = self._gauge("mfu_operator_reshapes")
         self.rescales = self._gauge("mfu_operator_rescales")
+        self.marks = self._gauge("mfu_operator_pod_marks")
         self.hints = self._gauge("mfu_operator_template_hints")
         self.answers = self._gauge("mfu_operator_check_answers")
         self.objects = self._gauge("mfu_operator_objects")

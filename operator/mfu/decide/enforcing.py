@@ -17,6 +17,7 @@ ABLE: Final = frozenset(
         ActionType.NODE_SELECTOR,
         ActionType.TOPOLOGY_ANNOTATION,
         ActionType.MIG_RESOURCE,
+        ActionType.POD_DELETION_COST,
         ActionType.KUEUE_CHECK,
         ActionType.SUSPEND,
         ActionType.SCALE,

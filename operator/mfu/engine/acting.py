@@ -8,7 +8,8 @@ from dataclasses import replace
 from typing import Any, Final
 
 from mfu.act.checks import UNDECLARED_SECONDS, CheckAnswer, answered, unheld
-from mfu.act.proposals import Said, action_of
+from mfu.act.costs import ReplicaUse
+from mfu.act.proposals import Said, action_of, marking_of
 from mfu.act.ranks import RankedPod, kept_to, rank_of, seats
 from mfu.act.templates import HeldOwner
 from mfu.act.tracks import reserved
@@ -53,6 +54,7 @@ def proposals_of(
     *,
     grants: tuple[Grant, ...],
     held: HeldOwner | None = None,
+    replicas: tuple[ReplicaUse, ...] = (),
 ) -> tuple[Proposal, ...]:
     """One for each of `decided` that something can be written for."""
     standing = plan.standing
@@ -63,14 +65,13 @@ def proposals_of(
     found = []
     for each in decided:
         queued = held.queued if held else standing.queued
-        said = Said(view.key, each, plan.policy, owner, standing.pending, grants, held, queued, standing.ask)
-        action = action_of(said)
-        if action is None:
-            continue
+        said = Said(view.key, each, plan.policy, owner, standing.pending, grants, held, queued, standing.ask, replicas)
+        made = [action for action in (action_of(said), marking_of(said)) if action is not None]
         confidence, observed_at = evidence(plan, each.type)
-        known = Proposal(action, plan.policy, standing.priority, confidence, observed_at)
-        against = held.against(action.change) if held and action.type in TEMPLATES else None
-        found.append(replace(known, gated=standing.gated, missing=standing.missing, against=against))
+        for action in made:
+            known = Proposal(action, plan.policy, standing.priority, confidence, observed_at)
+            against = held.against(action.change) if held and action.type in TEMPLATES else None
+            found.append(replace(known, gated=standing.gated, missing=standing.missing, against=against))
     return tuple(found)
 
 

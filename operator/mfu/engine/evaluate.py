@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from mfu.act.costs import ReplicaUse, marked
 from mfu.act.steps import act
 from mfu.act.templates import HeldOwner, template_hints
 from mfu.api.fleetreport import FleetStatus
@@ -42,6 +43,7 @@ from mfu.engine.say.hysteresis import novelty
 from mfu.engine.say.report import Tally, report
 from mfu.engine.shown import circumstances, held_owners
 from mfu.engine.snapshot import Assignment, Snapshot, WorkloadView
+from mfu.engine.usefulness import uses
 from mfu.engine.views import NO_STATUS
 from mfu.engine.workload import Asked, Examined, broken, examine, paused, planned, spoken_up, unsaid
 from mfu.observe.assessment import Window
@@ -119,6 +121,7 @@ def evaluate(snapshot: Snapshot, now: float) -> Plan:
         acts=acts,
         releases=releases(acts, claims, snapshot.switched_on),
         answers=answers(snapshot, acts, now),
+        marks=marked(acts, {pod.uid: (pod.namespace, pod.name, pod.deletion_cost) for pod in snapshot.pods}),
         hints=template_hints(acts, held_owners(snapshot)),
         suspensions=suspensions(acts, plans),
         rescales=rescales(acts, plans),
@@ -202,7 +205,8 @@ def _planned(found: Examined | WorkloadPlan, view: WorkloadView, among: _Among, 
         return plan if plan is found else _proposing(plan, view, among, among.decisions, held)
     try:
         plan = planned(found, among.decisions, now)
-        plan = _proposing(plan, view, among, plan.decisions, held)
+        replicas = uses(found.asked.series, found.asked.pods) if found.asked.view.spec else ()
+        plan = _proposing(plan, view, among, plan.decisions, held, replicas)
     except Exception as error:
         plan = broken(found.asked, error, now)
     level = level_of(found.asked.series) if found.asked.series else None
@@ -210,12 +214,17 @@ def _planned(found: Examined | WorkloadPlan, view: WorkloadView, among: _Among, 
 
 
 def _proposing(
-    plan: WorkloadPlan, view: WorkloadView, among: _Among, decided: Sequence[Decision], held: HeldOwner | None
+    plan: WorkloadPlan,
+    view: WorkloadView,
+    among: _Among,
+    decided: Sequence[Decision],
+    held: HeldOwner | None,
+    replicas: tuple[ReplicaUse, ...] = (),
 ) -> WorkloadPlan:
     """Of kinds that were not decided anew, what was proposed before stays."""
     kinds = {each.type for each in decided}
     kept = tuple(each for each in plan.proposals if each.action.decides not in kinds)
-    made = proposals_of(view, plan, decided, grants=among.grants, held=held)
+    made = proposals_of(view, plan, decided, grants=among.grants, held=held, replicas=replicas)
     return replace(plan, proposals=(*kept, *made), places=among.places)
 
 

@@ -9,6 +9,7 @@ from typing import Final
 from mfu.account.bill import Bill
 from mfu.account.rollup import FleetFigures
 from mfu.act.checks import CheckAnswer
+from mfu.act.costs import PodMark
 from mfu.act.templates import TemplateHint
 from mfu.act.types import Acted, Acts, LayoutOrder, Proposal, Release, Rescale, Suspension
 from mfu.api.causes import Cause
@@ -220,6 +221,8 @@ class Plan:
     """Pods whose gate is to be opened now: said again until the cluster shows it."""
     answers: tuple[CheckAnswer, ...] = ()
     """What Kueue is answered where our check asks."""
+    marks: tuple[PodMark, ...] = ()
+    """Pods whose deletion cost is to be set, or taken back."""
     hints: tuple[TemplateHint, ...] = ()
     """What owners are told in their templates while nothing of them runs."""
     suspensions: tuple[Suspension, ...] = ()

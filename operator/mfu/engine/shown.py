@@ -27,7 +27,7 @@ def circumstances(snapshot: Snapshot, standings: Iterable[Standing], now: float)
     read = snapshot.fleet.observed_at
     newest = float(np.nanmax(read)) if np.isfinite(read).any() else None
     asked, held = frozenset(questions(snapshot)), held_owners(snapshot)
-    shown = _Shown(asked, held)
+    shown = _Shown(asked, held, {pod.uid: pod.deletion_cost for pod in snapshot.pods})
     return Circumstances(
         now=now,
         telemetry_at=newest,
@@ -68,11 +68,16 @@ class _Shown:
 
     asked: Set[str]
     held: Mapping[str, HeldOwner]
+    costs: Mapping[str, int | None]
+    """Deletion cost by uid of a pod."""
 
     def of(self, track: Track, standing: Standing | None) -> bool:
         action = track.action
         if action.type is ActionType.KUEUE_CHECK:
             return action.workload not in self.asked
+        if action.type is ActionType.POD_DELETION_COST:
+            # A pod that is gone is as the mark wanted it.
+            return all(self.costs.get(uid, cost) == cost for uid, cost in action.change["costs"].items())
         if action.type in TEMPLATES:
             # What is taken up before it was told runs as it is: there is nothing left to do.
             owner = self.held.get(action.workload)

@@ -103,6 +103,9 @@ class PodView:
     """`namespace/name`."""
     portion: Portion | None = None
     """What a sharing system gives it of each of `gpus`; None where they are its own, or turns of equal length."""
+    deletion_cost: int | None = None
+    """What it would cost to end it rather than another of its ReplicaSet, as it says itself; None where it says nothing
+    that can be read."""
     reserves: bool = False
     """It computes nothing: by it a scheduler takes a GPU for the pods that share it."""
 
