@@ -31,12 +31,12 @@ def runs(job: Job, on: On, *speeds: float, doubt: Doubt | None = None) -> list[O
 
 def test_the_four_runs_of_the_docstring(job: Job, on: On) -> None:
     found = calibrate(runs(job, on, 0.9, 0.9, 0.9, 0.9)).by_key["H100-SXM5/NeMo/Training"]
-    assert found.factor == pytest.approx(0.927, abs=1e-3)
-    assert found.relative_sd == pytest.approx(0.0268, abs=5e-4)
+    assert found.factor == pytest.approx(0.904, abs=1e-3)
+    assert found.relative_sd == pytest.approx(0.0294, abs=5e-4)
     assert found.observations == 4
 
 
-def test_one_run_is_believed_less_than_four_and_runs_that_disagree_less_than_runs_that_agree(job: Job, on: On) -> None:
+def test_one_run_counts_less_than_four_and_runs_that_disagree_less_than_runs_that_agree(job: Job, on: On) -> None:
     def factor(*speeds: float) -> float:
         return calibrate(runs(job, on, *speeds)).by_key["H100-SXM5/NeMo/Training"].factor
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mfu.predict.spread import band, believed, fit_effects, likeness, shrink
+from mfu.predict.spread import band, fit_effects, likeness, shrink
 from mfu.predict.validate.common import Report, Scored
 from mfu.predict.validate.left_out import Forecast, left_out
 
@@ -30,22 +30,6 @@ def test_shrinkage_of_the_docstring() -> None:
 @given(st.floats(0.001, 1.0), st.floats(0.001, 1.0), st.integers(1, 50))
 def test_more_rows_are_trusted_more(shared: float, own: float, known: int) -> None:
     assert 0.0 < shrink(shared, own, known) < shrink(shared, own, known + 1) < 1.0
-
-
-def test_belief_of_the_docstring() -> None:
-    assert believed(0.1, 0.1, 0.1)[0] == pytest.approx(0.125, abs=1e-3)
-    assert believed(0.5, 0.1, 0.1)[0] == pytest.approx(0.9, abs=1e-2)
-    assert believed(0.5, 0.0, 0.1) == (0.0, 0.0)
-
-
-@given(st.floats(0.01, 0.5), st.floats(0.01, 0.5), st.floats(0.0, 1.0), st.integers(1, 20))
-def test_belief_grows_with_the_error_and_its_doubt_stays_bounded(
-    shared: float, own: float, error: float, known: int
-) -> None:
-    share, unknown = believed(error, shared, own, known)
-    further, _ = believed(error + 0.1, shared, own, known)
-    assert 0.0 < share <= further < 1.0
-    assert 0.0 < unknown <= 3.0 * shared + error
 
 
 def test_likeness_of_the_docstring() -> None:

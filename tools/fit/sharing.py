@@ -1,6 +1,7 @@
-"""Fits the seven constants of `mfu.predict.sharing.pair` to recorded pairs; prints them, and the error of each pair.
+"""Fits the eight constants of `mfu.predict.sharing.pair` to recorded pairs; prints them, and the error of each file.
 
-    python -m tools.fit.sharing e2e/recordings/h100_pairs.jsonl [FILE.jsonl to score, never fitted]
+    python -m tools.fit.sharing e2e/recordings/h100_pairs*.jsonl [--score FILE.jsonl]     # scored, never fitted
+    python -m tools.fit.sharing e2e/recordings/h100_pairs*.jsonl --leave-out              # each program in turn
 
 Random search from the present values: the squared error of kept shares over every mode, alone from the shape and from
 recordings, so that neither way of knowing a program is favoured.
@@ -8,6 +9,7 @@ recordings, so that neither way of knowing a program is favoured.
 
 from __future__ import annotations
 
+import argparse
 import random
 import sys
 from collections.abc import Mapping, Sequence
@@ -24,6 +26,7 @@ from mfu.predict.sharing.recorded import program_of
 from mfu.predict.validate.sharing import read_pairs
 
 TRIES: Final = 1500
+TRIES_LEFT_OUT: Final = 300
 SPREAD: Final = 0.12
 Case = tuple[SharedProgram, SharedProgram, SharingMode, Sequence[float]]
 
@@ -53,10 +56,10 @@ def squared(found: Sequence[Case], constants: SharingConstants) -> float:
     return sum(each * each for each in wrong) / len(wrong)
 
 
-def fit(found: Sequence[Case]) -> SharingConstants:
+def fit(found: Sequence[Case], tries: int = TRIES) -> SharingConstants:
     draw = random.Random(0)
     best, least = FITTED, squared(found, FITTED)
-    for _ in range(TRIES):
+    for _ in range(tries):
         changed = {
             name: value * exp(draw.gauss(0, SPREAD)) for name, value in asdict(best).items() if draw.random() < 0.3
         }
@@ -68,19 +71,45 @@ def fit(found: Sequence[Case]) -> SharingConstants:
     return best
 
 
-def show(name: str, found: Sequence[Case], constants: SharingConstants) -> None:
-    wrong = [abs(each) for each in errors(found, constants)]
-    near = f"{sum(each <= 0.1 for each in wrong)}/{len(wrong)}"
-    print(f"{name}: mean {sum(wrong) / len(wrong):.3f}, worst {max(wrong):.3f}, within 0.10 {near}")
+def both(rows: Sequence[Mapping[str, Any]]) -> list[Case]:
+    return [*cases(rows, recorded=True), *cases(rows, recorded=False)]
+
+
+def left_out(rows: Sequence[Mapping[str, Any]]) -> dict[bool, list[float]]:
+    """Errors of every pair by constants that saw no pair of one of its programs, by whether recordings are used."""
+    pairs = [row for row in rows if row["mode"] != "alone"]
+    wrong: dict[bool, list[float]] = {True: [], False: []}
+    for program in sorted({spec for row in pairs for spec in row["spec"]}):
+        held = [row for row in pairs if program in row["spec"]]
+        fitted = fit(both([row for row in pairs if program not in row["spec"]]), TRIES_LEFT_OUT)
+        for recorded, found in wrong.items():
+            found.extend(errors(cases(held, recorded=recorded), fitted))
+    return wrong
+
+
+def show(name: str, wrong: Sequence[float]) -> None:
+    sizes = [abs(each) for each in wrong]
+    near = f"{sum(each <= 0.1 for each in sizes)}/{len(sizes)}"
+    print(f"{name}: mean {sum(sizes) / len(sizes):.3f}, worst {max(sizes):.3f}, within 0.10 {near}")
 
 
 def main(arguments: Sequence[str]) -> int:
-    files = [read_pairs(Path(each).read_text(encoding="utf-8")) for each in arguments]
-    fitted = fit([*cases(files[0], recorded=True), *cases(files[0], recorded=False)])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("fitted", type=Path, nargs="+")
+    parser.add_argument("--score", type=Path, nargs="*", default=[])
+    parser.add_argument("--leave-out", action="store_true")
+    options = parser.parse_args(arguments)
+    files = {path: read_pairs(path.read_text(encoding="utf-8")) for path in (*options.fitted, *options.score)}
+    rows = [row for path in options.fitted for row in files[path]]
+    fitted = fit(both(rows))
     print(fitted)
-    for name, rows in zip(arguments, files, strict=True):
+    for path, known in files.items():
         for recorded in (True, False):
-            show(f"{name} ({'recorded' if recorded else 'from the shape'})", cases(rows, recorded=recorded), fitted)
+            how = "recorded" if recorded else "from the shape"
+            show(f"{path} ({how})", errors(cases(known, recorded=recorded), fitted))
+    if options.leave_out:
+        for recorded, wrong in left_out(rows).items():
+            show(f"programs left out ({'recorded' if recorded else 'from the shape'})", wrong)
     return 0
 
 

@@ -2,8 +2,8 @@
 
 The runs of a stack share an error that the prediction gives a standard deviation (`Doubt.shared`) and each has one of
 its own (`Doubt.own`, or how far the runs lie apart where that is more). The factor is the mean of log(observed speed /
-predicted speed) times the share of it that is likely the stack's (`spread.believed`), and what stays unknown narrows:
-most by several runs that agree, least by one run far off or by runs that disagree.
+predicted speed) times the share of it that is likely the stack's (`spread.shrink`), and what stays unknown narrows:
+most by several runs that agree, least by one run or by runs that disagree.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from types import MappingProxyType
 from typing import Final
 
 from mfu.predict.learnkeys import key_of
-from mfu.predict.spread import believed
+from mfu.predict.spread import shrink
 from mfu.predict.types import Correction, Corrections, Doubt, Placement, Prediction, Setup
 
 WIDEST: Final = 4.0
@@ -40,7 +40,7 @@ class OwnRun:
 
 def calibrate(runs: Iterable[OwnRun]) -> Corrections:
     """One correction for each stack that the runs have. Four runs 10 % slower than predicted, shared 0.15, own 0.06:
-    0.72 of it is believed, factor exp(-0.105 · 0.72) = 0.927, doubt 0.027."""
+    0.96 of it is the stack's, factor exp(-0.105 · 0.96) = 0.904, doubt 0.029."""
     members: dict[str, list[OwnRun]] = {}
     for run in runs:
         members.setdefault(key_of(run.setup, run.placement), []).append(run)
@@ -53,8 +53,8 @@ def correction(runs: list[OwnRun]) -> Correction:
     shared = fmean(run.prediction.doubt.shared for run in runs)
     own = fmean(run.prediction.doubt.own for run in runs)
     apart = stdev(ratios) if len(ratios) > 1 else 0.0
-    share, unknown = believed(fmean(ratios), shared, max(own, apart), len(ratios))
-    return Correction(math.exp(share * fmean(ratios)), min(unknown, shared), len(ratios))
+    share = shrink(shared, max(own, apart), len(ratios))
+    return Correction(math.exp(share * fmean(ratios)), shared * math.sqrt(1.0 - share), len(ratios))
 
 
 def narrower(prediction: Prediction, found: Correction) -> tuple[float, float]:

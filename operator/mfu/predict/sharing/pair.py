@@ -40,6 +40,8 @@ class SharingConstants:
     """MPS: and of the other's mean kernel."""
     launch: float = 0.979
     """MPS: a host-bound program's launches take this share of their time alone."""
+    pace_power: float = 3.0
+    """MPS: how sharply the host's launches and the GPU's kernels take turns in setting the pace: 1 adds them."""
     capacity: float = 0.929
     """MPS: share of the multiprocessors that two programs together keep busy."""
 
@@ -120,10 +122,13 @@ def _host_paced(program: SharedProgram) -> float:
 
 
 def _queued(mine: SharedProgram, other: SharedProgram, constants: SharingConstants) -> float:
-    """Each of my kernels waits for the tail of one of the other's; gaps between a host's launches hide that."""
-    launch = _active_alone(mine, SharingMode.MPS, constants) / mine.kernels
+    """Each of my kernels waits for the tail of one of the other's; gaps between a host's launches hide that as far as
+    the host sets the pace: launches and kernels combine as they do alone, (launch^p + kernel^p)^(1/p) an operation."""
+    power, kernel = constants.pace_power, mine.kernel_seconds
+    alone = _active_alone(mine, SharingMode.MPS, constants) / mine.kernels
+    launch = max(alone**power - kernel**power, 0.0)
     wait = constants.wait_seconds + constants.wait_share * other.kernel_seconds * other.busy_share
-    return max(launch, mine.kernel_seconds + wait) * mine.kernels / mine.active_seconds
+    return (launch + (kernel + wait) ** power) ** (1.0 / power) * mine.kernels / mine.active_seconds
 
 
 def _within_capacity(

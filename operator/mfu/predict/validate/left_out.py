@@ -14,7 +14,7 @@ from statistics import fmean, median
 import numpy as np
 from numpy.typing import NDArray
 
-from mfu.predict.spread import NORMAL_80, REGIMES, believed, likeness
+from mfu.predict.spread import NORMAL_80, REGIMES, likeness, shrink
 from mfu.predict.validate.common import Report, Scored, mape
 
 Floats = NDArray[np.float64]
@@ -76,7 +76,7 @@ def _known(scored: Sequence[Scored], held: NDArray[np.intp], forecast: Forecast)
     for position, index in enumerate(held):
         other = held[(position + half) % len(held)]
         error = float(np.log(scored[other].measured / forecast.predicted[other]))
-        share, _ = believed(error, float(forecast.shared[other]), REGIMES * float(forecast.own[other]))
+        share = shrink(float(forecast.shared[other]), REGIMES * float(forecast.own[other]), 1)
         share *= forecast.likeness(int(index), int(other))
         predicted[index] *= float(np.exp(share * error))
         sd[index] = np.hypot(forecast.own[index], forecast.shared[index] * np.sqrt(1.0 - share))
