@@ -64,7 +64,7 @@ def fit(found: Sequence[Case], tries: int = TRIES) -> SharingConstants:
             name: value * exp(draw.gauss(0, SPREAD)) for name, value in asdict(best).items() if draw.random() < 0.3
         }
         trial = replace(best, **changed)
-        if trial.capacity > 1.0 or trial.switching > 1.0 or trial.launch > 1.0:
+        if max(trial.capacity, trial.switching, trial.launch) > 1.0 or trial.pace_power < 1.0:
             continue
         if (wrong := squared(found, trial)) < least:
             best, least = trial, wrong

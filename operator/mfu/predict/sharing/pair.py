@@ -28,21 +28,21 @@ class SharingMode(StrEnum):
 class SharingConstants:
     """Fitted by `tools.fit.sharing` to `e2e/recordings/h100_pairs.jsonl` (H100, driver 580); seconds and fractions."""
 
-    slice_seconds: float = 2.11e-3
+    slice_seconds: float = 0.00204
     """How long one context keeps the GPU while another waits."""
-    switching: float = 0.94
+    switching: float = 0.943
     """What is left of the GPU's time after switching contexts."""
-    host_bound_hold: float = 0.695
+    host_bound_hold: float = 0.74
     """Of a slice, what a host-bound program holds though its kernels leave gaps."""
-    wait_seconds: float = 2.87e-6
+    wait_seconds: float = 2.81e-06
     """MPS: what a kernel waits whenever another program runs."""
-    wait_share: float = 0.474
+    wait_share: float = 0.464
     """MPS: and of the other's mean kernel."""
-    launch: float = 0.979
-    """MPS: a host-bound program's launches take this share of their time alone."""
-    pace_power: float = 3.0
+    launch: float = 0.85
+    """MPS: launches take this share of their time without it."""
+    pace_power: float = 2.0
     """MPS: how sharply the host's launches and the GPU's kernels take turns in setting the pace: 1 adds them."""
-    capacity: float = 0.929
+    capacity: float = 0.926
     """MPS: share of the multiprocessors that two programs together keep busy."""
 
 
@@ -97,12 +97,17 @@ def stretches(
 
 
 def _active_alone(program: SharedProgram, mode: SharingMode, constants: SharingConstants) -> float:
-    quicker = mode is SharingMode.MPS and _host_bound(program)
-    return program.active_seconds * (constants.launch if quicker else 1.0)
+    """Under MPS a program alone on the GPU launches quicker than without."""
+    return program.active_seconds if mode is SharingMode.TIME_SLICED else _paced(program, 0.0, constants)
 
 
-def _host_bound(program: SharedProgram) -> bool:
-    return program.busy_share < _HOST_BOUND_BELOW
+def _paced(program: SharedProgram, wait: float, constants: SharingConstants) -> float:
+    """Seconds that its launches and kernels take, each kernel waiting so long: they combine as the p-th root of the sum
+    of their p-th powers, operation by operation, as they do without MPS."""
+    power, kernel = constants.pace_power, program.kernel_seconds
+    launch = max((program.active_seconds / program.kernels) ** power - kernel**power, 0.0)
+    spent: float = (constants.launch**power * launch + (kernel + wait) ** power) ** (1.0 / power)
+    return spent * program.kernels
 
 
 def _sliced(mine: SharedProgram, other: SharedProgram, constants: SharingConstants) -> float:
@@ -122,13 +127,9 @@ def _host_paced(program: SharedProgram) -> float:
 
 
 def _queued(mine: SharedProgram, other: SharedProgram, constants: SharingConstants) -> float:
-    """Each of my kernels waits for the tail of one of the other's; gaps between a host's launches hide that as far as
-    the host sets the pace: launches and kernels combine as they do alone, (launch^p + kernel^p)^(1/p) an operation."""
-    power, kernel = constants.pace_power, mine.kernel_seconds
-    alone = _active_alone(mine, SharingMode.MPS, constants) / mine.kernels
-    launch = max(alone**power - kernel**power, 0.0)
+    """Each of my kernels waits for the tail of one of the other's; gaps between a host's launches hide some of that."""
     wait = constants.wait_seconds + constants.wait_share * other.kernel_seconds * other.busy_share
-    return (launch + (kernel + wait) ** power) ** (1.0 / power) * mine.kernels / mine.active_seconds
+    return _paced(mine, wait, constants) / mine.active_seconds
 
 
 def _within_capacity(
