@@ -28,19 +28,19 @@ class SharingMode(StrEnum):
 class SharingConstants:
     """Fitted by `tools.fit.sharing` to `e2e/recordings/h100_pairs.jsonl` (H100, driver 580); seconds and fractions."""
 
-    slice_seconds: float = 0.00204
+    slice_seconds: float = 2.04e-3
     """How long one context keeps the GPU while another waits."""
     switching: float = 0.943
     """What is left of the GPU's time after switching contexts."""
-    host_bound_hold: float = 0.74
+    host_bound_hold: float = 0.757
     """Of a slice, what a host-bound program holds though its kernels leave gaps."""
-    wait_seconds: float = 2.81e-06
+    wait_seconds: float = 2.86e-6
     """MPS: what a kernel waits whenever another program runs."""
     wait_share: float = 0.464
     """MPS: and of the other's mean kernel."""
-    launch: float = 0.85
+    launch: float = 0.757
     """MPS: launches take this share of their time without it."""
-    pace_power: float = 2.0
+    pace_power: float = 1.64
     """MPS: how sharply the host's launches and the GPU's kernels take turns in setting the pace: 1 adds them."""
     capacity: float = 0.926
     """MPS: share of the multiprocessors that two programs together keep busy."""
