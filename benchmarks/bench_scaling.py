@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from multiprocessing import Pool
 from pathlib import Path
@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from benchmarks.scaling.day import Day
 from benchmarks.scaling.deployment import Case, Outcome, Scaler, simulate
+from benchmarks.scaling.foresight import bounds
 from benchmarks.scaling.lies import LIES, for_an_hour
 from benchmarks.scaling.ours import Ours
 from benchmarks.scaling.rivals import WVA, HPAOnQueue, HPAOnUtilisation, KEDAOnTokens
@@ -127,10 +128,21 @@ def together(results: Iterable[Result]) -> dict[str, float]:
     return {key: mean(row[key] for row in rows) for key in rows[0]}
 
 
-def compared(jobs: int) -> dict[str, Any]:
-    grid = measured([Run(n, each, TUNED_ON) for n, c in CANDIDATES.items() for each in c.grid], jobs)
-    chosen = {name: tuned(grid, name) for name in CANDIDATES}
-    days = measured([Run(name, setting, seed) for seed in SEEDS for name, setting in chosen.items()], jobs)
+def _days(chosen: Mapping[str, tuple[Any, ...]]) -> list[Run]:
+    return [Run(name, setting, seed) for seed in SEEDS for name, setting in chosen.items()]
+
+
+def compared(jobs: int, names: Sequence[str]) -> dict[str, Any]:
+    tries = [Run(n, each, TUNED_ON) for n in names for each in CANDIDATES[n].grid]
+    if len(tries) == len(names):
+        # Nothing is to be chosen: all days beside each other.
+        chosen = {run.name: run.setting for run in tries}
+        played = measured([*tries, *_days(chosen)], jobs)
+        grid, days = ({run: played[run] for run in runs} for runs in (tries, _days(chosen)))
+    else:
+        grid = measured(tries, jobs)
+        chosen = {name: tuned(grid, name) for name in names}
+        days = measured(_days(chosen), jobs)
     lies = ("honest", *LIES)
     lied = measured([Run(name, chosen[name], SEEDS[0], lie) for lie in lies for name in chosen], jobs)
     answer: dict[str, Any] = {}
@@ -150,12 +162,18 @@ def compared(jobs: int) -> dict[str, Any]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--jobs", type=int, default=2, help="processes")
-    answer = compared(parser.parse_args().jobs)
+    parser.add_argument("--only", choices=tuple(CANDIDATES), help="run one anew and keep the others as committed")
+    asked = parser.parse_args()
     results = HERE / "results" / "scaling.json"
     results.parent.mkdir(exist_ok=True)
+    answer = compared(asked.jobs, [asked.only] if asked.only else list(CANDIDATES))
+    if asked.only:
+        # Days, engines and rivals are the same to the last bit as long as their code is.
+        answer = {**json.loads(results.read_text(encoding="utf-8")), **answer}
     results.write_text(json.dumps(answer, indent=1) + "\n", encoding="utf-8")
-    (HERE / "scaling.md").write_text(page(answer), encoding="utf-8")
-    print(page(answer))
+    text = page(answer, bounds(json.loads((HERE / "results" / "scaling_foresight.json").read_text()), answer))
+    (HERE / "scaling.md").write_text(text, encoding="utf-8")
+    print(text)
     return 0
 
 

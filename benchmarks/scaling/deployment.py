@@ -97,6 +97,8 @@ class Case:
     lens: Lens | None = None
     first: int = 4
     """Replicas that serve from the start."""
+    start_seconds: tuple[float, float] = (LEAST_START, MOST_START)
+    """Between which a start-up is drawn; the bound of perfect foresight lets replicas serve at once."""
     outcome: Outcome = field(default_factory=Outcome)
 
 
@@ -125,7 +127,7 @@ class _Deployment:
         return taken
 
     def start(self, now: float, number: int) -> None:
-        self.starting += [now + self._starts.uniform(LEAST_START, MOST_START) for _ in range(number)]
+        self.starting += [now + self._starts.uniform(*self.case.start_seconds) for _ in range(number)]
 
     def cancel(self, number: int) -> int:
         """As many of those that start, the last ones first. How many it were."""

@@ -6,6 +6,8 @@ from functools import lru_cache
 from typing import Final
 
 from benchmarks.scaling.deployment import MOST_REPLICAS, TPOT_LIMIT, TTFT_LIMIT, Metrics
+from benchmarks.scaling.engines import CHUNK_TOKENS
+from benchmarks.scaling.service_times import MOST_RUNNING
 from mfu.api.modelworkload import WorkloadSpec
 from mfu.decide.replicas.demand import LoadReading, Typical
 from mfu.decide.replicas.law import Law, predicted
@@ -23,13 +25,14 @@ DECLARED: Final = {
     "inference": {
         "inputTokens": {"mean": 1500},
         "outputTokens": {"mean": 150},
-        "concurrency": 64,
+        "concurrency": MOST_RUNNING,
+        "maxBatchTokens": int(CHUNK_TOKENS),
         "replicas": {"min": 1, "max": MOST_REPLICAS},
         "slo": {"ttftMilliseconds": int(TTFT_LIMIT * 1e3), "tpotMilliseconds": int(TPOT_LIMIT * 1e3)},
     },
     "runtime": {"engine": "vLLM"},
 }
-"""What a tenant would write: round numbers, the promise, and no measured capacity."""
+"""What a tenant would write: round numbers, the promise, what the engine was started with, and no measured capacity."""
 
 
 @lru_cache(maxsize=1)
@@ -57,6 +60,8 @@ class Ours:
             cooldown_seconds=cooldown_seconds,
             ttft_seconds=TTFT_LIMIT,
             tpot_seconds=TPOT_LIMIT,
+            places=float(MOST_RUNNING),
+            chunk_tokens=CHUNK_TOKENS,
         )
 
     def replicas(self, seen: Metrics | None) -> int | None:

@@ -18,8 +18,10 @@ NAMES: Final = {
 }
 
 
-def page(answer: Mapping[str, Any]) -> str:
-    return "\n".join((*_head(), *_days(answer), "", *_against(answer), "", *_lies(answer), ""))
+def page(answer: Mapping[str, Any], foresight: Mapping[str, float]) -> str:
+    """`foresight`: by scaler, GPU-hours with which one who knows the day keeps as much."""
+    parts = (_head(), _days(answer), _against(answer), _bounds(answer, foresight), _lies(answer))
+    return "\n".join(line for part in parts for line in (*part, ""))
 
 
 def _head() -> tuple[str, ...]:
@@ -33,7 +35,6 @@ def _head() -> tuple[str, ...]:
         f"{TTFT_LIMIT:.0f} s, then at most {TPOT_LIMIT * 1e3:.0f} ms a token. Each scaler has the cheapest setting of",
         "its grid that keeps both for 99 % of the requests of a sixth day; where none does, the one that keeps them",
         "most often.",
-        "",
     )
 
 
@@ -68,6 +69,21 @@ def _against(answer: Mapping[str, Any]) -> list[str]:
         fewer = 1.0 - ours["gpu_hours"] / row["gpu_hours"]
         first, token = ours["slo_ttft"] - row["slo_ttft"], ours["slo_tpot"] - row["slo_tpot"]
         lines.append(f"| {NAMES[name]} | {fewer:.0%} | {100 * first:+.2f} points | {100 * token:+.2f} points |")
+    return lines
+
+
+def _bounds(answer: Mapping[str, Any], foresight: Mapping[str, float]) -> list[str]:
+    lines = [
+        "The least that keeps both promises as often as each does, for one who knows each minute of the day before and",
+        "pays for start-ups (`python -m benchmarks.scaling.foresight`: days played at ten loads, the cheapest plan by",
+        "multipliers and dynamic programming; a queue that one minute leaves to the next is not counted):",
+        "",
+        "| as | GPU-hours a day | foresight | mfu above that |",
+        "|---|---|---|---|",
+    ]
+    ours = answer["ours"]["gpu_hours"]
+    for name, hours in foresight.items():
+        lines.append(f"| {NAMES[name]} | {answer[name]['gpu_hours']:.0f} | {hours:.0f} | {ours / hours - 1:+.0%} |")
     return lines
 
 

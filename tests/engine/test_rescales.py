@@ -10,6 +10,7 @@ import numpy as np
 from mfu.act.types import Guard, Rescale, Tag
 from mfu.api.mfupolicy import PolicySpec
 from mfu.api.powers import ActionType
+from mfu.decide.replicas.rule import WINDOW_SECONDS
 from mfu.engine.demand import replicas_of
 from mfu.engine.evaluate import evaluate
 from mfu.engine.plan import Plan
@@ -138,8 +139,10 @@ def test_an_operator_that_starts_anew_asks_for_the_same() -> None:
 def test_fewer_only_after_a_window_and_then_until_seen() -> None:
     service = Service(pods=6).pass_(2_000.0)
     assert service.asked == []
-    for _ in range(40):
+    while not service.plan.rescales:
         service.pass_(2_000.0 + service.now % 7)
+        assert service.now < NOW + 600.0
+    assert service.now >= NOW + WINDOW_SECONDS
     (told,) = service.plan.rescales
     assert told.replicas < told.had == 6
     service.pods = 5

@@ -12,16 +12,16 @@ from numpy.typing import NDArray
 from mfu.decide.replicas.law import Law, Point
 from mfu.decide.replicas.memory import LoadSample, RawLoad
 
-DRAIN_SECONDS: Final = 60.0
-"""A queue is to be gone after so long."""
+DRAIN_SECONDS: Final = 300.0
+"""A queue is to be gone after so long: replicas that are added for it take as long to start."""
 MOST_BACKLOG: Final = 1.0
 """A queue counts for at most as much again as what is served: a queue that lies can not do more."""
-TREND_SECONDS: Final = 150.0
-"""The trend is drawn through the readings of so long."""
 MOST_GROWTH: Final = 2.0
 """Times of what arrives now that a trend may promise."""
 DOUBT: Final = 1.0
 """Standard errors of the slope that are taken off: noise is no trend."""
+STRAYS: Final = 2.0
+"""Standard deviations by which the newest reading may miss the line: beyond them the load has jumped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,20 +79,21 @@ def backlog(law: Law, typical: Typical, waiting: float, served: float) -> float:
 
 
 def ahead(law: Law, samples: Sequence[LoadSample], seconds: float) -> float:
-    """Work that arrives `seconds` from now if it goes on as in the last minutes; never less than now.
+    """Work that arrives `seconds` from now if it goes on as in the last minutes; it rises or stays.
 
+    A line through the readings, which stray by some percent each; the newest one where it has left the line.
     Work 4.0, 4.2, … 5.0 at one reading a minute rises by 0.2 a minute: 6.0 in five minutes.
     """
     now = samples[-1]
-    recent = [each for each in samples if each.at >= now.at - TREND_SECONDS]
     work = law.work(now.inputs, now.outputs)
-    if len(recent) < 3:
+    if len(samples) < 3:
         return work
-    at = np.array([each.at - now.at for each in recent])
-    values = np.array([law.work(each.inputs, each.outputs) for each in recent])
+    at = np.array([each.at - now.at for each in samples])
+    values = np.array([law.work(each.inputs, each.outputs) for each in samples])
     slope, level, error = _line(at, values)
-    rise = max(0.0, slope - DOUBT * error) * seconds
-    return float(min(max(work, level + rise), MOST_GROWTH * work))
+    strays = float(np.std(values - level - slope * at))
+    begin = level if abs(work - level) <= STRAYS * strays else work
+    return min(begin + max(0.0, slope - DOUBT * error) * seconds, MOST_GROWTH * work)
 
 
 def _line(at: NDArray[np.float64], values: NDArray[np.float64]) -> tuple[float, float, float]:

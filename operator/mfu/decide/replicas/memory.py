@@ -7,8 +7,8 @@ from typing import Final, NamedTuple
 
 from mfu.decide.replicas.law import Equations
 
-WINDOW_SECONDS: Final = 300.0
-"""Replicas are given back only when so long a time has shown that the rest would do."""
+KEPT_SECONDS: Final = 300.0
+"""Readings of so long are kept: a trend is drawn through them."""
 LEAST_APART_SECONDS: Final = 10.0
 """Readings closer than this are one: at most 31 are kept."""
 

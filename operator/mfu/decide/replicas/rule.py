@@ -8,21 +8,17 @@ from enum import StrEnum
 from math import ceil, floor, inf
 from typing import Final
 
+from mfu.decide.replicas.carrying import LEAST_UTILISATION, ReplicaPromise, carried
 from mfu.decide.replicas.demand import LoadReading, Typical, ahead, backlog, point_of
 from mfu.decide.replicas.doubt import believed_waiting, doubt
 from mfu.decide.replicas.law import Law, learned, measured
-from mfu.decide.replicas.memory import LEAST_APART_SECONDS, WINDOW_SECONDS, LoadSample, RawLoad, ScalingMemory
+from mfu.decide.replicas.memory import KEPT_SECONDS, LEAST_APART_SECONDS, LoadSample, RawLoad, ScalingMemory
 
-START_SECONDS: Final = 420.0
+START_SECONDS: Final = 360.0
 """From asking for a replica to its first token: loading a model takes 2 to 7 minutes (Workload Variant Autoscaler), and
-one that comes late is a promise broken."""
-TARGET_UTILISATION: Final = 0.8
-"""Without a promised latency: room for bursts."""
-MOST_UTILISATION: Final = 0.9
-TYPICAL_OF_PROMISE: Final = 0.8
-"""The mean time per token that is planned for, as a share of the promise: single answers wait behind long prompts."""
-QUEUED_PROMPTS: Final = 4.0
-"""How many mean prompts one in a hundred prompts waits for at half load, of those that arrive at random."""
+one in five takes longer than this."""
+WINDOW_SECONDS: Final = 100.0
+"""Replicas are given back only when so long a time has shown that the rest would do."""
 MEAN_OF_PROMISE: Final = 0.2
 """The mean time to the first token that is planned for, as a share of the promise: one in a hundred waits 4.6 means."""
 STRAIN_SECONDS: Final = 60.0
@@ -30,8 +26,6 @@ STRAIN_SECONDS: Final = 60.0
 LEAST_RELIEF: Final = 0.8
 """A queue alone asks for at most 1 ÷ 0.8 of the replicas that serve: one that lies can do no more."""
 _MOST_WORK: Final = 0.95
-LEAST_UTILISATION: Final = 0.1
-"""Of a replica whose promise is out of reach: more replicas would not mend it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +41,17 @@ class Terms:
     cooldown_seconds: float = 300.0
     ttft_seconds: float | None = None
     tpot_seconds: float | None = None
+    places: float | None = None
+    """Requests that one engine runs at once, as declared."""
+    chunk_tokens: float | None = None
+    """Prompt tokens that it reads between two decode steps."""
     start_seconds: float = START_SECONDS
+
+    def promise(self, seen: LoadReading) -> ReplicaPromise:
+        """An engine that runs more than was declared takes as many as it runs."""
+        running = (seen.running or 0.0) / max(1, seen.ready)
+        places = None if self.places is None else max(self.places, running)
+        return ReplicaPromise(self.ttft_seconds, self.tpot_seconds, places, self.chunk_tokens, self.typical.inputs)
 
 
 class Course(StrEnum):
@@ -103,29 +107,19 @@ def _sized(
     sample = LoadSample(reading.at, raw.inputs, raw.outputs, waiting, 0)
     queue = backlog(law, terms.typical, waiting, law.work(raw.inputs, raw.outputs))
     samples = (*memory.samples, sample)
-    work = law.work(raw.inputs, raw.outputs) + queue
-    soon = max(work, ahead(law, samples, terms.start_seconds))
-    each = min(carried(law, terms), strained(law, samples, reading.ready, terms))
+    work = law.work(raw.inputs, raw.outputs)
+    soon = ahead(law, samples, terms.start_seconds) + queue
+    each = carried(law, terms.promise(reading), raw.inputs, raw.outputs)
+    if work <= each * reading.ready and not reading.pending:
+        # Where replicas are missing, that is why prompts wait: it says nothing about what one carries.
+        each = min(each, strained(law, samples, reading.ready, terms))
     needed = max(terms.low, min(terms.high, ceil(soon / each - 1e-9)))
     kept = _kept(memory, sample._replace(needed=needed))
     bounded, why = _bounded(kept, reading, terms, needed=needed)
-    sizing = Sizing(_course(bounded, reading.replicas), bounded, why, work, soon, each)
+    sizing = Sizing(_course(bounded, reading.replicas), bounded, why, work + queue, soon, each)
     if bounded != (reading.replicas if memory.wanted is None else memory.wanted):
         kept = replace(kept, changed_at=reading.at)
     return sizing, replace(kept, wanted=bounded)
-
-
-def carried(law: Law, terms: Terms) -> float:
-    """Work that one replica carries so that time per token and time to the first token keep their promises.
-
-    base 6 ms and a promise of 40 ms, planned at 24: 1 − 6 ÷ 24 = 0.75 of its time.
-    """
-    most = TARGET_UTILISATION if terms.tpot_seconds is None and terms.ttft_seconds is None else MOST_UTILISATION
-    if terms.tpot_seconds is not None:
-        most = min(most, 1.0 - law.base / (TYPICAL_OF_PROMISE * terms.tpot_seconds))
-    if terms.ttft_seconds is not None:
-        most = min(most, _until_first_token(law, terms, terms.ttft_seconds))
-    return max(LEAST_UTILISATION, most)
 
 
 def strained(law: Law, samples: Sequence[LoadSample], ready: int, terms: Terms) -> float:
@@ -149,20 +143,9 @@ def strained(law: Law, samples: Sequence[LoadSample], ready: int, terms: Terms) 
     return max(LEAST_UTILISATION, LEAST_RELIEF * work, allowed / (1.0 + allowed))
 
 
-def _until_first_token(law: Law, terms: Terms, limit: float) -> float:
-    """Prompts arrive at random and are read in turn: what waits grows as 1 ÷ (1 − share of time with prompts)."""
-    prompt = law.per_input * terms.typical.inputs
-    answer = law.per_output * terms.typical.outputs
-    spare = limit - prompt - law.base
-    if spare <= 0 or prompt <= 0:
-        return LEAST_UTILISATION
-    reading = max(0.0, 1.0 - QUEUED_PROMPTS * prompt / spare)
-    return reading * (prompt + answer) / prompt
-
-
 def _kept(memory: ScalingMemory, sample: LoadSample) -> ScalingMemory:
-    """The window, and the newest reading before it: then the window is covered whole."""
-    since = sample.at - WINDOW_SECONDS
+    """What is looked back at, and the newest reading before it: then that time is covered whole."""
+    since = sample.at - KEPT_SECONDS
     inside = memory.since(since)
     before = tuple(each for each in memory.samples if each.at < since)[-1:]
     if inside and sample.at - inside[-1].at < LEAST_APART_SECONDS:
@@ -193,11 +176,11 @@ def _bounded(memory: ScalingMemory, reading: LoadReading, terms: Terms, *, neede
 def _fewer(memory: ScalingMemory, reading: LoadReading, step: int) -> tuple[int, str]:
     have, covered = reading.replicas, memory.covered_since
     if covered is None or reading.at - covered < WINDOW_SECONDS:
-        return have, f"fewer would do, but not for {WINDOW_SECONDS / 60:.0f} minutes yet"
-    peak = max(each.needed for each in memory.samples)
+        return have, f"fewer would do, but not for {WINDOW_SECONDS:.0f} s yet"
+    peak = max(each.needed for each in memory.since(reading.at - WINDOW_SECONDS))
     if peak >= have:
-        return have, f"{peak} were needed within the last {WINDOW_SECONDS / 60:.0f} minutes"
-    return max(peak, have - step), f"no more were needed for {WINDOW_SECONDS / 60:.0f} minutes"
+        return have, f"{peak} were needed within the last {WINDOW_SECONDS:.0f} s"
+    return max(peak, have - step), f"no more were needed for {WINDOW_SECONDS:.0f} s"
 
 
 def _course(wanted: int, have: int) -> Course:

@@ -78,6 +78,8 @@ def _terms(subject: Subject, setup: Inference, law: Law) -> Terms:
         cooldown_seconds=policy.scaling_cooldown_seconds,
         ttft_seconds=setup.ttft_limit_seconds,
         tpot_seconds=None if setup.phase is Phase.PREFILL else setup.tpot_limit_seconds,
+        places=setup.concurrency,
+        chunk_tokens=setup.max_batch_tokens,
     )
 
 
