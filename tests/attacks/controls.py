@@ -39,8 +39,8 @@ CONTROLS: Final = tuple(
     Control(*each)
     for each in (
         (FORGED, "exporters of one namespace only", "cluster/state.py",
-         "_exporter, where.namespace,", "_exporter, None,", f"{ODD_TESTS} -k looked_for_in_their_namespace"),
-        (FORGED, "exporters run and belong to a DaemonSet", "cluster/state.py",
+         "exporter, where.namespace,", "exporter, None,", f"{ODD_TESTS} -k looked_for_in_their_namespace"),
+        (FORGED, "exporters run and belong to a DaemonSet", "cluster/exporters.py",
          "if not (node and address and placed and running and is_plain(address)):", "if not (node and address):",
          "tests/controller/test_targets.py -k may_speak"),
         (FORGED, "two exporters of one node silence it", "controller/targets.py",

@@ -12,10 +12,11 @@ import pytest
 from aiohttp import web
 
 from mfu.cluster.client import ApiError, Gone, KubeClient, ServerUnreachable
+from mfu.cluster.exporters import ExporterPods
 from mfu.cluster.informer import Informer
 from mfu.cluster.projection import pod_view
 from mfu.cluster.resources import NODES, PODS
-from mfu.cluster.state import ClusterState, ExporterPods
+from mfu.cluster.state import ClusterState
 from tests.cluster.misbehaving import LIST, OBJECTS, Answer, Misbehaving, raw, said, serving, stream
 
 STATUS = {"kind": "Status", "code": 500, "reason": "InternalError", "message": "etcd leader changed"}

@@ -12,8 +12,9 @@ from pydantic import ValidationError
 
 from mfu.api.modelworkload import Progress
 from mfu.cluster.client import KubeClient
+from mfu.cluster.exporters import Exporter, ExporterPods
 from mfu.cluster.projection import pod_view, workload_view
-from mfu.cluster.state import ClusterState, Exporter, ExporterPods
+from mfu.cluster.state import ClusterState
 from mfu.controller import config
 from mfu.controller.build import discovered
 from mfu.controller.targets import exporter_targets, progress_endpoints, speakers

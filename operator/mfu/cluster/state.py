@@ -5,25 +5,25 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import inf
 from typing import Any, Final, Protocol, TypeVar
 
 from mfu.act.templates import HeldOwner
 from mfu.act.types import TEMPLATES
 from mfu.api.fleetreport import FleetStatus
-from mfu.api.modelworkload import WorkloadSpec
 from mfu.api.names import FLEET_REPORT_NAME
 from mfu.api.powers import ActionType
 from mfu.cluster import projection, resources
+from mfu.cluster.claimed import Claimed, bound
 from mfu.cluster.client import KubeClient
 from mfu.cluster.declared import DeclaredStore
+from mfu.cluster.exporters import Exporter, ExporterPods, exporter
 from mfu.cluster.held import HOLDABLE, held_owner
 from mfu.cluster.informer import Informer, key_of
 from mfu.cluster.kueue_check import question_of
 from mfu.cluster.resources import JSON
 from mfu.decide.types import NodeView
-from mfu.engine.claims import assign
 from mfu.engine.due import MOST_BEHIND, MOST_JUDGED, ROUND_SECONDS, Answers, steady, turn, waiting
 from mfu.engine.packed import Packed
 from mfu.engine.plan import NO_REPORT, Handover, WorkloadPlan
@@ -31,7 +31,6 @@ from mfu.engine.snapshot import Assignment, FleetReadings, PodView, PolicyView, 
 from mfu.observe.readings import WorkloadSeries
 from mfu.observe.steady import Level
 from mfu.predict.types import Corrections
-from mfu.telemetry.addresses import is_plain
 from mfu.telemetry.rounds.binding import PodBinding
 
 V = TypeVar("V")
@@ -61,23 +60,6 @@ class Past(Protocol):
     ) -> bool: ...
 
 
-@dataclass(frozen=True, slots=True)
-class ExporterPods:
-    """Where exporters of one kind are looked for: nowhere but in the namespace that its admin keeps."""
-
-    namespace: str
-    selector: str
-
-
-@dataclass(frozen=True, slots=True)
-class Exporter:
-    """One pod that serves metrics of its node's GPUs."""
-
-    name: str
-    node: str
-    address: str
-
-
 class ClusterState:
     """All informers together. `changed` is called after any change; `snapshot` is cheap enough for each cycle.
 
@@ -105,7 +87,7 @@ class ClusterState:
         self._hosts: dict[str, tuple[str, ...]] = {}
         self._addresses: frozenset[str] | None = None
         self._bindings: tuple[int, Mapping[tuple[str, str], PodBinding]] | None = None
-        self._claims: _Claims | None = None
+        self._claimed = Claimed()
         self._used: tuple[tuple[int, int], tuple[NodeView, ...]] | None = None
 
         def watch(
@@ -158,7 +140,7 @@ class ClusterState:
             watch(each, held_owner(each.kind), optional=True) for each in holdable
         )
         self.exporters: dict[str, Informer[Exporter]] = {
-            name: watch(resources.PODS, _exporter, where.namespace, labelSelector=where.selector)
+            name: watch(resources.PODS, exporter, where.namespace, labelSelector=where.selector)
             for name, where in (exporters or {}).items()
         }
 
@@ -264,21 +246,12 @@ class ClusterState:
 
     def claims(self) -> Assignment:
         """Whose pod is whose; worked out anew only when pods or declarations changed."""
-        cached, versions = self._claims, (self.pods.version, self.workloads.version)
-        if cached is not None and cached.versions == versions:
-            return cached.claims
-        specs = {view.uid: view.spec for view in self.workloads.objects.values()}
-        if cached is not None and cached.versions[0] == versions[0] and _same(cached.specs, specs):
-            self._claims = replace(cached, versions=versions, specs=specs)
-            return cached.claims
-        claims = assign(tuple(self.workloads.objects.values()), self.pods.objects.values())
-        self._claims = _Claims(versions, specs, claims if cached is None else _kept(claims, cached.claims))
-        return self._claims.claims
+        return self._claimed.claims(self.workloads, self.pods)
 
     def bindings(self) -> Mapping[tuple[str, str], PodBinding]:
         """Where each pod runs by (namespace, name), those included that are going; made anew when pods change."""
         if self._bindings is None or self._bindings[0] != self.pods.version:
-            self._bindings = (self.pods.version, _bound(self.pods.objects.values()))
+            self._bindings = (self.pods.version, bound(self.pods.objects.values()))
         return self._bindings[1]
 
     def node_addresses(self) -> frozenset[str]:
@@ -331,37 +304,11 @@ class ClusterState:
             yield replace(node, used=used.get(name, {}), reserved=reserved[name]) if name in used else node
 
 
-@dataclass(frozen=True, slots=True)
-class _Claims:
-    """An assignment and what it was made from: versions of pods and declarations."""
-
-    versions: tuple[int, int]
-    specs: Mapping[str, WorkloadSpec | None]
-    claims: Assignment
-
-
 def _declares_anew(before: WorkloadView | PolicyView, now: WorkloadView | PolicyView) -> bool:
     """Not where only a status or an annotation of ours came back through the watch."""
     if (before.uid, before.generation) != (now.uid, now.generation):
         return True
     return isinstance(before, WorkloadView) and isinstance(now, WorkloadView) and before.paused != now.paused
-
-
-def _same(known: Mapping[str, WorkloadSpec | None], found: Mapping[str, WorkloadSpec | None]) -> bool:
-    """Do they claim the same pods? A declaration that changed in anything else does."""
-    return len(known) == len(found) and all(
-        uid in known and (known[uid] is each or _claim(known[uid]) == _claim(each)) for uid, each in found.items()
-    )
-
-
-def _claim(spec: WorkloadSpec | None) -> tuple[object, ...]:
-    return () if spec is None else (spec.target_ref, spec.pod_selector)
-
-
-def _kept(fresh: Assignment, known: Assignment) -> Assignment:
-    """The former tuple where a workload's pods are the same: what was judged with it is still judged."""
-    pods = {key: known.pods[key] if known.pods.get(key) == mine else mine for key, mine in fresh.pods.items()}
-    return Assignment(pods, fresh.conflicts, fresh.unclaimed)
 
 
 def _series_of(past: Past, held: Iterable[PodView], now: float) -> WorkloadSeries | None:
@@ -371,23 +318,3 @@ def _series_of(past: Past, held: Iterable[PodView], now: float) -> WorkloadSerie
 
 def _uids(held: Iterable[PodView]) -> dict[tuple[str, str], str]:
     return {(pod.namespace, pod.name): pod.uid for pod in held}
-
-
-def _bound(pods: Iterable[PodView]) -> dict[tuple[str, str], PodBinding]:
-    return {
-        (pod.namespace, pod.name): PodBinding(pod.uid, pod.node, pod.started_at or pod.created_at)
-        for pod in pods
-        if pod.node is not None and pod.phase not in ("Succeeded", "Failed")
-    }
-
-
-def _exporter(item: JSON) -> Exporter | None:
-    """None for a pod that may not speak for its node: one that does not run, is going, or no DaemonSet put there."""
-    metadata, status = item["metadata"], item.get("status") or {}
-    node, address = item["spec"].get("nodeName"), status.get("podIP")
-    owners = metadata.get("ownerReferences") or ()
-    placed = any(owner.get("controller") and owner["kind"] == "DaemonSet" for owner in owners)
-    running = status.get("phase") == "Running" and metadata.get("deletionTimestamp") is None
-    if not (node and address and placed and running and is_plain(address)):
-        return None
-    return Exporter(metadata["name"], node, address)

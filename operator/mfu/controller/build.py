@@ -13,9 +13,10 @@ from mfu.api.powers import ActionType
 from mfu.cluster.client import KubeClient
 from mfu.cluster.connection import SERVICE_ACCOUNT
 from mfu.cluster.executor import Executor
+from mfu.cluster.exporters import ExporterPods
 from mfu.cluster.lease import Lease
 from mfu.cluster.reshaping import Reshaper
-from mfu.cluster.state import ClusterState, ExporterPods
+from mfu.cluster.state import ClusterState
 from mfu.cluster.writer import Writer
 from mfu.controller.collector import Collector
 from mfu.controller.config import OperatorConfig, PodDiscovery

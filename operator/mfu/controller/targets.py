@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 from mfu.api.inference import Phase
 from mfu.api.modelworkload import Mode, Progress, WorkloadSpec
-from mfu.cluster.state import ClusterState, Exporter
+from mfu.cluster.exporters import Exporter
+from mfu.cluster.state import ClusterState
 from mfu.controller import config
 from mfu.engine.snapshot import PodView
 from mfu.observe.readings import Counter, ProgressReading
