@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+import re
 from typing import cast
 
 import pytest
@@ -19,6 +21,7 @@ from mfu.api.workload_status import (
     Summary,
     WorkloadStatus,
 )
+from mfu.cli import top as cli_top
 from mfu.cli.errors import UsageError
 from mfu.cli.main import main
 from mfu.cli.top import BAR, _look, gauge
@@ -168,3 +171,15 @@ async def test_a_server_that_is_away_for_a_while_ends_nothing() -> None:
     assert table.row_count == 1
     with pytest.raises(UsageError, match="name a namespace that you may read with -n"):
         await _look(cast(KubeClient, AwayClient(ApiError(403, "Forbidden", "no", "list"))), arguments, 10)
+
+
+@pytest.mark.parametrize(("columns", "bars"), [(80, False), (200, True)])
+def test_one_picture_fits_its_terminal(
+    columns: int, bars: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setattr(cli_top, "get_terminal_size", lambda: os.terminal_size((columns, 24)))
+    assert main(["top", "--once", "--snapshot", EXAMPLE]) == 0
+    printed = re.sub(r"\x1b\[\d*m", "", capsys.readouterr().out)
+    assert max(map(len, printed.splitlines())) <= columns
+    assert ("█" in printed) is bars

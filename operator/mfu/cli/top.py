@@ -10,6 +10,7 @@ import asyncio
 import sys
 import time
 from collections.abc import Iterable, Sequence
+from shutil import get_terminal_size
 from typing import Any, Final
 
 from rich.console import Console
@@ -61,9 +62,11 @@ def _saved(args: argparse.Namespace) -> tuple[Listed, ...]:
 
 
 def print_once(found: Sequence[Listed], by: TopOrder) -> None:
-    """The whole table, as wide as it is."""
-    out = Console(width=WIDE, highlight=False, markup=False, emoji=False)
-    for line in picture(found, by, rows=len(found)):
+    """The whole table: as wide as it is in a pipe, without bars in a terminal that has no room for them."""
+    room = get_terminal_size().columns if sys.stdout.isatty() else WIDE
+    wide = room >= BARS_FROM
+    out = Console(width=WIDE if wide else room, highlight=False, markup=False, emoji=False)
+    for line in picture(found, by, rows=len(found), wide=wide):
         with out.capture() as captured:
             out.print(line)
         print("\n".join(each.rstrip() for each in captured.get().splitlines()))
