@@ -12,17 +12,21 @@ import argparse
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mfu.predict.fit.doubts import left_out_errors, likeliest
 from mfu.predict.fit.left_out import TrainingRefits
 from mfu.predict.fit.newton import fit
 from mfu.predict.fit.parameters import PREDICTED
-from mfu.predict.fit.rows import TrainingRows, log_errors, rows_of
+from mfu.predict.fit.rows import TrainingRows, log_errors, rows_of, steps
 from mfu.predict.fit.tables import shipped_rows
+from mfu.predict.spread import NORMAL_80
 from mfu.predict.training.constants import DEFAULT, TrainingConstants, document
+from mfu.predict.training.doubt import own_doubt, shared_doubt
 from tools.fit import sweep as fit_sweep
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -30,6 +34,8 @@ CONSTANTS = ROOT / "operator/mfu/predict/training/data/constants.json"
 LEARNED = tuple(f"{name}{end}" for name in PREDICTED for end in ("", "_doubt"))
 """Tables whose entries are the levels that the fit saw, and nothing else."""
 ROUNDS = 10
+MANY_ALIKE = ("steps", "sweep")
+"""Tables of one stack each, with more rows than all the others."""
 
 
 def summary(rows: TrainingRows, c: TrainingConstants) -> None:
@@ -52,6 +58,54 @@ def left_out(rows: TrainingRows, refits: TrainingRefits) -> None:
         print(f"  {source:45s} {count:5d}  mape {error:.3f}")
     means = [error for error, *_ in found]
     print(f"  median source {np.median(means):.3f}, mean source {np.mean(means):.3f}")
+
+
+@dataclass(frozen=True, slots=True)
+class Stranger:
+    """Rows of one engine or product under a fit that never saw it: share that their band holds, its half-width."""
+
+    level: str
+    rows: int
+    mape: float
+    coverage: float
+    half_width: float
+
+
+def strangers(refits: TrainingRefits, factor: str) -> list[Stranger]:
+    """Each engine or product in turn as one that nobody measured; tables of thousands of alike rows aside."""
+    names = refits.rows.names(factor)
+    chosen = ~np.isin(refits.rows.table, MANY_ALIKE)
+    return [_stranger(refits, factor, str(level), names, chosen) for level in np.unique(names[chosen])]
+
+
+def _stranger(
+    refits: TrainingRefits, factor: str, level: str, names: NDArray[np.str_], chosen: NDArray[np.bool_]
+) -> Stranger:
+    rows, c = refits.rows.take(np.flatnonzero((names == level) & chosen)), refits.less(level, factor=factor)
+    errors = log_errors(rows, c)
+    doubt = np.hypot(
+        shared_doubt(c, rows.engine, rows.product, rows.arithmetic), own_doubt(c, rows.case, steps(rows, c))
+    )
+    reach = NORMAL_80 * doubt
+    held, off = np.abs(errors) <= reach, np.abs(np.expm1(-errors))
+    return Stranger(level, len(errors), float(off.mean()), float(held.mean()), float(np.sinh(reach).mean()))
+
+
+def print_strangers(refits: TrainingRefits) -> None:
+    """Print what the band holds of engines and products that no fit saw, all rows counted alike."""
+    for factor in ("engine", "product"):
+        found = strangers(refits, factor)
+        for each in found:
+            print(
+                f"  new {factor} {each.level:25s} {each.rows:5d}  mape {each.mape:.3f}  "
+                f"holds {each.coverage:.2f}  half-width {each.half_width:.2f}"
+            )
+        print(f"  new {factor}s: the band holds {held_of(found):.3f}")
+
+
+def held_of(found: Sequence[Stranger]) -> float:
+    """Share of all their rows that their bands hold."""
+    return sum(each.coverage * each.rows for each in found) / sum(each.rows for each in found)
 
 
 def write(values: Mapping[str, float]) -> None:
@@ -87,6 +141,7 @@ def main(arguments: Sequence[str]) -> int:
     print("left out of the fit:")
     refits = TrainingRefits.around(rows, whole)
     left_out(rows, refits)
+    print_strangers(refits)
     doubts = likeliest(left_out_errors(refits))
     values.update({f"doubt.{name}": value for name, value in doubts.items()})
     print("bands:", ", ".join(f"{name} {value:.3f}" for name, value in doubts.items()))

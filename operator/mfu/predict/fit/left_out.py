@@ -61,9 +61,9 @@ class TrainingRefits:
         """A fit that is already there."""
         return cls(rows, whole, log_errors(rows, bare(whole.theta)))
 
-    def less(self, source: str) -> TrainingConstants:
-        """The constants of a fit of every other source."""
-        kept = np.flatnonzero(self.rows.source != source)
+    def less(self, level: str, *, factor: str = "source") -> TrainingConstants:
+        """The constants of a fit of every other source (or engine, or product)."""
+        kept = np.flatnonzero(self.rows.names(factor) != level)
         rows, jacobian = self.rows.take(kept), self.whole.jacobian[kept]
         state, base = self.whole, self.base[kept]
         for _ in range(_PASSES):
