@@ -367,3 +367,40 @@ def test_parts_of_gpus_are_said(annotations: dict[str, str], limits: dict[str, A
 def test_arithmetic_of_launch_scripts(text: str, filled: str) -> None:
     container = Container("c", "", (), {"NODES": "2", "GPUS": "4"}, {})
     assert container.filled(text) == filled
+
+
+@pytest.mark.parametrize(
+    ("labels", "product"),
+    [
+        ({"gpu.nvidia.com/class": "H100_NVLINK_80GB"}, "H100-SXM5"),
+        ({"gpu.nvidia.com/class": "L40S"}, "L40S"),
+        ({"eks.amazonaws.com/instance-gpu-name": "l4"}, "L4"),
+        ({"karpenter.k8s.aws/instance-gpu-name": "a100", "karpenter.k8s.aws/instance-gpu-memory": "40960"}, "A100"),
+        ({"cloud.google.com/gke-accelerator": "nvidia-rtx-pro-6000"}, "RTX-PRO-6000"),
+        ({"node.kubernetes.io/instance-type": "p5.48xlarge"}, "H100-SXM5"),
+        ({"karpenter.k8s.aws/instance-gpu-name": "a100"}, None),
+        ({"gpu.nvidia.com/class": "A100"}, None),
+    ],
+)
+def test_a_node_label_names_the_product(labels: dict[str, str], product: str | None) -> None:
+    document = job("torchrun", "train.py")
+    document["spec"]["template"]["spec"]["nodeSelector"] = labels
+    (draft,) = adopt([document])
+    found = at(draft, "accelerators.products")
+    assert found == product if product is None else found[0].startswith(product)
+
+
+@pytest.mark.parametrize(
+    ("quantization", "name", "weights"),
+    [
+        ("modelopt", "nvidia/Llama-3.1-70B-Instruct-FP8", "FP8"),
+        ("compressed-tensors", "RedHatAI/Meta-Llama-3.1-8B-Instruct-quantized.w4a16", "INT4"),
+        ("w8a8_int8", "meta-llama/Llama-3.1-8B", "INT8"),
+        ("modelopt", "meta-llama/Llama-3.1-8B", None),
+    ],
+)
+def test_a_tool_that_quantised_is_no_format(quantization: str, name: str, weights: str | None) -> None:
+    command = ("python3", "-m", "sglang.launch_server", "--model-path", name, "--quantization", quantization)
+    (draft,) = adopt([job(*command, image="lmsysorg/sglang:v0.5.3", gpus=1)])
+    assert at(draft, "precision.weights") == weights
+    assert weights is not None or any("no quantization that is known" in line.why for line in draft.lines)

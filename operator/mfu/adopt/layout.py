@@ -14,29 +14,12 @@ from mfu.adopt.findings import Findings
 from mfu.adopt.units import PodTemplate, Unit
 from mfu.hardware.aliases import dataset_key
 from mfu.hardware.catalog import load
-from mfu.hardware.instances import INSTANCE_LABELS, instance_gpu
-from mfu.hardware.labels import CLOUD_PRODUCT_LABELS, PRODUCT_LABELS, WHOLE
+from mfu.hardware.clouds import cloud_device
+from mfu.hardware.labels import PRODUCT_LABELS, WHOLE
 from mfu.hardware.portions import portion_of
 from mfu.hardware.types import Device
 from mfu.units import gibibytes
 
-_CLOUD_NAMES: Final[Mapping[str, str]] = {
-    "nvidia-l4": "L4",
-    "nvidia-tesla-t4": "T4",
-    "nvidia-tesla-a100": "A100-SXM4-40GB",
-    "nvidia-a100-80gb": "A100-SXM4-80GB",
-    "nvidia-h100-80gb": "H100-SXM5",
-    "nvidia-h100-mega-80gb": "H100-SXM5",
-    "nvidia-h200-141gb": "H200-SXM",
-    "nvidia-b200": "B200",
-    "nvidia-gb200": "GB200",
-    "a10g": "A10G",
-    "l4": "L4",
-    "l40s": "L40S",
-    "t4": "T4",
-    "h100": "H100-SXM5",
-}
-"""What GKE and EKS sell under the name (their accelerator lists)."""
 DEGREES: Final = ("tensor", "pipeline", "context", "data")
 
 
@@ -85,8 +68,10 @@ def accelerators(unit: Unit, container: Container | None, count: int, findings: 
 
 
 def product(unit: Unit, findings: Findings) -> None:
-    for label, value in _node_labels(unit):
-        name = _product_of(label, value)
+    labels = tuple(_node_labels(unit))
+    sizes = {label: value for label, value in labels if label.endswith("instance-gpu-memory")}
+    for label, value in labels:
+        name = _product_of(label, value, sizes)
         if name is not None:
             findings.read("accelerators.products", [name], f"node label {label}: {value}")
             return
@@ -98,14 +83,10 @@ def product(unit: Unit, findings: Findings) -> None:
     findings.unknown("accelerators.products", "no node label or affinity names a GPU; any product is predicted")
 
 
-def _product_of(label: str, value: str) -> str | None:
-    if label in PRODUCT_LABELS:
-        found = load().resolve(value)
-        return found.gpu.api_name if isinstance(found, Device) else None
-    if label in CLOUD_PRODUCT_LABELS:
-        return _CLOUD_NAMES.get(value.lower())
-    key = instance_gpu(value) if label in INSTANCE_LABELS else None
-    return None if key is None else load().gpus[key].api_name
+def _product_of(label: str, value: str, sizes: Mapping[str, str]) -> str | None:
+    """`sizes`: labels that say how much memory the product of another label has."""
+    found = load().resolve(value) if label in PRODUCT_LABELS else cloud_device({**sizes, label: value})
+    return found.gpu.api_name if isinstance(found, Device) else None
 
 
 def _node_labels(unit: Unit) -> Iterator[tuple[str, str]]:

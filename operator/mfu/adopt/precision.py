@@ -16,6 +16,8 @@ _QUANTIZATION: Final = (
     ("modelopt_fp4", "FP4", "FP4"),
     ("mxfp4", None, "FP4"),
     ("fp8", "FP8", "FP8"),
+    ("w8a8", "INT8", "INT8"),
+    ("int8", None, "INT8"),
     ("awq", None, "INT4"),
     ("gptq", None, "INT4"),
     ("marlin", None, "INT4"),
@@ -52,6 +54,10 @@ def _quantized(command: Command, engine: EngineKeys, model: NamedModel | None, f
     if found is not None and str(found.value).lower() not in ("", "none", "false"):
         text = str(found.value).lower()
         row = next((each for each in _QUANTIZATION if each[0] in text), None)
+        if row is None and model is not None and model.formats:
+            # "modelopt" and "compressed-tensors" name a tool; which format it wrote, the name of the weights says.
+            _formats(dict(model.formats), f"{found.source}, and the name {model.name}", engine, findings)
+            return
         if row is None:
             findings.unknown("precision.weights", f"{found.source} is no quantization that is known")
             return

@@ -126,4 +126,6 @@ def _key(labels: Mapping[str, str]) -> str | None:
         if labels.get(product):
             return _KARPENTER.get((labels[product], labels.get(size, ""))) or _KARPENTER.get((labels[product], ""))
     named = next((labels[name] for name in COREWEAVE_PRODUCTS if labels.get(name)), "")
-    return _COREWEAVE.get(named) or instance_gpu(instance_of(labels) or "")
+    found = load().resolve(named) if named else None
+    known = _COREWEAVE.get(named) or (found.gpu.key if isinstance(found, Device) else None)
+    return known or instance_gpu(instance_of(labels) or "")

@@ -21,8 +21,6 @@ CLIQUE_LABEL: Final = "nvidia.com/gpu.clique"
 """Node label of the NVLink domain that spans nodes."""
 MIG_PREFIX: Final = "nvidia.com/mig-"
 """Extended resources of MIG slices: the prefix before the profile, as in nvidia.com/mig-1g.10gb."""
-CLOUD_PRODUCT_LABELS: Final = ("cloud.google.com/gke-accelerator", "karpenter.k8s.aws/instance-gpu-name")
-"""Node labels by which a cloud names the product in its own words."""
 MIG_CONFIG_LABEL: Final = "nvidia.com/mig.config"
 """What mig-manager is asked for."""
 AMD_PARTITION_LABELS: Final = ("amd.com/compute-memory-partition", "amd.com/gpu.compute-memory-partition")
