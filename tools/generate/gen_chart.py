@@ -90,6 +90,7 @@ too: `kubectl delete crd {crds}`.
 | release keeper | list, watch `namespaces`, `mfupolicies`; its own Lease | deadlines; one at a time |
 | agent | get `nodes`; get, create, patch `gpunodes`; patch `gpunodes/status` | its own node only, by admission policy |
 | admission | get, patch its own `validatingwebhookconfigurations`, by name | its certificate |
+| gate webhook | get, patch its own `mutatingwebhookconfigurations`, by name | its certificate |
 | view | get, list, watch `modelworkloads` | aggregated |
 | edit, admin | create, update, patch, delete `modelworkloads`, never their status | aggregated |
 

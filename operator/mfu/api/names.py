@@ -67,6 +67,8 @@ RECOMMENDED_MIG_PROFILE_ANNOTATION: Final = f"{GROUP}/recommended-mig-profile"
 """Smallest MIG profile that would do, such as 1g.10gb."""
 
 # Reserved for the rungs of the ladder that act
+GATED_ANNOTATION: Final = f"{GROUP}/gated"
+"""On pods that were made with our gate: how they came by it."""
 PLACEMENT_GATE: Final = f"{GROUP}/placement"
 """Scheduling gate on pods that wait for a placement decision; it has a deadline. No other gate is ever removed."""
 ADMISSION_CHECK: Final = f"{GROUP}/admission"

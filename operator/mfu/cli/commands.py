@@ -30,6 +30,7 @@ COMMANDS: Final = (
     ("release", "take our scheduling gate off pods, by hand or when their deadline is over"),
     ("operator", "run the operator"),
     ("admission", "answer at the prompt: warn of what does not fit, refuse names that do not exist"),
+    ("stamp", "put our scheduling gate on pods by webhook, for older API servers"),
     ("agent", "run the node agent"),
     ("sim", "run a simulated fleet"),
     ("completion", "complete commands and options in a shell"),

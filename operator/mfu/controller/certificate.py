@@ -1,4 +1,4 @@
-"""The admission handler's own certificate: made at start, made anew in time, and made known to the API server.
+"""The own certificate of a process that the API server calls: made at start, made anew in time, and made known to it.
 
 The API server trusts what stands in the webhook configuration's caBundle. Several pods, old and new ones, may serve at
 once, so each adds its certificate and keeps the newest few of the others.
@@ -23,6 +23,13 @@ WEBHOOKS: Final = ResourcePath(
     "v1",
     "validatingwebhookconfigurations",
     "ValidatingWebhookConfiguration",
+    namespaced=False,
+)
+MUTATING_WEBHOOKS: Final = ResourcePath(
+    "admissionregistration.k8s.io",
+    "v1",
+    "mutatingwebhookconfigurations",
+    "MutatingWebhookConfiguration",
     namespaced=False,
 )
 DAYS: Final = 30
@@ -64,12 +71,12 @@ def bundled(bundle: str, own: str) -> str:
     return "".join([own, *kept][:MOST_CERTIFICATES])
 
 
-async def announce(client: KubeClient, configuration: str, own: str) -> None:
+async def announce(client: KubeClient, configuration: str, own: str, *, webhooks: ResourcePath = WEBHOOKS) -> None:
     """Have the API server trust `own` for every webhook of that configuration. Writes only where that is news."""
-    found = await client.get(WEBHOOKS, configuration)
+    found = await client.get(webhooks, configuration)
     patch = _patch(found, own)
     if patch:
-        path = WEBHOOKS.path(None, configuration)
+        path = webhooks.path(None, configuration)
         await client.request("PATCH", path, body=patch, content_type="application/json-patch+json")
         log.info("certificate announced configuration=%s", configuration)
 
@@ -87,13 +94,15 @@ def _patch(found: JSON, own: str) -> list[dict[str, Any]]:
     return [{"op": "test", "path": "/metadata/resourceVersion", "value": version}, *changes] if changes else []
 
 
-async def keep(client: KubeClient, folder: Path, host: str, configuration: str) -> None:
+async def keep(
+    client: KubeClient, folder: Path, host: str, configuration: str, *, webhooks: ResourcePath = WEBHOOKS
+) -> None:
     """For ever: see that the API server trusts our certificate, and make a new one in time."""
     clock = asyncio.get_running_loop()
     made, own = clock.time(), (folder / "tls.crt").read_text()
     while True:
         try:
-            await announce(client, configuration, own)
+            await announce(client, configuration, own, webhooks=webhooks)
         except (ApiError, ServerUnreachable) as error:
             log.warning("certificate not announced: %s", error)
         await asyncio.sleep(CHECK_SECONDS)
