@@ -29,7 +29,9 @@ POLICY = PolicyView(
     PolicySpec.model_validate({"prices": [{"product": "H100-SXM5", "perGPUHour": "2.50"}]}),
 )
 OBSERVING = replace(
-    POLICY, spec=PolicySpec.model_validate({"modes": {"admission": "Observe", "placement": "Observe"}}), generation=2
+    POLICY,
+    spec=PolicySpec.model_validate({"modes": dict.fromkeys(("admission", "placement", "scaling"), "Observe")}),
+    generation=2,
 )
 
 
@@ -204,6 +206,7 @@ def test_a_policy_binds_at_once_even_while_decisions_are_frozen() -> None:
     assert {each["type"]: each["mode"] for each in frozen.status.document()["decisions"]} == {
         "Admission": "Observe",
         "Placement": "Observe",
+        "Scaling": "Observe",
     }
     assert [each["reason"] for each in frozen.status.document()["decisions"]] == [
         each["reason"] for each in before.status.document()["decisions"]

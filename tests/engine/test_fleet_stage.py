@@ -58,7 +58,7 @@ def test_annotations_and_status_say_the_same() -> None:
     assert first.annotations["mfu.gpuaas.io/decision-placement"] == f"Place: 8 free {H100} together on node n0"
     assert "n0" in first.annotations["mfu.gpuaas.io/recommended-affinity"]
     kinds = [row["type"] for row in first.status.document()["decisions"]]
-    assert kinds == ["Admission", "Placement"]
+    assert kinds == ["Admission", "Placement", "Scaling"]
 
 
 def test_one_that_is_not_judged_now_speaks_up_where_it_has_news() -> None:

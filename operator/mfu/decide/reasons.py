@@ -28,5 +28,6 @@ class Why(StrEnum):
     SMALLER_PROFILE_FITS = "SmallerProfileFits"
     NOT_MEASURED = "NotMeasured"
     KEEP_ENOUGH_TOGETHER = "KeepEnoughTogether"
+    PAST_THE_KNEE = "PastTheKnee"
     LOAD_ABOVE_CAPACITY = "LoadAboveCapacity"
     LOAD_BELOW_CAPACITY = "LoadBelowCapacity"

@@ -14,11 +14,12 @@ from mfu.decide.replicas.memory import ScalingMemory
 from mfu.decide.types import Decision, Subject
 from mfu.decide.workload.admission import admission
 from mfu.decide.workload.grouping import grouping
+from mfu.decide.workload.knee import knee
 from mfu.decide.workload.mig import mig
 from mfu.decide.workload.scaling import scaling
 
 Rule = Callable[[Subject], Decision | None]
-RULES: Final[tuple[Rule, ...]] = (admission, grouping, mig)
+RULES: Final[tuple[Rule, ...]] = (admission, grouping, mig, knee)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,97 @@
+"""What a training job would reach on fewer and on more GPUs, and which is the last that pays."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from mfu.decide.types import Decision, DecisionType, EffectivePolicy, Outcome
+from mfu.decide.workload.knee import Size, advised, knee, sizes
+from mfu.hardware.price import PriceBook
+from mfu.predict import predict
+from mfu.predict.types import Prediction, Training
+from tests.builders.cases import SERVING, TRAINING, case
+
+PRICED = EffectivePolicy(book=PriceBook(prices={"H100-SXM5": 2.50}))
+
+
+def decided(document: dict[str, Any] = TRAINING, **fields: Any) -> Decision:
+    found = knee(case(document, **{"policy": PRICED, **fields}))
+    assert found is not None
+    return found
+
+
+def small(batch: int) -> dict[str, Any]:
+    return {**TRAINING, "training": {**TRAINING["training"], "globalBatchSize": batch}}
+
+
+def test_each_count_is_what_the_model_predicts_for_it() -> None:
+    subject = case()
+    assert isinstance(subject.setup, Training)
+    found = {each.gpus: each for each in sizes(subject.setup, subject.placement)}
+    assert sorted(found) == [4, 16, 32]
+    wide = replace(subject.setup, parallelism=replace(subject.setup.parallelism, data=8))
+    answer = predict(wide, replace(subject.placement, gpus=16))
+    assert isinstance(answer, Prediction)
+    assert found[16].mfu == answer.mfu
+    assert found[16].tokens_per_s == pytest.approx(16 * answer.tokens_per_s_per_gpu)
+
+
+def test_the_message_has_mfu_and_price_at_each_count() -> None:
+    said = decided()
+    assert (said.type, said.outcome, said.reason, said.hint) == (DecisionType.SCALING, Outcome.KEEP, "RightSized", None)
+    subject = case()
+    per_million = 8 * 2.50 / (8 * subject.expected.tokens_per_s_per_gpu * 3600.0) * 1e6
+    assert f"8 GPUs {subject.expected.mfu:.1%}, {per_million:.3g} per M tokens" in said.message
+    for gpus in (4, 16, 32):
+        assert f"{gpus} GPUs " in said.message
+    assert "per M tokens" not in decided(policy=EffectivePolicy()).message
+
+
+def test_counts_into_which_the_batch_does_not_divide_are_left_out() -> None:
+    """Eight sequences on two a rank … four: sixteen ranks would have half a sequence each."""
+    assert "32 GPUs" not in decided(small(8)).message
+
+
+def test_inference_follows_its_load() -> None:
+    assert knee(case(SERVING)) is None
+
+
+def test_a_job_that_can_not_be_stretched_is_told_nothing() -> None:
+    alone = {
+        **TRAINING,
+        "accelerators": {"count": 2, "products": ["H100-SXM5"]},
+        "training": {**TRAINING["training"], "globalBatchSize": 1, "parallelism": {"tensor": 2}},
+    }
+    assert knee(case(alone)) is None
+
+
+def row(*figures: tuple[int, float]) -> list[Size]:
+    return [Size(gpus, mfu, gpus * mfu) for gpus, mfu in figures]
+
+
+@pytest.mark.parametrize(
+    ("figures", "best"),
+    [
+        ([(8, 0.400), (16, 0.395), (32, 0.360)], 16),
+        ([(8, 0.400), (16, 0.379)], 8),
+        ([(8, 0.400), (16, 0.381), (32, 0.363)], 32),
+        ([(8, 0.300), (16, 0.400)], 16),
+    ],
+)
+def test_the_knee_is_before_the_first_doubling_that_loses_a_twentieth(
+    figures: list[tuple[int, float]], best: int
+) -> None:
+    assert advised(row(*figures)).gpus == best
+
+
+def test_a_job_past_its_knee_is_told_how_many_pay() -> None:
+    """On one GPU a node the gradients of each step cross a slow network: half of them do nearly as much each."""
+    found = [decided(small(batch), gpus_per_node=1) for batch in (8, 16, 64)]
+    past = [each for each in found if each.outcome is Outcome.SCALE]
+    for each in past:
+        assert each.reason == "PastTheKnee"
+        assert "GPUs are the most that pay" in each.message
+    assert past, [each.message for each in found]
