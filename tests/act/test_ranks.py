@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mfu.act.ranks import RankedPod, kept_to, rank_of, seats
+from mfu.act.ranks import RankedPod, kept_to, rank_of, rank_order, seats
 from mfu.api.powers import ActionType
 from mfu.decide.fleet.capacity import DeviceKind, Share
 from mfu.decide.fleet.fitting import Grant, Quality
@@ -19,6 +19,15 @@ def grant(*shares: tuple[str, int]) -> Grant:
 
 def pods(count: int, gpus: int = 1) -> list[RankedPod]:
     return [RankedPod(f"u{rank}", rank, gpus) for rank in range(count)]
+
+
+def test_the_order_of_ranks_names_each_node_once_for_neighbours() -> None:
+    pods = [RankedPod(f"u{rank}", rank, 1) for rank in (3, 0, 2, 1)]
+    taken = {"u0": Share("a", 1), "u1": Share("a", 1), "u2": Share("b", 1), "u3": Share("a", 1)}
+    assert rank_order(pods, taken) == "a=0-1,b=2,a=3"
+    assert rank_order(pods, {}) == ""
+    many = [RankedPod(str(rank), rank, 1) for rank in range(2000)]
+    assert rank_order(many, {each.uid: Share(f"node-{each.uid}", 1) for each in many}) == "", "too long to say"
 
 
 def test_neighbours_in_rank_are_neighbours_in_place() -> None:

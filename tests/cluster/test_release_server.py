@@ -9,7 +9,7 @@ import pytest
 
 from e2e.testbed.cluster.plane import ControlPlane
 from mfu.act.types import Release
-from mfu.api.names import PLACEMENT_GATE, decision_annotation
+from mfu.api.names import PLACEMENT_GATE, RANK_ORDER_ANNOTATION, decision_annotation
 from mfu.cluster.affinity import PREFERRED, REQUIRED
 from mfu.cluster.client import KubeClient
 from mfu.cluster.executor import Executor
@@ -71,6 +71,20 @@ async def test_hint_and_release_are_one_patch(
         assert added[PREFERRED][-1]["weight"] == 100
     writes = {each["operation"] for each in after["metadata"]["managedFields"] if each["manager"] != "kubectl"}
     assert writes == {"Update"}
+
+
+async def test_the_order_of_ranks_is_in_the_same_patch(server: ControlPlane, client: KubeClient, space: str) -> None:
+    owns: tuple[dict[str, str], ...] = ({}, {"team": "a"})
+    for own in owns:
+        before = create(server, space, gated(annotations=own))
+        asked = Hint(binding("n0"), "keep the pods to node n0", (node("n0"),), "n0=0-3,n1=4-7")
+        assert await release(client, space, before["metadata"]["name"], hint=asked) is Opened.RELEASED
+        after = await client.get(PODS, before["metadata"]["name"], space)
+        assert after["metadata"]["annotations"] == {
+            **own,
+            SAID: "keep the pods to node n0",
+            RANK_ORDER_ANNOTATION: "n0=0-3,n1=4-7",
+        }
 
 
 async def test_a_gate_of_somebody_else_stays_and_our_hint_does_not_bind(

@@ -282,3 +282,4 @@ def test_each_rank_gets_its_own_node() -> None:
     }
     kept = {each.pod: str(each.affinity) for each in plan.releases}
     assert all(f"'values': ['n{rank // 2}']" in kept[f"a-{rank}"] for rank in range(4))
+    assert {each.rank_order for each in plan.releases} == {"n0=0-1,n1=2-3"}

@@ -23,6 +23,9 @@ RANK_LABELS: Final = (
 )
 """By which controllers number the pods of one Job, StatefulSet or PyTorchJob."""
 
+MOST_ORDER_BYTES: Final = 8192
+"""Of an order of ranks: each pod of the job carries it."""
+
 
 @dataclass(frozen=True, slots=True)
 class RankedPod:
@@ -67,6 +70,22 @@ def _dealt(pods: Sequence[RankedPod], shares: Sequence[Share]) -> dict[str, Shar
         found[pod.uid] = Share(shares[row].node, pod.gpus)
         left -= pod.gpus
     return found
+
+
+def rank_order(pods: Sequence[RankedPod], taken: Mapping[str, Share]) -> str:
+    """Nodes with their ranks, in the order of ranks; empty where nothing was dealt out, or it would be too long to say.
+
+    Ranks 0 and 1 on a, rank 2 on b: `a=0-1,b=2`. What a launcher reads by the downward API to number its own processes.
+    """
+    seated = sorted((pod.rank or 0, taken[pod.uid].node) for pod in pods if pod.uid in taken)
+    runs: list[tuple[str, int, int]] = []
+    for rank, node in seated:
+        if runs and runs[-1][0] == node and runs[-1][2] == rank - 1:
+            runs[-1] = (node, runs[-1][1], rank)
+        else:
+            runs.append((node, rank, rank))
+    said = ",".join(f"{node}={first}" if first == last else f"{node}={first}-{last}" for node, first, last in runs)
+    return said if len(said) <= MOST_ORDER_BYTES else ""
 
 
 def kept_to(seat: Share, grant: Grant, kind: ActionType) -> Mapping[str, Any]:

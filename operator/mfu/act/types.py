@@ -204,6 +204,8 @@ class Release:
     """What is said of it, on the pod and in its event."""
     affinity: Mapping[str, Any] | None = None
     """Node affinity to be added; None releases the pod as it is."""
+    rank_order: str = ""
+    """Which ranks of its job go to which node; empty where nobody numbers them."""
 
     @property
     def key(self) -> str:

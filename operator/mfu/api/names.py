@@ -59,6 +59,8 @@ PAUSED_ANNOTATION: Final = f"{GROUP}/paused"
 # Annotations the operator writes and never reads back
 DECISION_ANNOTATION_PREFIX: Final = f"{GROUP}/decision-"
 """Followed by the decision type in lower case, e.g. mfu.gpuaas.io/decision-placement."""
+RANK_ORDER_ANNOTATION: Final = f"{GROUP}/decision-rank-order"
+"""On pods that their controller numbers: which ranks go to which node, such as `n0=0-3,n1=4-7`."""
 RECOMMENDED_AFFINITY_ANNOTATION: Final = f"{GROUP}/recommended-affinity"
 """Ready-to-paste `affinity` block, JSON."""
 RECOMMENDED_REPLICAS_ANNOTATION: Final = f"{GROUP}/recommended-replicas"

@@ -37,8 +37,8 @@ class PermittedAction(Resource):
     """One action that Enforce may take, and when."""
 
     type: ActionType
-    """PreferredAffinity, RequiredAffinity, NodeSelector, TopologyAnnotation or MIGResource of gated pods;
-    PodDeletionCost, PreferNoSchedule, KueueCheck, Scale, Suspend or MIGLayout."""
+    """PreferredAffinity or RequiredAffinity of gated pods; NodeSelector, TopologyAnnotation or MIGResource of suspended
+    owners; PodDeletionCost, PreferNoSchedule, KueueCheck, Scale, Suspend or MIGLayout."""
     min_confidence_percent: Share = 80
     """Least confidence of the decision, percent; below it nothing is done."""
     max_reading_age_seconds: Annotated[int, Field(ge=1, le=86_400)] = 120

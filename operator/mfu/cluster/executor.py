@@ -175,7 +175,8 @@ class Executor:
     async def _release(self, due: Release) -> Opened:
         hint = None
         if due.affinity is not None:
-            hint = Hint(dict(due.affinity), due.words, tuple(self.nodes().values()))
+            nodes = tuple(self.nodes().values())
+            hint = Hint(dict(due.affinity), due.words, nodes, due.rank_order)
         return await release(self.client, due.namespace, due.pod, uid=due.uid, hint=hint, may_write=self.may_write)
 
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from mfu.api.names import PLACEMENT_GATE, decision_annotation
+from mfu.api.names import PLACEMENT_GATE, RANK_ORDER_ANNOTATION, decision_annotation
 from mfu.cluster.affinity import hinted
 from mfu.cluster.client import JSON_PATCH, ApiError, KubeClient
-from mfu.cluster.json_patch import annotated, operation
+from mfu.cluster.json_patch import annotated, operation, place
 from mfu.cluster.resources import JSON, PODS
 from mfu.decide.types import DecisionType, NodeView
 
@@ -39,6 +39,8 @@ class Hint:
     affinity: JSON
     words: str
     nodes: Iterable[NodeView] = ()
+    rank_order: str = ""
+    """Which ranks of its job go to which node; empty says nothing of it."""
 
 
 def _always() -> bool:
@@ -101,7 +103,11 @@ def patch_of(pod: JSON, hint: Hint | None) -> list[JSON]:
     tests.append(operation("test", "/metadata/resourceVersion", metadata["resourceVersion"]))
     made = hinted(pod["spec"], hint.affinity, hint.nodes)
     words = f"{hint.words} ({WEAKENED})" if made.weakened else hint.words
-    return [*tests, annotated(metadata, _ANNOTATION, words), operation("add", "/spec/affinity", made.affinity), remove]
+    said = [annotated(metadata, _ANNOTATION, words)]
+    if hint.rank_order:
+        # By now there are annotations.
+        said.append(operation("add", place(RANK_ORDER_ANNOTATION), hint.rank_order))
+    return [*tests, *said, operation("add", "/spec/affinity", made.affinity), remove]
 
 
 def _index(pod: JSON) -> int | None:

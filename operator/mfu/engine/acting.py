@@ -10,7 +10,7 @@ from typing import Any, Final
 from mfu.act.checks import UNDECLARED_SECONDS, CheckAnswer, answered, unheld
 from mfu.act.costs import ReplicaUse
 from mfu.act.proposals import Said, action_of, marking_of
-from mfu.act.ranks import RankedPod, kept_to, rank_of, seats
+from mfu.act.ranks import RankedPod, kept_to, rank_of, rank_order, seats
 from mfu.act.templates import HeldOwner
 from mfu.act.tracks import reserved
 from mfu.act.types import (
@@ -133,6 +133,7 @@ def releases(acts: Acts, claims: Assignment, switched_on: Set[ActionType]) -> tu
 def _hinted(key: str, hint: Action, pods: Sequence[PodView]) -> list[Release]:
     """Each pod with its own node where ranks are known, else all with the same hint."""
     taken = _seats(pods, hint.grants)
+    order = rank_order([_ranked(pod) for pod in pods], taken)
     found = []
     for pod in pods:
         if not pod.held:
@@ -142,7 +143,7 @@ def _hinted(key: str, hint: Action, pods: Sequence[PodView]) -> list[Release]:
             seat = taken[pod.uid]
             words = f"{hint.words}: rank {rank_of(pod.labels)} to node {seat.node}"
             affinity = kept_to(seat, hint.grants[0], hint.type)
-        found.append(_release(pod, key, words, affinity))
+        found.append(replace(_release(pod, key, words, affinity), rank_order=order))
     return found
 
 
