@@ -7,6 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from benchmarks.drift.truth import scatter
+from mfu.observe import drift as search
 from mfu.observe.drift import Drift, DriftKind, DriftState, Identity, SteadyStretch, update
 
 HERE = Identity("llama", "v1", "mbs 1 gbs 64 d8", "H100-SXM5", 8)
@@ -113,3 +115,24 @@ def test_what_does_nothing_at_all_divides_by_nothing() -> None:
     (drift,) = watch([0.0] * 60 + noise(0.40, 30))
     assert drift.relative == 0.0
     assert drift.after == pytest.approx(0.40, abs=0.02)
+
+
+WANDERING = (143, 160, 277, 329, 412, 531)
+"""Seeds whose noise, half of it carried over, wanders far from a level that few samples told."""
+
+
+@pytest.mark.parametrize("seed", WANDERING)
+def test_what_a_few_samples_told_is_doubted_before_it_is_told(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    figures = (0.4 * (1 + scatter(np.random.default_rng(seed), 90, sd=0.03, carried=0.5))).tolist()
+    assert watch(figures) == []
+    monkeypatch.setattr(search, "SURE", 0.0)
+    assert watch(figures) != []
+
+
+def test_a_change_of_eight_per_cent_is_sought_however_much_minutes_scatter() -> None:
+    calm, rough = SteadyStretch(0.0), SteadyStretch(0.0)
+    for fresh in np.random.default_rng(3).normal(size=200).tolist():
+        calm, rough = calm.learned(0.4 * (1 + 0.005 * fresh)), rough.learned(0.4 * (1 + 0.03 * fresh))
+    assert calm.slack == pytest.approx(2.0)
+    assert rough.slack == pytest.approx(0.04 / 0.03, abs=0.15)
+    assert SteadyStretch(0.0, 0.4, samples=100).errors_away((0.4,) * 10) == 0.0
