@@ -15,7 +15,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks.drift.quiet import watched
+from benchmarks.drift.quiet import noisy_regressions, noisy_starts, watched
 from benchmarks.drift.truth import LOSS, Planted, stories
 from benchmarks.drift.watched import WITHIN, Verdict, watch_twice
 
@@ -33,9 +33,14 @@ after the regression, telemetry and all memory but status being lost.
 | planted | class | right | right after a restart | minutes, median | most |
 |---|---|---|---|---|---|"""
 TAIL = """{workloads} steady workloads over {days} simulated days ({samples:,} samples through the search alone, with a
-pause an hour and half a percent of daily warmth), the operator restarted in the middle: {alarms} alarms. Nothing was
+pause an hour and half a percent of daily warmth), the operator restarted in the middle; alarms: {alarms}. Nothing was
 tuned on these seeds.
+
+It is not free of error. Of {starts:,} beginnings of ninety minutes with the most noise (3 %, half of it carried over)
+{told_starts} are told as a change, and of {starts:,} such jobs that lose 8 % after an hour to two {late} are not told
+of within {within} minutes.
 """
+STARTS = 1500
 MISSED = "What went wrong:"
 
 
@@ -78,29 +83,33 @@ def _missed(each: Verdict) -> str:
     return f"{story.planted}, {story.nodes} nodes, {noise}{restarted}: {'; '.join(each.problems)}"
 
 
-def quiet_days(workloads: int, days: int, seeds: Sequence[int]) -> dict[str, Any]:
-    """Alarms where nothing happens, before a restart in the middle and after it; so many workloads for each seed."""
-    alarms = [each for seed in seeds for each in watched(workloads, days, restarts=True, first=seed)]
+def quiet_days(workloads: int, days: int, first: int) -> dict[str, Any]:
+    """Alarms where nothing happens, before a restart in the middle and after it; and in the noisiest beginnings."""
+    alarms = watched(workloads, days, restarts=True, first=first)
     return {
-        "workloads": workloads * len(seeds),
+        "workloads": workloads,
         "days": days,
-        "samples": workloads * days * 1440 * len(seeds),
+        "samples": workloads * days * 1440,
         "alarms": len(alarms),
         "told": [asdict(each) for each in alarms],
+        "starts": STARTS,
+        "told_starts": noisy_starts(STARTS),
+        "late": noisy_regressions(STARTS, within=WITHIN),
+        "within": WITHIN,
     }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--each", type=int, default=8, help="stories of each kind and seed (default: 8)")
-    parser.add_argument("--workloads", type=int, default=500, help="steady workloads of each seed (default: 500)")
+    parser.add_argument("--workloads", type=int, default=500, help="steady workloads (default: 500)")
     parser.add_argument("--days", type=int, default=5, help="days of them (default: 5)")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[9001, 9002, 9003], help="of stories and of workloads")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[9002, 9003], help="of stories; the first of workloads")
     parser.add_argument("--into", type=Path, default=HERE, help="folder for drift.md and results/drift.json")
     args = parser.parse_args(arguments)
     start = time.process_time()
     found = [each for seed in args.seeds for each in verdicts(args.each, seed)]
-    quiet = quiet_days(args.workloads, args.days, args.seeds)
+    quiet = quiet_days(args.workloads, args.days, args.seeds[0])
     told = {
         "seeds": args.seeds,
         "cpu_seconds": round(time.process_time() - start),

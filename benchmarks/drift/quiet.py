@@ -8,7 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from benchmarks.drift.truth import steady
+import numpy as np
+
+from benchmarks.drift.truth import LOSS, SCATTER, Floats, scatter, steady
 from benchmarks.drift.watched import START
 from mfu.engine.history.watch import restored_state
 from mfu.engine.say.history import watch_row
@@ -37,6 +39,30 @@ def watched(workloads: int, days: int, *, restarts: bool, first: int = 0) -> lis
         for number in range(first, first + workloads)
         for minute, relative in _alarms(steady(number, minutes).tolist(), minutes // 2 if restarts else None)
     ]
+
+
+START_MINUTES: Final = 90
+"""What the search has seen of a young workload: it knows neither its level nor its noise well."""
+
+
+def noisy_starts(count: int) -> int:
+    """Of so many starts with the most noise that recordings show, half of it carried over: those told as a change."""
+    return sum(bool(_alarms(_noisiest(seed, START_MINUTES).tolist(), None)) for seed in range(count))
+
+
+def noisy_regressions(count: int, *, within: int) -> int:
+    """Of so many such jobs that lose 8 % after an hour to two: those that are not told of in so many minutes."""
+    late = 0
+    for seed in range(count):
+        onset = START_MINUTES - 30 + seed % 60
+        figures = _noisiest(seed, onset + within)
+        figures[onset:] *= 1 - LOSS
+        late += all(minute < onset for minute, _ in _alarms(figures.tolist(), None))
+    return late
+
+
+def _noisiest(seed: int, minutes: int) -> Floats:
+    return np.asarray(0.4 * (1 + scatter(np.random.default_rng(seed), minutes, sd=SCATTER[1], carried=0.5)))
 
 
 def _alarms(figures: list[float], restart: int | None) -> list[tuple[int, float]]:
