@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -128,6 +129,27 @@ def test_while_telemetry_is_gone_nothing_new_is_done_and_nothing_taken_back() ->
     assert guards(acts) == [Guard.STALE, Guard.STALE]
     assert acts.withdrawals == ()
     assert acts.remembered.tracks == seen.remembered.tracks
+
+
+@pytest.mark.parametrize("kind", list(ActionType))
+def test_with_telemetry_gone_no_action_of_any_kind_is_sent_or_taken_back(kind: ActionType) -> None:
+    """Under a policy that enforces it and lists it, with all else that it needs."""
+
+    def asked(workload: str, **fields: Any) -> Proposal:
+        return proposal(replace(action(workload=workload), type=kind), **fields)
+
+    both = frozenset({"team/w", "team/new"})
+    sent = act([asked("team/w")], Acted(), circumstances(held=both, asked=both))
+    assert done(sent) == ["team/w"]
+    shown = frozenset(sent.remembered.tracks)
+    seen = act([], sent.remembered, circumstances(NOW + 5.0, seen=shown, held=both, asked=both))
+    assert not any(each.on_its_way for each in seen.remembered.tracks.values())
+    blind = circumstances(NOW + 900.0, telemetry_at=None, held=both, asked=both)
+    acts = act([asked("team/w"), asked("team/new")], seen.remembered, blind)
+    assert guards(acts) == [Guard.STALE, Guard.STALE]
+    assert acts.withdrawals == ()
+    assert acts.remembered.tracks == seen.remembered.tracks
+    assert act([], seen.remembered, blind).withdrawals == (), "nor where it is not even proposed any more"
 
 
 @pytest.mark.parametrize("kind", list(ActionType))
