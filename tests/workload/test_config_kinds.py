@@ -142,6 +142,52 @@ PUBLISHED: dict[str, tuple[dict[str, Any], float, float]] = {
         13.72,
         0.01,
     ),
+    "microsoft/phi-2 (as its first code names it)": (
+        {"model_type": "phi-msft", "n_embd": 2560, "n_head": 32, "n_layer": 32, "n_inner": None, "vocab_size": 51200},
+        2.78,
+        0.005,
+    ),
+    "OrionStarAI/Orion-14B": (
+        LLAMA
+        | {
+            "model_type": "orion",
+            "hidden_size": 5120,
+            "intermediate_size": 15360,
+            "num_hidden_layers": 40,
+            "num_attention_heads": 40,
+            "num_key_value_heads": 40,
+            "vocab_size": 84608,
+        },
+        14.5,
+        0.05,
+    ),
+    "MiniMaxAI/MiniMax-Text-01": (
+        {
+            "model_type": "minimax_text_01",
+            "hidden_size": 6144,
+            "intermediate_size": 9216,
+            "num_hidden_layers": 80,
+            "num_attention_heads": 64,
+            "num_key_value_heads": 8,
+            "head_dim": 128,
+            "num_local_experts": 32,
+            "num_experts_per_tok": 2,
+            "vocab_size": 200064,
+            "attn_type_list": [0, 0, 0, 0, 0, 0, 0, 1] * 10,
+        },
+        456,
+        0.5,
+    ),
+    "meituan-longcat/LongCat-Flash-Chat": (
+        {"model_type": "longcat_flash", "num_layers": 28, "hidden_size": 6144},
+        560,
+        1,
+    ),
+    "meta-llama/Llama-3.2-11B-Vision (text)": (
+        {"model_type": "mllama", "text_config": {"model_type": "mllama_text_model"}, "vision_config": {"a": 1}},
+        9.775,
+        0.005,
+    ),
     "llava-hf/llava-1.5-7b (text)": (
         {"model_type": "llava", "text_config": {"model_type": "llama", "vocab_size": 32064}, "vision_config": {"a": 1}},
         6.74,
@@ -392,3 +438,31 @@ def test_deepseek_without_latent_attention() -> None:
     assert (found.total / 1e9, found.active / 1e9) == (pytest.approx(16.38, abs=0.01), pytest.approx(2.83, abs=0.01))
     plain = shape | {"model_type": "deepseek_v2", "use_mla": False, "kv_lora_rank": None, "v_head_dim": 0}
     assert count(from_config(plain)).total == found.total
+
+
+@pytest.mark.parametrize(("version", "kind"), [(2.6, "qwen2"), ("4.5", "qwen3"), (2.5, "llama")])
+def test_the_version_of_minicpm_v_says_which_text_model_it_has(version: object, kind: str) -> None:
+    found = understand(LLAMA | {"model_type": "minicpmv", "architectures": ["MiniCPMV"], "version": version})
+    assert found.kind == kind
+
+
+def test_an_unknown_version_of_minicpm_v_is_refused() -> None:
+    with pytest.raises(UnsupportedConfig, match="version"):
+        understand(LLAMA | {"model_type": "minicpmv", "architectures": ["MiniCPMV"], "version": 9})
+
+
+def test_a_size_under_a_name_that_nobody_reads_is_refused() -> None:
+    """Else the default of the class would stand for what the file says."""
+    described = {"model_type": "phi", "num_hidden_layers": 32, "n_embd": 2560, "n_head": 32, "vocab_size": 51200}
+    with pytest.raises(UnsupportedConfig) as caught:
+        understand(described)
+    assert caught.value.why.field == "n_embd"
+    assert "hidden_size" in caught.value.why.fix
+
+
+def test_towers_of_flat_configs_are_said() -> None:
+    """LLaVA's first code writes the text part's keys at the top."""
+    found = understand(
+        LLAMA | {"model_type": "llava", "architectures": ["LlavaLlamaForCausalLM"], "mm_vision_tower": "clip"}
+    )
+    assert (found.kind, found.dropped) == ("llama", ("mm_vision_tower",))
