@@ -32,7 +32,8 @@ class Planted:
 PLANTED = (
     Planted(trainer.Run("tinyllama-healthy", trainer.TINY_LLAMA, "bf16", 8, 2048), "none"),
     Planted(trainer.Run("tinyllama-starved", trainer.TINY_LLAMA, "bf16", 8, 2048), "data-starvation", 0.15),
-    Planted(trainer.Run("tinyllama-starved-a-little", trainer.TINY_LLAMA, "bf16", 8, 2048), "data-starvation", 0.08),
+    # 0.64 s a batch from each of two workers: a batch every 0.32 s, and a step takes 0.34.
+    Planted(trainer.Run("tinyllama-hidden-loading", trainer.TINY_LLAMA, "bf16", 8, 2048), "none", 0.08),
     Planted(trainer.Run("llama1b-ckpt", trainer.LLAMA_1B, "bf16", 4, 4096, recompute="full"), "recompute"),
     Planted(trainer.Run("qwen2-1.5b-one", trainer.QWEN2_15B, "bf16", 1, 256), "small-batch"),
     Planted(trainer.Run("tinyllama-written-scores", trainer.TINY_LLAMA, "bf16", 4, 2048, attn="eager"), "memory-bound"),

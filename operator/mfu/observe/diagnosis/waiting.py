@@ -13,6 +13,7 @@ from mfu.observe.diagnosis.situation import Situation
 from mfu.observe.evidence import mean_or_nan
 from mfu.observe.progress import gauge, rate
 from mfu.observe.readings import Counter, Gauge, Metric
+from mfu.predict.names import StepTerm
 
 IDLE = 0.06
 """Share of time without work from which a training GPU is said to wait; healthy recordings idle 0.1 to 1.2 %."""
@@ -50,7 +51,7 @@ def data_starvation(situation: Situation) -> Finding | None:
     idle = situation.evidence.idle
     if waited is None and not _starved(situation, idle):
         return None
-    lost = max(idle if np.isfinite(idle) else 0.0, waited or 0.0)
+    lost = max(idle - _launching(situation) if np.isfinite(idle) else 0.0, waited or 0.0)
     if lost < IDLE:
         return None
     where = "loader or storage: indistinguishable by counters" if waited is None else "the loop reports the wait itself"
@@ -75,12 +76,23 @@ def data_starvation(situation: Situation) -> Finding | None:
 def _starved(situation: Situation, idle: float) -> bool:
     """One gap a step proves it; unseen ones count as such where they are longer than a host needs to launch the whole
     step, or where neither launches nor kernels too small account for them."""
-    if not np.isfinite(idle) or idle < IDLE or idle > 1 - ALLOCATED_IDLE or situation.inference is not None:
+    if not np.isfinite(idle) or idle > 1 - ALLOCATED_IDLE or situation.inference is not None:
+        return False
+    if idle - _launching(situation) < IDLE:
         return False
     gaps = gap_kind(situation)
     if gaps is not Gaps.UNCLEAR:
         return gaps is Gaps.LONG or _no_host_is_that_slow(situation)
     return outlasts_launches(situation) or not (launch_bound(situation) or thin_kernels(situation))
+
+
+def _launching(situation: Situation) -> float:
+    """Share of the step that the program as declared leaves the GPU idle by itself: the Trainer reads its loss back in
+    every micro-batch, and launches the next forward pass into an idle GPU."""
+    expected = situation.expected
+    if expected is None or situation.training is None or not expected.step_seconds:
+        return 0.0
+    return sum(each.seconds for each in expected.waterfall if each.name == StepTerm.HOST) / expected.step_seconds
 
 
 def _no_host_is_that_slow(situation: Situation) -> bool:
