@@ -135,7 +135,7 @@ def test_the_words_say_work_capacity_number_and_why() -> None:
     assert quiet is not None
     pattern = (
         r"^0\.\d replicas' time of work arrives; one carries 0\.80 within its promise: 6 replicas "
-        r"\(now 6, 2 of them wait for a node\), fewer would do, but not for 100 s yet$"
+        r"\(now 6, 2 of them wait for a node\), fewer would do, but not for 300 s yet$"
     )
     assert re.match(pattern, quiet.message), quiet.message
     assert (quiet.outcome, quiet.reason, quiet.hint) == (Outcome.KEEP, "RightSized", {"replicas": 6})

@@ -17,9 +17,11 @@ TARGET_UTILISATION: Final = 0.8
 MOST_UTILISATION: Final = 0.9
 TYPICAL_OF_PROMISE: Final = 0.8
 """The mean time per token that is planned for, as a share of the promise: single answers wait behind long prompts."""
-QUEUED_PROMPTS: Final = 6.0
+QUEUED_PROMPTS: Final = 8.0
 """Mean prompts that one in a hundred prompts waits for when half of the time goes into them: 2.3 (1 + cv²) for arrivals
-at random, so 6 where lengths differ by 1.3 times their mean."""
+at random, so 8 where lengths differ by 1.6 times their mean."""
+MOST_OF_PLACES: Final = 0.88
+"""Requests that run on average, as a share of those that an engine admits: the rest is room for chance."""
 LEAST_UTILISATION: Final = 0.1
 """Of a replica whose promise is out of reach: more replicas would not mend it."""
 _HALVINGS: Final = 20
@@ -65,7 +67,7 @@ def _keeps(law: Law, promise: ReplicaPromise, work: float, share: float) -> bool
         return False
     if promise.ttft_seconds is None:
         return True
-    if promise.places is not None and running > promise.places:
+    if promise.places is not None and running > MOST_OF_PLACES * promise.places:
         # More would wait at the door.
         return False
     return _in_turn(law, promise, share * work, running)

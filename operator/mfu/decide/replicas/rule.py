@@ -14,10 +14,10 @@ from mfu.decide.replicas.doubt import believed_waiting, doubt
 from mfu.decide.replicas.law import Law, learned, measured
 from mfu.decide.replicas.memory import KEPT_SECONDS, LEAST_APART_SECONDS, LoadSample, RawLoad, ScalingMemory
 
-START_SECONDS: Final = 360.0
+START_SECONDS: Final = 420.0
 """From asking for a replica to its first token: loading a model takes 2 to 7 minutes (Workload Variant Autoscaler), and
-one in five takes longer than this."""
-WINDOW_SECONDS: Final = 100.0
+one that comes late is a promise broken."""
+WINDOW_SECONDS: Final = 300.0
 """Replicas are given back only when so long a time has shown that the rest would do."""
 MEAN_OF_PROMISE: Final = 0.2
 """The mean time to the first token that is planned for, as a share of the promise: one in a hundred waits 4.6 means."""
