@@ -10,12 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mfu.act.reshape import (
+    FORSAKEN_SECONDS,
     NodeOrder,
     NodeShown,
     NodeVerb,
     Reshape,
     ReshapePhase,
+    ReshapeTerms,
     begun,
+    forsaken,
     proceeded,
     read_back,
     written,
@@ -190,3 +193,24 @@ def test_repeating_a_step_asks_for_the_same() -> None:
 @pytest.mark.parametrize("text", ["", "{}", "[]", '{"phase": "Nap", "wanted": {}}', "7"])
 def test_what_was_not_written_by_us_is_not_read_back(text: str) -> None:
     assert read_back(text) is None
+
+
+@pytest.mark.parametrize(
+    ("since", "waited", "due"),
+    [
+        (0.0, 0.0, True),
+        (9_000.0, 0.0, False),
+        (20_000.0, 0.0, False),
+        (20_000.0, 1_800.0, True),
+        (None, 1_799.0, False),
+    ],
+    ids=["old", "young", "written by a clock ahead of ours", "seen to stand still", "nothing to be read"],
+)
+def test_nobody_takes_it_further(since: float | None, waited: float, due: bool) -> None:
+    going = None if since is None else Reshape("n", "b", "a", {}, {}, since=since)
+    assert forsaken(going, 10_000.0, waited) is due
+
+
+def test_no_part_of_a_way_takes_half_as_long_as_it_takes_to_be_forsaken() -> None:
+    terms = ReshapeTerms()
+    assert max(terms.drain_seconds, terms.configure_seconds, terms.allocatable_seconds) <= FORSAKEN_SECONDS / 2

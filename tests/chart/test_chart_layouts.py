@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.owns_control_plane]
 
 SPACE = "mfu-layouts"
 OPERATOR = f"system:serviceaccount:{SPACE}:layouts-mfu-operator"
+KEEPER = f"{OPERATOR}-keeper"
 GOING: dict[str, Any] = {"op": "add", "path": "/metadata/labels/mfu.gpuaas.io~1reshape", "value": "going"}
 CORDON: dict[str, Any] = {"op": "add", "path": "/spec/unschedulable", "value": True}
 LAYOUT: dict[str, Any] = {"op": "add", "path": "/metadata/labels/nvidia.com~1mig.config", "value": "all-3g.40gb"}
@@ -24,14 +26,14 @@ SAID: dict[str, Any] = {"op": "add", "path": "/metadata/annotations/mfu.gpuaas.i
 
 @pytest.fixture(scope="module")
 def server(control_plane: ControlPlane, cluster_progress: Progress) -> Iterator[ControlPlane]:
-    with installed(
-        control_plane, "layouts", "--set", "config.actions={MIGLayout}", space=SPACE, progress=cluster_progress
-    ):
+    flags = ("--set", "config.actions={MIGLayout}", "--set", "keeper.enabled=true")
+    with installed(control_plane, "layouts", *flags, space=SPACE, progress=cluster_progress):
         control_plane.apply(node("probe"))
         other = [{"op": "add", "path": "/metadata/labels/other", "value": "x"}]
-        wait_until(lambda: refused(control_plane, "probe", other) is not None, what="the fence in force")
+        for who in (OPERATOR, KEEPER):
+            wait_until(partial(refused, control_plane, "probe", other, who), what="the fence in force")
         yield control_plane
-        control_plane.kubectl("delete", "nodes", "probe", "fenced", "--ignore-not-found")
+        control_plane.kubectl("delete", "nodes", "probe", "fenced", "kept", "--ignore-not-found")
 
 
 def node(name: str) -> dict[str, Any]:
@@ -39,12 +41,12 @@ def node(name: str) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "Node", "metadata": metadata}
 
 
-def refused(server: ControlPlane, name: str, operations: list[dict[str, Any]]) -> str | None:
+def refused(server: ControlPlane, name: str, operations: list[dict[str, Any]], who: str = OPERATOR) -> str | None:
     """None when it was taken, else what the server said."""
     try:
         server.kubectl(
             *("patch", "node", name, "--type=json", "-p", json.dumps(operations)),
-            *(f"--as={OPERATOR}", "--as-group=system:authenticated"),
+            *(f"--as={who}", "--as-group=system:authenticated"),
         )
     except KubectlFailed as error:
         return error.stderr
@@ -79,3 +81,17 @@ FORBIDDEN: dict[str, list[dict[str, Any]]] = {
 @pytest.mark.parametrize("name", FORBIDDEN)
 def test_nothing_else_of_a_node_is_the_operators(server: ControlPlane, name: str) -> None:
     assert "ValidatingAdmissionPolicy" in (refused(server, "probe", FORBIDDEN[name]) or "taken")
+
+
+BACK: list[dict[str, Any]] = [{"op": "remove", "path": GOING["path"]}, {**CORDON, "value": False}, SAID]
+
+
+def test_the_keeper_gives_back_what_is_on_its_way_and_does_nothing_else(server: ControlPlane) -> None:
+    server.apply(node("kept"))
+    for operations in ([CORDON], [GOING], [LAYOUT], [SAID]):
+        assert "ValidatingAdmissionPolicy" in (refused(server, "kept", operations, KEEPER) or "taken")
+    assert refused(server, "kept", [GOING, CORDON]) is None
+    for more in (LAYOUT, {**SAID, "path": "/metadata/annotations/own"}, {**CORDON, "value": True}):
+        assert "ValidatingAdmissionPolicy" in (refused(server, "kept", [*BACK, more], KEEPER) or "taken")
+    assert refused(server, "kept", BACK, KEEPER) is None
+    assert not server.get("node", "kept")["spec"].get("unschedulable")

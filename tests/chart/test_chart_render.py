@@ -321,6 +321,11 @@ def test_monitor_without_service_is_refused(render: Render) -> None:
         render("metrics.serviceMonitor.enabled=true", "metrics.service.enabled=false")
 
 
+def test_nodes_are_not_cordoned_where_nobody_would_give_them_back(render: Render) -> None:
+    with pytest.raises(Refused, match=r"keeper\.enabled"):
+        render("config.actions={MIGLayout}")
+
+
 def test_names_stay_short(render: Render) -> None:
     for _, name in render("fullnameOverride=" + "a" * 80, *EVERYTHING):
         assert len(name) <= 80

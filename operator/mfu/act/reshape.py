@@ -18,6 +18,8 @@ from enum import StrEnum
 from typing import Any, Final
 
 SUCCESS, FAILED = "success", "failed"
+FORSAKEN_SECONDS: Final = 1800.0
+"""No part of a way takes half as long while anybody is at it (`ReshapeTerms`)."""
 
 
 class ReshapePhase(StrEnum):
@@ -216,6 +218,16 @@ def _back(going: Reshape, outcome: str) -> Reshape:
 
 def _offers(shown: NodeShown, wanted: Mapping[str, int]) -> bool:
     return all(shown.allocatable.get(name, 0) == count for name, count in wanted.items())
+
+
+def forsaken(going: Reshape | None, now: float, waited_seconds: float) -> bool:
+    """Whether nobody takes the node further. `waited_seconds`: for which we have seen it stand where it is.
+
+    The longer of that and the age of its part counts, as for pods behind our gate: a clock that lags behind the one
+    that wrote it must not keep a node for ever.
+    """
+    age = 0.0 if going is None else now - going.since
+    return max(age, waited_seconds) >= FORSAKEN_SECONDS
 
 
 def written(going: Reshape) -> str:

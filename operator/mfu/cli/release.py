@@ -26,6 +26,7 @@ from mfu.cli.errors import UsageError
 from mfu.cli.output import add_output, print_document, print_table
 from mfu.cluster import projection
 from mfu.cluster.client import ApiError, KubeClient, ServerUnreachable
+from mfu.cluster.forsaken import NodeKeeper
 from mfu.cluster.keeper import UNBOUND, Keeper, held_pod, keep
 from mfu.cluster.lease import Lease
 from mfu.cluster.release import Opened, release
@@ -49,6 +50,9 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--lease-namespace", help="namespace of that Lease (default: the pod's own)")
     parser.add_argument(
         "--kueue-check", metavar="NAME", default="", help="with --watch: answer what this AdmissionCheck left waiting"
+    )
+    parser.add_argument(
+        "--nodes", action="store_true", help="with --watch: uncordon what was left on its way to another MIG layout"
     )
     parser.add_argument("--health-port", type=int, default=8081, help="port of /healthz with --watch (default: 8081)")
     add_cluster(parser)
@@ -81,6 +85,8 @@ def _check(args: argparse.Namespace) -> None:
         raise UsageError("--namespace and --all-namespaces exclude each other; keep one")
     if args.watch and (not args.expired or args.namespace is not None or args.dry_run):
         raise UsageError("--watch goes with --expired alone, for all namespaces")
+    if args.nodes and not args.watch:
+        raise UsageError("--nodes goes with --watch; by hand `kubectl uncordon NODE` gives a node back")
 
 
 async def released(client: KubeClient, args: argparse.Namespace) -> list[tuple[HeldPod, str]]:
@@ -123,7 +129,7 @@ async def watch(client: KubeClient, args: argparse.Namespace) -> int:
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
     for each in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(each, stop.set)
-    keeper = Keeper(client, check=args.kueue_check)
+    keeper = Keeper(client, check=args.kueue_check, nodes=NodeKeeper(client) if args.nodes else None)
     identity = f"{os.environ.get('POD_NAME') or socket.gethostname()}_{uuid.uuid4().hex[:8]}"
     where = args.lease_namespace or os.environ.get("POD_NAMESPACE") or "default"
     lease = Lease(client, namespace=where, name=LEASE_NAME, identity=identity)

@@ -19,6 +19,7 @@ from mfu.act.checks import CheckQuestion, unheld
 from mfu.act.gates import HeldPod, deadlines, overdue
 from mfu.cluster import projection
 from mfu.cluster.client import ApiError, KubeClient, ServerUnreachable
+from mfu.cluster.forsaken import NodeKeeper
 from mfu.cluster.informer import Informer
 from mfu.cluster.kueue_check import answer, question_of
 from mfu.cluster.lease import Lease
@@ -52,10 +53,12 @@ class Keeper:
     """`run` never ends. `may_write`: whether the lease is ours; a standby watches and waits.
 
     `check` is the name of Kueue's AdmissionCheck that the operator answers; what waits for it too long may start.
+    `nodes` where the operator changes MIG layouts: what it leaves cordoned is given back.
     """
 
     client: KubeClient
     check: str = ""
+    nodes: NodeKeeper | None = None
     may_write: Callable[[], bool] = lambda: True
     clock: Callable[[], float] = time.time
     counts: Counter[str] = field(default_factory=Counter)
@@ -72,11 +75,11 @@ class Keeper:
         policies: Informer[PolicyView] = self._informer(MFUPOLICIES, projection.policy_view)
         namespaces: Informer[Mapping[str, str]] = self._informer(NAMESPACES, projection.namespace_labels)
         asked: Informer[CheckQuestion] = self._informer(KUEUE_WORKLOADS, lambda item: question_of(item, self.check))
+        reshaped = self.nodes.informer() if self.nodes else None
+        watched = (pods, policies, namespaces, *((asked,) if self.check else ()), *((reshaped,) if reshaped else ()))
         async with asyncio.TaskGroup() as group:
-            for each in (pods, policies, namespaces):
+            for each in watched:
                 group.create_task(each.run())
-            if self.check:
-                group.create_task(asked.run())
             await pods.synced.wait()
             with suppress(TimeoutError):
                 async with asyncio.timeout(POLICIES_WITHIN_SECONDS):
@@ -87,6 +90,8 @@ class Keeper:
                 patience = deadlines(specs, namespaces.objects)
                 await self.round(pods.objects, patience)
                 await self.answer_all(asked.objects.values(), patience)
+                if self.nodes and reshaped:
+                    await self.nodes.round(reshaped.objects, self.may_write)
                 self.rounds_at = asyncio.get_running_loop().time()
                 await asyncio.sleep(EVERY_SECONDS)
 

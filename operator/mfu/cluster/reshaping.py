@@ -117,24 +117,11 @@ class Reshaper:
             changes.append(operation("add", "/spec/unschedulable", True))
         if order is not None and order.verb is NodeVerb.LABEL:
             changes.append(operation("add", f"/metadata/labels/{_escaped(MIG_CONFIG_LABEL)}", order.config))
-        await self._patch(node, changes)
+        await _patch(self.client, node, changes)
 
     async def _give_back(self, node: JSON, outcome: str) -> None:
-        """Uncordoned, with how it ended, in one patch that also ends it."""
-        metadata = node["metadata"]
-        changes = [operation("add", "/spec/unschedulable", False), *_put(node, "annotations", {_SAID: outcome})]
-        for kind in ("annotations", "labels"):
-            if RESHAPE in (metadata.get(kind) or {}):
-                changes.append({"op": "remove", "path": f"/metadata/{kind}/{_escaped(RESHAPE)}"})
-        await self._patch(node, changes)
+        await give_back(self.client, node, outcome)
         self.counts["Ended"] += 1
-        log.info("reshape node=%s ended: %s", metadata["name"], outcome)
-
-    async def _patch(self, node: JSON, changes: list[JSON]) -> None:
-        metadata = node["metadata"]
-        tests = [operation("test", f"/metadata/{name}", metadata[name]) for name in ("uid", "resourceVersion")]
-        path = NODES.path(name=metadata["name"])
-        await self.client.request("PATCH", path, body=[*tests, *changes], content_type=JSON_PATCH)
 
     async def _evict(self, pod: JSON) -> None:
         """429: a budget does not let it go yet. It is asked again."""
@@ -153,6 +140,24 @@ class Reshaper:
 
     async def _list(self, path: str) -> list[JSON]:
         return list((await self.client.request("GET", path)).get("items") or ())
+
+
+async def give_back(client: KubeClient, node: JSON, outcome: str) -> None:
+    """Uncordoned, with how it ended, in one patch that also ends it. Raises ApiError, ServerUnreachable."""
+    metadata = node["metadata"]
+    changes = [operation("add", "/spec/unschedulable", False), *_put(node, "annotations", {_SAID: outcome})]
+    for kind in ("annotations", "labels"):
+        if RESHAPE in (metadata.get(kind) or {}):
+            changes.append({"op": "remove", "path": f"/metadata/{kind}/{_escaped(RESHAPE)}"})
+    await _patch(client, node, changes)
+    log.info("reshape node=%s ended: %s", metadata["name"], outcome)
+
+
+async def _patch(client: KubeClient, node: JSON, changes: list[JSON]) -> None:
+    metadata = node["metadata"]
+    tests = [operation("test", f"/metadata/{name}", metadata[name]) for name in ("uid", "resourceVersion")]
+    path = NODES.path(name=metadata["name"])
+    await client.request("PATCH", path, body=[*tests, *changes], content_type=JSON_PATCH)
 
 
 def _shown(node: JSON, pods: Sequence[JSON]) -> NodeShown:
