@@ -84,10 +84,13 @@ async def test_a_standby_takes_over(server: ControlPlane, client: KubeClient, sp
     await eventually(lambda: keepers[0].rounds_at is not None and keepers[0].may_write())
     second = asyncio.create_task(keep(keepers[1], lease("second"), stops[1]))
     await eventually(free(client, create(server, space, gated())))
-    assert (keepers[0].counts.total(), keepers[1].counts.total()) == (1, 0)
+    # The server shows it before the keeper has read its answer.
+    await eventually(lambda: keepers[0].counts.total() == 1)
+    assert keepers[1].counts.total() == 0
     first.cancel()
     await asyncio.gather(first, return_exceptions=True)
     await eventually(free(client, create(server, space, gated())))
-    assert keepers[1].counts.total() == 1
+    await eventually(lambda: keepers[1].counts.total() == 1)
+    assert keepers[0].counts.total() == 1
     stops[1].set()
-    assert await asyncio.wait_for(second, 5) == 0
+    assert await asyncio.wait_for(second, 30) == 0
