@@ -31,7 +31,7 @@ def test_an_api_server_that_is_away_for_minutes(gates: Gates, keeper: Running, p
 
         operator.proxy.watcher = until_the_second
         started(gates.plane, "train", space)
-        wait_until(lambda: len(opened) >= 2, what="two gates opened", within_seconds=30)
+        wait_until(lambda: len(opened) >= 2, what="two gates opened", within_seconds=60)
         gates.plane.stop_apiserver(crash=True)
         time.sleep(away)
         gates.plane.start_apiserver()
@@ -42,7 +42,7 @@ def test_an_api_server_that_is_away_for_minutes(gates: Gates, keeper: Running, p
         patched = [call.path for call in operator.proxy.calls if call.method == "PATCH" and "/pods/" in call.path]
         assert len(set(patched)) == len(patched) <= PODS, "no pod is patched twice"
         cleared(gates, "train", space)
-        wait_until(operator.answers, what="the operator ready again", within_seconds=60)
+        wait_until(operator.answers, what="the operator ready again", within_seconds=120)
         started(gates.plane, "next", space)
-        assert all(hinted(pod) for pod in all_running(gates.plane, "next", space, within_seconds=40))
+        assert all(hinted(pod) for pod in all_running(gates.plane, "next", space, within_seconds=90))
     cleared(gates, "next", space)
