@@ -169,7 +169,7 @@ def root_schema(kind: Kind, type_: type[Resource]) -> Schema:
     if "spec" in full["properties"]:
         properties["spec"] = full["properties"]["spec"]
     # One writer writes it whole. Owned leaf by leaf, its owners take as much room in every object as the status itself,
-    # and two fifths of what a write costs the API server (benchmarks/writes.md).
+    # and a third of what a write costs the API server (benchmarks/writes.md).
     properties["status"] = {**without_defaults(full["properties"]["status"]), "x-kubernetes-map-type": "atomic"}
     schema: Schema = {"type": "object", "description": full["description"], "properties": properties}
     if "spec" in full.get("required", []):
