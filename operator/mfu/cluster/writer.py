@@ -78,7 +78,6 @@ class Writer:
         """
         self.counts.deferred = 0
         due = self._due(wanted(plan, current, report))
-        gate = asyncio.Semaphore(IN_FLIGHT)
         pace = self._pace = self._pace or Pace(self.per_second)
         by_object: dict[str, list[Write]] = defaultdict(list)
         for each in due:
@@ -87,13 +86,13 @@ class Writer:
 
         async def work() -> None:
             for each in left:
-                await self._write_in_turn(each, gate, pace)
+                await self._write_in_turn(each, pace)
                 if superseded():
                     break
 
         await asyncio.gather(*(work() for _ in range(IN_FLIGHT)))
         self.counts.deferred += sum(len(each) for each in left)
-        await self._emit_all(gate, pace)
+        await self._emit_all(asyncio.Semaphore(IN_FLIGHT), pace)
 
     def tell(self, plan: Plan, known: Container[str]) -> None:
         """Keep the plan's events for the next round; a lease that is away does not lose them.
@@ -146,29 +145,28 @@ class Writer:
             return False
         return echo.status == write.said or novelty(echo.status.read(), write.said.read()) is Novelty.NOTHING
 
-    async def _write_in_turn(self, writes: list[Write], gate: asyncio.Semaphore, pace: Pace) -> None:
+    async def _write_in_turn(self, writes: list[Write], pace: Pace) -> None:
         """Status before annotations: its precondition is the version that was seen."""
         for each in writes:
-            await self._write(each, gate, pace)
+            await self._write(each, pace)
 
-    async def _write(self, write: Write, gate: asyncio.Semaphore, pace: Pace) -> None:
+    async def _write(self, write: Write, pace: Pace) -> None:
         loop = asyncio.get_running_loop()
-        async with gate:
-            await asyncio.sleep(pace.delay(loop.time()))
-            if not self.may_write():
-                self.counts.skipped += 1
+        await asyncio.sleep(pace.delay(loop.time()))
+        if not self.may_write():
+            self.counts.skipped += 1
+            return
+        try:
+            await self._put(write)
+        except (ApiError, ServerUnreachable) as error:
+            if isinstance(error, ApiError) and error.outdated:
+                # Changed, deleted or made anew since it was seen: the next cycle knows.
+                self.counts.conflicts += 1
                 return
-            try:
-                await self._put(write)
-            except (ApiError, ServerUnreachable) as error:
-                if isinstance(error, ApiError) and error.outdated:
-                    # Changed, deleted or made anew since it was seen: the next cycle knows.
-                    self.counts.conflicts += 1
-                    return
-                self.counts.failed += 1
-                wait = self._attempts.failed(write.key, write.digest, loop.time())
-                log.warning("write object=%s retry_in=%.0fs error=%s", write.key, wait, error)
-                return
+            self.counts.failed += 1
+            wait = self._attempts.failed(write.key, write.digest, loop.time())
+            log.warning("write object=%s retry_in=%.0fs error=%s", write.key, wait, error)
+            return
         self._attempts.succeeded(write.key, write.digest, loop.time())
         self._echoes[write.key] = _Echo(write.said, loop.time() + ECHO_SECONDS)
         self.counts.written += 1
