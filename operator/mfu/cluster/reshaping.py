@@ -28,11 +28,12 @@ from mfu.act.reshape import (
 from mfu.act.types import LayoutOrder
 from mfu.api.names import GROUP, decision_annotation
 from mfu.cluster.client import JSON_PATCH, ApiError, KubeClient, ServerUnreachable
-from mfu.cluster.json_patch import operation
+from mfu.cluster.json_patch import operation, step
+from mfu.cluster.projection import requested
 from mfu.cluster.resources import JSON, NODES, PODS
 from mfu.decide.fleet.mig.relayout import STATE_LABEL
 from mfu.decide.types import DecisionType
-from mfu.hardware.labels import GPU_RESOURCES, MIG_CONFIG_LABEL, MIG_PREFIX
+from mfu.hardware.labels import MIG_CONFIG_LABEL, MIG_PREFIX
 
 log = logging.getLogger(__name__)
 
@@ -116,7 +117,7 @@ class Reshaper:
         if order is not None and order.verb is NodeVerb.CORDON:
             changes.append(operation("add", "/spec/unschedulable", True))
         if order is not None and order.verb is NodeVerb.LABEL:
-            changes.append(operation("add", f"/metadata/labels/{_escaped(MIG_CONFIG_LABEL)}", order.config))
+            changes.append(operation("add", f"/metadata/labels/{step(MIG_CONFIG_LABEL)}", order.config))
         await _patch(self.client, node, changes)
 
     async def _give_back(self, node: JSON, outcome: str) -> None:
@@ -136,7 +137,11 @@ class Reshaper:
 
     async def _gpu_pods(self, node: str) -> list[JSON]:
         pods = await self._list(f"{PODS.path()}?fieldSelector=spec.nodeName%3D{node}")
-        return [each for each in pods if (each.get("status") or {}).get("phase") not in _OVER and _holds_gpus(each)]
+        return [
+            each
+            for each in pods
+            if (each.get("status") or {}).get("phase") not in _OVER and requested(each.get("spec") or {})
+        ]
 
     async def _list(self, path: str) -> list[JSON]:
         return list((await self.client.request("GET", path)).get("items") or ())
@@ -148,7 +153,7 @@ async def give_back(client: KubeClient, node: JSON, outcome: str) -> None:
     changes = [operation("add", "/spec/unschedulable", False), *_put(node, "annotations", {_SAID: outcome})]
     for kind in ("annotations", "labels"):
         if RESHAPE in (metadata.get(kind) or {}):
-            changes.append({"op": "remove", "path": f"/metadata/{kind}/{_escaped(RESHAPE)}"})
+            changes.append({"op": "remove", "path": f"/metadata/{kind}/{step(RESHAPE)}"})
     await _patch(client, node, changes)
     log.info("reshape node=%s ended: %s", metadata["name"], outcome)
 
@@ -174,18 +179,7 @@ def _shown(node: JSON, pods: Sequence[JSON]) -> NodeShown:
     )
 
 
-def _holds_gpus(pod: JSON) -> bool:
-    spec = pod.get("spec") or {}
-    containers = (*(spec.get("containers") or ()), *(spec.get("initContainers") or ()))
-    blocks = [(each.get("resources") or {}).get("limits") or {} for each in containers]
-    return any(name in GPU_RESOURCES or name.startswith(MIG_PREFIX) for block in blocks for name in block)
-
-
 def _put(node: JSON, kind: str, values: Mapping[str, str]) -> list[JSON]:
     if not node["metadata"].get(kind):
         return [operation("add", f"/metadata/{kind}", dict(values))]
-    return [operation("add", f"/metadata/{kind}/{_escaped(name)}", value) for name, value in values.items()]
-
-
-def _escaped(name: str) -> str:
-    return name.replace("~", "~0").replace("/", "~1")
+    return [operation("add", f"/metadata/{kind}/{step(name)}", value) for name, value in values.items()]

@@ -23,8 +23,6 @@ from mfu.api.base import Resource
 from mfu.api.mfupolicy import PolicySpec
 from mfu.api.modelworkload import WorkloadSpec
 from mfu.api.names import GROUP, VERSION
-from mfu.cluster.client import KubeClient
-from mfu.cluster.connection import connect
 from mfu.controller import certificate
 from mfu.controller.login import add_login
 from mfu.controller.server import serve
@@ -105,7 +103,9 @@ def registry_for(options: Options, answers: AdmissionAnswers) -> kopf.OperatorRe
         configure(settings)
         settings.admission.managed = None
         await asyncio.to_thread(answers.warm)
-        await _certificate(options, running)
+        await certificate.keep_own(
+            running, options.certificates, options.host, options.configuration, kubeconfig=options.kubeconfig
+        )
         settings.admission.server = kopf.WebhookServer(
             addr=options.address,
             port=options.port,
@@ -159,19 +159,6 @@ def _say(told: Told, warnings: list[str]) -> None:
     warnings.extend(told.warnings)
     if told.refusal is not None:
         raise kopf.AdmissionError(told.refusal, code=422)
-
-
-async def _certificate(options: Options, running: AsyncExitStack) -> None:
-    """Where the certificate is ours: make it before serving, and keep the API server trusting it."""
-    if options.configuration is None:
-        return
-    options.certificates.mkdir(parents=True, exist_ok=True)
-    await certificate.make(options.certificates, options.host)
-    client = await running.enter_async_context(KubeClient(connect(options.kubeconfig)))
-    keeping = asyncio.create_task(
-        certificate.keep(client, options.certificates, options.host, options.configuration), name="certificate"
-    )
-    running.callback(keeping.cancel)
 
 
 def _health(options: Options, answers: AdmissionAnswers) -> Any:

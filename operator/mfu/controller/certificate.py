@@ -10,10 +10,12 @@ import asyncio
 import base64
 import logging
 import shutil
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, Final
 
 from mfu.cluster.client import ApiError, KubeClient, ServerUnreachable
+from mfu.cluster.connection import connect
 from mfu.cluster.resources import JSON, ResourcePath
 
 log = logging.getLogger(__name__)
@@ -108,3 +110,22 @@ async def keep(
         await asyncio.sleep(CHECK_SECONDS)
         if clock.time() - made > RENEW_SECONDS:
             made, own = clock.time(), await make(folder, host)
+
+
+async def keep_own(
+    running: AsyncExitStack,
+    folder: Path,
+    host: str,
+    configuration: str | None,
+    *,
+    kubeconfig: Path | None,
+    webhooks: ResourcePath = WEBHOOKS,
+) -> None:
+    """Where the certificate is ours (a `configuration` is named): make it before serving, and keep it trusted."""
+    if configuration is None:
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    await make(folder, host)
+    client = await running.enter_async_context(KubeClient(connect(kubeconfig)))
+    keeping = asyncio.create_task(keep(client, folder, host, configuration, webhooks=webhooks), name="certificate")
+    running.callback(keeping.cancel)

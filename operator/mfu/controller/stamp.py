@@ -19,8 +19,6 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from mfu.api.names import GATED_ANNOTATION, PLACEMENT_GATE
-from mfu.cluster.client import KubeClient
-from mfu.cluster.connection import connect
 from mfu.cluster.json_patch import annotated, operation
 from mfu.cluster.resources import JSON
 from mfu.controller import certificate
@@ -106,24 +104,18 @@ def _changed_at(options: Options) -> float:
 async def stamp(options: Options, ended: asyncio.Event) -> int:
     """Serve until `ended`."""
     async with AsyncExitStack() as running:
-        await _certificate(options, running)
+        await certificate.keep_own(
+            running,
+            options.certificates,
+            options.host,
+            options.configuration,
+            kubeconfig=options.kubeconfig,
+            webhooks=certificate.MUTATING_WEBHOOKS,
+        )
         await running.enter_async_context(stamping(options))
         await running.enter_async_context(_health(options))
         await ended.wait()
     return 0
-
-
-async def _certificate(options: Options, running: AsyncExitStack) -> None:
-    """Where the certificate is ours: make it before serving, and keep the API server trusting it."""
-    if options.configuration is None:
-        return
-    options.certificates.mkdir(parents=True, exist_ok=True)
-    await certificate.make(options.certificates, options.host)
-    client = await running.enter_async_context(KubeClient(connect(options.kubeconfig)))
-    keeping = certificate.keep(
-        client, options.certificates, options.host, options.configuration, webhooks=certificate.MUTATING_WEBHOOKS
-    )
-    running.callback(asyncio.create_task(keeping, name="certificate").cancel)
 
 
 def _health(options: Options) -> Any:
