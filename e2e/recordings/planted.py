@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from e2e.recordings import trainer
-from e2e.recordings.share import Sampler
+from e2e.recordings.gpm_sampler import Sampler
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,13 @@
 """Programs alone and in pairs on one GPU, time-sliced and under MPS: what each keeps of its own rate beside another.
 
-    python3 e2e/recordings/share.py --out pairs.jsonl --minutes 9      # needs PyTorch and an NVIDIA GPU
+    PYTHONPATH=. python3 -m e2e.recordings.share --out pairs.jsonl --mode mps   # needs PyTorch and an NVIDIA GPU
 
-A program is a line: `train|decode layers hidden heads batch sequence-or-context seconds-asleep-before-each-step`. Each
-output line holds `mode` (alone, time-sliced, mps), `spec`, `result` (steps, rate, latencies, memory), `series` (one
-reading a second) and, for pairs, `share_of_alone`. Nothing of the GPU's settings is changed; the MPS daemon is ended.
+Two workers build whatever program their turn asks for (`share_programs.py`), so that nothing is imported or started
+while a pair runs. A line holds `mode` (alone, time-sliced, mps), `spec`, `result` (steps, rate, latencies), `series`
+(readings every half second) and, for pairs, `share_of_alone` without MPS; lines of programs alone hold `client` (mps
+where it was alone under MPS), and lines of mode `profile` the kernels of a step and how long they take. The rate counts
+steps that end within one window, while both go on before and after it. Nothing of the GPU's settings is changed; the
+MPS daemon is ended.
 """
 
 from __future__ import annotations
@@ -17,358 +20,267 @@ import sys
 import tempfile
 import threading
 import time
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
-VOCABULARY: Final = {"train": 50304, "decode": 32000}
+from e2e.recordings.gpm_sampler import Sampler
+from e2e.recordings.share_pairs import pairs
+from e2e.recordings.share_programs import PROGRAMS, Step, build
+
 WARM_UP_STEPS: Final = 4
-AHEAD: Final = 3
-"""Measurements whose programs are importing while another runs."""
-PROGRAMS: Final = {
-    "train-tiny": "train 24 1024 16 1 512 0",
-    "train-healthy": "train 24 2048 16 4 2048 0",
-    "train-starved": "train 24 2048 16 4 2048 0.3",
-    "train-wide": "train 12 4096 32 2 2048 0",
-    "train-small": "train 12 768 12 8 1024 0",
-    "train-pauses": "train 24 2048 16 1 2048 0.05",
-    "decode-b1": "decode 24 2048 16 1 1024 0",
-    "decode-b8": "decode 24 2048 16 8 1024 0",
-    "decode-b8-idle": "decode 24 2048 16 8 1024 0.02",
-    "decode-b64": "decode 24 2048 16 64 1024 0",
-    "decode-7b": "decode 32 4096 32 1 1024 0",
-    "decode-7b-b16-idle": "decode 32 4096 32 16 2048 0.01",
-    "decode-tiny": "decode 12 1024 16 1 512 0",
-    "train-mid": "train 16 1536 12 2 1024 0",
-    "decode-7b-b32": "decode 32 4096 32 32 1024 0",
-    "decode-long": "decode 24 2048 16 16 8192 0",
-    "train-wide-idle": "train 12 4096 32 2 2048 0.2",
-    "decode-brief": "decode 24 2048 16 4 2048 0.004",
-}
-PAIRS: Final = (
-    ("train-healthy", "decode-b1"),
-    ("train-healthy", "decode-b64"),
-    ("train-healthy", "decode-b8-idle"),
-    ("train-healthy", "train-tiny"),
-    ("decode-7b", "train-healthy"),
-    ("train-starved", "decode-b64"),
-    ("train-tiny", "decode-b1"),
-    ("train-tiny", "decode-b64"),
-    ("decode-b1", "decode-b64"),
-    ("decode-7b", "decode-7b"),
-    ("decode-7b", "decode-b1"),
-    ("train-healthy", "train-starved"),
-    ("train-pauses", "decode-b64"),
-    ("train-starved", "train-starved"),
-    ("train-small", "decode-b8"),
-    ("train-small", "train-healthy"),
-    ("decode-tiny", "train-healthy"),
-    ("decode-7b-b16-idle", "train-starved"),
-    ("decode-b8", "train-pauses"),
-    ("train-wide", "decode-b8"),
-    ("train-starved", "train-tiny"),
-    ("decode-tiny", "decode-tiny"),
-    ("train-small", "train-small"),
-    ("decode-7b-b16-idle", "decode-b8-idle"),
-    ("train-pauses", "train-pauses"),
-    ("train-wide", "train-tiny"),
-    ("train-mid", "decode-7b-b32"),
-    ("train-mid", "decode-long"),
-    ("decode-long", "train-healthy"),
-    ("decode-7b-b32", "decode-b1"),
-)
+PROFILED_STEPS: Final = 2
+KEPT_BUILT: Final = 3
+"""Programs that a worker keeps built; fewer where they take more than KEPT_BYTES."""
+KEPT_BYTES: Final = 6e9
+LEAD_SECONDS: Final = 0.25
+"""Both run so long before and after the window that counts."""
+LEAST_STEPS: Final = 10
+MOST_SECONDS: Final = 6.0
+SAMPLE_SECONDS: Final = 0.5
 
 
-def worker(spec: str, seconds: float) -> None:
-    """Import, wait for `build`, build and warm up, wait for `go`, run, print one JSON line."""
+def worker() -> None:
+    """Reads `build SPEC`, `run START SECONDS UNTIL` and `profile` line by line, and answers each with one line."""
     import torch
 
+    built: OrderedDict[str, tuple[Step, float]] = OrderedDict()
+    step, asleep = build("gaps 1 8 1 8 0 0", torch)
     print("imported", flush=True)
-    sys.stdin.readline()
-    kind, *rest = spec.split()
-    layers, hidden, heads, batch, length = (int(each) for each in rest[:5])
-    asleep = float(rest[5])
-    step = (_train if kind == "train" else _decode)(torch, layers, hidden, heads, batch, length)
-    for _ in range(WARM_UP_STEPS):
-        step()
-    torch.cuda.synchronize()
-    print("ready", flush=True)
-    sys.stdin.readline()
-    taken: list[float] = []
-    began = time.perf_counter()
-    while time.perf_counter() - began < seconds:
-        at = time.perf_counter()
+    for line in sys.stdin:
+        word, _, rest = line.strip().partition(" ")
+        if word == "build":
+            step, asleep = _built(rest, built, torch)
+            print("built", flush=True)
+        elif word == "profile":
+            print(json.dumps(_profile(step, torch)), flush=True)
+        else:
+            start, seconds, until = (float(each) for each in rest.split())
+            print(json.dumps(_run(step, asleep, start, seconds, until, torch)), flush=True)
+
+
+def _built(spec: str, built: OrderedDict[str, tuple[Step, float]], torch: Any) -> tuple[Step, float]:
+    if spec not in built:
+        while built and (len(built) >= KEPT_BUILT or torch.cuda.memory_allocated() > KEPT_BYTES):
+            built.popitem(last=False)
+        torch.cuda.empty_cache()
+        built[spec] = build(spec, torch)
+        for _ in range(WARM_UP_STEPS):
+            built[spec][0]()
+        torch.cuda.synchronize()
+    built.move_to_end(spec)
+    return built[spec]
+
+
+def _run(step: Step, asleep: float, start: float, seconds: float, until: float, torch: Any) -> dict[str, Any]:
+    """Steps that end between `start` and `start + seconds`; goes on until `until` (all on the monotonic clock)."""
+    ended: list[float] = []
+    while time.monotonic() < until:
         if asleep:
             time.sleep(asleep)
         step()
         torch.cuda.synchronize()
-        taken.append(time.perf_counter() - at)
-    whole = time.perf_counter() - began
-    taken.sort()
-    result = {
+        ended.append(time.monotonic())
+    counted = [each for each in ended if start <= each <= start + seconds]
+    taken = sorted(after - before for before, after in pairwise(counted))
+    whole = counted[-1] - counted[0]
+    return {
         "steps": len(taken),
         "seconds": whole,
         "rate": len(taken) / whole,
         "p50": taken[len(taken) // 2],
         "p99": taken[int(len(taken) * 0.99)],
-        "mem": torch.cuda.max_memory_allocated(),
+        "mem": torch.cuda.memory_allocated(),
     }
-    print(json.dumps(result), flush=True)
 
 
-def _blocks(torch: Any, layers: int, hidden: int) -> Any:
-    nn = torch.nn
-    return nn.ModuleList(
-        nn.ModuleDict(
-            {
-                "norm1": nn.LayerNorm(hidden),
-                "norm2": nn.LayerNorm(hidden),
-                "qkv": nn.Linear(hidden, 3 * hidden, bias=False),
-                "out": nn.Linear(hidden, hidden, bias=False),
-                "up": nn.Linear(hidden, 4 * hidden, bias=False),
-                "down": nn.Linear(4 * hidden, hidden, bias=False),
-            }
-        )
-        for _ in range(layers)
-    )
+def _profile(step: Step, torch: Any) -> dict[str, float]:
+    """Kernels a step, the seconds that they take, their time-weighted mean, and of the time the share by full grids."""
+    activities = [torch.profiler.ProfilerActivity.CUDA]
+    with torch.profiler.profile(activities=activities) as seen:
+        for _ in range(PROFILED_STEPS):
+            step()
+        torch.cuda.synchronize()
+    with tempfile.TemporaryDirectory() as folder:
+        seen.export_chrome_trace(f"{folder}/trace.json")
+        events = json.loads(Path(folder, "trace.json").read_text())["traceEvents"]
+    found = [each for each in events if each.get("cat") in ("kernel", "gpu_memset", "gpu_memcpy")]
+    lengths = [each["dur"] * 1e-6 for each in found]
+    waves = [float(each.get("args", {}).get("blocks per SM") or 0.0) for each in found]
+    whole = sum(lengths)
+    return {
+        "kernels": len(found) / PROFILED_STEPS,
+        "kernel_seconds": whole / PROFILED_STEPS,
+        "weighted_kernel_seconds": sum(each * each for each in lengths) / whole,
+        "blocks_per_sm": sum(a * b for a, b in zip(waves, lengths, strict=True)) / whole,
+        "under_one_block_share": sum(b for a, b in zip(waves, lengths, strict=True) if a < 1.0) / whole,
+    }
 
 
-def _train(torch: Any, layers: int, hidden: int, heads: int, batch: int, length: int) -> Any:
-    f, vocabulary = torch.nn.functional, VOCABULARY["train"]
-    model = torch.nn.ModuleDict(
-        {
-            "embed": torch.nn.Embedding(vocabulary, hidden),
-            "blocks": _blocks(torch, layers, hidden),
-            "head": torch.nn.Linear(hidden, vocabulary, bias=False),
-        }
-    ).to("cuda", torch.bfloat16)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
-    tokens = torch.randint(vocabulary, (batch, length + 1), device="cuda")
+class Workers:
+    """Two processes, both clients of the MPS daemon or neither."""
 
-    def step() -> None:
-        x = model["embed"](tokens[:, :-1])
-        for block in model["blocks"]:
-            q, k, v = block["qkv"](block["norm1"](x)).view(batch, length, 3, heads, -1).permute(2, 0, 3, 1, 4)
-            mixed = f.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).reshape(x.shape)
-            x = x + block["out"](mixed)
-            x = x + block["down"](f.gelu(block["up"](block["norm2"](x))))
-        loss = f.cross_entropy(model["head"](x).flatten(0, 1), tokens[:, 1:].flatten())
-        loss.backward()
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-
-    return step
-
-
-def _decode(torch: Any, layers: int, hidden: int, heads: int, batch: int, length: int) -> Any:
-    """One token for each request in a CUDA graph; one tensor serves as keys and values."""
-    f = torch.nn.functional
-    blocks = _blocks(torch, layers, hidden).to("cuda", torch.bfloat16)
-    head = torch.nn.Linear(hidden, VOCABULARY["decode"], bias=False).to("cuda", torch.bfloat16)
-    cache = torch.randn(layers, batch, heads, length, hidden // heads, device="cuda", dtype=torch.bfloat16)
-    x0 = torch.randn(batch, 1, hidden, device="cuda", dtype=torch.bfloat16)
-
-    def once() -> Any:
-        x = x0
-        for index, block in enumerate(blocks):
-            q, _, _ = block["qkv"](block["norm1"](x)).view(batch, 1, 3, heads, -1).permute(2, 0, 3, 1, 4)
-            mixed = f.scaled_dot_product_attention(q, cache[index], cache[index]).transpose(1, 2).reshape(x.shape)
-            x = x + block["out"](mixed)
-            x = x + block["down"](f.gelu(block["up"](block["norm2"](x))))
-        return head(x).argmax(-1)
-
-    with torch.no_grad():
-        side = torch.cuda.Stream()
-        with torch.cuda.stream(side):
-            for _ in range(2):
-                once()
-        torch.cuda.current_stream().wait_stream(side)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            once()
-    return graph.replay
-
-
-class Sampler:
-    """GPM and NVML readings of the first GPU, about once a second, while measuring."""
-
-    GPM: Final = (
-        "GRAPHICS_UTIL",
-        "SM_UTIL",
-        "SM_OCCUPANCY",
-        "INTEGER_UTIL",
-        "ANY_TENSOR_UTIL",
-        "HMMA_TENSOR_UTIL",
-        "DRAM_BW_UTIL",
-        "FP32_UTIL",
-        "PCIE_TX_PER_SEC",
-        "PCIE_RX_PER_SEC",
-    )
-
-    def __init__(self) -> None:
-        import pynvml
-
-        pynvml.nvmlInit()
-        self.nvml = pynvml
-        self.handle = pynvml.nvmlDeviceGetHandleByIndex(0)
-        name = pynvml.nvmlDeviceGetName(self.handle)
-        self.name = name.decode() if isinstance(name, bytes) else name
-
-    def during(self, stop: threading.Event, rows: list[dict[str, Any]]) -> None:
-        n, began = self.nvml, time.perf_counter()
-        before = self._sample()
-        while not stop.wait(1.0):
-            after = self._sample()
-            rows.append({"t": round(time.perf_counter() - began, 2), "gpu": 0, "gpm": self._between(before, after)})
-            used = n.nvmlDeviceGetUtilizationRates(self.handle)
-            rows[-1] |= {
-                "gpu_util": used.gpu,
-                "mem_util": used.memory,
-                "power_w": n.nvmlDeviceGetPowerUsage(self.handle) / 1000,
-                "sm_clock": n.nvmlDeviceGetClockInfo(self.handle, n.NVML_CLOCK_SM),
-                "fb_used": n.nvmlDeviceGetMemoryInfo(self.handle).used,
-                "events": n.nvmlDeviceGetCurrentClocksEventReasons(self.handle),
-            }
-            n.nvmlGpmSampleFree(before)
-            before = after
-        n.nvmlGpmSampleFree(before)
-
-    def _sample(self) -> Any:
-        sample = self.nvml.nvmlGpmSampleAlloc()
-        self.nvml.nvmlGpmSampleGet(self.handle, sample)
-        return sample
-
-    def _between(self, before: Any, after: Any) -> dict[str, float]:
-        n = self.nvml
-        ask = n.c_nvmlGpmMetricsGet_t()
-        ask.version, ask.numMetrics = n.NVML_GPM_METRICS_GET_VERSION, len(self.GPM)
-        ask.sample1, ask.sample2 = before, after
-        for index, name in enumerate(self.GPM):
-            ask.metrics[index].metricId = getattr(n, f"NVML_GPM_METRIC_{name}")
-        n.nvmlGpmMetricsGet(ask)
-        return {name: round(ask.metrics[index].value, 3) for index, name in enumerate(self.GPM)}
-
-
-class Measurement:
-    """One or two programs side by side: started early (imports only), measured when its turn comes."""
-
-    def __init__(self, mode: str, programs: tuple[str, ...], seconds: float, pipe: str) -> None:
-        self.mode, self.programs = mode, programs
-        env = dict(os.environ)
-        if mode == "mps":
-            env["CUDA_MPS_PIPE_DIRECTORY"] = pipe
-        command = [sys.executable, __file__, "--seconds", str(seconds), "--spec"]
-        self.workers = [
-            subprocess.Popen(
-                [*command, PROGRAMS[each]], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env
-            )
-            for each in programs
+    def __init__(self, mode: str, pipe: str) -> None:
+        env = dict(os.environ) | ({"CUDA_MPS_PIPE_DIRECTORY": pipe} if mode == "mps" else {})
+        command = [sys.executable, "-m", "e2e.recordings.share", "--worker"]
+        self.processes = [
+            subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env)
+            for _ in range(2)
         ]
+        for each in self.processes:
+            self._heard(each, "imported")
 
-    def measure(self, sampler: Sampler) -> dict[str, Any]:
-        for stage, word in (("imported", "build"), ("ready", "go")):
-            for each in self.workers:
-                if (said := _line(each)) != stage:
-                    raise RuntimeError(f"{self.programs}: {said or 'ended'} instead of {stage}")
-            if word == "go":
-                stop, rows = threading.Event(), list[dict[str, Any]]()
-                watching = threading.Thread(target=sampler.during, args=(stop, rows))
-                watching.start()
-            for each in self.workers:
-                _say(each, word)
-        results = [json.loads(_line(each)) for each in self.workers]
-        stop.set()
-        watching.join()
-        specs = [PROGRAMS[each] for each in self.programs]
-        return {
-            "gpu": sampler.name,
-            "mode": self.mode,
-            "programs": list(self.programs),
-            "spec": specs,
-            "result": results,
-            "series": rows,
-        }
+    def measure(self, names: tuple[str, ...], seconds: float) -> list[dict[str, Any]]:
+        chosen = self.processes[: len(names)]
+        for process, name in zip(chosen, names, strict=True):
+            self._build(process, name)
+        start = time.monotonic() + LEAD_SECONDS
+        for process in chosen:
+            self._say(process, f"run {start} {seconds} {start + seconds + LEAD_SECONDS}")
+        return [json.loads(self._line(process)) for process in chosen]
+
+    def profile(self, name: str) -> dict[str, float]:
+        self._build(self.processes[0], name)
+        self._say(self.processes[0], "profile")
+        found: dict[str, float] = json.loads(self._line(self.processes[0]))
+        return found
 
     def end(self) -> None:
-        for each in self.workers:
+        for each in self.processes:
             each.kill()
             each.wait()
 
+    def _build(self, process: subprocess.Popen[str], name: str) -> None:
+        self._say(process, f"build {PROGRAMS[name]}")
+        self._heard(process, "built")
 
-def _line(process: subprocess.Popen[str]) -> str:
-    return process.stdout.readline().strip() if process.stdout else ""
+    def _heard(self, process: subprocess.Popen[str], word: str) -> None:
+        if (said := self._line(process)) != word:
+            raise RuntimeError(f"{said or 'ended'} instead of {word}")
+
+    @staticmethod
+    def _line(process: subprocess.Popen[str]) -> str:
+        return process.stdout.readline().strip() if process.stdout else ""
+
+    @staticmethod
+    def _say(process: subprocess.Popen[str], word: str) -> None:
+        if process.stdin:
+            process.stdin.write(word + "\n")
+            process.stdin.flush()
 
 
-def _say(process: subprocess.Popen[str], word: str) -> None:
-    if process.stdin:
-        process.stdin.write(word + "\n")
-        process.stdin.flush()
+class Recorder:
+    """Writes each row as soon as it is measured; what fails costs two fresh workers and its own row."""
+
+    def __init__(self, seconds: float, pipe: str, out: Any) -> None:
+        self.seconds, self.pipe, self.out = seconds, pipe, out
+        self.sampler = Sampler()
+        self.client = "time-sliced"
+        self.workers = Workers(self.client, pipe)
+        self.alone: dict[str, float] = {}
+
+    def restart(self, client: str) -> None:
+        self.workers.end()
+        self.client, self.workers = client, Workers(client, self.pipe)
+
+    def row(self, names: tuple[str, ...]) -> None:
+        if len(names) > 1 and not self.alone.keys() >= set(names):
+            return
+        try:
+            row = self._measured(names)
+        except (RuntimeError, ValueError, KeyError, IndexError, ZeroDivisionError, OSError) as error:
+            print("failed:", names, repr(error), flush=True)
+            self.restart(self.client)
+            return
+        self.out.write(json.dumps(row) + "\n")
+        self.out.flush()
+        shown = row.get("share_of_alone", [row["result"][0]["rate"]])
+        print(row["mode"], *names, *(round(each, 3) for each in shown), flush=True)
+
+    def profiled(self, name: str) -> None:
+        """Its own row, at the end: a profiler that has run may slow launches down."""
+        try:
+            seen = self.workers.profile(name)
+        except (RuntimeError, ValueError) as error:
+            print("failed:", name, repr(error), flush=True)
+            self.restart(self.client)
+            return
+        row = {"mode": "profile", "programs": [name], "spec": [PROGRAMS[name]], "profile": seen}
+        self.out.write(json.dumps(row) + "\n")
+        print(name, seen, flush=True)
+
+    def _measured(self, names: tuple[str, ...]) -> dict[str, Any]:
+        stop, rows = threading.Event(), list[dict[str, Any]]()
+        watching = threading.Thread(target=self.sampler.during, args=(stop, rows, SAMPLE_SECONDS))
+        watching.start()
+        try:
+            results = self.workers.measure(names, self._window(names))
+        finally:
+            stop.set()
+            watching.join()
+        mode = self.client if len(names) > 1 else "alone"
+        specs = [PROGRAMS[each] for each in names]
+        row = {"gpu": self.sampler.name, "mode": mode, "programs": list(names), "spec": specs}
+        row |= {"result": results, "series": rows}
+        rates = [each["rate"] for each in results]
+        if mode == "alone":
+            self.alone.setdefault(names[0], rates[0])
+            return row | {"client": self.client}
+        return row | {"share_of_alone": [rate / self.alone[name] for rate, name in zip(rates, names, strict=True)]}
+
+    def _window(self, names: tuple[str, ...]) -> float:
+        slowest = min((self.alone.get(each, 3.0) for each in names), default=3.0)
+        return min(MOST_SECONDS, max(self.seconds, LEAST_STEPS * (1 if len(names) == 1 else 2) / slowest))
 
 
-def record(
-    out: Path, *, minutes: float, seconds: float, known: dict[str, float], pairs: Sequence[tuple[str, ...]]
-) -> None:
-    """`known` are rates alone that need not be measured again."""
+def record(out: Path, *, mode: str, minutes: float, seconds: float) -> None:
+    """Programs alone without MPS, the pairs, then under MPS alone again, or else their kernels."""
     ends = time.time() + minutes * 60
-    with tempfile.TemporaryDirectory() as pipe:
-        env = dict(os.environ, CUDA_MPS_PIPE_DIRECTORY=pipe, CUDA_MPS_LOG_DIRECTORY=pipe)
-        subprocess.run(["nvidia-cuda-mps-control", "-d"], env=env, check=False)
-        sampler, alone = Sampler(), dict(known)
-        wanted = {name for pair in pairs for name in pair} - set(known)
-        turns: list[tuple[str, tuple[str, ...]]] = [("alone", (name,)) for name in PROGRAMS if name in wanted]
-        turns += [(mode, pair) for pair in pairs for mode in ("mps", "time-sliced")]
-        coming = deque(Measurement(*turn, seconds, pipe) for turn in turns[:AHEAD])
-        with out.open("w") as file:
-            for index in range(len(turns)):
-                present = coming.popleft()
-                if index + AHEAD < len(turns):
-                    coming.append(Measurement(*turns[index + AHEAD], seconds, pipe))
-                try:
-                    row = present.measure(sampler)
-                except (RuntimeError, ValueError) as error:
-                    print("failed:", error, flush=True)
-                    continue
-                finally:
-                    present.end()
-                rates = [each["rate"] for each in row["result"]]
-                if row["mode"] == "alone":
-                    alone[row["programs"][0]] = rates[0]
-                else:
-                    row["share_of_alone"] = [
-                        rate / alone[name] for rate, name in zip(rates, row["programs"], strict=True)
-                    ]
-                file.write(json.dumps(row) + "\n")
-                file.flush()
-                share = [round(each, 3) for each in row.get("share_of_alone", ())]
-                print(row["mode"], row["programs"], share or [round(each, 2) for each in rates], flush=True)
-                if time.time() > ends:
-                    print("time is up", flush=True)
-                    break
-        for each in coming:
-            each.end()
-        subprocess.run(["nvidia-cuda-mps-control"], input="quit\n", text=True, env=env, check=False)
+    used = {name for pair in pairs() for name in pair}
+    alone = [(name,) for name in PROGRAMS if name in used]
+    with tempfile.TemporaryDirectory() as pipe, out.open("w") as file:
+        recorder = Recorder(seconds, pipe, file)
+        try:
+            _until(ends, recorder, alone)
+            if mode == "mps":
+                _daemon(pipe, ["-d"], None)
+                recorder.restart(mode)
+            _until(ends, recorder, [*pairs(), *(alone if mode == "mps" else [])])
+            for name in recorder.alone if mode != "mps" else ():
+                recorder.profiled(name)
+        finally:
+            recorder.workers.end()
+            if mode == "mps":
+                _daemon(pipe, [], "quit\n")
 
 
-def _rows(path: Path | None) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text().splitlines()] if path else []
+def _until(ends: float, recorder: Recorder, turns: Sequence[tuple[str, ...]]) -> None:
+    for names in turns:
+        if time.time() > ends:
+            print("time is up before", *names, flush=True)
+            return
+        recorder.row(names)
+
+
+def _daemon(pipe: str, options: Sequence[str], said: str | None) -> None:
+    env = dict(os.environ, CUDA_MPS_PIPE_DIRECTORY=pipe, CUDA_MPS_LOG_DIRECTORY=pipe)
+    subprocess.run(["nvidia-cuda-mps-control", *options], input=said, text=True, env=env, check=False)
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path)
+    parser.add_argument("--mode", choices=("time-sliced", "mps"), default="time-sliced")
     parser.add_argument("--minutes", type=float, default=9.0)
-    parser.add_argument("--seconds", type=float, default=4.0)
-    parser.add_argument("--alone", type=Path, help="an earlier output: its rates alone are taken, its pairs left out")
-    parser.add_argument("--spec", help="run one program as a worker")
+    parser.add_argument("--seconds", type=float, default=2.0)
+    parser.add_argument("--worker", action="store_true", help="run as one of the two workers")
     args = parser.parse_args()
-    if args.spec:
-        worker(args.spec, args.seconds)
+    if args.worker:
+        worker()
     elif args.out:
-        known = {row["programs"][0]: row["result"][0]["rate"] for row in _rows(args.alone) if row["mode"] == "alone"}
-        done = {tuple(row["programs"]) for row in _rows(args.alone) if row["mode"] != "alone"}
-        left = [pair for pair in PAIRS if pair not in done]
-        record(args.out, minutes=args.minutes, seconds=args.seconds, known=known, pairs=left)
+        record(args.out, mode=args.mode, minutes=args.minutes, seconds=args.seconds)
     return 0
 
 

@@ -1,0 +1,49 @@
+"""Which programs are put side by side: unequal ones above all, each kind beside those that want the same or another."""
+
+from __future__ import annotations
+
+from typing import Final
+
+CORE: Final = ("train-healthy", "train-tiny", "decode-b64", "decode-b1", "decode-b8-idle", "train-starved")
+LAUNCH: Final = ("mlp", "eager", "eager-small", "recurrent", "gaps", "train-brief")
+MEMORY: Final = ("elementwise", "embedding")
+COMPUTE: Final = ("gemm", "gemm-mid", "conv")
+WAITS: Final = ("conv-idle", "eager-idle", "train-brief-idle", "gemm-idle")
+BESIDE_LAUNCH: Final = ("train-healthy", "decode-b64", "decode-b1", "gemm", "elementwise", "train-tiny")
+BESIDE_REST: Final = ("train-healthy", "train-tiny", "decode-b64", "decode-b1")
+TWINS: Final = (
+    "mlp",
+    "eager",
+    "recurrent",
+    "gaps",
+    "train-brief",
+    "elementwise",
+    "gemm",
+    "gemm-mid",
+    "conv",
+    "conv-idle",
+)
+MORE: Final = (
+    ("train-healthy", "train-rare"),
+    ("decode-b64", "train-rare"),
+    ("train-tiny", "train-rare"),
+    ("mlp", "eager"),
+    ("mlp", "recurrent"),
+    ("eager", "recurrent"),
+    ("mlp-wide", "decode-b1"),
+    ("mlp-wide", "train-healthy"),
+    ("gemm", "gemm-mid"),
+    ("gemm", "conv"),
+    ("conv", "elementwise"),
+    ("conv", "embedding"),
+    ("gemm-mid", "elementwise"),
+    ("gemm-mid", "embedding"),
+)
+
+
+def pairs() -> list[tuple[str, str]]:
+    """Those of the core first: a run that is out of time loses the others."""
+    found = [(first, second) for index, first in enumerate(CORE) for second in CORE[index:]]
+    found += [(beside, each) for beside in BESIDE_LAUNCH for each in LAUNCH]
+    found += [(beside, each) for beside in BESIDE_REST for each in (*COMPUTE, *MEMORY, *WAITS)]
+    return [*found, *((each, each) for each in TWINS), *MORE]
