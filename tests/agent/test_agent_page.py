@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import subprocess
 import sys
 import time
 import urllib.error
@@ -28,6 +27,7 @@ from mfu.observe.readings import GPUKey, SourceState
 from mfu.telemetry.agent.adapter import read_once
 from mfu.telemetry.agent.names import SERIES
 from tests.agent.conftest import FakeNVML
+from tests.builders.program import running
 
 BOARD = AgentGPU(index=0, uuid="GPU-0", name="NVIDIA H100 80GB HBM3", product="H100-SXM5")
 SLICED = AgentGPU(index=1, uuid="GPU-1", name="NVIDIA H100 80GB HBM3", product="H100-SXM5", mig_mode=True)
@@ -177,8 +177,8 @@ def test_the_command_serves_a_library_of_the_usual_name_and_ends_at_sigterm(fake
         port = taken.getsockname()[1]
     command = [sys.executable, "-m", "mfu", "agent", "--no-gpunode", "--pod-resources", "", "--node", "n"]
     environment = os.environ | {"LD_LIBRARY_PATH": str(fake_library.parent), "FAKE_NVML_GPUS": "2"}
-    with subprocess.Popen([*command, "--port", str(port)], env=environment | {"PYTHONPATH": "operator"}) as process:
-        deadline = time.monotonic() + 20
+    with running([*command, "--port", str(port)], env=environment | {"PYTHONPATH": "operator"}) as process:
+        deadline = time.monotonic() + 90
         page = b""
         while page.count(b"tensor_active_ratio{") < 2 and time.monotonic() < deadline:
             time.sleep(0.2)
@@ -189,7 +189,7 @@ def test_the_command_serves_a_library_of_the_usual_name_and_ends_at_sigterm(fake
         assert page.count(b"tensor_active_ratio{") == 2
         assert fetch(port, "/readyz")[0] == 200
         process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=10) == 0
+        assert process.wait(timeout=60) == 0
 
 
 def test_a_round_that_breaks_off_is_counted_and_the_next_one_comes(nvml: FakeNVML) -> None:

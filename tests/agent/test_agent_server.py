@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import secrets
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -24,6 +23,7 @@ from mfu.cluster.plain import PlainClient, PlainError
 from mfu.cluster.resources import GPUNODES, NODES
 from tests.agent.conftest import FakeNVML
 from tests.agent.kubelet import serve
+from tests.builders.program import running
 
 pytestmark = pytest.mark.integration
 
@@ -112,7 +112,7 @@ def test_an_api_server_that_is_not_there_is_an_error_of_ours() -> None:
     assert refused.value.status is None
 
 
-def eventually(check: Callable[[], bool], seconds: float = 30.0) -> None:
+def eventually(check: Callable[[], bool], seconds: float = 90.0) -> None:
     deadline = time.monotonic() + seconds
     while not check():
         assert time.monotonic() < deadline
@@ -134,8 +134,8 @@ def test_the_command_by_itself_writes_its_gpunode(
 
     with (
         serve(tmp_path / "kubelet.sock", []),
-        subprocess.Popen(command, env=environment | {"PYTHONPATH": str(ROOT / "operator")}) as process,
+        running(command, env=environment | {"PYTHONPATH": str(ROOT / "operator")}) as process,
     ):
         eventually(written)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=10) == 0
+        assert process.wait(timeout=60) == 0

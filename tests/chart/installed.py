@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from e2e.testbed.cluster import ControlPlane
+from e2e.testbed.cluster import ControlPlane, KubectlFailed, wait_until
 from e2e.testbed.cluster.binaries import Progress, ensure_binaries
 
 CHART: Final = Path(__file__).parents[2] / "charts" / "mfu-operator"
@@ -29,3 +30,28 @@ def installed(server: ControlPlane, release: str, *flags: str, space: str, progr
         yield
     finally:
         run("uninstall", release)
+
+
+def refusal(
+    server: ControlPlane, *target: str, patch: Any, who: str | None, type: str = "json", dry_run: bool = False
+) -> str | None:
+    """What the server said to `kubectl patch TARGET` of that user (None: the administrator); None when it was taken."""
+    try:
+        server.kubectl(
+            *("patch", *target, f"--type={type}", "-p", json.dumps(patch)),
+            *(() if who is None else (f"--as={who}", "--as-group=system:authenticated")),
+            *(("--dry-run=server",) if dry_run else ()),
+        )
+    except KubectlFailed as error:
+        return error.stderr
+    return None
+
+
+def wait_fenced(server: ControlPlane, *target: str, patch: Any, who: str, type: str = "json") -> None:
+    """A new admission policy takes a moment to be in force. Tried without a trace: once it was taken, the same patch
+    would change nothing, and no fence refuses that."""
+    wait_until(
+        lambda: refusal(server, *target, patch=patch, who=who, type=type, dry_run=True),
+        what=f"the fence around {' '.join(target)}",
+        within_seconds=60.0,
+    )

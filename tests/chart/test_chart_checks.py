@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import yaml
 
-from e2e.testbed.cluster import ControlPlane, KubectlFailed, wait_until
+from e2e.testbed.cluster import ControlPlane, KubectlFailed
 from e2e.testbed.cluster.binaries import Progress
 from e2e.testbed.cluster.gobuild import module_folder
 from e2e.testbed.cluster.pins import KUEUE
-from tests.chart.installed import installed
+from tests.chart.installed import installed, refusal, wait_fenced
 
 pytestmark = [pytest.mark.integration, pytest.mark.owns_control_plane]
 
 SPACE = "mfu-checks"
 OPERATOR = f"system:serviceaccount:{SPACE}:checks-mfu-operator"
 KEEPER = f"{OPERATOR}-keeper"
+OF_W = ("workloads.kueue.x-k8s.io", "w", "--subresource=status")
 AT = "2026-11-26T09:00:00Z"
 PENDING = {"name": "mfu", "state": "Pending", "message": "", "lastTransitionTime": AT}
 OTHER = {**PENDING, "name": "other"}
@@ -74,7 +74,8 @@ def fenced(server: ControlPlane) -> Iterator[ControlPlane]:
     users = (f"--user={OPERATOR}", f"--user={KEEPER}")
     server.kubectl("create", "clusterrolebinding", "checks-fenced", "--clusterrole=cluster-admin", *users)
     space = asked(server)
-    wait_until(lambda: refused(server, space, {"conditions": [ADMITTED]}) is not None, what="the fence in force")
+    forged = {"status": {"conditions": [ADMITTED]}}
+    wait_fenced(server, *OF_W, "-n", space, patch=forged, who=OPERATOR, type="merge")
     yield server
     server.kubectl("delete", "clusterrolebinding", "checks-fenced")
 
@@ -94,15 +95,7 @@ def asked(server: ControlPlane, **status: Any) -> str:
 
 def refused(server: ControlPlane, space: str, status: dict[str, Any], *, who: str | None = OPERATOR) -> str | None:
     """None when it was taken, else what the server said."""
-    try:
-        server.kubectl(
-            *("patch", "workloads.kueue.x-k8s.io", "w", "-n", space, "--subresource=status", "--type=merge"),
-            *("-p", json.dumps({"status": status})),
-            *(() if who is None else (f"--as={who}", "--as-group=system:authenticated")),
-        )
-    except KubectlFailed as error:
-        return error.stderr
-    return None
+    return refusal(server, *OF_W, "-n", space, patch={"status": status}, who=who, type="merge")
 
 
 @pytest.mark.parametrize("entry", [READY, NODES, RETRY, {**READY, "state": "Rejected"}], ids=str)

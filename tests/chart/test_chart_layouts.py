@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from functools import partial
 from typing import Any
 
 import pytest
 
-from e2e.testbed.cluster import ControlPlane, KubectlFailed, wait_until
+from e2e.testbed.cluster import ControlPlane, KubectlFailed
 from e2e.testbed.cluster.binaries import Progress
-from tests.chart.installed import installed
+from tests.chart.installed import installed, refusal, wait_fenced
 
 pytestmark = [pytest.mark.integration, pytest.mark.owns_control_plane]
 
@@ -31,7 +29,7 @@ def server(control_plane: ControlPlane, cluster_progress: Progress) -> Iterator[
         control_plane.apply(node("probe"))
         other = [{"op": "add", "path": "/metadata/labels/other", "value": "x"}]
         for who in (OPERATOR, KEEPER):
-            wait_until(partial(refused, control_plane, "probe", other, who), what="the fence in force")
+            wait_fenced(control_plane, "node", "probe", patch=other, who=who)
         yield control_plane
         control_plane.kubectl("delete", "nodes", "probe", "fenced", "kept", "--ignore-not-found")
 
@@ -43,14 +41,7 @@ def node(name: str) -> dict[str, Any]:
 
 def refused(server: ControlPlane, name: str, operations: list[dict[str, Any]], who: str = OPERATOR) -> str | None:
     """None when it was taken, else what the server said."""
-    try:
-        server.kubectl(
-            *("patch", "node", name, "--type=json", "-p", json.dumps(operations)),
-            *(f"--as={who}", "--as-group=system:authenticated"),
-        )
-    except KubectlFailed as error:
-        return error.stderr
-    return None
+    return refusal(server, "node", name, patch=operations, who=who)
 
 
 def test_its_own_rights_take_a_node_through_a_layout(server: ControlPlane) -> None:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from e2e.testbed.cluster import ControlPlane, KubectlFailed, wait_until
+from e2e.testbed.cluster import ControlPlane, KubectlFailed
 from e2e.testbed.cluster.binaries import Progress
 from mfu.act.costs import MARK, PodMark
 from mfu.api.names import DELETION_COST_ANNOTATION
 from mfu.cluster.marking import patch_of
-from tests.chart.installed import installed
+from tests.chart.installed import installed, refusal, wait_fenced
 
 pytestmark = [pytest.mark.integration, pytest.mark.owns_control_plane]
 
@@ -34,7 +33,7 @@ def fenced(server: ControlPlane) -> Iterator[ControlPlane]:
     """With every right: the fence holds where roles would let it through."""
     server.kubectl("create", "clusterrolebinding", "marks-fenced", "--clusterrole=cluster-admin", f"--user={OPERATOR}")
     space = service(server)
-    wait_until(lambda: refused(server, space, costing("7")) is not None, what="the fence in force")
+    wait_fenced(server, "pod", "serve-0", "-n", space, patch=costing("7"), who=OPERATOR)
     yield server
     server.kubectl("delete", "clusterrolebinding", "marks-fenced")
 
@@ -58,14 +57,7 @@ def costing(value: str) -> Patch:
 
 def refused(server: ControlPlane, space: str, patch: Patch) -> str | None:
     """None when it was taken, else what the server said."""
-    try:
-        server.kubectl(
-            *("patch", "pod", "serve-0", "-n", space, "--type=json", "-p", json.dumps(patch)),
-            *(f"--as={OPERATOR}", "--as-group=system:authenticated"),
-        )
-    except KubectlFailed as error:
-        return error.stderr
-    return None
+    return refusal(server, "pod", "serve-0", "-n", space, patch=patch, who=OPERATOR)
 
 
 def test_its_own_rights_are_enough_to_mark_and_to_take_back(server: ControlPlane) -> None:

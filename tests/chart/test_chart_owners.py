@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from e2e.testbed.cluster import ControlPlane, KubectlFailed, wait_until
+from e2e.testbed.cluster import ControlPlane, KubectlFailed
 from e2e.testbed.cluster.binaries import Progress
 from mfu.api.names import decision_annotation
-from tests.chart.installed import installed
+from tests.chart.installed import installed, refusal, wait_fenced
 from tests.cluster.test_suspending_server import job
 
 pytestmark = [pytest.mark.integration, pytest.mark.owns_control_plane]
@@ -36,7 +35,7 @@ def fenced(server: ControlPlane) -> Iterator[ControlPlane]:
     space = server.new_namespace("probe")
     server.apply(job(), namespace=space)
     scale = [{"op": "replace", "path": "/spec/parallelism", "value": 1}]
-    wait_until(lambda: refused(server, space, scale) is not None, what="the fence in force")
+    wait_fenced(server, "job", "train", "-n", space, patch=scale, who=OPERATOR)
     yield server
     server.kubectl("delete", "clusterrolebinding", "owners-fenced")
 
@@ -45,14 +44,7 @@ def refused(
     server: ControlPlane, space: str, operations: list[dict[str, Any]], *, who: str | None = OPERATOR
 ) -> str | None:
     """None when it was taken, else what the server said."""
-    try:
-        server.kubectl(
-            *("patch", "job", "train", "-n", space, "--type=json", "-p", json.dumps(operations)),
-            *(() if who is None else (f"--as={who}", "--as-group=system:authenticated")),
-        )
-    except KubectlFailed as error:
-        return error.stderr
-    return None
+    return refusal(server, "job", "train", "-n", space, patch=operations, who=who)
 
 
 def test_its_own_rights_are_enough_and_no_more(server: ControlPlane) -> None:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from functools import partial
 from typing import Any
 
 import pytest
 
-from e2e.testbed.cluster import ControlPlane, KubectlFailed, wait_until
+from e2e.testbed.cluster import ControlPlane, KubectlFailed
 from e2e.testbed.cluster.binaries import Progress
 from e2e.testbed.controllers.definitions import define_owners
 from mfu.act.templates import TemplateHint
@@ -17,7 +16,7 @@ from mfu.api.powers import ActionType
 from mfu.cluster.held import held_owner
 from mfu.cluster.templating import patch_of
 from tests.builders.held import MADE, PRODUCT, job, pods, trainjob
-from tests.chart.installed import installed
+from tests.chart.installed import installed, refusal, wait_fenced
 
 pytestmark = [pytest.mark.integration, pytest.mark.owns_control_plane]
 
@@ -43,14 +42,11 @@ def fenced(server: ControlPlane) -> Iterator[ControlPlane]:
     server.kubectl("create", "clusterrolebinding", "held-fenced", "--clusterrole=cluster-admin", f"--user={OPERATOR}")
     space = server.new_namespace("probe")
     server.apply(job(), job("runs", suspend=False), namespace=space)
+    wider = [{"op": "replace", "path": "/spec/parallelism", "value": 1}]
     for name in ("train", "runs"):
-        wait_until(partial(_fenced, server, space, name), what="the fence in force")
+        wait_fenced(server, "job", name, "-n", space, patch=wider, who=OPERATOR)
     yield server
     server.kubectl("delete", "clusterrolebinding", "held-fenced")
-
-
-def _fenced(server: ControlPlane, space: str, name: str) -> bool:
-    return refused(server, space, [{"op": "replace", "path": "/spec/parallelism", "value": 1}], name=name) is not None
 
 
 def refused(
@@ -63,14 +59,7 @@ def refused(
     who: str | None = OPERATOR,
 ) -> str | None:
     """None when it was taken, else what the server said."""
-    try:
-        server.kubectl(
-            *("patch", kind.lower(), name, "-n", space, "--type=json", "-p", json.dumps(patch)),
-            *(() if who is None else (f"--as={who}", "--as-group=system:authenticated")),
-        )
-    except KubectlFailed as error:
-        return error.stderr
-    return None
+    return refusal(server, kind.lower(), name, "-n", space, patch=patch, who=who)
 
 
 def patch_for(server: ControlPlane, space: str, kind: str, change: dict[str, Any]) -> Patch:

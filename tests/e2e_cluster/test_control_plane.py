@@ -18,16 +18,16 @@ def _node(name: str, *, gpus: int = 8) -> dict[str, object]:
     return {
         "apiVersion": "v1",
         "kind": "Node",
-        "metadata": {"name": name, "annotations": {"kwok.x-k8s.io/node": "fake"}},
+        "metadata": {"name": name, "annotations": {"kwok.x-k8s.io/node": "fake"}, "labels": {"own": name}},
         "status": {"allocatable": resources, "capacity": resources},
     }
 
 
-def _job(name: str, *, gpus: int, annotations: dict[str, str] | None = None) -> dict[str, object]:
+def _job(name: str, node: str, *, gpus: int, annotations: dict[str, str] | None = None) -> dict[str, object]:
     container = {"name": "train", "image": "none", "resources": {"limits": {"nvidia.com/gpu": str(gpus)}}}
     template = {
         "metadata": {"annotations": annotations or {}},
-        "spec": {"restartPolicy": "Never", "containers": [container]},
+        "spec": {"restartPolicy": "Never", "nodeSelector": {"own": node}, "containers": [container]},
     }
     return {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name}, "spec": {"template": template}}
 
@@ -47,7 +47,7 @@ def node(control_plane: ControlPlane, request: pytest.FixtureRequest) -> str:
 def test_a_jobs_pod_is_scheduled_and_runs_on_a_kwok_node(
     control_plane: ControlPlane, namespace: str, node: str
 ) -> None:
-    control_plane.apply(_job("train", gpus=8), namespace=namespace)
+    control_plane.apply(_job("train", node, gpus=8), namespace=namespace)
     wait_until(lambda: _phases(control_plane, namespace, "train") == ["Running"], what="running pod")
     (pod,) = control_plane.get("pods", "-n", namespace)["items"]
     scheduled_on = control_plane.get("node", pod["spec"]["nodeName"])
@@ -57,8 +57,10 @@ def test_a_jobs_pod_is_scheduled_and_runs_on_a_kwok_node(
 def test_a_job_succeeds_only_where_its_annotation_says_so(
     control_plane: ControlPlane, namespace: str, node: str
 ) -> None:
-    control_plane.apply(_job("stays", gpus=1), namespace=namespace)
-    control_plane.apply(_job("ends", gpus=1, annotations={"mfu.gpuaas.io/e2e-succeed": "true"}), namespace=namespace)
+    control_plane.apply(_job("stays", node, gpus=1), namespace=namespace)
+    control_plane.apply(
+        _job("ends", node, gpus=1, annotations={"mfu.gpuaas.io/e2e-succeed": "true"}), namespace=namespace
+    )
     control_plane.kubectl("wait", "job/ends", "-n", namespace, "--for=condition=Complete", "--timeout=90s")
     wait_until(lambda: _phases(control_plane, namespace, "stays") == ["Running"], what="running pod")
 

@@ -15,6 +15,7 @@ from mfu.sim.truth import PREFIX
 
 pytestmark = pytest.mark.integration
 
+SIMULATED = "sim.mfu.gpuaas.io/simulated"
 NODES = "H100-SXM5=1,H100-SXM5:1g.10gb=1"
 
 
@@ -55,6 +56,7 @@ def job(namespace, name, resource, count, **planted):
                 "metadata": {"annotations": {PREFIX + key.replace("_", "-"): value for key, value in planted.items()}},
                 "spec": {
                     "restartPolicy": "Never",
+                    "nodeSelector": {SIMULATED: "true"},
                     "containers": [
                         {"name": "main", "image": "none", "resources": {"limits": {resource: str(count)}}},
                     ],
@@ -65,7 +67,7 @@ def job(namespace, name, resource, count, **planted):
 
 
 def simulated_nodes(cluster):
-    found = cluster.get("nodes", "-l", "sim.mfu.gpuaas.io/simulated=true")["items"]
+    found = cluster.get("nodes", "-l", f"{SIMULATED}=true")["items"]
     return {each["metadata"]["name"]: each["status"]["allocatable"] for each in found}
 
 

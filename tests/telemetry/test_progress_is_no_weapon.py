@@ -28,6 +28,7 @@ from mfu.telemetry.http_get import get
 from mfu.telemetry.pods.progress import DeclaredProgress, ScrapedPod, declared
 from mfu.telemetry.sources import PROGRESS_LIMITS, DirectScrape, Endpoint, ProgressScrape, Target
 from mfu.telemetry.text.exposition import scan
+from tests.builders.program import running
 from tests.telemetry.expose import page
 from tests.telemetry.hostile import PAGES, application
 
@@ -46,11 +47,10 @@ async def server() -> AsyncIterator[TestServer]:
 def elsewhere() -> Iterator[Callable[[str], str]]:
     """Addresses of pages in another process, which holds no loop but its own."""
     command = [sys.executable, "-m", "tests.telemetry.hostile"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
+    with running(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
         assert process.stdout is not None
         port = int(process.stdout.readline())
         yield lambda path: f"http://127.0.0.1:{port}/{path}"
-        process.terminate()
 
 
 def read(body: bytes, pod: ScrapedPod, at: float) -> ProgressReading:

@@ -16,6 +16,7 @@ from typing import Any
 from e2e.testbed.cluster import servers
 from e2e.testbed.cluster.binaries import Progress, ensure_binaries
 from e2e.testbed.cluster.process import Child
+from e2e.testbed.cluster.rest import Refused, Rest
 from e2e.testbed.cluster.waiting import wait_until
 
 
@@ -34,6 +35,7 @@ class ClusterAccess:
     def __init__(self, kubeconfig: Path, *, kubectl: Path, cache: Path) -> None:
         self.kubeconfig = kubeconfig
         self._kubectl = kubectl
+        self._rest = Rest(kubeconfig)
         # kubectl caches discovery by host and port, and ports come back in later runs.
         self._environment = {**os.environ, "KUBECACHEDIR": str(cache)}
 
@@ -53,15 +55,31 @@ class ClusterAccess:
         return done.stdout
 
     def apply(self, *documents: dict[str, Any], namespace: str | None = None) -> str:
-        """Server-side apply of objects given as dictionaries."""
-        # One list, because kubectl's guess whether a stream is JSON or YAML is not sure with several JSON documents.
-        text = json.dumps({"apiVersion": "v1", "kind": "List", "items": documents})
+        """Server-side apply of objects given as dictionaries; raises KubectlFailed when one was refused, after all."""
+        applied, refused = [], []
+        for document in documents:
+            try:
+                applied.append(f"{self._apply(document, namespace)} serverside-applied")
+            except Refused as error:
+                refused.append(str(error))
+        if refused:
+            raise KubectlFailed(("apply", "--server-side"), 1, "\n".join(refused))
+        return "\n".join(applied)
+
+    def _apply(self, document: dict[str, Any], namespace: str | None) -> str:
+        done = self._rest.apply(document, namespace)
+        if done is not None:
+            return done
         where = ("--namespace", namespace) if namespace else ()
-        return self.kubectl("apply", "--server-side", *where, "-f", "-", stdin=text)
+        return self.kubectl("apply", "--server-side", *where, "-f", "-", stdin=json.dumps(document)).strip()
 
     def get(self, *arguments: str) -> Any:
         """`kubectl get … -o json`, parsed."""
-        return json.loads(self.kubectl("get", *arguments, "-o", "json"))
+        try:
+            found = self._rest.get(arguments)
+        except Refused as error:
+            raise KubectlFailed(("get", *arguments), 1, str(error)) from error
+        return json.loads(self.kubectl("get", *arguments, "-o", "json")) if found is None else found
 
     def wait_established(self, *kinds: str, within_seconds: float = 60.0) -> None:
         """Wait until the server serves these definitions (`crd/NAME`, or all): `kubectl wait` ends with an error while
@@ -79,13 +97,13 @@ class ClusterAccess:
 
     def has_service_account(self, namespace: str) -> bool:
         """Whether pods can be made in the namespace: the controller manager has made its default service account."""
-        found = self.kubectl("get", "serviceaccount", "default", "-n", namespace, "--ignore-not-found", "-o", "name")
-        return bool(found.strip())
+        found = self.get("serviceaccounts", "-n", namespace)["items"]
+        return any(each["metadata"]["name"] == "default" for each in found)
 
     def new_namespace(self, prefix: str = "test") -> str:
         """A fresh namespace. Nobody deletes it: without all controllers it would stay Terminating for ever."""
         name = f"{prefix}-{secrets.token_hex(4)}"
-        self.kubectl("create", "namespace", name)
+        self.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
         if self.has_service_account("default"):
             wait_until(lambda: self.has_service_account(name), what=f"service account in {name}")
         return name

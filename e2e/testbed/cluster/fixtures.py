@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from e2e.testbed.cluster import ClusterAccess, ControlPlane, ForeignCluster
+from e2e.testbed.cluster import ClusterAccess, ControlPlane, ForeignCluster, KubectlFailed
 from e2e.testbed.cluster.binaries import Progress
 
 FOREIGN = "MFU_KUBECONFIG"
+_SHARED = pytest.StashKey[ControlPlane]()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -44,7 +46,19 @@ def cluster_progress(request: pytest.FixtureRequest) -> Progress:
 @pytest.fixture(scope="session")
 def control_plane(request: pytest.FixtureRequest, cluster_progress: Progress) -> Iterator[ControlPlane]:
     """A whole local control plane: etcd, API server, controller manager, scheduler, KWOK."""
-    yield from _run(request, cluster_progress, parts=True)
+    for plane in _run(request, cluster_progress, parts=True):
+        request.config.stash[_SHARED] = plane
+        yield plane
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _nodes_go_with_their_file(request: pytest.FixtureRequest) -> Iterator[None]:
+    """The shared control plane's scheduler would put the pods of the next file on them."""
+    yield
+    plane = request.config.stash.get(_SHARED, None)
+    if plane is not None:
+        with suppress(KubectlFailed):
+            _delete_nodes(plane)
 
 
 @pytest.fixture(scope="session")
@@ -74,6 +88,11 @@ def namespace(cluster: ClusterAccess) -> str:
 def kubectl(cluster: ClusterAccess) -> Callable[..., str]:
     """kubectl against `cluster`."""
     return cluster.kubectl
+
+
+def _delete_nodes(plane: ControlPlane) -> None:
+    if plane.get("nodes")["items"]:
+        plane.kubectl("delete", "nodes", "--all")
 
 
 def _run(request: pytest.FixtureRequest, progress: Progress, *, parts: bool) -> Iterator[ControlPlane]:
