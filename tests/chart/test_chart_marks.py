@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
 
-from e2e.testbed.cluster import ControlPlane, KubectlFailed
+from e2e.testbed.cluster import ControlPlane, KubectlFailed, wait_until
 from e2e.testbed.cluster.binaries import Progress
 from mfu.act.costs import MARK, PodMark
 from mfu.api.names import DELETION_COST_ANNOTATION
@@ -62,10 +63,15 @@ def refused(server: ControlPlane, space: str, patch: Patch) -> str | None:
 
 def test_its_own_rights_are_enough_to_mark_and_to_take_back(server: ControlPlane) -> None:
     space = service(server)
-    for cost in (MARK, None):
+
+    def marked(cost: int | None) -> bool:
         pod = server.get("pod", "serve-0", "-n", space)
         patch = patch_of(pod, PodMark(space, "serve-0", pod["metadata"]["uid"], "team/w", cost, "words"))
-        assert refused(server, space, patch) is None
+        return refused(server, space, patch) is None
+
+    for cost in (MARK, None):
+        # The scheduler writes to a new pod as well: what it was told meanwhile is tried on what it is now.
+        wait_until(partial(marked, cost), what=f"cost {cost}")
     assert server.get("pod", "serve-0", "-n", space)["metadata"]["annotations"] == {"own": "kept"}
     for verb in ("create", "delete", "update"):
         with pytest.raises(KubectlFailed):
