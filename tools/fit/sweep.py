@@ -32,10 +32,8 @@ Values = dict[str, float]
 MEMORY = (
     "activation_unfused",
     "buffer_bytes",
-    "gathered_in_flight",
-    "gathered_single",
-    "gathered_across",
-    "gathered_across_single",
+    "gathered_layers",
+    "gathered_busy",
     "gathered_growth",
 )
 RANKING = ("launch_blocking",)

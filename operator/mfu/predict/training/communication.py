@@ -110,13 +110,22 @@ def stall_seconds(case: TrainingCase, c: TrainingConstants) -> Array:
 
 
 def stalled_share(case: TrainingCase, c: TrainingConstants) -> Array:
-    """Share of micro-batches whose blocking exchange stalls: next to none on few nodes, all from `stall_nodes` on.
+    """Share of micro-batches whose blocking exchange stalls: next to none on few nodes, all from `stall_nodes` on, and
+    all where tensor parallelism spans more than two nodes.
 
-    Seen in layout_sweep.csv: with pipelining 9 of 10 steps of 64 nodes lost 1.1 s a micro-batch, 1 of 10 of 2 nodes.
+    Seen in layout_sweep.csv: with pipelining 9 of 10 steps of 64 nodes lost 1.1 s a micro-batch, 1 of 10 of 2 nodes;
+    of tensor 32 nearly every one, on 8 nodes too.
     """
     nodes = case.machine.gpus / case.machine.node
     grown = np.minimum(nodes / c["stall_nodes"], 1.0) ** c["stall_power"]
-    return case.stack.blocking_pipeline * np.where(nodes > 1.0, grown, 0.0) * (case.layout.pipeline > 1.0)
+    grown = np.where(spans_nodes(case), 1.0, np.where(nodes > 1.0, grown, 0.0))
+    return case.stack.blocking_pipeline * grown * (case.layout.pipeline > 1.0)
+
+
+def spans_nodes(case: TrainingCase) -> NDArray[np.bool_]:
+    """Whether tensor parallelism spans more than two nodes."""
+    spans: NDArray[np.bool_] = case.layout.tensor > 2.0 * case.machine.node
+    return spans
 
 
 def flat_stalled_share(case: TrainingCase, c: TrainingConstants) -> Array:

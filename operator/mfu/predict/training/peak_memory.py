@@ -14,9 +14,10 @@ import numpy as np
 
 from mfu.predict.names import MemoryTerm
 from mfu.predict.training.arrays import Array, TrainingCase
-from mfu.predict.training.communication import flat_stalled_share, keeps_whole
+from mfu.predict.training.communication import keeps_whole
 from mfu.predict.training.compute import tokens
 from mfu.predict.training.constants import TrainingConstants
+from mfu.predict.training.gathered import gathered_bytes
 from mfu.predict.training.optimizer import expert_cut, shard_sizes
 from mfu.predict.training.stages import head_as_layers, stage_layers
 from mfu.predict.training.step import micro_batches
@@ -88,7 +89,7 @@ def _stage(case: TrainingCase, c: TrainingConstants, load: StageLoad) -> dict[Me
     gradient. Engines that keep gradients in flat buffers, and steps of several micro-batches, have both at once."""
     terms = _states(case, c, load)
     stack, vocabulary = case.stack, case.model.vocab / case.layout.tensor
-    terms[MemoryTerm.ACTIVATIONS] = _activations(case, c, load)
+    terms[MemoryTerm.ACTIVATIONS] = _activations(case, c, load) + gathered_bytes(case, c)
     terms[MemoryTerm.LOGITS] = load.head * tokens(case) * vocabulary * stack.logit_bytes
     gradients, live = terms[MemoryTerm.GRADIENTS], terms[MemoryTerm.ACTIVATIONS] + terms[MemoryTerm.LOGITS]
     fresh = (stack.keeps_gradients < 0.5) & (micro_batches(case) <= 1.0)
@@ -155,23 +156,8 @@ def layer_activation_bytes(case: TrainingCase, c: TrainingConstants) -> Array:
     narrow = (model.qkv + model.attention_out + ffn + experts + rotated) / layout.tensor
     scores = _scores(case)
     loose = 1.0 + stack.keeps_inputs * c["activation_unfused"]
-    share = _gathered_share(case, c)
-    gathered = 2.0 * model.hidden * share * stack.keeps_gathered * (layout.tensor > 1.0)
-    values: Array = loose * (wide + c["activation_narrow"] * narrow) + gathered + scores
+    values: Array = loose * (wide + c["activation_narrow"] * narrow) + scores
     return tokens(case) * case.machine.activation_bytes * values
-
-
-def _gathered_share(case: TrainingCase, c: TrainingConstants) -> Array:
-    """Share of micro-batches in flight that keep gathered inputs of products: fewer where jobs are likely to stall,
-    which gives the allocator time to let go, and where tensor parallelism spans nodes."""
-    layout = case.layout
-    spanned = np.maximum(layout.tensor / case.machine.node, 1.0) - 1.0
-    nodes = np.minimum(case.machine.gpus / case.machine.node / c["stall_nodes"], 1.0)
-    steady = np.where(nodes * c["stall_nodes"] > 1.0, 1.0 - nodes ** c["gathered_growth"], 1.0)
-    piling = c["gathered_in_flight"] * (1.0 - 2.0 / layout.pipeline) * steady * (1.0 - c["gathered_across"] * spanned)
-    single = c["gathered_single"] * (1.0 - flat_stalled_share(case, c)) * (1.0 - c["gathered_across_single"] * spanned)
-    share: Array = np.maximum(np.where(layout.pipeline > 1.0, np.minimum(piling, 1.0), single), 0.0)
-    return share
 
 
 def _scores(case: TrainingCase) -> Array:

@@ -49,13 +49,14 @@ def _by_threshold(case: TrainingCase, head_layers: Array, other: StageLayers) ->
 
     The block that crosses the threshold goes to the stage that it began in (huggingface/nanotron models/base.py,
     `build_model`: `cumulative_cost > threshold`), one layer more: 28 layers and a head of 3.6 over 2 stages are 16
-    and 12.
+    and 12. A block that ends on it ends the stage: 16 layers and a head of 4 over 4 stages are 5, 5, 5 and 1 (by their
+    memory in layout_sweep.csv, 5 layers and not 6 for each further micro-batch).
     """
     stages, layers = case.layout.pipeline, case.model.layers
     share = (layers + head_layers) / stages
-    low = np.floor(share + 1e-9)
+    low = np.ceil(share - 1e-9) - 1.0
     inner = np.where((share - low) * (stages - 1.0) >= 1.0, low + 1.0, low)
-    last = np.maximum(layers - np.floor((stages - 1.0) * share + 1e-9), 0.0)
+    last = np.maximum(layers - np.ceil((stages - 1.0) * share - 1e-9) + 1.0, 0.0)
     extra = np.maximum(np.ceil(1.0 / np.maximum(share - low, 1e-9) - 1e-9) - 1.0, 1.0)
     several = (case.stack.balances_head > 0.5) & (stages > 1.0)
     return StageLayers(

@@ -104,6 +104,14 @@ def _sum(values: Iterable[Array]) -> Array:
     return np.asarray(sum(values), dtype=float)
 
 
+def busy_seconds(case: TrainingCase, c: TrainingConstants) -> Array:
+    """Seconds that the mean stage needs for one micro-batch, whatever the host does."""
+    work = compute(case, c)
+    losses = _micro_batch_losses(case, c, work, layer_communication(case, c, work))
+    busy: Array = sum(losses.values(), _ideal(work)) / case.layout.pipeline
+    return busy
+
+
 def recompute_seconds(case: TrainingCase, c: TrainingConstants, work: Compute) -> Array:
     """Forward work done again in the backward pass: all of it, or attention and what is cheap to repeat."""
     mode = case.layout.recompute
