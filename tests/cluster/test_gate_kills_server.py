@@ -26,7 +26,9 @@ pytestmark = pytest.mark.integration
 
 SAID = decision_annotation("Placement")
 PODS_A_JOB = 3
+BEFORE_PODS = "before the pods are made"
 CUTS = {
+    BEFORE_PODS: ("", False, 0),
     "before the first pod is read": ("GET", False, 1),
     "when the first pod is read": ("GET", True, 1),
     "before the first patch": ("PATCH", False, 1),
@@ -83,6 +85,7 @@ async def test_cut_off_at_any_request(gate_space: str, client: KubeClient, where
     async with CutOff(client._connection) as dying:
         dying.cut = CUTS[where]
         executor = Executor(dying, lambda: {"n0": node("n0")}, lambda *_: None)
+        dying.dead = where == BEFORE_PODS
         tasks = await asyncio.gather(executor.apply(plan), return_exceptions=True)
         assert dying.dead
         assert isinstance(tasks[0], Cut)

@@ -162,7 +162,7 @@ CUTS = {
 }
 
 
-@pytest.mark.prove(times=20)
+@pytest.mark.prove(times=100)
 @pytest.mark.parametrize("where", CUTS)
 async def test_killed_at_any_request_it_has_one_number_or_the_other(client: KubeClient, space: str, where: str) -> None:
     await client.create(DEPLOYMENTS, deployment(), space)

@@ -119,7 +119,7 @@ CUTS = {
 }
 
 
-@pytest.mark.prove(times=20)
+@pytest.mark.prove(times=100)
 @pytest.mark.parametrize("where", CUTS)
 async def test_killed_at_any_request_it_is_never_half_suspended(client: KubeClient, space: str, where: str) -> None:
     await client.create(JOBS, job(), space)

@@ -147,7 +147,7 @@ CUTS: dict[str, tuple[str, bool, int]] = {
 }
 
 
-@pytest.mark.prove(times=25)
+@pytest.mark.prove(times=100)
 @pytest.mark.parametrize("where", CUTS)
 @pytest.mark.parametrize("kind", MADE)
 async def test_killed_at_any_request_it_has_the_whole_hint_or_none(
