@@ -82,6 +82,38 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 (request.kind.kind in ['Job', 'JobSet', 'TrainJob'] && has(oldObject.spec.suspend) && oldObject.spec.suspend))
 {{- end -}}
 
+{{/* CEL variables: names on Kueue's gate before and after; needs variables.before and variables.now. */}}
+{{- define "mfu.queueGateVariables" -}}
+- name: gatesBefore
+  expression: >-
+    'kueue.x-k8s.io/admission-gated-by' in variables.before && variables.before['kueue.x-k8s.io/admission-gated-by'] != '' ?
+    variables.before['kueue.x-k8s.io/admission-gated-by'].split(',').map(each, each.trim()) : []
+- name: gatesNow
+  expression: >-
+    'kueue.x-k8s.io/admission-gated-by' in variables.now && variables.now['kueue.x-k8s.io/admission-gated-by'] != '' ?
+    variables.now['kueue.x-k8s.io/admission-gated-by'].split(',').map(each, each.trim()) : []
+{{- end -}}
+
+{{/* CEL: of the names on Kueue's gate at most ours is taken off. */}}
+{{- define "mfu.onlyOurGate" -}}
+variables.gatesNow.all(each, each in variables.gatesBefore) && variables.gatesBefore.all(each, each == 'mfu.gpuaas.io/placement' || each in variables.gatesNow)
+{{- end -}}
+
+{{/* CEL: labels, finalizers and owners stay. */}}
+{{- define "mfu.sameMetadata" -}}
+(has(object.metadata.labels) ? object.metadata.labels : {}) ==
+(has(oldObject.metadata.labels) ? oldObject.metadata.labels : {}) &&
+(has(object.metadata.finalizers) ? object.metadata.finalizers : []) ==
+(has(oldObject.metadata.finalizers) ? oldObject.metadata.finalizers : []) &&
+(has(object.metadata.ownerReferences) ? object.metadata.ownerReferences : []) ==
+(has(oldObject.metadata.ownerReferences) ? oldObject.metadata.ownerReferences : [])
+{{- end -}}
+
+{{/* CEL: a Workload of Kueue's is ended by the request. */}}
+{{- define "mfu.endsWorkload" -}}
+(has(object.spec.active) && !object.spec.active && (!has(oldObject.spec.active) || oldObject.spec.active))
+{{- end -}}
+
 {{/* CEL: node labels that name a product. */}}
 {{- define "mfu.productLabels" -}}
 ['nvidia.com/gpu.product', 'cloud.google.com/gke-accelerator', 'karpenter.k8s.aws/instance-gpu-name', 'node.kubernetes.io/instance-type']

@@ -4,13 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol, TypeVar
 
 from mfu.api.mfupolicy import PolicySpec
 from mfu.decide.policy import DEFAULT, NamedPolicy, governing, problem
 
 DEFAULT_SECONDS: Final = DEFAULT.gate_deadline_seconds
 """Where no policy governs, or none that is valid."""
+
+
+class Waits(Protocol):
+    """What waits for us until its deadline."""
+
+    @property
+    def namespace(self) -> str: ...
+    @property
+    def uid(self) -> str: ...
+    @property
+    def created_at(self) -> float: ...
+    @property
+    def key(self) -> str: ...
+
+
+W = TypeVar("W", bound=Waits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +65,12 @@ def left_seconds(
 
 
 def overdue(
-    held: Iterable[HeldPod], deadline_seconds: Mapping[str, float], now: float, waited: Mapping[str, float]
-) -> tuple[HeldPod, ...]:
+    held: Iterable[W], deadline_seconds: Mapping[str, float], now: float, waited: Mapping[str, float]
+) -> tuple[W, ...]:
     """Those whose time is over, the oldest first; `waited` in seconds by uid."""
 
-    def left(pod: HeldPod) -> float:
-        seen = waited.get(pod.uid, 0.0)
-        return left_seconds(pod.namespace, pod.created_at, now=now, waited=seen, deadline_seconds=deadline_seconds)
+    def left(each: W) -> float:
+        seen = waited.get(each.uid, 0.0)
+        return left_seconds(each.namespace, each.created_at, now=now, waited=seen, deadline_seconds=deadline_seconds)
 
-    return tuple(sorted((pod for pod in held if left(pod) <= 0), key=lambda pod: (pod.created_at, pod.key)))
+    return tuple(sorted((each for each in held if left(each) <= 0), key=lambda each: (each.created_at, each.key)))

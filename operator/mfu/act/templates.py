@@ -44,6 +44,8 @@ class HeldOwner:
     uid: str
     queued: bool = False
     """Kueue takes it up; then nodes are Kueue's to name."""
+    gated: bool = False
+    """Kueue does not look at it yet: our name is on its gate."""
     templates: tuple[HeldTemplate, ...] = ()
 
     @property

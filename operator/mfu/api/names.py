@@ -76,9 +76,11 @@ PLACEMENT_GATE: Final = f"{GROUP}/placement"
 ADMISSION_CHECK: Final = f"{GROUP}/admission"
 """Controller name of the Kueue AdmissionCheck."""
 
-# Kubernetes' own
+# Kubernetes' own, and Kueue's
 DELETION_COST_ANNOTATION: Final = "controller.kubernetes.io/pod-deletion-cost"
 """On pods: a ReplicaSet that shrinks ends those of the lowest first."""
+QUEUE_GATE_ANNOTATION: Final = "kueue.x-k8s.io/admission-gated-by"
+"""On Jobs: Kueue looks at none while this names anybody, with commas between; ours is the name of PLACEMENT_GATE."""
 
 # Who writes
 FIELD_MANAGER: Final = "mfu-operator"

@@ -1,7 +1,8 @@
-"""`mfu release POD… | --all | --expired`: take our scheduling gate off pods; they run as they are.
+"""`mfu release NAME… | --all | --expired`: take our scheduling gate off pods; they run as they are.
 
-Only the gate mfu.gpuaas.io/placement is ever removed, and nothing else of a pod is changed. With --watch it goes on for
-ever: that is the release keeper, which frees pods when their deadline is over though no operator runs.
+Only the gate mfu.gpuaas.io/placement is ever removed, and nothing else of a pod is changed. With --jobs it is our name
+on Kueue's gate of Jobs instead. With --watch it goes on for ever: that is the release keeper, which frees what waits
+when its deadline is over though no operator runs.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import Any, Final
 from prometheus_client import CollectorRegistry
 
 from mfu.act.gates import HeldPod, deadlines, overdue
+from mfu.act.queue_gates import GatedJob
 from mfu.api.names import PLACEMENT_GATE
 from mfu.cli.cluster import add_cluster, named, namespace_of, with_client
 from mfu.cli.errors import UsageError
@@ -29,21 +31,25 @@ from mfu.cluster.client import ApiError, KubeClient, ServerUnreachable
 from mfu.cluster.forsaken import NodeKeeper
 from mfu.cluster.keeper import UNBOUND, Keeper, held_pod, keep
 from mfu.cluster.lease import Lease
+from mfu.cluster.queue_gate import JOBS, Ungated, gated_job, ungate
+from mfu.cluster.queue_keeper import QueueKeeper
 from mfu.cluster.release import Opened, release
 from mfu.cluster.resources import MFUPOLICIES, NAMESPACES, PODS
 from mfu.controller.server import serve
 
 LEASE_NAME: Final = "mfu-release-keeper"
 SILENT_SECONDS: Final = 60.0
-_FREE: Final = (Opened.RELEASED, Opened.NOT_GATED)
+_FREE: Final = (Opened.RELEASED, Opened.NOT_GATED, Ungated.UNGATED, Ungated.NOT_GATED)
+Gated = HeldPod | GatedJob
 
 
 def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser("release", help="take our scheduling gate off pods", description=__doc__)
-    parser.add_argument("pods", nargs="*", metavar="POD", help="names of pods, or NAMESPACE/POD")
+    parser.add_argument("pods", nargs="*", metavar="POD", help="names of pods (with --jobs: of Jobs), or NAMESPACE/POD")
     parser.add_argument("-n", "--namespace", default=None, help="default: the namespace of the kubeconfig's context")
     parser.add_argument("-A", "--all-namespaces", action="store_true", help="with --all or --expired: everywhere")
     parser.add_argument("--all", action="store_true", help="every pod behind the gate")
+    parser.add_argument("--jobs", action="store_true", help="Jobs behind Kueue's gate; with --watch: these as well")
     parser.add_argument("--expired", action="store_true", help="those whose gate.deadlineSeconds is over")
     parser.add_argument("--dry-run", action="store_true", help="say which, and release none")
     parser.add_argument("--watch", action="store_true", help="with --expired: go on, everywhere, while holding a Lease")
@@ -66,13 +72,14 @@ def run(args: argparse.Namespace) -> int:
     for each in args.pods:
         named(args, each)
     found = with_client(args, lambda client: released(client, args))
+    kind = "job" if args.jobs else "pod"
     if args.output != "table":
-        rows = [{"namespace": pod.namespace, "pod": pod.name, "result": said} for pod, said in found]
+        rows = [{"namespace": each.namespace, kind: each.name, "result": said} for each, said in found]
         print_document(rows, args.output)
     elif found:
-        print_table(("NAMESPACE", "POD", "RESULT"), [(pod.namespace, pod.name, said) for pod, said in found])
+        print_table(("NAMESPACE", kind.upper(), "RESULT"), [(each.namespace, each.name, said) for each, said in found])
     else:
-        print(f"no pod waits behind the gate {PLACEMENT_GATE}")
+        print(f"no {kind} waits behind the gate {PLACEMENT_GATE}")
     return 0 if args.dry_run or all(said in _FREE for _, said in found) else 1
 
 
@@ -89,22 +96,28 @@ def _check(args: argparse.Namespace) -> None:
         raise UsageError("--nodes goes with --watch; by hand `kubectl uncordon NODE` gives a node back")
 
 
-async def released(client: KubeClient, args: argparse.Namespace) -> list[tuple[HeldPod, str]]:
-    """Each pod and what became of it, in the order in which they were made."""
+async def released(client: KubeClient, args: argparse.Namespace) -> list[tuple[Gated, str]]:
+    """Each pod or Job and what became of it, in the order in which they were made."""
     namespace = None if args.all_namespaces else namespace_of(args)
-    pods = await _chosen(client, args, namespace)
+    waiting = await _chosen(client, args, namespace)
     if args.dry_run:
-        return [(pod, "WouldRelease") for pod in pods]
-    return [(pod, await _release(client, pod)) for pod in pods]
+        return [(each, "WouldRelease") for each in waiting]
+    return [(each, await _release(client, each)) for each in waiting]
 
 
-async def _chosen(client: KubeClient, args: argparse.Namespace, namespace: str | None) -> Sequence[HeldPod]:
+async def _chosen(client: KubeClient, args: argparse.Namespace, namespace: str | None) -> Sequence[Gated]:
     if args.pods:
-        return [HeldPod(*named(args, each), "", 0.0) for each in args.pods]
-    items, _ = await client.list(PODS, namespace=namespace, fieldSelector=UNBOUND)
-    held = [pod for item in items if (pod := held_pod(item)) is not None]
+        made = GatedJob if args.jobs else HeldPod
+        return [made(*named(args, each), "", 0.0) for each in args.pods]
+    held: list[Gated] = []
+    if args.jobs:
+        items, _ = await client.list(JOBS, namespace=namespace)
+        held += [job for item in items if (job := gated_job(item)) is not None]
+    else:
+        items, _ = await client.list(PODS, namespace=namespace, fieldSelector=UNBOUND)
+        held += [pod for item in items if (pod := held_pod(item)) is not None]
     if args.all:
-        return sorted(held, key=lambda pod: (pod.created_at, pod.key))
+        return sorted(held, key=lambda each: (each.created_at, each.key))
     return overdue(held, await _deadlines(client), time.time(), {})
 
 
@@ -116,10 +129,11 @@ async def _deadlines(client: KubeClient) -> dict[str, float]:
     return deadlines({view.name: view.spec for view in views}, labels)
 
 
-async def _release(client: KubeClient, pod: HeldPod) -> str:
-    """One pod that can not be released must not keep the others."""
+async def _release(client: KubeClient, gated: Gated) -> str:
+    """One that can not be released must not keep the others."""
+    deed = ungate if isinstance(gated, GatedJob) else release
     try:
-        return await release(client, pod.namespace, pod.name, uid=pod.uid or None)
+        return await deed(client, gated.namespace, gated.name, uid=gated.uid or None)
     except (ApiError, ServerUnreachable) as error:
         return f"Failed: {error}"
 
@@ -129,7 +143,9 @@ async def watch(client: KubeClient, args: argparse.Namespace) -> int:
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
     for each in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(each, stop.set)
-    keeper = Keeper(client, check=args.kueue_check, nodes=NodeKeeper(client) if args.nodes else None)
+    keeper = Keeper(client, check=args.kueue_check)
+    keeper.nodes = NodeKeeper(client) if args.nodes else None
+    keeper.jobs = QueueKeeper(client) if args.jobs else None
     identity = f"{os.environ.get('POD_NAME') or socket.gethostname()}_{uuid.uuid4().hex[:8]}"
     where = args.lease_namespace or os.environ.get("POD_NAMESPACE") or "default"
     lease = Lease(client, namespace=where, name=LEASE_NAME, identity=identity)

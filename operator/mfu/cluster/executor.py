@@ -14,12 +14,14 @@ from typing import Final, TypeVar
 
 from mfu.act.checks import CheckAnswer
 from mfu.act.costs import PodMark
+from mfu.act.queue_gates import QueueRelease
 from mfu.act.templates import TemplateHint
 from mfu.act.types import Release, Rescale, Suspension
 from mfu.cluster.client import ApiError, KubeClient, ServerUnreachable
 from mfu.cluster.kueue_check import Answered, activate, answer
 from mfu.cluster.marking import Marked, mark
 from mfu.cluster.pacing import Attempts
+from mfu.cluster.queue_gate import JOBS, Ungated, ungate
 from mfu.cluster.release import Hint, Opened, release
 from mfu.cluster.reshaping import Reshaper
 from mfu.cluster.resources import JSON, PODS
@@ -38,6 +40,7 @@ ANSWERS: Final = (*(str(each) for each in Answered), "Failed")
 ACTIVATED_SECONDS: Final = 10.0
 """Between two looks whether our AdmissionCheck still says Active."""
 MARKS: Final = (*(str(each) for each in Marked), "Failed")
+UNGATES: Final = (*(str(each) for each in Ungated), "Failed")
 HINTS: Final = (*(str(each) for each in Templated), "Failed")
 SUSPENSIONS: Final = (*(str(each) for each in Suspended), "Failed")
 RESCALES: Final = (*(str(each) for each in Scaled), "Failed")
@@ -70,6 +73,8 @@ class Executor:
     """Pods by what became of their deletion cost (MARKS), since start."""
     hinted: Counter[str] = field(default_factory=Counter)
     """Held owners by what became of a hint in their template (HINTS), since start."""
+    ungated: Counter[str] = field(default_factory=Counter)
+    """Jobs by what became of taking our name off Kueue's gate (UNGATES), since start."""
     suspended: Counter[str] = field(default_factory=Counter)
     """Owners by what became of suspending them (SUSPENSIONS), since start."""
     reshaper: Reshaper | None = None
@@ -86,6 +91,7 @@ class Executor:
         sizes = [each for each in plan.rescales if not self._attempts.held_back(each.key, each.words, now)]
         marks = [each for each in plan.marks if not self._attempts.held_back(each.key, str(each.cost), now)]
         hints = [each for each in plan.hints if not self._attempts.held_back(*_told(each), now)]
+        queued = [each for each in plan.queue_releases if not self._attempts.held_back(each.key, each.words, now)]
         asked = [each for each in plan.answers if not self._attempts.held_back(*_of(each), now)]
         await asyncio.gather(
             *(self._open(each, gate) for each in releases),
@@ -93,6 +99,7 @@ class Executor:
             *(self._scale(each, gate) for each in sizes),
             *(self._answer(each, gate) for each in asked),
             *(self._hint(each, gate) for each in hints),
+            *(self._ungate(each, gate) for each in queued),
             *(self._mark(each, gate) for each in marks),
         )
         if self.reshaper is not None:
@@ -154,6 +161,16 @@ class Executor:
         self.hinted[done or "Failed"] += 1
         if done is Templated.WRITTEN:
             log.info("hint owner=%s workload=%s: %s", due.key, due.workload, due.words)
+
+    async def _ungate(self, due: QueueRelease, gate: asyncio.Semaphore) -> None:
+        deed = partial(ungate, self.client, due.namespace, due.name, uid=due.uid, may_write=self.may_write)
+        done = await self._tried(due.key, due.words, gate, deed)
+        self.ungated[done or "Failed"] += 1
+        if done is Ungated.UNGATED:
+            log.info("ungate job=%s/%s workload=%s: %s", due.namespace, due.name, due.workload, due.words)
+            named = {"namespace": due.namespace, "name": due.name, "uid": due.uid}
+            regarding = {"apiVersion": JOBS.api_version, "kind": JOBS.kind, **named}
+            self.note(regarding, due.namespace, Event("Normal", "GateOpened", due.words))
 
     async def _tried(
         self, key: str, digest: str, gate: asyncio.Semaphore, deed: Callable[[], Awaitable[Done]]

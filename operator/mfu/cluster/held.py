@@ -14,7 +14,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
+from mfu.act.queue_gates import names_on
 from mfu.act.templates import HeldOwner, HeldTemplate
+from mfu.api.names import PLACEMENT_GATE, QUEUE_GATE_ANNOTATION
 from mfu.cluster.projection import requested
 from mfu.cluster.resources import JSON, RUNS_PODS, ResourcePath
 from mfu.decide.fleet.constraints import Constraints
@@ -45,10 +47,17 @@ def held_owner(kind: str) -> Callable[[JSON], HeldOwner | None]:
             return None
         queued = QUEUE_LABEL in (metadata.get("labels") or {})
         templates = tuple(_read(each) for each in templates_of(item, kind))
-        owner = HeldOwner(metadata["namespace"], kind, metadata["name"], metadata["uid"], queued, templates)
+        named = metadata["namespace"], kind, metadata["name"], metadata["uid"]
+        owner = HeldOwner(*named, queued, queue_gated(item, kind), templates)
         return owner if templates else None
 
     return project
+
+
+def queue_gated(item: JSON, kind: str) -> bool:
+    """Whether our name is on Kueue's gate; of Jobs alone, with which it was tried."""
+    gate = (item["metadata"].get("annotations") or {}).get(QUEUE_GATE_ANNOTATION, "")
+    return kind == "Job" and PLACEMENT_GATE in names_on(gate)
 
 
 def is_held(item: JSON, kind: str) -> bool:

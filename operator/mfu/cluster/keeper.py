@@ -24,6 +24,7 @@ from mfu.cluster.informer import Informer
 from mfu.cluster.kueue_check import answer, question_of
 from mfu.cluster.lease import Lease
 from mfu.cluster.pacing import Attempts
+from mfu.cluster.queue_keeper import QueueKeeper
 from mfu.cluster.release import release
 from mfu.cluster.resources import JSON, KUEUE_WORKLOADS, MFUPOLICIES, NAMESPACES, PODS
 from mfu.cluster.stopping import until_stopped
@@ -53,12 +54,14 @@ class Keeper:
     """`run` never ends. `may_write`: whether the lease is ours; a standby watches and waits.
 
     `check` is the name of Kueue's AdmissionCheck that the operator answers; what waits for it too long may start.
-    `nodes` where the operator changes MIG layouts: what it leaves cordoned is given back.
+    `nodes` where the operator changes MIG layouts: what it leaves cordoned is given back. `jobs` where our name is put
+    on Kueue's gate: it is taken off.
     """
 
     client: KubeClient
     check: str = ""
     nodes: NodeKeeper | None = None
+    jobs: QueueKeeper | None = None
     may_write: Callable[[], bool] = lambda: True
     clock: Callable[[], float] = time.time
     counts: Counter[str] = field(default_factory=Counter)
@@ -76,7 +79,8 @@ class Keeper:
         namespaces: Informer[Mapping[str, str]] = self._informer(NAMESPACES, projection.namespace_labels)
         asked: Informer[CheckQuestion] = self._informer(KUEUE_WORKLOADS, lambda item: question_of(item, self.check))
         reshaped = self.nodes.informer() if self.nodes else None
-        watched = (pods, policies, namespaces, *((asked,) if self.check else ()), *((reshaped,) if reshaped else ()))
+        gated = self.jobs.informer() if self.jobs else None
+        watched = (pods, policies, namespaces, *((asked,) if self.check else ()), *_these(reshaped, gated))
         async with asyncio.TaskGroup() as group:
             for each in watched:
                 group.create_task(each.run())
@@ -92,6 +96,8 @@ class Keeper:
                 await self.answer_all(asked.objects.values(), patience)
                 if self.nodes and reshaped:
                     await self.nodes.round(reshaped.objects, self.may_write)
+                if self.jobs and gated:
+                    await self.jobs.round(gated.objects, patience, self.may_write)
                 self.rounds_at = asyncio.get_running_loop().time()
                 await asyncio.sleep(EVERY_SECONDS)
 
@@ -152,6 +158,10 @@ class Keeper:
         self._attempts.succeeded(pod.uid, "", clock())
         self.counts[opened] += 1
         log.info("release pod=%s result=%s: its deadline is over", pod.key, opened)
+
+
+def _these(*informers: Informer[Any] | None) -> tuple[Informer[Any], ...]:
+    return tuple(each for each in informers if each is not None)
 
 
 async def keep(keeper: Keeper, lease: Lease, stop: asyncio.Event) -> int:

@@ -21,7 +21,7 @@ from mfu.cluster.held import (
 )
 from mfu.cluster.json_patch import annotated, operation, step
 from mfu.cluster.projection import is_gpu
-from mfu.cluster.queue_topology import takes_hosts
+from mfu.cluster.queue_topology import ask_slices, takes_hosts
 from mfu.cluster.resources import JSON, RUNS_PODS
 from mfu.decide.types import DecisionType
 
@@ -55,10 +55,13 @@ async def tell(client: KubeClient, asked: TemplateHint, *, may_write: Callable[[
         done = _done(item, asked)
         if done is not None:
             return done
-        if asked.type is ActionType.TOPOLOGY_ANNOTATION and not await takes_hosts(client, item):
+        sliced = asked.type is ActionType.TOPOLOGY_ANNOTATION
+        if sliced and not await takes_hosts(client, item):
             return Templated.NO_TOPOLOGY
         if not may_write():
             return Templated.HELD_BACK
+        if sliced and not await ask_slices(client, item, asked.change[ANNOTATIONS]):
+            return Templated.NOT_HELD
         await client.request("PATCH", path, body=patch_of(item, asked), content_type=JSON_PATCH)
     except ApiError as error:
         if error.status == 404:

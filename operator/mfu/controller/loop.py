@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
-from mfu.cluster.executor import ANSWERS, HINTS, MARKS, RESCALES, RESULTS, SUSPENSIONS, Executor
+from mfu.cluster.executor import ANSWERS, HINTS, MARKS, RESCALES, RESULTS, SUSPENSIONS, UNGATES, Executor
 from mfu.cluster.reshaping import RESHAPES
 from mfu.cluster.state import ClusterState, Past
 from mfu.cluster.writer import Writer
@@ -179,6 +179,8 @@ class Loop:
                 self.metrics.marks.labels(result).set(executor.marked[result])
             for result in HINTS:
                 self.metrics.hints.labels(result).set(executor.hinted[result])
+            for result in UNGATES:
+                self.metrics.queue_gates.labels(result).set(executor.ungated[result])
             for result in SUSPENSIONS:
                 self.metrics.suspensions.labels(result).set(executor.suspended[result])
             for result in RESHAPES:

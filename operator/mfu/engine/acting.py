@@ -32,7 +32,7 @@ from mfu.api.powers import ActionType
 from mfu.decide.fleet.capacity import Share
 from mfu.decide.fleet.fitting import Grant
 from mfu.decide.fleet.order import Reserved
-from mfu.decide.types import Decision
+from mfu.decide.types import Decision, DecisionType, Outcome
 from mfu.engine.evidence import evidence
 from mfu.engine.plan import Event, WorkloadPlan
 from mfu.engine.policies import InForce
@@ -173,6 +173,15 @@ def suspensions(acts: Acts, plans: Iterable[WorkloadPlan]) -> tuple[Suspension, 
         )
         for track, plan in found
         if track is not None and track.on_its_way
+    )
+
+
+def placed(plans: Iterable[WorkloadPlan]) -> frozenset[str]:
+    """Workloads for which a place is decided."""
+    return frozenset(
+        plan.key
+        for plan in plans
+        if any((each.type, each.outcome) == (DecisionType.PLACEMENT, Outcome.PLACE) for each in plan.decisions)
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from mfu.act.costs import ReplicaUse, marked
+from mfu.act.queue_gates import queue_releases
 from mfu.act.steps import act
 from mfu.act.templates import HeldOwner, template_hints
 from mfu.api.fleetreport import FleetStatus
@@ -20,6 +21,7 @@ from mfu.engine.acting import (
     answers,
     governed,
     on_their_way,
+    placed,
     proposals_of,
     releases,
     rescales,
@@ -87,7 +89,7 @@ def evaluate(snapshot: Snapshot, now: float) -> Plan:
     # 4. What of it may be done now.
     reshaped = layout_proposals(snapshot, plans, standings, (nodes, force))
     acts = act([*governed(plans, force), *reshaped], snapshot.before.acted, shown)
-    plans = told(plans, acts)
+    plans, held = told(plans, acts), held_owners(snapshot)
     # 5. What was learned; and the sum of it all.
     corrections = _learned(plans, snapshot.corrections)
     ground, summed = snapshot.before.ground, snapshot.before.summed
@@ -122,7 +124,8 @@ def evaluate(snapshot: Snapshot, now: float) -> Plan:
         releases=releases(acts, claims, snapshot.switched_on),
         answers=answers(snapshot, acts, now),
         marks=marked(acts, {pod.uid: (pod.namespace, pod.name, pod.deletion_cost) for pod in snapshot.pods}),
-        hints=template_hints(acts, held_owners(snapshot)),
+        hints=template_hints(acts, held),
+        queue_releases=queue_releases(acts, held, placed(plans)),
         suspensions=suspensions(acts, plans),
         rescales=rescales(acts, plans),
         layouts=layout_orders(acts),

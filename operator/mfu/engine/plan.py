@@ -10,6 +10,7 @@ from mfu.account.bill import Bill
 from mfu.account.rollup import FleetFigures
 from mfu.act.checks import CheckAnswer
 from mfu.act.costs import PodMark
+from mfu.act.queue_gates import QueueRelease
 from mfu.act.templates import TemplateHint
 from mfu.act.types import Acted, Acts, LayoutOrder, Proposal, Release, Rescale, Suspension
 from mfu.api.causes import Cause
@@ -225,6 +226,8 @@ class Plan:
     """Pods whose deletion cost is to be set, or taken back."""
     hints: tuple[TemplateHint, ...] = ()
     """What owners are told in their templates while nothing of them runs."""
+    queue_releases: tuple[QueueRelease, ...] = ()
+    """Jobs that Kueue may look at from now on."""
     suspensions: tuple[Suspension, ...] = ()
     """Owners of idle workloads that are to be suspended now."""
     layouts: tuple[LayoutOrder, ...] = ()

@@ -1,0 +1,102 @@
+"""Our name off Kueue's gate on a real API server: alone, of that Job, in one patch; by the keeper at the deadline."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from mfu.act.queue_gates import QueueRelease
+from mfu.api.names import PLACEMENT_GATE, QUEUE_GATE_ANNOTATION
+from mfu.cluster.client import KubeClient
+from mfu.cluster.executor import Executor
+from mfu.cluster.queue_gate import JOBS, Ungated, gated_job, ungate
+from mfu.cluster.queue_keeper import QueueKeeper
+from mfu.cluster.resources import JSON
+from mfu.engine.plan import Plan
+from tests.builders.held import job
+from tests.cluster.test_gate_kills_server import Cut, CutOff
+
+pytestmark = pytest.mark.integration
+
+
+async def made(client: KubeClient, space: str, gate: str = PLACEMENT_GATE, name: str = "train", **own: str) -> JSON:
+    return await client.create(JOBS, job(name, annotations={QUEUE_GATE_ANNOTATION: gate, **own}), space)
+
+
+async def notes(client: KubeClient, space: str, name: str = "train") -> dict[str, str]:
+    item = await client.request("GET", JOBS.path(space, name))
+    found: dict[str, str] = item["metadata"].get("annotations") or {}
+    return found
+
+
+@pytest.mark.parametrize(
+    ("gate", "left"),
+    [(PLACEMENT_GATE, None), (f"a.example/b,{PLACEMENT_GATE}", "a.example/b"), (f"{PLACEMENT_GATE}, c.d/e", "c.d/e")],
+)
+async def test_other_names_and_annotations_stay(client: KubeClient, space: str, gate: str, left: str | None) -> None:
+    await made(client, space, gate, own="kept")
+    assert await ungate(client, space, "train") is Ungated.UNGATED
+    assert await notes(client, space) == {"own": "kept", **({} if left is None else {QUEUE_GATE_ANNOTATION: left})}
+    assert await ungate(client, space, "train") is Ungated.NOT_GATED
+
+
+async def test_another_job_of_that_name_and_a_lost_lease_leave_it(client: KubeClient, space: str) -> None:
+    await made(client, space)
+    assert await ungate(client, space, "train", uid="another") is Ungated.GONE
+    assert await ungate(client, space, "none") is Ungated.GONE
+    assert await ungate(client, space, "train", may_write=lambda: False) is Ungated.HELD_BACK
+    assert await notes(client, space) == {QUEUE_GATE_ANNOTATION: PLACEMENT_GATE}
+
+
+async def test_who_else_takes_his_name_off_meanwhile_is_read_again(client: KubeClient, space: str) -> None:
+    await made(client, space, f"a.example/b,{PLACEMENT_GATE}")
+
+    class Meanwhile(KubeClient):
+        async def _send(self, method: str, path: str, **kwargs: Any) -> bytes:
+            if method == "PATCH" and not hasattr(self, "done"):
+                self.done = True
+                change = {"metadata": {"annotations": {QUEUE_GATE_ANNOTATION: PLACEMENT_GATE}}}
+                await client.merge(JOBS, "train", change, namespace=space)
+            return await super()._send(method, path, **kwargs)
+
+    async with Meanwhile(client._connection) as between:
+        assert await ungate(between, space, "train") is Ungated.UNGATED
+    assert await notes(client, space) == {}
+
+
+async def test_the_keeper_minds_the_deadline_and_nothing_else(client: KubeClient, space: str) -> None:
+    items = [await made(client, space), await made(client, space, "a.example/b", "theirs")]
+    seen = {each["metadata"]["name"]: job for each in items if (job := gated_job(each))}
+    assert list(seen) == ["train"]
+    keeper = QueueKeeper(client)
+    await keeper.round(seen, {space: 3600.0}, lambda: True)
+    await keeper.round(seen, {space: 0.0}, lambda: False)
+    assert await notes(client, space) == {QUEUE_GATE_ANNOTATION: PLACEMENT_GATE}
+    await keeper.round(seen, {space: 0.0}, lambda: True)
+    assert await notes(client, space) == {}
+    assert await notes(client, space, "theirs") == {QUEUE_GATE_ANNOTATION: "a.example/b"}
+
+
+CUTS: dict[str, tuple[str, bool, int]] = {
+    "before it is read": ("GET", False, 1),
+    "when it is read": ("GET", True, 1),
+    "before the patch": ("PATCH", False, 1),
+    "when it is patched": ("PATCH", True, 1),
+}
+
+
+@pytest.mark.prove(times=100)
+@pytest.mark.parametrize("where", CUTS)
+async def test_killed_at_any_request_it_is_freed_by_the_keeper(client: KubeClient, space: str, where: str) -> None:
+    item = await made(client, space, f"a.example/b,{PLACEMENT_GATE}")
+    plan = Plan(queue_releases=(QueueRelease(space, "train", item["metadata"]["uid"], "team/w", "told"),))
+    async with CutOff(client._connection) as dying:
+        dying.cut = CUTS[where]
+        with pytest.raises(Cut):
+            await Executor(dying, dict, lambda *_: None).apply(plan)
+    left = await client.request("GET", JOBS.path(space, "train"))
+    gated = gated_job(left)
+    assert (gated is None) is (where == "when it is patched")
+    await QueueKeeper(client).round({"train": gated} if gated else {}, {space: 0.0}, lambda: True)
+    assert await notes(client, space) == {QUEUE_GATE_ANNOTATION: "a.example/b"}
