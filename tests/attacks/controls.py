@@ -31,6 +31,10 @@ SPEAKING_TESTS: Final = "tests/telemetry/test_speaking.py"
 RATE_TESTS: Final = "tests/observe/test_progress_rates.py"
 BINDING_TESTS: Final = "tests/telemetry/test_binding.py"
 ODD_TESTS: Final = "tests/cluster/test_odd_servers.py"
+STEERED_FLEET, WAITING = "A fleet steered by one tenant", "Pods and Jobs that wait for ever"
+NODES_TESTS: Final = "tests/decide/test_slow_nodes.py"
+SLOWNESS_TESTS: Final = "tests/engine/test_slowness.py"
+GATES_TESTS: Final = "tests/act/test_queue_gates.py"
 CLOCK, FAULTS = "A clock that jumps", "tests/faults"
 LOOP_TESTS: Final = "tests/controller/test_loop.py"
 WRITER_TESTS: Final = "tests/cluster/test_writer.py"
@@ -219,6 +223,28 @@ CONTROLS: Final = tuple(
         (ODD, "an odd lease ends nothing", "cluster/lease.py",
          "spec = found if isinstance(found, dict) else {}", "spec = found or {}",
          "tests/cluster/test_lease_time.py -k odd_lease"),
+        (STEERED_FLEET, "one namespace marks no node", "decide/fleet/slow_nodes.py",
+         "if len(by_namespace) < LEAST_NAMESPACES:", "if not by_namespace:",
+         f"{SLOWNESS_TESTS} -k one_namespace_shows"),
+        (STEERED_FLEET, "what marks a node stood for two windows", "decide/fleet/slow_nodes.py",
+         "if each.last - each.since >= WINDOW_SECONDS:", "if True:", f"{NODES_TESTS} -k two_windows"),
+        (STEERED_FLEET, "a node with less to do is not slow", "decide/fleet/slow_nodes.py",
+         " or float(tensor[:, place].mean()) < AS_BUSY * busy:", ":", f"{NODES_TESTS} -k who_is_slow"),
+        (STEERED_FLEET, "no more nodes are marked than a share of their product", "decide/fleet/slow_nodes.py",
+         "room = left[product[each.node]] > 0", "room = True", f"{NODES_TESTS} -k no_more_than_a_share"),
+        (STEERED_FLEET, "every namespace that shows it must have it enforced", "engine/slowness.py",
+         "next((each for each in policies if not _consents(each)), policies[0])", "policies[0]",
+         f"{SLOWNESS_TESTS} -k second_namespace"),
+        (STEERED_FLEET, "evidence grows old", "decide/fleet/slow_nodes.py",
+         "if abs(now - each.last) <= KEPT_SECONDS and", "if", f"{SLOWNESS_TESTS} -k evidence_is_old"),
+        (STEERED_FLEET, "a mark that nobody shows any more is taken off", "engine/slowness.py",
+         "elif not stands and (name in found.memory.condemned or now >= ends):", "elif False:",
+         f"{SLOWNESS_TESTS} -k given_back"),
+        (WAITING, "what no waiting ends opens Kueue's gate at once", "act/queue_gates.py",
+         "if any(each is None or each.guard not in NEVER for each in left):", "if left:",
+         f"{GATES_TESTS} -k no_waiting_ends"),
+        (WAITING, "only our own name comes off Kueue's gate", "act/queue_gates.py",
+         "if each != PLACEMENT_GATE)", "if False)", f"{GATES_TESTS} -k our_name_comes_off"),
         (PAGE, "the operator's own token is sent to nobody else", "controller/config.py",
          "PurePosixPath(normpath(value)).is_relative_to(API_TOKENS)", "False",
          "tests/controller/test_config.py -k own_token"),

@@ -65,6 +65,8 @@ FORBIDDEN: dict[str, list[dict[str, Any]]] = {
     "a layout of a node that is not on its way": [CORDON, LAYOUT],
     "another label": [GOING, CORDON, {"op": "add", "path": "/metadata/labels/other", "value": "x"}],
     "the layout's label taken away": [GOING, CORDON, {"op": "remove", "path": LAYOUT["path"]}],
+    "a taint": [GOING, CORDON, {"op": "add", "path": "/spec/taints", "value": [{"key": "a", "effect": "NoExecute"}]}],
+    "a finalizer": [GOING, CORDON, {"op": "add", "path": "/metadata/finalizers", "value": ["a.example/b"]}],
     "another annotation": [GOING, {"op": "add", "path": "/metadata/annotations/own", "value": "x"}],
 }
 

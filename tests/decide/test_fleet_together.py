@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mfu.decide.fleet.capacity import Capacity, DeviceKind, Overdrawn, Share, capacity_of
+from mfu.decide.fleet.capacity import Capacity, DeviceKind, Domain, Overdrawn, Share, capacity_of
 from mfu.decide.fleet.fitting import Grant, Quality, fit
 from mfu.decide.fleet.order import METHODS, Reserved, decide_together
+from mfu.decide.fleet.placement import product_selector, required, sayable
 from mfu.decide.fleet.standing import Need, Standing
 from mfu.decide.types import Decision, DecisionType, EffectivePolicy, Mode, NodeView, Outcome
 from tests.builders.cases import node
@@ -280,6 +281,23 @@ def test_an_affinity_over_many_domains_names_only_the_product(domains: int, term
     assert hint is not None
     (term,) = hint["nodeAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"]
     assert len(term["preference"]["matchExpressions"]) == terms
+
+
+@pytest.mark.parametrize("domains", [1, 70])
+def test_a_product_whose_label_is_not_known_by_its_name_is_not_named(domains: int) -> None:
+    """AMD's nodes say theirs under one of three labels: by a wrong one no node at all would be admitted."""
+    kind = DeviceKind("", "AMD-Instinct-MI300X-OAM")
+    names = tuple(f"n{index:02}" for index in range(domains))
+    held = tuple(Domain("kubernetes.io/hostname", name) for name in names)
+    grants = [Grant(kind, Quality.ONE_DOMAIN, tuple(Share(name, 8) for name in names), held)]
+    assert required(grants)["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"] == {
+        "nodeSelectorTerms": [
+            {"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": "In", "values": list(names)}]}
+        ]
+    }
+    assert product_selector(grants) == {}
+    mixed = [replace(grants[0], domains=(*held, Domain("nvidia.com/gpu.clique", "c.1")))]
+    assert not sayable(mixed), "neither product nor place"
 
 
 def test_the_policy_sets_the_mode() -> None:

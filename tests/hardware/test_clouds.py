@@ -70,9 +70,11 @@ def test_what_is_not_known_stays_unknown(labels: dict[str, str]) -> None:
         ("nvidia-l4", GKE),
         ("h100", KARPENTER),
         ("BM.GPU.H100.8", TYPE),
+        ("AMD_Instinct_MI300X_OAM", None),
+        ("a product of tomorrow", "nvidia.com/gpu.product"),
     ],
 )
-def test_the_label_that_says_a_product(name: str, key: str) -> None:
+def test_the_label_that_says_a_product(name: str, key: str | None) -> None:
     assert product_key(name) == key
 
 

@@ -60,6 +60,29 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- if has "MIGLayout" .Values.config.actions -}}true{{- end -}}
 {{- end -}}
 
+{{- define "mfu.slows" -}}
+{{- if has "PreferNoSchedule" .Values.config.actions -}}true{{- end -}}
+{{- end -}}
+
+{{/* Not empty where the operator writes to Nodes. */}}
+{{- define "mfu.writesNodes" -}}
+{{- include "mfu.reshapes" . -}}{{- include "mfu.slows" . -}}
+{{- end -}}
+
+{{/* CEL: taints after and before without ours are the same, in their order. */}}
+{{- define "mfu.sameOtherTaints" -}}
+(has(object.spec.taints) ? object.spec.taints : []).filter(each, !(each.key == 'mfu.gpuaas.io/slow' && each.effect == 'PreferNoSchedule')) ==
+(has(oldObject.spec.taints) ? oldObject.spec.taints : []).filter(each, !(each.key == 'mfu.gpuaas.io/slow' && each.effect == 'PreferNoSchedule'))
+{{- end -}}
+
+{{/* CEL: the node carries our soft taint, before and after. */}}
+{{- define "mfu.slowVariables" -}}
+- name: slowBefore
+  expression: "has(oldObject.spec.taints) && oldObject.spec.taints.exists(each, each.key == 'mfu.gpuaas.io/slow' && each.effect == 'PreferNoSchedule')"
+- name: slow
+  expression: "has(object.spec.taints) && object.spec.taints.exists(each, each.key == 'mfu.gpuaas.io/slow' && each.effect == 'PreferNoSchedule')"
+{{- end -}}
+
 {{- define "mfu.scales" -}}
 {{- if has "Scale" .Values.config.actions -}}true{{- end -}}
 {{- end -}}
@@ -103,6 +126,11 @@ variables.gatesNow.all(each, each in variables.gatesBefore) && variables.gatesBe
 {{- define "mfu.sameMetadata" -}}
 (has(object.metadata.labels) ? object.metadata.labels : {}) ==
 (has(oldObject.metadata.labels) ? oldObject.metadata.labels : {}) &&
+{{ include "mfu.sameOwners" . }}
+{{- end -}}
+
+{{/* CEL: finalizers and owners stay. */}}
+{{- define "mfu.sameOwners" -}}
 (has(object.metadata.finalizers) ? object.metadata.finalizers : []) ==
 (has(oldObject.metadata.finalizers) ? oldObject.metadata.finalizers : []) &&
 (has(object.metadata.ownerReferences) ? object.metadata.ownerReferences : []) ==

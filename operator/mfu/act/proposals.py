@@ -14,7 +14,15 @@ from mfu.api.mfupolicy import ScalingDelivery
 from mfu.api.powers import ActionType
 from mfu.decide.fleet.fitting import Grant
 from mfu.decide.fleet.mig.relayout import Relayout
-from mfu.decide.fleet.placement import preferred, product_selector, required, selector, topology_annotations, where
+from mfu.decide.fleet.placement import (
+    preferred,
+    product_selector,
+    required,
+    sayable,
+    selector,
+    topology_annotations,
+    where,
+)
 from mfu.decide.fleet.standing import Need
 from mfu.decide.types import Decision, DecisionType, EffectivePolicy, Outcome
 
@@ -91,7 +99,7 @@ def _placement(said: Said) -> Action | None:
     if not said.grants:
         return None
     if said.pods_wait:
-        return _affinity(said)
+        return _affinity(said) if sayable(said.grants) else None
     if said.owner is None or said.owner.kind not in SUSPENDABLE:
         return None
     return _topology(said, said.owner) if said.queued else _selection(said, said.owner)

@@ -35,6 +35,7 @@ from mfu.cluster.queue_gate import JOBS, Ungated, gated_job, ungate
 from mfu.cluster.queue_keeper import QueueKeeper
 from mfu.cluster.release import Opened, release
 from mfu.cluster.resources import MFUPOLICIES, NAMESPACES, PODS
+from mfu.cluster.slowing import SlowKeeper
 from mfu.controller.server import serve
 
 LEASE_NAME: Final = "mfu-release-keeper"
@@ -59,6 +60,9 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.add_argument(
         "--nodes", action="store_true", help="with --watch: uncordon what was left on its way to another MIG layout"
+    )
+    parser.add_argument(
+        "--slow-nodes", action="store_true", help="with --watch: take off soft taints of ours that nobody renews"
     )
     parser.add_argument("--health-port", type=int, default=8081, help="port of /healthz with --watch (default: 8081)")
     add_cluster(parser)
@@ -92,6 +96,8 @@ def _check(args: argparse.Namespace) -> None:
         raise UsageError("--namespace and --all-namespaces exclude each other; keep one")
     if args.watch and (not args.expired or args.namespace is not None or args.dry_run):
         raise UsageError("--watch goes with --expired alone, for all namespaces")
+    if args.slow_nodes and not args.watch:
+        raise UsageError("--slow-nodes goes with --watch; by hand `kubectl taint nodes NODE mfu.gpuaas.io/slow-`")
     if args.nodes and not args.watch:
         raise UsageError("--nodes goes with --watch; by hand `kubectl uncordon NODE` gives a node back")
 
@@ -145,6 +151,7 @@ async def watch(client: KubeClient, args: argparse.Namespace) -> int:
         loop.add_signal_handler(each, stop.set)
     keeper = Keeper(client, check=args.kueue_check)
     keeper.nodes = NodeKeeper(client) if args.nodes else None
+    keeper.slow = SlowKeeper(client) if args.slow_nodes else None
     keeper.jobs = QueueKeeper(client) if args.jobs else None
     identity = f"{os.environ.get('POD_NAME') or socket.gethostname()}_{uuid.uuid4().hex[:8]}"
     where = args.lease_namespace or os.environ.get("POD_NAMESPACE") or "default"

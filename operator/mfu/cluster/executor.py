@@ -15,6 +15,7 @@ from typing import Final, TypeVar
 from mfu.act.checks import CheckAnswer
 from mfu.act.costs import PodMark
 from mfu.act.queue_gates import QueueRelease
+from mfu.act.slowing import SlowOrder
 from mfu.act.templates import TemplateHint
 from mfu.act.types import Release, Rescale, Suspension
 from mfu.cluster.client import ApiError, KubeClient, ServerUnreachable
@@ -26,6 +27,7 @@ from mfu.cluster.release import Hint, Opened, release
 from mfu.cluster.reshaping import Reshaper
 from mfu.cluster.resources import JSON, PODS
 from mfu.cluster.scaling import Scaled, scale
+from mfu.cluster.slowing import Slowed, slow
 from mfu.cluster.suspending import Suspended, suspend
 from mfu.cluster.templating import Templated, tell
 from mfu.decide.types import NodeView
@@ -41,6 +43,7 @@ ACTIVATED_SECONDS: Final = 10.0
 """Between two looks whether our AdmissionCheck still says Active."""
 MARKS: Final = (*(str(each) for each in Marked), "Failed")
 UNGATES: Final = (*(str(each) for each in Ungated), "Failed")
+SLOWED: Final = (*(str(each) for each in Slowed), "Failed")
 HINTS: Final = (*(str(each) for each in Templated), "Failed")
 SUSPENSIONS: Final = (*(str(each) for each in Suspended), "Failed")
 RESCALES: Final = (*(str(each) for each in Scaled), "Failed")
@@ -75,6 +78,8 @@ class Executor:
     """Held owners by what became of a hint in their template (HINTS), since start."""
     ungated: Counter[str] = field(default_factory=Counter)
     """Jobs by what became of taking our name off Kueue's gate (UNGATES), since start."""
+    slowed: Counter[str] = field(default_factory=Counter)
+    """Nodes by what became of their soft taint (SLOWED), since start."""
     suspended: Counter[str] = field(default_factory=Counter)
     """Owners by what became of suspending them (SUSPENSIONS), since start."""
     reshaper: Reshaper | None = None
@@ -92,6 +97,7 @@ class Executor:
         marks = [each for each in plan.marks if not self._attempts.held_back(each.key, str(each.cost), now)]
         hints = [each for each in plan.hints if not self._attempts.held_back(*_told(each), now)]
         queued = [each for each in plan.queue_releases if not self._attempts.held_back(each.key, each.words, now)]
+        slow = [each for each in plan.slowed if not self._attempts.held_back(each.key, each.digest, now)]
         asked = [each for each in plan.answers if not self._attempts.held_back(*_of(each), now)]
         await asyncio.gather(
             *(self._open(each, gate) for each in releases),
@@ -100,6 +106,7 @@ class Executor:
             *(self._answer(each, gate) for each in asked),
             *(self._hint(each, gate) for each in hints),
             *(self._ungate(each, gate) for each in queued),
+            *(self._slow(each, gate) for each in slow),
             *(self._mark(each, gate) for each in marks),
         )
         if self.reshaper is not None:
@@ -171,6 +178,12 @@ class Executor:
             named = {"namespace": due.namespace, "name": due.name, "uid": due.uid}
             regarding = {"apiVersion": JOBS.api_version, "kind": JOBS.kind, **named}
             self.note(regarding, due.namespace, Event("Normal", "GateOpened", due.words))
+
+    async def _slow(self, due: SlowOrder, gate: asyncio.Semaphore) -> None:
+        done = await self._tried(due.key, due.digest, gate, lambda: slow(self.client, due, may_write=self.may_write))
+        self.slowed[done or "Failed"] += 1
+        if done in (Slowed.TAINTED, Slowed.GIVEN_BACK):
+            log.info("slow node=%s result=%s: %s", due.node, done, due.words)
 
     async def _tried(
         self, key: str, digest: str, gate: asyncio.Semaphore, deed: Callable[[], Awaitable[Done]]

@@ -27,6 +27,7 @@ from mfu.cluster.pacing import Attempts
 from mfu.cluster.queue_keeper import QueueKeeper
 from mfu.cluster.release import release
 from mfu.cluster.resources import JSON, KUEUE_WORKLOADS, MFUPOLICIES, NAMESPACES, PODS
+from mfu.cluster.slowing import SlowKeeper
 from mfu.cluster.stopping import until_stopped
 from mfu.engine.views import PolicyView
 
@@ -54,13 +55,15 @@ class Keeper:
     """`run` never ends. `may_write`: whether the lease is ours; a standby watches and waits.
 
     `check` is the name of Kueue's AdmissionCheck that the operator answers; what waits for it too long may start.
-    `nodes` where the operator changes MIG layouts: what it leaves cordoned is given back. `jobs` where our name is put
+    `nodes` where the operator changes MIG layouts: what it leaves cordoned is given back; `slow` where it puts its soft
+    taint on nodes: what nobody renews is taken off. `jobs` where our name is put
     on Kueue's gate: it is taken off.
     """
 
     client: KubeClient
     check: str = ""
     nodes: NodeKeeper | None = None
+    slow: SlowKeeper | None = None
     jobs: QueueKeeper | None = None
     may_write: Callable[[], bool] = lambda: True
     clock: Callable[[], float] = time.time
@@ -79,8 +82,9 @@ class Keeper:
         namespaces: Informer[Mapping[str, str]] = self._informer(NAMESPACES, projection.namespace_labels)
         asked: Informer[CheckQuestion] = self._informer(KUEUE_WORKLOADS, lambda item: question_of(item, self.check))
         reshaped = self.nodes.informer() if self.nodes else None
+        tainted = self.slow.informer() if self.slow else None
         gated = self.jobs.informer() if self.jobs else None
-        watched = (pods, policies, namespaces, *((asked,) if self.check else ()), *_these(reshaped, gated))
+        watched = (pods, policies, namespaces, *((asked,) if self.check else ()), *_these(reshaped, tainted, gated))
         async with asyncio.TaskGroup() as group:
             for each in watched:
                 group.create_task(each.run())
@@ -96,6 +100,8 @@ class Keeper:
                 await self.answer_all(asked.objects.values(), patience)
                 if self.nodes and reshaped:
                     await self.nodes.round(reshaped.objects, self.may_write)
+                if self.slow and tainted:
+                    await self.slow.round(tainted.objects, self.may_write)
                 if self.jobs and gated:
                     await self.jobs.round(gated.objects, patience, self.may_write)
                 self.rounds_at = asyncio.get_running_loop().time()

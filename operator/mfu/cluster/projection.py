@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from mfu.act.checks import CheckQuestion
+from mfu.act.slowing import EFFECT, SLOW, until_of
 from mfu.adopt.glance import seems
 from mfu.api.fleetreport import FleetStatus
 from mfu.api.mfupolicy import MFUPolicy, PolicyStatus
@@ -178,6 +179,7 @@ def node_view(item: JSON) -> NodeView | None:
         domain=labels.get(CLIQUE_LABEL),
         labels={intern(name): intern(value) for name, value in labels.items() if keeps(name)},
         taints=_taints(item.get("spec") or {}),
+        slow_until=slow_until(item),
         sharing=system.system if system else "",
     )
 
@@ -197,6 +199,20 @@ def _whole(behind: Mapping[str, Slices]) -> int:
 def addresses(item: JSON) -> tuple[str, ...]:
     """Of a node, whatever it holds."""
     return tuple(str(each.get("address", "")) for each in (item.get("status") or {}).get("addresses") or ())
+
+
+def slow_until(item: JSON) -> int | None:
+    """Until when our soft taint stands, of a node that has the taint or its label."""
+    until = until_of(item["metadata"].get("labels") or {})
+    return 0 if until is None and has_our_taint(item.get("spec") or {}) else until
+
+
+def has_our_taint(spec: Mapping[str, Any]) -> bool:
+    return any(is_our_taint(each) for each in spec.get("taints") or ())
+
+
+def is_our_taint(taint: Mapping[str, Any]) -> bool:
+    return (taint.get("key"), taint.get("effect")) == (SLOW, EFFECT)
 
 
 def _taints(spec: Mapping[str, Any]) -> tuple[tuple[str, str, str], ...]:

@@ -12,7 +12,6 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from mfu.api.powers import ActionType
-from mfu.decide.enforcing import ABLE
 
 API_TOKENS = "/var/run/secrets/kubernetes.io"
 """Where a pod finds its own tokens for the API server."""
@@ -210,14 +209,6 @@ class OperatorConfig(_Section):
     """Actions that this operator carries out where a policy enforces and lists them too; none by default."""
     dry_run: bool = False
     """Evaluate and publish metrics, write nothing to the cluster."""
-
-    @field_validator("actions")
-    @classmethod
-    def _are_carried_out(cls, value: tuple[ActionType, ...]) -> tuple[ActionType, ...]:
-        never = sorted(set(value) - ABLE)
-        if never:
-            raise ValueError(f"this version does not carry out {', '.join(never)}; it can: {', '.join(sorted(ABLE))}")
-        return value
 
     @model_validator(mode="after")
     def _check_is_named(self) -> Self:

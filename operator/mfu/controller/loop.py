@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
-from mfu.cluster.executor import ANSWERS, HINTS, MARKS, RESCALES, RESULTS, SUSPENSIONS, UNGATES, Executor
+from mfu.cluster.executor import ANSWERS, HINTS, MARKS, RESCALES, RESULTS, SLOWED, SUSPENSIONS, UNGATES, Executor
 from mfu.cluster.reshaping import RESHAPES
 from mfu.cluster.state import ClusterState, Past
 from mfu.cluster.writer import Writer
@@ -171,25 +172,26 @@ class Loop:
                 # As with writing: one pod that can not be released must not hold up the others.
                 self.metrics.cycles.labels("act_error").inc()
                 log.exception("acting failed")
-            for result in RESULTS:
-                self.metrics.releases.labels(result).set(executor.counts[result])
-            for result in ANSWERS:
-                self.metrics.answers.labels(result).set(executor.answered[result])
-            for result in MARKS:
-                self.metrics.marks.labels(result).set(executor.marked[result])
-            for result in HINTS:
-                self.metrics.hints.labels(result).set(executor.hinted[result])
-            for result in UNGATES:
-                self.metrics.queue_gates.labels(result).set(executor.ungated[result])
-            for result in SUSPENSIONS:
-                self.metrics.suspensions.labels(result).set(executor.suspended[result])
-            for result in RESHAPES:
-                self.metrics.reshapes.labels(result).set(executor.reshaper.counts[result] if executor.reshaper else 0)
-            for result in RESCALES:
-                self.metrics.rescales.labels(result).set(executor.scaled[result])
+            self._report_acts(executor)
             with suppress(TimeoutError):
                 async with asyncio.timeout(AGAIN_SECONDS):
                     await self._decided.wait()
+
+    def _report_acts(self, executor: Executor) -> None:
+        metrics, reshaper = self.metrics, executor.reshaper
+        for gauge, results, counts in (
+            (metrics.releases, RESULTS, executor.counts),
+            (metrics.answers, ANSWERS, executor.answered),
+            (metrics.marks, MARKS, executor.marked),
+            (metrics.hints, HINTS, executor.hinted),
+            (metrics.queue_gates, UNGATES, executor.ungated),
+            (metrics.slow_nodes, SLOWED, executor.slowed),
+            (metrics.suspensions, SUSPENSIONS, executor.suspended),
+            (metrics.reshapes, RESHAPES, reshaper.counts if reshaper else Counter()),
+            (metrics.rescales, RESCALES, executor.scaled),
+        ):
+            for result in results:
+                gauge.labels(result).set(counts[result])
 
     async def _guarded(self) -> None:
         try:

@@ -207,6 +207,7 @@ class OperatorMetrics:
         self.rescales = self._gauge("mfu_operator_rescales")
         self.marks = self._gauge("mfu_operator_pod_marks")
         self.hints = self._gauge("mfu_operator_template_hints")
+        self.slow_nodes = self._gauge("mfu_operator_slow_nodes")
         self.queue_gates = self._gauge("mfu_operator_queue_gates")
         self.answers = self._gauge("mfu_operator_check_answers")
         self.objects = self._gauge("mfu_operator_objects")

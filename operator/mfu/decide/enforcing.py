@@ -10,22 +10,7 @@ from mfu.api.decisions import DecisionMode, DecisionType
 from mfu.api.mfupolicy import PolicySpec, ScalingDelivery
 from mfu.api.powers import ActionType
 
-ABLE: Final = frozenset(
-    {
-        ActionType.PREFERRED_AFFINITY,
-        ActionType.REQUIRED_AFFINITY,
-        ActionType.NODE_SELECTOR,
-        ActionType.TOPOLOGY_ANNOTATION,
-        ActionType.MIG_RESOURCE,
-        ActionType.POD_DELETION_COST,
-        ActionType.KUEUE_CHECK,
-        ActionType.SUSPEND,
-        ActionType.SCALE,
-        ActionType.MIG_LAYOUT,
-    }
-)
-"""Actions that this version can carry out, where the operator's configuration switches them on and a policy lists
-them. The others are recommended only."""
+EVERY_ACTION: Final = frozenset(ActionType)
 
 CARRIED_OUT_BY: Final[Mapping[DecisionType, tuple[ActionType, ...]]] = MappingProxyType(
     {
@@ -52,7 +37,7 @@ _LEFT_TO_AUTOSCALERS: Final = (
 )
 
 
-def in_name_only(spec: PolicySpec, switched_on: frozenset[ActionType] = ABLE) -> tuple[str, ...]:
+def in_name_only(spec: PolicySpec, switched_on: frozenset[ActionType] = EVERY_ACTION) -> tuple[str, ...]:
     """One line for each kind of decision that is Enforce and that nothing carries out.
 
     `modes.scaling is Enforce but actions lists none of Scale, PodDeletionCost: nothing is done, as with Recommend`.
@@ -65,7 +50,7 @@ def in_name_only(spec: PolicySpec, switched_on: frozenset[ActionType] = ABLE) ->
 
 
 def not_carried_out(
-    enforced: Iterable[DecisionType], actions: Sequence[ActionType], switched_on: frozenset[ActionType] = ABLE
+    enforced: Iterable[DecisionType], actions: Sequence[ActionType], switched_on: frozenset[ActionType] = EVERY_ACTION
 ) -> tuple[str, ...]:
     """The same of kinds of decision that are Enforce where these actions are listed."""
     return tuple(line for kind in enforced if (line := _line(kind, actions, switched_on)) is not None)
@@ -74,16 +59,9 @@ def not_carried_out(
 def _line(kind: DecisionType, actions: Sequence[ActionType], switched_on: frozenset[ActionType]) -> str | None:
     able = CARRIED_OUT_BY[kind]
     listed = [each for each in actions if each in able]
-    if ABLE & switched_on & set(listed):
+    if switched_on & set(listed):
         return None
     why = f"actions lists none of {', '.join(able)}"
     if listed:
-        why = _why_not(listed)
+        why = f"this operator has {', '.join(listed)} switched off (`actions` of its configuration)"
     return f"modes.{kind.lower()} is Enforce but {why}: nothing is done, as with Recommend"
-
-
-def _why_not(listed: list[ActionType]) -> str:
-    off = [each for each in listed if each in ABLE]
-    if off:
-        return f"this operator has {', '.join(off)} switched off (`actions` of its configuration)"
-    return f"this version does not take {', '.join(listed)} yet"

@@ -86,6 +86,8 @@ class NodeView:
     """(key, value, effect) of those that keep pods away."""
     sharing: str = ""
     """The system that offers its GPUs in parts, such as HAMi; empty where each is offered whole or in equal turns."""
+    slow_until: int | None = None
+    """Unix seconds until when our soft taint is to stand; None where it carries none, 0 where it does not say."""
     reserved: int = 0
     """GPUs that are held for pods which share them (KAI Scheduler, Run:ai): used, and held by nobody for itself."""
 

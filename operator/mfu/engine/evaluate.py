@@ -11,6 +11,7 @@ from mfu.act.queue_gates import queue_releases
 from mfu.act.steps import act
 from mfu.act.templates import HeldOwner, template_hints
 from mfu.api.fleetreport import FleetStatus
+from mfu.api.powers import ActionType
 from mfu.decide.fleet.capacity import capacity_of
 from mfu.decide.fleet.fitting import Grant, Incumbent
 from mfu.decide.fleet.order import Together, decide_together
@@ -44,6 +45,7 @@ from mfu.engine.say.events import on_fleet
 from mfu.engine.say.hysteresis import novelty
 from mfu.engine.say.report import Tally, report
 from mfu.engine.shown import circumstances, held_owners
+from mfu.engine.slowness import slow_orders, slow_proposals, slowness
 from mfu.engine.snapshot import Assignment, Snapshot, WorkloadView
 from mfu.engine.usefulness import uses
 from mfu.engine.views import NO_STATUS
@@ -88,7 +90,9 @@ def evaluate(snapshot: Snapshot, now: float) -> Plan:
     )
     # 4. What of it may be done now.
     reshaped = layout_proposals(snapshot, plans, standings, (nodes, force))
-    acts = act([*governed(plans, force), *reshaped], snapshot.before.acted, shown)
+    found = slowness(snapshot, plans, nodes, now)
+    slow = slow_proposals(found, plans, nodes, (force, snapshot.before.acted))
+    acts = act([*governed(plans, force), *reshaped, *slow], snapshot.before.acted, shown)
     plans, held = told(plans, acts), held_owners(snapshot)
     # 5. What was learned; and the sum of it all.
     corrections = _learned(plans, snapshot.corrections)
@@ -126,10 +130,16 @@ def evaluate(snapshot: Snapshot, now: float) -> Plan:
         marks=marked(acts, {pod.uid: (pod.namespace, pod.name, pod.deletion_cost) for pod in snapshot.pods}),
         hints=template_hints(acts, held),
         queue_releases=queue_releases(acts, held, placed(plans)),
+        slowed=slow_orders(found, acts, nodes, force, now) if _slows(snapshot) else (),
+        slow=found.memory,
         suspensions=suspensions(acts, plans),
         rescales=rescales(acts, plans),
         layouts=layout_orders(acts),
     )
+
+
+def _slows(snapshot: Snapshot) -> bool:
+    return ActionType.PREFER_NO_SCHEDULE in snapshot.switched_on
 
 
 def _supply(snapshot: Snapshot, levels: tuple[str, ...]) -> Supply:

@@ -11,6 +11,7 @@ from mfu.account.rollup import FleetFigures
 from mfu.act.checks import CheckAnswer
 from mfu.act.costs import PodMark
 from mfu.act.queue_gates import QueueRelease
+from mfu.act.slowing import SlowOrder
 from mfu.act.templates import TemplateHint
 from mfu.act.types import Acted, Acts, LayoutOrder, Proposal, Release, Rescale, Suspension
 from mfu.api.causes import Cause
@@ -20,6 +21,7 @@ from mfu.api.modelworkload import Mode
 from mfu.api.workload_status import LatencyObjective, WorkloadStatus
 from mfu.decide.fleet.capacity import Capacity
 from mfu.decide.fleet.fitting import Incumbent
+from mfu.decide.fleet.slow_nodes import SlowMemory
 from mfu.decide.fleet.standing import Standing
 from mfu.decide.types import Decision, EffectivePolicy, NodeView
 from mfu.engine.history.remembered import WorkloadMemory
@@ -198,6 +200,7 @@ class Handover:
     """Actions that were sent, and what became of them."""
     summed: FleetSum | None = None
     supply: Supply | None = None
+    slow: SlowMemory = field(default_factory=SlowMemory)
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,6 +231,9 @@ class Plan:
     """What owners are told in their templates while nothing of them runs."""
     queue_releases: tuple[QueueRelease, ...] = ()
     """Jobs that Kueue may look at from now on."""
+    slowed: tuple[SlowOrder, ...] = ()
+    """Nodes whose soft taint is to be put on, renewed or taken off."""
+    slow: SlowMemory = field(default_factory=SlowMemory)
     suspensions: tuple[Suspension, ...] = ()
     """Owners of idle workloads that are to be suspended now."""
     layouts: tuple[LayoutOrder, ...] = ()
@@ -239,4 +245,5 @@ class Plan:
     def handover(self) -> Handover:
         plans = {each.uid: each for each in self.workloads}
         policies = {each.uid: each for each in self.policies}
-        return Handover(plans, self.accepted, policies, self.ground, self.acts.remembered, self.summed, self.supply)
+        kept = (self.ground, self.acts.remembered, self.summed, self.supply, self.slow)
+        return Handover(plans, self.accepted, policies, *kept)

@@ -11,7 +11,7 @@ from mfu.api.conditions import ConditionStatus, ConditionType, Reason
 from mfu.api.decisions import DecisionMode, DecisionType
 from mfu.api.mfupolicy import PolicySpec, PolicyStatus
 from mfu.api.powers import ActionType
-from mfu.decide.enforcing import ABLE, in_name_only
+from mfu.decide.enforcing import EVERY_ACTION, in_name_only
 from mfu.decide.policy import DEFAULT, NamedPolicy, effective, governing, problem
 from mfu.decide.types import EffectivePolicy
 from mfu.engine.packed import Packed
@@ -46,7 +46,7 @@ def in_force(
     now: float,
     before: Handover = _NOTHING,
     *,
-    switched_on: frozenset[ActionType] = ABLE,
+    switched_on: frozenset[ActionType] = EVERY_ACTION,
 ) -> InForce:
     """The valid ones by precedence. An invalid one says why; its last accepted spec, if any, stays in force.
 

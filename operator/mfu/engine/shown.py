@@ -34,12 +34,19 @@ def circumstances(snapshot: Snapshot, standings: Iterable[Standing], now: float)
         seen=frozenset(
             tag
             for tag, track in tracks.items()
-            if made(track, snapshot.nodes) or shown.of(track, known.get(tag.workload))
+            if made(track, snapshot.nodes) or _slowed(track, snapshot) or shown.of(track, known.get(tag.workload))
         ),
         asked=asked,
         held=held.keys(),
         switched_on=snapshot.switched_on,
     )
+
+
+def _slowed(track: Track, snapshot: Snapshot) -> bool:
+    """Whether the node carries our soft taint."""
+    if track.action.type is not ActionType.PREFER_NO_SCHEDULE:
+        return False
+    return any(node.name == track.action.target.name and node.slow_until for node in snapshot.nodes)
 
 
 def held_owners(snapshot: Snapshot) -> dict[str, HeldOwner]:
@@ -82,7 +89,7 @@ class _Shown:
             # What is taken up before it was told runs as it is: there is nothing left to do.
             owner = self.held.get(action.workload)
             return owner is None or owner.says(action.change)
-        if standing is None or action.type is ActionType.MIG_LAYOUT:
+        if standing is None or action.type in (ActionType.MIG_LAYOUT, ActionType.PREFER_NO_SCHEDULE):
             return False
         if action.decides is DecisionType.PLACEMENT:
             return standing.ask is None

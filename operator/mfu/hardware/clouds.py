@@ -87,15 +87,21 @@ def cloud_device(labels: Mapping[str, str]) -> Device | None:
     return None if profile is None else Device(gpu, profile)
 
 
-def product_key(name: str) -> str:
-    """The node label that says so: `product_key("p5.48xlarge") == "node.kubernetes.io/instance-type"`."""
+def product_key(name: str) -> str | None:
+    """The node label that says so: `product_key("p5.48xlarge") == "node.kubernetes.io/instance-type"`.
+
+    None where the name alone does not tell which label: AMD's nodes say theirs under one of three.
+    """
     if name in _GKE:
         return GKE_PRODUCT
     if any(name == known for known, _ in _KARPENTER):
         return KARPENTER_PRODUCT
     if name in _COREWEAVE:
         return COREWEAVE_PRODUCTS[0]
-    return PRODUCT_LABEL if instance_gpu(name) is None else INSTANCE_LABELS[0]
+    if instance_gpu(name) is not None:
+        return INSTANCE_LABELS[0]
+    found = load().resolve(name)
+    return None if isinstance(found, Device) and found.gpu.vendor != "NVIDIA" else PRODUCT_LABEL
 
 
 def labelled_device(named: str | None, labels: Mapping[str, str]) -> Device | None:

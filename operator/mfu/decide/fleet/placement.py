@@ -82,6 +82,11 @@ def preferred(grants: Sequence[Grant]) -> dict[str, Any]:
     return {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [preference]}}
 
 
+def sayable(grants: Sequence[Grant]) -> bool:
+    """Whether labels can name the place: a term without any expression would admit no node at all."""
+    return bool(_terms(grants))
+
+
 def required(grants: Sequence[Grant]) -> dict[str, Any]:
     """Node affinity that binds."""
     terms = {"nodeSelectorTerms": [{"matchExpressions": _terms(grants)}]}
@@ -99,10 +104,9 @@ def product_selector(grants: Sequence[Grant]) -> dict[str, str]:
     Empty where there are several, and where it is not sure by which label a node says so (AMD has three).
     """
     named = {grant.kind.product_label for grant in grants}
-    device = labelled_device(next(iter(named)), {}) if len(named) == 1 else None
-    if device is None or device.gpu.vendor != "NVIDIA":
-        return {}
-    return {product_key(name): name for name in named}
+    name = next(iter(named)) if len(named) == 1 else ""
+    key = product_key(name) if labelled_device(name, {}) else None
+    return {} if key is None else {key: name}
 
 
 def topology_annotations(ask: Need) -> dict[str, str]:
@@ -116,14 +120,15 @@ def topology_annotations(ask: Need) -> dict[str, str]:
 
 
 def _terms(grants: Sequence[Grant]) -> list[dict[str, Any]]:
-    """Products and, where they are few and of one label, domains."""
+    """Products and, where they are few or say all, and of one label, domains. Empty where neither can be said."""
     products = sorted({grant.kind.product_label for grant in grants})
     keys = {product_key(product) for product in products}
     # Terms are all to hold at once: names that stand under different labels admit no node together.
-    terms: list[dict[str, Any]] = [{"key": keys.pop(), "operator": "In", "values": products}] if len(keys) == 1 else []
+    key = keys.pop() if len(keys) == 1 else None
+    terms: list[dict[str, Any]] = [] if key is None else [{"key": key, "operator": "In", "values": products}]
     domains = sorted({domain for grant in grants for domain in grant.domains})
     labels = {domain.label for domain in domains}
-    if len(labels) == 1 and len(domains) <= _MOST_PINNED:
+    if len(labels) == 1 and (len(domains) <= _MOST_PINNED or not terms):
         terms.append({"key": labels.pop(), "operator": "In", "values": [each.value for each in domains]})
     return terms
 
