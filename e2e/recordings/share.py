@@ -21,13 +21,14 @@ import tempfile
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
 from e2e.recordings.gpm_sampler import Sampler
-from e2e.recordings.share_pairs import pairs
+from e2e.recordings.share_pairs import paced_pairs, pairs
 from e2e.recordings.share_programs import PROGRAMS, Step, build
 
 WARM_UP_STEPS: Final = 4
@@ -226,7 +227,7 @@ class Recorder:
         row |= {"result": results, "series": rows}
         rates = [each["rate"] for each in results]
         if mode == "alone":
-            self.alone.setdefault(names[0], rates[0])
+            self.alone[names[0]] = rates[0]
             return row | {"client": self.client}
         return row | {"share_of_alone": [rate / self.alone[name] for rate, name in zip(rates, names, strict=True)]}
 
@@ -240,20 +241,33 @@ def record(out: Path, *, mode: str, minutes: float, seconds: float) -> None:
     ends = time.time() + minutes * 60
     used = {name for pair in pairs() for name in pair}
     alone = [(name,) for name in PROGRAMS if name in used]
+    with _recorder(out, seconds) as recorder:
+        _until(ends, recorder, alone)
+        recorder.restart(mode)
+        _until(ends, recorder, [*pairs(), *(alone if mode == "mps" else [])])
+        for name in recorder.alone if mode != "mps" else ():
+            recorder.profiled(name)
+
+
+def record_adjacent(out: Path, *, mode: str, minutes: float, seconds: float) -> None:
+    """Programs that their hosts pace: each pair right after both alone, as its mode has them, for hosts drift."""
+    ends = time.time() + minutes * 60
+    with _recorder(out, seconds) as recorder:
+        recorder.restart(mode)
+        for first, second in paced_pairs():
+            _until(ends, recorder, [(first,), (second,), (first, second)])
+
+
+@contextmanager
+def _recorder(out: Path, seconds: float) -> Iterator[Recorder]:
     with tempfile.TemporaryDirectory() as pipe, out.open("w") as file:
+        _daemon(pipe, ["-d"], None)
         recorder = Recorder(seconds, pipe, file)
         try:
-            _until(ends, recorder, alone)
-            if mode == "mps":
-                _daemon(pipe, ["-d"], None)
-                recorder.restart(mode)
-            _until(ends, recorder, [*pairs(), *(alone if mode == "mps" else [])])
-            for name in recorder.alone if mode != "mps" else ():
-                recorder.profiled(name)
+            yield recorder
         finally:
             recorder.workers.end()
-            if mode == "mps":
-                _daemon(pipe, [], "quit\n")
+            _daemon(pipe, [], "quit\n")
 
 
 def _until(ends: float, recorder: Recorder, turns: Sequence[tuple[str, ...]]) -> None:
@@ -275,12 +289,14 @@ def main() -> int:
     parser.add_argument("--mode", choices=("time-sliced", "mps"), default="time-sliced")
     parser.add_argument("--minutes", type=float, default=9.0)
     parser.add_argument("--seconds", type=float, default=2.0)
+    parser.add_argument("--adjacent", action="store_true", help="host-paced pairs, alone again before each")
     parser.add_argument("--worker", action="store_true", help="run as one of the two workers")
     args = parser.parse_args()
     if args.worker:
         worker()
     elif args.out:
-        record(args.out, mode=args.mode, minutes=args.minutes, seconds=args.seconds)
+        chosen = record_adjacent if args.adjacent else record
+        chosen(args.out, mode=args.mode, minutes=args.minutes, seconds=args.seconds)
     return 0
 
 

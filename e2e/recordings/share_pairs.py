@@ -47,3 +47,11 @@ def pairs() -> list[tuple[str, str]]:
     found += [(beside, each) for beside in BESIDE_LAUNCH for each in LAUNCH]
     found += [(beside, each) for beside in BESIDE_REST for each in (*COMPUTE, *MEMORY, *WAITS)]
     return [*found, *((each, each) for each in TWINS), *MORE]
+
+
+def paced_pairs() -> list[tuple[str, str]]:
+    """Programs that their hosts pace, beside each other and beside what fills the GPU."""
+    paced = ("train-tiny", *LAUNCH)
+    found = [(beside, each) for beside in ("train-healthy", "decode-b64", "decode-b1") for each in paced]
+    found += [(each, each) for each in paced]
+    return [*found, ("mlp", "eager"), ("train-tiny", "eager"), ("train-tiny", "recurrent"), ("train-tiny", "mlp")]

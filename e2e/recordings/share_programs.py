@@ -136,7 +136,11 @@ def _decode(torch: Any, layers: int, hidden: int, heads: int, batch: int, length
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
         once()
-    replay: Step = graph.replay
+
+    def replay(held: Step = once) -> None:
+        """The graph knows addresses only: what it reads must stay."""
+        graph.replay()
+
     return replay
 
 
