@@ -31,6 +31,11 @@ class Size:
         for number in range(self.workloads):
             yield from ((number, index) for index in range(spec(number)[1]))
 
+    def placed(self) -> Iterator[tuple[int, int, int]]:
+        """Workload, index and node of each pod."""
+        for place, (owner, index) in enumerate(self.held()):
+            yield owner, index, place // GPUS_PER_NODE
+
     @property
     def pods(self) -> int:
         return sum(spec(number)[1] for number in range(self.workloads))
@@ -53,9 +58,11 @@ async def fill(kubeconfig: Path, size: Size) -> None:
             await _made(client.create(NAMESPACES, {"metadata": {"name": f"team-{number}"}}))
         await _made(client.create(MFUPOLICIES, _policy()))
         await _all(client, (_node(number) for number in range(size.nodes)), NODES)
-        await _all(client, (_workload(number) for number in range(size.workloads)), MODELWORKLOADS)
+        await _all(client, (workload_of(number) for number in range(size.workloads)), MODELWORKLOADS)
         placed = enumerate(size.held())
-        await _all(client, (_pod(owner, index, place // GPUS_PER_NODE) for place, (owner, index) in placed), PODS)
+        await _all(
+            client, (pod_of(owner, index, node_name(place // GPUS_PER_NODE)) for place, (owner, index) in placed), PODS
+        )
 
 
 async def _filled(client: KubeClient, size: Size) -> bool:
@@ -108,7 +115,7 @@ def _node(number: int) -> dict[str, Any]:
     }
 
 
-def _workload(number: int) -> dict[str, Any]:
+def workload_of(number: int) -> dict[str, Any]:
     asked, _ = spec(number)
     target = {"apiVersion": "batch/v1", "kind": "Job", "name": f"w{number}"}
     return {
@@ -119,7 +126,7 @@ def _workload(number: int) -> dict[str, Any]:
     }
 
 
-def _pod(owner: int, index: int, node: int) -> dict[str, Any]:
+def pod_of(owner: int, index: int, node: str) -> dict[str, Any]:
     limits = {"requests": {"nvidia.com/gpu": "1"}, "limits": {"nvidia.com/gpu": "1"}}
     owners = [{"apiVersion": "batch/v1", "kind": "Job", "name": f"w{owner}", "uid": f"uid-of-w{owner}"}]
     return {
@@ -127,7 +134,7 @@ def _pod(owner: int, index: int, node: int) -> dict[str, Any]:
         "kind": "Pod",
         "metadata": {"name": f"w{owner}-{index}", "namespace": namespace_of(owner), "ownerReferences": owners},
         "spec": {
-            "nodeName": node_name(node),
+            "nodeName": node,
             "containers": [{"name": "main", "image": "registry.example/train:1", "resources": limits}],
         },
     }

@@ -44,8 +44,14 @@ class Running:
 
     def peak_mib(self) -> float:
         """Since `forget_peak`, or since it began."""
+        return self._mib("VmHWM:")
+
+    def resident_mib(self) -> float:
+        return self._mib("VmRSS:")
+
+    def _mib(self, name: str) -> float:
         lines = Path(f"/proc/{self.pid}/status").read_text().splitlines()
-        return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:"))
+        return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(name))
 
     def forget_peak(self) -> None:
         Path(f"/proc/{self.pid}/clear_refs").write_text("5")
