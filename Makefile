@@ -15,7 +15,7 @@ COVERED := 94
 SERVERS ?= 3
 PROVE ?= tests e2e/stories
 
-.PHONY: help setup fmt lint unit test e2e prove demo run manifests verify bench bench-scale bench-scaling bench-placement image kind clean
+.PHONY: help setup fmt lint unit test e2e prove demo run manifests verify bench bench-scale bench-soak bench-scaling bench-placement image kind clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F'\t' '{printf "  %-13s %s\n", $$1, $$2}'
@@ -69,11 +69,14 @@ verify: setup  ## Fail if a generated file is not current
 	@$(PY) -m tools.generate.verify
 
 bench: setup  ## Measure speed and memory; rewrites benchmarks/*.md
-	@for each in $$(ls benchmarks/bench_*.py | grep -vE 'bench_(scaling|scale|placement)\.py'); do each=$$(basename $$each .py); echo "== $$each"; \
+	@for each in $$(ls benchmarks/bench_*.py | grep -vE 'bench_(scaling|scale|soak|placement)\.py'); do each=$$(basename $$each .py); echo "== $$each"; \
 		$(RUNPY) -m benchmarks.$$each || exit 1; done
 
 bench-scale: setup  ## The operator at full scale on a real API server: half an hour of two cores; writes benchmarks/results/scale.json
 	@$(RUNPY) -m benchmarks.bench_scale
+
+bench-soak: setup  ## Whether the operator grows under half an hour of churn; writes benchmarks/results/soak.json
+	@$(RUNPY) -m benchmarks.bench_soak
 
 bench-placement: setup  ## Placement against the plain scheduler and Kueue on real controllers: over an hour of a quiet machine
 	@$(RUNPY) -m e2e.testbed.cluster build --controllers
