@@ -85,6 +85,7 @@ class Simulator:
 
     folder: Path
     kubeconfig: Path
+    nodes: str = f"{NODES},{placement.NODES}"
     child: Child | None = None
 
     def start(self) -> str:
@@ -93,7 +94,7 @@ class Simulator:
         command: list[str | Path] = [
             *mfu_command(),
             "sim",
-            *("--nodes", f"{NODES},{placement.NODES}"),
+            *("--nodes", self.nodes),
             *("--kubeconfig", self.kubeconfig),
             *("--port", "0"),
             *("--interval", str(_COLLECT_SECONDS)),

@@ -76,7 +76,7 @@ def _start(screen: Screen, plane: ControlPlane, folder: Path, stack: ExitStack) 
         stack.callback(operator.stop)
         operator.start(endpoint)
     with screen.step("one policy and six workloads"):
-        _apply_cast(plane)
+        apply_cast(plane)
         wait_until(lambda: len(simulator.truth()) == len(CAST), what="six workloads placed by the scheduler")
     with screen.step("one workload twice: spread by the scheduler, and behind our gate until the operator has a place"):
         _apply_pair(plane)
@@ -100,7 +100,7 @@ def _apply_pair(plane: ClusterAccess) -> None:
     plane.apply(placement.job(placement.PLACED, gated=True))
 
 
-def _apply_cast(plane: ClusterAccess) -> None:
+def apply_cast(plane: ClusterAccess) -> None:
     plane.apply(*namespaces())
     for name in sorted({part.namespace for part in CAST}):
         wait_until(partial(plane.has_service_account, name), what=f"service account in {name}")

@@ -136,3 +136,40 @@ def test_a_change_of_eight_per_cent_is_sought_however_much_minutes_scatter() -> 
     assert calm.slack == pytest.approx(2.0)
     assert rough.slack == pytest.approx(0.04 / 0.03, abs=0.15)
     assert SteadyStretch(0.0, 0.4, samples=100).errors_away((0.4,) * 10) == 0.0
+
+
+def test_few_samples_must_lie_farther_away() -> None:
+    assert [search.errors_needed(count) for count in (7, 28, 40)] == [10.0, 5.0, 5.0]
+
+
+def test_what_may_be_of_another_level_is_learned_only_once_it_is_known_not_to_be(steady_noise: list[float]) -> None:
+    """A run holds its samples back; they count, in their order, when it comes to nothing."""
+    state = DriftState()
+    for index, mfu in enumerate(steady_noise):
+        state, _ = update(state, mfu, at=60.0 * index, identity=HERE)
+    level, seen = state.regime.mean, state.regime.samples
+    for index, mfu in enumerate([0.95 * level, 0.95 * level, level, level, level]):
+        state, _ = update(state, mfu, at=6_000.0 + 60.0 * index, identity=HERE)
+        held = len(state.fall.recent)
+        assert state.regime.samples == seen + index + 1 - held
+    assert held == 0
+
+
+@pytest.fixture
+def steady_noise() -> list[float]:
+    return noise(0.40, 60)
+
+
+def test_a_fall_is_no_part_of_the_level_that_it_is_judged_by() -> None:
+    """8 % in the noisiest workload: the level stays where it was until the change is told."""
+    random = np.random.default_rng(7)
+    figures = 0.4 * (1 + scatter(random, 90, sd=0.03, carried=0.5))
+    figures[60:] *= 0.92
+    state, levels = DriftState(), list[float]()
+    for index, mfu in enumerate(figures.tolist()):
+        state, drift = update(state, mfu, at=60.0 * index, identity=HERE)
+        levels.append(state.regime.mean)
+        if drift is not None:
+            break
+    assert drift is not None
+    assert levels[-2] == pytest.approx(levels[59], rel=0.01)

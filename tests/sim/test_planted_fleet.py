@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from mfu.api.causes import Cause
-from mfu.api.fleetreport import FleetStatus
+from mfu.api.fleetreport import Figures, FleetStatus
 from mfu.api.modelworkload import WorkloadSpec
 from mfu.api.names import WORKLOAD_LABEL
+from mfu.decide.types import NodeView
 from mfu.engine.evaluate import evaluate
 from mfu.engine.snapshot import FleetReadings, PodView, Snapshot, WorkloadView
 from mfu.show.fleet import fleet_view
@@ -30,7 +31,8 @@ from tests.builders.cases import node
 pytestmark = pytest.mark.slow
 
 SECONDS = 20
-NODES = 10
+H100, H200 = "H100-SXM5", "H200-SXM"
+NODES = {H100: 6, H200: 4}
 HEALTHY = 0.47
 LOST = load_recordings()["ddp-comm-pcie"].mfu / load_recordings()["ddp-healthy-nvlink"].mfu
 SLOW = HEALTHY * (1 - 0.5 + 0.5 * LOST)
@@ -56,7 +58,18 @@ PLANTED: dict[str, Truth] = {
     "qwen-c": bound(QWEN),
     "idle": IDLE,
 }
-"""Each holds one node whole; two nodes stay free."""
+"""Each holds one node whole: llamas and the idle one H100s, one of which stays free, qwens H200s, as well."""
+LLAMAS = [truth.mfu for name, truth in PLANTED.items() if name.startswith(LLAMA[:5])]
+QWENS = [truth.mfu for name, truth in PLANTED.items() if name.startswith(QWEN[:4])]
+LABELS = {H100: "NVIDIA-H100-80GB-HBM3", H200: "NVIDIA-H200"}
+
+
+def product_of(name: str) -> str:
+    return H200 if name.startswith("qwen") else H100
+
+
+def team_of(name: str) -> str:
+    return "team-qwen" if name.startswith("qwen") else "team-llama"
 
 
 def spec_of(name: str, truth: Truth) -> WorkloadSpec:
@@ -64,7 +77,7 @@ def spec_of(name: str, truth: Truth) -> WorkloadSpec:
         "mode": "Training",
         "targetRef": {"apiVersion": "batch/v1", "kind": "Job", "name": name},
         "model": {"preset": truth.model or LLAMA},
-        "accelerators": {"count": 8, "products": ["H100-SXM5"]},
+        "accelerators": {"count": 8, "products": [product_of(name)]},
         "training": {
             "sequenceLength": 4096,
             "globalBatchSize": 256,
@@ -81,11 +94,12 @@ def spec_of(name: str, truth: Truth) -> WorkloadSpec:
 @cache
 def report() -> FleetStatus:
     """The operator's own cycle over twenty seconds of the simulated exporters' text."""
-    jobs = [Workload("team", name, truth, nodes=(f"n{at}",)) for at, (name, truth) in enumerate(PLANTED.items())]
-    fleet = SimFleet(parse_nodes(f"H100-SXM5={NODES}"), seed=3)
-    places = dict(zip((f"n{each}" for each in range(NODES)), fleet.nodes, strict=True))
+    fleet = SimFleet(parse_nodes(",".join(f"{product}={count}" for product, count in NODES.items())), seed=3)
+    free = {product: [each for each in fleet.nodes if each.startswith(product.lower())] for product in NODES}
+    places = {name: free[product_of(name)].pop(0) for name in PLANTED}
+    jobs = [Workload(team_of(name), name, truth, nodes=(places[name],)) for name, truth in PLANTED.items()]
     for job in jobs:
-        for pod in Workload(job.namespace, job.name, job.truth, nodes=(places[job.nodes[0]],)).sim_pods():
+        for pod in job.sim_pods():
             fleet.place(pod)
     clock = [1000.0]
     endpoint = SimServer(fleet, counters="full", clock=lambda: clock[0])
@@ -97,20 +111,24 @@ def report() -> FleetStatus:
         store.add_round(found, now)
         for name, truth in PLANTED.items():
             with suppress(NotExposition):
-                body = endpoint.pod_text(f"team/{name}-0").encode()
+                body = endpoint.pod_text(f"{team_of(name)}/{name}-0").encode()
                 if truth.mfu:
-                    told = declared(body, ScrapedPod("team", f"{name}-0"), now, DeclaredProgress("train_tokens_total"))
+                    told = declared(
+                        body, ScrapedPod(team_of(name), f"{name}-0"), now, DeclaredProgress("train_tokens_total")
+                    )
                     store.add_progress([told])
-    held = {places[job.nodes[0]] for job in jobs}
+    held = set(places.values())
     snapshot = Snapshot(
-        workloads=tuple(WorkloadView("team", name, name, 1, 0.0, spec_of(name, PLANTED[name])) for name in PLANTED),
+        workloads=tuple(
+            WorkloadView(team_of(name), name, name, 1, 0.0, spec_of(name, PLANTED[name])) for name in PLANTED
+        ),
         pods=tuple(
             PodView(
-                "team",
+                job.namespace,
                 f"{job.name}-0",
                 job.name,
                 0.0,
-                places[job.nodes[0]],
+                places[job.name],
                 "Running",
                 {WORKLOAD_LABEL: job.name},
                 (),
@@ -118,24 +136,55 @@ def report() -> FleetStatus:
             )
             for job in jobs
         ),
-        nodes=tuple(node(name, used=8 if name in held else 0) for name in fleet.nodes),
+        nodes=tuple(made(name, name in held) for name in fleet.nodes),
         fleet=FleetReadings(found.devices, found.values, found.observed_at),
         series={
-            f"team/{name}": found_of for name in PLANTED if (found_of := store.series([("team", f"{name}-0")], now))
+            f"{team_of(name)}/{name}": found_of
+            for name in PLANTED
+            if (found_of := store.series([(team_of(name), f"{name}-0")], now))
         },
     )
     return evaluate(snapshot, now).report.read()
 
 
-def test_each_factor_is_within_two_points_of_the_truth() -> None:
-    totals = report().totals
-    assert totals is not None and totals.factors is not None
-    working = [each.mfu for each in PLANTED.values() if each.mfu]
-    program = sum(working) / len(working)
-    assert float(totals.factors.scheduling or 0) == pytest.approx(len(PLANTED) / NODES, abs=0.02)
-    assert float(totals.factors.runtime or 0) == pytest.approx(len(working) / len(PLANTED), abs=0.02)
-    assert float(totals.factors.program or 0) == pytest.approx(program, abs=0.02)
-    assert float(totals.mfu or 0) == pytest.approx(sum(working) / NODES, abs=0.02)
+def made(name: str, held: bool) -> NodeView:
+    product = next(each for each in LABELS if name.startswith(each.lower()))
+    return node(name, product=LABELS[product], used=8 if held else 0)
+
+
+def near(found: Figures | None, scheduling: float, runtime: float, program: float) -> None:
+    """Each factor, and what they multiply to, within two points of what was planted."""
+    assert found is not None and found.factors is not None
+    three = [float(each or "nan") for each in (found.factors.scheduling, found.factors.runtime, found.factors.program)]
+    assert three == pytest.approx([scheduling, runtime, program], abs=0.02)
+    assert float(found.mfu or "nan") == pytest.approx(scheduling * runtime * program, abs=0.02)
+    assert float(found.mfu or "nan") == pytest.approx(three[0] * three[1] * three[2], abs=0.0002)
+
+
+def test_each_factor_of_the_fleet_is_within_two_points_of_the_truth() -> None:
+    working = [*filter(None, LLAMAS), *QWENS]
+    near(report().totals, len(PLANTED) / 10, len(working) / len(PLANTED), sum(working) / len(working))
+
+
+def test_and_so_is_each_factor_of_products_and_namespaces() -> None:
+    llama, qwen = sum(LLAMAS) / len(LLAMAS), sum(QWENS) / len(QWENS)
+    products = {each.product: each for each in report().products}
+    near(products[H100], 5 / 6, 4 / 5, llama)
+    near(products[H200], 3 / 4, 1.0, qwen)
+    namespaces = {each.namespace: each for each in report().namespaces}
+    near(namespaces["team-llama"], 1.0, 4 / 5, llama)
+    near(namespaces["team-qwen"], 1.0, 1.0, qwen)
+
+
+def test_and_of_each_node_and_workload() -> None:
+    """A workload holds its node whole, so that its MFU is that of the node."""
+    nodes = sorted(report().nodes, key=lambda each: each.node)
+    planted = [truth.mfu for name, truth in sorted(PLANTED.items(), key=lambda each: product_of(each[0]))]
+    expected = [*planted[:5], 0.0, *planted[5:], 0.0]
+    assert [float(each.mfu or "nan") for each in nodes] == pytest.approx(expected, abs=0.02)
+    for each, mfu in zip(nodes, expected, strict=True):
+        if mfu:
+            near(each, 1.0, 1.0, mfu)
 
 
 def test_a_full_node_that_does_nothing_is_named_and_no_other() -> None:
@@ -155,5 +204,5 @@ def test_a_loss_that_a_family_shares_is_its_own_and_one_jobs_is_not() -> None:
 def test_power_is_added_up_where_it_is_read() -> None:
     power = report().power
     assert power is not None
-    assert power.gpus == 8 * NODES
+    assert power.gpus == 8 * sum(NODES.values())
     assert 0 < float(power.idle_watts) < 0.3 * float(power.watts)

@@ -296,7 +296,7 @@ class WatchedRun(Resource):
 
     total: Decimal
     """Cumulative sum of their deviations, in standard deviations."""
-    recent: Annotated[tuple[Decimal, ...], Field(max_length=20)] = ()
+    recent: Annotated[tuple[Decimal, ...], Field(max_length=28)] = ()
     """Reference MFU of the newest of them (fraction)."""
     samples: Annotated[int, Field(ge=0, le=2**53)] = 0
     """How many they are."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Final
 
 from mfu.sim.recordings import load
-from mfu.sim.truth import Fault, InvalidPlan, Truth, TruthMode
+from mfu.sim.truth import TROUGH, Fault, InvalidPlan, Truth, TruthMode
 
 _SCENARIO: Final[Mapping[Fault, tuple[str, str]]] = {
     Fault.SMALL_BATCH: ("small-batch", "healthy"),
@@ -53,6 +53,8 @@ def _left(fault: Fault, strength: float) -> float:
         return 0.0
     if fault in (Fault.THROTTLED_CLOCK, Fault.LOW_CONCURRENCY):
         return 1 - _DEEPEST * strength
+    if fault is Fault.REQUEST_VARIABILITY:
+        return 1 - TROUGH * strength / 2
     if fault is Fault.WRONG_PRECISION:
         return load()["fp32"].mfu * _FP32_SHARE / load()["healthy"].mfu
     if fault not in _SCENARIO:

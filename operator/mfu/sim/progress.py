@@ -47,8 +47,10 @@ def text(fleet: SimFleet, key: str, now: float) -> str:
     pod = fleet.pods[key]
     if pod.truth.mfu == 0 or not pod.truth.metric:
         return ""
-    page = _training_page if pod.truth.mode is TruthMode.TRAINING else _serving_page
-    return page(fleet, pod, shown(fleet, pod, now))
+    work = shown(fleet, pod, now)
+    if pod.truth.mode is TruthMode.TRAINING:
+        return _training_page(fleet, pod, work)
+    return _serving_page(fleet, pod, work, running=pod.truth.running(now - pod.started))
 
 
 def shown(fleet: SimFleet, pod: SimPod, now: float) -> Work:
@@ -89,7 +91,7 @@ def _training_page(fleet: SimFleet, pod: SimPod, work: Work) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _serving_page(fleet: SimFleet, pod: SimPod, work: Work) -> str:
+def _serving_page(fleet: SimFleet, pod: SimPod, work: Work, *, running: int) -> str:
     """vLLM's names and labels (V1 engine): counters of tokens, the batch, the queue and latency sums."""
     truth, rate = pod.truth, pod_rates(fleet, pod)
     labels = f'{{model_name="{truth.model}",engine="0"}}'
@@ -103,7 +105,7 @@ def _serving_page(fleet: SimFleet, pod: SimPod, work: Work) -> str:
         ("vllm:prompt_tokens_cached_total", counter, "Number of prompt tokens taken from a cache.", 0),
         ("vllm:generation_tokens_total", counter, "Number of generation tokens processed.", generated),
         ("vllm:num_preemptions_total", counter, "Cumulative number of preemption from the engine.", 0),
-        ("vllm:num_requests_running", gauge, "Number of requests in model execution batches.", truth.concurrency),
+        ("vllm:num_requests_running", gauge, "Number of requests in model execution batches.", running),
         ("vllm:num_requests_waiting", gauge, "Number of requests waiting to be processed.", 0),
         ("vllm:kv_cache_usage_perc", gauge, "KV-cache usage. 1 means 100 percent usage.", 0.45),
     ]

@@ -12,7 +12,9 @@ from mfu.sim.replay import IDLE_POWER, clock_ceiling, consistent, steady, thrott
 from mfu.sim.truth import Fault, InvalidPlan, Truth
 
 _TENSOR: Final = (Column.TENSOR, Column.HMMA)
-_SERVING_FAULTS: Final = frozenset({Fault.NONE, Fault.LOW_CONCURRENCY, Fault.THROTTLED_CLOCK})
+_SERVING_FAULTS: Final = frozenset(
+    {Fault.NONE, Fault.LOW_CONCURRENCY, Fault.REQUEST_VARIABILITY, Fault.THROTTLED_CLOCK}
+)
 _LONGEST_PREFILL: Final = 0.95
 """Largest share of time that prefill may take while there is decode to do; beyond it its kernels are faster."""
 

@@ -16,6 +16,12 @@ PREFIX: Final = "sim.mfu.gpuaas.io/"
 TRAINING_METRIC: Final = "train_tokens_total"
 
 
+WAVE_SECONDS: Final = 60.0
+"""Requests that come in waves fill the batch for the first half of it."""
+TROUGH: Final = 0.9
+"""Of the batch that is gone in the other half, at strength 1."""
+
+
 class TruthMode(StrEnum):
     TRAINING = "Training"
     SERVING = "Serving"
@@ -36,6 +42,7 @@ class Fault(StrEnum):
     THROTTLED_CLOCK = "throttled-clock"
     STRAGGLER = "straggler"
     LOW_CONCURRENCY = "low-concurrency"
+    REQUEST_VARIABILITY = "request-variability"
     RECOMPUTE = "recompute"
     MEMORY_BOUND = "memory-bound"
     IDLE = "idle"
@@ -51,6 +58,7 @@ CAUSE_OF: Final[Mapping[Fault, Cause]] = {
     Fault.THROTTLED_CLOCK: Cause.POWER_OR_THERMAL,
     Fault.STRAGGLER: Cause.STRAGGLER,
     Fault.LOW_CONCURRENCY: Cause.LOW_CONCURRENCY,
+    Fault.REQUEST_VARIABILITY: Cause.REQUEST_VARIABILITY,
     Fault.RECOMPUTE: Cause.RECOMPUTE,
     Fault.MEMORY_BOUND: Cause.MEMORY_BOUND,
     Fault.IDLE: Cause.IDLE_ALLOCATION,
@@ -119,6 +127,15 @@ class Truth:
         if self.scattered_mfu is None:
             return self
         return replace(self, mfu=self.scattered_mfu, fault=Fault.SLOW_LINK, scattered_mfu=None)
+
+    def running(self, seconds: float) -> int:
+        """Requests in the engine's batch so many seconds after its start; in waves where they are planted.
+
+        `Truth(0.1, Fault.REQUEST_VARIABILITY, concurrency=64).running(WAVE_SECONDS / 2) == 6`.
+        """
+        if self.fault is not Fault.REQUEST_VARIABILITY or seconds % WAVE_SECONDS < WAVE_SECONDS / 2:
+            return self.concurrency
+        return round(self.concurrency * (1 - TROUGH * self.strength))
 
     @property
     def cause(self) -> Cause:

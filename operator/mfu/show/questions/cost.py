@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from mfu.api.causes import Explains
+from mfu.api.causes import Cause, Explains
 from mfu.api.workload_status import Scale, WorkloadStatus
 from mfu.show.explanation import Fact
 from mfu.show.figures import number, share
@@ -68,13 +68,15 @@ def _money(amount: float, currency: str) -> str:
 
 def _whose(status: WorkloadStatus, more: float) -> str:
     """The largest cause at run time, where it costs more than it should."""
-    runtime = [each for each in status.losses if each.explains is Explains.RUNTIME and each.wasted]
+    named = (each for each in status.losses if each.cause not in (Cause.UNKNOWN, Cause.NONE))
+    runtime = [each for each in named if each.explains is Explains.RUNTIME and each.wasted]
     if more <= 0:
         return ""
     if not runtime:
         return "; no cause is known"
     first = runtime[0]
-    return f"; first to {first.cause}, which the {str(first.actor or 'Unknown').lower()} can mend"
+    whose = f", which the {str(first.actor).lower()} can mend" if first.actor else ""
+    return f"; first to {first.cause}{whose}"
 
 
 def _evidence(status: WorkloadStatus) -> Iterator[Fact]:
