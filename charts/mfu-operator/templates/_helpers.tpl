@@ -142,6 +142,26 @@ variables.gatesNow.all(each, each in variables.gatesBefore) && variables.gatesBe
 (has(object.spec.active) && !object.spec.active && (!has(oldObject.spec.active) || oldObject.spec.active))
 {{- end -}}
 
+{{/* CEL: containers `known` and `each` are the same in all but what they ask for. */}}
+{{- define "mfu.sameButResources" -}}
+{{- range $index, $field := list "image" "imagePullPolicy" "command" "args" "workingDir" "env" "envFrom" "ports" "lifecycle" "livenessProbe" "readinessProbe" "startupProbe" "securityContext" "volumeMounts" "volumeDevices" "restartPolicy" "resizePolicy" "stdin" "stdinOnce" "tty" "terminationMessagePath" "terminationMessagePolicy" }}
+{{- if $index }} && {{ end }}has(known.{{ $field }}) == has(each.{{ $field }}) && (!has(known.{{ $field }}) || known.{{ $field }} == each.{{ $field }})
+{{- end }}
+{{- end -}}
+
+{{/* CEL: of what `known` and `each` ask for, a GPU became as many slices, and nothing else changed. */}}
+{{- define "mfu.onlySliced" -}}
+has(known.resources) && has(each.resources) && [known.resources].all(was, [each.resources].all(now,
+has(was.claims) == has(now.claims) && (!has(was.claims) || was.claims == now.claims)
+{{- range $part := list "limits" "requests" }} &&
+[has(was.{{ $part }}) ? was.{{ $part }} : {}].all(had, [has(now.{{ $part }}) ? now.{{ $part }} : {}].all(asks,
+had.all(name, name.startsWith('nvidia.com/') || (name in asks && asks[name] == had[name])) &&
+asks.all(name, (name in had && asks[name] == had[name]) ||
+(name.startsWith('nvidia.com/mig-') && had.exists(other, other.startsWith('nvidia.com/') && had[other] == asks[name]))) &&
+had.filter(name, name.startsWith('nvidia.com/')).size() == asks.filter(name, name.startsWith('nvidia.com/')).size()))
+{{- end }}))
+{{- end -}}
+
 {{/* CEL: node labels that name a product. */}}
 {{- define "mfu.productLabels" -}}
 ['nvidia.com/gpu.product', 'cloud.google.com/gke-accelerator', 'karpenter.k8s.aws/instance-gpu-name', 'node.kubernetes.io/instance-type']
