@@ -90,7 +90,7 @@ def communication(c: TrainingConstants) -> dict[str, float]:
     one_way = 4 * LAYERS * (2 * TOKENS * HIDDEN * 7 / 8 / link + inside)
     return {
         "T11": 1e3 * (7 / 8 * 1e9 / link + inside),
-        "T12": 1e3 * (15 / 16 * 1e9 / ring + inside + 15 * c["network_latency"]),
+        "T12": 1e3 * (15 / 16 * 1e9 / ring + inside + 2 * c["network_latency"]),
         "T13": 1e3 * (exchange + c["link_latency"] + 3 * c["network_latency"]),
         "T14": 1e3 * 2 * one_way * (1 - c["tensor_hidden"]),
     }

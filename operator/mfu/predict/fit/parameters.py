@@ -60,6 +60,7 @@ PARAMETERS: Final = (
     Parameter("host_operation", 1.05e-5, 0.2),
     Parameter("launch_recompute", 0.35, 0.2),
     Parameter("launch_tensor", 0.03, 0.5),
+    Parameter("kernel_gap", 0.15, 0.5),
 )
 SPREAD: Final = {"engine": 0.1, "product": 0.05, "arithmetic": 0.05, "habitat": 0.1, "source": 0.03}
 """First guesses of how far (in log) engines, products, arithmetics of an architecture (FP8 on Hopper), habitats

@@ -49,9 +49,11 @@ def step(case: TrainingCase, c: TrainingConstants) -> TrainingStep:
     parts = {name: value * scale for name, value in losses.items()}
     slow = slowest_stage(case, work, mean)
     parts[StepTerm.VOCABULARY_IMBALANCE] = batches * np.maximum(slow - mean, 0.0)
-    waits = host_waits(case, c, work, np.maximum(slow, mean))
-    parts[StepTerm.HOST] = batches * waits
-    parts[StepTerm.PIPELINE_BUBBLE] = _idle_batches(case) * (mean + parts[StepTerm.HOST] / batches)
+    host = host_waits(case, c, work, np.maximum(slow, mean))
+    waits = np.maximum(host, kernel_gaps(case, c))
+    parts[StepTerm.HOST] = batches * host
+    parts[StepTerm.MEMORY_BOUND] = parts[StepTerm.MEMORY_BOUND] + batches * (waits - host)
+    parts[StepTerm.PIPELINE_BUBBLE] = _idle_batches(case) * (mean + waits)
     parts[StepTerm.PIPELINE_COMMUNICATION] = pipeline_seconds(case, c, batches)
     parts[StepTerm.DATA_COMMUNICATION] = data_seconds(case, c, mean + waits, batches)
     parts[StepTerm.OPTIMIZER] = optimizer_seconds(case, c)
@@ -170,6 +172,14 @@ def host_waits(case: TrainingCase, c: TrainingConstants, work: Compute, busy: Ar
     late = case.stack.synchronises * (c["launch_forward"] * host - forward)
     waits: Array = np.maximum(np.maximum(host - busy, late), 0.0)
     return waits
+
+
+def kernel_gaps(case: TrainingCase, c: TrainingConstants) -> Array:
+    """Seconds of one micro-batch of one stage in which the GPU is between two kernels that follow one another: most are
+    small operators, so their loss has it. A host that sets the pace hides them."""
+    again = 1.0 + c["launch_recompute"] * (case.layout.recompute == 2.0)
+    gaps: Array = c["kernel_gap"] * case.stack.seconds_per_layer * case.model.layers * again / case.layout.pipeline
+    return gaps
 
 
 def _expert_launches(case: TrainingCase, c: TrainingConstants) -> Array:
