@@ -53,7 +53,7 @@ def sharer(key: str, program: SharedProgram, **fields: Any) -> Sharer:
 
 @pytest.mark.parametrize("least", [0.5, 0.6, 0.7, 0.8, 0.9])
 def test_no_measured_pair_that_is_advised_loses_more_than_the_policy_allows(least: float) -> None:
-    """49 pairs that were measured on H100s, 12 of which the prediction never saw; each by its own method alone."""
+    """49 pairs that were measured on H100s, 12 of which no constant was fitted to; each by its own method alone."""
     advised = 0
     for row in PAIRS:
         rules = SharingRules(methods=(METHODS[row["mode"]],), min_kept=least)
@@ -62,7 +62,15 @@ def test_no_measured_pair_that_is_advised_loses_more_than_the_policy_allows(leas
             advised += 1
             assert min(row["share_of_alone"]) >= least, row["programs"]
     assert len(PAIRS) == 49
-    assert advised >= (5 if least < 0.95 else 0), "the rule still finds the pairs that lose nothing"
+    assert advised >= 3, "the rule still finds the pairs that lose nothing"
+
+
+def test_what_a_host_paces_needs_more_room_for_hosts_drift() -> None:
+    """Two launch-bound trainings are predicted to keep 0.94 in turns: enough for 0.65, not for 0.75."""
+    tiny = program_of("train 24 1024 16 1 512 0", H100)
+    for least, found in ((0.65, True), (0.75, False)):
+        rules = SharingRules(methods=(SharingMethod.TIME_SLICING,), min_kept=least)
+        assert (best_way(sharer("a", tiny, rules=rules), sharer("b", tiny, rules=rules)) is not None) is found
 
 
 def test_mig_comes_first_where_the_policy_lists_it() -> None:

@@ -8,7 +8,8 @@ from typing import Final
 from mfu.decide.fleet.sharing import Sharer
 from mfu.engine.judged import Judged, Running, trusted
 from mfu.observe.assessment import Assessment
-from mfu.predict.sharing.program import SharedProgram, Spec, expected_program
+from mfu.predict.sharing.program import SharedProgram, expected_program
+from mfu.predict.sharing.spec import Spec
 from mfu.predict.types import Inference, Setup
 
 STEP: Final = 0.05

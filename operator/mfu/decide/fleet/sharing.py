@@ -21,7 +21,9 @@ from mfu.predict.sharing.pair import Kept, SharingMode, share
 from mfu.predict.sharing.program import SharedProgram
 
 MARGIN: Final = 0.05
-"""Kept share beyond what the policy asks: twice the mean error of the prediction (docs/sharing.md)."""
+"""Kept share beyond what the policy asks: the mean error of what GPUs pace, and some (docs/sharing.md)."""
+HOST_MARGIN: Final = 0.2
+"""And so much more as the host sets the pace of one of them: hosts drift by that from one second to the next."""
 MEMORY_LEFT: Final = 0.05
 """Of the GPU's memory, for contexts and what grows."""
 UNDONE_SECONDS: Final = 86_400.0
@@ -131,14 +133,20 @@ def _by_turns(first: Sharer, second: Sharer, method: SharingMethod) -> Shared | 
     if first.memory_bytes + second.memory_bytes > room:
         return None
     kept = share(first.program, second.program, _MODES[method])
-    if not all(stands(side, result) for side, result in zip((first, second), kept, strict=True)):
+    doubt = HOST_MARGIN * max(_drifts(first.program), _drifts(second.program))
+    if not all(stands(side, result, doubt) for side, result in zip((first, second), kept, strict=True)):
         return None
     return Shared((first.key, second.key), method, (kept[0].share, kept[1].share))
 
 
-def stands(side: Sharer, kept: Kept) -> bool:
+def _drifts(program: SharedProgram) -> float:
+    """Share of its step whose length is its host's."""
+    return program.host_paced * program.active_seconds / program.step_seconds
+
+
+def stands(side: Sharer, kept: Kept, doubt: float = 0.0) -> bool:
     """Keeps the policy's share with the margin; and, where somebody waits for it, its latency."""
-    if kept.share < side.rules.min_kept + MARGIN:
+    if kept.share < side.rules.min_kept + MARGIN + doubt:
         return False
     return not side.serves or kept.latency <= 1.0 + side.rules.max_latency_increase
 

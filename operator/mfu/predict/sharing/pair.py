@@ -7,16 +7,15 @@ from enum import StrEnum
 from math import ceil
 from typing import Final
 
-from mfu.predict.sharing.program import SharedProgram
+from mfu.predict.sharing.program import GPU_BOUND_FROM, SharedProgram
 
-_HOST_BOUND_BELOW: Final = 0.75
-_GPU_BOUND_FROM: Final = 0.95
 _LONG_STEPS: Final = 6
 _MOST_STEPS: Final = 60
 _MOST_PHASES: Final = 3000
 _LARGER_KERNELS: Final = 2.5
 """Kernels so many times longer than the other's leave it what it occupies, and take the rest of the GPU."""
 _LEAST_ROOM: Final = 0.3
+_MICROSECOND: Final = 1e-6
 
 
 class SharingMode(StrEnum):
@@ -26,23 +25,37 @@ class SharingMode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SharingConstants:
-    """Fitted by `tools.fit.sharing` to `e2e/recordings/h100_pairs.jsonl` (H100, driver 580); seconds and fractions."""
+    """Fitted by `tools.fit.sharing` to `e2e/recordings/h100_{pairs,kinds,paced}*.jsonl` (H100, driver 580)."""
 
-    slice_seconds: float = 2.04e-3
+    slice_seconds: float = 2.08e-3
     """How long one context keeps the GPU while another waits."""
     switching: float = 0.943
-    """What is left of the GPU's time after switching contexts."""
-    host_bound_hold: float = 0.757
-    """Of a slice, what a host-bound program holds though its kernels leave gaps."""
-    wait_seconds: float = 2.86e-6
-    """MPS: what a kernel waits whenever another program runs."""
-    wait_share: float = 0.464
-    """MPS: and of the other's mean kernel."""
-    launch: float = 0.757
-    """MPS: launches take this share of their time without it."""
-    pace_power: float = 1.64
+    """What is left of the GPU's time after switching between two contexts that both always want it."""
+    visited: float = 0.947
+    """What a context keeps beside one that wants the GPU now and then, but for what that one holds of it."""
+    visit_hold: float = 0.847
+    """What that one holds of the GPU, × the share of its time in which its kernels run."""
+    sync: float = 0.421
+    """Slices of the other that a host-paced step waits for at its end."""
+    twice: float = 0.254
+    """Of the time in which its kernels run, what a host-paced step takes longer because they take turns."""
+    wait_scale: float = 0.634
+    """MPS: µs that a kernel waits beside another's of 1 µs of few warps, whose gaps let it in."""
+    wait_power: float = 0.681
+    """MPS: how that wait grows with the other's kernel: the longer it is, the more pass by at once."""
+    wait_whole: float = 0.499
+    """MPS: of the other's kernel, what one waits that finds no room beside it."""
+    roomy: float = 0.566
+    """MPS: occupancy up to which the other's kernels leave room beside them."""
+    roomy_range: float = 0.0716
+    """MPS: from there until none is left."""
+    grid_power: float = 3.38
+    """MPS: a kernel that fills this power of the multiprocessors needs them all to itself."""
+    gap_power: float = 1.52
+    """MPS: how sharply pauses between the other's kernels shorten the wait."""
+    pace_power: float = 4.21
     """MPS: how sharply the host's launches and the GPU's kernels take turns in setting the pace: 1 adds them."""
-    capacity: float = 0.926
+    capacity: float = 0.968
     """MPS: share of the multiprocessors that two programs together keep busy."""
 
 
@@ -63,17 +76,15 @@ def share(
 ) -> tuple[Kept, Kept]:
     """What each keeps. Both start together; programs that sleep overlap as their steps fall.
 
-    Two saturating decodes time-sliced: each 3.95 ms needs two slices of 2.11 ms and waits two of the other's, and
-    switching costs 6 %: 3.95 ÷ (3.95 + 4.22) × 0.94 = 0.45 (measured 0.47).
+    Two saturating decodes time-sliced: each 3.96 ms needs two slices of 2.08 ms and waits two of the other's, and
+    switching costs 6 %: 3.96 ÷ (3.96 + 4.15) × 0.94 = 0.46 (measured 0.47).
     """
     if _order(second) < _order(first):
         kept_second, kept_first = share(second, first, mode, constants)
         return kept_first, kept_second
     pair = (first, second)
-    alone = tuple(_active_alone(each, mode, constants) for each in pair)
     stretched = stretches(first, second, mode, constants)
-    within = (stretched[0] * first.active_seconds / alone[0], stretched[1] * second.active_seconds / alone[1])
-    shares = _overlapping(pair, (alone[0], alone[1]), within)
+    shares = _overlapping(pair, stretched)
     first_kept, second_kept = (
         Kept(got, 1.0 / got, (each.asleep_seconds + stretch * each.active_seconds) / each.step_seconds)
         for each, got, stretch in zip(pair, shares, stretched, strict=True)
@@ -96,40 +107,60 @@ def stretches(
     return _within_capacity((first, second), waited, constants)
 
 
-def _active_alone(program: SharedProgram, mode: SharingMode, constants: SharingConstants) -> float:
-    """Under MPS a program alone on the GPU launches quicker than without."""
-    return program.active_seconds if mode is SharingMode.TIME_SLICED else _paced(program, 0.0, constants)
-
-
-def _paced(program: SharedProgram, wait: float, constants: SharingConstants) -> float:
-    """Seconds that its launches and kernels take, each kernel waiting so long: they combine as the p-th root of the sum
-    of their p-th powers, operation by operation, as they do without MPS."""
-    power, kernel = constants.pace_power, program.kernel_seconds
-    launch = max((program.active_seconds / program.kernels) ** power - kernel**power, 0.0)
-    spent: float = (constants.launch**power * launch + (kernel + wait) ** power) ** (1.0 / power)
-    return spent * program.kernels
-
-
 def _sliced(mine: SharedProgram, other: SharedProgram, constants: SharingConstants) -> float:
-    """Contexts take turns. A step that needs n slices waits for n of the other's; a host-bound one fits into half."""
-    paced, period = _host_paced(mine), constants.slice_seconds
-    held = _host_paced(other)
-    hold = held * constants.host_bound_hold * period + (1.0 - held) * min(period, other.busy_seconds)
+    """Contexts take turns. How far its host sets the pace, a step waits for the other at its end alone."""
+    paced = mine.host_paced
+    return paced * _paced_in_turns(mine, other, constants) + (1.0 - paced) * _filled_in_turns(mine, other, constants)
+
+
+def _filled_in_turns(mine: SharedProgram, other: SharedProgram, constants: SharingConstants) -> float:
+    """A step that needs n slices waits for n of the other's; one that wants the GPU now and then takes no equal part.
+
+    Beside a program whose kernels run a quarter of its time: 1 ÷ (0.95 − 0.85 × 0.25) = 1.36 (measured 1.27 to 1.43).
+    """
+    period = constants.slice_seconds
     exact = mine.busy_seconds / period
     turns = exact if exact >= _LONG_STEPS else max(1, ceil(exact - 0.3))
-    sliced = (1.0 + turns * hold / mine.busy_seconds) / constants.switching
-    return paced * max(1.0, 2.0 * mine.busy_share) + (1.0 - paced) * sliced
+    equal = (1.0 + turns * min(period, other.busy_seconds) / mine.busy_seconds) / constants.switching
+    if other.busy_share >= GPU_BOUND_FROM:
+        return equal
+    return min(equal, 1.0 / (constants.visited - constants.visit_hold * other.busy_share))
 
 
-def _host_paced(program: SharedProgram) -> float:
-    """How far its host sets the pace: wholly where kernels run for at most 0.75 of its time, not at all from 0.95."""
-    return min(max((_GPU_BOUND_FROM - program.busy_share) / (_GPU_BOUND_FROM - _HOST_BOUND_BELOW), 0.0), 1.0)
+def _paced_in_turns(mine: SharedProgram, other: SharedProgram, constants: SharingConstants) -> float:
+    """Its launches pile up while the other has the GPU and drain in its own slice: it is late by the last of them."""
+    held = min(constants.slice_seconds, other.busy_seconds)
+    fills = min(1.0, other.busy_share / GPU_BOUND_FROM)
+    taken = constants.twice * mine.busy_seconds * held / constants.slice_seconds * fills
+    return 1.0 + (constants.sync * held + taken) / mine.active_seconds
 
 
 def _queued(mine: SharedProgram, other: SharedProgram, constants: SharingConstants) -> float:
-    """Each of my kernels waits for the tail of one of the other's; gaps between a host's launches hide some of that."""
-    wait = constants.wait_seconds + constants.wait_share * other.kernel_seconds * other.busy_share
-    return _paced(mine, wait, constants) / mine.active_seconds
+    """Each of my kernels waits behind one of the other's; what a host still launches meanwhile is no loss.
+
+    Its launches and kernels take the p-th root of the sum of their p-th powers, operation by operation.
+    """
+    power, kernel = constants.pace_power, mine.kernel_seconds
+    launch = max((mine.active_seconds / mine.kernels) ** power - kernel**power, 0.0)
+    waits = kernel + kernel_wait(mine, other, constants)
+    spent: float = (launch + waits**power) ** (1.0 / power)
+    return spent * mine.kernels / mine.active_seconds
+
+
+def kernel_wait(mine: SharedProgram, other: SharedProgram, constants: SharingConstants = FITTED) -> float:
+    """Seconds that one of my kernels waits under MPS.
+
+    Blocks of few warps leave room beside them: what is small slips in, after a time that grows slower than the kernels
+    it passes. Kernels that fill every multiprocessor's warps, and mine where it needs the whole GPU, wait for the end.
+    """
+    met = other.met_kernel_seconds / _MICROSECOND
+    passed, whole = constants.wait_scale * met**constants.wait_power, constants.wait_whole * met
+    full = min(max((other.occupancy - constants.roomy) / constants.roomy_range, 0.0), 1.0)
+    beside: float = (1.0 - full) * (1.0 - mine.sms**constants.grid_power)
+    waits: float = _MICROSECOND * ((1.0 - beside) * whole + beside * min(passed, whole))
+    # Two that both always have one waiting take turns, kernel by kernel.
+    meets: float = other.busy_share**constants.gap_power
+    return min(waits, other.kernel_seconds) * meets
 
 
 def _within_capacity(
@@ -149,22 +180,18 @@ def _within_capacity(
     return (grown, waited[1]) if long == 0 else (waited[0], grown)
 
 
-def _overlapping(
-    pair: tuple[SharedProgram, SharedProgram], alone: tuple[float, float], within: tuple[float, float]
-) -> tuple[float, float]:
+def _overlapping(pair: tuple[SharedProgram, SharedProgram], stretched: tuple[float, float]) -> tuple[float, float]:
     """Steps laid out in time: each runs at 1 ÷ its stretch while the other is active, at full speed while it sleeps."""
     if not any(each.asleep_seconds for each in pair):
-        return (
-            pair[0].active_seconds / (alone[0] * within[0]),
-            pair[1].active_seconds / (alone[1] * within[1]),
-        )
+        return 1.0 / stretched[0], 1.0 / stretched[1]
+    alone = (pair[0].active_seconds, pair[1].active_seconds)
     awake, left = _start(pair, alone)
     done, elapsed = [0.0, 0.0], 0.0
     until = _MOST_STEPS * max(each.step_seconds for each in pair)
     for _ in range(_MOST_PHASES):
         if elapsed >= until:
             break
-        rates = [1.0 / within[side] if all(awake) else 1.0 for side in (0, 1)]
+        rates = [1.0 / stretched[side] if all(awake) else 1.0 for side in (0, 1)]
         passed = min(left[side] / rates[side] for side in (0, 1) if pair[side].asleep_seconds)
         for side in (0, 1):
             done[side] += rates[side] * passed / alone[side] if awake[side] else 0.0

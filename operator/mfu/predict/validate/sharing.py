@@ -6,12 +6,14 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Any
+from typing import Any, Final
 
 from mfu.hardware.catalog import load
 from mfu.hardware.types import Unmatched
 from mfu.predict.sharing.pair import SharingMode, share
 from mfu.predict.sharing.recorded import program_of
+
+_NO_PAIRS: Final = ("alone", "profile")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,7 @@ def validate_sharing(rows: Sequence[Mapping[str, Any]]) -> SharingReport:
     """Reads `gpu`, `spec` and `mode` to predict, `share_of_alone` to compare; programs alone are passed over."""
     pairs, refused = [], []
     for number, row in enumerate(rows, 1):
-        if row.get("mode") == "alone":
+        if row.get("mode") in _NO_PAIRS:
             continue
         try:
             pairs.append(_scored(row))
