@@ -79,7 +79,7 @@ class SharedProgram:
 
     @property
     def host_paced(self) -> float:
-        """How far its host sets the pace: wholly where kernels run for 0.75 of its time or less, not at all from 0.95."""
+        """How far its host sets the pace: wholly where kernels run for 0.75 of its time, not at all from 0.95."""
         return min(max((GPU_BOUND_FROM - self.busy_share) / (GPU_BOUND_FROM - _HOST_BOUND_BELOW), 0.0), 1.0)
 
 
