@@ -229,7 +229,7 @@ CONTROLS: Final = tuple(
         (STEERED_FLEET, "what marks a node stood for two windows", "decide/fleet/slow_nodes.py",
          "if each.last - each.since >= WINDOW_SECONDS:", "if True:", f"{NODES_TESTS} -k two_windows"),
         (STEERED_FLEET, "a node with less to do is not slow", "decide/fleet/slow_nodes.py",
-         " or float(tensor[:, place].mean()) < AS_BUSY * busy:", ":", f"{NODES_TESTS} -k who_is_slow"),
+         " & (busy >= AS_BUSY * usually_busy)", "", f"{NODES_TESTS} -k who_is_slow"),
         (STEERED_FLEET, "no more nodes are marked than a share of their product", "decide/fleet/slow_nodes.py",
          "room = left[product[each.node]] > 0", "room = True", f"{NODES_TESTS} -k no_more_than_a_share"),
         (STEERED_FLEET, "every namespace that shows it must have it enforced", "engine/slowness.py",

@@ -10,13 +10,18 @@ from contextlib import asynccontextmanager
 import pytest
 
 from e2e.testbed.cluster.plane import ControlPlane
-from mfu.api.names import PLACEMENT_GATE
+from mfu.act.slowing import SlowOrder
+from mfu.api.names import PLACEMENT_GATE, QUEUE_GATE_ANNOTATION
 from mfu.cluster import projection
 from mfu.cluster.client import KubeClient
 from mfu.cluster.keeper import Keeper, keep
 from mfu.cluster.lease import Lease
-from mfu.cluster.resources import JSON, PODS
+from mfu.cluster.queue_gate import JOBS, gated_job
+from mfu.cluster.queue_keeper import QueueKeeper
+from mfu.cluster.resources import JSON, NODES, PODS
+from mfu.cluster.slowing import SlowKeeper, marked_node, slow
 from tests.builders.gated_pods import create, gated, gates_of
+from tests.builders.held import job
 from tests.builders.kube import eventually
 
 pytestmark = pytest.mark.integration
@@ -94,3 +99,28 @@ async def test_a_standby_takes_over(server: ControlPlane, client: KubeClient, sp
     assert keepers[0].counts.total() == 1
     stops[1].set()
     assert await asyncio.wait_for(second, 30) == 0
+
+
+async def test_jobs_and_nodes_are_freed_by_the_same_keeper(
+    server: ControlPlane, client: KubeClient, space: str
+) -> None:
+    """Of a Job its deadline counts, of a node what its taint says of itself."""
+    governed(server, space, 1)
+    stale, fresh = f"{space}-stale", f"{space}-fresh"
+    keeper = Keeper(client, jobs=QueueKeeper(client), slow=SlowKeeper(client))
+    async with running(keeper):
+        await eventually(lambda: keeper.rounds_at is not None)
+        await client.create(JOBS, job(annotations={QUEUE_GATE_ANNOTATION: PLACEMENT_GATE}), space)
+        for name, until in ((stale, time.time() - 1.0), (fresh, time.time() + 3600.0)):
+            await client.create(NODES, {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}})
+            order = SlowOrder(name, "slower than its peers", int(until))
+            await slow(client, order, may_write=lambda: True)
+
+        async def freed() -> bool:
+            item = await client.request("GET", JOBS.path(space, "train"))
+            return gated_job(item) is None and marked_node(await client.get(NODES, stale)) is None
+
+        await eventually(freed, within_seconds=60)
+        assert marked_node(await client.get(NODES, fresh)) is not None
+    for name in (stale, fresh):
+        await client.delete(NODES, name)

@@ -15,6 +15,7 @@ from mfu.decide.fleet.slow_nodes import (
     WINDOW_SECONDS,
     PeerGap,
     Witness,
+    _middle_of_others,
     gathered,
     peer_gaps,
     slow_nodes,
@@ -110,6 +111,14 @@ def test_what_a_fleet_runs_condemns_no_node(clocks: list[float], busy: float) ->
     spread = max(clocks) / min(clocks)
     if spread < 1.05:
         assert slow_in(made) == set()
+
+
+@given(st.lists(st.floats(0.1, 10.0), min_size=3, max_size=20))
+def test_the_middle_of_the_others(values: list[float]) -> None:
+    found = _middle_of_others(np.array(values))
+    for place, each in enumerate(found):
+        others = sorted(np.delete(values, place))
+        assert each == others[(len(others) - 1) // 2]
 
 
 def said(*gaps: tuple[str, bool], namespace: str = "team") -> tuple[str, tuple[PeerGap, ...]]:

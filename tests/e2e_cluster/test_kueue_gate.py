@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
 import pytest_asyncio
+import yaml
 
 from e2e.testbed.cluster import ControlPlane, KubectlFailed, wait_until
 from e2e.testbed.cluster.binaries import Progress
+from e2e.testbed.cluster.ports import free_ports
+from e2e.testbed.cluster.process import Child
 from e2e.testbed.controllers import kueue
 from mfu.act.queue_gates import QueueRelease
 from mfu.act.templates import TemplateHint
@@ -30,7 +36,9 @@ from tests.e2e_cluster.test_controllers import QUEUE, QUEUE_LABEL, job, node
 
 pytestmark = [pytest.mark.integration, pytest.mark.owns_control_plane]
 
+ROOT: Final = Path(__file__).parents[2]
 PRODUCT: Final = "nvidia.com/gpu.product"
+H100: Final = "NVIDIA-H100-80GB-HBM3"
 SLICE: Final = "nvidia.com/mig-1g.10gb"
 RESOURCES: Final = ("nvidia.com/gpu", SLICE)
 SLICES: Final = {
@@ -49,12 +57,12 @@ def plane(cluster_progress: Progress) -> Iterator[ControlPlane]:
         # Three GPUs a node: two groups of two do not fit on one, and one node holds half of another.
         for name in ("n0", "n1"):
             made = node(name, 3)
-            made["metadata"]["labels"][PRODUCT] = "H100"
+            made["metadata"]["labels"][PRODUCT] = H100
             for kind in ("allocatable", "capacity"):
                 made["status"][kind][SLICE] = "7"
             started.apply(made)
         started.apply(_kueue("Topology", "hosts", {"levels": [{"nodeLabel": "kubernetes.io/hostname"}]}))
-        started.apply(_kueue("ResourceFlavor", "h100", {"nodeLabels": {PRODUCT: "H100"}, "topologyName": "hosts"}))
+        started.apply(_kueue("ResourceFlavor", "h100", {"nodeLabels": {PRODUCT: H100}, "topologyName": "hosts"}))
         quota = [{"name": each, "nominalQuota": 16} for each in RESOURCES]
         group = {"coveredResources": list(RESOURCES), "flavors": [{"name": "h100", "resources": quota}]}
         started.apply(_kueue("ClusterQueue", "gpus", {"namespaceSelector": {}, "resourceGroups": [group]}))
@@ -212,3 +220,60 @@ async def test_with_both_dead_it_is_freed_by_hand(plane: ControlPlane, client: K
     assert gated_job(await client.request("GET", JOBS.path(space, "a"))) is not None
     assert await asyncio.to_thread(main, (*arguments, "a")) == 0
     await until("the Job to start", lambda: not suspended(plane, space))
+
+
+@contextmanager
+def operating(plane: ControlPlane, folder: Path) -> Iterator[Child]:
+    """The whole operator as its own process; it may tell templates, and this policy does not let it."""
+    plane.kubectl("apply", "--server-side", "-f", str(ROOT / "crds"))
+    plane.wait_established()
+    spec = {"namespaceSelector": {}, "modes": {"placement": "Recommend"}, "actions": [{"type": "TopologyAnnotation"}]}
+    plane.apply({"apiVersion": "mfu.gpuaas.io/v1alpha1", "kind": "MFUPolicy", "metadata": {"name": "p"}, "spec": spec})
+    (port,) = free_ports(1)
+    config = {
+        "server": {"host": "127.0.0.1", "port": port},
+        "leaderElection": {"namespace": "default"},
+        "actions": ["TopologyAnnotation"],
+        "kueue": {"enabled": True},
+        "cycle": {"warmUpSeconds": 2},
+        "dcgm": {"urlTemplate": "http://127.0.0.1:9/{node}"},
+    }
+    file = folder / "config.yaml"
+    file.write_text(yaml.safe_dump(config))
+    command: list[str | Path] = [sys.executable, "-m", "mfu", "operator", f"--kubeconfig={plane.kubeconfig}"]
+    child = Child("operator", [*command, f"--config={file}"], log=plane.logs_dir / "operator.log", home=folder)
+    child.start()
+    try:
+        yield child
+    finally:
+        child.stop()
+
+
+def declared(name: str) -> dict[str, Any]:
+    """A tensor group of two in pods of one GPU."""
+    spec = {
+        "mode": "Training",
+        "targetRef": {"apiVersion": "batch/v1", "kind": "Job", "name": name},
+        "model": {"preset": "llama-3.2-1b"},
+        "accelerators": {"count": 2, "products": ["H100-SXM5"]},
+        "training": {"sequenceLength": 4096, "globalBatchSize": 8, "parallelism": {"tensor": 2}},
+        "tunable": [],
+    }
+    return {"apiVersion": "mfu.gpuaas.io/v1alpha1", "kind": "ModelWorkload", "metadata": {"name": name}, "spec": spec}
+
+
+async def test_a_whole_operator_lets_start_what_it_may_not_tell(
+    plane: ControlPlane, space: str, tmp_path: Path
+) -> None:
+    """No keeper runs: it is the operator that takes our name off, and says why."""
+    with operating(plane, tmp_path):
+        plane.apply(declared("a"), namespace=space)
+        submit(plane, space, pods=2)
+        await until("the Job to start", lambda: not suspended(plane, space), within_seconds=120.0)
+
+        def told() -> list[str]:
+            events = plane.get("events.events.k8s.io", "-n", space)["items"]
+            return [each["note"] for each in events if each.get("reason") == "GateOpened"]
+
+        (note,) = await until("its event", told, within_seconds=60.0)
+    assert note == "Kueue may look at it as it is: modes.placement is Recommend, not Enforce"
