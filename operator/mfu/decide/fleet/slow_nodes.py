@@ -98,11 +98,11 @@ def peer_gaps(series: WorkloadSeries) -> tuple[PeerGap, ...]:
     rows = series.times >= (series.times[-1] - WINDOW_SECONDS if series.times.size else 0.0)
     if int(rows.sum()) < LEAST_ROWS:
         return ()
-    found: list[PeerGap] = []
-    for columns in _by_product(series).values():
-        if len(columns) > LEAST_PEERS:
-            found += _compared(series.values[rows], columns)
-    return tuple(found)
+    groups = [columns for columns in _by_product(series).values() if len(columns) > LEAST_PEERS]
+    if not groups:
+        return ()
+    clock, tensor = (series.values[..., metric][rows] for metric in (Metric.SM_CLOCK, Metric.TENSOR_ACTIVE))
+    return tuple(gap for columns in groups for gap in _compared(clock, tensor, columns))
 
 
 def _by_product(series: WorkloadSeries) -> dict[str, dict[str, list[int]]]:
@@ -114,14 +114,19 @@ def _by_product(series: WorkloadSeries) -> dict[str, dict[str, list[int]]]:
     return found
 
 
-def _compared(values: Floats, columns: Mapping[str, Sequence[int]]) -> list[PeerGap]:
+def _compared(clock: Floats, tensor: Floats, columns: Mapping[str, Sequence[int]]) -> list[PeerGap]:
     names = sorted(columns)
-    clock = np.stack([values[:, columns[name], Metric.SM_CLOCK].mean(axis=1) for name in names], axis=1)
-    tensor = np.stack([values[:, columns[name], Metric.TENSOR_ACTIVE].mean(axis=1) for name in names], axis=1)
+    clock, tensor = (_by_node(each, [columns[name] for name in names]) for each in (clock, tensor))
     known = np.isfinite(clock).all(axis=1) & np.isfinite(tensor).all(axis=1)
-    if int(known.sum()) < LEAST_ROWS:
-        return []
-    return _gaps(names, clock[known], tensor[known])
+    return _gaps(names, clock[known], tensor[known]) if int(known.sum()) >= LEAST_ROWS else []
+
+
+def _by_node(values: Floats, columns: Sequence[Sequence[int]]) -> Floats:
+    """Means over the GPUs of each node."""
+    counts = [len(each) for each in columns]
+    starts = np.concatenate(([0], np.cumsum(counts)[:-1]))
+    sums = np.add.reduceat(values[:, [column for each in columns for column in each]], starts, axis=1)
+    return np.asarray(sums / np.array(counts, dtype=np.float64), dtype=np.float64)
 
 
 def _gaps(names: Sequence[str], clock: Floats, tensor: Floats) -> list[PeerGap]:
@@ -143,7 +148,7 @@ def _middle_of_others(values: Floats) -> Floats:
     """
     order = np.sort(values)
     middle = (len(values) - 2) // 2
-    return np.where(values <= order[middle], order[middle + 1], order[middle])
+    return np.asarray(np.where(values <= order[middle], order[middle + 1], order[middle]), dtype=np.float64)
 
 
 def heard(before: Witnesses, workload: str, namespace: str, gaps: Sequence[PeerGap], now: float) -> dict[str, Witness]:
