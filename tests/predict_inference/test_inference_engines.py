@@ -72,7 +72,9 @@ def test_a_generation_that_nobody_measured_is_its_engine_with_the_doubt_of_anoth
 def test_an_engine_that_nobody_measured_gets_the_common_mean_and_its_whole_spread() -> None:
     constants = load()
     unknown = constants.stack("never seen")
-    assert (unknown.speed, unknown.host) == (1.0, 1.0)
+    hosts = [each.host for each in constants.engines.values()]
+    assert unknown.speed == 1.0 and unknown.host == pytest.approx(math.prod(hosts) ** (1 / len(hosts))) != 1.0
+    assert constants.without_stacks().stack("never seen").host == 1.0, "nothing is known of any"
     assert unknown.doubt == constants.doubt["engine"] > constants.stack("vLLM").doubt
     assert constants.stack(None) == unknown != constants.stack(UNSTATED)
     assert all(0.7 < each.speed < 1.3 for each in (*constants.engines.values(), *constants.products.values()))

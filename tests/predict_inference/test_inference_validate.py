@@ -5,17 +5,18 @@ from __future__ import annotations
 import csv
 import json
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mfu.predict.inference.constants import UNSTATED, document
+from mfu.predict.inference.constants import UNSTATED, ServingConstants, document, load
 from mfu.predict.inference.dataset import engine_of, question, version_of
 from mfu.predict.inference.fit.left_out import inference_left_out
 from mfu.predict.inference.measured import METRICS
-from mfu.predict.types import Problem
+from mfu.predict.types import Phase, Problem
 from mfu.predict.validate.common import Report
 from mfu.predict.validate.inference import validate
 
@@ -69,10 +70,55 @@ def test_releases_that_a_source_names(source: str, version: str | None) -> None:
 
 
 def test_fewer_requests_than_attention_groups_of_a_node_are_those_of_each_group() -> None:
-    groups = {"tp": "1", "ep": "8", "model": "DeepSeek-R1", "params_b": "671.03", "active_params_b": "37.55"}
-    groups |= {"layers": "61", "hidden": "7168", "heads": "128", "kv_heads": "128", "ffn": "2048"}
-    groups |= {"gpu": "H200-SXM-141GB", "metric": "tpot_ms"}
-    assert one(**groups, concurrency_or_batch="4") == one(**groups, concurrency_or_batch="32")
+    assert one(**R1, concurrency_or_batch="4") == one(**R1, concurrency_or_batch="32")
+
+
+R1 = {"tp": "1", "ep": "8", "model": "DeepSeek-R1", "params_b": "671.03", "active_params_b": "37.55", "layers": "61"}
+R1 |= {"hidden": "7168", "heads": "128", "kv_heads": "128", "ffn": "2048", "gpu": "H200-SXM-141GB", "metric": "tpot_ms"}
+
+
+@pytest.mark.parametrize("stated", ["256", "32", "4"])
+def test_a_run_s_name_has_the_requests_that_a_column_divides_by_attention_groups(stated: str) -> None:
+    named = "silicon_sample.csv id=dsr1_h200_trtllm_fp8_agg_1024x1024_c256_cfg183"
+    asked = question({**ROW, **R1, "concurrency_or_batch": stated, "source": named})
+    assert not isinstance(asked, Problem) and asked.setup.concurrency == 256.0
+    other = question({**ROW, **R1, "concurrency_or_batch": "31", "source": named})
+    assert not isinstance(other, Problem) and other.setup.concurrency == 31.0, "no multiple: the column stands"
+
+
+@pytest.mark.parametrize(
+    "gpus,requests,layout",
+    [("36", "64", (8, 1, 8, 16.0)), ("36", "1075", (1, 32, 32, 1075.0)), ("70", "64", (1, 70, 1, 64.0))],
+)
+def test_of_a_published_pool_only_the_decoding_part_sets_a_token_s_time(
+    gpus: str, requests: str, layout: tuple[int, int, int, float]
+) -> None:
+    pool = {**ROW, **R1, "gpu": "GB200-NVL72-192GB", "weight_precision": "nvfp4", "tp": gpus, "ep": "1"}
+    asked = question({**pool, "concurrency_or_batch": requests})
+    assert not isinstance(asked, Problem) and asked.setup.phase is Phase.DECODE
+    cut = asked.setup.parallelism
+    assert (cut.tensor, cut.data, cut.expert, asked.setup.concurrency) == layout
+
+
+def test_prompts_read_first_move_time_before_the_first_token_and_make_none() -> None:
+    row = {**ROW, "source": "SGLang", "concurrency_or_batch": "64", "weight_precision": "bf16", "kv_precision": "bf16"}
+    steady = replace(load(), wave=0.0)
+
+    def times(constants: ServingConstants) -> tuple[float, float]:
+        rows = [{**row, "metric": "ttft_ms"}, {**row, "metric": "tpot_ms"}]
+        first, each = (scored.predicted for scored in validate(rows, constants).scored)
+        return first, each * 127
+
+    (first, rest), (late, fewer) = times(steady), times(load())
+    assert late > first and fewer < rest and late + fewer == pytest.approx(first + rest)
+    plain = [{**row, "metric": "tpot_ms", "source": "vLLM"}]
+    assert validate(plain, steady).scored == validate(plain).scored, "vLLM mixes prompts with decoding"
+
+
+def test_sglang_keeps_the_cache_in_the_model_s_type_before_blackwell() -> None:
+    row = {**ROW, "source": "SGLang", "kv_precision": "unstated"}
+    caches = [question({**row, "gpu": gpu}) for gpu in ("H200-SXM-141GB", "B200-SXM-180GB")]
+    assert [str(each.setup.precisions.kv_cache) for each in caches if not isinstance(each, Problem)] == ["BF16", "FP8"]
 
 
 def test_metrics_agree_with_each_other() -> None:

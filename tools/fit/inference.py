@@ -6,8 +6,9 @@
 
 Gauss-Newton on log(predicted / measured) with robust weights. Each constant is held by a prior around the value that
 its documented source gives; engines, products, sources and series are random effects. Rows that never inform the fit:
-those that the table flags, deployments whose shape is not stated, bursts that are no steady state, and one host-bound
-stack (LLM-Inference-Bench on MI300X). How far a prediction may be off comes from the sources left out.
+those that the table flags, runs that drafted tokens, deployments whose shape is not stated, bursts that are no steady
+state, and one host-bound stack (LLM-Inference-Bench on MI300X). How far a prediction may be off comes from the sources
+left out.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -24,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mfu.predict.inference.constants import ServingConstants, document
-from mfu.predict.inference.dataset import question, source_of
+from mfu.predict.inference.dataset import Question, named_concurrency, question, source_of
 from mfu.predict.inference.doubt import TERMS, features, shared_doubt
 from mfu.predict.inference.fit.left_out import ServingRefits
 from mfu.predict.inference.fit.newton import ServingFit, fit
@@ -38,6 +40,9 @@ Floats = NDArray[np.float64]
 DATA: Final = Path(__file__).resolve().parents[2] / "operator/mfu/predict/inference/data"
 UNCLEAR: Final = ("SGL-", "DSOI-", "DSR1-")
 """Production averages and best-practice posts whose layout or speculation is not stated."""
+DRAFTED: Final = r"1\.2\.0rc6\.post3.*MTP"
+"""Runs of DeepSeek-R1 in a release that only recipes with multi-token prediction used (InferenceX, nvidia-master.yaml
+of April 2026: dsr1-*-b200-trt-mtp; those without are of rc6.post2). How many drafts were accepted is not published."""
 COVERED: Final = 0.82
 """What the band shall hold of the rows of sources left out."""
 LARGEST: Final = 0.6
@@ -64,10 +69,18 @@ def _usable(path: Path) -> Iterator[dict[str, str]]:
         asked = question(row)
         if isinstance(asked, Problem) or row["id"].startswith(UNCLEAR) or trust.get(row["id"]) != "plain":
             continue
+        if re.search(DRAFTED, row["notes"]):
+            continue
         starved = asked.setup.concurrency is not None and asked.setup.concurrency < asked.setup.parallelism.data
         if not starved:
-            run = f" id={asked.setup.engine}" if " id=" in row["source"] else ""
-            yield {**row, "source": source_of(row) + run, "metric": row["metric"].split(" ")[0]}
+            yield {**row, "source": source_of(row) + _run(row, asked), "metric": row["metric"].split(" ")[0]}
+
+
+def _run(row: Mapping[str, str], asked: Question) -> str:
+    """What a run's name says of the run: its engine and its requests at once."""
+    named = named_concurrency(row["source"])
+    at_once = "" if named is None else f"_c{named:.0f}"
+    return f" id={asked.setup.engine}{at_once}" if " id=" in row["source"] else ""
 
 
 def errors(rows: ServingRows, constants: ServingConstants) -> Floats:

@@ -20,6 +20,7 @@ _MOST_DRAFTS = 32
 _INVALID = ProblemReason.INVALID_SPEC
 _LAYOUT = ProblemReason.IMPOSSIBLE_LAYOUT
 _NARROW = frozenset({Precision.FP4, Precision.INT4})
+_FOUR_BITS = 0.5
 _USUAL_CEILING = 0.8
 _FULL_POWER = {
     "turing": "quadro-rtx-8000",
@@ -141,12 +142,25 @@ def _refuse_layout(setup: Inference, placement: Placement) -> Problem | None:
 
 def format_of(setup: Inference, placement: Placement) -> StoredFormat:
     """Bytes per value by matrix group; 4-bit checkpoints of mixtures often leave all but the experts at 16 bit."""
-    weights = BYTES_PER_VALUE[setup.precisions.weights]
+    weights = _stored_bytes(setup)
     linear = 2.0 if experts_only(setup) else weights
     mixed = setup.precisions.weights is Precision.FP4 and setup.precisions.compute is Precision.FP8
     native = mixed and Precision.FP4 in placement.device.gpu.peaks
-    widened = BYTES_PER_VALUE[setup.precisions.compute] > weights and not native
+    narrow = BYTES_PER_VALUE[setup.precisions.weights] < BYTES_PER_VALUE[setup.precisions.compute]
+    widened = narrow and not native
     return StoredFormat(linear, weights, max(weights, 2.0), BYTES_PER_VALUE[setup.precisions.kv_cache], float(widened))
+
+
+def _stored_bytes(setup: Inference) -> float:
+    """Bytes of a weight with the scale of its block: one for 16 values of NVFP4, one for 32 of MXFP4 (OCP Microscaling
+    1.0; taken for wider arithmetic), two and a half for 128 of INT4 (AWQ, GPTQ: a 16-bit scale and a 4-bit zero).
+
+    4.5 bits of NVFP4: 0.5625.
+    """
+    weights, compute = setup.precisions.weights, setup.precisions.compute
+    if weights is Precision.FP4:
+        return _FOUR_BITS + (1.0 / 16.0 if compute is Precision.FP4 else 1.0 / 32.0)
+    return _FOUR_BITS + 2.5 / 128.0 if weights is Precision.INT4 else BYTES_PER_VALUE[weights]
 
 
 def experts_only(setup: Inference) -> bool:
@@ -171,6 +185,7 @@ def load_of(setup: Inference, placement: Placement, speculation: Speculation | N
         accepted=spoken.accepted,
         ungrouped=float(not groups_queries(setup.engine, setup.engine_version, _queries(setup.architecture))),
         card_share=habit.card_share,
+        prompts_first=float(habit.prompts_first),
     )
 
 

@@ -84,6 +84,8 @@ class RequestLoad:
     """1 where the engine's decode kernel reads the cache once for each query head."""
     card_share: Number = 0.0
     """Part of the whole memory that weights and cache may fill; 0 where the engine divides what weights leave."""
+    prompts_first: Number = 0.0
+    """1 where the engine reads all waiting prompts before it decodes on."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -85,6 +86,8 @@ class ServingConstants:
     """HTTP, tokeniser and admission of one request, before its first step."""
     drain: float
     """Turns of its running requests that a closed-loop benchmark loses while it fills and empties."""
+    wave: float
+    """Part of the prompts of a closed loop that a request waits for before its first token, prompts read first."""
     amd_layer_seconds: float
     stage_seconds: float
     """Lost at each hand-over between pipeline stages in continuous batching, host work included."""
@@ -122,8 +125,14 @@ class ServingConstants:
         level = engine if engine and _OLDER in engine else engine_level(engine, version)
         if level in self.engines:
             return self.engines[level]
-        other = self.engines.get(engine_key(level.split(_OLDER)[0]), LearnedStack())
+        other = self.engines.get(engine_key(level.split(_OLDER)[0])) or LearnedStack(host=self.usual_host)
         return replace(other, doubt=max(other.doubt, self.doubt.get("engine", 0.0)))
+
+    @property
+    def usual_host(self) -> float:
+        """Host factor of an engine that nobody measured: the geometric mean of those that were, 1 where none was."""
+        hosts = [each.host for each in self.engines.values()]
+        return math.prod(hosts) ** (1.0 / len(hosts)) if hosts else 1.0
 
     def product(self, api_name: str) -> LearnedStack:
         """The same of a GPU product."""

@@ -1,4 +1,7 @@
-"""Rows of a published inference table as setups. Reads no `id`, no `notes`, of `source` the engine and its release."""
+"""Rows of a published inference table as setups.
+
+Reads no `id` and no `notes`; of `source` the engine, its release, and the requests at once that a run's name states.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from mfu.hardware.problem import ProblemReason
 from mfu.hardware.products import unknown_product
 from mfu.hardware.types import GPU, Device, Precision, Unmatched
 from mfu.predict.inference.constants import UNSTATED
+from mfu.predict.inference.pools import decode_part
 from mfu.predict.types import Inference, Parallelism, Phase, Placement, Precisions, Problem
 from mfu.workload.architecture import Architecture, MoE
 from mfu.workload.parameters import count
@@ -27,14 +31,17 @@ _ENGINES = (
     ("gptfast", r"gpt-fast"),
 )
 _CLOSED_LOOP = ("tpot", "itl", "ttft", "output_tok_s_total", "tok_s", "total_tok_s", "requests_s", "samples_s")
+_TOKEN_TIMES = ("tpot", "itl")
 _NODE = 8
 _MOST_GPUS = 16384
 _LARGEST = 1e7
 _DIMENSIONS = ("layers", "hidden", "heads", "kv_heads", "head_dim", "ffn", "vocab")
 _PROMPT = 1024.0
-_BENCHMARKS = ((8.03e9, 73.0, 778.0), (405.9e9, 684.7, 9428.0), (671e9, 3880.0, 800.0))
-"""(parameters, mean answer, mean prompt) of MLPerf 5.1 data sets where prompt and answer differ. Answers of 405B and
-DeepSeek-R1: TOKENS_PER_SAMPLE of MLCommons' submission checker (684.68 and 3,886); the rest from memory."""
+_BENCHMARKS = ((8.03e9, 128.0, 781.0), (405.9e9, 684.7, 9400.0))
+"""(parameters, mean answer, mean prompt) of MLPerf 5.1 data sets where prompt and answer differ. 8B: answers of 128
+tokens (mlcommons/inference, language/llama3.1-8b/SUT_VLLM.py), CNN/DailyMail articles of 781 (See et al., arXiv
+1704.04368). 405B: 684.68 (language/llama3.1-405b/README.md), prompts of 9,400 (MLCommons, April 2025, "MLPerf Inference
+v5.0 Advances Language Model Capabilities for GenAI")."""
 _WEIGHTS = (
     (r"mxfp4", Precision.FP4),
     (r"fp4", Precision.FP4),
@@ -75,19 +82,8 @@ def question(row: Mapping[str, str]) -> Question | Problem:
     except ValueError as error:
         problem = f"is {row['model']!r}, which cannot be built from its dimensions ({error})"
         return Problem(ProblemReason.INVALID_SPEC, "model", problem, "name a preset")
-    parallelism = parallelism_of(row, architecture, gpu)
-    inputs, outputs = number(row.get("isl")), number(row.get("osl"))
-    setup = Inference(
-        architecture=architecture,
-        precisions=precisions_of(row, gpu),
-        phase=phase_of(row["metric"], parallelism),
-        input_tokens=inputs or _prompt_of_benchmark(architecture, outputs),
-        output_tokens=outputs or 128.0,
-        concurrency=_concurrency(row, parallelism),
-        parallelism=parallelism,
-        engine=engine_of(row["source"]),
-        engine_version=version_of(row["source"]),
-    )
+    setup = _setup(row, architecture, gpu)
+    parallelism = setup.parallelism
     gpus = parallelism.tensor * parallelism.pipeline * parallelism.data
     if gpus > _MOST_GPUS:
         problem = f"makes {gpus} GPUs of one replica"
@@ -96,10 +92,50 @@ def question(row: Mapping[str, str]) -> Question | Problem:
     return Question(setup, Placement(Device(gpu), gpus), row["metric"], value, static)
 
 
+def _setup(row: Mapping[str, str], architecture: Architecture, gpu: GPU) -> Inference:
+    inputs, outputs = number(row.get("isl")), number(row.get("osl"))
+    engine, parallelism = engine_of(row["source"]), parallelism_of(row, architecture, gpu)
+    setup = Inference(
+        architecture=architecture,
+        precisions=precisions_of(row, gpu, engine),
+        phase=phase_of(row["metric"], parallelism),
+        input_tokens=inputs or _prompt_of_benchmark(architecture, outputs),
+        output_tokens=outputs or 128.0,
+        concurrency=_concurrency(row, parallelism),
+        parallelism=parallelism,
+        engine=engine,
+        engine_version=version_of(row["source"]),
+    )
+    return _decoding_part(setup, gpu) if row["metric"].startswith(_TOKEN_TIMES) else setup
+
+
+def _decoding_part(setup: Inference, gpu: GPU) -> Inference:
+    """Of a pool larger than a node what decodes, by its published recipe: that part alone sets a token's time."""
+    requests, gpus = setup.concurrency, setup.parallelism.data
+    if gpus <= _NODE or not requests or requests <= 0:
+        return setup
+    named = (setup.architecture.name, gpu.api_name, str(setup.engine), str(setup.precisions.weights))
+    part = decode_part(named, input_tokens=setup.input_tokens, gpus=gpus, concurrency=requests)
+    if part is None:
+        return setup
+    layout = Parallelism(tensor=part.tensor, data=part.groups, expert=part.tensor * part.groups)
+    own = max(1.0, requests / part.workers)
+    return replace(setup, parallelism=layout, concurrency=own, phase=Phase.DECODE)
+
+
 def _concurrency(row: Mapping[str, str], parallelism: Parallelism) -> float | None:
-    """Requests at once of the whole replica; in a node, fewer than attention groups are those of each group."""
+    """Requests at once of the whole replica.
+
+    Tables divide those of a run by its attention groups, some twice (aiconfigurator counts tensor · expert ranks): the
+    run's name has the undivided number. Without a name, fewer than the groups of a node are those of each group.
+    """
     stated, groups = number(row.get("concurrency_or_batch")), parallelism.data
-    return stated * groups if stated is not None and stated < groups <= _NODE else stated
+    if stated is None or groups == 1:
+        return stated
+    named = named_concurrency(row["source"])
+    if named is not None and named in (stated, stated * groups, stated * groups**2):
+        return named
+    return stated * groups if stated < groups <= _NODE else stated
 
 
 def _prompt_of_benchmark(architecture: Architecture, outputs: float | None) -> float:
@@ -135,17 +171,26 @@ def version_of(source: str) -> str | None:
     return found[1] if found else None
 
 
+def named_concurrency(source: str) -> float | None:
+    """Requests at once by a run's name: `named_concurrency("… id=dsr1_b200_trtllm_1024x1024_c256_cfg192") == 256.0`.
+
+    None where it has no name, or one that does not say.
+    """
+    found = re.search(r" id=\S*_c(\d+)(?:_|$)", source)
+    return float(found[1]) if found else None
+
+
 def source_of(row: Mapping[str, str]) -> str:
     """Where a row was published; what names the single run is cut off."""
     return (row.get("source") or "").split(" id=")[0]
 
 
-def precisions_of(row: Mapping[str, str], gpu: GPU) -> Precisions:
+def precisions_of(row: Mapping[str, str], gpu: GPU, engine: str = UNSTATED) -> Precisions:
     """Arithmetic follows the weights where the product has it; MXFP4 keeps 8-bit or wider activations."""
     text = row["weight_precision"].lower()
     weights = next((precision for pattern, precision in _WEIGHTS if re.search(pattern, text)), Precision.BF16)
     cache = row.get("kv_precision", "").lower()
-    return Precisions(_compute(weights, "mx" in text, gpu), weights, _cache(cache, weights))
+    return Precisions(_compute(weights, "mx" in text, gpu), weights, _cache(cache, weights, _narrows(engine, gpu)))
 
 
 def _compute(weights: Precision, mx: bool, gpu: GPU) -> Precision:
@@ -156,13 +201,20 @@ def _compute(weights: Precision, mx: bool, gpu: GPU) -> Precision:
     return Precision.BF16 if Precision.BF16 in gpu.peaks else Precision.FP16
 
 
-def _cache(text: str, weights: Precision) -> Precision:
+def _narrows(engine: str, gpu: GPU) -> bool:
+    """Whether 8-bit weights bring an 8-bit cache. SGLang keeps the model's own type unless told (`auto` in
+    sglang/srt/server_args.py); published recipes tell it so on Blackwell alone (`--kv-cache-dtype`: in InferenceX's
+    dsr1_fp8_b200.sh, not in dsr1_fp8_h200.sh)."""
+    return engine != "sglang" or Precision.FP4 in gpu.peaks
+
+
+def _cache(text: str, weights: Precision, narrows: bool) -> Precision:
     """Unstated: engines keep the cache in 8 bit for 8- and 4-bit checkpoints of NVIDIA, else in 16 bit."""
     if re.search(r"fp8|int8|e4m3|e5m2", text):
         return Precision.FP8
     if re.search(r"16", text):
         return Precision.BF16
-    return Precision.FP8 if weights in (Precision.FP8, Precision.FP4) else Precision.BF16
+    return Precision.FP8 if narrows and weights in (Precision.FP8, Precision.FP4) else Precision.BF16
 
 
 def phase_of(metric: str, parallelism: Parallelism) -> Phase:

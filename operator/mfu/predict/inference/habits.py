@@ -23,6 +23,8 @@ class Habit:
     card_share: float = 0.0
     """Part of the whole memory that weights, work space and cache may fill; 0 where the engine takes a part of what
     weights leave (TensorRT-LLM's `kv_cache_free_gpu_mem_fraction`)."""
+    prompts_first: bool = False
+    """Reads all waiting prompts before it decodes on (`enable_mixed_chunk` off); else both share a step."""
 
 
 _FIRST_GROUP = 8
@@ -45,7 +47,8 @@ def habit_of(engine: str | None, device: Device) -> Habit:
         small = memory < _LARGE or device.gpu.key.startswith("a100")
         return Habit(2048, 256, _VLLM_SHARE) if small else Habit(8192, 1024, _VLLM_SHARE)
     if key == "sglang":
-        return Habit(2048 if memory < _SMALL else 8192 if memory < _HUGE else 16384, USUAL.batch, _SGLANG_SHARE)
+        tokens = 2048 if memory < _SMALL else 8192 if memory < _HUGE else 16384
+        return Habit(tokens, USUAL.batch, _SGLANG_SHARE, prompts_first=True)
     return USUAL
 
 

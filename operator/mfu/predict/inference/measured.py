@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 
 import numpy as np
@@ -13,7 +13,7 @@ from mfu.predict.inference.case import ServingCase, take
 from mfu.predict.inference.constants import ServingConstants
 from mfu.predict.inference.dataset import Question
 from mfu.predict.inference.kernels import StepTime
-from mfu.predict.inference.serving import continuous, decode, prefill, prompts_of, running, static_latency
+from mfu.predict.inference.serving import Served, continuous, decode, prefill, prompts_of, running, static_latency
 from mfu.predict.inference.shape import Array, Number
 from mfu.predict.types import Phase
 
@@ -162,12 +162,25 @@ def _alone(rates: Rates, rows: Places, case: ServingCase, constants: ServingCons
 
 
 def _mixed(rates: Rates, rows: Places, case: ServingCase, constants: ServingConstants) -> None:
-    served = continuous(case, constants)
+    served = _in_waves(case, continuous(case, constants), constants)
     drained = 1.0 + _drained(case, served.batch, constants)
     rates.tpot_seconds[rows] = served.tpot_seconds
     rates.output_tokens_per_s[rows] = served.output_tokens_per_s / drained
     rates.ttft_seconds[rows] = served.ttft_seconds
     rates.latency_seconds[rows] = case.load.output_tokens * served.batch / served.output_tokens_per_s
+
+
+def _in_waves(case: ServingCase, served: Served, constants: ServingConstants) -> Served:
+    """What a closed loop of equal requests sees of an engine that reads all waiting prompts first.
+
+    Requests that begin together end together, so all C prompts stand in one row: a request waits for `wave` of them
+    before its first token and for the rest after it, where in steady state it would meet all of them among its decode
+    steps. Its whole time is the same: what TTFT gains, O − 1 tokens lose.
+    """
+    bound = np.isfinite(case.load.concurrency) & (case.load.prompts_first > 0)
+    earlier = np.where(bound, constants.wave, 0.0) * (1.0 - served.decode_share) * served.tpot_seconds
+    waited = earlier * np.maximum(case.load.output_tokens - 1, 0)
+    return replace(served, tpot_seconds=served.tpot_seconds - earlier, ttft_seconds=served.ttft_seconds + waited)
 
 
 def _drained(case: ServingCase, batch: Number, constants: ServingConstants) -> Number:
