@@ -8,11 +8,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from functools import partial
+from io import StringIO
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final
 
+from rich.console import Console
+from rich.terminal_theme import MONOKAI
+
 from e2e.testbed.browser import Tab, browser
+from mfu.cli.top import picture as top_picture
 from mfu.cli.ui import may_show
+from mfu.show.top import TopOrder
 from mfu.web.seen import Seen
 from mfu.web.server import Site, serve_page
 from tests.builders.seen import example, many
@@ -27,12 +34,27 @@ PICTURES: Final = (
     ("page-decisions", "decisions", True, 480),
 )
 """Name, view, dark, height in pixels."""
+COLUMNS, ROWS, ROW_PIXELS = 150, 24, 19
 
 
 async def main() -> None:
     for name, view, dark, height in PICTURES:
         await picture(example(), view, IMAGES / f"{name}.png", dark=dark, height=height)
     await picture(many(500), "workloads", IMAGES / "page-500.png", dark=False, height=700)
+    await terminal(many(500), IMAGES / "top-500.png")
+
+
+async def terminal(seen: Seen, path: Path) -> None:
+    """`mfu top --sort name` as a terminal shows it."""
+    out = Console(record=True, width=COLUMNS, file=StringIO())
+    for line in top_picture(tuple(seen.listed()), TopOrder.NAME, rows=ROWS):
+        out.print(line)
+    with TemporaryDirectory() as folder:
+        shown = Path(folder) / "top.html"
+        shown.write_text(out.export_html(theme=MONOKAI), encoding="utf-8")
+        async with browser(dark=True) as tab:
+            await tab.open(shown.as_uri())
+            await tab.picture(path, height=ROW_PIXELS * (ROWS + 3))
 
 
 async def picture(seen: Seen, view: str, path: Path, *, dark: bool, height: int) -> None:

@@ -6,7 +6,8 @@ import re
 
 import pytest
 
-from mfu.api.fleetreport import Bill, FleetStatus, FleetSummary
+from mfu.api.causes import Cause, Explains
+from mfu.api.fleetreport import Bill, FleetStatus, FleetSummary, LossFigures
 from mfu.api.workload_status import WorkloadStatus
 from mfu.cli.report import print_fleet, print_tenant
 from mfu.show.fleet import fleet_view
@@ -32,6 +33,21 @@ def test_every_dollar_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert euros.startswith("€0.10 per hour = €0.00 useful")
     assert euros.endswith("; 2.5 GPUs have no price")
     assert cause == "Main cause of loss: Communication"
+
+
+def test_what_no_cause_explains_is_said() -> None:
+    """$13.95 are lost, $10.00 of it to a cause: the rest is said. What configuration takes is another matter."""
+    losses = [
+        LossFigures(cause=cause, explains=explains, workloads=1, share="0.1", lost_per_hour=lost)
+        for cause, explains, lost in (
+            (Cause.COMMUNICATION, Explains.RUNTIME, "10.00"),
+            (Cause.SMALL_BATCH, Explains.CONFIGURATION, "99.00"),
+        )
+    ]
+    page = fleet_view(FleetStatus(bills=(DOLLARS,), currency="$", losses=tuple(losses)))
+    assert page.uncaused == "$3.95 per hour of the loss at run time have no known cause"
+    whole = losses[0].model_copy(update={"lost_per_hour": "13.90"})
+    assert fleet_view(FleetStatus(bills=(DOLLARS,), currency="$", losses=(whole,))).uncaused == ""
 
 
 def test_without_prices_no_money_is_made_up(capsys: pytest.CaptureFixture[str]) -> None:

@@ -90,6 +90,12 @@ class TestProducts:
         moved = ran([("A100-SXM4-80GB", 8, 0.3), ("H100-SXM5", 8, 0.4)])
         assert only(answers("products", [moved])).verdict == "No"
 
+    def test_where_the_other_one_was_to_be_better_it_says_so(self) -> None:
+        here = ran([("H100-SXM5", 8, 0.41)], name="a", expected=[promised("H100-SXM5", "0.42")])
+        there = ran([("A100-SXM4-80GB", 8, 0.28)], name="b", expected=[promised("A100-SXM4-80GB", "0.60")])
+        sentence = only(answers("products", [here, there])).sentence
+        assert sentence.endswith("points apart, where A100-SXM4-80GB was to be 18.0 points above H100-SXM5.")
+
     def test_one_product_tells_nothing(self) -> None:
         answer = only(answers("products", [ran([("H100-SXM5", 8, 0.4)])]))
         assert answer.verdict == "Unknown"

@@ -92,6 +92,7 @@ def asked(word: str, about: str) -> list[Answer]:
 def test_a_product_mix_is_not_the_same_on_both() -> None:
     (answer,) = [each for each in asked("products", "") if each.verdict == "No"]
     assert answer.about.startswith(LLAMA)
+    assert "13.0 points apart, where A100-SXM4-80GB was to be " in answer.sentence
     figures = {each.label: float(each.value.split(" %")[0]) for each in answer.evidence}
     assert figures["H100-SXM5"] == pytest.approx(100 * MIX["H100-SXM5"], abs=1.0)
     assert figures["A100-SXM4-80GB"] == pytest.approx(100 * MIX["A100-SXM4-80GB"], abs=1.0)

@@ -160,6 +160,8 @@ def print_fleet(page: FleetView) -> None:
         print_table(LOSS_COLUMNS, page.losses, right=_RIGHT)
     else:
         out.print("Nothing is lost to a known cause.")
+    if page.uncaused:
+        print_line(out, page.uncaused)
     _lately(out, page)
     _drafts(out, page.drafts)
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from mfu.api.causes import Cause, Explains
 from mfu.api.fleetreport import (
     Bill,
     Figures,
@@ -26,6 +27,8 @@ GROUP_COLUMNS: Final = (
 """MFU = SCHEDULED × PROGRESSING × PROGRAM."""
 LOSS_COLUMNS: Final = ("CAUSE", "EXPLAINS", "WHO", "WORKLOADS", "SHARE", "LOST/H")
 ALL_MOVE: Final = 0.995
+LEAST_UNCAUSED: Final = 0.05
+"""Of the loss: below it what no cause explains is rounding and overlap."""
 _UNALLOCATED: Final = "unallocated"
 _PARTS: Final = (
     ("useful", "useful"),
@@ -103,6 +106,8 @@ class FleetView:
     groups: tuple[GroupTable, ...]
     losses: tuple[tuple[str, ...], ...]
     """A cell for each of LOSS_COLUMNS."""
+    uncaused: str = ""
+    """What of the money lost at run time no cause explains, in a sentence; empty where it is next to nothing."""
     families: tuple[tuple[str, ...], ...] = ()
     """A cell for each of FAMILY_COLUMNS."""
     structural: tuple[str, ...] = ()
@@ -127,6 +132,7 @@ def fleet_view(status: FleetStatus) -> FleetView:
         bills=tuple(map(_bill, status.bills)),
         groups=tuple(_groups(status, currency)),
         losses=tuple(_loss(each, currency) for each in status.losses),
+        uncaused=_uncaused(status, currency),
         families=tuple(map(family_cells, status.families)),
         structural=tuple(filter(None, map(structural_sentence, status.families))),
         changes=tuple(map(change_sentence, status.changes)),
@@ -197,6 +203,20 @@ def _cells(each: Figures, currency: str) -> tuple[str, ...]:
         percent(None if unknown is None else 1 - unknown, 0),
         money(number(each.cost_per_hour), currency),
     )
+
+
+def _uncaused(status: FleetStatus, currency: str) -> str:
+    """`$24.81 per hour are lost at run time to no known cause`: the bill's loss less what the causes below take."""
+    lost = sum(float(each.lost) for each in status.bills if each.currency == currency)
+    named = [
+        number(each.lost_per_hour) or 0.0
+        for each in status.losses
+        if each.explains is Explains.RUNTIME and each.cause not in (Cause.UNKNOWN, Cause.IDLE_ALLOCATION)
+    ]
+    rest = lost - sum(named)
+    if rest <= LEAST_UNCAUSED * lost:
+        return ""
+    return f"{money(rest, currency)} per hour of the loss at run time have no known cause"
 
 
 def _loss(each: LossFigures, currency: str) -> tuple[str, ...]:

@@ -115,11 +115,15 @@ def fleet(seen: Seen) -> Markup:
                 section("Where the money goes, per hour", charts.bill(each), tag("p", each.sentence), _earned(each))
                 for each in page.bills
             ),
-            section("Losses", losses if page.losses else tag("p", "None is known.")),
+            section("Losses", losses if page.losses else tag("p", "None is known."), _note(page.uncaused)),
             _lately(page),
             *tables,
         )
     )
+
+
+def _note(words: str) -> Markup:
+    return tag("p", words, class_="note") if words else NOTHING
 
 
 def _earned(bill: BillLine) -> Markup:

@@ -63,7 +63,10 @@ def _points(fraction: float) -> str:
 def _of_it_expected(best: str, worst: str, expected: Mapping[str, float]) -> str:
     if best not in expected or worst not in expected:
         return "; what was to be expected on both is not known"
-    return f", where {_points(expected[best] - expected[worst])} were to be expected"
+    due = expected[best] - expected[worst]
+    if due < 0:
+        return f", where {worst} was to be {_points(-due)} above {best}"
+    return f", where {_points(due)} were to be expected"
 
 
 def _evidence(product: str, found: Sequence[HistoryPoint], expected: Mapping[str, float]) -> Fact:
