@@ -8,7 +8,7 @@ from mfu.show.history import eras, last_change, replies
 from mfu.web import charts
 from mfu.web.markup import NOTHING, Markup, join, tag
 from mfu.web.seen import Known
-from mfu.web.tables import table
+from mfu.web.tables import Cell, table
 from mfu.web.views import section
 
 
@@ -61,7 +61,10 @@ def _loss(each: ExplainedLoss) -> Markup:
 def _steps(page: Explanation) -> Markup:
     if not page.recommendations:
         return NOTHING
-    rows = [(str(each.rank), each.action, each.actor, each.brings, each.answer) for each in page.recommendations]
+    rows: list[tuple[Cell, ...]] = [
+        (str(each.rank), tag("span", each.action, class_="words"), each.actor, each.brings, each.answer)
+        for each in page.recommendations
+    ]
     columns = ("", "STEP", "WHO", "WITH THOSE BEFORE IT", "ANSWER")
     return section("What to do", table(columns, rows))
 
