@@ -101,6 +101,7 @@ async def test_a_standby_takes_over(server: ControlPlane, client: KubeClient, sp
     assert await asyncio.wait_for(second, 30) == 0
 
 
+@pytest.mark.prove(times=20)
 async def test_jobs_and_nodes_are_freed_by_the_same_keeper(
     server: ControlPlane, client: KubeClient, space: str
 ) -> None:
@@ -116,11 +117,14 @@ async def test_jobs_and_nodes_are_freed_by_the_same_keeper(
             order = SlowOrder(name, "slower than its peers", int(until))
             await slow(client, order, may_write=lambda: True)
 
-        async def freed() -> bool:
-            item = await client.request("GET", JOBS.path(space, "train"))
-            return gated_job(item) is None and marked_node(await client.get(NODES, stale)) is None
+        async def job_freed() -> bool:
+            return gated_job(await client.request("GET", JOBS.path(space, "train"))) is None
 
-        await eventually(freed, within_seconds=60)
+        async def node_freed() -> bool:
+            return marked_node(await client.get(NODES, stale)) is None
+
+        await eventually(job_freed, within_seconds=60)
+        await eventually(node_freed, within_seconds=60)
         assert marked_node(await client.get(NODES, fresh)) is not None
     for name in (stale, fresh):
         await client.delete(NODES, name)

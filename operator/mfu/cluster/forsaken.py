@@ -59,7 +59,8 @@ class NodeKeeper:
     async def round(self, nodes: Mapping[str, ReshapedNode], may_write: Callable[[], bool]) -> None:
         now = asyncio.get_running_loop().time()
         self._seen = {each.place: self._seen.get(each.place, now) for each in nodes.values()}
-        for each in nodes.values():
+        # What watches them goes on meanwhile.
+        for each in tuple(nodes.values()):
             due = forsaken(each.going, self.clock(), now - self._seen[each.place])
             if due and may_write() and not self._attempts.held_back(each.uid, "", now):
                 await self._give_back(each, now)

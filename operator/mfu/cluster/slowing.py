@@ -125,7 +125,8 @@ class SlowKeeper:
     async def round(self, nodes: Mapping[str, MarkedNode], may_write: Callable[[], bool]) -> None:
         now = asyncio.get_running_loop().time()
         self._seen = {each: self._seen.get(each, now) for each in nodes.values()}
-        for each in nodes.values():
+        # What watches them goes on meanwhile.
+        for each in tuple(nodes.values()):
             over = expired(each.until, self.clock(), now - self._seen[each])
             if over and may_write() and not self._attempts.held_back(each.uid, str(each.until), now):
                 await self._give_back(each, now)
