@@ -251,6 +251,60 @@ class ServiceFigures(Resource):
     """Part of all timed requests (or tokens) within the limit per output token (fraction)."""
 
 
+class ShadowClass(Resource):
+    """What the shadow of oversubscription let in of one priority class since it began to count."""
+
+    priority_class: Name
+    """Priority class of the waiting pods."""
+    admitted: Count = 0
+    """Requests that it would have let in beyond the GPUs that are free."""
+    exceeded: Count = 0
+    """Those of them that some later moment had no room for."""
+    gpu_hours_gained: Decimal = "0"
+    """GPU-hours that would have run with room."""
+
+
+class ShadowRun(Resource):
+    """A request that runs in the shadow: it is taken to use all its GPUs. Nothing of it runs."""
+
+    workload: Annotated[str, Field(max_length=320)]
+    """Workload that waits, as namespace/name."""
+    priority_class: Name
+    """Its priority class."""
+    gpus: Decimal
+    """GPUs that it asks for."""
+    since: Timestamp
+    """When the shadow let it in (RFC 3339)."""
+    until: Timestamp
+    """When it is taken to end (RFC 3339)."""
+    exceeded: bool = False
+    """Some moment had no room for it."""
+
+
+class ShadowDay(Resource):
+    """The most GPUs that were in use at once, hour by hour of one day (UTC)."""
+
+    day: Word
+    """Such as 2026-11-26."""
+    hours: ShortText
+    """24 figures parted by blanks, - where nothing was measured."""
+
+
+class ShadowFigures(Resource):
+    """Oversubscription in the shadow: what could have run beyond the GPUs that are free. It admits nothing."""
+
+    updated_at: Timestamp
+    """When the newest figure was taken (RFC 3339)."""
+    gpus_in_use: Decimal | None = None
+    """GPUs at work then; absent where too little is measured."""
+    classes: Annotated[tuple[ShadowClass, ...], list_map("priorityClass", bound=32)] = ()
+    """Per priority class that a policy names."""
+    running: Annotated[tuple[ShadowRun, ...], list_map("workload", bound=128)] = ()
+    """What runs in the shadow."""
+    days: Annotated[tuple[ShadowDay, ...], list_map("day", bound=8)] = ()
+    """The last week, which the next requests are judged by."""
+
+
 class Calibration(Resource):
     """What confident observations taught about one stack; kept here so that it survives a restart."""
 
@@ -297,6 +351,8 @@ class FleetStatus(Resource):
     """Electric power; absent where none is read."""
     services: ServiceFigures | None = None
     """Latency objectives; absent where no service has one."""
+    oversubscription: ShadowFigures | None = None
+    """What more could have run; absent where no policy names a class."""
     drafts: Annotated[tuple[Undeclared, ...], list_map("namespace", "target", bound=20)] = ()
     """GPU pods without a ModelWorkload, most GPUs first, with the command that adopts each; at most 20."""
     calibration: Annotated[tuple[Calibration, ...], list_map("key", bound=128)] = ()

@@ -125,6 +125,7 @@ def pod_view(item: JSON) -> PodView | None:
         seems=seems(spec) if gpus or claims else "",
         address=status.get("podIP"),
         priority=spec.get("priority"),
+        priority_class=spec.get("priorityClassName") or "",
         started_at=epoch(status.get("startTime")) or None,
         host_network=bool(spec.get("hostNetwork")) or _at_host(status),
         constraints=None if spec.get("nodeName") else _same(Constraints.read(spec)),

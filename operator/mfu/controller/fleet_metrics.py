@@ -9,7 +9,7 @@ from typing import Final
 from prometheus_client.core import GaugeMetricFamily
 
 from mfu.account.bill import Bill
-from mfu.controller.metric_names import BILL, FAMILY, REVENUE, STRUCTURAL, UNPRICED, NamedMetric
+from mfu.controller.metric_names import BILL, FAMILY, REVENUE, SHADOW, STRUCTURAL, UNPRICED, NamedMetric
 from mfu.engine.plan import Plan
 from mfu.engine.say.families import families
 
@@ -40,6 +40,19 @@ def whole_fleet(plan: Plan) -> Iterator[GaugeMetricFamily]:
     yield gauge(
         STRUCTURAL, (((family, str(loss.cause), str(loss.explains)), loss.share) for family, loss in structural)
     )
+    yield from _shadow(plan)
+
+
+def _shadow(plan: Plan) -> Iterator[GaugeMetricFamily]:
+    """What oversubscription would have done, by class."""
+    said = plan.summed.report.oversubscription if plan.summed and plan.summed.report else None
+    rows = [] if said is None else said.classes
+    values = [
+        ((each.priority_class,), (float(each.admitted), float(each.exceeded), float(each.gpu_hours_gained)))
+        for each in rows
+    ]
+    for column, named in enumerate(SHADOW):
+        yield gauge(named, ((labels, row[column]) for labels, row in values))
 
 
 def _parts(currency: str, bill: Bill) -> Iterator[tuple[Sequence[str], float]]:

@@ -130,6 +130,17 @@ STRUCTURAL = NamedMetric(
     "Part of the family's peak lost to the cause that most of its workloads share.",
     ("family", "cause", "explains"),
 )
+SHADOW = (
+    NamedMetric(
+        "mfu_fleet_shadow_admitted_requests",
+        "Requests that oversubscription would have let in since it began to count; it admits nothing.",
+        ("priority_class",),
+    ),
+    NamedMetric(
+        "mfu_fleet_shadow_exceeded_requests", "Those that some later moment had no room for.", ("priority_class",)
+    ),
+    NamedMetric("mfu_fleet_shadow_gained_gpu_hours", "GPU-hours that would have run with room.", ("priority_class",)),
+)
 OPERATOR = (
     NamedMetric("mfu_operator_cycle_seconds", "Time of one cycle, by step.", ("step",)),
     NamedMetric("mfu_operator_cycles", "Cycles run, by result.", ("result",)),
@@ -188,5 +199,6 @@ def documented() -> tuple[NamedMetric, ...]:
         REVENUE,
         *FAMILY,
         STRUCTURAL,
+        *SHADOW,
         *OPERATOR,
     )

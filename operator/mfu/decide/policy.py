@@ -71,6 +71,7 @@ def effective(policy: NamedPolicy | None) -> EffectivePolicy:
         topology_levels=tuple(spec.topology_levels),
         actions={each.type: _permit(each) for each in spec.actions},
         gate_deadline_seconds=float(spec.gate.deadline_seconds),
+        oversubscription={each.priority_class: each.max_percent / 100 for each in spec.oversubscription},
         reclaim=ReclaimRules(
             rungs=tuple(_rung(each) for each in spec.reclaim.steps),
             window_seconds=60.0 * spec.reclaim.window_minutes,

@@ -28,6 +28,8 @@ class Why(StrEnum):
     SMALLER_PROFILE_FITS = "SmallerProfileFits"
     NOT_MEASURED = "NotMeasured"
     KEEP_ENOUGH_TOGETHER = "KeepEnoughTogether"
+    ROOM_IN_USE = "RoomInUse"
+    NO_ROOM_IN_USE = "NoRoomInUse"
     PAST_THE_KNEE = "PastTheKnee"
     LOAD_ABOVE_CAPACITY = "LoadAboveCapacity"
     LOAD_BELOW_CAPACITY = "LoadBelowCapacity"

@@ -169,6 +169,8 @@ class EffectivePolicy:
     """Enforce does only what stands here."""
     gate_deadline_seconds: float = 60.0
     reclaim: ReclaimRules = field(default_factory=ReclaimRules)
+    oversubscription: Mapping[str, float] = field(default_factory=dict)
+    """By priority class: GPUs that may be promised to it, as a share of those there are."""
     learns: bool = True
     """Its runs teach others, and what others' runs taught is shown."""
 

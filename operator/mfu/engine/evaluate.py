@@ -37,6 +37,7 @@ from mfu.engine.holdings.fleet import Grounds
 from mfu.engine.holdings.workload import products_of
 from mfu.engine.judged import Surroundings
 from mfu.engine.layouts import layout_orders, layout_proposals
+from mfu.engine.oversubscribing import advanced, shadow_of, with_shadow
 from mfu.engine.packed import Packed
 from mfu.engine.plan import FleetSum, Plan, Supply, WorkloadPlan
 from mfu.engine.policies import InForce, in_force
@@ -83,7 +84,11 @@ def evaluate(snapshot: Snapshot, now: float) -> Plan:
     # 3. All of them together, over one ledger.
     standings = tuple(standing for each in alone if (standing := _standing(each)))
     shown = circumstances(snapshot, standings, now)
+    ground, summed = snapshot.before.ground, snapshot.before.summed
+    told_last = summed.report if summed and summed.report else snapshot.report.read()
+    shadow = shadow_of(told_last.oversubscription, standings, (claims, nodes))
     together = decide_together(standings, supply.capacity, on_their_way(snapshot, shown))
+    together = with_shadow(together, shadow, now)
     plans = tuple(
         _planned(each, view, _Among.of(together, view.key), around)
         for view, each in zip(snapshot.workloads, alone, strict=True)
@@ -96,12 +101,10 @@ def evaluate(snapshot: Snapshot, now: float) -> Plan:
     plans, held = told(plans, acts), held_owners(snapshot)
     # 5. What was learned; and the sum of it all.
     corrections = _learned(plans, snapshot.corrections)
-    ground, summed = snapshot.before.ground, snapshot.before.summed
     if summed is None or _due(snapshot, summed.at, now):
         ground = fleet.ground(Grounds(claims, nodes, force.by_namespace, force.cluster), snapshot.before)
         total = fleet.add_up(ground, plans, snapshot.fleet, around.nodes)
         products = {node.name: node.device.gpu.api_name for node in nodes if node.device}
-        told_last = summed.report if summed and summed.report else snapshot.report.read()
         tally = Tally(
             total=total,
             plans=plans,
@@ -111,6 +114,7 @@ def evaluate(snapshot: Snapshot, now: float) -> Plan:
             drafts=ground.drafts,
             readings=snapshot.fleet,
             trend=told_last.trend,
+            oversubscription=advanced(shadow, told_last.oversubscription, total.in_use, now),
         )
         summed = FleetSum(total.figures, report(tally, now), now, total.bills, total.revenue_of)
     return Plan(

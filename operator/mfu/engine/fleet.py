@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isfinite, isnan
+from typing import Final
 
 import numpy as np
 
@@ -24,6 +25,8 @@ from mfu.hardware.types import Device
 from mfu.observe.assessment import Observation
 from mfu.observe.counters import fleet_counters_mfu, peak_table
 
+_MOST_UNMEASURED: Final = 0.1
+
 
 def ground(made_from: Grounds, before: Handover) -> Ground:
     """The one of the last cycle while it still holds."""
@@ -39,6 +42,8 @@ class Sum:
     bills: Mapping[str, Bill]
     revenue_of: Mapping[tuple[str, str], float] = field(default_factory=dict)
     """What holders are charged per hour, by currency and namespace; absent where nothing is charged."""
+    in_use: float | None = None
+    """GPUs at work; None where more than a tenth of the held ones are not measured."""
 
     @property
     def revenue(self) -> Mapping[str, float]:
@@ -61,7 +66,16 @@ def add_up(
     mfu[owned], knowledge[owned] = by_workload[ground.owner[owned]], how[ground.owner[owned]]
     _estimate(ground, readings, nodes, (mfu, knowledge))
     figures = roll_up_table(ground.table, mfu, knowledge, ground.made_from.default.currency)
-    return Sum(figures, _bills(ground, plans, mfu), _revenue(ground, plans))
+    return Sum(figures, _bills(ground, plans, mfu), _revenue(ground, plans), _in_use(ground, mfu))
+
+
+def _in_use(ground: Ground, mfu: Floats) -> float | None:
+    """What is not measured counts as at work."""
+    held = ground.owner != IDLE
+    gpus, reached = ground.table.gpus[held], mfu[held]
+    if gpus[np.isnan(reached)].sum() > _MOST_UNMEASURED * gpus.sum():
+        return None
+    return float(gpus[~(reached <= MOST_IDLE)].sum())
 
 
 def _revenue(ground: Ground, plans: Sequence[WorkloadPlan]) -> dict[tuple[str, str], float]:

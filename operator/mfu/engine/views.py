@@ -87,6 +87,8 @@ class PodView:
     address: str | None = None
     priority: int | None = None
     """spec.priority; None where no priority class set it."""
+    priority_class: str = ""
+    """spec.priorityClassName; empty where it names none."""
     started_at: float | None = None
     """When its node took it on (Unix seconds), None while none has."""
     host_network: bool = False

@@ -13,6 +13,7 @@ from mfu.api.fleetreport import (
     FleetStatus,
     PowerFigures,
     ServiceFigures,
+    ShadowClass,
 )
 from mfu.show.figures import number
 from mfu.units import money, percent
@@ -61,6 +62,16 @@ def beside(status: FleetStatus) -> Iterator[str]:
         yield _services(status.services)
     if status.power is not None:
         yield _power(status.power)
+    if status.oversubscription is not None:
+        yield from map(shadow_sentence, status.oversubscription.classes)
+
+
+def shadow_sentence(each: ShadowClass) -> str:
+    """`Oversubscription, dry run: class batch would have had 1 request let in (0 found no room later), 8 GPU-hours`."""
+    later = f"{each.exceeded} found no room later"
+    asked = f"{each.admitted} request{'' if each.admitted == 1 else 's'} let in ({later})"
+    gained = f"{float(each.gpu_hours_gained):,.0f} GPU-hours"
+    return f"Oversubscription, dry run: class {each.priority_class} would have had {asked}, {gained}"
 
 
 def usage_effectiveness(bill: Bill) -> float | None:

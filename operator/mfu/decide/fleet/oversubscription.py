@@ -6,7 +6,7 @@ in where the worst day so far, with a margin for how much days differ, leaves ro
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import sqrt
 from typing import Final, NamedTuple
@@ -37,19 +37,45 @@ class ShadowJob:
     since: float
     until: float
     exceeded: bool = False
+    priority_class: str = ""
+    key: str = ""
+    """Whose request it is."""
 
 
 @dataclass(frozen=True, slots=True)
-class ShadowMemory:
-    """Bounded by a week of hours and by what runs in the shadow."""
+class ShadowCount:
+    """What became of the requests of one class."""
 
-    hours: tuple[PeakHour, ...] = ()
-    running: tuple[ShadowJob, ...] = ()
     admitted: int = 0
     exceeded: int = 0
     """Of `admitted`, those that some moment had no room for."""
     gpu_hours_gained: float = 0.0
     """That ran in the shadow with room."""
+
+    def plus(self, *, admitted: int = 0, exceeded: int = 0, gpu_hours: float = 0.0) -> ShadowCount:
+        return ShadowCount(self.admitted + admitted, self.exceeded + exceeded, self.gpu_hours_gained + gpu_hours)
+
+
+@dataclass(frozen=True, slots=True)
+class ShadowMemory:
+    """Bounded by a week of hours, by what runs in the shadow and by the classes that policies name."""
+
+    hours: tuple[PeakHour, ...] = ()
+    running: tuple[ShadowJob, ...] = ()
+    counts: Mapping[str, ShadowCount] = field(default_factory=dict)
+    """By priority class."""
+
+    @property
+    def admitted(self) -> int:
+        return sum(each.admitted for each in self.counts.values())
+
+    @property
+    def exceeded(self) -> int:
+        return sum(each.exceeded for each in self.counts.values())
+
+    @property
+    def gpu_hours_gained(self) -> float:
+        return sum(each.gpu_hours_gained for each in self.counts.values())
 
     @property
     def exceeded_share(self) -> float | None:
@@ -72,6 +98,8 @@ class ShadowRequest:
     gpus: float
     seconds: float
     promised: float
+    key: str = ""
+    """Whose it is: who is in the shadow already is not let in once more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,20 +114,15 @@ def passed(memory: ShadowMemory, now: float, used: float | None, seconds: float,
     if used is None:
         return replace(memory, running=going)
     room = bounds.capacity - used
-    kept, gained, newly = [], 0.0, 0
+    kept, counts = [], dict(memory.counts)
     for each in going:
         fits = each.gpus <= room
         room -= each.gpus
-        gained += each.gpus * seconds / HOUR if fits and not each.exceeded else 0.0
-        newly += not fits and not each.exceeded
+        gained = each.gpus * seconds / HOUR if fits and not each.exceeded else 0.0
+        count = counts.get(each.priority_class, ShadowCount())
+        counts[each.priority_class] = count.plus(exceeded=int(not fits and not each.exceeded), gpu_hours=gained)
         kept.append(each if fits else replace(each, exceeded=True))
-    return replace(
-        memory,
-        hours=_peaks(memory.hours, now, used),
-        running=tuple(kept),
-        exceeded=memory.exceeded + newly,
-        gpu_hours_gained=memory.gpu_hours_gained + gained,
-    )
+    return ShadowMemory(_peaks(memory.hours, now, used), tuple(kept), counts)
 
 
 def _peaks(hours: tuple[PeakHour, ...], now: float, used: float) -> tuple[PeakHour, ...]:
@@ -113,6 +136,8 @@ def ask(
     memory: ShadowMemory, now: float, request: ShadowRequest, bounds: ShadowBounds
 ) -> tuple[ShadowAnswer, ShadowMemory]:
     """Whether the shadow would let it in, and why."""
+    if request.key and any(each.key == request.key for each in memory.running):
+        return ShadowAnswer(True, "it runs in the shadow already"), memory
     most = bounds.most.get(request.priority_class, 1.0) * bounds.capacity
     if request.promised + request.gpus > most:
         return ShadowAnswer(False, f"class {request.priority_class} is promised {most:,.0f} GPUs at most"), memory
@@ -123,10 +148,16 @@ def ask(
     if worst + taken + request.gpus > bounds.capacity:
         why = f"{worst:,.0f} GPUs may be in use at worst, {taken:,.0f} more in the shadow, of {bounds.capacity:,.0f}"
         return ShadowAnswer(False, why), memory
-    job = ShadowJob(request.gpus, now, now + request.seconds)
+    name = request.priority_class
+    job = ShadowJob(request.gpus, now, now + request.seconds, priority_class=name, key=request.key)
     why = f"at most {worst:,.0f} of {bounds.capacity:,.0f} GPUs are expected in use while it runs"
-    grown = replace(memory, running=(*memory.running, job), admitted=memory.admitted + 1)
-    return ShadowAnswer(True, why), grown
+    counts = {**memory.counts, name: memory.counts.get(name, ShadowCount()).plus(admitted=1)}
+    return ShadowAnswer(True, why), replace(memory, running=(*memory.running, job), counts=counts)
+
+
+def still_waiting(memory: ShadowMemory, keys: Collection[str]) -> ShadowMemory:
+    """Without those that wait no more: they run for all to see, or are gone. What was counted of them stays."""
+    return replace(memory, running=tuple(each for each in memory.running if each.key in keys))
 
 
 def worst_ahead(hours: Sequence[PeakHour], now: float, seconds: float, capacity: float) -> float | None:

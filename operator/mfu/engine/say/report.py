@@ -41,6 +41,8 @@ class Tally:
     readings: FleetReadings = field(default_factory=FleetReadings)
     trend: Sequence[api.DayFigures] = ()
     """Days as they were reported last."""
+    oversubscription: api.ShadowFigures | None = None
+    """What the shadow counted."""
 
 
 def report(told: Tally, now: float) -> api.FleetStatus | None:
@@ -81,6 +83,7 @@ def report(told: Tally, now: float) -> api.FleetStatus | None:
         trend=trend_rows(told.trend, Today(whole, _total_lost(told)), now),
         power=power_row(told.readings),
         services=service_row(told.plans),
+        oversubscription=told.oversubscription,
         drafts=tuple(map(_draft, told.drafts)),
         calibration=calibration_rows(told.corrections),
     )
