@@ -58,7 +58,7 @@ def test_more_than_is_carried_asks_for_more_and_remembers_when() -> None:
 
 
 def test_the_policy_and_the_declaration_both_bound_it() -> None:
-    load = replace(BUSY, output_tokens_per_s=60_000.0, input_tokens_per_s=255_000.0)
+    load = replace(BUSY, output_tokens_per_s=45_000.0, input_tokens_per_s=190_000.0)
     free, bound = (
         scaling(served(load, running=2, policy=policy))[0] for policy in (EAGER, replace(EAGER, scaling_max_replicas=3))
     )

@@ -40,7 +40,7 @@ _UNKNOWN: Final = "-"
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
+class ShadowAsker:
     """One workload that waits for whole GPUs, of a class that its policy names."""
 
     standing: Standing
@@ -54,7 +54,7 @@ class Shadow:
 
     memory: ShadowMemory = field(default_factory=ShadowMemory)
     updated_at: float | None = None
-    waiting: tuple[Waiting, ...] = ()
+    waiting: tuple[ShadowAsker, ...] = ()
     classes: tuple[str, ...] = ()
     """That policies name, in order."""
     capacity: float = 0.0
@@ -74,7 +74,7 @@ def shadow_of(
     of_class = {each.key: _class_of(each.key, claims) for each in standings}
     promised = _promised(standings, of_class, memory)
     waiting = tuple(
-        Waiting(each, request, ShadowBounds(capacity, each.policy.oversubscription))
+        ShadowAsker(each, request, ShadowBounds(capacity, each.policy.oversubscription))
         for each in sorted(standings, key=lambda one: one.turn)
         if (request := _request(each, of_class[each.key], promised)) is not None
     )
@@ -114,7 +114,7 @@ def with_shadow(together: Together, shadow: Shadow, now: float) -> Together:
     return Together(decided, together.grants, together.left)
 
 
-def _decision(waiting: Waiting, answer: ShadowAnswer) -> Decision:
+def _decision(waiting: ShadowAsker, answer: ShadowAnswer) -> Decision:
     request, mode = waiting.request, waiting.standing.policy.mode_of(DecisionType.OVERSUBSCRIPTION)
     asked = f"{request.gpus:,.0f} GPUs for class {request.priority_class}"
     if answer.admits:
