@@ -12,7 +12,7 @@ export PYTHONDONTWRITEBYTECODE :=
 UNIT := not integration and not e2e and not slow
 COVERED := 94
 # Tests against servers wait as much as they work: more workers than a small machine has cores.
-SERVERS ?= 3
+SERVERS ?= 4
 PROVE ?= tests e2e/stories
 
 .PHONY: help setup fmt lint unit test e2e prove demo run manifests verify bench bench-scale bench-soak bench-scaling bench-placement image kind clean

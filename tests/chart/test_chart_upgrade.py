@@ -35,14 +35,14 @@ COUNT, CHANGES_PER_SECOND = 40, 4.0
 Helm = Callable[..., None]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def plane(cluster_progress: Progress) -> Iterator[ControlPlane]:
     """Of its own: older definitions must not meet the objects of other tests."""
     with ControlPlane.start(progress=cluster_progress) as started:
         yield started
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def helm(plane: ControlPlane, cluster_progress: Progress) -> Helm:
     binary = ensure_binaries(["helm"], progress=cluster_progress)["helm"]
     environment = {**os.environ, "KUBECONFIG": str(plane.kubeconfig)}
@@ -158,7 +158,7 @@ def operator_of(plane: ControlPlane) -> Iterator[LocalPod]:
 
 def wait_answered(load: Load, operator: LocalPod, what: str) -> None:
     try:
-        wait_until(load.all_answered, what=what, within_seconds=90, every_seconds=1.0)
+        wait_until(load.all_answered, what=what, within_seconds=180, every_seconds=1.0)
     except TimeoutError as error:
         raise AssertionError(f"{error}\n{operator.log_tail()}") from error
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from time import perf_counter
+from time import process_time
 
 import numpy as np
 import pytest
@@ -148,17 +148,17 @@ def test_impossible_jobs_have_no_attainable(job: Job, on: On) -> None:
 def test_asking_again_is_free(job: Job, on: On) -> None:
     setup, placement = job("llama-3.1-70b", data=64, global_batch_size=256), on(gpus=64)
     best(setup, placement)
-    started = perf_counter()
+    started = process_time()
     for _ in range(500):
         best(setup, placement)
-    assert perf_counter() - started < 1.0
+    assert process_time() - started < 1.0
 
 
-def test_a_large_plan_takes_well_under_two_seconds(job: Job, on: On) -> None:
+def test_a_large_plan_is_cheap(job: Job, on: On) -> None:
     setup = job("llama-3.1-70b", data=1024, global_batch_size=1024)
-    started = perf_counter()
+    started = process_time()
     found = best_on(setup, Option(on(gpus=1024), Precision.BF16))
-    assert perf_counter() - started < 2.0
+    assert process_time() - started < 2.0
     assert isinstance(found, Choice)
     assert found.layouts > 5000
     assert found.prediction.memory.fits

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from time import perf_counter
+from time import process_time
 
 import pytest
 
@@ -84,7 +84,7 @@ def test_an_impossible_setup_is_refused(serving: Build, on: On) -> None:
 def test_ten_thousand_workloads_are_cheap(serving: Build, on: On) -> None:
     setup, placement = serving("llama-3.1-70b", tensor=8), on(gpus=8)
     best(setup, placement)
-    started = perf_counter()
+    started = process_time()
     for _ in range(2000):
         best(setup, placement)
-    assert (perf_counter() - started) * 5 < 1.0
+    assert (process_time() - started) * 5 < 1.0
