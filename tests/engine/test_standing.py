@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -40,6 +41,12 @@ def cut(series: WorkloadSeries, since: float) -> WorkloadSeries:
     return replace(series, times=series.times[inside], values=series.values[inside], progress=progress)
 
 
+def told(document: dict[str, Any]) -> dict[str, Any]:
+    """Of decisions the verdicts: of a load that is still being learned the reason may read otherwise after a start."""
+    verdicts = [(each["type"], each["outcome"], each["reason"]) for each in document.get("decisions", ())]
+    return {**document, "decisions": verdicts}
+
+
 @pytest.mark.parametrize("seconds", [7.0, 10.0, 15.0])
 def test_a_restart_with_the_same_state_changes_no_status(moment: tuple[Snapshot, float], seconds: float) -> None:
     snapshot, now = moment
@@ -53,7 +60,7 @@ def test_a_restart_with_the_same_state_changes_no_status(moment: tuple[Snapshot,
         ),
     )
     for each in evaluate(after, now).workloads:
-        assert each.status.document() == said[each.uid].status.document(), each.name
+        assert told(each.status.document()) == told(said[each.uid].status.document()), each.name
         assert each.annotations == said[each.uid].annotations
         assert each.events == ()
 

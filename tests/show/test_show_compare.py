@@ -151,7 +151,7 @@ def test_compare_prints_both_and_a_sentence(capsys: pytest.CaptureFixture[str]) 
     assert main(["compare", "team-llm/dense-training", "team-vision/faulty-training", "--snapshot", EXAMPLE]) == 0
     out = capsys.readouterr().out
     assert "reference MFU" in out
-    assert "B reaches 15.0 % where A reaches 52.0 %" in out
+    assert "B reaches 15.0 % where A reaches 34.7 %" in out
     assert "Configuration: " in out
 
 

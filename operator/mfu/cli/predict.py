@@ -231,11 +231,13 @@ def _waterfall(row: ProductRow) -> None:
     out.print(Text(f"  {'peak':<32} {percent(1.0):>7} ") + Text(bar(1.0, wide)))
     for loss in found.waterfall:
         left -= loss.fraction
-        hang = max(0, round(max(min(left, 1.0), 0.0) * wide))
+        part = bar(abs(loss.fraction), wide) or "▏"
+        # Both ends of a bar are rounded: together they may be a column too wide.
+        hang = min(round(max(left, 0.0) * wide), wide - len(part))
         sign = "-" if loss.fraction >= 0 else "+"
         style = "red" if loss.fraction >= 0 else "green"
         label = Text(f"  {loss.name:<32} {sign}{percent(abs(loss.fraction)):>6} ")
-        out.print(label + Text(" " * hang) + Text(bar(abs(loss.fraction), wide) or "▏", style=style))
+        out.print(label + Text(" " * hang) + Text(part, style=style))
     out.print(Text(f"  {'MFU':<32} {percent(found.mfu):>7} ") + Text(bar(found.mfu, wide), style="green"))
 
 

@@ -8,7 +8,7 @@ from typing import Final
 from mfu.api.workload_status import Attainment
 from mfu.engine.judged import Accepted
 from mfu.observe.attainment import Attained
-from mfu.predict.inference.slo import misses
+from mfu.predict.inference.slo import misses, three_digits
 from mfu.predict.types import Inference, Prediction
 from mfu.units import decimal, percent
 
@@ -59,11 +59,7 @@ def _of(seconds: float | None, limit: float | None) -> str:
     if seconds is None:
         return ""
     beside = "" if limit is None else f" of {1e3 * limit:g}"
-    return f"{_three_digits(1e3 * seconds)}{beside} ms"
-
-
-def _three_digits(milliseconds: float) -> str:
-    return f"{milliseconds:,.0f}" if milliseconds >= 100 else f"{milliseconds:.3g}"
+    return f"{three_digits(1e3 * seconds)}{beside} ms"
 
 
 def _verdict(setup: Inference, prediction: Prediction) -> str:

@@ -19,9 +19,10 @@ _ROWS: Final = (
     ("readings", ("name",)),
     ("losses", ("cause", "explains", "wasted")),
     ("recommendations", ("kind", "field", "from_", "to")),
+    ("attainment", ("objective", "limit_milliseconds")),
 )
 """What tells rows apart besides their figures: losses, and what is recommended against them, stay together."""
-_FROM_READINGS: Final = ("observed", "gap", "lost_per_hour")
+_FROM_READINGS: Final = ("observed", "gap", "lost_per_hour", "attained")
 
 
 def unshaken(standing: WorkloadStatus, said: WorkloadStatus) -> WorkloadStatus:

@@ -31,10 +31,15 @@ def misses(setup: Inference, prediction: Prediction, *, surely: bool = False) ->
         ("TPOT", prediction.tpot_seconds, setup.tpot_limit_seconds, "tpotMilliseconds"),
     )
     return tuple(
-        f"{name} {1e3 * value:.3g} ms is over slo.{field}: {1e3 * limit:g}"
+        f"{name} {three_digits(1e3 * value)} ms is over slo.{field}: {1e3 * limit:g}"
         for name, value, limit, field in limits
         if value is not None and limit is not None and value > limit * fast
     )
+
+
+def three_digits(milliseconds: float) -> str:
+    """`three_digits(4318.2) == "4,318"`, `three_digits(12.34) == "12.3"`: never an exponent."""
+    return f"{milliseconds:,.0f}" if milliseconds >= 100 else f"{milliseconds:.3g}"
 
 
 def _tail(setup: Inference) -> float:
