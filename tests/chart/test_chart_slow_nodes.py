@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
 from typing import Any
 
 import pytest
 
-from e2e.testbed.cluster import ControlPlane, KubectlFailed, wait_until
+from e2e.testbed.cluster import ControlPlane, KubectlFailed
 from e2e.testbed.cluster.binaries import Progress
-from tests.chart.installed import installed
+from tests.chart.installed import installed, wait_fenced
 from tests.chart.test_chart_layouts import refused
 
 pytestmark = [pytest.mark.integration, pytest.mark.owns_control_plane]
@@ -41,7 +40,7 @@ def server(control_plane: ControlPlane, cluster_progress: Progress) -> Iterator[
         control_plane.apply(node("probe"))
         for who in (OPERATOR, KEEPER):
             other = [add("/metadata/labels/other", "x")]
-            wait_until(partial(refused, control_plane, "probe", other, who), what="the fence in force")
+            wait_fenced(control_plane, "node", "probe", patch=other, who=who)
         yield control_plane
         control_plane.kubectl("delete", "nodes", "probe", "slow", "kept", "--ignore-not-found")
 
