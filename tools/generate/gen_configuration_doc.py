@@ -73,10 +73,14 @@ def _default(value: Any) -> str:
     return "–" if value is None else f"`{json.dumps(value)}`"
 
 
+def _written(value: float) -> str:
+    return str(int(value) if float(value).is_integer() else value)
+
+
 def _limits(field: FieldInfo) -> str:
     bounds = {key: getattr(each, key) for each in field.metadata for key in ("gt", "ge", "le") if hasattr(each, key)}
     words = {"gt": "above", "ge": "from", "le": "to"}
-    said = " ".join(f"{words[key]} {value:g}" for key, value in bounds.items())
+    said = " ".join(f"{words[key]} {_written(value)}" for key, value in bounds.items())
     names = {bool: "true or false", str: "text", float: "number", int: "whole number"}
     kind = names.get(field.annotation, "text") if isinstance(field.annotation, type) else "text"
     return f"{kind} {said}".strip()
