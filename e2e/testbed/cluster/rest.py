@@ -136,9 +136,18 @@ class Rest:
 
     @cached_property
     def _pool(self) -> urllib3.PoolManager:
-        # A kept connection may be one to a server that was restarted since.
-        once_more = urllib3.Retry(1, allowed_methods=None, redirect=False)
-        return urllib3.PoolManager(ssl_context=self._connection.ssl_context, retries=once_more, timeout=_SECONDS)
+        # A kept connection may be one to a server that was restarted since; who asks for patience is given it (429).
+        again = urllib3.Retry(
+            total=10,
+            connect=1,
+            read=1,
+            status_forcelist=(429,),
+            backoff_factor=0.2,
+            allowed_methods=None,
+            redirect=False,
+            raise_on_status=False,
+        )
+        return urllib3.PoolManager(ssl_context=self._connection.ssl_context, retries=again, timeout=_SECONDS)
 
     def _ask(
         self, method: str, path: str, *, params: dict[str, str] | None = None, body: str | None = None, **headers: str
