@@ -43,6 +43,15 @@ class Cut(BaseException):
     """The process is gone."""
 
 
+ONE_PATCH: dict[str, tuple[str, bool, int]] = {
+    "before it is read": ("GET", False, 1),
+    "when it is read": ("GET", True, 1),
+    "before the patch": ("PATCH", False, 1),
+    "when it is patched": ("PATCH", True, 1),
+}
+"""Where `CutOff.cut` ends who reads an object and patches it."""
+
+
 class CutOff(KubeClient):
     """Every request after a chosen one finds nobody who could make it."""
 

@@ -11,7 +11,7 @@ from mfu.cluster.executor import Executor
 from mfu.cluster.marking import Marked, mark
 from mfu.cluster.resources import JSON, PODS
 from mfu.engine.plan import Plan
-from tests.cluster.test_gate_kills_server import Cut, CutOff
+from tests.cluster.test_gate_kills_server import ONE_PATCH, Cut, CutOff
 
 pytestmark = pytest.mark.integration
 
@@ -60,21 +60,13 @@ async def test_a_cost_of_somebody_else_stands(client: KubeClient, space: str) ->
     assert await notes(client, space) == {DELETION_COST_ANNOTATION: "7"}
 
 
-CUTS: dict[str, tuple[str, bool, int]] = {
-    "before it is read": ("GET", False, 1),
-    "when it is read": ("GET", True, 1),
-    "before the patch": ("PATCH", False, 1),
-    "when it is patched": ("PATCH", True, 1),
-}
-
-
 @pytest.mark.prove(times=100)
-@pytest.mark.parametrize("where", CUTS)
+@pytest.mark.parametrize("where", ONE_PATCH)
 async def test_killed_at_any_request_it_is_marked_whole_or_not(client: KubeClient, space: str, where: str) -> None:
     pod = await made(client, space)
     plan = Plan(marks=(asked(pod),))
     async with CutOff(client._connection) as dying:
-        dying.cut = CUTS[where]
+        dying.cut = ONE_PATCH[where]
         with pytest.raises(Cut):
             await Executor(dying, dict, lambda *_: None).apply(plan)
     found = await notes(client, space)

@@ -15,7 +15,7 @@ from mfu.cluster.queue_keeper import QueueKeeper
 from mfu.cluster.resources import JSON
 from mfu.engine.plan import Plan
 from tests.builders.held import job
-from tests.cluster.test_gate_kills_server import Cut, CutOff
+from tests.cluster.test_gate_kills_server import ONE_PATCH, Cut, CutOff
 
 pytestmark = pytest.mark.integration
 
@@ -78,21 +78,13 @@ async def test_the_keeper_minds_the_deadline_and_nothing_else(client: KubeClient
     assert await notes(client, space, "theirs") == {QUEUE_GATE_ANNOTATION: "a.example/b"}
 
 
-CUTS: dict[str, tuple[str, bool, int]] = {
-    "before it is read": ("GET", False, 1),
-    "when it is read": ("GET", True, 1),
-    "before the patch": ("PATCH", False, 1),
-    "when it is patched": ("PATCH", True, 1),
-}
-
-
 @pytest.mark.prove(times=100)
-@pytest.mark.parametrize("where", CUTS)
+@pytest.mark.parametrize("where", ONE_PATCH)
 async def test_killed_at_any_request_it_is_freed_by_the_keeper(client: KubeClient, space: str, where: str) -> None:
     item = await made(client, space, f"a.example/b,{PLACEMENT_GATE}")
     plan = Plan(queue_releases=(QueueRelease(space, "train", item["metadata"]["uid"], "team/w", "told"),))
     async with CutOff(client._connection) as dying:
-        dying.cut = CUTS[where]
+        dying.cut = ONE_PATCH[where]
         with pytest.raises(Cut):
             await Executor(dying, dict, lambda *_: None).apply(plan)
     left = await client.request("GET", JOBS.path(space, "train"))

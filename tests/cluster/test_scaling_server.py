@@ -16,7 +16,7 @@ from mfu.cluster.executor import Executor
 from mfu.cluster.resources import AUTOSCALERS, JSON, RUNS_PODS
 from mfu.cluster.scaling import Scaled, scale
 from mfu.engine.plan import Plan
-from tests.cluster.test_gate_kills_server import Cut, CutOff
+from tests.cluster.test_gate_kills_server import ONE_PATCH, Cut, CutOff
 from tests.cluster.test_queued_server import DEFINITIONS
 
 pytestmark = pytest.mark.integration
@@ -153,13 +153,7 @@ async def test_a_stateful_set_has_the_same_subresource(client: KubeClient, space
     assert (await client.get(resource, "serve", space))["spec"]["replicas"] == 5
 
 
-CUTS = {
-    "before it is read": ("GET", False, 1),
-    "when it is read": ("GET", True, 1),
-    "when autoscalers are read": ("GET", True, 2),
-    "before the patch": ("PATCH", False, 1),
-    "when it is patched": ("PATCH", True, 1),
-}
+CUTS = {**ONE_PATCH, "when autoscalers are read": ("GET", True, 2)}
 
 
 @pytest.mark.prove(times=100)

@@ -16,7 +16,7 @@ from mfu.cluster.executor import Executor
 from mfu.cluster.resources import JSON, NODES
 from mfu.cluster.slowing import Slowed, SlowKeeper, marked_node, slow
 from mfu.engine.plan import Plan
-from tests.cluster.test_gate_kills_server import Cut, CutOff
+from tests.cluster.test_gate_kills_server import ONE_PATCH, Cut, CutOff
 
 pytestmark = pytest.mark.integration
 
@@ -123,20 +123,12 @@ async def test_what_was_renewed_meanwhile_is_left_to_the_operator(client: KubeCl
     assert taints_of(await client.get(NODES, name)) == [OURS]
 
 
-CUTS: dict[str, tuple[str, bool, int]] = {
-    "before it is read": ("GET", False, 1),
-    "when it is read": ("GET", True, 1),
-    "before the patch": ("PATCH", False, 1),
-    "when it is patched": ("PATCH", True, 1),
-}
-
-
 @pytest.mark.prove(times=100)
-@pytest.mark.parametrize("where", CUTS)
+@pytest.mark.parametrize("where", ONE_PATCH)
 async def test_killed_at_any_request_it_is_tainted_whole_or_not(client: KubeClient, name: str, where: str) -> None:
     await made(client, name, THEIRS)
     async with CutOff(client._connection) as dying:
-        dying.cut = CUTS[where]
+        dying.cut = ONE_PATCH[where]
         with pytest.raises(Cut):
             await Executor(dying, dict, lambda *_: None).apply(Plan(slowed=(order(name),)))
     node = await client.get(NODES, name)

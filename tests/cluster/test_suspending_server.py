@@ -17,7 +17,7 @@ from mfu.cluster.held import QUEUE_LABEL
 from mfu.cluster.resources import JSON, KUEUE_WORKLOADS, RUNS_PODS
 from mfu.cluster.suspending import Suspended, suspend
 from mfu.engine.plan import Plan
-from tests.cluster.test_gate_kills_server import Cut, CutOff
+from tests.cluster.test_gate_kills_server import ONE_PATCH, Cut, CutOff
 from tests.cluster.test_queued_server import DEFINITION, DEFINITIONS
 
 pytestmark = pytest.mark.integration
@@ -111,20 +111,12 @@ async def test_what_kueue_queues_is_suspended_by_kueue(client: KubeClient, space
     assert await carried_out(client, asked(space)) is Suspended.ALREADY
 
 
-CUTS = {
-    "before it is read": ("GET", False, 1),
-    "when it is read": ("GET", True, 1),
-    "before the patch": ("PATCH", False, 1),
-    "when it is patched": ("PATCH", True, 1),
-}
-
-
 @pytest.mark.prove(times=100)
-@pytest.mark.parametrize("where", CUTS)
+@pytest.mark.parametrize("where", ONE_PATCH)
 async def test_killed_at_any_request_it_is_never_half_suspended(client: KubeClient, space: str, where: str) -> None:
     await client.create(JOBS, job(), space)
     async with CutOff(client._connection) as dying:
-        dying.cut = CUTS[where]
+        dying.cut = ONE_PATCH[where]
         with pytest.raises(Cut):
             await Executor(dying, dict, lambda *_: None).apply(Plan(suspensions=(asked(space),)))
     after = await client.get(JOBS, "train", space)

@@ -19,7 +19,7 @@ from mfu.cluster.resources import JSON, RUNS_PODS
 from mfu.cluster.templating import Templated, patch_of, tell
 from mfu.engine.plan import Plan
 from tests.builders.held import MADE, PRODUCT, job, pods, trainjob
-from tests.cluster.test_gate_kills_server import Cut, CutOff
+from tests.cluster.test_gate_kills_server import ONE_PATCH, Cut, CutOff
 
 pytestmark = pytest.mark.integration
 
@@ -139,16 +139,8 @@ async def test_a_slice_takes_the_place_of_a_gpu(client: KubeClient, space: str) 
     assert container["resources"] == {"limits": amounts, "requests": amounts}
 
 
-CUTS: dict[str, tuple[str, bool, int]] = {
-    "before it is read": ("GET", False, 1),
-    "when it is read": ("GET", True, 1),
-    "before the patch": ("PATCH", False, 1),
-    "when it is patched": ("PATCH", True, 1),
-}
-
-
 @pytest.mark.prove(times=100)
-@pytest.mark.parametrize("where", CUTS)
+@pytest.mark.parametrize("where", ONE_PATCH)
 @pytest.mark.parametrize("kind", MADE)
 async def test_killed_at_any_request_it_has_the_whole_hint_or_none(
     owners: None, client: KubeClient, space: str, kind: str, where: str
@@ -156,7 +148,7 @@ async def test_killed_at_any_request_it_has_the_whole_hint_or_none(
     item = await made(client, space, MADE[kind]())
     plan = Plan(hints=(asked(item),))
     async with CutOff(client._connection) as dying:
-        dying.cut = CUTS[where]
+        dying.cut = ONE_PATCH[where]
         with pytest.raises(Cut):
             await Executor(dying, dict, lambda *_: None).apply(plan)
     after = await client.request("GET", path_of(space, kind))

@@ -16,7 +16,7 @@ import aiohttp
 
 from mfu.api.names import FIELD_MANAGER
 from mfu.cluster.connection import Connection
-from mfu.cluster.json_patch import operation
+from mfu.cluster.json_patch import as_read, operation
 from mfu.cluster.resources import JSON, ResourcePath
 
 CHUNK: Final = 500
@@ -208,6 +208,11 @@ class KubeClient:
         """A JSON patch of an object; the error is `outdated` where one of its tests fails."""
         path = resource.path(metadata.get("namespace"), metadata["name"])
         await self._acknowledged(path, operations, {"fieldManager": manager}, JSON_PATCH)
+
+    async def change_as_read(self, resource: ResourcePath, metadata: JSON, changes: Sequence[JSON]) -> None:
+        """A JSON patch that only the state that was read takes; any other is `outdated`."""
+        path = resource.path(metadata.get("namespace"), metadata["name"])
+        await self.request("PATCH", path, body=[*as_read(metadata), *changes], content_type=JSON_PATCH)
 
     async def _acknowledged(
         self, path: str, body: JSON | Sequence[JSON], params: Mapping[str, str], content_type: str

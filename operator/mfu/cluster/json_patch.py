@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from mfu.cluster.resources import JSON
@@ -13,9 +14,20 @@ def operation(kind: str, path: str, value: Any) -> JSON:
 
 def annotated(metadata: JSON, name: str, words: str) -> JSON:
     """One annotation, beside those that are there."""
-    if not metadata.get("annotations"):
-        return operation("add", "/metadata/annotations", {name: words})
-    return operation("add", place(name), words)
+    (change,) = put(metadata, "annotations", {name: words})
+    return change
+
+
+def put(metadata: JSON, kind: str, values: Mapping[str, str]) -> list[JSON]:
+    """Labels or annotations (`kind`), beside those that are there."""
+    if not metadata.get(kind):
+        return [operation("add", f"/metadata/{kind}", dict(values))]
+    return [operation("add", f"/metadata/{kind}/{step(name)}", value) for name, value in values.items()]
+
+
+def as_read(metadata: JSON) -> list[JSON]:
+    """Tests that it is this object, in the state that was read."""
+    return [operation("test", f"/metadata/{name}", metadata[name]) for name in ("uid", "resourceVersion")]
 
 
 def place(name: str) -> str:

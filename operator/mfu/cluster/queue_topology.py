@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from mfu.cluster.client import JSON_PATCH, ApiError, KubeClient
+from mfu.cluster.client import ApiError, KubeClient
 from mfu.cluster.held import QUEUE_LABEL
 from mfu.cluster.json_patch import operation
 from mfu.cluster.projection import requested
@@ -74,10 +74,7 @@ async def ask_slices(client: KubeClient, owner: JSON, annotations: Mapping[str, 
     for each in items:
         changes = list(_slices(each, annotations))
         if changes:
-            known = each["metadata"]
-            tests = [operation("test", f"/metadata/{name}", known[name]) for name in ("uid", "resourceVersion")]
-            path = KUEUE_WORKLOADS.path(known["namespace"], known["name"])
-            await client.request("PATCH", path, body=[*tests, *changes], content_type=JSON_PATCH)
+            await client.change_as_read(KUEUE_WORKLOADS, each["metadata"], changes)
     return True
 
 

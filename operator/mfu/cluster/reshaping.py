@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -27,8 +27,8 @@ from mfu.act.reshape import (
 )
 from mfu.act.types import LayoutOrder
 from mfu.api.names import GROUP, decision_annotation
-from mfu.cluster.client import JSON_PATCH, ApiError, KubeClient, ServerUnreachable
-from mfu.cluster.json_patch import operation, step
+from mfu.cluster.client import ApiError, KubeClient, ServerUnreachable
+from mfu.cluster.json_patch import operation, put, step
 from mfu.cluster.projection import requested
 from mfu.cluster.resources import JSON, NODES, PODS
 from mfu.decide.fleet.mig.relayout import STATE_LABEL
@@ -111,14 +111,14 @@ class Reshaper:
     async def _write(self, node: JSON, going: Reshape, order: NodeOrder | None, *, words: str = "") -> None:
         said = {_SAID: words} if words else {}
         changes = [
-            *_put(node, "annotations", {RESHAPE: written(going), **said}),
-            *_put(node, "labels", {RESHAPE: "going"}),
+            *put(node["metadata"], "annotations", {RESHAPE: written(going), **said}),
+            *put(node["metadata"], "labels", {RESHAPE: "going"}),
         ]
         if order is not None and order.verb is NodeVerb.CORDON:
             changes.append(operation("add", "/spec/unschedulable", True))
         if order is not None and order.verb is NodeVerb.LABEL:
             changes.append(operation("add", f"/metadata/labels/{step(MIG_CONFIG_LABEL)}", order.config))
-        await _patch(self.client, node, changes)
+        await self.client.change_as_read(NODES, node["metadata"], changes)
 
     async def _give_back(self, node: JSON, outcome: str) -> None:
         await give_back(self.client, node, outcome)
@@ -150,19 +150,12 @@ class Reshaper:
 async def give_back(client: KubeClient, node: JSON, outcome: str) -> None:
     """Uncordoned, with how it ended, in one patch that also ends it. Raises ApiError, ServerUnreachable."""
     metadata = node["metadata"]
-    changes = [operation("add", "/spec/unschedulable", False), *_put(node, "annotations", {_SAID: outcome})]
+    changes = [operation("add", "/spec/unschedulable", False), *put(metadata, "annotations", {_SAID: outcome})]
     for kind in ("annotations", "labels"):
         if RESHAPE in (metadata.get(kind) or {}):
             changes.append({"op": "remove", "path": f"/metadata/{kind}/{step(RESHAPE)}"})
-    await _patch(client, node, changes)
+    await client.change_as_read(NODES, metadata, changes)
     log.info("reshape node=%s ended: %s", metadata["name"], outcome)
-
-
-async def _patch(client: KubeClient, node: JSON, changes: list[JSON]) -> None:
-    metadata = node["metadata"]
-    tests = [operation("test", f"/metadata/{name}", metadata[name]) for name in ("uid", "resourceVersion")]
-    path = NODES.path(name=metadata["name"])
-    await client.request("PATCH", path, body=[*tests, *changes], content_type=JSON_PATCH)
 
 
 def _shown(node: JSON, pods: Sequence[JSON]) -> NodeShown:
@@ -177,9 +170,3 @@ def _shown(node: JSON, pods: Sequence[JSON]) -> NodeShown:
             name: int(count) for name, count in allocatable.items() if name.startswith(MIG_PREFIX) and int(count)
         },
     )
-
-
-def _put(node: JSON, kind: str, values: Mapping[str, str]) -> list[JSON]:
-    if not node["metadata"].get(kind):
-        return [operation("add", f"/metadata/{kind}", dict(values))]
-    return [operation("add", f"/metadata/{kind}/{step(name)}", value) for name, value in values.items()]

@@ -13,9 +13,9 @@ from typing import Final
 
 from mfu.act.slowing import EFFECT, SLOW, SlowOrder, expired
 from mfu.api.names import decision_annotation
-from mfu.cluster.client import JSON_PATCH, ApiError, KubeClient, ServerUnreachable
+from mfu.cluster.client import ApiError, KubeClient, ServerUnreachable
 from mfu.cluster.informer import Informer
-from mfu.cluster.json_patch import annotated, operation, place, step
+from mfu.cluster.json_patch import annotated, operation, place, put, step
 from mfu.cluster.pacing import Attempts
 from mfu.cluster.projection import has_our_taint, is_our_taint, slow_until
 from mfu.cluster.resources import JSON, NODES
@@ -50,7 +50,7 @@ async def slow(client: KubeClient, asked: SlowOrder, *, may_write: Callable[[], 
         if not may_write():
             return Slowed.HELD_BACK
         changes = _off(node) if asked.until is None else _on(node, asked)
-        await _patch(client, node, changes)
+        await client.change_as_read(NODES, node["metadata"], changes)
     except ApiError as error:
         if error.status == 404:
             return Slowed.GONE
@@ -62,11 +62,7 @@ async def slow(client: KubeClient, asked: SlowOrder, *, may_write: Callable[[], 
 
 def _on(node: JSON, asked: SlowOrder) -> list[JSON]:
     metadata, spec = node["metadata"], node.get("spec") or {}
-    changes = [annotated(metadata, _ANNOTATION, asked.words)]
-    if metadata.get("labels"):
-        changes.append(operation("add", _LABEL, str(asked.until)))
-    else:
-        changes.append(operation("add", "/metadata/labels", {SLOW: str(asked.until)}))
+    changes = [annotated(metadata, _ANNOTATION, asked.words), *put(metadata, "labels", {SLOW: str(asked.until)})]
     if not has_our_taint(spec):
         taint = {"key": SLOW, "effect": EFFECT}
         known = spec.get("taints")
@@ -86,12 +82,6 @@ def _off(node: JSON) -> list[JSON]:
     if _ANNOTATION in (metadata.get("annotations") or {}):
         changes.append({"op": "remove", "path": place(_ANNOTATION)})
     return changes
-
-
-async def _patch(client: KubeClient, node: JSON, changes: list[JSON]) -> None:
-    metadata = node["metadata"]
-    tests = [operation("test", f"/metadata/{name}", metadata[name]) for name in ("uid", "resourceVersion")]
-    await client.request("PATCH", NODES.path(name=metadata["name"]), body=[*tests, *changes], content_type=JSON_PATCH)
 
 
 @dataclass(frozen=True, slots=True)
