@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 import pytest_asyncio
-import yaml
 
 from e2e.testbed.cluster import ControlPlane, wait_until
 from e2e.testbed.cluster.binaries import Progress
-from e2e.testbed.cluster.ports import free_ports
-from e2e.testbed.cluster.process import Child
 from e2e.testbed.controllers import kueue
 from mfu.act.checks import CheckAnswer, CheckQuestion, answered, unheld
 from mfu.api.names import ADMISSION_CHECK
@@ -30,11 +25,11 @@ from mfu.cluster.kueue_check import Answered, activate, answer, question_of
 from mfu.cluster.resources import JSON, KUEUE_WORKLOADS
 from mfu.engine.plan import Plan
 from tests.cluster.test_gate_kills_server import Cut, CutOff
+from tests.e2e_cluster.operating import operating
 from tests.e2e_cluster.test_controllers import QUEUE, QUEUE_LABEL, job, node
 
 pytestmark = [pytest.mark.integration, pytest.mark.owns_control_plane]
 
-ROOT: Final = Path(__file__).parents[2]
 CHECK: Final = "mfu"
 PRODUCT: Final = "nvidia.com/gpu.product"
 HOST: Final = "kubernetes.io/hostname"
@@ -264,37 +259,6 @@ async def test_other_checks_stay_as_they_are(plane: ControlPlane, client: KubeCl
     assert checks.get("other", "theirs") == "theirs"
 
 
-@contextmanager
-def operating(plane: ControlPlane, folder: Path) -> Iterator[None]:
-    """The whole operator as its own process, with the one action switched on."""
-    plane.kubectl("apply", "--server-side", "-f", str(ROOT / "crds"))
-    plane.wait_established()
-    spec = {
-        "namespaceSelector": {},
-        "modes": {"admission": "Enforce"},
-        "actions": [{"type": "KueueCheck", "minConfidencePercent": 50, "maxPerMinute": 100}],
-    }
-    plane.apply({"apiVersion": "mfu.gpuaas.io/v1alpha1", "kind": "MFUPolicy", "metadata": {"name": "p"}, "spec": spec})
-    (port,) = free_ports(1)
-    config = {
-        "server": {"host": "127.0.0.1", "port": port},
-        "leaderElection": {"namespace": "default"},
-        "actions": ["KueueCheck"],
-        "kueue": {"enabled": True, "check": CHECK},
-        "cycle": {"warmUpSeconds": 2},
-        "dcgm": {"urlTemplate": "http://127.0.0.1:9/{node}"},
-    }
-    file = folder / "config.yaml"
-    file.write_text(yaml.safe_dump(config))
-    command: list[str | Path] = [sys.executable, "-m", "mfu", "operator", f"--kubeconfig={plane.kubeconfig}"]
-    child = Child("operator", [*command, f"--config={file}"], log=plane.logs_dir / "operator.log", home=folder)
-    child.start()
-    try:
-        yield
-    finally:
-        child.stop()
-
-
 def declared(name: str, preset: str) -> dict[str, Any]:
     spec = {
         "mode": "Training",
@@ -324,7 +288,9 @@ async def test_the_operator_answers_all_and_without_telemetry_refuses_none(
             if entry["state"] == "Ready"
         }
 
-    with operating(plane, tmp_path):
+    action = {"type": "KueueCheck", "minConfidencePercent": 50, "maxPerMinute": 100}
+    asked = {"enabled": True, "check": CHECK}
+    with operating(plane, tmp_path, modes={"admission": "Enforce"}, action=action, kueue=asked):
         plane.apply(declared("large", "llama-3.1-405b"), namespace=space)
         for name in ("large", "nobodys"):
             submit(plane, space, name)

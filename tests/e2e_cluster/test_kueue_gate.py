@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 import pytest_asyncio
-import yaml
 
 from e2e.testbed.cluster import ControlPlane, KubectlFailed, wait_until
 from e2e.testbed.cluster.binaries import Progress
-from e2e.testbed.cluster.ports import free_ports
-from e2e.testbed.cluster.process import Child
 from e2e.testbed.controllers import kueue
 from mfu.act.queue_gates import QueueRelease
 from mfu.act.templates import TemplateHint
@@ -32,11 +27,11 @@ from mfu.cluster.queue_keeper import QueueKeeper
 from mfu.cluster.resources import JSON
 from mfu.cluster.templating import Templated
 from mfu.engine.plan import Plan
+from tests.e2e_cluster.operating import operating
 from tests.e2e_cluster.test_controllers import QUEUE, QUEUE_LABEL, job, node
 
 pytestmark = [pytest.mark.integration, pytest.mark.owns_control_plane]
 
-ROOT: Final = Path(__file__).parents[2]
 PRODUCT: Final = "nvidia.com/gpu.product"
 H100: Final = "NVIDIA-H100-80GB-HBM3"
 SLICE: Final = "nvidia.com/mig-1g.10gb"
@@ -222,33 +217,6 @@ async def test_with_both_dead_it_is_freed_by_hand(plane: ControlPlane, client: K
     await until("the Job to start", lambda: not suspended(plane, space))
 
 
-@contextmanager
-def operating(plane: ControlPlane, folder: Path) -> Iterator[Child]:
-    """The whole operator as its own process; it may tell templates, and this policy does not let it."""
-    plane.kubectl("apply", "--server-side", "-f", str(ROOT / "crds"))
-    plane.wait_established()
-    spec = {"namespaceSelector": {}, "modes": {"placement": "Recommend"}, "actions": [{"type": "TopologyAnnotation"}]}
-    plane.apply({"apiVersion": "mfu.gpuaas.io/v1alpha1", "kind": "MFUPolicy", "metadata": {"name": "p"}, "spec": spec})
-    (port,) = free_ports(1)
-    config = {
-        "server": {"host": "127.0.0.1", "port": port},
-        "leaderElection": {"namespace": "default"},
-        "actions": ["TopologyAnnotation"],
-        "kueue": {"enabled": True},
-        "cycle": {"warmUpSeconds": 2},
-        "dcgm": {"urlTemplate": "http://127.0.0.1:9/{node}"},
-    }
-    file = folder / "config.yaml"
-    file.write_text(yaml.safe_dump(config))
-    command: list[str | Path] = [sys.executable, "-m", "mfu", "operator", f"--kubeconfig={plane.kubeconfig}"]
-    child = Child("operator", [*command, f"--config={file}"], log=plane.logs_dir / "operator.log", home=folder)
-    child.start()
-    try:
-        yield child
-    finally:
-        child.stop()
-
-
 def declared(name: str) -> dict[str, Any]:
     """A tensor group of two in pods of one GPU."""
     spec = {
@@ -266,7 +234,9 @@ async def test_a_whole_operator_lets_start_what_it_may_not_tell(
     plane: ControlPlane, space: str, tmp_path: Path
 ) -> None:
     """No keeper runs: it is the operator that takes our name off, and says why."""
-    with operating(plane, tmp_path):
+    # It may tell templates, and this policy does not let it.
+    action, modes = {"type": "TopologyAnnotation"}, {"placement": "Recommend"}
+    with operating(plane, tmp_path, modes=modes, action=action, kueue={"enabled": True}):
         plane.apply(declared("a"), namespace=space)
         submit(plane, space, pods=2)
         await until("the Job to start", lambda: not suspended(plane, space), within_seconds=120.0)
