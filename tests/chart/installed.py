@@ -32,6 +32,22 @@ def installed(server: ControlPlane, release: str, *flags: str, space: str, progr
         run("uninstall", release)
 
 
+@contextmanager
+def every_right(server: ControlPlane, name: str, *users: str) -> Iterator[None]:
+    """Whatever those users may by their roles: a fence must hold where roles would let them through.
+
+    What an earlier try left behind is taken over, and nothing stays.
+    """
+    of = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": {"name": name}}
+    role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"}
+    subjects = [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": user} for user in users]
+    server.apply({**of, "roleRef": role, "subjects": subjects})
+    try:
+        yield
+    finally:
+        server.kubectl("delete", "clusterrolebinding", name, "--ignore-not-found")
+
+
 def refusal(
     server: ControlPlane, *target: str, patch: Any, who: str | None, type: str = "json", dry_run: bool = False
 ) -> str | None:

@@ -12,7 +12,7 @@ from e2e.testbed.cluster import ControlPlane, KubectlFailed
 from e2e.testbed.cluster.binaries import Progress
 from e2e.testbed.cluster.gobuild import module_folder
 from e2e.testbed.cluster.pins import KUEUE
-from tests.chart.installed import installed, refusal, wait_fenced
+from tests.chart.installed import every_right, installed, refusal, wait_fenced
 
 pytestmark = [pytest.mark.integration, pytest.mark.owns_control_plane]
 
@@ -71,13 +71,11 @@ def test_its_rights_are_enough_for_an_answer_and_go_no_further(server: ControlPl
 @pytest.fixture(scope="module")
 def fenced(server: ControlPlane) -> Iterator[ControlPlane]:
     """With every right: the fence holds where roles would let it through."""
-    users = (f"--user={OPERATOR}", f"--user={KEEPER}")
-    server.kubectl("create", "clusterrolebinding", "checks-fenced", "--clusterrole=cluster-admin", *users)
-    space = asked(server)
-    forged = {"status": {"conditions": [ADMITTED]}}
-    wait_fenced(server, *OF_W, "-n", space, patch=forged, who=OPERATOR, type="merge")
-    yield server
-    server.kubectl("delete", "clusterrolebinding", "checks-fenced")
+    with every_right(server, "checks-fenced", OPERATOR, KEEPER):
+        space = asked(server)
+        forged = {"status": {"conditions": [ADMITTED]}}
+        wait_fenced(server, *OF_W, "-n", space, patch=forged, who=OPERATOR, type="merge")
+        yield server
 
 
 def asked(server: ControlPlane, **status: Any) -> str:

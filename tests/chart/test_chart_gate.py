@@ -13,7 +13,7 @@ from e2e.testbed.cluster import ControlPlane, KubectlFailed, wait_until
 from e2e.testbed.cluster.binaries import Progress
 from mfu.api.names import GATE_LABEL, PLACEMENT_GATE, WORKLOAD_LABEL, decision_annotation
 from tests.builders.gated_pods import CONTAINER, gated, gates_of
-from tests.chart.installed import installed
+from tests.chart.installed import every_right, installed
 
 pytestmark = [pytest.mark.integration, pytest.mark.owns_control_plane]
 
@@ -44,14 +44,11 @@ WORDS = {"op": "add", "path": "/metadata/annotations", "value": {SAID: "keep the
 @pytest.fixture(scope="module")
 def server(control_plane: ControlPlane, cluster_progress: Progress) -> Iterator[ControlPlane]:
     values = "config.actions={RequiredAffinity},gating.enabled=true,keeper.enabled=true,agent.enabled=true"
-    everything = ["--clusterrole=cluster-admin", f"--user={OPERATOR}", f"--user={KEEPER}"]
-    with installed(control_plane, "gate", "--set", values, space=SPACE, progress=cluster_progress):
-        # Whatever rights they had: the fence holds where roles would let them through.
-        control_plane.kubectl("create", "clusterrolebinding", "gate-fenced", *everything)
-        try:
-            yield control_plane
-        finally:
-            control_plane.kubectl("delete", "clusterrolebinding", "gate-fenced")
+    with (
+        installed(control_plane, "gate", "--set", values, space=SPACE, progress=cluster_progress),
+        every_right(control_plane, "gate-fenced", OPERATOR, KEEPER),
+    ):
+        yield control_plane
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from e2e.testbed.cluster.binaries import Progress
 from mfu.act.costs import MARK, PodMark
 from mfu.api.names import DELETION_COST_ANNOTATION
 from mfu.cluster.marking import patch_of
-from tests.chart.installed import installed, refusal, wait_fenced
+from tests.chart.installed import every_right, installed, refusal, wait_fenced
 
 pytestmark = [pytest.mark.integration, pytest.mark.owns_control_plane]
 
@@ -32,11 +32,10 @@ def server(control_plane: ControlPlane, cluster_progress: Progress) -> Iterator[
 @pytest.fixture(scope="module")
 def fenced(server: ControlPlane) -> Iterator[ControlPlane]:
     """With every right: the fence holds where roles would let it through."""
-    server.kubectl("create", "clusterrolebinding", "marks-fenced", "--clusterrole=cluster-admin", f"--user={OPERATOR}")
-    space = service(server)
-    wait_fenced(server, "pod", "serve-0", "-n", space, patch=costing("7"), who=OPERATOR)
-    yield server
-    server.kubectl("delete", "clusterrolebinding", "marks-fenced")
+    with every_right(server, "marks-fenced", OPERATOR):
+        space = service(server)
+        wait_fenced(server, "pod", "serve-0", "-n", space, patch=costing("7"), who=OPERATOR)
+        yield server
 
 
 def service(server: ControlPlane, **annotations: str) -> str:

@@ -10,7 +10,7 @@ import pytest
 from e2e.testbed.cluster import ControlPlane, KubectlFailed
 from e2e.testbed.cluster.binaries import Progress
 from mfu.api.names import decision_annotation
-from tests.chart.installed import installed, refusal, wait_fenced
+from tests.chart.installed import every_right, installed, refusal, wait_fenced
 from tests.cluster.test_suspending_server import job
 
 pytestmark = [pytest.mark.integration, pytest.mark.owns_control_plane]
@@ -31,13 +31,12 @@ def server(control_plane: ControlPlane, cluster_progress: Progress) -> Iterator[
 @pytest.fixture(scope="module")
 def fenced(server: ControlPlane) -> Iterator[ControlPlane]:
     """With every right: the fence holds where roles would let it through."""
-    server.kubectl("create", "clusterrolebinding", "owners-fenced", "--clusterrole=cluster-admin", f"--user={OPERATOR}")
-    space = server.new_namespace("probe")
-    server.apply(job(), namespace=space)
-    scale = [{"op": "replace", "path": "/spec/parallelism", "value": 1}]
-    wait_fenced(server, "job", "train", "-n", space, patch=scale, who=OPERATOR)
-    yield server
-    server.kubectl("delete", "clusterrolebinding", "owners-fenced")
+    with every_right(server, "owners-fenced", OPERATOR):
+        space = server.new_namespace("probe")
+        server.apply(job(), namespace=space)
+        scale = [{"op": "replace", "path": "/spec/parallelism", "value": 1}]
+        wait_fenced(server, "job", "train", "-n", space, patch=scale, who=OPERATOR)
+        yield server
 
 
 def refused(

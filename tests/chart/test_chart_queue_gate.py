@@ -16,7 +16,7 @@ from e2e.testbed.cluster.pins import KUEUE
 from mfu.api.names import GATE_LABEL, PLACEMENT_GATE, QUEUE_GATE_ANNOTATION, WORKLOAD_LABEL
 from mfu.cluster.queue_gate import patch_of
 from tests.builders.held import QUEUE, job, pods
-from tests.chart.installed import installed
+from tests.chart.installed import every_right, installed, refusal, wait_fenced
 
 pytestmark = [pytest.mark.integration, pytest.mark.owns_control_plane]
 
@@ -25,6 +25,7 @@ OPERATOR = f"system:serviceaccount:{SPACE}:gates-mfu-operator"
 KEEPER = f"{OPERATOR}-keeper"
 LABELS = {**QUEUE, WORKLOAD_LABEL: "w"}
 OTHER = "a.example/b"
+WORKLOADS = "workloads.kueue.x-k8s.io"
 GATE_AT = f"/metadata/annotations/{QUEUE_GATE_ANNOTATION.replace('/', '~1')}"
 Patch = list[dict[str, Any]]
 
@@ -47,17 +48,15 @@ def server(control_plane: ControlPlane, cluster_progress: Progress) -> Iterator[
 @pytest.fixture(scope="module")
 def fenced(server: ControlPlane) -> Iterator[ControlPlane]:
     """With every right: the fences hold where roles would let it through."""
-    for who, name in ((OPERATOR, "gates-operator"), (KEEPER, "gates-keeper")):
-        server.kubectl("create", "clusterrolebinding", name, "--clusterrole=cluster-admin", f"--user={who}")
-    space = opted_in(server)
-    server.apply(job(annotations={QUEUE_GATE_ANNOTATION: PLACEMENT_GATE}), workload(), namespace=space)
-    more = [{"op": "replace", "path": "/spec/parallelism", "value": 1}]
-    later = [{"op": "add", "path": "/spec/priority", "value": 9}]
-    for who in (OPERATOR, KEEPER):
-        wait_until(lambda who=who: refused(server, space, more, who=who) is not None, what=f"the fence of {who}")  # type: ignore[misc]
-    wait_until(lambda: refused(server, space, later, kind="workload", name="w") is not None, what="of Workloads")
-    yield server
-    server.kubectl("delete", "clusterrolebinding", "gates-operator", "gates-keeper")
+    with every_right(server, "gates-fenced", OPERATOR, KEEPER):
+        space = opted_in(server)
+        server.apply(job(annotations={QUEUE_GATE_ANNOTATION: PLACEMENT_GATE}), workload(), namespace=space)
+        more = [{"op": "replace", "path": "/spec/parallelism", "value": 1}]
+        for who in (OPERATOR, KEEPER):
+            wait_fenced(server, "job", "train", "-n", space, patch=more, who=who)
+        later = [{"op": "add", "path": "/spec/priority", "value": 9}]
+        wait_fenced(server, WORKLOADS, "w", "-n", space, patch=later, who=OPERATOR)
+        yield server
 
 
 def opted_in(server: ControlPlane) -> str:
@@ -70,15 +69,7 @@ def refused(
     server: ControlPlane, space: str, patch: Patch, *, kind: str = "job", name: str = "train", who: str = OPERATOR
 ) -> str | None:
     """None when it was taken, else what the server said."""
-    plural = "workloads.kueue.x-k8s.io" if kind == "workload" else kind
-    try:
-        server.kubectl(
-            *("patch", plural, name, "-n", space, "--type=json", "-p", json.dumps(patch)),
-            *(f"--as={who}", "--as-group=system:authenticated"),
-        )
-    except KubectlFailed as error:
-        return error.stderr
-    return None
+    return refusal(server, WORKLOADS if kind == "workload" else kind, name, "-n", space, patch=patch, who=who)
 
 
 def gate_of(server: ControlPlane, space: str, name: str = "train") -> str | None:

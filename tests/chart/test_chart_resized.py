@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from e2e.testbed.cluster import ControlPlane, wait_until
+from e2e.testbed.cluster import ControlPlane
 from e2e.testbed.cluster.binaries import Progress
 from e2e.testbed.controllers.definitions import define_owners
 from mfu.act.templates import TemplateHint
@@ -15,7 +15,7 @@ from mfu.api.powers import ActionType
 from mfu.cluster.held import held_owner
 from mfu.cluster.templating import patch_of
 from tests.builders.held import group, job, jobset, pods
-from tests.chart.installed import installed
+from tests.chart.installed import every_right, installed, wait_fenced
 from tests.chart.test_chart_templates import refused as refused_as
 
 pytestmark = [pytest.mark.integration, pytest.mark.owns_control_plane]
@@ -46,17 +46,16 @@ def made(kind: str) -> dict[str, Any]:
 def server(control_plane: ControlPlane, cluster_progress: Progress) -> Iterator[ControlPlane]:
     define_owners(control_plane)
     flags = ("--set", "config.actions={MIGResource}")
-    with installed(control_plane, "resized", *flags, space=SPACE, progress=cluster_progress):
-        binding = ("create", "clusterrolebinding", "resized-fenced", "--clusterrole=cluster-admin")
-        control_plane.kubectl(*binding, f"--user={OPERATOR}")
+    with (
+        installed(control_plane, "resized", *flags, space=SPACE, progress=cluster_progress),
+        every_right(control_plane, "resized-fenced", OPERATOR),
+    ):
         space = control_plane.new_namespace("probe")
-        control_plane.apply(made("LeaderWorkerSet"), namespace=space)
-        image = [{"op": "replace", "path": f"{AT['LeaderWorkerSet']}/image", "value": "other"}]
-        wait_until(
-            lambda: refused(control_plane, space, image, "LeaderWorkerSet") is not None, what="the fence in force"
-        )
+        control_plane.apply(*(made(kind) for kind in AT), namespace=space)
+        for kind, container in AT.items():
+            image = [{"op": "replace", "path": f"{container}/image", "value": "other"}]
+            wait_fenced(control_plane, kind.lower(), "train", "-n", space, patch=image, who=OPERATOR)
         yield control_plane
-        control_plane.kubectl("delete", "clusterrolebinding", "resized-fenced")
 
 
 def refused(server: ControlPlane, space: str, patch: Patch, kind: str) -> str | None:

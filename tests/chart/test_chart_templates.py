@@ -17,7 +17,7 @@ from mfu.api.powers import ActionType
 from mfu.cluster.held import held_owner
 from mfu.cluster.templating import patch_of
 from tests.builders.held import MADE, PRODUCT, job, pods, trainjob
-from tests.chart.installed import installed, refusal, wait_fenced
+from tests.chart.installed import every_right, installed, refusal, wait_fenced
 
 pytestmark = [pytest.mark.integration, pytest.mark.owns_control_plane]
 
@@ -40,14 +40,13 @@ def server(control_plane: ControlPlane, cluster_progress: Progress) -> Iterator[
 @pytest.fixture(scope="module")
 def fenced(server: ControlPlane) -> Iterator[ControlPlane]:
     """With every right: the fence holds where roles would let it through."""
-    server.kubectl("create", "clusterrolebinding", "held-fenced", "--clusterrole=cluster-admin", f"--user={OPERATOR}")
-    space = server.new_namespace("probe")
-    server.apply(job(), job("runs", suspend=False), namespace=space)
-    wider = [{"op": "replace", "path": "/spec/parallelism", "value": 1}]
-    for name in ("train", "runs"):
-        wait_fenced(server, "job", name, "-n", space, patch=wider, who=OPERATOR)
-    yield server
-    server.kubectl("delete", "clusterrolebinding", "held-fenced")
+    with every_right(server, "held-fenced", OPERATOR):
+        space = server.new_namespace("probe")
+        server.apply(job(), job("runs", suspend=False), namespace=space)
+        wider = [{"op": "replace", "path": "/spec/parallelism", "value": 1}]
+        for name in ("train", "runs"):
+            wait_fenced(server, "job", name, "-n", space, patch=wider, who=OPERATOR)
+        yield server
 
 
 def refused(
