@@ -34,7 +34,7 @@ def test_more_rows_are_trusted_more(shared: float, own: float, known: int) -> No
 
 def test_likeness_of_the_docstring() -> None:
     one, other = np.array([0.5, 0.5]), np.array([0.8, 0.2])
-    assert likeness(one, other) == pytest.approx(0.49)
+    assert likeness(one, other) == pytest.approx(0.343)
     assert likeness(one, one, same_hardware=False) == pytest.approx(0.6)
 
 
@@ -49,6 +49,27 @@ def test_a_row_unlike_the_known_one_moves_less() -> None:
     moved = [left_out(rows, partial(spent_refit, spent), given=1).mape for spent in alike]
     assert moved[0] is not None and moved[1] is not None
     assert moved[0] < moved[1] < 0.375
+
+
+def test_a_doubtful_row_says_nothing_of_others() -> None:
+    rows = report([("a", 1.0), ("a", 3.0)])
+
+    def doubting(kept: np.ndarray) -> Forecast:
+        return replace(refit(kept), sound=np.array([True, False]))
+
+    told = left_out(rows, doubting, given=1).scored
+    assert told[0].predicted == 1.0
+    assert (told[0].low, told[0].high) == (left_out(rows, refit).scored[0].low, left_out(rows, refit).scored[0].high)
+
+
+def test_a_row_of_another_method_says_nothing() -> None:
+    rows = report([("a", 1.5), ("a", 1.5)])
+
+    def trained(methods: list[str], kept: np.ndarray) -> Forecast:
+        return replace(refit(kept), method=np.array(methods))
+
+    full, adapters = (left_out(rows, partial(trained, ["Full", other]), given=1).scored for other in ("Full", "LoRA"))
+    assert adapters[0].predicted == 1.0 < full[0].predicted
 
 
 def simulated(seed: int = 3) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -72,15 +72,17 @@ median 1.5, mean 1.6): what one run says of another holds less where regimes dif
 
 
 def likeness(one: Floats, other: Floats, *, same_hardware: bool = True) -> float:
-    """How much of one run's error another's may share: the square of the part of the step that both spend on the same
+    """How much of one run's error another's may share: the cube of the part of the step that both spend on the same
     things, 0.6 of it on another product or in another number format.
 
-    (0.5, 0.5) and (0.8, 0.2) have 0.7 in common: 0.49.
+    (0.5, 0.5) and (0.8, 0.2) have 0.7 in common: 0.343. Over all pairs of rows of 34 left-out sources the square comes
+    as near on average, but makes four sources worse where the cube makes two.
     """
     common = float(np.minimum(one, other).sum())
-    return common**2 * (1.0 if same_hardware else _OTHER_HARDWARE)
+    return common**_POWER * (1.0 if same_hardware else _OTHER_HARDWARE)
 
 
+_POWER: Final = 3
 _OTHER_HARDWARE: Final = 0.6
 
 

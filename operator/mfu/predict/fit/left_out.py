@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from mfu.predict.fit.newton import TrainingFit, bare, fit, linear, shipped_fit, solved
 from mfu.predict.fit.rows import TrainingRows, log_errors, rows_of, steps
 from mfu.predict.fit.tables import (
+    READERS,
     Measured,
     asked_runs,
     asked_steps,
@@ -73,16 +74,24 @@ class TrainingRefits:
 
 
 def left_out_sources(
-    report: Report, asked: Sequence[Measured], usable: Sequence[Measured], *, given: int = 0, seconds: bool = False
+    report: Report,
+    asked: Sequence[Measured],
+    usable: Sequence[Measured],
+    *,
+    sound: Sequence[bool] | None = None,
+    given: int = 0,
+    seconds: bool = False,
 ) -> Report:
-    """`asked` are the report's scored rows in order, `usable` those that a fit may use; `seconds` says that the report
-    is of step times, not of rates."""
+    """`asked` are the report's scored rows in order, `usable` those that a fit may use, `sound` which of the asked ones
+    these are, all where None; `seconds` says that the report is of step times, not of rates."""
     sources = frozenset(each.source for each in asked)
     refits = TrainingRefits.of([*usable, *without(shipped_rows(), sources)])
     rows = rows_of(asked)
     usual = steps(rows, shipped()).seconds
     names = np.array([each.source for each in asked])
     hardware = np.char.add(np.char.add(rows.product, "/"), rows.arithmetic)
+    method = np.array([each.setup.method.value for each in asked])
+    told = None if sound is None else np.array(sound)
 
     def refit(kept: NDArray[np.bool_]) -> Forecast:
         c = refits.less(str(names[~kept][0]))
@@ -90,7 +99,7 @@ def left_out_sources(
         ratio = found.seconds / usual
         predicted = np.array([row.predicted for row in report.scored]) * (ratio if seconds else 1.0 / ratio)
         shared = shared_doubt(c, rows.engine, rows.product, rows.arithmetic)
-        return Forecast(predicted, shared, own_doubt(c, rows.case, found), spent(found), hardware)
+        return Forecast(predicted, shared, own_doubt(c, rows.case, found), spent(found), hardware, method, told)
 
     keyed = [
         replace(row, keys={**row.keys, "source": str(name)}) for row, name in zip(report.scored, names, strict=True)
@@ -106,9 +115,7 @@ def spent(found: TrainingStep) -> Floats:
 
 def training_left_out(rows: Sequence[Row], *, given: int = 0) -> Report:
     """`mfu validate training FILE --leave-out source`."""
-    return left_out_sources(
-        validate_training(rows), _asked(asked_training, rows), measured("training", rows), given=given
-    )
+    return _table_left_out("training", validate_training(rows), rows, asked_training, given=given)
 
 
 def steps_left_out(rows: Sequence[Row], *, given: int = 0) -> Report:
@@ -119,7 +126,16 @@ def steps_left_out(rows: Sequence[Row], *, given: int = 0) -> Report:
 
 def sweep_left_out(rows: Sequence[Row], *, given: int = 0) -> Report:
     """`mfu validate sweep FILE --leave-out source`: the table is one source."""
-    return left_out_sources(validate_sweep(rows), _asked(asked_sweep, rows), measured("sweep", rows), given=given)
+    return _table_left_out("sweep", validate_sweep(rows), rows, asked_sweep, given=given)
+
+
+def _table_left_out(
+    table: str, report: Report, rows: Sequence[Row], reader: Callable[[Any], Measured | None], *, given: int
+) -> Report:
+    """Tables of which a fit may use a part."""
+    asked = [row for row in rows if (found := reader(row)) is not None and _predictable(found)]
+    sound = [READERS[table](row) is not None for row in asked]
+    return left_out_sources(report, _asked(reader, asked), measured(table, rows), sound=sound, given=given)
 
 
 def runs_left_out(rows: Sequence[Mapping[str, Any]], *, given: int = 0) -> Report:
@@ -133,4 +149,8 @@ def runs_left_out(rows: Sequence[Mapping[str, Any]], *, given: int = 0) -> Repor
 def _asked(reader: Callable[[Any], Measured | None], rows: Sequence[Any]) -> list[Measured]:
     """The jobs that the report scored, in its order."""
     found = [each for row in rows if (each := reader(row)) is not None]
-    return [each for each in found if refuse(each.setup, each.placement) is None]
+    return [each for each in found if _predictable(each)]
+
+
+def _predictable(job: Measured) -> bool:
+    return refuse(job.setup, job.placement) is None

@@ -33,13 +33,20 @@ class Forecast:
     """What each row's step is spent on, a column a term, as shares of it; None takes all rows for alike."""
     hardware: NDArray[np.str_] | None = None
     """Product and number format of each row."""
+    method: NDArray[np.str_] | None = None
+    """What each row trains: all parameters or adapters, which err by terms of their own."""
+    sound: Mask | None = None
+    """Rows that a fit may use; what their own table doubts says nothing of others. None takes all."""
 
     @property
     def sd(self) -> Floats:
         return np.hypot(self.shared, self.own)
 
     def likeness(self, one: int, other: int) -> float:
-        """How much of the error of one row another may share."""
+        """How much of the error of one row another may share; none of a doubtful row's, or of another method's."""
+        doubtful = self.sound is not None and not self.sound[other]
+        if doubtful or (self.method is not None and self.method[one] != self.method[other]):
+            return 0.0
         if self.spent is None:
             return 1.0
         same = self.hardware is None or self.hardware[one] == self.hardware[other]
