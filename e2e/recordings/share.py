@@ -23,12 +23,12 @@ import time
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import pairwise
+from itertools import cycle, pairwise
 from pathlib import Path
 from typing import Any, Final
 
 from e2e.recordings.gpm_sampler import Sampler
-from e2e.recordings.share_pairs import paced_pairs, pairs
+from e2e.recordings.share_pairs import REPEATED, REPEATED_BESIDE, paced_pairs, pairs
 from e2e.recordings.share_programs import PROGRAMS, Step, build
 
 WARM_UP_STEPS: Final = 4
@@ -133,8 +133,8 @@ class Workers:
         for each in self.processes:
             self._heard(each, "imported")
 
-    def measure(self, names: tuple[str, ...], seconds: float) -> list[dict[str, Any]]:
-        chosen = self.processes[: len(names)]
+    def measure(self, names: tuple[str, ...], seconds: float, worker: int = 0) -> list[dict[str, Any]]:
+        chosen = self.processes[worker : worker + len(names)]
         for process, name in zip(chosen, names, strict=True):
             self._build(process, name)
         start = time.monotonic() + LEAD_SECONDS
@@ -186,11 +186,11 @@ class Recorder:
         self.workers.end()
         self.client, self.workers = client, Workers(client, self.pipe)
 
-    def row(self, names: tuple[str, ...]) -> None:
+    def row(self, names: tuple[str, ...], worker: int = 0) -> None:
         if len(names) > 1 and not self.alone.keys() >= set(names):
             return
         try:
-            row = self._measured(names)
+            row = self._measured(names, worker)
         except (RuntimeError, ValueError, KeyError, IndexError, ZeroDivisionError, OSError) as error:
             print("failed:", names, repr(error), flush=True)
             self.restart(self.client)
@@ -212,12 +212,12 @@ class Recorder:
         self.out.write(json.dumps(row) + "\n")
         print(name, seen, flush=True)
 
-    def _measured(self, names: tuple[str, ...]) -> dict[str, Any]:
+    def _measured(self, names: tuple[str, ...], worker: int) -> dict[str, Any]:
         stop, rows = threading.Event(), list[dict[str, Any]]()
         watching = threading.Thread(target=self.sampler.during, args=(stop, rows, SAMPLE_SECONDS))
         watching.start()
         try:
-            results = self.workers.measure(names, self._window(names))
+            results = self.workers.measure(names, self._window(names), worker)
         finally:
             stop.set()
             watching.join()
@@ -228,7 +228,7 @@ class Recorder:
         rates = [each["rate"] for each in results]
         if mode == "alone":
             self.alone[names[0]] = rates[0]
-            return row | {"client": self.client}
+            return row | {"client": self.client, "worker": worker}
         return row | {"share_of_alone": [rate / self.alone[name] for rate, name in zip(rates, names, strict=True)]}
 
     def _window(self, names: tuple[str, ...]) -> float:
@@ -256,6 +256,25 @@ def record_adjacent(out: Path, *, mode: str, minutes: float, seconds: float) -> 
         recorder.restart(mode)
         for first, second in paced_pairs():
             _until(ends, recorder, [(first,), (second,), (first, second)])
+
+
+def record_repeated(out: Path, *, minutes: float, seconds: float) -> None:
+    """One program that its host paces: alone in both workers, then beside each of some, alone again before each.
+
+    Every round has fresh workers, in the other mode than the last: what differs between rounds of one mode is the host.
+    """
+    ends = time.time() + minutes * 60
+    with _recorder(out, seconds) as recorder:
+        for name in REPEATED_BESIDE:
+            _until(ends, recorder, [(name,)])
+        for mode in cycle(("mps", "time-sliced")):
+            recorder.restart(mode)
+            recorder.row((REPEATED,), 1)
+            for name in REPEATED_BESIDE:
+                if time.time() > ends:
+                    return
+                recorder.row((REPEATED,))
+                recorder.row((REPEATED, name))
 
 
 @contextmanager
@@ -290,10 +309,13 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=9.0)
     parser.add_argument("--seconds", type=float, default=2.0)
     parser.add_argument("--adjacent", action="store_true", help="host-paced pairs, alone again before each")
+    parser.add_argument("--repeated", action="store_true", help="one host-paced program in both modes, again and again")
     parser.add_argument("--worker", action="store_true", help="run as one of the two workers")
     args = parser.parse_args()
     if args.worker:
         worker()
+    elif args.out and args.repeated:
+        record_repeated(args.out, minutes=args.minutes, seconds=args.seconds)
     elif args.out:
         chosen = record_adjacent if args.adjacent else record
         chosen(args.out, mode=args.mode, minutes=args.minutes, seconds=args.seconds)

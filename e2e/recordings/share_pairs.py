@@ -39,6 +39,16 @@ MORE: Final = (
     ("gemm-mid", "elementwise"),
     ("gemm-mid", "embedding"),
 )
+REPEATED: Final = "train-tiny"
+REPEATED_BESIDE: Final = (
+    "train-tiny",
+    "train-healthy",
+    "decode-b64",
+    "decode-b1",
+    "decode-b8-idle",
+    "train-starved",
+    "gaps",
+)
 
 
 def pairs() -> list[tuple[str, str]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,9 @@ from hypothesis import strategies as st
 from mfu.api.mfupolicy import SharingMethod
 from mfu.decide.fleet.mig.layouts import layouts_of, profiles_of
 from mfu.decide.fleet.sharing import (
+    HOST_MARGIN,
     MARGIN,
+    SLEEPING_MARGIN,
     UNDONE_SECONDS,
     KeptAsRead,
     Shared,
@@ -26,18 +27,20 @@ from mfu.decide.fleet.sharing import (
     watched,
 )
 from mfu.decide.types import SharingRules
+from mfu.predict.sharing.pair import SharingMode, share
 from mfu.predict.sharing.program import SharedProgram
 from mfu.predict.sharing.recorded import program_of
 from tests.builders.cases import gpu
+from tools.fit.paces import rows_of
 
 ROOT = Path(__file__).parents[2]
-FILES = (ROOT.parent / "shared" / "data" / "sharing" / "h100_pairs.jsonl", ROOT / "e2e/recordings/h100_pairs.jsonl")
 PAIRS = [
-    row
-    for file in FILES
-    for line in file.read_text(encoding="utf-8").splitlines()
-    if (row := json.loads(line))["mode"] != "alone"
+    (host, row)
+    for host, rows in rows_of(ROOT.parent / "shared" / "data" / "sharing" / "h100_pairs.jsonl").items()
+    for row in rows
+    if row["mode"] in list(SharingMode)
 ]
+"""Every pair and mode that was recorded on H100s, with its host."""
 METHODS = {"mps": SharingMethod.MPS, "time-sliced": SharingMethod.TIME_SLICING}
 H100 = gpu()
 IDLE = SharedProgram(0.002, 0.020, 0.002, 264, 0.5, 0.44)
@@ -51,24 +54,50 @@ def sharer(key: str, program: SharedProgram, **fields: Any) -> Sharer:
     return replace(made, **fields)
 
 
-@pytest.mark.parametrize("least", [0.5, 0.6, 0.7, 0.8, 0.9])
-def test_no_measured_pair_that_is_advised_loses_more_than_the_policy_allows(least: float) -> None:
-    """49 pairs that were measured on H100s, 12 of which no constant was fitted to; each by its own method alone."""
+@pytest.mark.parametrize(("least", "found"), [(0.5, 130), (0.6, 45), (0.7, 28), (0.8, 18), (0.9, 6)])
+def test_no_measured_pair_that_is_advised_loses_more_than_the_policy_allows(least: float, found: int) -> None:
+    """Pairs of five recording campaigns on four hosts, two of which no constant was fitted to; each by its own method
+    alone. At margins of 0.05 and 0.20, nine of them kept less than the policy asked."""
     advised = 0
-    for row in PAIRS:
+    for host, row in PAIRS:
         rules = SharingRules(methods=(METHODS[row["mode"]],), min_kept=least)
-        one, other = (sharer(f"{side}", program_of(spec, H100), rules=rules) for side, spec in enumerate(row["spec"]))
+        one, other = (
+            sharer(f"{side}", program_of(spec, H100, host), rules=rules) for side, spec in enumerate(row["spec"])
+        )
         if best_way(one, other) is not None:
             advised += 1
-            assert min(row["share_of_alone"]) >= least, row["programs"]
-    assert len(PAIRS) == 49
-    assert advised >= 3, "the rule still finds the pairs that lose nothing"
+            assert min(row["share_of_alone"]) >= least, (host, row["mode"], row["programs"])
+    assert len(PAIRS) == 372
+    assert advised >= found, "the rule still finds the pairs that lose little"
+
+
+@pytest.mark.parametrize(
+    ("regime", "margin", "keep"),
+    [("works", MARGIN, 0.95), ("sleeps", SLEEPING_MARGIN, 0.95), ("host", MARGIN + HOST_MARGIN, 0.99)],
+)
+def test_the_margins_are_what_the_prediction_errs_by(regime: str, margin: float, keep: float) -> None:
+    """By who sets the pace: so many of the sides kept at least what was predicted less the margin."""
+    kept = []
+    for host, row in PAIRS:
+        pair = [program_of(spec, H100, host) for spec in row["spec"]]
+        predicted = share(pair[0], pair[1], SharingMode(row["mode"]))
+        for program, side, measured in zip(pair, predicted, row["share_of_alone"], strict=True):
+            if regime_of(program) == regime:
+                kept.append(measured >= side.share - margin)
+    assert len(kept) > 30
+    assert sum(kept) >= keep * len(kept)
+
+
+def regime_of(program: SharedProgram) -> str:
+    if program.host_paced > 0.3:
+        return "host"
+    return "sleeps" if program.asleep_seconds > 2 * program.active_seconds else "works"
 
 
 def test_what_a_host_paces_needs_more_room_for_hosts_drift() -> None:
-    """Two launch-bound trainings are predicted to keep 0.94 in turns: enough for 0.65, not for 0.75."""
+    """Two launch-bound trainings are predicted to keep 0.95 in turns: enough for 0.5, not for 0.6."""
     tiny = program_of("train 24 1024 16 1 512 0", H100)
-    for least, found in ((0.65, True), (0.75, False)):
+    for least, found in ((0.5, True), (0.6, False)):
         rules = SharingRules(methods=(SharingMethod.TIME_SLICING,), min_kept=least)
         assert (best_way(sharer("a", tiny, rules=rules), sharer("b", tiny, rules=rules)) is not None) is found
 
@@ -145,7 +174,7 @@ def test_each_shares_once_and_keeps_what_is_asked(found: list[SharedProgram], le
     advised = advise_pairs(everyone, SharingMemory(), 0.0)
     keys = [key for pair in advised for key in pair.keys]
     assert len(keys) == len(set(keys))
-    assert all(pair.least >= least + MARGIN for pair in advised)
+    assert all(pair.least >= least + SLEEPING_MARGIN for pair in advised)
     assert advised == advise_pairs(everyone[::-1], SharingMemory(), 0.0)
 
 

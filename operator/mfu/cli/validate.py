@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from mfu.cli.errors import UsageError
 from mfu.cli.output import add_output, console, print_document, print_table
+from mfu.predict.sharing.hosts import SHARED_HOST, hosts
 from mfu.predict.validate.common import Report, Row
 from mfu.predict.validate.sharing import read_pairs, validate_sharing
 from mfu.units import percent
@@ -47,6 +48,9 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--tier", help="training: only rows of this tier, such as A")
     parser.add_argument("--leave-out", choices=("source",), help="refit without each source and score it by that fit")
     parser.add_argument("--given", type=int, choices=(0, 1), default=0, help="rows known of a source left out")
+    parser.add_argument(
+        "--host", choices=hosts(), default=SHARED_HOST, help="sharing: the recorded host that the pairs ran on"
+    )
     add_output(parser)
 
 
@@ -68,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
 def sharing(args: argparse.Namespace) -> int:
     """What each of two programs on one GPU keeps of its rate alone: every pair, and the mean and worst error."""
     try:
-        found = validate_sharing(read_pairs(args.file.read_text(encoding="utf-8")))
+        found = validate_sharing(read_pairs(args.file.read_text(encoding="utf-8")), args.host)
     except (OSError, UnicodeDecodeError, ValueError) as error:
         raise UsageError(f"{args.file}: {error}") from error
     if args.output != "table":

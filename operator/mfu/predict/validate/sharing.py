@@ -10,8 +10,9 @@ from typing import Any, Final
 
 from mfu.hardware.catalog import load
 from mfu.hardware.types import Unmatched
+from mfu.predict.sharing.hosts import SHARED_HOST
 from mfu.predict.sharing.pair import SharingMode, share
-from mfu.predict.sharing.recorded import program_of
+from mfu.predict.sharing.recorded import pace_ratio, program_of
 
 _NO_PAIRS: Final = ("alone", "profile")
 
@@ -69,21 +70,24 @@ def read_pairs(text: str) -> list[Mapping[str, Any]]:
     return rows
 
 
-def validate_sharing(rows: Sequence[Mapping[str, Any]]) -> SharingReport:
-    """Reads `gpu`, `spec` and `mode` to predict, `share_of_alone` to compare; programs alone are passed over."""
+def validate_sharing(rows: Sequence[Mapping[str, Any]], host: str = SHARED_HOST) -> SharingReport:
+    """Reads `gpu`, `spec` and `mode` to predict, `share_of_alone` to compare; programs alone are passed over.
+
+    What a host paces is predicted for `host`, and against the rate that was recorded there alone.
+    """
     pairs, refused = [], []
     for number, row in enumerate(rows, 1):
         if row.get("mode") in _NO_PAIRS:
             continue
         try:
-            pairs.append(_scored(row))
+            pairs.append(_scored(row, host))
         except (KeyError, TypeError, ValueError) as error:
             words = f"has no {error}" if isinstance(error, KeyError) else str(error)
             refused.append((str(number), words))
     return SharingReport(tuple(pairs), tuple(refused))
 
 
-def _scored(row: Mapping[str, Any]) -> Pair:
+def _scored(row: Mapping[str, Any], host: str) -> Pair:
     device = load().resolve(str(row["gpu"]))
     if isinstance(device, Unmatched):
         raise ValueError(f"gpu: {row['gpu']} is no known product")
@@ -91,7 +95,8 @@ def _scored(row: Mapping[str, Any]) -> Pair:
     if len(specs) != 2:
         raise ValueError(f"spec: names {len(specs)} programs, a pair has 2")
     measured = tuple(float(each) for each in row["share_of_alone"])
-    first, second = (program_of(each, device.gpu) for each in specs)
+    first, second = (program_of(each, device.gpu, host) for each in specs)
     kept = share(first, second, SharingMode(row["mode"]))
+    predicted = (side.share * pace_ratio(spec, device.gpu, host) for side, spec in zip(kept, specs, strict=True))
     names = tuple(str(each) for each in row.get("programs") or specs)
-    return Pair(names, str(row["mode"]), tuple(each.share for each in kept), measured)
+    return Pair(names, str(row["mode"]), tuple(predicted), measured)
