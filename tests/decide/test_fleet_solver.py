@@ -54,6 +54,7 @@ def cluster(chance: Random) -> Capacity:
                 product=chance.choice([H100, H100, A100]),
                 used=8 - chance.randint(0, 4),
                 domain=chance.choice([None, None, None, "c1"]),
+                linked=chance.choice([None, None, 8, 4, 2, 1]),
             ),
             labels={LEAF: chance.choice("ab"), SPINE: chance.choice("xy")},
         )
@@ -92,10 +93,12 @@ def graded(mine: Need, pool: Pool, amounts: dict[int, int]) -> tuple[bool, float
     for row, gpus in amounts.items():
         taken[int(pool.domain[row])] = taken.get(int(pool.domain[row]), 0) + gpus
     whole = len(taken) == 1 or sum(each // mine.group for each in taken.values()) * mine.group >= mine.gpus
+    whole &= all(pool.joined[domain] >= min(mine.tensor, mine.gpus) for domain in taken)
     beside = sum(int(free) for row, free in enumerate(pool.free) if int(pool.domain[row]) in taken) - mine.gpus
     rows = [int(np.flatnonzero(pool.domain == domain)[0]) for domain in taken]
     far = sum(len({int(codes[row]) for row in rows}) > 1 for codes in pool.levels) / max(1, len(pool.levels))
-    worth = mine.worth(pool.product, min(taken.values())) or 0.0
+    together = min(min(gpus, int(pool.joined[domain])) for domain, gpus in taken.items())
+    worth = mine.worth(pool.product, together) or 0.0
     tidy = (1.0 - 0.01 * beside / (beside + mine.gpus)) * (1.0 - 0.01 * far)
     return not whole, worth / mine.best * tidy
 

@@ -23,6 +23,7 @@ from mfu.cluster.held import HOLDABLE, held_owner
 from mfu.cluster.informer import Informer, key_of
 from mfu.cluster.kueue_check import question_of
 from mfu.cluster.resources import JSON
+from mfu.cluster.wiring import Wiring, wired, wiring
 from mfu.decide.types import NodeView
 from mfu.engine.due import MOST_BEHIND, MOST_JUDGED, ROUND_SECONDS, Answers, steady, turn, waiting
 from mfu.engine.packed import Packed
@@ -88,7 +89,7 @@ class ClusterState:
         self._addresses: frozenset[str] | None = None
         self._bindings: tuple[int, Mapping[tuple[str, str], PodBinding]] | None = None
         self._claimed = Claimed()
-        self._used: tuple[tuple[int, int], tuple[NodeView, ...]] | None = None
+        self._used: tuple[tuple[int, int, int], tuple[NodeView, ...]] | None = None
 
         def watch(
             resource: resources.ResourcePath,
@@ -122,6 +123,7 @@ class ClusterState:
         self.policies: Watched[PolicyView] = declared(resources.MFUPOLICIES, projection.policy_view)
         self.pods: Informer[PodView] = watch(resources.PODS, pod, fieldSelector=HOLDS_DEVICES)
         self.nodes: Informer[NodeView] = watch(resources.NODES, self._node)
+        self.wirings: Informer[Wiring] = watch(resources.GPUNODES, wiring, optional=True)
         self.namespaces: Informer[Mapping[str, str]] = watch(resources.NAMESPACES, projection.namespace_labels)
         self.reports: Informer[Packed[FleetStatus]] = watch(resources.FLEETREPORTS, projection.fleet_status)
 
@@ -152,7 +154,7 @@ class ClusterState:
 
     @property
     def informers(self) -> tuple[Watched[Any], ...]:
-        found = (self.workloads, self.policies, self.pods, self.nodes, self.namespaces, self.reports)
+        found = (self.workloads, self.policies, self.pods, self.nodes, self.wirings, self.namespaces, self.reports)
         queued = tuple(each for each in (self.queued, self.flavors) if each is not None)
         return (*found, *queued, *self.held, *self.exporters.values())
 
@@ -281,7 +283,7 @@ class ClusterState:
         return projection.node_view(item)
 
     def _nodes(self) -> tuple[NodeView, ...]:
-        versions = (self.pods.version, self.nodes.version)
+        versions = (self.pods.version, self.nodes.version, self.wirings.version)
         if self._used is None or self._used[0] != versions:
             self._used = (versions, tuple(self._count_used()))
         return self._used[1]
@@ -300,7 +302,7 @@ class ClusterState:
             for resource, amount in pod.gpus.items():
                 here[resource] = here.get(resource, 0) + amount
         for name in sorted(self.nodes.objects):
-            node = self.nodes.objects[name]
+            node = wired(self.nodes.objects[name], self.wirings.objects.get(name))
             yield replace(node, used=used.get(name, {}), reserved=reserved[name]) if name in used else node
 
 

@@ -88,6 +88,10 @@ class NodeView:
     """The system that offers its GPUs in parts, such as HAMi; empty where each is offered whole or in equal turns."""
     slow_until: int | None = None
     """Unix seconds until when our soft taint is to stand; None where it carries none, 0 where it does not say."""
+    linked: int | None = None
+    """GPUs of the largest set that NVLink joins here, as the node's agent found them; None where nobody says."""
+    failed: int = 0
+    """GPUs that the node's agent found unusable, whether or not they are still offered."""
     reserved: int = 0
     """GPUs that are held for pods which share them (KAI Scheduler, Run:ai): used, and held by nobody for itself."""
 
@@ -118,7 +122,22 @@ class NodeView:
         if resource.startswith(MIG_PREFIX):
             return max(0, allocatable - self.used.get(resource, 0))
         whole = sum(amount for name, amount in self.used.items() if not name.startswith(MIG_PREFIX))
-        return max(0, allocatable - whole)
+        return max(0, self.sound(allocatable) - whole)
+
+    def sound(self, allocatable: int) -> int:
+        """Of the whole GPUs that are offered, those that work. What a device plugin withdrew is offered no more."""
+        withdrawn = sum(amount for name, amount in self.ill.items() if not name.startswith(MIG_PREFIX))
+        return max(0, allocatable - max(0, self.failed - withdrawn))
+
+    @property
+    def joined(self) -> int | None:
+        """GPUs that NVLink joins here where they are fewer than its product is built for; None where nothing is amiss.
+
+        Of H100-SXM5 in eights a node whose links join four each; never of servers that are built without NVLink.
+        """
+        if self.linked is None or self.device is None:
+            return None
+        return self.linked if self.linked < min(self.gpus, self.device.gpu.nvlink_domain_gpus) else None
 
 
 @dataclass(frozen=True, slots=True)

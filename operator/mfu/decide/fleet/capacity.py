@@ -18,6 +18,9 @@ from mfu.hardware.labels import CLIQUE_LABEL, MIG_PREFIX, WHOLE
 
 HOST_LABEL: Final = "kubernetes.io/hostname"
 
+WHOLE_DOMAIN: Final = int(np.iinfo(np.int64).max)
+"""GPUs that are joined where nobody says that some are not."""
+
 Counts = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
@@ -64,6 +67,8 @@ class Pool:
     domains: tuple[Domain, ...]
     levels: Codes
     """Shape (levels, nodes), widest first."""
+    joined: Counts
+    """GPUs of each of `domains` that NVLink joins: WHOLE_DOMAIN but where the agent of a node found fewer."""
     views: tuple[NodeView, ...] = field(default=(), repr=False, compare=False)
     """What is known of each node; empty where no pod's own words are asked about."""
     _masks: dict[tuple[Constraints, ...], Mask] = field(default_factory=dict, repr=False, compare=False)
@@ -151,6 +156,7 @@ def capacity_of(nodes: Sequence[NodeView], topology_levels: Sequence[str] = ()) 
         for resource, allocatable in _resources(node):
             profile = resource.removeprefix(MIG_PREFIX) if resource.startswith(MIG_PREFIX) else ""
             usable = allocatable if node.ready and node.schedulable and not node.sliced(resource) else 0
+            usable = usable if profile else node.sound(usable)
             rows[DeviceKind(profile, node.product_label)].append((node, node.free(resource, allocatable), usable))
     return Capacity({kind: _pool(kind, mine, levels) for kind, mine in sorted(rows.items())})
 
@@ -175,8 +181,19 @@ def _pool(kind: DeviceKind, rows: list[tuple[NodeView, int, int]], levels: Level
         domain=_counts(members),
         domains=tuple(domains),
         levels=levels.codes([node.labels for node, _, _ in rows]),
+        joined=_joined([node for node, _, _ in rows], members, len(domains)),
         views=tuple(node for node, _, _ in rows),
     )
+
+
+def _joined(nodes: Sequence[NodeView], members: Sequence[int], domains: int) -> Counts:
+    """By domain: what its weakest node says."""
+    found = np.full(domains, WHOLE_DOMAIN, dtype=np.int64)
+    for node, domain in zip(nodes, members, strict=True):
+        if node.joined is not None:
+            found[domain] = min(found[domain], node.joined)
+    found.setflags(write=False)
+    return found
 
 
 def admitted(constraints: Constraints, nodes: Sequence[NodeView]) -> Mask:

@@ -8,7 +8,7 @@ nearness and tidiness decide between places that are worth the same, and never a
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Final
 
@@ -112,7 +112,7 @@ def _offer(ask: Need, pool: Pool) -> Grant | None:
     if pool.free_gpus < ask.gpus:
         return None
     for quality, group in ((Quality.WHOLE_GROUPS, ask.group), (Quality.SPLIT_GROUPS, ask.piece)):
-        field = _field(ask, pool, group)
+        field = _field(ask, pool, group, torn=quality is Quality.SPLIT_GROUPS)
         places = list(_places(ask, field))
         if places:
             best = places[0] if len(places) == 1 else max(places, key=lambda each: _score(ask, field, each)[0])
@@ -139,9 +139,12 @@ _Amounts = dict[int, int]
 """Devices taken from each domain."""
 
 
-def _field(ask: Need, pool: Pool, group: int) -> _Field:
+def _field(ask: Need, pool: Pool, group: int, *, torn: bool) -> _Field:
+    """`torn`: tensor groups may reach beyond what NVLink joins."""
     room = pool.free // ask.piece * ask.piece
     together = _by_domain(pool, room)
+    if not torn:
+        together = np.where(pool.joined < min(ask.tensor, ask.gpus), 0, together)
     usable = np.where(together >= ask.gpus, together, together // group * group)
     first = np.full(len(pool.domains), -1, dtype=np.int64)
     first[pool.domain[::-1]] = np.arange(len(pool.domain))[::-1]
@@ -153,6 +156,14 @@ def _by_domain(pool: Pool, amounts: Counts) -> Counts:
 
 
 def _places(ask: Need, field: _Field) -> Iterator[_Amounts]:
+    """Where NVLink joins what is taken from each domain, if that is enough; and wherever there is room."""
+    weak = field.pool.joined < ask.gpus
+    if weak.any():
+        yield from _candidates(ask, replace(field, usable=np.where(weak, 0, field.usable)))
+    yield from _candidates(ask, field)
+
+
+def _candidates(ask: Need, field: _Field) -> Iterator[_Amounts]:
     """One domain where any holds the ask; else candidates from the nearest switch to the whole pool."""
     single = np.flatnonzero(field.usable >= ask.gpus)
     if single.size:
@@ -231,7 +242,8 @@ def _granted(ask: Need, field: _Field, amounts: _Amounts, quality: Quality) -> G
     for domain, start, end in zip(ordered, starts.tolist(), ends.tolist(), strict=True):
         shares += _shares(field, by_domain[start:end], amounts[domain])
     score, worth = _score(ask, field, amounts)
-    best = Quality.ONE_DOMAIN if len(ordered) == 1 else quality
+    torn = quality is Quality.SPLIT_GROUPS and bool(pool.joined[ordered].min() < ask.tensor)
+    best = Quality.ONE_DOMAIN if len(ordered) == 1 and not torn else quality
     return Grant(pool.kind, best, tuple(shares), tuple(pool.domains[each] for each in ordered), score, worth)
 
 
@@ -252,7 +264,8 @@ def _score(ask: Need, field: _Field, amounts: _Amounts) -> tuple[float, float | 
     Worth 400 of a best 400, two free GPUs left in the domain of six, no level crossed: 1 − 0.01 · 2 / 8 = 0.9975.
     """
     touched = [domain for domain, gpus in amounts.items() if gpus]
-    worth = ask.worth(field.pool.product, min(amounts[domain] for domain in touched))
+    together = min(min(amounts[domain], int(field.pool.joined[domain])) for domain in touched)
+    worth = ask.worth(field.pool.product, together)
     left = int(field.free[touched].sum()) - ask.gpus
     levels = len(field.pool.levels)
     far = crossed(field.pool.levels, field.first[touched]) / levels if levels else 0.0

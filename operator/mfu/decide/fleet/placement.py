@@ -50,6 +50,11 @@ def _place(grant: Grant, ask: Need) -> str:
             f"no NVLink domain has {grant.gpus} free {grant.kind.product_label}: "
             f"over {len(grant.domains)} of them ({domains}), tensor groups of {ask.tensor} whole"
         )
+    if len(grant.domains) == 1:
+        return (
+            f"{grant.gpus} free {grant.kind.product_label} on {domains} only, where NVLink does not join the "
+            f"{ask.tensor} of a tensor group; lower parallelism.tensor, or wait"
+        )
     return (
         f"no NVLink domain has {ask.group} free {grant.kind.product_label}: tensor groups of {ask.tensor} are split "
         f"over {len(grant.domains)} of them ({domains}); lower parallelism.tensor, or wait"

@@ -1,0 +1,102 @@
+"""Nodes whose agent found less NVLink than their product is built for, or GPUs that have failed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from mfu.decide.fleet.capacity import WHOLE_DOMAIN, DeviceKind, capacity_of
+from mfu.decide.fleet.fitting import Quality, fit
+from mfu.decide.fleet.standing import Need
+from mfu.decide.types import NodeView, Outcome
+from tests.builders.cases import node
+from tests.builders.fleets import H100, decided, told, waits
+from tests.decide.test_fleet_solver import placed, worths
+
+L40S = "NVIDIA-L40S"
+
+
+def nodes_on(choice: object) -> list[str]:
+    return sorted(choice.grant.nodes)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("product", "linked", "joined"),
+    [
+        (H100, None, WHOLE_DOMAIN),
+        (H100, 8, WHOLE_DOMAIN),
+        (H100, 4, 4),
+        (H100, 1, 1),
+        # Built without NVLink: a server of them is one domain, as ever.
+        (L40S, 1, WHOLE_DOMAIN),
+        # Built in pairs.
+        ("NVIDIA-H100-PCIe", 2, WHOLE_DOMAIN),
+        ("NVIDIA-H100-PCIe", 1, 1),
+    ],
+)
+def test_what_a_node_joins(product: str, linked: int | None, joined: int) -> None:
+    pool = capacity_of([node("n0", product=product, linked=linked)]).pools[DeviceKind("", product)]
+    assert pool.joined.tolist() == [joined]
+
+
+def test_a_clique_joins_what_its_weakest_node_does() -> None:
+    pools = capacity_of([node("n0", domain="c"), node("n1", domain="c", linked=4)]).pools
+    assert pools[DeviceKind("", H100)].joined.tolist() == [4]
+
+
+@pytest.mark.parametrize("tensor", [1, 2, 8])
+def test_a_job_goes_where_nvlink_joins_all_of_it(tensor: int) -> None:
+    """The broken node comes first by name and is as free: with its eight GPUs in two fours it is worth less."""
+    broken = node("a0", linked=4)
+    assert nodes_on(placed(Need(8, tensor=tensor, worths=worths()), (broken, node("b0")))) == ["b0"]
+
+
+def test_one_that_fits_into_what_is_joined_may_go_there() -> None:
+    """And leaves the sound node whole for others: four and four are free on either, and the broken one has no more."""
+    found = placed(Need(4, tensor=4, worths=worths()), (node("a0", linked=4, used=4), node("b0")))
+    assert nodes_on(found) == ["a0"]
+    assert found.grant.quality is Quality.ONE_DOMAIN
+
+
+def test_a_group_that_nothing_joins_is_told_so() -> None:
+    """Better than no place, last of all, and in words."""
+    nodes = (node("a0", linked=4),)
+    choice = placed(Need(8, tensor=8, worths=worths()), nodes)
+    assert choice.grant.quality is Quality.SPLIT_GROUPS
+    decision = told(decided([replace(waits("w"), ask=Need(8, tensor=8, worths=worths()))], nodes), "w")
+    assert (decision.outcome, decision.reason) == (Outcome.PLACE, "SplitsTensorGroups")
+    assert decision.message == (
+        f"8 free {H100} on node a0 only, where NVLink does not join the 8 of a tensor group; "
+        "lower parallelism.tensor, or wait"
+    )
+
+
+def test_replicas_in_stages_take_sound_nodes_first() -> None:
+    """Sixteen as two tensor groups of eight: two sound nodes, however the third is named."""
+    nodes = (node("a0", linked=2), node("b0"), node("c0"))
+    assert nodes_on(placed(Need(16, piece=8, tensor=8, worths=worths()), nodes)) == ["b0", "c0"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "free"),
+    [
+        ({"failed": 1}, 7),
+        ({"failed": 1, "used": 3}, 4),
+        # The device plugin has withdrawn it already: seven are offered, and all of them work.
+        ({"failed": 1, "gpus": 7, "ill": {"nvidia.com/gpu": 1}}, 7),
+        ({"failed": 9}, 0),
+    ],
+)
+def test_failed_gpus_are_not_free(fields: dict[str, object], free: int) -> None:
+    pool = capacity_of([node("n0", **fields)]).pools[DeviceKind("", H100)]
+    assert (pool.free_gpus, int(pool.emptied.free.sum()) >= free) == (free, True)
+
+
+def test_eight_do_not_go_where_one_of_eight_has_failed() -> None:
+    def where(*nodes: NodeView) -> list[str] | None:
+        found = fit(Need(8), capacity_of(nodes))
+        return None if found is None else nodes_on(found)
+
+    assert where(node("a0", failed=1), node("b0")) == ["b0"]
+    assert where(node("a0", failed=1)) is None
