@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -88,7 +89,7 @@ def test_replicas_in_stages_take_sound_nodes_first() -> None:
         ({"failed": 9}, 0),
     ],
 )
-def test_failed_gpus_are_not_free(fields: dict[str, object], free: int) -> None:
+def test_failed_gpus_are_not_free(fields: dict[str, Any], free: int) -> None:
     pool = capacity_of([node("n0", **fields)]).pools[DeviceKind("", H100)]
     assert (pool.free_gpus, int(pool.emptied.free.sum()) >= free) == (free, True)
 

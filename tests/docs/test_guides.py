@@ -196,7 +196,6 @@ def test_the_row_of_the_readme_is_what_its_workload_gets() -> None:
 
 UNUSED: Mapping[str, Any] = {
     "floors.observedOfExpectedPercent": {"floors": {"observedOfExpectedPercent": 99}},
-    "scaling.delivery": {"scaling": {"delivery": "ScaleSubresource"}},
 }
 """Fields that the provider's guide calls unused, each at a value that would show if it were not."""
 
