@@ -1,4 +1,4 @@
-"""Nodes whose agent found less NVLink than their product is built for, or GPUs that have failed."""
+"""Nodes that are not what their product is built for: less NVLink, GPUs that have failed, slower than their peers."""
 
 from __future__ import annotations
 
@@ -101,3 +101,38 @@ def test_eight_do_not_go_where_one_of_eight_has_failed() -> None:
 
     assert where(node("a0", failed=1), node("b0")) == ["b0"]
     assert where(node("a0", failed=1)) is None
+
+
+# Marked slow.
+
+
+def slow(name: str, **fields: Any) -> NodeView:
+    return node(name, slow_until=0, **fields)
+
+
+def test_a_node_that_is_marked_slow_comes_last() -> None:
+    """The scheduler keeps off it where it can, and what we name would bind it there: one decision sees the other."""
+    assert nodes_on(placed(Need(8, worths=worths()), (slow("a0"), node("b0")))) == ["b0"]
+    assert nodes_on(placed(Need(8), (slow("a0"), node("b0")))) == ["b0"]
+    pair = placed(Need(16, piece=8, worths=worths()), (slow("a0"), node("b0"), node("c0"), slow("d0")))
+    assert nodes_on(pair) == ["b0", "c0"]
+    clique = tuple(replace(each, domain="c") for each in (slow("a0"), node("b0"), node("c0")))
+    assert nodes_on(placed(Need(16, piece=8, tensor=8, worths=worths()), clique)) == ["b0", "c0"]
+
+
+def test_it_is_taken_where_nothing_else_is_and_named() -> None:
+    nodes = (slow("a0"), node("b0", used=8))
+    decision = told(decided([replace(waits("w"), ask=Need(8, worths=worths()))], nodes), "w")
+    assert decision.outcome is Outcome.PLACE
+    assert decision.message == f"8 free {H100} together on node a0; marked slow: a0"
+
+
+@pytest.mark.parametrize(("scattered", "chosen"), [(0.95, ["b0", "c0"]), (0.5, ["a0"])])
+def test_it_is_taken_where_the_rest_is_worth_less_than_what_it_loses(scattered: float, chosen: list[str]) -> None:
+    nodes = (slow("a0"), node("b0", used=4), node("c0", used=4))
+    assert nodes_on(placed(Need(8, worths=worths(spread=scattered)), nodes)) == chosen
+
+
+def test_a_whole_tensor_group_on_a_slow_node_comes_before_a_split_one() -> None:
+    nodes = (slow("a0"), node("b0", used=4), node("c0", used=4))
+    assert nodes_on(placed(Need(8, tensor=8, worths=worths(spread=1.0)), nodes)) == ["a0"]

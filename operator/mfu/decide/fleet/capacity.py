@@ -69,6 +69,8 @@ class Pool:
     """Shape (levels, nodes), widest first."""
     joined: Counts
     """GPUs of each of `domains` that NVLink joins: WHOLE_DOMAIN but where the agent of a node found fewer."""
+    slow: Mask
+    """Nodes that carry our soft taint."""
     views: tuple[NodeView, ...] = field(default=(), repr=False, compare=False)
     """What is known of each node; empty where no pod's own words are asked about."""
     _masks: dict[tuple[Constraints, ...], Mask] = field(default_factory=dict, repr=False, compare=False)
@@ -93,6 +95,15 @@ class Pool:
             left[row] -= share.gpus
         left.setflags(write=False)
         return replace(self, free=left)
+
+    @property
+    def swift(self) -> Pool:
+        """As if nothing were free on nodes that are marked slow; itself where none is."""
+        return replace(self, free=np.where(self.slow, 0, self.free)) if self.slow.any() else self
+
+    def slow_among(self, shares: Iterable[Share]) -> tuple[str, ...]:
+        rows = ((each.node, self._row(each.node)) for each in shares)
+        return tuple(node for node, row in rows if row is not None and self.slow[row])
 
     def only(self, nodes: Set[str]) -> Pool:
         """As if nothing were free elsewhere."""
@@ -182,6 +193,7 @@ def _pool(kind: DeviceKind, rows: list[tuple[NodeView, int, int]], levels: Level
         domains=tuple(domains),
         levels=levels.codes([node.labels for node, _, _ in rows]),
         joined=_joined([node for node, _, _ in rows], members, len(domains)),
+        slow=np.array([node.slow_until is not None for node, _, _ in rows], dtype=bool),
         views=tuple(node for node, _, _ in rows),
     )
 

@@ -33,7 +33,7 @@ def placed(standing: Standing, ask: Need, choices: Sequence[Pick]) -> Decision:
     place = _place(worst, ask)
     if ask.copies > 1:
         place = f"{len(grants)} of {ask.copies} replicas have a place, each {place}"
-    place += _runner_up(choices[0], ask)
+    place += _slow(grants) + _runner_up(choices[0], ask)
     return _decision(standing, Outcome.PLACE, _REASONS[worst.quality], place, preferred(grants))
 
 
@@ -59,6 +59,12 @@ def _place(grant: Grant, ask: Need) -> str:
         f"no NVLink domain has {ask.group} free {grant.kind.product_label}: tensor groups of {ask.tensor} are split "
         f"over {len(grant.domains)} of them ({domains}); lower parallelism.tensor, or wait"
     )
+
+
+def _slow(grants: Sequence[Grant]) -> str:
+    slow = sorted({node for each in grants for node in each.slow})
+    more = f" and {len(slow) - _MOST_NAMED} more" if len(slow) > _MOST_NAMED else ""
+    return f"; marked slow: {', '.join(slow[:_MOST_NAMED])}{more}" if slow else ""
 
 
 def _runner_up(choice: Pick, ask: Need) -> str:
