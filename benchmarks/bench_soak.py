@@ -3,7 +3,8 @@
 `python -m benchmarks.bench_soak`: 1,000 ModelWorkloads and their pods with telemetry; each second some declarations
 change, one workload of a name that nobody had before comes with its pod and goes after half a minute, and one that
 stands loses its pods and gets new ones of the same names. Writes benchmarks/results/soak.json: the operator's memory
-each half minute, and by how much the median of the last five minutes is above that of five minutes after the warm-up.
+each half minute, how much of it are answers that are kept, and by how much the median of the last five minutes is above
+that of five minutes after the warm-up.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from typing import Any, Final
 from benchmarks.bench_scale import ROOT, cold_start, exporters
 from benchmarks.scale.fleet import IN_FLIGHT, Size, fill, namespace_of, node_name, pod_of, workload_of
 from benchmarks.scale.news import Answers, Changes, watch
+from benchmarks.scale.offline import MIB, bytes_an_answer
 from benchmarks.scale.operator import Running, operator
 from e2e.testbed.cluster.plane import ControlPlane
 from mfu.cluster.client import ApiError, KubeClient, ServerUnreachable
@@ -40,6 +42,7 @@ SAMPLE_SECONDS: Final = 30.0
 LIVES_SECONDS: Final = 30
 STARTED_SECONDS: Final = 300.0
 LIMIT: Final = 0.05
+KEPT: Final = "mfu_operator_answers_kept"
 
 
 @dataclass(slots=True)
@@ -91,23 +94,26 @@ async def _deleted(client: KubeClient, resource: ResourcePath, name: str, namesp
 
 
 async def soaked(running: Running, kubeconfig: Path, size: Size, seconds: float, per_second: float) -> dict[str, Any]:
-    answers = Answers()
-    watching = asyncio.create_task(watch(kubeconfig, answers))
-    start = await cold_start(running, answers, size, STARTED_SECONDS)
+    said = Answers()
+    watching = asyncio.create_task(watch(kubeconfig, said))
+    start = await cold_start(running, said, size, STARTED_SECONDS)
     turnover, end = Turnover(kubeconfig, size), time.monotonic() + WARM_UP_SECONDS + seconds
     turning = asyncio.create_task(turnover.run())
-    changes = asyncio.create_task(Changes(kubeconfig, size, answers, per_second).run(lambda: time.monotonic() >= end))
-    began, samples = time.monotonic(), []
+    changes = asyncio.create_task(Changes(kubeconfig, size, said, per_second).run(lambda: time.monotonic() >= end))
+    began, samples, answers = time.monotonic(), [], []
     while not changes.done():
         await asyncio.sleep(SAMPLE_SECONDS)
         samples.append((round(time.monotonic() - began), round(running.resident_mib(), 1)))
-        print(f"after {samples[-1][0]} s: {samples[-1][1]} MiB, {turnover.came} came", flush=True)
+        kept = (await asyncio.to_thread(running.page)).get(KEPT, 0.0)
+        answers.append(round(kept))
+        at, mib = samples[-1]
+        print(f"after {at} s: {mib} MiB, {kept:.0f} answers kept, {turnover.came} came", flush=True)
         if turning.done():
             turning.result()
     watching.cancel()
     turning.cancel()
     counted = {"changed": changes.result(), "came_and_went": turnover.came, "given_new_pods": turnover.replaced}
-    return {"cold_start": start, **counted, **grown(samples), "mib": samples}
+    return {"cold_start": start, **counted, **grown(samples), "mib": samples, "answers_kept": answers}
 
 
 def grown(samples: list[tuple[int, float]]) -> dict[str, float]:
@@ -140,10 +146,15 @@ def main() -> int:
         asyncio.run(fill(plane.kubeconfig, size))
         with operator(plane.kubeconfig, Path(name), port) as running:
             found = asyncio.run(soaked(running, plane.kubeconfig, size, args.seconds, args.changes_per_second))
+    answer_bytes = bytes_an_answer()
+    print(
+        f"answers kept: {answer_bytes:.0f} bytes each, {found['answers_kept'][-1] * answer_bytes / MIB:.1f} MiB at the end"
+    )
+    found["answer_bytes"] = round(answer_bytes)
     asked = {"workloads": size.workloads, "nodes": size.nodes, "pods": size.pods, "seconds": args.seconds}
     machine = {"cores": os.cpu_count(), "python": platform.python_version(), "load_average_before": round(load[0], 1)}
     args.out.write_text(json.dumps({**asked, **found, "machine": machine, "date": time.strftime("%Y-%m-%d")}) + "\n")
-    print({name: value for name, value in found.items() if name != "mib"})
+    print({name: value for name, value in found.items() if name not in ("mib", "answers_kept")})
     return int(found["grown"] >= LIMIT)
 
 

@@ -57,7 +57,7 @@ async def fill(kubeconfig: Path, size: Size) -> None:
         for number in range(NAMESPACE_COUNT):
             await _made(client.create(NAMESPACES, {"metadata": {"name": f"team-{number}"}}))
         await _made(client.create(MFUPOLICIES, _policy()))
-        await _all(client, (_node(number) for number in range(size.nodes)), NODES)
+        await _all(client, (node_of(number) for number in range(size.nodes)), NODES)
         await _all(client, (workload_of(number) for number in range(size.workloads)), MODELWORKLOADS)
         placed = enumerate(size.held())
         await _all(
@@ -99,7 +99,7 @@ def _policy() -> dict[str, Any]:
     }
 
 
-def _node(number: int) -> dict[str, Any]:
+def node_of(number: int) -> dict[str, Any]:
     units = {"nvidia.com/gpu": str(GPUS_PER_NODE), "cpu": "96", "memory": "1Ti", "pods": "250"}
     address = f"10.{100 + number // 65536}.{number // 256 % 256}.{number % 256}"
     return {

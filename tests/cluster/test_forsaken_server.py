@@ -13,8 +13,9 @@ import pytest_asyncio
 from mfu.act.reshape import FORSAKEN_SECONDS, Reshape, ReshapePhase, written
 from mfu.api.names import decision_annotation
 from mfu.cluster.client import KubeClient
-from mfu.cluster.forsaken import NodeKeeper, ReshapedNode
+from mfu.cluster.forsaken import ON_THEIR_WAY, ReshapedNode
 from mfu.cluster.keeper import Keeper
+from mfu.cluster.node_keeper import NodeKeeper
 from mfu.cluster.reshaping import RESHAPE
 from mfu.cluster.resources import JSON, NODES
 from tests.builders.kube import eventually
@@ -45,7 +46,7 @@ async def cordoned(client: KubeClient, name: str, said: str) -> JSON:
     return await client.create(NODES, body)
 
 
-async def rounds(keeper: NodeKeeper, *nodes: ReshapedNode) -> None:
+async def rounds(keeper: NodeKeeper[ReshapedNode], *nodes: ReshapedNode) -> None:
     await keeper.round({each.name: each for each in nodes}, lambda: True)
 
 
@@ -59,7 +60,7 @@ async def test_a_node_is_given_back_when_nobody_took_it_further(
 ) -> None:
     going = way(name, since=NOW - age)
     node = await cordoned(client, name, written(going))
-    keeper = NodeKeeper(client, clock=lambda: NOW)
+    keeper = NodeKeeper(client, ON_THEIR_WAY, clock=lambda: NOW)
     await rounds(keeper, shown(node, going))
     after = await client.get(NODES, name)
     assert bool(after["spec"].get("unschedulable")) is not given_back
@@ -74,7 +75,7 @@ async def test_a_node_is_given_back_when_nobody_took_it_further(
 async def test_one_that_went_on_meanwhile_is_left_alone(client: KubeClient, name: str) -> None:
     seen = way(name, since=NOW - 2 * FORSAKEN_SECONDS)
     node = await cordoned(client, name, written(replace(seen, phase=ReshapePhase.LABEL, since=NOW)))
-    keeper = NodeKeeper(client, clock=lambda: NOW)
+    keeper = NodeKeeper(client, ON_THEIR_WAY, clock=lambda: NOW)
     await rounds(keeper, shown(node, seen))
     assert (await client.get(NODES, name))["spec"]["unschedulable"]
 
@@ -82,13 +83,13 @@ async def test_one_that_went_on_meanwhile_is_left_alone(client: KubeClient, name
 async def test_without_the_lease_nothing_is_written(client: KubeClient, name: str) -> None:
     going = way(name, since=0.0)
     node = await cordoned(client, name, written(going))
-    await NodeKeeper(client, clock=lambda: NOW).round({name: shown(node, going)}, lambda: False)
+    await NodeKeeper(client, ON_THEIR_WAY, clock=lambda: NOW).round({name: shown(node, going)}, lambda: False)
     assert (await client.get(NODES, name))["spec"]["unschedulable"]
 
 
 async def test_the_keeper_that_runs_finds_it_by_its_label(client: KubeClient, name: str) -> None:
     await cordoned(client, name, written(way(name, since=NOW - 2 * FORSAKEN_SECONDS)))
-    task = asyncio.create_task(Keeper(client, nodes=NodeKeeper(client, clock=lambda: NOW)).run())
+    task = asyncio.create_task(Keeper(client, nodes=NodeKeeper(client, ON_THEIR_WAY, clock=lambda: NOW)).run())
 
     async def free() -> bool:
         return not (await client.get(NODES, name))["spec"].get("unschedulable")

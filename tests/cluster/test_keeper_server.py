@@ -16,10 +16,11 @@ from mfu.cluster import projection
 from mfu.cluster.client import KubeClient
 from mfu.cluster.keeper import Keeper, keep
 from mfu.cluster.lease import Lease
+from mfu.cluster.node_keeper import NodeKeeper
 from mfu.cluster.queue_gate import JOBS, gated_job
 from mfu.cluster.queue_keeper import QueueKeeper
 from mfu.cluster.resources import JSON, NODES, PODS
-from mfu.cluster.slowing import SlowKeeper, marked_node, slow
+from mfu.cluster.slowing import MARKED, marked_node, slow
 from tests.builders.gated_pods import create, gated, gates_of
 from tests.builders.held import job
 from tests.builders.kube import eventually
@@ -108,7 +109,7 @@ async def test_jobs_and_nodes_are_freed_by_the_same_keeper(
     """Of a Job its deadline counts, of a node what its taint says of itself."""
     governed(server, space, 1)
     stale, fresh = f"{space}-stale", f"{space}-fresh"
-    keeper = Keeper(client, jobs=QueueKeeper(client), slow=SlowKeeper(client))
+    keeper = Keeper(client, jobs=QueueKeeper(client), slow=NodeKeeper(client, MARKED))
     async with running(keeper):
         await eventually(lambda: keeper.rounds_at is not None)
         await client.create(JOBS, job(annotations={QUEUE_GATE_ANNOTATION: PLACEMENT_GATE}), space)

@@ -13,8 +13,9 @@ from mfu.act.slowing import EFFECT, SLOW, SLOW_VALID_SECONDS, SlowOrder
 from mfu.api.names import decision_annotation
 from mfu.cluster.client import KubeClient
 from mfu.cluster.executor import Executor
+from mfu.cluster.node_keeper import NodeKeeper
 from mfu.cluster.resources import JSON, NODES
-from mfu.cluster.slowing import Slowed, SlowKeeper, marked_node, slow
+from mfu.cluster.slowing import MARKED, Slowed, marked_node, slow
 from mfu.engine.plan import Plan
 from tests.cluster.test_gate_kills_server import ONE_PATCH, Cut, CutOff
 
@@ -106,7 +107,7 @@ async def test_the_keeper_gives_back_what_nobody_renews(client: KubeClient, name
     await done(client, order(name, int(NOW) + left))
     seen = marked_node(await client.get(NODES, name))
     assert seen is not None
-    keeper = SlowKeeper(client, clock=lambda: NOW)
+    keeper = NodeKeeper(client, MARKED, clock=lambda: NOW)
     await keeper.round({name: seen}, lambda: False)
     await keeper.round({name: seen}, lambda: True)
     assert taints_of(await client.get(NODES, name)) == [*THEIRS, *([OURS] if kept else [])]
@@ -119,7 +120,7 @@ async def test_what_was_renewed_meanwhile_is_left_to_the_operator(client: KubeCl
     seen = marked_node(await client.get(NODES, name))
     assert seen is not None
     await done(client, order(name))
-    await SlowKeeper(client, clock=lambda: NOW).round({name: seen}, lambda: True)
+    await NodeKeeper(client, MARKED, clock=lambda: NOW).round({name: seen}, lambda: True)
     assert taints_of(await client.get(NODES, name)) == [OURS]
 
 
@@ -135,7 +136,7 @@ async def test_killed_at_any_request_it_is_tainted_whole_or_not(client: KubeClie
     whole = where == "when it is patched"
     assert (OURS in taints_of(node), SLOW in (node["metadata"].get("labels") or {})) == (whole, whole)
     seen = marked_node(node)
-    await SlowKeeper(client, clock=lambda: NOW + 2 * SLOW_VALID_SECONDS).round(
+    await NodeKeeper(client, MARKED, clock=lambda: NOW + 2 * SLOW_VALID_SECONDS).round(
         {name: seen} if seen else {}, lambda: True
     )
     assert taints_of(await client.get(NODES, name)) == THEIRS

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Any, Final
 
 from mfu.adopt.draft import Draft, adopt
 from mfu.adopt.findings import Certainty
 from mfu.hardware.labels import WHOLE
+from mfu.memo import memo
 
 MOST_CHARACTERS: Final = 120
 MOST_BYTES: Final = 64 * 1024
@@ -33,7 +33,7 @@ def _shown(container: Mapping[str, Any]) -> dict[str, Any]:
     return {key: container[key] for key in _PARTS if key in container}
 
 
-@lru_cache(maxsize=4096)
+@memo(most=4096)
 def _seems(text: str) -> str:
     containers = json.loads(text)
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "pod"}, "spec": {"containers": containers}}

@@ -28,14 +28,15 @@ from mfu.cli.errors import UsageError
 from mfu.cli.output import add_output, print_document, print_table
 from mfu.cluster import projection
 from mfu.cluster.client import ApiError, KubeClient, ServerUnreachable
-from mfu.cluster.forsaken import NodeKeeper
+from mfu.cluster.forsaken import ON_THEIR_WAY
 from mfu.cluster.keeper import UNBOUND, Keeper, held_pod, keep
 from mfu.cluster.lease import Lease
+from mfu.cluster.node_keeper import NodeKeeper
 from mfu.cluster.queue_gate import JOBS, Ungated, gated_job, ungate
 from mfu.cluster.queue_keeper import QueueKeeper
 from mfu.cluster.release import Opened, release
 from mfu.cluster.resources import MFUPOLICIES, NAMESPACES, PODS
-from mfu.cluster.slowing import SlowKeeper
+from mfu.cluster.slowing import MARKED
 from mfu.controller.server import serve
 
 LEASE_NAME: Final = "mfu-release-keeper"
@@ -150,8 +151,8 @@ async def watch(client: KubeClient, args: argparse.Namespace) -> int:
     for each in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(each, stop.set)
     keeper = Keeper(client, check=args.kueue_check)
-    keeper.nodes = NodeKeeper(client) if args.nodes else None
-    keeper.slow = SlowKeeper(client) if args.slow_nodes else None
+    keeper.nodes = NodeKeeper(client, ON_THEIR_WAY) if args.nodes else None
+    keeper.slow = NodeKeeper(client, MARKED) if args.slow_nodes else None
     keeper.jobs = QueueKeeper(client) if args.jobs else None
     identity = f"{os.environ.get('POD_NAME') or socket.gethostname()}_{uuid.uuid4().hex[:8]}"
     where = args.lease_namespace or os.environ.get("POD_NAMESPACE") or "default"

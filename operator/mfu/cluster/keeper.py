@@ -19,15 +19,16 @@ from mfu.act.checks import CheckQuestion, unheld
 from mfu.act.gates import HeldPod, deadlines, overdue
 from mfu.cluster import projection
 from mfu.cluster.client import ApiError, KubeClient, ServerUnreachable
-from mfu.cluster.forsaken import NodeKeeper
+from mfu.cluster.forsaken import ReshapedNode
 from mfu.cluster.informer import Informer
 from mfu.cluster.kueue_check import answer, question_of
 from mfu.cluster.lease import Lease
+from mfu.cluster.node_keeper import NodeKeeper
 from mfu.cluster.pacing import Attempts
 from mfu.cluster.queue_keeper import QueueKeeper
 from mfu.cluster.release import release
 from mfu.cluster.resources import JSON, KUEUE_WORKLOADS, MFUPOLICIES, NAMESPACES, PODS
-from mfu.cluster.slowing import SlowKeeper
+from mfu.cluster.slowing import MarkedNode
 from mfu.cluster.stopping import until_stopped
 from mfu.engine.views import PolicyView
 
@@ -62,8 +63,8 @@ class Keeper:
 
     client: KubeClient
     check: str = ""
-    nodes: NodeKeeper | None = None
-    slow: SlowKeeper | None = None
+    nodes: NodeKeeper[ReshapedNode] | None = None
+    slow: NodeKeeper[MarkedNode] | None = None
     jobs: QueueKeeper | None = None
     may_write: Callable[[], bool] = lambda: True
     clock: Callable[[], float] = time.time

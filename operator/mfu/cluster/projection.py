@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime
-from functools import lru_cache
 from sys import intern
 from typing import Any, TypeVar
 
@@ -32,6 +31,7 @@ from mfu.hardware.portions import portion_of, reserves
 from mfu.hardware.registered import Registered, registered
 from mfu.hardware.slices import MOST_DEVICES, SHARED_SUFFIX, Slices, base_resource, quantity, slices_of
 from mfu.hardware.types import Device
+from mfu.memo import memo
 
 V = TypeVar("V")
 
@@ -281,13 +281,13 @@ def _ours(annotations: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in annotations.items() if name in ANNOTATIONS}
 
 
-@lru_cache(maxsize=4096)
+@memo(most=4096)
 def _same(constraints: Constraints) -> Constraints:
     """One value for all pods that say the same."""
     return constraints
 
 
-@lru_cache(maxsize=16_384)
+@memo(most=16_384)
 def _owners(owners: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
     """One tuple for all pods of an owner."""
     return owners
@@ -298,7 +298,7 @@ def _shared(value: Mapping[str, V]) -> Mapping[str, V]:
     return _mapping(tuple(value.items()))
 
 
-@lru_cache(maxsize=16_384)
+@memo(most=16_384)
 def _mapping(items: tuple[tuple[str, V], ...]) -> Mapping[str, V]:
     return dict(items)
 

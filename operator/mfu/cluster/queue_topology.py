@@ -24,6 +24,7 @@ from mfu.cluster.resources import (
 )
 from mfu.decide.fleet.capacity import HOST_LABEL
 from mfu.decide.fleet.placement import SLICE_SIZE, SLICE_TOPOLOGY
+from mfu.hardware.slices import quantity
 
 _MOST_FLAVORS: Final = 32
 _JOB_UID: Final = "kueue.x-k8s.io/job-uid"
@@ -87,7 +88,7 @@ def _slices(workload: JSON, annotations: Mapping[str, str]) -> Iterator[JSON]:
     """Additions to pod sets that ask for GPUs and say nothing of slices."""
     wanted = {
         "podSetSliceRequiredTopology": annotations[SLICE_TOPOLOGY],
-        "podSetSliceSize": int(annotations[SLICE_SIZE]),
+        "podSetSliceSize": quantity(annotations[SLICE_SIZE]),
     }
     for index, each in enumerate(workload["spec"].get("podSets") or ()):
         known, pointer = each.get("topologyRequest"), f"/spec/podSets/{index}/topologyRequest"

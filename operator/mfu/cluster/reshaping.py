@@ -34,6 +34,7 @@ from mfu.cluster.resources import JSON, NODES, PODS
 from mfu.decide.fleet.mig.relayout import STATE_LABEL
 from mfu.decide.types import DecisionType
 from mfu.hardware.labels import MIG_CONFIG_LABEL, MIG_PREFIX
+from mfu.hardware.slices import quantity
 
 log = logging.getLogger(__name__)
 
@@ -167,6 +168,8 @@ def _shown(node: JSON, pods: Sequence[JSON]) -> NodeShown:
         config=labels.get(MIG_CONFIG_LABEL, ""),
         state=labels.get(STATE_LABEL, ""),
         allocatable={
-            name: int(count) for name, count in allocatable.items() if name.startswith(MIG_PREFIX) and int(count)
+            name: count
+            for name, amount in allocatable.items()
+            if name.startswith(MIG_PREFIX) and (count := quantity(amount))
         },
     )

@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
-import time
-from collections import Counter
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
 from mfu.act.slowing import EFFECT, SLOW, SlowOrder, expired
 from mfu.api.names import decision_annotation
-from mfu.cluster.client import ApiError, KubeClient, ServerUnreachable
-from mfu.cluster.informer import Informer
+from mfu.cluster.client import ApiError, KubeClient
 from mfu.cluster.json_patch import annotated, operation, place, put, step
-from mfu.cluster.pacing import Attempts
+from mfu.cluster.node_keeper import Leaving
 from mfu.cluster.projection import has_our_taint, is_our_taint, slow_until
 from mfu.cluster.resources import JSON, NODES
 from mfu.decide.types import DecisionType
 
-log = logging.getLogger(__name__)
 _ANNOTATION: Final = decision_annotation(DecisionType.PLACEMENT)
-_OUTCOME: Final = "nobody says any more that it is slow: it is given back"
 _LABEL: Final = f"/metadata/labels/{step(SLOW)}"
 
 
@@ -92,45 +85,21 @@ class MarkedNode:
     uid: str
     until: int
 
+    @property
+    def place(self) -> str:
+        """While it moves, somebody renews it."""
+        return f"{self.uid} {self.until}"
+
 
 def marked_node(item: JSON) -> MarkedNode | None:
     until = slow_until(item)
     return None if until is None else MarkedNode(item["metadata"]["name"], item["metadata"]["uid"], until)
 
 
-@dataclass(slots=True)
-class SlowKeeper:
-    """`round(nodes)` gives back those whose time is over, though no operator lives."""
+async def _take_off(client: KubeClient, node: JSON) -> Slowed:
+    await client.change_as_read(NODES, node["metadata"], _off(node))
+    return Slowed.GIVEN_BACK
 
-    client: KubeClient
-    clock: Callable[[], float] = time.time
-    counts: Counter[str] = field(default_factory=Counter)
-    _attempts: Attempts = field(default_factory=Attempts)
-    _seen: dict[MarkedNode, float] = field(default_factory=dict)
-    """When we saw a node first as it is, on the loop's clock."""
 
-    def informer(self) -> Informer[MarkedNode]:
-        return Informer(self.client, NODES, marked_node, selectors={"labelSelector": SLOW})
-
-    async def round(self, nodes: Mapping[str, MarkedNode], may_write: Callable[[], bool]) -> None:
-        now = asyncio.get_running_loop().time()
-        self._seen = {each: self._seen.get(each, now) for each in nodes.values()}
-        # What watches them goes on meanwhile.
-        for each in tuple(nodes.values()):
-            over = expired(each.until, self.clock(), now - self._seen[each])
-            if over and may_write() and not self._attempts.held_back(each.uid, str(each.until), now):
-                await self._give_back(each, now)
-
-    async def _give_back(self, seen: MarkedNode, now: float) -> None:
-        """As it is now: what was renewed, or is another node of that name, is left alone."""
-        try:
-            if marked_node(await self.client.get(NODES, seen.name)) != seen:
-                return
-            done = await slow(self.client, SlowOrder(seen.name, _OUTCOME, None), may_write=lambda: True)
-        except (ApiError, ServerUnreachable) as error:
-            wait = self._attempts.failed(seen.uid, str(seen.until), now)
-            log.warning("give back node=%s retry_in=%.0fs error=%s", seen.name, wait, error)
-            return
-        self._attempts.succeeded(seen.uid, str(seen.until), now)
-        self.counts[done] += 1
-        log.info("give back node=%s result=%s: %s", seen.name, done, _OUTCOME)
+MARKED: Final = Leaving(SLOW, marked_node, lambda node, now, waited: expired(node.until, now, waited), _take_off)
+"""Our taint, taken off where nobody renews it."""

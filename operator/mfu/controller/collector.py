@@ -70,9 +70,13 @@ class Collector:
                 read = await self._guarded(name, source.read(now))
             if read is not None:
                 believed = self._believed(name, read)
-                self.store.add_round(believed, now)
+                self.store.add_round(believed, now, living=self._living)
                 self._note(name, believed)
             self._done(name)
+
+    def _living(self) -> dict[PodName, str]:
+        """The uids of the pods that there are."""
+        return {name: each.uid for name, each in self.bindings().items()}
 
     def _believed(self, name: str, read: GPURound) -> GPURound:
         """The round without rows about pods that do not run on the row's node."""

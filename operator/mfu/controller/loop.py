@@ -22,12 +22,15 @@ from mfu.engine.evaluate import evaluate
 from mfu.engine.history.calibration import restored
 from mfu.engine.plan import Handover, Plan
 from mfu.engine.snapshot import Snapshot
+from mfu.memo import forget_unasked, memos
 from mfu.predict.types import Corrections
 
 log = logging.getLogger(__name__)
 
 AGAIN_SECONDS: Final = 2.0
 """Between two tries of what the plan wants open, where no new plan comes."""
+FORGET_SECONDS: Final = 300.0
+"""Longer than a workload waits to be judged whole: what nobody asked for in that time, nobody will."""
 LEASE_SECONDS: Final = 1.0
 """Between two looks whether we may write again."""
 WRITE_RESULTS: Final = (
@@ -105,6 +108,7 @@ class Loop:
     alive_at: float | None = None
     behind: int = 0
     """Workloads that wait to be judged anew: while there are any, the next cycle follows at once."""
+    _forgot_at: float | None = None
     _planned: asyncio.Event = field(default_factory=asyncio.Event)
     _decided: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -132,8 +136,16 @@ class Loop:
             self.beat()
             await self._guarded()
             self.beat()
+            self._forget(asyncio.get_running_loop().time())
             if not self.behind:
                 await self.trigger.wait()
+
+    def _forget(self, now: float) -> None:
+        """What was worked out for declarations that are no more."""
+        if self._forgot_at is not None and now - self._forgot_at < FORGET_SECONDS:
+            return
+        self._forgot_at = now
+        forget_unasked()
 
     async def _writing(self) -> None:
         """Rounds of writing, each with the newest plan; the next follows at once while something was left over."""
@@ -243,5 +255,6 @@ class Loop:
             self.metrics.relists.labels(kind).set(informer.relists)
             if informer.last_contact is not None:
                 self.metrics.contact_age.labels(kind).set(now - informer.last_contact)
+        self.metrics.answers_kept.set(sum(len(each) for each in memos()))
         counts = self.writer.counts
         log.info("cycle workloads=%d written=%d failed=%d", len(plan.workloads), counts.written, counts.failed)

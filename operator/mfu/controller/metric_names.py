@@ -158,6 +158,7 @@ OPERATOR = (
     NamedMetric("mfu_operator_check_answers", "Questions of Kueue, by what became of the answer.", ("result",)),
     NamedMetric("mfu_operator_objects", "Objects in each informer.", ("kind",)),
     NamedMetric("mfu_operator_workloads_behind", "Workloads that wait to be judged anew.", ()),
+    NamedMetric("mfu_operator_answers_kept", "Predictions and other answers kept while somebody asks for them.", ()),
     NamedMetric("mfu_operator_relists", "Full lists per informer.", ("kind",)),
     NamedMetric("mfu_operator_watch_age_seconds", "Since the last word of each watch.", ("kind",)),
     NamedMetric("mfu_operator_leader", "1 while this process may write.", ()),

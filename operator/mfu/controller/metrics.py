@@ -212,6 +212,7 @@ class OperatorMetrics:
         self.answers = self._gauge("mfu_operator_check_answers")
         self.objects = self._gauge("mfu_operator_objects")
         self.behind = self._gauge("mfu_operator_workloads_behind")
+        self.answers_kept = self._gauge("mfu_operator_answers_kept")
         self.relists = self._gauge("mfu_operator_relists")
         self.contact_age = self._gauge("mfu_operator_watch_age_seconds")
         self.leader = self._gauge("mfu_operator_leader")

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import lru_cache
 from math import ceil
 
 from mfu.hardware.types import Precision
+from mfu.memo import memo
 from mfu.predict.types import AttentionKernel, Compilation, Inference, Phase, Recompute, Setup, Training
 from mfu.workload.architecture import Architecture
 from mfu.workload.flops import decode_flops_per_token, forward_flops_per_token
@@ -66,7 +66,7 @@ UNDECLARED = Executed(attention=1.06, relative_sd=0.12)
 """Without intent: a few per cent of attention overhead, and the doubt of an undeclared recomputation."""
 
 
-@lru_cache(maxsize=16384)
+@memo(most=16384)
 def executed(setup: Setup, *, recompute: Recompute | None = None, fused_attention: bool = True) -> Executed:
     """Correction factors of a declared workload; `recompute` overrides the declaration (given away by memory in use).
 

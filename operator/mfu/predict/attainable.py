@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import lru_cache
 
 import numpy as np
 
 from mfu.hardware import catalog
 from mfu.hardware.types import Precision
+from mfu.memo import memo
 from mfu.predict.learnkeys import correction_of, key_of
 from mfu.predict.training.arrays import TrainingLayout
 from mfu.predict.training.case import case_of, state_bytes
@@ -78,7 +78,7 @@ def attainable_training(
     return _attainable(setup, placement, tunable, correction_of(setup, placement, corrections))
 
 
-@lru_cache(maxsize=4096)
+@memo(most=4096)
 def _attainable(
     setup: Training, placement: Placement, tunable: frozenset[Tunable], correction: Correction
 ) -> Attainable | Problem:
@@ -95,7 +95,7 @@ def _attainable(
     return Attainable(reached, best, changes(setup, best, placement, corrections))
 
 
-@lru_cache(maxsize=16384)
+@memo(most=16384)
 def best_setup(setup: Training, placement: Placement, tunable: frozenset[Tunable]) -> Training:
     """The fastest setting that fits; the declared one where nothing allowed is faster."""
     found = [

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from itertools import combinations
 from typing import Final
 
@@ -17,6 +16,7 @@ from mfu.decide.fleet.mig.layouts import layouts_of, profiles_of
 from mfu.decide.reasons import Why
 from mfu.decide.types import Decision, DecisionType, EffectivePolicy, Outcome, SharingRules
 from mfu.hardware.types import GPU, MIGProfile
+from mfu.memo import memo
 from mfu.predict.sharing.pair import Kept, SharingMode, share
 from mfu.predict.sharing.program import SharedProgram
 
@@ -108,7 +108,7 @@ def _filled(program: SharedProgram) -> float:
     return program.sms * program.busy_seconds / program.step_seconds
 
 
-@lru_cache(maxsize=16_384)
+@memo(most=16_384)
 def best_way(first: Sharer, second: Sharer) -> Shared | None:
     """The first method of MIG, MPS and time slices that both policies list and both sides stand; None without any."""
     if first.gpu.key != second.gpu.key or not _may_meet(first, second):

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import lru_cache
 
 from mfu.api.recommendations import RecommendationKind as Kind
 from mfu.decide.recommend.recommended import NextStep
 from mfu.decide.workload.remedy import remedy
 from mfu.hardware.products import usual_node_gpus
+from mfu.memo import memo
 from mfu.predict import attainable, predict
 from mfu.predict.inference import within_limits
 from mfu.predict.inference.slo import misses
 from mfu.predict.types import Attainable, Inference, Placement, Prediction, Setup, Tunable
 
 
-@lru_cache(maxsize=16384)
+@memo(most=16384)
 def changes(setup: Setup, placement: Placement, tunable: frozenset[Tunable]) -> tuple[NextStep, ...]:
     """Steps to the attainable setting; none where one of them would not fit or come too late."""
     best = attainable(setup, placement, tunable)
@@ -38,7 +38,7 @@ def late(setup: Setup, found: Prediction, *, surely: bool = False) -> tuple[str,
     return misses(setup, found, surely=surely) if isinstance(setup, Inference) else ()
 
 
-@lru_cache(maxsize=4096)
+@memo(most=4096)
 def fitting(setup: Setup, placement: Placement) -> NextStep | None:
     """What makes it fit on the fewest GPUs, as admission names it; None where nothing does and keeps the latencies."""
     found = remedy(setup, placement)
@@ -56,7 +56,7 @@ def _node(placement: Placement, gpus: int) -> int:
     return max(placement.gpus_per_node, usual_node_gpus(placement.device.gpu, gpus))
 
 
-@lru_cache(maxsize=4096)
+@memo(most=4096)
 def in_time(setup: Setup, placement: Placement, tunable: frozenset[Tunable]) -> NextStep | None:
     """The fastest setting that keeps the declared latencies, be it slower than the declared one; None without."""
     found = within_limits(setup, placement, tunable) if isinstance(setup, Inference) else None

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Final
 
 from mfu.decide.reasons import Why
 from mfu.decide.types import Decision, DecisionType, Outcome, Subject
 from mfu.hardware.price import price_per_hour
 from mfu.hardware.products import usual_node_gpus
+from mfu.memo import memo
 from mfu.predict import predict
 from mfu.predict.types import Placement, Prediction, Training
 
@@ -76,7 +76,7 @@ def advised(found: Sequence[Size]) -> Size:
     return best
 
 
-@lru_cache(maxsize=4096)
+@memo(most=4096)
 def sizes(setup: Training, placement: Placement) -> tuple[Size, ...]:
     """Counts to which the declared layout can be stretched and on which the job fits, the fewest first."""
     found = (_at(setup, placement, times) for times in TIMES)

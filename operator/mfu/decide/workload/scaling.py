@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Final
 
 from mfu.decide.reasons import Why
@@ -11,6 +10,7 @@ from mfu.decide.replicas.law import Law, predicted
 from mfu.decide.replicas.memory import ScalingMemory
 from mfu.decide.replicas.rule import Course, Sizing, Terms, size
 from mfu.decide.types import Decision, DecisionType, Outcome, Subject
+from mfu.memo import memo
 from mfu.predict.types import Inference, Phase, Placement
 
 _REASONS: Final = {
@@ -37,7 +37,7 @@ def scaling(subject: Subject) -> tuple[Decision | None, ScalingMemory]:
     return _decision(subject, outcome, _REASONS[sizing.course], _words(sizing, subject), sizing.replicas), memory
 
 
-@lru_cache(maxsize=4096)
+@memo(most=4096)
 def _law(setup: Inference, placement: Placement) -> Law | None:
     return predicted(setup, placement)
 

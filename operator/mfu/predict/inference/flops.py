@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
+from mfu.memo import memo
 from mfu.predict.inference.build import case_of
 from mfu.predict.inference.constants import ServingConstants, load
 from mfu.predict.inference.serving import decode, running
@@ -49,7 +48,7 @@ def bytes_moved_per_token(
     return _bytes_moved(setup, placement) if constants is None else _moved(setup, placement, constants)
 
 
-@lru_cache(maxsize=16_384)
+@memo(most=16_384)
 def _bytes_moved(setup: Inference, placement: Placement) -> float | None:
     """Asked for each window of each workload, and always the same while it stays as declared."""
     return _moved(setup, placement, load())

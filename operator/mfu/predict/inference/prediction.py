@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from functools import lru_cache
 
 import numpy as np
 
 from mfu.hardware.catalog import device_peak
+from mfu.memo import memo
 from mfu.predict.inference.build import case_of
 from mfu.predict.inference.cache_memory import memory_of
 from mfu.predict.inference.case import ServingCase, Speculation
@@ -44,7 +44,7 @@ def predict_inference(
     return case if isinstance(case, Problem) else prediction_of(setup, placement, case, constants, correction)
 
 
-@lru_cache(maxsize=32768)
+@memo(most=32768)
 def predicted(
     setup: Inference, placement: Placement, correction: Correction, speculation: Speculation | None = None
 ) -> Prediction | Problem:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from itertools import permutations, product
 
 import numpy as np
 import numpy.typing as npt
 
 from mfu.hardware.types import BYTES_PER_VALUE, Precision
+from mfu.memo import memo
 from mfu.predict.inference.candidates import Floats, Scores, score
 from mfu.predict.inference.prediction import predicted
 from mfu.predict.inference.slo import keeps, misses
@@ -47,7 +47,7 @@ def attainable_inference(
     return _attainable(setup, placement, tunable, correction_of(setup, placement, corrections))
 
 
-@lru_cache(maxsize=16384)
+@memo(most=16384)
 def _attainable(
     setup: Inference, placement: Placement, tunable: frozenset[Tunable], correction: Correction
 ) -> Attainable | Problem:

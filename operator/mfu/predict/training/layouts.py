@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mfu.memo import memo
 from mfu.predict.training.arrays import Array, TrainingCase, TrainingLayout, take_case
 from mfu.predict.training.constants import TrainingConstants
 from mfu.predict.training.peak_memory import training_memory
@@ -67,7 +67,7 @@ class Ranked:
         return int(np.argmin(np.where(self.fits, self.ranking_seconds, np.inf)))
 
 
-@lru_cache(maxsize=1024)
+@memo(most=1024)
 def cuts(limits: LayoutLimits) -> tuple[Parallelism, ...]:
     """All parallelisms: tensor within a node (twice a node at most), pipeline over whole layers, context for long
     sequences, experts over the ranks that hold the same layers."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from types import MappingProxyType
 
 import numpy as np
 
+from mfu.memo import memo
 from mfu.predict.learnkeys import correction_of
 from mfu.predict.names import COMMUNICATION_TERMS, Bound, StepTerm
 from mfu.predict.spread import band
@@ -60,7 +60,7 @@ def what_matters(setup: Training) -> Training:
     return setup if setup.total_tokens is None else replace(setup, total_tokens=None)
 
 
-@lru_cache(maxsize=16384)
+@memo(most=16384)
 def _predicted(setup: Training, placement: Placement) -> Prediction | Problem:
     wrong = refuse(setup, placement)
     if wrong is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -113,16 +113,29 @@ class DeviceRing:
         self.latest[rows] = values
         self.observed_at[rows] = times
 
-    def evict(self) -> int:
-        """Free the rows that were silent for a whole window; returns how many."""
+    def evict(self, uids: Mapping[tuple[str, str], str] | None = None) -> int:
+        """Free the rows that were silent for a whole window, and those of pods that are gone; returns how many.
+
+        `uids` are the pods that there are, by namespace and name; without it nothing is known to be gone.
+        """
         used = np.fromiter(self._row_of.values(), dtype=np.intp, count=len(self._row_of))
         gone = set(used[self.observed_at[used] < self._newest - self.window_seconds].tolist())
+        if uids is not None:
+            gone |= set(self._of_gone(uids))
         if not gone:
             return 0
         self._row_of = {key: row for key, row in self._row_of.items() if row not in gone}
         for row in gone:
             self._forget(row)
         return len(gone)
+
+    def _of_gone(self, uids: Mapping[tuple[str, str], str]) -> Iterator[int]:
+        for pod, rows in self.rows_of_pod.items():
+            living = uids.get(pod)
+            for row in rows:
+                device = self.identities[row]
+                if living is None or (device is not None and device.pod_uid not in (None, living)):
+                    yield row
 
     def _forget(self, row: int) -> None:
         device = self.identities[row]

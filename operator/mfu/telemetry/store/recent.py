@@ -5,7 +5,7 @@ Rounds and progress go in, `WorkloadSeries` and `FleetReadings` come out. A read
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import ceil
 from typing import Final
 
@@ -68,15 +68,22 @@ class Store:
         self._newest_rows: tuple[np.ndarray[tuple[int], np.dtype[np.intp]], tuple[GPUIdentity, ...]] | None = None
         """Which rows are news, and of which devices, until the next round comes."""
 
-    def add_round(self, found: GPURound, now: float | None = None) -> int:
+    def add_round(
+        self,
+        found: GPURound,
+        now: float | None = None,
+        *,
+        living: Callable[[], Mapping[tuple[str, str], str]] | None = None,
+    ) -> int:
         """Add a round received at `now`; returns how many of its readings were new.
 
-        Without `now` a round dates itself by its newest reading, and an empty one by nothing.
+        Without `now` a round dates itself by its newest reading, and an empty one by nothing. `living` tells the uids
+        of the pods that there are: what the others did is let go of within a minute, though its window is not over.
         """
         now = _newest(found) if now is None else now
         source, self._newest_rows = self._source(found.source), None
         self._states[found.source] = (found.state, now, found.interval_seconds)
-        self._evict(now)
+        self._evict(now, living)
         rows = self._rows_of(found)
         return self._ring.write(rows, found, source, outranks=self._outranked(found.source))
 
@@ -205,15 +212,23 @@ class Store:
         self._rows[found.source] = (found.devices, rows)
         return rows
 
-    def _evict(self, now: float) -> None:
+    def _evict(self, now: float, living: Callable[[], Mapping[tuple[str, str], str]] | None) -> None:
         if 0 <= now - self._evicted_at < _EVICT_EVERY_SECONDS or not np.isfinite(now):
             return
         self._evicted_at = now
         self._newest_rows = None
-        if self._ring.evict():
+        uids = None if living is None else living()
+        if self._ring.evict(uids):
             self._rows.clear()
-        for key in [key for key, held in self._progress.items() if held.newest < now - self.window_seconds]:
+        for key in [key for key, held in self._progress.items() if self._is_over(key, held, now, uids)]:
             del self._progress[key]
+
+    def _is_over(
+        self, key: tuple[str, str], held: PodProgress, now: float, uids: Mapping[tuple[str, str], str] | None
+    ) -> bool:
+        """Silent for a whole window, or of a pod that is gone."""
+        silent = held.newest < now - self.window_seconds
+        return silent or (uids is not None and held.identity.pod_uid not in (None, uids.get(key)))
 
     def _current(self, rows: np.ndarray[tuple[int], np.dtype[np.intp]]) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
         """Rows that hold the newest news of their GPU: the former pod's row of a device is history at once."""

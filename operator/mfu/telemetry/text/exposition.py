@@ -8,7 +8,8 @@ from __future__ import annotations
 import re
 from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+
+from mfu.memo import memo
 
 _LABEL = re.compile(rb'\s*([a-zA-Z_][a-zA-Z0-9_]*)\s*=\s*"((?:[^"\\\n]|\\.)*)"\s*(,|$)')
 _ESCAPES = re.compile(r"\\(.)")
@@ -96,7 +97,7 @@ def labels_of_text(text: bytes) -> Mapping[str, str] | None:
     return _cached_labels(text) if len(text) <= _LONGEST_KEPT else parse_labels(text)
 
 
-@lru_cache(maxsize=4096)
+@memo(most=4096)
 def _cached_labels(text: bytes) -> Mapping[str, str] | None:
     return parse_labels(text)
 
