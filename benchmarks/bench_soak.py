@@ -147,9 +147,8 @@ def main() -> int:
         with operator(plane.kubeconfig, Path(name), port) as running:
             found = asyncio.run(soaked(running, plane.kubeconfig, size, args.seconds, args.changes_per_second))
     answer_bytes = bytes_an_answer()
-    print(
-        f"answers kept: {answer_bytes:.0f} bytes each, {found['answers_kept'][-1] * answer_bytes / MIB:.1f} MiB at the end"
-    )
+    kept_mib = found["answers_kept"][-1] * answer_bytes / MIB
+    print(f"answers kept: {answer_bytes:.0f} bytes each, {kept_mib:.1f} MiB at the end")
     found["answer_bytes"] = round(answer_bytes)
     asked = {"workloads": size.workloads, "nodes": size.nodes, "pods": size.pods, "seconds": args.seconds}
     machine = {"cores": os.cpu_count(), "python": platform.python_version(), "load_average_before": round(load[0], 1)}
