@@ -23,6 +23,9 @@ class Memo(Generic[P, R]):
     forgotten. An answer that raised is not kept. Threads may share it: at worst one answer is worked out twice.
     """
 
+    __wrapped__: Callable[P, R]
+    """The function itself."""
+
     def __init__(self, function: Callable[P, R], most: int) -> None:
         self.name = f"{function.__module__}.{function.__qualname__}"
         self._function, self._half = function, max(1, most // 2)
