@@ -157,7 +157,9 @@ def forget() -> None:
     for name, module in list(sys.modules.items()):
         if name.startswith("mfu.") and name.split(".")[1] not in KEPT_WARM:
             for each in vars(module).values():
-                cleared: Callable[[], None] | None = getattr(each, "cache_clear", None)
+                cleared: Callable[[], None] | None = (
+                    None if isinstance(each, type) else getattr(each, "cache_clear", None)
+                )
                 if cleared is not None and getattr(each, "__module__", "").startswith("mfu."):
                     cleared()
 
