@@ -194,22 +194,6 @@ def test_the_row_of_the_readme_is_what_its_workload_gets() -> None:
     assert declared.spec.training == view.spec.training.model_copy(update={"total_tokens": None})
 
 
-UNUSED: Mapping[str, Any] = {
-    "floors.observedOfExpectedPercent": {"floors": {"observedOfExpectedPercent": 99}},
-}
-"""Fields that the provider's guide calls unused, each at a value that would show if it were not."""
-
-
-def test_the_unused_policy_fields_are_those_tried_here() -> None:
-    text = PROVIDER.split("Accepted and not used in this version:")[1].split("\n\n")[0]
-    assert set(re.findall(r"`([\w.]+)`", text)) == set(UNUSED)
-
-
-@pytest.mark.parametrize("field", UNUSED)
-def test_a_policy_field_said_to_be_unused_changes_nothing(field: str) -> None:
-    assert said_under(UNUSED[field]) == said_under({})
-
-
 def test_a_policy_field_that_is_used_changes_something() -> None:
     assert said_under({"modes": {"admission": "Observe"}}) != said_under({})
     ladder = {"steps": [{"afterIdleMinutes": 60, "action": "Annotate"}]}

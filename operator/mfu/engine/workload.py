@@ -24,7 +24,7 @@ from mfu.engine.plan import Event, WorkloadPlan
 from mfu.engine.say.annotations import ANNOTATIONS, HINTS, frozen_hints, hints, sentences
 from mfu.engine.say.conditions import aspects, conditions, internal_error
 from mfu.engine.say.decisions import decisions, in_order
-from mfu.engine.say.events import on_drift, on_pause, on_turns
+from mfu.engine.say.events import on_drift, on_floor, on_pause, on_turns
 from mfu.engine.say.hysteresis import REFRESH_SECONDS, Novelty, novelty
 from mfu.engine.say.kept import latency_of
 from mfu.engine.say.ladder import recalled_ladder
@@ -223,7 +223,12 @@ def planned(found: Examined, among_all: Sequence[Decision], now: float) -> Workl
         uid=view.uid,
         status=view.status,
         annotations=view.annotations,
-        events=(*on_turns(said_of, before), *on_drift(remembered.drift), *found.idle_events),
+        events=(
+            *on_turns(said_of, before),
+            *on_drift(remembered.drift),
+            *on_floor(before, said, judged.policy.observed_of_expected),
+            *found.idle_events,
+        ),
         conditions=tuple((str(each.type), str(each.status)) for each in said_of),
         cause=cause,
         decisions=decided,

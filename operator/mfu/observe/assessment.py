@@ -44,7 +44,7 @@ class TelemetryState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """One meter over one window. Fractions; `low`..`high` is the band of the value on the workload's scale."""
+    """One meter over one window. Fractions; `low`..`high` is the band of `mfu`."""
 
     window: Window
     meter: Meter

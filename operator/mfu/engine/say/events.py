@@ -7,10 +7,12 @@ from typing import Final
 
 from mfu.api.conditions import NEVER_SILENT, Condition, ConditionStatus, ConditionType, Reason, find
 from mfu.api.fleetreport import FleetStatus
-from mfu.api.workload_status import WorkloadStatus
+from mfu.api.workload_status import Basis, Observed, WorkloadStatus
 from mfu.engine.plan import Event
 from mfu.engine.say.conditions import Aspect
+from mfu.observe.assessment import Window
 from mfu.observe.drift import Drift
+from mfu.predict.types import Scale
 from mfu.units import percent
 
 _TOLD: Final = (
@@ -19,6 +21,10 @@ _TOLD: Final = (
     ConditionType.INTENT_CONSISTENT,
     ConditionType.ENFORCED,
 )
+
+TEN_MINUTES: Final = str(Window.TEN_MINUTES)
+NEARLY_WHOLE: Final = 0.9
+"""Share of its GPU-time that has to be measured before a stretch is held against a workload."""
 
 
 def on_turns(found: Sequence[Aspect], before: WorkloadStatus) -> tuple[Event, ...]:
@@ -69,6 +75,41 @@ def on_drift(found: Drift | None) -> tuple[Event, ...]:
         f"kind of change: {found.kind}{where}"
     )
     return (Event("Warning" if worse else "Normal", reason, message),)
+
+
+def on_floor(before: WorkloadStatus, now: WorkloadStatus, floor: float) -> tuple[Event, ...]:
+    """Once, as it falls under the policy's floor: a share of what is expected of it, the whole band of the reading."""
+    share, was = most_of_expected(now), most_of_expected(before)
+    if share is None or share >= floor or (was is not None and was < floor):
+        return ()
+    cause = now.summary.cause if now.summary else ""
+    message = (
+        f"ran under {floor:.0%} of what is expected of it for ten minutes (floors.observedOfExpectedPercent); "
+        f"main cause: {cause}"
+    )
+    return (Event("Warning", "BelowFloor", message),)
+
+
+def most_of_expected(status: WorkloadStatus) -> float | None:
+    """The high end of the surest ten minutes, as a share of what is expected where it runs; None where one is unknown.
+
+    Of ten minutes that were not measured nearly whole nothing is said: a start is no fall.
+    """
+    expected = next((each for each in status.expected if each.basis is not Basis.LEARNED), None)
+    best = max(filter(_whole, status.observed), key=lambda each: float(each.confidence or 0), default=None)
+    if expected is None or best is None or status.summary is None:
+        return None
+    bandwidth = status.summary.scale == Scale.MBU
+    promised, reached = (expected.mbu, best.mbu) if bandwidth else (expected.mfu, best.mfu)
+    if reached is None or promised is None or not float(promised):
+        return None
+    # The band is that of the MFU; on the other scale it is as wide for what it is.
+    above = float(best.high) / float(best.mfu) if best.high and best.mfu and float(best.mfu) else 1.0
+    return above * float(reached) / float(promised)
+
+
+def _whole(each: Observed) -> bool:
+    return each.window == TEN_MINUTES and float(each.coverage or 0) >= NEARLY_WHOLE
 
 
 def on_fleet(before: FleetStatus, now: FleetStatus | None) -> tuple[Event, ...]:
