@@ -109,17 +109,17 @@ class Stage:
             self.server.kubectl("delete", "mfupolicy", *dict.fromkeys(self._policies), "--ignore-not-found")
 
 
-def node(server: ControlPlane) -> None:
+def node(server: ControlPlane, name: str = "n0") -> None:
     status = {
         "allocatable": {"nvidia.com/gpu": "8", "pods": "20"},
         "capacity": {"nvidia.com/gpu": "8", "pods": "20"},
         "conditions": [{"type": "Ready", "status": "True", "reason": "Test"}],
     }
-    labels = {"nvidia.com/gpu.product": "NVIDIA-H100-80GB-HBM3", "kubernetes.io/hostname": "n0"}
-    body = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n0", "labels": labels}}
+    labels = {"nvidia.com/gpu.product": "NVIDIA-H100-80GB-HBM3", "kubernetes.io/hostname": name}
+    body = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": labels}}
     server.apply(body)
     server.kubectl(
-        "patch", "node", "n0", "--subresource=status", "--type=merge", "-p", yaml.safe_dump({"status": status})
+        "patch", "node", name, "--subresource=status", "--type=merge", "-p", yaml.safe_dump({"status": status})
     )
 
 

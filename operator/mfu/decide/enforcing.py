@@ -24,12 +24,12 @@ CARRIED_OUT_BY: Final[Mapping[DecisionType, tuple[ActionType, ...]]] = MappingPr
         ),
         DecisionType.MIG: (ActionType.MIG_RESOURCE, ActionType.MIG_LAYOUT),
         DecisionType.SCALING: (ActionType.SCALE, ActionType.POD_DELETION_COST),
-        DecisionType.SHARING: (ActionType.MIG_LAYOUT,),
+        DecisionType.SHARING: (),
         DecisionType.RECLAIM: (ActionType.SUSPEND,),
-        DecisionType.OVERSUBSCRIPTION: (ActionType.KUEUE_CHECK,),
+        DecisionType.OVERSUBSCRIPTION: (),
     }
 )
-
+"""Sharing and oversubscription are told and never done."""
 
 _LEFT_TO_AUTOSCALERS: Final = (
     "modes.scaling is Enforce and actions lists Scale but scaling.delivery is Metric: an autoscaler is to follow the "
@@ -61,7 +61,7 @@ def _line(kind: DecisionType, actions: Sequence[ActionType], switched_on: frozen
     listed = [each for each in actions if each in able]
     if switched_on & set(listed):
         return None
-    why = f"actions lists none of {', '.join(able)}"
+    why = f"actions lists none of {', '.join(able)}" if able else "no action carries it out"
     if listed:
         why = f"this operator has {', '.join(listed)} switched off (`actions` of its configuration)"
     return f"modes.{kind.lower()} is Enforce but {why}: nothing is done, as with Recommend"

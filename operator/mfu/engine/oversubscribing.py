@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from mfu.api import fleetreport as api
+from mfu.api.decisions import DecisionMode
 from mfu.decide.fleet.order import Together
 from mfu.decide.fleet.oversubscription import (
     HOUR,
@@ -115,13 +116,18 @@ def with_shadow(together: Together, shadow: Shadow, now: float) -> Together:
 
 
 def _decision(waiting: ShadowAsker, answer: ShadowAnswer) -> Decision:
-    request, mode = waiting.request, waiting.standing.policy.mode_of(DecisionType.OVERSUBSCRIPTION)
+    request, mode = waiting.request, _told_as(waiting.standing.policy.mode_of(DecisionType.OVERSUBSCRIPTION))
     asked = f"{request.gpus:,.0f} GPUs for class {request.priority_class}"
     if answer.admits:
         message = f"dry run: let in {asked} beyond those that are free; nothing is admitted"
         return Decision(DecisionType.OVERSUBSCRIPTION, Outcome.ADMIT, Why.ROOM_IN_USE, message, mode)
     message = f"dry run: hold {asked} back: {answer.why}"
     return Decision(DecisionType.OVERSUBSCRIPTION, Outcome.HOLD, Why.NO_ROOM_IN_USE, message, mode)
+
+
+def _told_as(mode: DecisionMode) -> DecisionMode:
+    """A dry run is never enforced."""
+    return DecisionMode.OBSERVE if mode is DecisionMode.OBSERVE else DecisionMode.RECOMMEND
 
 
 def advanced(
