@@ -57,6 +57,38 @@ MISTRAL_SMALL_MOE = {
     "num_attention_heads": 16, "num_key_value_heads": 4, "vocab_size": 32000, "num_local_experts": 8,
     "num_experts_per_tok": 2, "max_position_embeddings": 16384,
 }  # fmt: skip
+OPT_13B = {
+    "model_type": "opt", "hidden_size": 2048, "ffn_dim": 8192, "num_hidden_layers": 24, "num_attention_heads": 32,
+    "vocab_size": 50272, "max_position_embeddings": 2048, "word_embed_proj_dim": 2048,
+}  # fmt: skip
+BLOOM_1B1 = {
+    "model_type": "bloom", "hidden_size": 1536, "n_layer": 24, "n_head": 16, "vocab_size": 250880,
+}  # fmt: skip
+OLMO2_1B = {
+    "model_type": "olmo2", "hidden_size": 2048, "intermediate_size": 8192, "num_hidden_layers": 16,
+    "num_attention_heads": 16, "num_key_value_heads": 16, "vocab_size": 100352, "tie_word_embeddings": False,
+    "max_position_embeddings": 8192,
+}  # fmt: skip
+STARCODER2_3B = {
+    "model_type": "starcoder2", "hidden_size": 3072, "intermediate_size": 12288, "num_hidden_layers": 30,
+    "num_attention_heads": 24, "num_key_value_heads": 2, "vocab_size": 49152, "max_position_embeddings": 16384,
+    "tie_word_embeddings": True,
+}  # fmt: skip
+STABLELM_16B = {
+    "model_type": "stablelm", "hidden_size": 2048, "intermediate_size": 5632, "num_hidden_layers": 24,
+    "num_attention_heads": 32, "num_key_value_heads": 32, "vocab_size": 100352, "max_position_embeddings": 4096,
+    "tie_word_embeddings": False,
+}  # fmt: skip
+GEMMA_2B = {
+    "model_type": "gemma", "hidden_size": 2048, "intermediate_size": 16384, "num_hidden_layers": 18,
+    "num_attention_heads": 8, "num_key_value_heads": 1, "head_dim": 256, "vocab_size": 256000,
+    "max_position_embeddings": 8192,
+}  # fmt: skip
+GRANITE_2B = {
+    "model_type": "granite", "hidden_size": 2048, "intermediate_size": 8192, "num_hidden_layers": 40,
+    "num_attention_heads": 32, "num_key_value_heads": 8, "vocab_size": 49152, "max_position_embeddings": 8192,
+    "tie_word_embeddings": True,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -98,6 +130,25 @@ ALONE = (
     Run("gpt2m-bf16-compiled", GPT2_MEDIUM, "bf16", 16, 1024, compiled=True),
     Run("moe-bf16", MISTRAL_SMALL_MOE, "bf16", 4, 2048),
 )
+UNSEEN = (
+    Run("opt-1.3b-bf16", OPT_13B, "bf16", 4, 2048),
+    Run("opt-1.3b-amp", OPT_13B, "fp32", 2, 2048),
+    Run("bloom-1b1-bf16", BLOOM_1B1, "bf16", 4, 1024),
+    Run("bloom-1b1-amp-ckpt", BLOOM_1B1, "fp32", 2, 2048, recompute="full"),
+    Run("olmo2-1b-bf16", OLMO2_1B, "bf16", 4, 2048),
+    Run("olmo2-1b-bf16-compiled", OLMO2_1B, "bf16", 4, 4096, compiled=True),
+    Run("starcoder2-3b-bf16", STARCODER2_3B, "bf16", 2, 2048),
+    Run("starcoder2-3b-bf16-long-ckpt", STARCODER2_3B, "bf16", 1, 16384, recompute="full"),
+    Run("stablelm-1.6b-amp", STABLELM_16B, "fp32", 2, 4096),
+    Run("stablelm-1.6b-bf16-compiled", STABLELM_16B, "bf16", 8, 2048, compiled=True),
+    Run("gemma-2b-bf16", GEMMA_2B, "bf16", 2, 2048),
+    Run("gemma-2b-bf16-ckpt", GEMMA_2B, "bf16", 4, 4096, recompute="full"),
+    Run("granite-2b-bf16", GRANITE_2B, "bf16", 4, 2048),
+    Run("granite-2b-bf16-short", GRANITE_2B, "bf16", 1, 512, accumulation=4),
+    Run("qwen06-amp-long", QWEN_06B, "fp32", 1, 8192),
+    Run("qwen06-bf16-compiled", QWEN_06B, "bf16", 8, 2048, compiled=True),
+)
+"""Kinds, widths and lengths that no other recording has: predicted before they were made."""
 TOGETHER = (
     Run("llama1b-ddp-bf16", LLAMA_1B, "bf16", 4, 2048),
     Run("tinyllama-ddp-amp", TINY_LLAMA, "fp32", 4, 2048),
@@ -123,10 +174,12 @@ def main() -> None:
     parser.add_argument(
         "--link", default="nvlink", choices=["nvlink", "pcie"], help="between GPUs, where there are two"
     )
+    parser.add_argument("--unseen", action="store_true", help="models that no other recording has")
     arguments = parser.parse_args()
     gpus, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
     end = time.monotonic() + arguments.minutes * 60.0
-    for run in ALONE if gpus == 1 else TOGETHER:
+    alone = UNSEEN if arguments.unseen else ALONE
+    for run in alone if gpus == 1 else TOGETHER:
         if _over(end):
             break
         try:
