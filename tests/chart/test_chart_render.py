@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from e2e.testbed.cluster.binaries import Progress, ensure_binaries
+from mfu.controller.config import parse
 
 pytestmark = pytest.mark.integration
 
@@ -133,6 +134,13 @@ def test_crds_may_come_from_elsewhere(render: Render) -> None:
 def test_crds_lose_nothing_in_rendering(render: Render, path: Path) -> None:
     crd = yaml.safe_load(path.read_text())
     assert render()["CustomResourceDefinition", crd["metadata"]["name"]]["spec"] == crd["spec"]
+
+
+def test_a_shard_may_hold_its_own_lease(render: Render) -> None:
+    objects = render("config.shard.name=east", "config.shard.namespaceSelector.matchLabels.shard=east")
+    assert objects["Role", "mfu-mfu-operator-lease"]["rules"][0]["resourceNames"] == ["mfu-operator-east"]
+    config = yaml.safe_load(objects["ConfigMap", "mfu-mfu-operator"]["data"]["config.yaml"])
+    assert parse(config, "values").lease_name == "mfu-operator-east"
 
 
 def test_operator_may_do_exactly_this(render: Render) -> None:

@@ -175,8 +175,9 @@ def root_schema(kind: Kind, type_: type[Resource]) -> Schema:
     if "spec" in full.get("required", []):
         schema["required"] = ["spec"]
     if kind == FLEET_REPORT:
-        rule = f"self.metadata.name == '{FLEET_REPORT_NAME}'"
-        message = f"there is one FleetReport only: name it {FLEET_REPORT_NAME}"
+        name = FLEET_REPORT_NAME
+        rule = f"self.metadata.name == '{name}' || self.metadata.name.startsWith('{name}-')"
+        message = f"there is one FleetReport only: name it {name}, or {name}- and the name of a shard"
         schema["x-kubernetes-validations"] = [{"rule": rule, "message": message}]
     return schema
 

@@ -182,3 +182,8 @@ had.filter(name, name.startsWith('nvidia.com/')).size() == asks.filter(name, nam
 {{- define "mfu.leaseNamespace" -}}
 {{- default .Release.Namespace .Values.config.leaderElection.namespace -}}
 {{- end -}}
+
+{{/* As the operator names it: with the shard's name at its end. */}}
+{{- define "mfu.leaseName" -}}
+{{- .Values.config.leaderElection.name -}}{{- with .Values.config.shard.name -}}-{{ . }}{{- end -}}
+{{- end -}}

@@ -12,7 +12,6 @@ from typing import Any, Final, Protocol, TypeVar
 from mfu.act.templates import HeldOwner
 from mfu.act.types import TEMPLATES
 from mfu.api.fleetreport import FleetStatus
-from mfu.api.names import FLEET_REPORT_NAME
 from mfu.api.powers import ActionType
 from mfu.cluster import projection, resources
 from mfu.cluster.claimed import Claimed, bound
@@ -23,6 +22,7 @@ from mfu.cluster.held import HOLDABLE, held_owner
 from mfu.cluster.informer import Informer, key_of
 from mfu.cluster.kueue_check import question_of
 from mfu.cluster.resources import JSON
+from mfu.cluster.shards import ALL_NAMESPACES, OwnNamespaces, own_part
 from mfu.cluster.wiring import Wiring, wired, wiring
 from mfu.decide.types import NodeView
 from mfu.engine.due import MOST_BEHIND, MOST_JUDGED, ROUND_SECONDS, Answers, steady, turn, waiting
@@ -69,7 +69,7 @@ class ClusterState:
     `exporters` says where pods of each source are looked for. `told`: ModelWorkloads and MFUPolicies are told from
     outside (kopf's watch); otherwise they have informers like the rest. `kueue`: its Workloads are watched, which must
     be served then. `check`: name of the AdmissionCheck that we answer. `switched_on` are the actions that this operator
-    carries out.
+    carries out. `own` are the namespaces that it speaks of.
     """
 
     def __init__(
@@ -83,7 +83,10 @@ class ClusterState:
         kueue: bool = False,
         check: str = "",
         switched_on: frozenset[ActionType] = frozenset(),
+        own: OwnNamespaces = ALL_NAMESPACES,
     ) -> None:
+        self._own = own
+        self._own_claims: tuple[Assignment, int, Assignment] | None = None
         self._switched_on = switched_on
         self._hosts: dict[str, tuple[str, ...]] = {}
         self._addresses: frozenset[str] | None = None
@@ -172,7 +175,7 @@ class ClusterState:
 
     def snapshot(self, past: Past, corrections: Corrections, now: float, before: Handover | None = None) -> Snapshot:
         """Everything as it is now; views are immutable, so later events do not reach into it."""
-        workloads = tuple(self.workloads.objects.values())
+        workloads = tuple(each for each in self.workloads.objects.values() if self._speaks_of(each.namespace))
         pods = tuple(self.pods.objects.values())
         claims, handed = self.claims(), before or Handover()
         answers = Answers.of(workloads, claims, handed.plans)
@@ -197,9 +200,11 @@ class ClusterState:
             steady=still,
             behind=waiting(answers, whose | still, now - ROUND_SECONDS),
             report=self.report,
-            queued=() if self.queued is None else tuple(self.queued.objects.values()),
+            queued=tuple(each for each in self._queued() if self._speaks_of(each.namespace)),
             flavors={} if self.flavors is None else dict(self.flavors.objects),
-            held=tuple(owner for each in self.held for owner in each.objects.values()),
+            held=tuple(
+                owner for each in self.held for owner in each.objects.values() if self._speaks_of(owner.namespace)
+            ),
             switched_on=self._switched_on,
         )
 
@@ -227,7 +232,7 @@ class ClusterState:
     @property
     def report(self) -> Packed[FleetStatus]:
         """What the FleetReport says now."""
-        return self.reports.objects.get(FLEET_REPORT_NAME, NO_REPORT)
+        return self.reports.objects.get(self._own.report, NO_REPORT)
 
     def current(self) -> dict[str, dict[str, Any]]:
         """What the cluster says now, in the form that the writer compares with."""
@@ -247,8 +252,20 @@ class ClusterState:
         return found
 
     def claims(self) -> Assignment:
-        """Whose pod is whose; worked out anew only when pods or declarations changed."""
-        return self._claimed.claims(self.workloads, self.pods)
+        """Whose pod is whose; worked out anew only when pods, declarations or, in a shard, namespaces changed."""
+        whole = self._claimed.claims(self.workloads, self.pods)
+        if not self._own.name:
+            return whole
+        known, version = self._own_claims, self.namespaces.version
+        if known is None or known[0] is not whole or known[1] != version:
+            known = self._own_claims = (whole, version, own_part(whole, self._speaks_of, idle=self._own.whole_cluster))
+        return known[2]
+
+    def _speaks_of(self, namespace: str) -> bool:
+        return self._own.have(self.namespaces.objects.get(namespace))
+
+    def _queued(self) -> Iterable[Queued]:
+        return () if self.queued is None else self.queued.objects.values()
 
     def bindings(self) -> Mapping[tuple[str, str], PodBinding]:
         """Where each pod runs by (namespace, name), those included that are going; made anew when pods change."""

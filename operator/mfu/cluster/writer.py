@@ -11,11 +11,12 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from mfu.api.fleetreport import FleetStatus
-from mfu.api.names import FIELD_MANAGER, FLEET_REPORT_NAME
+from mfu.api.names import FIELD_MANAGER
 from mfu.api.workload_status import WorkloadStatus
 from mfu.cluster.client import ApiError, KubeClient, ServerUnreachable
 from mfu.cluster.pacing import ECHO_SECONDS, Attempts, Pace
 from mfu.cluster.resources import EVENTS, FLEETREPORTS, JSON, MFUPOLICIES, MODELWORKLOADS
+from mfu.cluster.shards import ALL_NAMESPACES, OwnNamespaces
 from mfu.cluster.undeclared import UndeclaredFields
 from mfu.cluster.writes import Write, body_of, wanted
 from mfu.engine.packed import Packed
@@ -58,6 +59,7 @@ class Writer:
     counts: WriteCounts = field(default_factory=WriteCounts)
     per_second: float = WRITES_PER_SECOND
     per_round: int = WRITES_PER_ROUND
+    own: OwnNamespaces = ALL_NAMESPACES
     _attempts: Attempts = field(default_factory=Attempts)
     _pace: Pace | None = None
     _echoes: dict[str, _Echo] = field(default_factory=dict)
@@ -77,7 +79,7 @@ class Writer:
         Once `superseded`, nothing more is begun: a newer plan has its own order, with news first.
         """
         self.counts.deferred = 0
-        due = self._due(wanted(plan, current, report))
+        due = self._due(wanted(plan, current, report, self.own))
         pace = self._pace = self._pace or Pace(self.per_second)
         by_object: dict[str, list[Write]] = defaultdict(list)
         for each in due:
@@ -101,8 +103,8 @@ class Writer:
         """
         there = (each for each in plan.workloads if each.events and each.key in known)
         told = [(_event_body(each, event), each.namespace) for each in there for event in each.events]
-        told += [(_fleet_event_body(event), CLUSTER_EVENTS_NAMESPACE) for event in plan.events]
-        governing = ((each, event) for each in plan.policies for event in each.events)
+        told += [(_fleet_event_body(event, self.own.report), CLUSTER_EVENTS_NAMESPACE) for event in plan.events]
+        governing = ((each, event) for each in plan.policies for event in each.events if self.own.whole_cluster)
         told += [(_policy_event_body(each, event), CLUSTER_EVENTS_NAMESPACE) for each, event in governing]
         self._keep(told)
 
@@ -178,7 +180,7 @@ class Writer:
             # Apply on /status can not create; the fleet report is the only object that we create ourselves.
             if error.status != 404 or write.resource is not FLEETREPORTS:
                 raise
-            await self.client.create(FLEETREPORTS, body_of(FLEETREPORTS, {"name": FLEET_REPORT_NAME}))
+            await self.client.create(FLEETREPORTS, body_of(FLEETREPORTS, {"name": self.own.report}))
             await self._apply(write)
 
     async def _apply(self, write: Write) -> None:
@@ -251,8 +253,8 @@ def _event_body(plan: WorkloadPlan, event: Event) -> JSON:
     return _event(event, regarding, plan.namespace)
 
 
-def _fleet_event_body(event: Event) -> JSON:
-    regarding = {"apiVersion": FLEETREPORTS.api_version, "kind": FLEETREPORTS.kind, "name": FLEET_REPORT_NAME}
+def _fleet_event_body(event: Event, name: str) -> JSON:
+    regarding = {"apiVersion": FLEETREPORTS.api_version, "kind": FLEETREPORTS.kind, "name": name}
     return _event(event, regarding, CLUSTER_EVENTS_NAMESPACE)
 
 

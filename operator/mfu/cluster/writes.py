@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from mfu.api.fleetreport import FleetStatus
-from mfu.api.names import ANNOTATION_FIELD_MANAGER, FIELD_MANAGER, FLEET_REPORT_NAME
+from mfu.api.names import ANNOTATION_FIELD_MANAGER, FIELD_MANAGER
 from mfu.api.workload_status import WorkloadStatus
 from mfu.cluster.json_patch import operation, place
 from mfu.cluster.resources import FLEETREPORTS, JSON, MFUPOLICIES, MODELWORKLOADS, ResourcePath
+from mfu.cluster.shards import ALL_NAMESPACES, OwnNamespaces
 from mfu.engine.packed import Packed
 from mfu.engine.plan import Plan, PolicyPlan, WorkloadPlan
 
@@ -102,9 +103,10 @@ class ReportDiffers:
     """A fleet report that is not what the plan wants."""
 
     wanted: Packed[FleetStatus]
+    name: str
 
     def write(self) -> Write:
-        return Write(FLEETREPORTS, {"name": FLEET_REPORT_NAME}, "status", FIELD_MANAGER, self.wanted)
+        return Write(FLEETREPORTS, {"name": self.name}, "status", FIELD_MANAGER, self.wanted)
 
 
 def annotating(uid: str, seen: Seen, wanted: Mapping[str, str]) -> tuple[JSON, ...] | None:
@@ -120,15 +122,19 @@ def annotating(uid: str, seen: Seen, wanted: Mapping[str, str]) -> tuple[JSON, .
     return (same, *told, *gone)
 
 
-def wanted(plan: Plan, current: Mapping[str, Seen], report: Packed[FleetStatus]) -> list[Callable[[], Write]]:
+def wanted(
+    plan: Plan, current: Mapping[str, Seen], report: Packed[FleetStatus], own: OwnNamespaces = ALL_NAMESPACES
+) -> list[Callable[[], Write]]:
     """Everything that differs, whether or not its time has come: reports and policies, then workloads in turns.
 
     Each write is made when it is asked for: of the thousands that wait after a start, a round sends some hundreds.
     """
     waiting: list[ReportDiffers | PolicyDiffers | Differs] = []
     if plan.report != report:
-        waiting.append(ReportDiffers(plan.report))
-    waiting += [*_differing_policies(plan, current), *fairly(differing(plan, current))]
+        waiting.append(ReportDiffers(plan.report, own.report))
+    if own.whole_cluster:
+        waiting += _differing_policies(plan, current)
+    waiting += fairly(differing(plan, current))
     return [each.write for each in waiting]
 
 

@@ -16,6 +16,7 @@ from mfu.cluster.executor import Executor
 from mfu.cluster.exporters import ExporterPods
 from mfu.cluster.lease import Lease
 from mfu.cluster.reshaping import Reshaper
+from mfu.cluster.shards import ALL_NAMESPACES, OwnNamespaces
 from mfu.cluster.state import ClusterState
 from mfu.cluster.writer import Writer
 from mfu.controller.collector import Collector
@@ -49,7 +50,10 @@ def build(config: OperatorConfig, client: KubeClient, *, told: bool = True) -> P
     """Nothing runs yet. `told`: kopf watches the declarations and tells them; otherwise they have informers too."""
     cycle = config.cycle
     trigger = Trigger(idle=cycle.idle_seconds, longest=cycle.longest_wait_seconds, resync=cycle.resync_seconds)
-    own = own_namespace(config)
+    own, shard = own_namespace(config), config.shard
+    namespaces = ALL_NAMESPACES
+    if shard.name:
+        namespaces = OwnNamespaces(shard.name, shard.namespace_selector, shard.whole_cluster)
     check = config.kueue.check if ActionType.KUEUE_CHECK in config.actions else ""
     state = ClusterState(
         client,
@@ -60,6 +64,7 @@ def build(config: OperatorConfig, client: KubeClient, *, told: bool = True) -> P
         switched_on=frozenset(config.actions),
         kueue=config.kueue.enabled,
         check=check,
+        own=namespaces,
     )
     store = Store(
         interval_seconds=_shortest_news_seconds(config),
@@ -71,8 +76,8 @@ def build(config: OperatorConfig, client: KubeClient, *, told: bool = True) -> P
     _add_sources(collector, client, state, config)
     lease = None
     if config.leader_election.enabled:
-        lease = Lease(client, namespace=own, name=config.leader_election.name, identity=_identity())
-    writer = Writer(client, may_write=lambda: lease is None or lease.fresh)
+        lease = Lease(client, namespace=own, name=config.lease_name, identity=_identity())
+    writer = Writer(client, may_write=lambda: lease is None or lease.fresh, own=namespaces)
     executor = Executor(client, lambda: state.nodes.objects, writer.note, may_write=writer.may_write)
     executor.check = check
     if ActionType.MIG_LAYOUT in config.actions:

@@ -11,10 +11,13 @@ from typing import Annotated, Any, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from mfu.api.metadata import LabelSelector
 from mfu.api.powers import ActionType
 
 API_TOKENS = "/var/run/secrets/kubernetes.io"
 """Where a pod finds its own tokens for the API server."""
+WHOLE_CLUSTER = (ActionType.MIG_LAYOUT, ActionType.PREFER_NO_SCHEDULE, ActionType.KUEUE_CHECK)
+"""Actions on nodes, or on the one check of a cluster: two operators would undo each other's."""
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 Port = Annotated[int, Field(ge=0, le=65_535)]
 
@@ -193,6 +196,20 @@ class LeaderElection(_Section):
     """Name of the Lease."""
 
 
+class Shard(_Section):
+    """One of several operators of a cluster, each of its own namespaces, with a Lease and a FleetReport of its own.
+
+    Every namespace should match one of them.
+    """
+
+    name: Annotated[str, Field(pattern=r"^([a-z0-9]([-a-z0-9]{0,28}[a-z0-9])?)?$")] = ""
+    """Name of the shard, which ends the names of its Lease and its FleetReport; empty for the one operator of all."""
+    namespace_selector: LabelSelector = LabelSelector()
+    """Labels of the namespaces that it speaks of, as in spec.namespaceSelector of an MFUPolicy."""
+    whole_cluster: bool = False
+    """Speak of MFUPolicies and of devices that nobody holds as well: one shard of the cluster does."""
+
+
 class OperatorConfig(_Section):
     """`mfu operator --config FILE`; the chart renders it from its values."""
 
@@ -205,10 +222,28 @@ class OperatorConfig(_Section):
     server: Server = Server()
     page: PageSettings = PageSettings()
     leader_election: LeaderElection = LeaderElection()
+    shard: Shard = Shard()
     actions: tuple[ActionType, ...] = ()
     """Actions that this operator carries out where a policy enforces and lists them too; none by default."""
     dry_run: bool = False
     """Evaluate and publish metrics, write nothing to the cluster."""
+
+    @property
+    def lease_name(self) -> str:
+        """That of the operator, with the shard's where there is one: `mfu-operator-east`."""
+        return "-".join(each for each in (self.leader_election.name, self.shard.name) if each)
+
+    @model_validator(mode="after")
+    def _shard_stands_alone(self) -> Self:
+        if not self.shard.name and not self.shard.namespace_selector.empty:
+            raise ValueError("shard.namespaceSelector is set: name the shard too, in shard.name")
+        shared = [each for each in self.actions if each in WHOLE_CLUSTER]
+        if self.shard.name and shared:
+            raise ValueError(
+                f"actions lists {shared[0]}, which is of the whole cluster, and shard.name is set: leave it out, "
+                "or run one operator for all namespaces"
+            )
+        return self
 
     @model_validator(mode="after")
     def _check_is_named(self) -> Self:

@@ -147,3 +147,7 @@ class Assignment:
     conflicts: Mapping[str, Problem]
     unclaimed: tuple[PodView, ...]
     """GPU pods without a ModelWorkload."""
+    elsewhere: tuple[PodView, ...] = ()
+    """GPU pods of namespaces that another operator speaks of."""
+    idle: bool = True
+    """Devices that nobody holds are spoken of; otherwise another operator speaks of them."""

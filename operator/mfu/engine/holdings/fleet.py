@@ -18,7 +18,7 @@ from mfu.hardware.portions import Portion
 from mfu.hardware.price import price_per_hour
 from mfu.hardware.slices import base_resource
 
-IDLE, UNCLAIMED = -1, -2
+IDLE, UNCLAIMED, ELSEWHERE = -1, -2, -3
 LEAST_GPUS = 1e-6
 """Less than this of a device is rounding: ten tenths of a GPU leave nothing."""
 
@@ -66,7 +66,10 @@ class _Held:
 
 
 def build(made_from: Grounds) -> Ground:
-    """Every allocatable device exactly once: held by a workload, by a pod without one, or by nobody."""
+    """Every allocatable device exactly once: held by a workload, by a pod without one, or by nobody.
+
+    What another operator speaks of is left out.
+    """
     nodes = {node.name: node for node in made_from.nodes}
     workloads = tuple(made_from.claims.pods)
     amounts: dict[_Held, float] = defaultdict(float)
@@ -83,6 +86,8 @@ def build(made_from: Grounds) -> Ground:
         left[place] = left.get(place, 0.0) - amount
         amounts[held] += amount
     amounts.update(_idle(made_from.nodes, amounts))
+    unsaid = {ELSEWHERE} if made_from.claims.idle else {ELSEWHERE, IDLE}
+    amounts = {each: amount for each, amount in amounts.items() if each.owner not in unsaid}
     rows = [_row(each, amount, nodes, made_from) for each, amount in amounts.items()]
     owner = np.array([each.owner for each in amounts], dtype=np.int64)
     pods = tuple(each.pod for each in amounts)
@@ -95,6 +100,8 @@ def _held(claims: Assignment, workloads: tuple[str, ...], nodes: Mapping[str, No
             yield from _of(pod, owner, None, nodes)
     for pod in claims.unclaimed:
         yield from _of(pod, UNCLAIMED, pod.key, nodes)
+    for pod in claims.elsewhere:
+        yield from _of(pod, ELSEWHERE, pod.key, nodes)
 
 
 def _of(pod: PodView, owner: int, name: str | None, nodes: Mapping[str, NodeView]) -> Iterator[tuple[_Held, int]]:
