@@ -148,4 +148,7 @@ def test_a_shard_writes_its_own_report_and_no_policy(
 
 def test_the_lease_is_named_by_the_shard() -> None:
     assert OperatorConfig().lease_name == "mfu-operator"
-    assert OperatorConfig.model_validate({"shard": {"name": "east"}}).lease_name == "mfu-operator-east"
+    east = {"name": "east", "namespaceSelector": {"matchExpressions": [{"key": "shard", "operator": "DoesNotExist"}]}}
+    config = OperatorConfig.model_validate({"shard": east})
+    assert config.lease_name == "mfu-operator-east"
+    assert config.shard.namespace_selector.selector().matches({"a": "b"})

@@ -53,7 +53,7 @@ def build(config: OperatorConfig, client: KubeClient, *, told: bool = True) -> P
     own, shard = own_namespace(config), config.shard
     namespaces = ALL_NAMESPACES
     if shard.name:
-        namespaces = OwnNamespaces(shard.name, shard.namespace_selector, shard.whole_cluster)
+        namespaces = OwnNamespaces(shard.name, shard.namespace_selector.selector(), shard.whole_cluster)
     check = config.kueue.check if ActionType.KUEUE_CHECK in config.actions else ""
     state = ClusterState(
         client,

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from mfu.api.metadata import LabelSelector
+from mfu.api.metadata import LabelSelector, SelectorOperator
 from mfu.api.powers import ActionType
 
 API_TOKENS = "/var/run/secrets/kubernetes.io"
@@ -196,6 +196,30 @@ class LeaderElection(_Section):
     """Name of the Lease."""
 
 
+class LabelCondition(_Section):
+    """One condition on a label of a namespace."""
+
+    key: str
+    """Label key."""
+    operator: SelectorOperator
+    """In, NotIn, Exists or DoesNotExist."""
+    values: tuple[str, ...] = ()
+    """Values for In and NotIn."""
+
+
+class NamespaceLabels(_Section):
+    """Labels of namespaces, as in an MFUPolicy's spec.namespaceSelector; all must hold."""
+
+    match_labels: dict[str, str] = {}
+    """Labels that must be there with exactly these values."""
+    match_expressions: tuple[LabelCondition, ...] = ()
+    """Further conditions, each with key, operator (In, NotIn, Exists, DoesNotExist) and values."""
+
+    def selector(self) -> LabelSelector:
+        """The same as the API has it."""
+        return LabelSelector.model_validate(self.model_dump(by_alias=True))
+
+
 class Shard(_Section):
     """One of several operators of a cluster, each of its own namespaces, with a Lease and a FleetReport of its own.
 
@@ -204,8 +228,8 @@ class Shard(_Section):
 
     name: Annotated[str, Field(pattern=r"^([a-z0-9]([-a-z0-9]{0,28}[a-z0-9])?)?$")] = ""
     """Name of the shard, which ends the names of its Lease and its FleetReport; empty for the one operator of all."""
-    namespace_selector: LabelSelector = LabelSelector()
-    """Labels of the namespaces that it speaks of, as in spec.namespaceSelector of an MFUPolicy."""
+    namespace_selector: NamespaceLabels = NamespaceLabels()
+    """Labels of the namespaces that it speaks of."""
     whole_cluster: bool = False
     """Speak of MFUPolicies and of devices that nobody holds as well: one shard of the cluster does."""
 
@@ -235,8 +259,13 @@ class OperatorConfig(_Section):
 
     @model_validator(mode="after")
     def _shard_stands_alone(self) -> Self:
-        if not self.shard.name and not self.shard.namespace_selector.empty:
+        selects = not self.shard.namespace_selector.selector().empty
+        if selects and not self.shard.name:
             raise ValueError("shard.namespaceSelector is set: name the shard too, in shard.name")
+        if self.shard.name and not selects:
+            raise ValueError(
+                "shard.name is set: say in shard.namespaceSelector of which namespaces; empty is all of them"
+            )
         shared = [each for each in self.actions if each in WHOLE_CLUSTER]
         if self.shard.name and shared:
             raise ValueError(
