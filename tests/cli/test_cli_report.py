@@ -7,7 +7,7 @@ import re
 import pytest
 
 from mfu.api.causes import Cause, Explains
-from mfu.api.fleetreport import Bill, FleetStatus, FleetSummary, LossFigures
+from mfu.api.fleetreport import Bill, FleetStatus, FleetSummary, LayoutState, LossFigures, PlannedLayout
 from mfu.api.workload_status import WorkloadStatus
 from mfu.cli.report import print_fleet, print_tenant
 from mfu.show.fleet import fleet_view
@@ -69,3 +69,18 @@ def test_a_tenant_without_a_price_is_not_charged(capsys: pytest.CaptureFixture[s
     out = capsys.readouterr().out
     assert "1 of them have no price" in out
     assert "$" not in out
+
+
+def test_mig_layouts_to_come_are_a_table(capsys: pytest.CaptureFixture[str]) -> None:
+    fields = {"layout": "all-3g.40gb", "slices": "4 of 3g.40gb"}
+    layouts = (
+        PlannedLayout(node="n0", **fields, state=LayoutState.UNDER_WAY),
+        PlannedLayout(node="n1", **fields, waiting=2, moved=3, state=LayoutState.NOT_CONSENTED),
+    )
+    print_fleet(fleet_view(FleetStatus(layouts=layouts)))
+    lines = [re.split(r"  +", line.strip()) for line in capsys.readouterr().out.splitlines()]
+    title = lines.index(["NODE", "MIG LAYOUT", "OFFERS", "WAITING", "MOVED", "STATE"])
+    assert lines[title + 1 : title + 3] == [
+        ["n0", "all-3g.40gb", "4 of 3g.40gb", "under way"],
+        ["n1", "all-3g.40gb", "4 of 3g.40gb", "2", "3", "planned; a policy there lets no pod be moved"],
+    ]

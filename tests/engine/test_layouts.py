@@ -13,6 +13,7 @@ from mfu.api.mfupolicy import PolicySpec
 from mfu.api.powers import ActionType
 from mfu.decide.types import NodeView
 from mfu.engine.evaluate import evaluate
+from mfu.engine.layouts import MOST_LAYOUTS
 from mfu.engine.plan import Plan
 from mfu.engine.snapshot import FleetReadings, PolicyView, Snapshot
 from tests.builders.cases import SERVING
@@ -23,7 +24,8 @@ SPEC: dict[str, Any] = {
     "modes": {"mig": "Enforce"},
     "actions": [{"type": "MIGLayout", "minConfidencePercent": 10}],
 }
-WAITS = workload("w", {**SERVING, "accelerators": {"count": 1, "products": ["H100-SXM5"], "migProfile": "3g.40gb"}})
+WAITING_SPEC = {**SERVING, "accelerators": {"count": 1, "products": ["H100-SXM5"], "migProfile": "3g.40gb"}}
+WAITS = workload("w", WAITING_SPEC)
 TAG = Tag("team-a/w", ActionType.MIG_LAYOUT)
 WORDS = "give node n0 the MIG layout all-3g.40gb (4 of 3g.40gb)"
 
@@ -105,3 +107,35 @@ def test_what_never_comes_is_withdrawn() -> None:
     plan = evaluate(before, NOW)
     late = evaluate(written(before, plan, nodes=(replace(sliced(), schedulable=False, mig={}),)), NOW + 3_600.0)
     assert [each.reason for each in late.acts.withdrawals] == ["NotSeen"]
+
+
+def rows(plan: Plan) -> list[tuple[str, str, str, int, int, str]]:
+    said = plan.report.read().layouts
+    return [(each.node, each.layout, each.slices, each.waiting, each.moved, str(each.state)) for each in said]
+
+
+def test_the_report_says_what_is_planned_and_what_is_under_way() -> None:
+    """A policy that only recommends moves nothing, and the plan is told all the same."""
+    recommended = scene(sliced("n0"), sliced("n1"), spec={**SPEC, "modes": {"mig": "Recommend"}})
+    assert rows(evaluate(recommended, NOW)) == [("n0", "all-3g.40gb", "4 of 3g.40gb", 1, 0, "Planned")]
+    assert evaluate(recommended, NOW).layouts == ()
+    assert rows(evaluate(scene(), NOW)) == [("n0", "all-3g.40gb", "4 of 3g.40gb", 0, 0, "UnderWay")]
+
+
+def test_the_report_says_where_a_policy_stands_against_a_layout() -> None:
+    theirs = pod("b-0", None, gpus={"nvidia.com/mig-1g.10gb": 1}, node="n0", namespace="team-b")
+    made = scene(sliced(), pods=(theirs,), spec={**SPEC, "namespaceSelector": {"matchLabels": {"team": "a"}}})
+    made = replace(made, namespaces={"team-a": {"team": "a"}, "team-b": {}})
+    plan = evaluate(made, NOW)
+    assert plan.layouts == ()
+    assert [row[-1] for row in rows(plan)] == ["NotConsented"]
+
+
+def test_nobody_who_waits_means_no_row_and_rows_are_bounded() -> None:
+    assert rows(evaluate(replace(scene(), pods=()), NOW)) == []
+    inference = {**SERVING["inference"], "replicas": {"min": 120, "max": 120}}
+    many = workload("w", {**WAITING_SPEC, "inference": inference})
+    waits = tuple(waiting(name=f"w-{index}", uid=f"uid-w-{index}") for index in range(120))
+    nodes = tuple(sliced(f"n{index:02}") for index in range(30))
+    made = replace(scene(*nodes, on=False), workloads=(many,), pods=waits)
+    assert len(rows(evaluate(made, NOW))) == MOST_LAYOUTS

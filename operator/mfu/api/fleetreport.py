@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -305,6 +306,29 @@ class ShadowFigures(Resource):
     """The last week, which the next requests are judged by."""
 
 
+class LayoutState(StrEnum):
+    PLANNED = "Planned"
+    NOT_CONSENTED = "NotConsented"
+    UNDER_WAY = "UnderWay"
+
+
+class PlannedLayout(Resource):
+    """A node that is planned to get another MIG layout, for workloads that wait for a slice."""
+
+    node: Name
+    """Node."""
+    layout: Word
+    """The layout's name to mig-manager, such as all-3g.40gb."""
+    slices: ShortText
+    """What the node offers then, such as 4 of 3g.40gb."""
+    waiting: Count = 0
+    """Workloads that wait for slices that it offers more of then; 0 while it is under way."""
+    moved: Count = 0
+    """Slices that are held there now: their pods leave, and find as many again."""
+    state: LayoutState
+    """NotConsented: a pod there is of a namespace whose policy does not let pods be moved for a layout."""
+
+
 class Calibration(Resource):
     """What confident observations taught about one stack; kept here so that it survives a restart."""
 
@@ -353,6 +377,8 @@ class FleetStatus(Resource):
     """Latency objectives; absent where no service has one."""
     oversubscription: ShadowFigures | None = None
     """What more could have run; absent where no policy names a class."""
+    layouts: Annotated[tuple[PlannedLayout, ...], list_map("node", bound=20)] = ()
+    """MIG layouts that nodes are planned to get, those under way in front, at most 20."""
     drafts: Annotated[tuple[Undeclared, ...], list_map("namespace", "target", bound=20)] = ()
     """GPU pods without a ModelWorkload, most GPUs first, with the command that adopts each; at most 20."""
     calibration: Annotated[tuple[Calibration, ...], list_map("key", bound=128)] = ()

@@ -24,7 +24,7 @@ from mfu.engine.packed import Packed
 from mfu.engine.plan import NO_REPORT
 from mfu.show.flat import FLEET_CSV, TENANT_CSV, fleet_rows, tenant_rows
 from mfu.show.fleet import GROUP_COLUMNS, LOSS_COLUMNS, DraftLine, FleetView, fleet_view
-from mfu.show.fleet_groups import FAMILY_COLUMNS, TREND_COLUMNS
+from mfu.show.fleet_groups import FAMILY_COLUMNS, LAYOUT_COLUMNS, TREND_COLUMNS
 from mfu.show.tenant import TenantView, tenant_view
 from mfu.show.top import TopOrder, top
 from mfu.show.workloads import Listed
@@ -33,7 +33,10 @@ from mfu.units import money, percent
 SAVING_COLUMNS: Final = ("CAUSE", "EXPLAINS", "WHO", "WORKLOADS", "TAKES/H")
 WORKLOAD_COLUMNS: Final = ("WORKLOAD", "MODEL", "GPUS", "EXPECTED", "OBSERVED", "SCALE", "CAUSE", "LOST/H")
 _RIGHT = frozenset(
-    {*GROUP_COLUMNS, *TREND_COLUMNS, *FAMILY_COLUMNS[:-1], "SHARE", "TAKES/H", "EXPECTED", "OBSERVED", "LOST/H"}
+    {
+        *(*GROUP_COLUMNS, *TREND_COLUMNS, *FAMILY_COLUMNS[:-1], "WAITING", "MOVED"),
+        *("SHARE", "TAKES/H", "EXPECTED", "OBSERVED", "LOST/H"),
+    }
 )
 
 
@@ -167,7 +170,7 @@ def print_fleet(page: FleetView) -> None:
 
 
 def _lately(out: Console, page: FleetView) -> None:
-    """Families, the last day's changes and the last days."""
+    """Families, the last day's changes, the last days, and MIG layouts to come."""
     if page.families:
         print()
         print_table(("FAMILY", *FAMILY_COLUMNS), page.families, right=_RIGHT)
@@ -178,6 +181,9 @@ def _lately(out: Console, page: FleetView) -> None:
     if page.trend:
         print()
         print_table(("DAY", *TREND_COLUMNS), page.trend, right=_RIGHT)
+    if page.layouts:
+        print()
+        print_table(("NODE", *LAYOUT_COLUMNS), page.layouts, right=_RIGHT)
 
 
 def _drafts(out: Console, drafts: Sequence[DraftLine]) -> None:

@@ -36,7 +36,7 @@ from mfu.engine.history.longterm import take
 from mfu.engine.holdings.fleet import Grounds
 from mfu.engine.holdings.workload import products_of
 from mfu.engine.judged import Surroundings
-from mfu.engine.layouts import layout_orders, layout_proposals
+from mfu.engine.layouts import layout_orders, layout_proposals, layout_rows
 from mfu.engine.oversubscribing import advanced, shadow_of, with_shadow
 from mfu.engine.packed import Packed
 from mfu.engine.plan import FleetSum, Plan, Supply, WorkloadPlan
@@ -115,6 +115,7 @@ def evaluate(snapshot: Snapshot, now: float) -> Plan:
             readings=snapshot.fleet,
             trend=told_last.trend,
             oversubscription=advanced(shadow, told_last.oversubscription, total.in_use, now),
+            layouts=layout_rows(snapshot, standings, (nodes, force), layout_orders(acts)),
         )
         summed = FleetSum(total.figures, report(tally, now), now, total.bills, total.revenue_of)
     return Plan(

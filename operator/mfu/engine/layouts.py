@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import islice
 from typing import Final
 
 from mfu.act.proposals import layout_action
 from mfu.act.types import Acts, LayoutOrder, Proposal, Track
+from mfu.api.fleetreport import LayoutState, PlannedLayout
 from mfu.api.powers import ActionType
-from mfu.decide.fleet.mig.relayout import relayout
+from mfu.decide.fleet.mig.relayout import relayout, relayouts, sliced_words
 from mfu.decide.fleet.standing import Standing
 from mfu.decide.types import DecisionType, EffectivePolicy, Mode, NodeView
 from mfu.engine.evidence import evidence
@@ -17,6 +19,7 @@ from mfu.engine.policies import InForce
 from mfu.engine.snapshot import Snapshot
 from mfu.hardware.labels import MIG_PREFIX
 
+MOST_LAYOUTS: Final = 20
 _NONE: Final[tuple[Proposal, ...]] = ()
 
 
@@ -40,6 +43,34 @@ def layout_proposals(
     confidence, observed_at = evidence(plan, DecisionType.MIG)
     known = (plan.standing.priority, confidence, observed_at)
     return (Proposal(layout_action(change), force.of(plan.namespace), *known),)
+
+
+def layout_rows(
+    snapshot: Snapshot,
+    standings: Sequence[Standing],
+    around: tuple[Sequence[NodeView], InForce],
+    orders: Sequence[LayoutOrder],
+) -> tuple[PlannedLayout, ...]:
+    """What the report says: nodes on their way, then the plan as if all consented, then said where they do not."""
+    nodes, force = around
+    under_way = [
+        PlannedLayout(node=each.node, layout=each.config, slices=sliced_words(each.wanted), state=LayoutState.UNDER_WAY)
+        for each in orders
+    ]
+    changes = relayouts(nodes, standings, {each.node for each in orders})
+    spared = _spared(snapshot, force) if changes else frozenset()
+    planned = (
+        PlannedLayout(
+            node=each.node,
+            layout=each.config,
+            slices=each.slices,
+            waiting=len(each.serves),
+            moved=each.moved,
+            state=LayoutState.NOT_CONSENTED if each.node in spared else LayoutState.PLANNED,
+        )
+        for each in changes
+    )
+    return tuple(islice((*under_way, *planned), MOST_LAYOUTS))
 
 
 def _spared(snapshot: Snapshot, force: InForce) -> frozenset[str]:

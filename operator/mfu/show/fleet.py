@@ -18,7 +18,14 @@ from mfu.api.fleetreport import (
     Undeclared,
 )
 from mfu.show.figures import number
-from mfu.show.fleet_groups import beside, change_sentence, day_cells, family_cells, structural_sentence
+from mfu.show.fleet_groups import (
+    beside,
+    change_sentence,
+    day_cells,
+    family_cells,
+    layout_cells,
+    structural_sentence,
+)
 from mfu.units import money, percent
 
 GROUP_COLUMNS: Final = (
@@ -116,6 +123,8 @@ class FleetView:
     """A sentence for each change of the last day."""
     trend: tuple[tuple[str, ...], ...] = ()
     """A cell for each of TREND_COLUMNS, oldest day first."""
+    layouts: tuple[tuple[str, ...], ...] = ()
+    """Nodes that are planned to get another MIG layout: a cell for each of LAYOUT_COLUMNS."""
     beside: tuple[str, ...] = ()
     """Usage effectiveness, latency objectives and power, each in a sentence."""
     drafts: tuple[DraftLine, ...] = ()
@@ -137,6 +146,7 @@ def fleet_view(status: FleetStatus) -> FleetView:
         structural=tuple(filter(None, map(structural_sentence, status.families))),
         changes=tuple(map(change_sentence, status.changes)),
         trend=tuple(day_cells(each, currency) for each in status.trend),
+        layouts=tuple(map(layout_cells, status.layouts)),
         beside=tuple(beside(status)),
         drafts=tuple(map(_draft, status.drafts)),
     )

@@ -11,6 +11,8 @@ from mfu.api.fleetreport import (
     DayFigures,
     FamilyFigures,
     FleetStatus,
+    LayoutState,
+    PlannedLayout,
     PowerFigures,
     ServiceFigures,
     ShadowClass,
@@ -20,6 +22,12 @@ from mfu.units import money, percent
 
 FAMILY_COLUMNS: Final = ("WORKLOADS", "GPUS", "EXPECTED", "OBSERVED", "ATTAINABLE", "STRUCTURAL LOSS")
 TREND_COLUMNS: Final = ("MFU", "SCHEDULED", "$/H", "LOST/H")
+LAYOUT_COLUMNS: Final = ("MIG LAYOUT", "OFFERS", "WAITING", "MOVED", "STATE")
+_LAYOUT_STATES: Final = {
+    LayoutState.PLANNED: "planned",
+    LayoutState.NOT_CONSENTED: "planned; a policy there lets no pod be moved",
+    LayoutState.UNDER_WAY: "under way",
+}
 
 
 def family_cells(each: FamilyFigures) -> tuple[str, ...]:
@@ -27,6 +35,12 @@ def family_cells(each: FamilyFigures) -> tuple[str, ...]:
     levels = (percent(number(level)) for level in (each.expected, each.observed, each.attainable))
     loss = f"{each.structural} {percent(number(each.share))}" if each.structural else ""
     return (each.family, str(each.workloads), each.gpus, *levels, loss)
+
+
+def layout_cells(each: PlannedLayout) -> tuple[str, ...]:
+    """Node first, then a cell for each of LAYOUT_COLUMNS; who waits and what is moved is not told of one under way."""
+    figures = ("", "") if each.state is LayoutState.UNDER_WAY else (str(each.waiting), str(each.moved))
+    return (each.node, each.layout, each.slices, *figures, _LAYOUT_STATES[each.state])
 
 
 def structural_sentence(each: FamilyFigures) -> str:

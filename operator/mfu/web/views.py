@@ -11,7 +11,7 @@ from mfu.api.workload_status import WorkloadStatus
 from mfu.show.decisions import asks
 from mfu.show.figures import UNKNOWN
 from mfu.show.fleet import GROUP_COLUMNS, LOSS_COLUMNS, BillLine, FleetView, fleet_view
-from mfu.show.fleet_groups import FAMILY_COLUMNS, TREND_COLUMNS
+from mfu.show.fleet_groups import FAMILY_COLUMNS, LAYOUT_COLUMNS, TREND_COLUMNS
 from mfu.show.history import eras, last_change, promises, replies
 from mfu.show.levels import levels
 from mfu.show.questions.answer import Answer
@@ -131,9 +131,10 @@ def _earned(bill: BillLine) -> Markup:
 
 
 def _lately(page: FleetView) -> Markup:
-    """Families, the last day's changes and the last days; what is not known is not there."""
+    """Families, the last day's changes, the last days, MIG layouts to come; what is not known is not there."""
     families = table(("FAMILY", *FAMILY_COLUMNS), page.families, numeric=frozenset(FAMILY_COLUMNS[:-1]))
     days = table(("DAY", *TREND_COLUMNS), page.trend, numeric=frozenset(TREND_COLUMNS))
+    layouts = table(("NODE", *LAYOUT_COLUMNS), page.layouts, numeric=frozenset({"WAITING", "MOVED"}))
     return join(
         (
             section("Model families", families) if page.families else NOTHING,
@@ -141,6 +142,7 @@ def _lately(page: FleetView) -> Markup:
             if page.changes
             else NOTHING,
             section("The last days", days) if page.trend else NOTHING,
+            section("MIG layouts to come", layouts) if page.layouts else NOTHING,
         )
     )
 

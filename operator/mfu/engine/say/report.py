@@ -43,6 +43,8 @@ class Tally:
     """Days as they were reported last."""
     oversubscription: api.ShadowFigures | None = None
     """What the shadow counted."""
+    layouts: Sequence[api.PlannedLayout] = ()
+    """MIG layouts that are planned or under way."""
 
 
 def report(told: Tally, now: float) -> api.FleetStatus | None:
@@ -84,6 +86,7 @@ def report(told: Tally, now: float) -> api.FleetStatus | None:
         power=power_row(told.readings),
         services=service_row(told.plans),
         oversubscription=told.oversubscription,
+        layouts=tuple(told.layouts),
         drafts=tuple(map(_draft, told.drafts)),
         calibration=calibration_rows(told.corrections),
     )

@@ -7,7 +7,7 @@ one succeeded, slices are resources of their own) are ever re-shaped, and only t
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -39,17 +39,33 @@ class Relayout:
     """Slices that are held there now: their pods leave, and find as many again."""
 
     @property
+    def slices(self) -> str:
+        """Such as `4 of 3g.40gb`."""
+        return sliced_words(self.wanted)
+
+    @property
     def words(self) -> str:
         leave = f", after its {self.moved} held slices are left within their budgets" if self.moved else ""
-        slices = ", ".join(f"{count} of {name.removeprefix(MIG_PREFIX)}" for name, count in self.wanted.items())
-        return f"give node {self.node} the MIG layout {self.config} ({slices}){leave}"
+        return f"give node {self.node} the MIG layout {self.config} ({self.slices}){leave}"
+
+
+def sliced_words(wanted: Mapping[str, int]) -> str:
+    """`{"nvidia.com/mig-3g.40gb": 4}` in words: `4 of 3g.40gb`."""
+    return ", ".join(f"{count} of {name.removeprefix(MIG_PREFIX)}" for name, count in wanted.items())
 
 
 def relayout(nodes: Iterable[NodeView], standings: Sequence[Standing], spared: Collection[str] = ()) -> Relayout | None:
     """The change that serves most of those who wait, less what it moves; None where none gains. `spared` nodes stay."""
+    return next(iter(relayouts(nodes, standings, spared)), None)
+
+
+def relayouts(
+    nodes: Iterable[NodeView], standings: Sequence[Standing], spared: Collection[str] = ()
+) -> tuple[Relayout, ...]:
+    """All changes of the plan, the one that serves most in front."""
     waiting = sorted((each for each in standings if each.pending and _profile(each)), key=lambda each: each.turn)
     if not waiting:
-        return None
+        return ()
     wanted: dict[str, list[float]] = {}
     for each in waiting:
         wanted.setdefault(_profile(each), []).extend([1.0] * _slices(each))
@@ -57,8 +73,8 @@ def relayout(nodes: Iterable[NodeView], standings: Sequence[Standing], spared: C
     for node in nodes:
         if node.name not in spared and _given_to_mig(node) and node.device is not None:
             by_product.setdefault(node.device.gpu.key, []).append(node)
-    found = [change for group in by_product.values() if (change := _first(group, wanted, waiting))]
-    return min(found, key=lambda each: (-len(each.serves), each.moved, each.node), default=None)
+    found = (change for group in by_product.values() for change in _changes(group, wanted, waiting))
+    return tuple(sorted(found, key=lambda each: (-len(each.serves), each.moved, each.node)))
 
 
 def _profile(standing: Standing) -> str:
@@ -82,23 +98,20 @@ def _gpus(node: NodeView) -> int:
     return int(count) if count.isascii() and count.isdigit() else 0
 
 
-def _first(
+def _changes(
     nodes: Sequence[NodeView], wanted: Mapping[str, list[float]], waiting: Sequence[Standing]
-) -> Relayout | None:
-    """Of the nodes of one product that the plan changes, the one that serves most."""
+) -> Iterator[Relayout]:
+    """Of the nodes of one product, those that the plan changes for somebody."""
     key = nodes[0].device.gpu.key if nodes[0].device else ""
     configs = named_layouts(key)
     sliced = {node.name: _sliced(node, key, configs) for node in nodes}
-    plan = plan_layouts(list(sliced.values()), wanted)
-    changes = []
-    for name, layouts in plan.changes.items():
+    for name, layouts in plan_layouts(list(sliced.values()), wanted).changes.items():
         config = next(each for each, counts in configs.items() if counts == layouts[0])
         before, after = _offered(key, sliced[name].layouts), _offered(key, layouts)
         serves = tuple(each.key for each in waiting if after[_profile(each)] > before[_profile(each)])
         slices = {f"{MIG_PREFIX}{profile}": count for profile, count in sorted(after.items()) if count}
-        changes.append(Relayout(name, config, slices, serves, sum(sliced[name].held)))
-    gaining = [each for each in changes if each.serves]
-    return min(gaining, key=lambda each: (-len(each.serves), each.moved, each.node), default=None)
+        if serves:
+            yield Relayout(name, config, slices, serves, sum(sliced[name].held))
 
 
 def _sliced(node: NodeView, key: str, configs: Mapping[str, Counts]) -> SlicedNode:
