@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mfu.decide.types import Decision, DecisionType, EffectivePolicy, Outcome
-from mfu.decide.workload.knee import Size, advised, knee, sizes
+from mfu.decide.workload.knee import Size, advised, knee, sizes, verdict
 from mfu.hardware.price import PriceBook
 from mfu.predict import predict
 from mfu.predict.types import Prediction, Training
@@ -44,9 +44,11 @@ def test_the_message_has_mfu_and_price_at_each_count() -> None:
     assert (said.type, said.outcome, said.reason, said.hint) == (DecisionType.SCALING, Outcome.KEEP, "RightSized", None)
     subject = case()
     per_million = 8 * 2.50 / (8 * subject.expected.tokens_per_s_per_gpu * 3600.0) * 1e6
-    assert f"8 GPUs {subject.expected.mfu:.1%}, {per_million:.3g} per M tokens" in said.message
+    assert f"8 GPUs (as it is) {subject.expected.mfu:.1%} MFU, " in said.message
+    assert f" tokens/s, ${per_million:.3g} per M tokens" in said.message
     for gpus in (4, 16, 32):
         assert f"{gpus} GPUs " in said.message
+    assert said.message.startswith("more GPUs would pay, up to the 32 that were looked at: they train 3.8")
     assert "per M tokens" not in decided(policy=EffectivePolicy()).message
 
 
@@ -85,6 +87,29 @@ def test_the_knee_is_before_the_first_doubling_that_loses_a_twentieth(
     figures: list[tuple[int, float]], best: int
 ) -> None:
     assert advised(row(*figures)).gpus == best
+
+
+@pytest.mark.parametrize(
+    ("figures", "here", "words"),
+    [
+        ([(8, 0.400), (16, 0.400), (32, 0.320)], 32, "16 GPUs are the most that pay: 32 train only 1.6 times as fast"),
+        ([(8, 0.400), (16, 0.400), (32, 0.320)], 8, "16 GPUs are the most that pay: 32 train only 1.6 times as fast"),
+        ([(8, 0.400), (16, 0.300)], 8, "more than the 8 GPUs would not pay: 16 train only 1.5 times as fast"),
+        (
+            [(8, 0.400), (16, 0.400)],
+            8,
+            "more GPUs would pay, up to the 16 that were looked at: they train 2 times as fast",
+        ),
+        (
+            [(8, 0.400), (16, 0.400)],
+            16,
+            "each of the 16 GPUs does as much as on fewer; what more would do can not be told",
+        ),
+    ],
+)
+def test_the_verdict_says_how_much_faster(figures: list[tuple[int, float]], here: int, words: str) -> None:
+    found = row(*figures)
+    assert verdict(found, advised(found), here) == words
 
 
 def test_a_job_past_its_knee_is_told_how_many_pay() -> None:

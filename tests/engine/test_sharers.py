@@ -53,7 +53,12 @@ def test_two_that_idle_are_told_of_each_other() -> None:
     (said,) = shares(plans["a"])
     assert (said.outcome, said.reason) == (Outcome.SHARE, "KeepEnoughTogether")
     rows = {row["type"]: row for row in plans["a"].status.document()["decisions"]}
-    assert "could share one GPU with team-a/b in MIG slices" in rows["Sharing"]["message"]
+    message = rows["Sharing"]["message"]
+    assert message.startswith(
+        "could share one GPU with team-a/b in MIG slices, 4g.40gb for it and 3g.40gb for the other"
+    )
+    assert "of its own rate (90% is asked)" in message
+    assert message.endswith("One GPU would be free; nothing is moved unless you do")
     assert shares(plans["b"])
 
 

@@ -196,12 +196,13 @@ def shared(pair: Shared, key: str, policy: EffectivePolicy) -> Decision:
     """What one side of a pair is told."""
     mine = pair.keys.index(key)
     other = pair.keys[1 - mine]
-    way = f"by {pair.method}"
+    way = {SharingMethod.MPS: "under MPS", SharingMethod.TIME_SLICING: "in time slices"}.get(pair.method, "")
     if pair.profiles is not None:
-        way = f"in MIG slices, {pair.profiles[mine]} and {pair.profiles[1 - mine]}"
+        way = f"in MIG slices, {pair.profiles[mine]} for it and {pair.profiles[1 - mine]} for the other"
     message = (
-        f"could share one GPU with {other} {way}: it is expected to keep {pair.kept[mine]:.0%} of its own rate, the "
-        f"other {pair.kept[1 - mine]:.0%}; one GPU would be free"
+        f"could share one GPU with {other} {way}: it is expected to keep {pair.kept[mine]:.0%} of its own rate "
+        f"({policy.sharing.min_kept:.0%} is asked), the other {pair.kept[1 - mine]:.0%}. One GPU would be free; "
+        "nothing is moved unless you do"
     )
     hint = {"shareWith": other, "method": str(pair.method)}
     mode = policy.mode_of(DecisionType.SHARING)

@@ -33,11 +33,17 @@ class Size:
     tokens_per_s: float
     cost_per_million_tokens: float | None = None
 
-    @property
-    def words(self) -> str:
-        """`16 GPUs 38.1 %, 0.52 per M tokens`."""
-        cost = "" if self.cost_per_million_tokens is None else f", {self.cost_per_million_tokens:.3g} per M tokens"
-        return f"{self.gpus} GPUs {self.mfu:.1%}{cost}"
+    def words(self, currency: str, *, present: bool) -> str:
+        """`16 GPUs (as it is) 38.1% MFU, 187,000 tokens/s, $0.52 per M tokens`."""
+        paid = self.cost_per_million_tokens
+        cost = "" if paid is None else f", {currency}{paid:.3g} per M tokens"
+        now = " (as it is)" if present else ""
+        return f"{self.gpus} GPUs{now} {self.mfu:.1%} MFU, {_round(self.tokens_per_s):,} tokens/s{cost}"
+
+
+def _round(value: float) -> int:
+    """To three digits: nobody expects more."""
+    return int(float(f"{value:.3g}"))
 
 
 def knee(subject: Subject) -> Decision | None:
@@ -52,15 +58,29 @@ def knee(subject: Subject) -> Decision | None:
     present = Size(here, mfu, subject.expected.tokens_per_s_per_gpu * here)
     found = tuple(_priced(each, subject) for each in sorted((present, *others), key=lambda each: each.gpus))
     best = advised(found)
-    said = "; ".join(each.words for each in found)
-    currency = "" if found[0].cost_per_million_tokens is None else f" ({policy.currency})"
-    verdict = f"{best.gpus} GPUs are the most that pay" if best.gpus != here else "more would not pay"
-    if best is found[-1]:
-        verdict = f"up to {best.gpus} GPUs each does as much"
-    past = best.gpus < here
-    outcome, reason = (Outcome.SCALE, Why.PAST_THE_KNEE) if past else (Outcome.KEEP, Why.RIGHT_SIZED)
-    message = f"expected with data-parallel ranks added or taken away{currency}: {said}; {verdict}"
+    said = "; ".join(each.words(policy.currency, present=each.gpus == here) for each in found)
+    outcome, reason = (Outcome.SCALE, Why.PAST_THE_KNEE) if best.gpus < here else (Outcome.KEEP, Why.RIGHT_SIZED)
+    stretched = "Expected with data-parallel ranks added or taken away and the same global batch"
+    message = f"{verdict(found, best, here)}. {stretched}: {said}"
     return Decision(DecisionType.SCALING, outcome, reason, message, policy.mode_of(DecisionType.SCALING), None)
+
+
+def verdict(found: Sequence[Size], best: Size, here: int) -> str:
+    """How many pay, by how much faster the next count, or the largest, trains.
+
+    `16 GPUs are the most that pay: 32 train only 1.82 times as fast`.
+    """
+    if best is found[-1]:
+        if best.gpus == here:
+            return f"each of the {here} GPUs does as much as on fewer; what more would do can not be told"
+        present = next(each for each in found if each.gpus == here)
+        faster = best.tokens_per_s / present.tokens_per_s
+        return f"more GPUs would pay, up to the {best.gpus} that were looked at: they train {faster:.3g} times as fast"
+    after = found[found.index(best) + 1]
+    slower = f"{after.gpus} train only {after.tokens_per_s / best.tokens_per_s:.3g} times as fast"
+    if best.gpus == here:
+        return f"more than the {here} GPUs would not pay: {slower}"
+    return f"{best.gpus} GPUs are the most that pay: {slower}"
 
 
 def advised(found: Sequence[Size]) -> Size:
