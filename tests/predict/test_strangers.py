@@ -1,11 +1,15 @@
-"""The band of engines and products that no fit saw holds what it says; so does that of sources."""
+"""The band of engines and products that no fit saw holds what it says; so does that of sources, and of a generation of
+products that one publisher alone has measured."""
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from mfu.predict.fit.left_out import TrainingRefits
 from mfu.predict.fit.tables import shipped_rows
+from mfu.predict.training.constants import shipped
+from mfu.predict.training.doubt import fewness
 from tools.fit.training import held_of, strangers
 
 pytestmark = pytest.mark.slow
@@ -22,3 +26,16 @@ def test_the_band_of_what_nobody_measured_holds_what_it_says(refits: TrainingRef
     assert len(found) >= 14
     assert 0.75 <= held_of(found) <= 0.90
     assert sum(each.half_width * each.rows for each in found) / sum(each.rows for each in found) <= 0.35
+
+
+def test_products_of_a_generation_that_one_publisher_measured_are_held_too(refits: TrainingRefits) -> None:
+    held = {each.level: each.coverage for each in strangers(refits, "product")}
+    assert min(held[name] for name in ("GB200", "GB300", "B300")) >= 0.75
+    assert held["B200"] >= 0.55, "four of its 26 rows ran at a power limit that nobody told"
+
+
+def test_what_few_have_measured_is_known_less_well() -> None:
+    c = shipped()
+    one, many, none = fewness(c, np.array(["tuned blackwell", "tuned hopper", "tuned nothing"]))
+    assert many < 0.1 < one == pytest.approx(0.5, abs=0.01)
+    assert none == 1.0

@@ -23,7 +23,7 @@ from mfu.predict.fit.left_out import TrainingRefits
 from mfu.predict.fit.newton import fit
 from mfu.predict.fit.parameters import PREDICTED
 from mfu.predict.fit.rows import TrainingRows, log_errors, rows_of, steps
-from mfu.predict.fit.tables import shipped_rows
+from mfu.predict.fit.tables import MANY_ALIKE, shipped_rows
 from mfu.predict.spread import NORMAL_80
 from mfu.predict.training.constants import DEFAULT, TrainingConstants, document
 from mfu.predict.training.doubt import own_doubt, shared_doubt
@@ -31,11 +31,9 @@ from tools.fit import sweep as fit_sweep
 
 ROOT = Path(__file__).resolve().parents[2]
 CONSTANTS = ROOT / "operator/mfu/predict/training/data/constants.json"
-LEARNED = tuple(f"{name}{end}" for name in PREDICTED for end in ("", "_doubt"))
+LEARNED = (*(f"{name}{end}" for name in PREDICTED for end in ("", "_doubt")), "publishers")
 """Tables whose entries are the levels that the fit saw, and nothing else."""
 ROUNDS = 10
-MANY_ALIKE = ("steps", "sweep")
-"""Tables of one stack each, with more rows than all the others."""
 
 
 def summary(rows: TrainingRows, c: TrainingConstants) -> None:
@@ -84,7 +82,8 @@ def _stranger(
     rows, c = refits.rows.take(np.flatnonzero((names == level) & chosen)), refits.less(level, factor=factor)
     errors = log_errors(rows, c)
     doubt = np.hypot(
-        shared_doubt(c, rows.engine, rows.product, rows.arithmetic), own_doubt(c, rows.case, steps(rows, c))
+        shared_doubt(c, rows.engine, rows.product, rows.arithmetic),
+        own_doubt(c, rows.case, steps(rows, c), rows.habitat),
     )
     reach = NORMAL_80 * doubt
     held, off = np.abs(errors) <= reach, np.abs(np.expm1(-errors))

@@ -1,4 +1,5 @@
-"""What the bands are made of, from the errors of sources that a fit never saw: the likeliest standard deviations.
+"""What the bands are made of, from the errors of sources, engines and products that a fit never saw: the likeliest
+standard deviations.
 
 Two stages, because a prediction has to say which part of its doubt the runs of one stack share: how far rows stand from
 the mean of their source tells what each errs by alone, the means of sources tell what they err by together. A last
@@ -7,27 +8,29 @@ factor on all makes the 80 % band hold what it says. Every source counts with th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mfu.predict.fit.left_out import TrainingRefits
 from mfu.predict.fit.rows import Names, bind, log_errors, weights
+from mfu.predict.fit.tables import MANY_ALIKE
 from mfu.predict.spread import NORMAL_80
-from mfu.predict.training.doubt import UNSURE, shared_columns, shares
+from mfu.predict.training.doubt import UNSURE, fewness, shared_columns, shares
 from mfu.predict.training.step import step
 
 Floats = NDArray[np.float64]
-SHARED: Final = {"source": 0.07, "unknown": 0.15, "product": 0.12, "architecture": 0.25, "plain": 0.12}
-OWN: Final = {"own": 0.05, "experts": 0.15, **dict.fromkeys(UNSURE, 0.3)}
+SHARED: Final = {"source": 0.07, "unknown": 0.15, "product": 0.12, "architecture": 0.25, "plain": 0.12, "few": 0.15}
+OWN: Final = {"own": 0.05, "experts": 0.15, "few_experts": 0.15, **dict.fromkeys(UNSURE, 0.3)}
 """First guesses, which also hold as priors."""
 LOOSE: Final = 0.5
 """How far (in log) they may stray."""
-HOLD: Final = 0.82
-"""Share of rows that the band is to hold: 80 % on sources yet unseen, with some room for what those bring."""
+HOLD: Final = 0.86
+"""Share of rows, weighed as in the fit, that the band is to hold: 80 % on what nobody has seen yet, with some room for
+what that brings, as most rows are of the stacks that are known best."""
 _WIDEST: Final = 2.5
 
 
@@ -44,8 +47,10 @@ class SquaredErrors:
 
 @dataclass(frozen=True, slots=True)
 class HeldErrors:
-    """Errors of every row under the fit that left its source out, and what counts in their variance."""
+    """Errors of every row under the fits that left its source, its engine or its product out, and what counts in their
+    variance. `left`: what was left out; `source`: the rows of one source among those."""
 
+    left: Names
     source: Names
     errors: Floats
     shared: Mapping[str, Floats]
@@ -55,23 +60,57 @@ class HeldErrors:
 
 
 def left_out_errors(refits: TrainingRefits) -> HeldErrors:
-    """Every source predicted by the fit of the others."""
-    rows, size = refits.rows, len(refits.rows.source)
-    shared = {name: np.zeros(size) for name in SHARED}
-    own = {name: np.zeros(size) for name in OWN}
-    stacks, errors = np.zeros(size), np.zeros(size)
-    for source in np.unique(rows.source):
-        here = np.flatnonzero(rows.source == source)
-        c, part = refits.less(str(source)), rows.take(here)
-        case = bind(part, c)
-        errors[here] = log_errors(part, c)
-        for name, column in shared_columns(c, part.engine, part.product, part.arithmetic).items():
-            shared[name][here] = column
-        for name, share in shares(case, step(case, c)).items():
-            own[name][here] = np.broadcast_to(share, len(here)) ** 2
-        for table in ("engine", "product", "arithmetic", "habitat"):
-            stacks[here] += np.array([c.of(f"{table}_doubt", str(name)) for name in part.names(table)]) ** 2
-    return HeldErrors(rows.source, errors, shared, own, stacks, weights(rows))
+    """Every source, engine and product predicted by the fit of the others; the last two without the tables that are
+    thousands of alike rows."""
+    rows = refits.rows
+    several = ~np.isin(rows.table, MANY_ALIKE)
+    parts = []
+    for factor in WAYS:
+        names, usable = rows.names(factor), several | (factor == "source")
+        parts += [_held(refits, factor, str(level), names, usable) for level in np.unique(names[usable])]
+    return _joined(parts)
+
+
+WAYS: Final = ("source", "engine", "product")
+
+
+def _held(refits: TrainingRefits, factor: str, level: str, names: Names, usable: NDArray[np.bool_]) -> HeldErrors:
+    here = np.flatnonzero((names == level) & usable)
+    c, part = refits.less(level, factor=factor), refits.rows.take(here)
+    case = bind(part, c)
+    own = shares(case, step(case, c), fewness(c, part.habitat))
+    known = [
+        [c.of(f"{table}_doubt", str(name)) ** 2 for name in part.names(table)]
+        for table in ("engine", "product", "arithmetic", "habitat")
+    ]
+    left = f"{factor} {level}"
+    return HeldErrors(
+        left=np.full(len(here), left),
+        source=np.array([f"{left} {source}" for source in part.source]),
+        errors=log_errors(part, c),
+        shared=shared_columns(c, part.engine, part.product, part.arithmetic),
+        own={name: np.broadcast_to(share, len(here)) ** 2 for name, share in own.items()},
+        stacks=np.sum(known, axis=0),
+        weight=weights(refits.rows)[here],
+    )
+
+
+def _joined(parts: Sequence[HeldErrors]) -> HeldErrors:
+    def each(name: str) -> NDArray[Any]:
+        return np.concatenate([getattr(part, name) for part in parts])
+
+    def columns(name: str, among: Mapping[str, float]) -> dict[str, Floats]:
+        return {key: np.concatenate([getattr(part, name)[key] for part in parts]) for key in among}
+
+    return HeldErrors(
+        each("left"),
+        each("source"),
+        each("errors"),
+        columns("shared", SHARED),
+        columns("own", OWN),
+        each("stacks"),
+        each("weight"),
+    )
 
 
 def likeliest(found: HeldErrors) -> dict[str, float]:
@@ -82,24 +121,34 @@ def likeliest(found: HeldErrors) -> dict[str, float]:
     together = found.stacks + _variance(found.shared, shared)
     factor = _holding(found, alone, together)
     scaled = {name: value * factor for name, value in {**shared, **own}.items()}
-    return {**scaled, "plain": _plain(found, scaled)}
+    scaled["plain"] = _widened(found, scaled, found.shared["plain"], entry="plain", groups=found.source)
+    lonely = (found.shared["few"] >= _LONELY) & (np.char.find(found.left, "product ") == 0)
+    lone = np.where(lonely, found.own["few_experts"], 0.0)
+    scaled["few_experts"] = _widened(found, scaled, lone, entry="few_experts", groups=found.left)
+    return scaled
 
 
-def _plain(found: HeldErrors, values: Mapping[str, float]) -> float:
-    """What programs that nobody tunes need beside all that, so that the band holds its share of them, every source
-    counted once: they are run in many ways on many machines, and each way is a source. Never less than the first guess:
-    who publishes is a chosen few."""
-    here = found.shared["plain"] > 0.0
-    rest = {**values, "plain": 0.0}
+_LONELY: Final = 0.4
+"""Known from no more than 1.5 sources."""
+
+
+def _widened(found: HeldErrors, values: Mapping[str, float], column: Floats, *, entry: str, groups: Names) -> float:
+    """What the rows of a column need beside all else, so that the band holds its share of them, every group counted
+    once. Never less than the first guess: who publishes is a chosen few. Programs that nobody tunes are run in many
+    ways on many machines, and each way is a source; mixtures on a new architecture change with every product."""
+    here, rest = column > 0.0, {**values, entry: 0.0}
     variance = (found.stacks + _variance(found.shared, rest) + _variance(found.own, rest))[here]
-    errors, sources = found.errors[here], found.source[here]
-    equal = np.array([1.0 / np.count_nonzero(sources == source) for source in sources])
-    tried = np.linspace(max(values["plain"], SHARED["plain"]), _PLAINEST, 61)
-    held = [float(np.average(errors**2 <= NORMAL_80**2 * (variance + each**2), weights=equal)) for each in tried]
+    errors, names = found.errors[here], groups[here]
+    equal = np.array([1.0 / np.count_nonzero(names == name) for name in names])
+    tried = np.linspace(max(values[entry], {**SHARED, **OWN}[entry]), _WIDEST_ENTRY[entry], 61)
+    held = [
+        float(np.average(errors**2 <= NORMAL_80**2 * (variance + column[here] * each**2), weights=equal))
+        for each in tried
+    ]
     return float(tried[next((index for index, share in enumerate(held) if share >= HOLD), len(tried) - 1)])
 
 
-_PLAINEST: Final = 0.25
+_WIDEST_ENTRY: Final = {"plain": 0.25, "few_experts": 0.4}
 """Beyond this a band says nothing."""
 
 

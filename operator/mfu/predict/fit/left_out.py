@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mfu.predict.fit.newton import TrainingFit, bare, fit, linear, shipped_fit, solved
+from mfu.predict.fit.newton import TrainingFit, bare, fit, linear, publishers, shipped_fit, solved
 from mfu.predict.fit.rows import TrainingRows, log_errors, rows_of, steps
 from mfu.predict.fit.tables import (
     READERS,
@@ -66,7 +66,7 @@ class TrainingRefits:
         """The constants of a fit of every other source (or engine, or product)."""
         kept = np.flatnonzero(self.rows.names(factor) != level)
         rows, jacobian = self.rows.take(kept), self.whole.jacobian[kept]
-        state, base = self.whole, self.base[kept]
+        state, base = replace(self.whole, publishers=publishers(rows)), self.base[kept]
         for _ in range(_PASSES):
             state = solved(linear(rows, base, jacobian, state.theta), state)
             base = log_errors(rows, bare(state.theta))
@@ -99,7 +99,8 @@ def left_out_sources(
         ratio = found.seconds / usual
         predicted = np.array([row.predicted for row in report.scored]) * (ratio if seconds else 1.0 / ratio)
         shared = shared_doubt(c, rows.engine, rows.product, rows.arithmetic)
-        return Forecast(predicted, shared, own_doubt(c, rows.case, found), spent(found), hardware, method, told)
+        own = own_doubt(c, rows.case, found, rows.habitat)
+        return Forecast(predicted, shared, own, spent(found), hardware, method, told)
 
     keyed = [
         replace(row, keys={**row.keys, "source": str(name)}) for row, name in zip(report.scored, names, strict=True)

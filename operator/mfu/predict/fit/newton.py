@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 
 from mfu.predict.fit.parameters import PARAMETERS, PREDICTED, SPREAD
-from mfu.predict.fit.rows import TrainingRows, log_errors, weights
+from mfu.predict.fit.rows import LONE, TrainingRows, log_errors, weights
 from mfu.predict.mixed import Beliefs, Cauchy, Floats, MixedModel
 from mfu.predict.training.constants import DEFAULT, TrainingConstants, shipped
 
@@ -37,6 +37,8 @@ class TrainingFit:
     doubt: Mapping[str, Floats]
     spread: Mapping[str, float]
     jacobian: Floats = field(default_factory=lambda: np.zeros((0, 0)))
+    publishers: Mapping[str, float] = field(default_factory=dict)
+    """Sources that have measured each habitat."""
 
     def values(self) -> dict[str, float]:
         """Changed entries of the constants document."""
@@ -49,7 +51,7 @@ class TrainingFit:
             for level, effect, doubt in zip(*columns, strict=True):
                 found[f"{factor}.{level}"] = float(np.exp(effect + shift))
                 found[f"{factor}_doubt.{level}"] = float(doubt)
-        return found
+        return {**found, **{f"publishers.{name}": count for name, count in self.publishers.items()}}
 
     def constants(self) -> TrainingConstants:
         """The shipped constants with all of that in their place, and no level that this fit did not see."""
@@ -58,7 +60,7 @@ class TrainingFit:
 
 def forgotten(c: TrainingConstants) -> TrainingConstants:
     """The constants without any engine, product or arithmetic that was measured."""
-    emptied = {f"{factor}{end}" for factor in PREDICTED for end in ("", "_doubt")}
+    emptied = {"publishers", *(f"{factor}{end}" for factor in PREDICTED for end in ("", "_doubt"))}
     tables = {name: {DEFAULT: entries[DEFAULT]} if name in emptied else entries for name, entries in c.tables.items()}
     return TrainingConstants(c.numbers, tables)
 
@@ -68,7 +70,16 @@ def beginning(rows: TrainingRows) -> TrainingFit:
     theta = np.log([each.prior for each in PARAMETERS])
     levels = {factor: tuple(np.unique(rows.names(factor)).tolist()) for factor in SPREAD}
     zeros = {factor: np.zeros(len(names)) for factor, names in levels.items()}
-    return TrainingFit(theta, 0.0, levels, zeros, zeros, dict(SPREAD))
+    return TrainingFit(theta, 0.0, levels, zeros, zeros, dict(SPREAD), publishers=publishers(rows))
+
+
+def publishers(rows: TrainingRows) -> dict[str, float]:
+    """How many sources have measured each habitat, one of n rows counted as n / (n + 2): one row is an anecdote."""
+    found = {}
+    for habitat in np.unique(rows.habitat):
+        _, counts = np.unique(rows.source[rows.habitat == habitat], return_counts=True)
+        found[str(habitat)] = float(np.sum(counts / (counts + LONE)))
+    return found
 
 
 def shipped_fit(rows: TrainingRows) -> TrainingFit:
@@ -143,6 +154,7 @@ def solved(model: MixedModel, state: TrainingFit) -> TrainingFit:
         effects=dict(model.effects(found.values)),
         doubt=dict(model.effects(found.sds)),
         spread=found.spread,
+        publishers=state.publishers,
     )
 
 

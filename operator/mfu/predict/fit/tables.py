@@ -42,6 +42,8 @@ SHARE: Final = {
     "trainer": 0.15,
 }
 """Weight of all rows of a table together, training as 1."""
+MANY_ALIKE: Final = ("steps", "sweep")
+"""Tables of one stack each, with more rows than all the others."""
 SWEEP_LEAST_MFU: Final = 5.0
 """Slower layouts of the sweep stalled in that cluster's network; they inform the ranking, not the constants."""
 

@@ -47,6 +47,14 @@ def stack_doubt(c: TrainingConstants, setup: Training, placement: Placement) -> 
     return float(shared_doubt(c, *(np.array([name]) for name in names))[0])
 
 
+def run_doubt(
+    c: TrainingConstants, setup: Training, placement: Placement, found: tuple[TrainingCase, TrainingStep]
+) -> float:
+    """What a run errs by alone."""
+    habitat = habitat_of(setup.engine, arithmetic_of(setup, placement))
+    return float(own_doubt(c, *found, np.array([habitat])).item())
+
+
 def shared_doubt(c: TrainingConstants, engines: Names, products: Names, arithmetics: Names) -> Array:
     """The same for arrays of names."""
     total = np.zeros(len(engines))
@@ -60,7 +68,7 @@ def shared_doubt(c: TrainingConstants, engines: Names, products: Names, arithmet
 
 def shared_columns(c: TrainingConstants, engines: Names, products: Names, arithmetics: Names) -> dict[str, Array]:
     """By how much each entry of the `doubt` table counts that runs of one stack share: a source always, an engine or a
-    product that nobody measured, and programs that nobody tunes for a publication."""
+    product that nobody measured, programs that nobody tunes for a publication, and what few sources have measured."""
     new = np.maximum(unmeasured(c, "product", products), unmeasured(c, "arithmetic", arithmetics))
     return {
         "source": np.ones(len(engines)),
@@ -68,7 +76,16 @@ def shared_columns(c: TrainingConstants, engines: Names, products: Names, arithm
         "product": new,
         "architecture": unmeasured_architecture(c, arithmetics),
         "plain": np.array([float(engine(str(name)).plain) for name in engines]),
+        "few": fewness(c, habitats(engines, arithmetics)),
     }
+
+
+def fewness(c: TrainingConstants, names: Names) -> Array:
+    """By how much a mean over the sources of a habitat is doubtful beside one source: 1 where none has measured it.
+
+    Programs tuned for Blackwell, known from one publisher: 1 / (1 + 0.99) = 0.5; for Hopper, from eleven: 0.08.
+    """
+    return np.array([1.0 / (1.0 + c.of("publishers", str(name))) for name in names])
 
 
 def habitats(engines: Names, arithmetics: Names) -> Names:
@@ -87,18 +104,20 @@ def unmeasured(c: TrainingConstants, table: str, names: Names) -> Array:
     return np.array([float(str(name) not in c.tables[table]) for name in names])
 
 
-def own_doubt(c: TrainingConstants, case: TrainingCase, found: TrainingStep) -> Array:
+def own_doubt(c: TrainingConstants, case: TrainingCase, found: TrainingStep, habitat: Names) -> Array:
     """What each run errs by alone."""
     total = np.zeros(np.shape(found.seconds))
-    for name, share in shares(case, found).items():
+    for name, share in shares(case, found, fewness(c, habitat)).items():
         total = total + (c.of("doubt", name) * share) ** 2
     return np.asarray(np.sqrt(total))
 
 
-def shares(case: TrainingCase, found: TrainingStep) -> dict[str, Array]:
-    """By how much each entry of the `doubt` table counts: 1 for what every run has, the share of the step for terms."""
+def shares(case: TrainingCase, found: TrainingStep, few: Array) -> dict[str, Array]:
+    """By how much each entry of the `doubt` table counts: 1 for what every run has, the share of the step for terms.
+    Mixtures err by more where few have measured: their kernels and schedules change from release to release."""
     terms = {
         name: np.asarray(sum((np.asarray(found.losses[term]) for term in among), np.zeros(()))) / found.seconds
         for name, among in UNSURE.items()
     }
-    return {"own": np.ones(()), "experts": np.asarray(case.model.moe_layers > 0.0, dtype=float), **terms}
+    experts = np.asarray(case.model.moe_layers > 0.0, dtype=float)
+    return {"own": np.ones(()), "experts": experts, "few_experts": experts * np.sqrt(few), **terms}

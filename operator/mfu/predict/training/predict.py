@@ -17,7 +17,7 @@ from mfu.predict.training.arrays import TrainingCase
 from mfu.predict.training.case import case_of
 from mfu.predict.training.checks import refuse
 from mfu.predict.training.constants import TrainingConstants, shipped
-from mfu.predict.training.doubt import own_doubt, stack_doubt
+from mfu.predict.training.doubt import run_doubt, stack_doubt
 from mfu.predict.training.engines import engine
 from mfu.predict.training.peak_memory import training_memory
 from mfu.predict.training.stack import autocast, fused_attention, fused_share
@@ -87,7 +87,7 @@ def _prediction(setup: Training, placement: Placement, evaluated: Evaluated) -> 
     seconds = float(result.seconds)
     mfu = float(result.ideal) / seconds
     tokens = setup.global_batch_size * setup.sequence_length / placement.gpus / seconds
-    doubt = (stack_doubt(shipped(), setup, placement), float(own_doubt(shipped(), case, result)))
+    doubt = (stack_doubt(shipped(), setup, placement), run_doubt(shipped(), setup, placement, (case, result)))
     low, high = band(mfu, math.hypot(*doubt))
     return Prediction(
         mfu=mfu,
