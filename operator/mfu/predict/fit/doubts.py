@@ -134,8 +134,9 @@ _LONELY: Final = 0.4
 
 def _widened(found: HeldErrors, values: Mapping[str, float], column: Floats, *, entry: str, groups: Names) -> float:
     """What the rows of a column need beside all else, so that the band holds its share of them, every group counted
-    once. Never less than the first guess: who publishes is a chosen few. Programs that nobody tunes are run in many
-    ways on many machines, and each way is a source; mixtures on a new architecture change with every product."""
+    once: the factor on all follows the stacks that are known best. Never less than the first guess: who publishes is a
+    chosen few. Programs that nobody tunes are run in many ways on many machines, and each way is a source; mixtures on
+    a new architecture change with every product."""
     here, rest = column > 0.0, {**values, entry: 0.0}
     variance = (found.stacks + _variance(found.shared, rest) + _variance(found.own, rest))[here]
     errors, names = found.errors[here], groups[here]
