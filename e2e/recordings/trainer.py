@@ -133,8 +133,8 @@ ALONE = (
 UNSEEN = (
     Run("opt-1.3b-bf16", OPT_13B, "bf16", 4, 2048),
     Run("opt-1.3b-amp", OPT_13B, "fp32", 2, 2048),
-    Run("bloom-1b1-bf16", BLOOM_1B1, "bf16", 4, 1024),
-    Run("bloom-1b1-amp-ckpt", BLOOM_1B1, "fp32", 2, 2048, recompute="full"),
+    Run("bloom-1b1-bf16", BLOOM_1B1, "bf16", 4, 1024, attn="eager"),
+    Run("bloom-1b1-amp-ckpt", BLOOM_1B1, "fp32", 2, 2048, recompute="full", attn="eager"),
     Run("olmo2-1b-bf16", OLMO2_1B, "bf16", 4, 2048),
     Run("olmo2-1b-bf16-compiled", OLMO2_1B, "bf16", 4, 4096, compiled=True),
     Run("starcoder2-3b-bf16", STARCODER2_3B, "bf16", 2, 2048),

@@ -49,7 +49,12 @@ def test_step_time_and_memory_of_shared_and_own_recordings() -> None:
         assert memory is not None and memory < 0.06
 
 
-RECORDED = {"h100_trainer.jsonl": (0.09, 0.06), "h200_trainer.jsonl": (0.10, 0.06), "h200_shards.jsonl": (0.08, 0.06)}
+RECORDED = {
+    "h100_trainer.jsonl": (0.09, 0.06),
+    "h200_trainer.jsonl": (0.10, 0.06),
+    "h200_shards.jsonl": (0.08, 0.06),
+    "h100_unseen.jsonl": (0.10, 0.06),
+}
 
 
 @pytest.mark.parametrize("name", RECORDED)

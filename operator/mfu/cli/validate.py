@@ -149,6 +149,10 @@ def objects(path: Path, lines: Iterable[str]) -> list[dict[str, Any]]:
     return found
 
 
+def _figure(value: float | None) -> str:
+    return "Unknown" if value is None else f"{value:.3f}"
+
+
 def show(kind: str, found: Report) -> None:
     """The report as people read it."""
     out = console()
@@ -161,7 +165,7 @@ def show(kind: str, found: Report) -> None:
     if found.coverage is not None:
         out.print(f"80 % band: holds {percent(found.coverage)} of the rows, half-width {percent(found.half_width)}")
     for name, value in found.extra.items():
-        out.print(f"{name} {'Unknown' if value is None else f'{value:.3f}'}")
+        out.print(f"memory MAPE {percent(value)}" if name == "memory_mape" else f"{name} {_figure(value)}")
     hosts = sum("host sets the pace" in row.note for row in found.scored)
     if hosts:
         out.print(f"in {hosts} rows the host, not the GPU, sets the pace")
