@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from benchmarks.drift.truth import scatter
+from benchmarks.drift.truth import scatter, steady
 from mfu.observe import drift as search
 from mfu.observe.drift import Drift, DriftKind, DriftState, Identity, SteadyStretch, update
 
@@ -127,6 +127,27 @@ def test_what_a_few_samples_told_is_doubted_before_it_is_told(seed: int, monkeyp
     assert watch(figures) == []
     monkeypatch.setattr(search, "SURE", 0.0)
     assert watch(figures) != []
+
+
+PAUSED = (61363,)
+"""Workloads whose noise wanders low just while a pause comes."""
+
+
+@pytest.mark.parametrize("workload", PAUSED)
+def test_a_pause_among_low_samples_is_no_proof_of_a_lower_level(workload: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    figures = steady(workload, 7200)[:120].tolist()
+    assert watch(figures) == []
+    monkeypatch.setattr(search, "_reined_in", lambda levels, far: list(levels))
+    assert watch(figures) != []
+
+
+def test_a_pause_is_reined_in_and_a_change_is_not() -> None:
+    level = SteadyStretch(0.0, 0.4, 0.0, 30)
+    low = (0.38,) * 8
+    plain, paused, fallen = (level.errors_away(each) for each in (low, (*low, 0.2), (0.3,) * 9))
+    assert plain == pytest.approx(5.1, abs=0.05)
+    assert paused == pytest.approx(6.2, abs=0.05)
+    assert fallen == pytest.approx(26.9, abs=0.05)
 
 
 def test_a_change_of_eight_per_cent_is_sought_however_much_minutes_scatter() -> None:

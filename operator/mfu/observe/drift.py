@@ -9,7 +9,8 @@ alarm is raised by the ratio of long-run to plain variance, (1 + r) / (1 - r) fo
 A sum rests on a level and a correlation that few samples told. So what raises an alarm is told only once the newest
 samples differ from that level by more than 5 % and by 5 standard errors of the difference, by more while they are few;
 till then it is watched. 500 workloads have 257,000 stretches of 28 minutes a side in five days, and noise takes one of
-them so far once in 1.7 million (O'Brien and Fleming, Biometrics 35, 1979, for the looks taken before the last).
+them so far once in 1.7 million (O'Brien and Fleming, Biometrics 35, 1979, for the looks taken before the last). A pause
+is no noise: one sample among few that lies farther from their median than noise reaches counts as lying that far.
 
 Samples of a run that grows are learned into the level only when it has come to nothing: what may be of another level
 already is no part of the one that it is judged by, and what was of the same is not left out of its scatter.
@@ -132,14 +133,18 @@ class SteadyStretch:
         return max(LEAST_SLACK, min(MOST_SLACK, SOUGHT / 2 * self.mean / self.sd))
 
     def errors_away(self, levels: tuple[float, ...]) -> float:
-        """How many standard errors the mean of other samples lies from this level; noise, in doubt, is the worst."""
+        """How many standard errors the mean of other samples lies from this level; noise, in doubt, is the worst.
+
+        Eight samples 5 % below a level of 30 lie 5.1 errors away, with a pause at half beside them 6.2, not 10.7.
+        """
         seen, doubt = min(self.samples, MEMORY), DOUBTED_SD * self.mean
         told = max(0.0, self.carried / self.variance) if self.variance > 0 else 0.0
         weights = seen + DOUBTED_SAMPLES
         carry = min(MOST_CARRIED, (told * seen + DOUBTED_CARRY * DOUBTED_SAMPLES) / weights)
         sd = sqrt((seen * self.variance + DOUBTED_SAMPLES * doubt * doubt) / weights)
         each = max(sd, LEAST_RELATIVE_SD * abs(self.mean), LEAST_SD) ** 2 * (1 + carry) / (1 - carry)
-        return abs(fmean(levels) - self.mean) / sqrt(each * (1 / len(levels) + 1 / max(1, seen)))
+        level = fmean(_reined_in(levels, OUTLIER * self.sd))
+        return abs(level - self.mean) / sqrt(each * (1 / len(levels) + 1 / max(1, seen)))
 
     @property
     def error(self) -> float:
@@ -159,6 +164,12 @@ class SteadyStretch:
         carry = 0.0 if self.last is None else (mfu - mean) * (self.last - mean)
         carried = self.carried + (carry - self.carried) / count
         return SteadyStretch(self.since, mean, max(0.0, variance), self.samples + 1, carried, mfu)
+
+
+def _reined_in(levels: tuple[float, ...], far: float) -> list[float]:
+    """None farther from the median of all than that: one pause among few samples is no proof of a lower level."""
+    middle = median(levels)
+    return [max(middle - far, min(middle + far, each)) for each in levels]
 
 
 @dataclass(frozen=True, slots=True)
