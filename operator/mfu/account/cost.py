@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mfu.account.tokens import TokenCosts
 from mfu.hardware.price import SECONDS_PER_HOUR
 
 
@@ -27,6 +28,8 @@ class Cost:
     improvable_per_hour: float | None = None
     """What the gap between attainable and expected costs (configuration loss)."""
     per_million_tokens: float | None = None
+    tokens: TokenCosts | None = None
+    """Of a service: prompt and written tokens apart, where both are measured."""
     per_step: float | None = None
     watt_hours_per_million_tokens: float | None = None
     whole_run: RunTotals | None = None

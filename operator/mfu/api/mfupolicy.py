@@ -165,6 +165,8 @@ class PolicySpec(Resource):
     charged_per_million_tokens: PriceQuantity | None = None
     """What services are charged per million written tokens, where the provider sells tokens: their GPU-hours are not
     charged then."""
+    charged_per_million_input_tokens: PriceQuantity | None = None
+    """The same per million prompt tokens that they read; what a prefix cache spares is not charged."""
     topology_levels: Annotated[tuple[LabelKey, ...], Field(max_length=16)] = ()
     """Node label keys of the network's levels, widest first, such as a zone, a block, a rack and the host name."""
     actions: Annotated[tuple[PermittedAction, ...], list_map("type", bound=16)] = ()

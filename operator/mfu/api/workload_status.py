@@ -67,11 +67,11 @@ class Summary(Resource):
     then. Empty for training."""
     tpot: Word = ""
     """Expected time per output token, milliseconds, beside its limit. Empty for training."""
-    slo: Word = ""
-    """Kept, or which limits are missed as declared, such as "Missed: TPOT"; empty where none is declared."""
-    attained: Word = ""
-    """Share of the last ten minutes' answers within each limit, such as "TTFT 99.2%, TPOT Unknown"; empty without a
-    limit."""
+    expected_slo: Word = ""
+    """Kept, or which limits are missed by the expected latencies, such as "Missed: TPOT"; empty without a limit."""
+    observed_slo: Word = ""
+    """Kept, Missed or Unknown by what engines timed: 95 % of the last ten minutes' answers have to be within a limit,
+    such as "Missed: TTFT 99.2%, TPOT 3.1%". Where it differs from expectedSLO, it is the one that happens."""
     cause: Word = "Unknown"
     """Largest cause of loss; None when nothing is wrong."""
     cost_per_hour: Word = "Unknown"
@@ -394,7 +394,12 @@ class Cost(Resource):
     lost_per_hour: Decimal | None = None
     """Part that pays for lost FLOPs, per hour."""
     per_million_tokens: Decimal | None = None
-    """Per million tokens at the observed rate, else at the expected one."""
+    """Per million tokens at the observed rate, else at the expected one. Of a service that reads prompts and writes,
+    all that it costs per million written tokens."""
+    per_million_input_tokens: Decimal | None = None
+    """Per million prompt tokens, for the time that prompts add to its steps; absent where engines do not count them."""
+    per_million_output_tokens: Decimal | None = None
+    """Per million written tokens, for the rest of the time: both together come to perHour."""
     per_step: Decimal | None = None
     """Per optimizer step (training)."""
     per_useful_pflop: Decimal | None = None

@@ -61,6 +61,11 @@ ATTAINMENT = NamedMetric(
     "Share of the last ten minutes' answers within spec.inference.slo, by the engines' own histograms.",
     (*WORKLOAD_LABELS, "objective"),
 )
+TOKEN_COST = NamedMetric(
+    "mfu_workload_cost_per_million_tokens",
+    "Price of a million tokens that a service reads or writes, by the time that each takes; where both are counted.",
+    (*WORKLOAD_LABELS, "direction"),
+)
 CAUSE = NamedMetric("mfu_workload_cause", "1 for the main cause of loss.", (*WORKLOAD_LABELS, "cause"))
 LOSS = NamedMetric(
     "mfu_workload_loss_ratio", "Share of peak lost, by cause.", (*WORKLOAD_LABELS, "cause", "explains", "actor")
@@ -187,6 +192,7 @@ def documented() -> tuple[NamedMetric, ...]:
         OBSERVED_AT,
         SCALE,
         ATTAINMENT,
+        TOKEN_COST,
         CAUSE,
         LOSS,
         CONDITION,

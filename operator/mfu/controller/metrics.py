@@ -34,6 +34,7 @@ from mfu.controller.metric_names import (
     PROMISES,
     REPLICAS,
     SCALE,
+    TOKEN_COST,
     WORKLOAD,
     NamedMetric,
 )
@@ -103,6 +104,15 @@ def _workloads(plans: Sequence[WorkloadPlan]) -> Iterator[GaugeMetricFamily]:
             for p in plans
             if p.latency
             for each in p.latency.attained
+        ),
+    )
+    yield gauge(
+        TOKEN_COST,
+        (
+            ((p.namespace, p.name, direction), value)
+            for p in plans
+            if p.token_costs
+            for direction, value in (("input", p.token_costs.read), ("output", p.token_costs.written))
         ),
     )
     yield gauge(SCALE, (((p.namespace, p.name, str(p.expected.scale)), 1.0) for p in plans if p.expected))

@@ -96,7 +96,7 @@ def _permit(each: PermittedAction) -> Permit:
 def price_book(spec: PolicySpec) -> PriceBook:
     """Whatever stands in the policy about money, by the catalog's product names."""
     known = [(gpu.api_name, row) for row in spec.prices if isinstance(gpu := load().by_api_name(row.product), GPU)]
-    tokens = spec.charged_per_million_tokens
+    written, read = spec.charged_per_million_tokens, spec.charged_per_million_input_tokens
     return PriceBook(
         prices={name: price(row.per_gpu_hour) for name, row in known},
         on_nodes={
@@ -105,5 +105,6 @@ def price_book(spec: PolicySpec) -> PriceBook:
             if row.by_node_label
         },
         charges={name: price(row.charged_per_gpu_hour) for name, row in known if row.charged_per_gpu_hour is not None},
-        charge_per_million_tokens=None if tokens is None else price(tokens),
+        charge_per_million_tokens=None if written is None else price(written),
+        charge_per_million_input_tokens=None if read is None else price(read),
     )

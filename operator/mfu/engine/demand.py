@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from math import inf
 from typing import Final
 
+from mfu.account.tokens import TokenRates
 from mfu.api.modelworkload import WorkloadSpec
 from mfu.api.workload_status import LatencyObjective
 from mfu.decide.types import Load
 from mfu.engine.views import PodView
+from mfu.observe.assessment import Window
 from mfu.observe.attainment import Attained, attained
 from mfu.observe.progress import rate
 from mfu.observe.readings import Counter, Gauge, ProgressReading, WorkloadSeries
@@ -38,6 +40,19 @@ def load_of(series: WorkloadSeries | None, setup: Setup) -> Load:
         cache_use=_mean(latest, Gauge.KV_CACHE_USAGE),
         serving=None if whole else len(latest),
     )
+
+
+def token_rates(series: WorkloadSeries | None, setup: Setup, now: float) -> TokenRates:
+    """Of the last ten minutes, as what is observed is: prices need not follow each wave of requests."""
+    if series is None or not isinstance(setup, Inference):
+        return TokenRates()
+    since = now - Window.TEN_MINUTES.seconds
+    read, written = (
+        None if found is None else found.per_second
+        for counter in (Counter.PREFILL_TOKENS, Counter.DECODE_TOKENS)
+        for found in [rate(series.progress, counter, since=since, now=now)]
+    )
+    return TokenRates(read, written)
 
 
 def attained_by(series: WorkloadSeries | None, setup: Setup, now: float) -> tuple[Attained, ...]:

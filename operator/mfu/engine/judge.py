@@ -10,7 +10,7 @@ from mfu.api.acceptance import problems
 from mfu.api.modelworkload import WorkloadSpec
 from mfu.api.workload_status import Basis
 from mfu.decide.types import EffectivePolicy
-from mfu.engine.demand import attained_by, load_of, replicas_of
+from mfu.engine.demand import attained_by, load_of, replicas_of, token_rates
 from mfu.engine.history.calibration import learned_elsewhere
 from mfu.engine.holdings.workload import Candidate, Held, candidates, held
 from mfu.engine.judged import Judged, LearnedElsewhere, Refused, Running, Surroundings, Waiting
@@ -69,6 +69,7 @@ def judge(
         predictions=predictions,
         best=best,
         load=load_of(series, setup),
+        token_rates=token_rates(series, setup, around.now),
         attained=attained_by(series, setup, around.now),
         replicas=replicas_of(spec, [pod for pod in pods if pod.bound]),
         replicas_pending=replicas_of(spec, [pod for pod in pods if pod.active and not pod.bound]),
@@ -135,6 +136,7 @@ def _observed(waiting: Waiting, series: WorkloadSeries | None, around: Surroundi
         predictions=waiting.predictions,
         best=waiting.best,
         load=waiting.load,
+        token_rates=waiting.token_rates,
         attained=waiting.attained,
         replicas=waiting.replicas,
         replicas_pending=waiting.replicas_pending,

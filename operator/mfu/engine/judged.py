@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from mfu.account.cost import Cost
+from mfu.account.tokens import TokenRates
 from mfu.act.templates import HeldOwner
 from mfu.api.workload_status import Basis, Meter
 from mfu.decide.types import EffectivePolicy, Load, NodeView
@@ -93,6 +94,7 @@ class Accepted(Holder):
     best: Attainable | None
     cost: Cost = field(default_factory=Cost)
     load: Load = field(default_factory=Load)
+    token_rates: TokenRates = field(default_factory=TokenRates)
     attained: tuple[Attained, ...] = ()
     """What is kept of each latency objective."""
     replicas: int = 0

@@ -8,6 +8,7 @@ from typing import Final
 
 from mfu.account.bill import Bill
 from mfu.account.rollup import FleetFigures
+from mfu.account.tokens import TokenCosts
 from mfu.act.checks import CheckAnswer
 from mfu.act.costs import PodMark
 from mfu.act.queue_gates import QueueRelease
@@ -112,6 +113,8 @@ class WorkloadPlan:
     revenue_per_hour: float | None = None
     """What its owner is charged; None where nothing is."""
     cost_per_useful_pflop: float | None = None
+    token_costs: TokenCosts | None = None
+    """Of a service, prompt and written tokens apart."""
     latency: Latency | None = None
     """Of a service with an objective."""
     policy: EffectivePolicy = field(default_factory=EffectivePolicy)
@@ -146,8 +149,7 @@ class WorkloadPlan:
     def sells_tokens(self) -> bool:
         """Is it charged by what it writes, rather than by its GPU-hours?"""
         spec = self.judged[0].spec if self.judged else None
-        charged = self.policy.book.charge_per_million_tokens is not None
-        return charged and spec is not None and spec.mode is Mode.INFERENCE
+        return self.policy.book.sells_tokens and spec is not None and spec.mode is Mode.INFERENCE
 
 
 @dataclass(frozen=True, slots=True)

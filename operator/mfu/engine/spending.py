@@ -6,11 +6,12 @@ from collections.abc import Mapping
 
 from mfu.account import cost as account
 from mfu.account.cost import Cost
+from mfu.account.tokens import PromptTime, TokenCosts, revenue_of_tokens, token_costs
 from mfu.decide.scale import attainable_on_scale, observed_on_scale, on_scale
 from mfu.decide.types import NodeView
 from mfu.engine.holdings.workload import Held, HeldPart
 from mfu.engine.judged import Waiting
-from mfu.hardware.price import SECONDS_PER_HOUR, per_million_tokens, per_useful_pflop, price_per_hour
+from mfu.hardware.price import per_million_tokens, per_useful_pflop, price_per_hour
 from mfu.observe.assessment import Assessment, Observation
 from mfu.predict.types import Inference, Prediction, Setup
 
@@ -33,6 +34,7 @@ def cost_of(judged: Waiting, assessment: Assessment | None, nodes: Mapping[str, 
         lost_per_hour=_lost(per_hour, reached, prediction),
         improvable_per_hour=account.lost(per_hour, promised, attainable_on_scale(prediction, judged.best)),
         per_million_tokens=per_million_tokens(per_hour, rate * holding.gpus),
+        tokens=_tokens(judged, per_hour, prediction),
         per_step=account.per_step(per_hour, prediction.step_seconds * slowdown) if training else None,
         watt_hours_per_million_tokens=account.watt_hours_per_million_tokens(_watts(assessment), measured),
         whole_run=_whole_run(judged.setup, holding.gpus, per_hour, (prediction.tokens_per_s_per_gpu, measured)),
@@ -56,16 +58,24 @@ def _labels(node: NodeView | None) -> Mapping[str, str]:
 
 
 def _revenue(judged: Waiting) -> float | None:
-    """By written tokens where the policy charges those of services, else by GPU-hours."""
+    """By tokens where the policy charges those of services, else by GPU-hours."""
     book, holding = judged.policy.book, judged.holding
-    if book.charge_per_million_tokens is not None and isinstance(judged.setup, Inference):
-        written = judged.load.output_tokens_per_s
-        return None if written is None else written * SECONDS_PER_HOUR / 1e6 * book.charge_per_million_tokens
+    if book.sells_tokens and isinstance(judged.setup, Inference):
+        return revenue_of_tokens(book, judged.token_rates)
     if holding.share is None or holding.unknown_products or not holding.parts:
         return None
     charges = [price_per_hour(book.charges, each.device, each.gpus) for each in holding.parts]
     known = [charge for charge in charges if charge is not None]
     return sum(known) if len(known) == len(charges) else None
+
+
+def _tokens(judged: Waiting, per_hour: float | None, prediction: Prediction) -> TokenCosts | None:
+    """Of what a service reads and writes; a training does neither."""
+    setup, share = judged.setup, prediction.prompt_share
+    if share is None or not isinstance(setup, Inference):
+        return None
+    per_written = setup.input_tokens / setup.output_tokens if setup.output_tokens else None
+    return token_costs(per_hour, judged.token_rates, PromptTime(share, per_written))
 
 
 def _work(holding: Held, best: Observation | None) -> float | None:

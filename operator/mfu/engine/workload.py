@@ -284,6 +284,7 @@ def _with_figures(plan: WorkloadPlan, judged: Judged) -> WorkloadPlan:
         lost_per_hour=judged.cost.lost_per_hour,
         revenue_per_hour=judged.cost.revenue_per_hour,
         cost_per_useful_pflop=judged.cost.per_useful_pflop,
+        token_costs=judged.cost.tokens,
         latency=latency_of(judged),
         assessment=judged.assessment if isinstance(judged, Running) else None,
         findings=judged.findings if isinstance(judged, Running) else (),

@@ -44,6 +44,13 @@ class PriceBook:
     charges: Mapping[str, float] = field(default_factory=dict)
     charge_per_million_tokens: float | None = None
     """What a service's written tokens bring; its GPU-hours bring nothing then."""
+    charge_per_million_input_tokens: float | None = None
+    """What the prompt tokens that it reads bring, likewise."""
+
+    @property
+    def sells_tokens(self) -> bool:
+        """Are services charged by tokens, rather than by GPU-hours?"""
+        return self.charge_per_million_tokens is not None or self.charge_per_million_input_tokens is not None
 
     def cost_per_hour(self, device: Device | None, gpus: float, labels: Mapping[str, str]) -> float | None:
         """`gpus` devices for an hour on a node with those labels; None without a price.

@@ -210,6 +210,8 @@ class Prediction:
     ttft_seconds: float | None = None
     tpot_seconds: float | None = None
     concurrency: float | None = None
+    prompt_share: float | None = None
+    """Inference: part of a step's time that prompts take beside the tokens that are written, 0 to 1."""
     notes: tuple[str, ...] = ()
     doubt: Doubt = Doubt()
 

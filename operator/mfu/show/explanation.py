@@ -158,12 +158,21 @@ def _facts(status: WorkloadStatus, said: Summary) -> tuple[Fact, ...]:
         *(Fact(label, f"{value:>8} {said.scale}") for label, value in levels),
         *_latency(said),
         Fact("cost", f"{said.cost_per_hour} per hour, {said.lost_per_hour} of it lost"),
+        *_tokens(status.cost),
         *_worth(status.cost),
         *_whole_run(status.cost),
         *_energy(status.cost),
         Fact("main cause", said.cause),
         Fact("ready", ready(status)),
     )
+
+
+def _tokens(cost: Cost | None) -> tuple[Fact, ...]:
+    """`$0.3125 per million read, $7.50 per million written` of a service whose engines count both."""
+    kinds = ((cost.per_million_input_tokens, "read"), (cost.per_million_output_tokens, "written")) if cost else ()
+    symbol = cost.currency if cost else ""
+    told = [_money(amount, symbol, f"per million {word}") for amount, word in kinds if amount is not None]
+    return (Fact("tokens", ", ".join(told)),) if told else ()
 
 
 def _worth(cost: Cost | None) -> tuple[Fact, ...]:
@@ -203,9 +212,16 @@ def _energy(cost: Cost | None) -> tuple[Fact, ...]:
 def _latency(said: Summary) -> tuple[Fact, ...]:
     """What a service should answer in, as declared, and how much it does; nothing of a training."""
     parts = [f"{name} {value}" for name, value in (("TTFT", said.ttft), ("TPOT", said.tpot)) if value]
-    verdict = f" ({said.slo})" if said.slo else ""
-    promised = (Fact("latency", f"{', '.join(parts)} expected{verdict}"),) if parts else ()
-    return (*promised, Fact("in time", f"{said.attained} of answers; 95% are promised")) if said.attained else promised
+    kept = f"{said.observed_slo} of the last ten minutes' answers in time; 95% are promised"
+    return (
+        *((Fact("latency", f"{', '.join(parts)} expected"),) if parts else ()),
+        *((Fact("expected SLO", said.expected_slo),) if said.expected_slo else ()),
+        *(
+            (Fact("observed SLO", kept if ":" in said.observed_slo else said.observed_slo),)
+            if said.observed_slo
+            else ()
+        ),
+    )
 
 
 def _where(held: Allocation | None) -> str:

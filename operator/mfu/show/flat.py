@@ -17,7 +17,8 @@ FLEET_CSV: Final = (
 )  # fmt: skip
 TENANT_CSV: Final = (
     "namespace", "workload", "mode", "model", "gpus", "scale", "expected", "observed", "attainable", "cause",
-    "cost_per_hour", "lost_per_hour", "per_million_tokens", "watt_hours_per_million_tokens", "per_useful_pflop",
+    "cost_per_hour", "lost_per_hour", "per_million_tokens", "per_million_input_tokens",
+    "per_million_output_tokens", "watt_hours_per_million_tokens", "per_useful_pflop",
     "revenue_per_hour", "ttft_share", "tpot_share", "currency",
 )  # fmt: skip
 Row = tuple[str, ...]
@@ -76,6 +77,7 @@ def tenant_rows(workloads: Iterable[Listed]) -> Iterator[Row]:
             *("" if level is None else f"{level:.4f}" for level in fractions),
             said.cause,
             *(cell or "" for cell in (cost.per_hour, cost.lost_per_hour, cost.per_million_tokens)),
+            *(cell or "" for cell in (cost.per_million_input_tokens, cost.per_million_output_tokens)),
             cost.watt_hours_per_million_tokens or "",
             cost.per_useful_pflop or "",
             cost.revenue_per_hour or "",

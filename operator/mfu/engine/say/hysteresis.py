@@ -133,7 +133,7 @@ _BY_NAME: Final[Mapping[str, Compare]] = {
     "watch": _ignored,
 }
 _DERIVED: Final[Mapping[type[Resource], frozenset[str]]] = {
-    Summary: frozenset({"expected", "observed", "attainable", "gap", "attained", "cost_per_hour", "lost_per_hour"}),
+    Summary: frozenset({"expected", "observed", "attainable", "gap", "observed_slo", "cost_per_hour", "lost_per_hour"}),
     FleetSummary: frozenset({"gpus", "mfu", "coverage", "cost_per_hour", "lost_per_hour"}),
 }
 """Columns made from figures that the same status holds as numbers."""

@@ -12,27 +12,32 @@ from mfu.predict.inference.slo import misses, three_digits
 from mfu.predict.types import Inference, Prediction
 from mfu.units import decimal, percent
 
-NOTHING: Final = {"ttft": "", "tpot": "", "slo": "", "attained": ""}
+UNKNOWN: Final = "Unknown"
+NOTHING: Final = {"ttft": "", "tpot": "", "expected_slo": "", "observed_slo": ""}
 
 
 def latency_columns(judged: Accepted) -> dict[str, str]:
-    """Such as `{"ttft": "", "tpot": "19.7 of 5 ms", "slo": "Missed: TPOT", "attained": "TPOT 3.1%"}` of a decode
-    service.
+    """Such as `{"ttft": "", "tpot": "19.7 of 5 ms", "expected_slo": "Missed: TPOT", "observed_slo": "Missed: TPOT
+    3.1%"}` of a decode service.
     """
     setup, prediction = judged.setup, judged.expected
-    seen = {"attained": attained_words(judged.attained)}
+    seen = {"observed_slo": attained_words(judged.attained)}
     if not isinstance(setup, Inference) or prediction is None:
         return NOTHING | seen
     return seen | {
         "ttft": _of(_first(setup, prediction), setup.ttft_limit_seconds),
         "tpot": _of(prediction.tpot_seconds, setup.tpot_limit_seconds),
-        "slo": _verdict(setup, prediction),
+        "expected_slo": _verdict(setup, prediction),
     }
 
 
 def attained_words(found: Sequence[Attained]) -> str:
-    """`TTFT 99.2%, TPOT Unknown`."""
-    return ", ".join(f"{each.objective} {percent(each.share)}" for each in found)
+    """`Missed: TTFT 99.2%, TPOT 3.1%`; Unknown where no engine tells, empty without a limit."""
+    kept = [each.kept for each in found]
+    if all(each is None for each in kept):
+        return UNKNOWN if found else ""
+    verdict = "Missed" if False in kept else UNKNOWN if None in kept else "Kept"
+    return f"{verdict}: {', '.join(f'{each.objective} {percent(each.share)}' for each in found)}"
 
 
 def attainment_rows(found: Sequence[Attained]) -> tuple[Attainment, ...]:

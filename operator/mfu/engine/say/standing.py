@@ -22,7 +22,7 @@ _ROWS: Final = (
     ("attainment", ("objective", "limit_milliseconds")),
 )
 """What tells rows apart besides their figures: losses, and what is recommended against them, stay together."""
-_FROM_READINGS: Final = ("observed", "gap", "lost_per_hour", "attained")
+_FROM_READINGS: Final = ("observed", "gap", "lost_per_hour", "observed_slo")
 
 
 def unshaken(standing: WorkloadStatus, said: WorkloadStatus) -> WorkloadStatus:

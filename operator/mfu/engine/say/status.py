@@ -115,6 +115,8 @@ def cost(spent: Cost, policy: EffectivePolicy) -> api.Cost | None:
         per_hour=decimal(spent.per_hour, 2),
         lost_per_hour=decimal(spent.lost_per_hour, 2),
         per_million_tokens=decimal(spent.per_million_tokens, 4),
+        per_million_input_tokens=decimal(spent.tokens.read, 4) if spent.tokens else None,
+        per_million_output_tokens=decimal(spent.tokens.written, 4) if spent.tokens else None,
         per_step=decimal(spent.per_step, 6),
         per_useful_pflop=decimal(spent.per_useful_pflop, 7),
         revenue_per_hour=decimal(spent.revenue_per_hour, 2),

@@ -97,6 +97,7 @@ def prediction_of(
         ttft_seconds=float(served.ttft_seconds) / correction.factor or None,
         tpot_seconds=float(served.tpot_seconds) / correction.factor or None,
         concurrency=float(served.batch),
+        prompt_share=min(1.0, max(0.0, 1.0 - float(served.decode_share))),
         doubt=doubt,
         notes=_notes(setup, case, served),
     )
