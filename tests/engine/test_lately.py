@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mfu.account.rollup import Factors, Figure
+from mfu.account.factors import Factors
+from mfu.account.rollup import Figure
 from mfu.api.fleetreport import DayFigures
 from mfu.api.workload_status import LatencyObjective
 from mfu.engine.history.remembered import WorkloadMemory

@@ -20,7 +20,8 @@ import yaml
 from prometheus_client import generate_latest
 
 from e2e.testbed.prometheus import ensure, running
-from mfu.account.rollup import Factors, FleetFigures
+from mfu.account.factors import Factors
+from mfu.account.rollup import FleetFigures
 from mfu.api.causes import Cause
 from mfu.controller.metrics import OperatorMetrics
 from mfu.engine.plan import Plan, WorkloadPlan

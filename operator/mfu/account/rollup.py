@@ -8,13 +8,14 @@ Where less than half of what somebody holds is known a group has no figure: the 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import IntEnum
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mfu.account.factors import MOST_IDLE, Factors
 from mfu.hardware.price import per_useful_pflop
 
 
@@ -45,22 +46,6 @@ class RollupRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Factors:
-    """MFU as a product of three, each a share of peak: their product is the group's MFU. None where nothing is known.
-
-    8 GPUs of which 6 are held, of which 3 do anything, at 40 %: 0.75 × 0.5 × 0.4 = 0.15. After the goodput of
-    *ML Productivity Goodput* (Google, 2024): scheduling × runtime × program.
-    """
-
-    scheduling: float | None = None
-    """Held by somebody ÷ all."""
-    runtime: float | None = None
-    """Of what is held, the part that makes progress: at least half a percent of its peak."""
-    program: float | None = None
-    """Model FLOPs ÷ the peak of what makes progress."""
-
-
-@dataclass(frozen=True, slots=True)
 class Figure:
     """One group's answer. Fractions; None where nothing is known."""
 
@@ -79,7 +64,7 @@ class Figure:
     """Coverage: shares of GPUs measured by progress, estimated by counters, idle, unknown; they add up to 1."""
     cost_per_hour: float | None
     idle_cost_per_hour: float | None
-    factors: Factors = Factors()
+    factors: Factors = field(default_factory=Factors)
     cost_per_useful_pflop: float | None = None
     """Price of what is known ÷ its model PFLOPs (1e15 operations), idle GPUs included."""
 
@@ -95,8 +80,6 @@ class FleetFigures:
 Floats = NDArray[np.float64]
 LEAST_COVERAGE: Final = 0.5
 """Of the GPUs that somebody holds: with less of them known a group has no figure."""
-MOST_IDLE: Final = 0.005
-"""Of a peak: who holds GPUs and reaches less than half a percent of it does nothing with them."""
 MOST_POSSIBLE: Final = 4.2
 """Reference MFU of a product at its FP4 peak, four times the 16-bit one, with the error of clocks and counters."""
 
@@ -135,6 +118,8 @@ class _Columns:
     work: Floats
     price: Floats
     knowledge: Indices
+    moving: Floats
+    """Part of the time in which work is done, 0 to 1."""
 
 
 def table_of(rows: Sequence[RollupRow]) -> Table:
@@ -157,8 +142,20 @@ def grouped(labels: Sequence[str | None]) -> Groups:
     return Groups(names, np.array([-1 if label is None else number[label] for label in labels], dtype=np.int64))
 
 
-def roll_up_table(table: Table, mfu: Floats, knowledge: Indices, currency: str | None = None) -> FleetFigures:
-    """`mfu` is each row's reference MFU, NaN where unknown. Prices count in that currency alone, if it is named."""
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What each row does. NaN is unknown."""
+
+    mfu: Floats
+    """Reference MFU."""
+    knowledge: Indices
+    moving: Floats
+    """Share of its GPU-time in which it makes progress, as counters see it."""
+
+
+def roll_up_table(table: Table, done: Work, currency: str | None = None) -> FleetFigures:
+    """Prices count in that currency alone, if it is named."""
+    mfu, knowledge = done.mfu, done.knowledge
     if not len(table):
         return FleetFigures()
     with np.errstate(over="ignore", invalid="ignore"):
@@ -167,7 +164,8 @@ def roll_up_table(table: Table, mfu: Floats, knowledge: Indices, currency: str |
     unknown = ~np.isfinite(work) | ~np.isfinite(table.peak) | (work < 0) | (mfu > MOST_POSSIBLE)
     work = np.where(unknown, np.nan, work)
     price = table.price if currency is None else _in(table, currency)
-    columns = _Columns(table.gpus, table.peak, work, price, np.where(unknown, Knowledge.UNKNOWN, knowledge))
+    known = np.where(unknown, Knowledge.UNKNOWN, knowledge)
+    columns = _Columns(table.gpus, table.peak, work, price, known, _moving(done, work, table.peak))
     whole = Groups(("fleet",), np.zeros(len(table), dtype=np.int64))
     return FleetFigures(
         fleet=_by(columns, whole)["fleet"],
@@ -175,6 +173,12 @@ def roll_up_table(table: Table, mfu: Floats, knowledge: Indices, currency: str |
         namespaces=_by(columns, table.namespaces),
         products=_by(columns, table.products),
     )
+
+
+def _moving(done: Work, work: Floats, peak: Floats) -> Floats:
+    """As `moving_share` has it, row by row."""
+    works = np.where(work >= MOST_IDLE * peak, 1.0, 0.0)
+    return np.where(np.isnan(done.moving) | (done.moving == 0), works, done.moving)
 
 
 def _in(table: Table, currency: str) -> Floats:
@@ -186,9 +190,7 @@ def _in(table: Table, currency: str) -> Floats:
 
 def _by(columns: _Columns, groups: Groups) -> dict[str, Figure]:
     keep = groups.index >= 0
-    part = _Columns(
-        columns.gpus[keep], columns.peak[keep], columns.work[keep], columns.price[keep], columns.knowledge[keep]
-    )
+    part = _Columns(*(getattr(columns, each.name)[keep] for each in fields(columns)))
     return dict(zip(groups.names, _figures(part, groups.index[keep], len(groups.names)), strict=True))
 
 
@@ -238,12 +240,12 @@ def _factors(
     columns: _Columns, index: Indices, held: NDArray[np.bool_], known: NDArray[np.bool_], enough: NDArray[np.bool_]
 ) -> list[Factors]:
     """What is unknown counts in none of the three, as it counts in no MFU."""
-    moving = held & (columns.work >= MOST_IDLE * columns.peak)
 
     def total(values: Floats, where: NDArray[np.bool_]) -> Floats:
         return np.bincount(index[where], weights=values[where], minlength=len(enough)).astype(np.float64)
 
-    every, taken, progressing = (total(columns.peak, each) for each in (known, held, moving))
+    every, taken = (total(columns.peak, each) for each in (known, held))
+    progressing = total(columns.peak * columns.moving, held)
     scheduling, runtime = _ratio(taken, every, enough), _ratio(progressing, taken, enough)
     # What idle holders do is little, and is counted here: the three must multiply to the whole.
     return list(map(Factors, scheduling, runtime, _ratio(total(columns.work, held), progressing, enough)))

@@ -210,6 +210,20 @@ class Attainment(Resource):
     """Answers behind it: requests, or tokens where the engine times each of them."""
 
 
+class WorkloadFactors(Resource):
+    """MFU over all that it asks for, as a product of three; each is a share of peak × time."""
+
+    scheduling: Decimal | None = None
+    """GPUs that it holds ÷ GPUs that it asks for (fraction): of a training those that are declared, of a service those
+    of all its pods."""
+    runtime: Decimal | None = None
+    """Part of the held GPU-time of the last ten minutes that made progress (fraction)."""
+    program: Decimal | None = None
+    """Model FLOPs ÷ dense 16-bit peak of the GPU-time that made progress (fraction)."""
+    mfu: Decimal | None = None
+    """Their product (fraction)."""
+
+
 class Loss(Resource):
     """One named part of what was lost."""
 
@@ -450,6 +464,8 @@ class WorkloadStatus(Resource):
     """What other dashboards show for the same GPUs."""
     losses: Annotated[tuple[Loss, ...], list_map("cause", "explains", bound=32)] = ()
     """Where the rest went, largest first."""
+    factors: WorkloadFactors | None = None
+    """Scheduling × runtime × program efficiency."""
     attainment: Annotated[tuple[Attainment, ...], list_map("objective", bound=4)] = ()
     """How much of what was answered came within spec.inference.slo."""
     cost: Cost | None = None

@@ -23,7 +23,7 @@ from mfu.cluster.said import UnknownToServer, fleet_status
 from mfu.engine.packed import Packed
 from mfu.engine.plan import NO_REPORT
 from mfu.show.flat import FLEET_CSV, TENANT_CSV, fleet_rows, tenant_rows
-from mfu.show.fleet import GROUP_COLUMNS, LOSS_COLUMNS, DraftLine, FleetView, fleet_view
+from mfu.show.fleet import FACTOR_COLUMNS, GROUP_COLUMNS, LOSS_COLUMNS, DraftLine, FleetView, fleet_view
 from mfu.show.fleet_groups import FAMILY_COLUMNS, LAYOUT_COLUMNS, TREND_COLUMNS
 from mfu.show.tenant import TenantView, tenant_view
 from mfu.show.top import TopOrder, top
@@ -31,7 +31,17 @@ from mfu.show.workloads import Listed
 from mfu.units import money, percent
 
 SAVING_COLUMNS: Final = ("CAUSE", "EXPLAINS", "WHO", "WORKLOADS", "TAKES/H")
-WORKLOAD_COLUMNS: Final = ("WORKLOAD", "MODEL", "GPUS", "EXPECTED", "OBSERVED", "SCALE", "CAUSE", "LOST/H")
+WORKLOAD_COLUMNS: Final = (
+    "WORKLOAD",
+    "MODEL",
+    "GPUS",
+    "EXPECTED",
+    "OBSERVED",
+    "SCALE",
+    *FACTOR_COLUMNS,
+    "CAUSE",
+    "LOST/H",
+)
 _RIGHT = frozenset(
     {
         *(*GROUP_COLUMNS, *TREND_COLUMNS, *FAMILY_COLUMNS[:-1], "WAITING", "MOVED"),
@@ -101,6 +111,7 @@ def print_workloads(workloads: Sequence[Listed], most: int) -> None:
             percent(each.levels.expected),
             percent(each.levels.observed),
             each.scale,
+            *map(percent, each.factors),
             each.cause,
             each.lost,
         )

@@ -56,6 +56,15 @@ OBSERVED_AT = NamedMetric(
 SCALE = NamedMetric(
     "mfu_workload_scale", "1 for the scale that it is judged on, MFU or MBU.", (*WORKLOAD_LABELS, "scale")
 )
+FACTORS = (
+    NamedMetric("mfu_workload_scheduling_ratio", "GPUs that it holds ÷ GPUs that it asks for.", WORKLOAD_LABELS),
+    NamedMetric(
+        "mfu_workload_runtime_ratio", "Part of the GPU-time that it holds that makes progress.", WORKLOAD_LABELS
+    ),
+    NamedMetric(
+        "mfu_workload_program_ratio", "Model FLOPs ÷ 16-bit peak of the GPU-time that makes progress.", WORKLOAD_LABELS
+    ),
+)
 ATTAINMENT = NamedMetric(
     "mfu_workload_slo_attainment_ratio",
     "Share of the last ten minutes' answers within spec.inference.slo, by the engines' own histograms.",
@@ -191,6 +200,7 @@ def documented() -> tuple[NamedMetric, ...]:
         *OBSERVED,
         OBSERVED_AT,
         SCALE,
+        *FACTORS,
         ATTAINMENT,
         TOKEN_COST,
         CAUSE,

@@ -25,6 +25,7 @@ from mfu.controller.metric_names import (
     ATTAINMENT,
     CAUSE,
     CONDITION,
+    FACTORS,
     FIGURES,
     GROUPS,
     LOSS,
@@ -106,6 +107,7 @@ def _workloads(plans: Sequence[WorkloadPlan]) -> Iterator[GaugeMetricFamily]:
             for each in p.latency.attained
         ),
     )
+    yield from _factors([plan for plan in plans if _full(plan)])
     yield gauge(
         TOKEN_COST,
         (
@@ -116,6 +118,12 @@ def _workloads(plans: Sequence[WorkloadPlan]) -> Iterator[GaugeMetricFamily]:
         ),
     )
     yield gauge(SCALE, (((p.namespace, p.name, str(p.expected.scale)), 1.0) for p in plans if p.expected))
+
+
+def _factors(plans: Sequence[WorkloadPlan]) -> Iterator[GaugeMetricFamily]:
+    rows = [((p.namespace, p.name), (p.factors.scheduling, p.factors.runtime, p.factors.program)) for p in plans]
+    for column, named in enumerate(FACTORS):
+        yield gauge(named, ((labels, each[column]) for labels, each in rows))
 
 
 def _observed(plans: Sequence[WorkloadPlan]) -> Iterator[GaugeMetricFamily]:

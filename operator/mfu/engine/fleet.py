@@ -11,7 +11,8 @@ from typing import Final
 import numpy as np
 
 from mfu.account.bill import HELD_IDLE, UNALLOCATED, UNKNOWN, Bill, Item, Use, bills, used
-from mfu.account.rollup import MOST_IDLE, FleetFigures, Floats, Indices, Knowledge, roll_up_table
+from mfu.account.factors import MOST_IDLE
+from mfu.account.rollup import FleetFigures, Floats, Indices, Knowledge, Work, roll_up_table
 from mfu.api.causes import Cause
 from mfu.api.workload_status import Meter
 from mfu.decide.scale import MOST_POSSIBLE, observed_on_scale
@@ -58,14 +59,17 @@ def add_up(
     ground: Ground, plans: Sequence[WorkloadPlan], readings: FleetReadings, nodes: Mapping[str, NodeView]
 ) -> Sum:
     """Workloads by their best meter, pods without one by counters alone (estimated), the rest is unknown or idle."""
-    mfu = np.full(len(ground.table), np.nan)
+    mfu, moving = (np.full(len(ground.table), np.nan) for _ in range(2))
     knowledge = np.full(len(ground.table), int(Knowledge.UNKNOWN), dtype=np.int64)
     knowledge[ground.owner == IDLE] = Knowledge.IDLE
-    by_workload, how = _known(ground, plans)
+    by_workload = _known(ground, plans)
     owned = ground.owner >= 0
-    mfu[owned], knowledge[owned] = by_workload[ground.owner[owned]], how[ground.owner[owned]]
+    owner = ground.owner[owned]
+    mfu[owned], knowledge[owned], moving[owned] = (
+        column[owner] for column in (by_workload.mfu, by_workload.knowledge, by_workload.moving)
+    )
     _estimate(ground, readings, nodes, (mfu, knowledge))
-    figures = roll_up_table(ground.table, mfu, knowledge, ground.made_from.default.currency)
+    figures = roll_up_table(ground.table, Work(mfu, knowledge, moving), ground.made_from.default.currency)
     return Sum(figures, _bills(ground, plans, mfu), _revenue(ground, plans), _in_use(ground, mfu))
 
 
@@ -127,9 +131,10 @@ def use_of(plan: WorkloadPlan) -> Use:
     return used(plan.lost_per_hour / plan.cost_per_hour, idle=idle)
 
 
-def _known(ground: Ground, plans: Sequence[WorkloadPlan]) -> tuple[Floats, Indices]:
+def _known(ground: Ground, plans: Sequence[WorkloadPlan]) -> Work:
+    """By workload."""
     number = {key: index for index, key in enumerate(ground.workloads)}
-    mfu = np.full(len(number), np.nan)
+    mfu, moving = (np.full(len(number), np.nan) for _ in range(2))
     how = np.full(len(number), int(Knowledge.UNKNOWN), dtype=np.int64)
     for plan in plans:
         index = number.get(plan.key)
@@ -138,7 +143,9 @@ def _known(ground: Ground, plans: Sequence[WorkloadPlan]) -> tuple[Floats, Indic
             continue
         mfu[index] = best.reference_mfu
         how[index] = Knowledge.PROGRESS if best.meter is Meter.PROGRESS else Knowledge.COUNTERS
-    return mfu, how
+        if plan.assessment is not None and plan.assessment.progressing is not None:
+            moving[index] = plan.assessment.progressing
+    return Work(mfu, how, moving)
 
 
 def believable(plan: WorkloadPlan, best: Observation) -> bool:

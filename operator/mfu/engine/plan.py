@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from mfu.account.bill import Bill
+from mfu.account.factors import Factors
 from mfu.account.rollup import FleetFigures
 from mfu.account.tokens import TokenCosts
 from mfu.act.checks import CheckAnswer
@@ -113,6 +114,8 @@ class WorkloadPlan:
     revenue_per_hour: float | None = None
     """What its owner is charged; None where nothing is."""
     cost_per_useful_pflop: float | None = None
+    factors: Factors = field(default_factory=Factors)
+    """What its MFU over all that it asks for is made of."""
     token_costs: TokenCosts | None = None
     """Of a service, prompt and written tokens apart."""
     latency: Latency | None = None

@@ -13,6 +13,7 @@ from mfu.decide.recommend.agree import agreeing_findings, shown_attainable
 from mfu.decide.replicas.memory import ScalingMemory
 from mfu.decide.types import Decision, EffectivePolicy, Subject
 from mfu.decide.workload.order import Alone, decide
+from mfu.engine.factors import factors_of
 from mfu.engine.history.calibration import LESSON_SECONDS, lesson_of, teaches
 from mfu.engine.history.remembered import Current, WorkloadMemory, recalled, remember
 from mfu.engine.idling import Idling, idling
@@ -284,6 +285,7 @@ def _with_figures(plan: WorkloadPlan, judged: Judged) -> WorkloadPlan:
         lost_per_hour=judged.cost.lost_per_hour,
         revenue_per_hour=judged.cost.revenue_per_hour,
         cost_per_useful_pflop=judged.cost.per_useful_pflop,
+        factors=factors_of(judged),
         token_costs=judged.cost.tokens,
         latency=latency_of(judged),
         assessment=judged.assessment if isinstance(judged, Running) else None,

@@ -17,6 +17,7 @@ from mfu.observe.diagnosis.traffic import explains_traffic
 from mfu.observe.evidence import Evidence, gather
 from mfu.observe.executed import executed
 from mfu.observe.progress import left_out, not_counting
+from mfu.observe.progressing import progressing
 from mfu.observe.readings import STALE_INTERVALS, Metric, WorkloadSeries
 from mfu.observe.traits import DRAM_BUSY, RunTraits, infer, off_tensor_cores
 from mfu.observe.windows import MeteredRun, counters_observation, counters_observations, progress_observation
@@ -86,6 +87,7 @@ def assess(
         unread=series.unread,
         state=state,
         readings=_readings(evidence),
+        progressing=progressing(series, since=now - hints.window.seconds, now=now),
     )
 
 

@@ -108,6 +108,8 @@ class Assessment:
     state: TelemetryState = TelemetryState.MISSING
     readings: tuple[EvidenceItem, ...] = ()
     """What other dashboards show for the same GPUs: GPU utilisation, SM busy, memory bandwidth, power."""
+    progressing: float | None = None
+    """Share of its GPU-time of the last ten minutes in which it made progress, as counters see it."""
 
     @property
     def cause(self) -> Cause:

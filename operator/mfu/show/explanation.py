@@ -10,13 +10,23 @@ from mfu.api.conditions import NEVER_SILENT, ConditionStatus, ConditionType
 from mfu.api.decisions import Decision
 from mfu.api.names import PAUSED_ANNOTATION
 from mfu.api.recommendations import AdviceVerdict, AnsweredAdvice, Recommendation, RecommendationKind
-from mfu.api.workload_status import Allocation, Change, Cost, Loss, Observed, Reading, Summary, WorkloadStatus
+from mfu.api.workload_status import (
+    Allocation,
+    Change,
+    Cost,
+    Loss,
+    Observed,
+    Reading,
+    Summary,
+    WorkloadFactors,
+    WorkloadStatus,
+)
 from mfu.show.figures import UNKNOWN, number, share
 from mfu.show.levels import above_attainable
 from mfu.show.path import Traces, WayPoint, way
 from mfu.show.waterfall import Waterfall, waterfall
 from mfu.show.workloads import ready
-from mfu.units import money
+from mfu.units import money, percent
 
 _MISLEADING: Final = {
     "GPU utilisation": "a kernel was resident; waiting counts",
@@ -156,6 +166,7 @@ def _facts(status: WorkloadStatus, said: Summary) -> tuple[Fact, ...]:
     return (
         Fact("runs on", _where(status.allocation)),
         *(Fact(label, f"{value:>8} {said.scale}") for label, value in levels),
+        *_factors(status.factors),
         *_latency(said),
         Fact("cost", f"{said.cost_per_hour} per hour, {said.lost_per_hour} of it lost"),
         *_tokens(status.cost),
@@ -165,6 +176,17 @@ def _facts(status: WorkloadStatus, said: Summary) -> tuple[Fact, ...]:
         Fact("main cause", said.cause),
         Fact("ready", ready(status)),
     )
+
+
+def _factors(found: WorkloadFactors | None) -> tuple[Fact, ...]:
+    """`30.0% of all it asks for = 100.0% held × 75.0% of that progressing × 40.0% program efficiency`."""
+    if found is None:
+        return ()
+    whole, held, moving, program = (
+        percent(number(each)) for each in (found.mfu, found.scheduling, found.runtime, found.program)
+    )
+    words = f"{whole} of all it asks for = {held} held × {moving} of that progressing × {program} program efficiency"
+    return (Fact("factors", words),)
 
 
 def _tokens(cost: Cost | None) -> tuple[Fact, ...]:

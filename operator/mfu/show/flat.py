@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from mfu.api.fleetreport import Figures, FleetStatus, NamespaceFigures
-from mfu.api.workload_status import Cost, LatencyObjective, Summary, WorkloadStatus
+from mfu.api.workload_status import Cost, LatencyObjective, Summary, WorkloadFactors, WorkloadStatus
 from mfu.show.levels import levels
 from mfu.show.workloads import Listed
 
@@ -16,9 +16,9 @@ FLEET_CSV: Final = (
     "revenue_per_hour", "currency",
 )  # fmt: skip
 TENANT_CSV: Final = (
-    "namespace", "workload", "mode", "model", "gpus", "scale", "expected", "observed", "attainable", "cause",
-    "cost_per_hour", "lost_per_hour", "per_million_tokens", "per_million_input_tokens",
-    "per_million_output_tokens", "watt_hours_per_million_tokens", "per_useful_pflop",
+    "namespace", "workload", "mode", "model", "gpus", "scale", "expected", "observed", "attainable",
+    "scheduling", "runtime", "program", "cause", "cost_per_hour", "lost_per_hour", "per_million_tokens",
+    "per_million_input_tokens", "per_million_output_tokens", "watt_hours_per_million_tokens", "per_useful_pflop",
     "revenue_per_hour", "ttft_share", "tpot_share", "currency",
 )  # fmt: skip
 Row = tuple[str, ...]
@@ -75,6 +75,7 @@ def tenant_rows(workloads: Iterable[Listed]) -> Iterator[Row]:
             said.gpus,
             said.scale,
             *("" if level is None else f"{level:.4f}" for level in fractions),
+            *_factors(status),
             said.cause,
             *(cell or "" for cell in (cost.per_hour, cost.lost_per_hour, cost.per_million_tokens)),
             *(cell or "" for cell in (cost.per_million_input_tokens, cost.per_million_output_tokens)),
@@ -84,6 +85,11 @@ def tenant_rows(workloads: Iterable[Listed]) -> Iterator[Row]:
             *(_share(status, objective) for objective in LatencyObjective),
             cost.currency,
         )
+
+
+def _factors(status: WorkloadStatus) -> Row:
+    found = status.factors or WorkloadFactors()
+    return (found.scheduling or "", found.runtime or "", found.program or "")
 
 
 def _share(status: WorkloadStatus, objective: LatencyObjective) -> str:

@@ -28,10 +28,9 @@ from mfu.show.fleet_groups import (
 )
 from mfu.units import money, percent
 
-GROUP_COLUMNS: Final = (
-    "GPUS", "ALLOCATED", "MFU", "SCHEDULED", "PROGRESSING", "PROGRAM", "ALLOCATED-MFU", "KNOWN", "$/H"
-)  # fmt: skip
-"""MFU = SCHEDULED × PROGRESSING × PROGRAM."""
+FACTOR_COLUMNS: Final = ("SCHEDULED", "PROGRESSING", "PROGRAM")
+"""They multiply to MFU: of a group's GPUs, or of all that a workload asks for."""
+GROUP_COLUMNS: Final = ("GPUS", "ALLOCATED", "MFU", *FACTOR_COLUMNS, "ALLOCATED-MFU", "KNOWN", "$/H")
 LOSS_COLUMNS: Final = ("CAUSE", "EXPLAINS", "WHO", "WORKLOADS", "SHARE", "LOST/H")
 ALL_MOVE: Final = 0.995
 LEAST_UNCAUSED: Final = 0.05

@@ -8,7 +8,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
-from mfu.api.workload_status import Summary
+from mfu.api.workload_status import Summary, WorkloadFactors, WorkloadStatus
 from mfu.show.figures import number
 from mfu.show.levels import ScaleLevels, levels
 from mfu.show.workloads import Listed
@@ -32,6 +32,8 @@ class TopRow:
     gpus: int
     scale: str
     levels: ScaleLevels
+    factors: tuple[float | None, float | None, float | None]
+    """Scheduling, runtime and program efficiency."""
     cause: str
     lost_per_hour: float | None
     lost: str
@@ -50,10 +52,16 @@ def _row(workload: Listed) -> TopRow:
         gpus=status.allocation.gpus if status.allocation else 0,
         scale=said.scale,
         levels=levels(status),
+        factors=_factors(status),
         cause=said.cause,
         lost_per_hour=number(status.cost.lost_per_hour) if status.cost else None,
         lost=said.lost_per_hour,
     )
+
+
+def _factors(status: WorkloadStatus) -> tuple[float | None, float | None, float | None]:
+    found = status.factors or WorkloadFactors()
+    return number(found.scheduling), number(found.runtime), number(found.program)
 
 
 def _last(value: float | None, sign: float) -> tuple[bool, float]:

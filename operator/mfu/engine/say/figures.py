@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mfu.account.factors import Factors
 from mfu.api import workload_status as api
 from mfu.engine.text import MOST_WORDS, moment
 from mfu.hardware.types import Device
@@ -41,6 +42,18 @@ def expected(device: Device, basis: api.Basis, prediction: Prediction | None) ->
         step_seconds=decimal(prediction.step_seconds) if prediction.ttft_seconds is None else None,
         ttft_milliseconds=_milliseconds(prediction.ttft_seconds),
         tpot_milliseconds=_milliseconds(prediction.tpot_seconds),
+    )
+
+
+def factors(found: Factors) -> api.WorkloadFactors | None:
+    """None where not even what it asks for is known."""
+    if found.scheduling is None:
+        return None
+    return api.WorkloadFactors(
+        scheduling=decimal(found.scheduling),
+        runtime=decimal(found.runtime),
+        program=decimal(found.program),
+        mfu=decimal(found.mfu),
     )
 
 

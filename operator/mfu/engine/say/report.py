@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mfu.account.bill import Bill
-from mfu.account.rollup import Factors, Figure
+from mfu.account.factors import Factors
+from mfu.account.rollup import Figure
 from mfu.api import fleetreport as api
 from mfu.api.causes import Actor, Cause, Explains
 from mfu.decide.scale import observed_on_scale, on_scale

@@ -72,6 +72,8 @@ def _derived(standing: WorkloadStatus, said: WorkloadStatus) -> dict[str, Any]:
     # What is lost is said twice, there and in the summary: both stand, or neither.
     if kept and standing.cost and said.cost and standing.cost.per_hour == said.cost.per_hour:
         kept["cost"] = standing.cost
+    if kept and standing.factors and said.factors and standing.factors.scheduling == said.factors.scheduling:
+        kept["factors"] = standing.factors
     for name, heads in _ROWS:
         rows = getattr(standing, name)
         if rows and _heads(rows, heads) == _heads(getattr(said, name), heads):

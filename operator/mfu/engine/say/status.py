@@ -11,12 +11,13 @@ from mfu.api.causes import Cause
 from mfu.decide.recommend.recommended import Recommended
 from mfu.decide.scale import attainable_on_scale, observed_on_scale, on_scale
 from mfu.decide.types import Decision, EffectivePolicy
+from mfu.engine.factors import factors_of
 from mfu.engine.history.remembered import WorkloadMemory
 from mfu.engine.holdings.workload import Held
 from mfu.engine.judged import Accepted, Judged, Running, reachable, trusted
 from mfu.engine.say.conditions import Aspect, conditions
 from mfu.engine.say.decisions import decisions, frozen
-from mfu.engine.say.figures import attainable, expected, intent, loss, memory, observed, readings, waterfall
+from mfu.engine.say.figures import attainable, expected, factors, intent, loss, memory, observed, readings, waterfall
 from mfu.engine.say.history import drift_row, history_rows, watch_row
 from mfu.engine.say.ladder import ladder_status
 from mfu.engine.say.latency import attainment_rows, latency_columns
@@ -75,6 +76,7 @@ def _with_figures(said: api.WorkloadStatus, judged: Accepted) -> api.WorkloadSta
             "expected": tuple(_expectations(judged)),
             "attainable": attainable(judged.best) if judged.best else None,
             "waterfall": waterfall(judged.expected) if judged.expected else (),
+            "factors": factors(factors_of(judged)),
             "attainment": attainment_rows(judged.attained),
             "cost": cost(judged.cost, judged.policy),
             "observed": tuple(map(observed, running.assessment.observations[:MOST_OBSERVED])) if running else (),
