@@ -85,6 +85,16 @@ def test_a_tenants_amounts_stay_apart_by_currency() -> None:
     assert tenant_view(()).amounts == ()
 
 
+def test_a_tenant_sees_what_it_is_charged_beside_what_it_costs() -> None:
+    sold = [
+        Listed(
+            "team", name, "Training", WorkloadStatus(cost=Cost(currency="$", per_hour="20", revenue_per_hour=charge))
+        )
+        for name, charge in (("a", "24"), ("b", "12"), ("c", None))
+    ]
+    assert tenant_view(sold).amounts == (Amount("$", 60.0, 0.0, 36.0),)
+
+
 def test_only_decisions_that_want_a_change_ask_for_one() -> None:
     outcomes = ("Admit", "Keep", "None", "Hold", "Move", "Scale", "Warn", "Refuse")
     types = list(DecisionType)

@@ -113,15 +113,30 @@ def test_a_fleet_in_words() -> None:
     assert nodes.rows == ()
 
 
+def test_what_namespaces_are_charged_stands_beside_what_they_cost() -> None:
+    charged = NamespaceFigures(namespace="a", cost_per_hour="20.00", revenue_per_hour="24.00")
+    page = fleet_view(FleetStatus(namespaces=(charged, NamespaceFigures(namespace="b"))))
+    namespaces = page.groups[1]
+    assert namespaces.columns[-2:] == ("$/H", "CHARGED/H")
+    assert [row[-2:] for row in namespaces.rows] == [("$20.00", "$24.00"), ("Unknown", "Unknown")]
+    assert page.groups[0].columns[-1] == "$/H"
+
+
 def test_nodes_that_are_held_and_do_nothing_are_named() -> None:
     def node(name: str, held: str, runtime: str | None) -> NodeFigures:
         return NodeFigures(node=name, gpus="8", allocated_gpus=held, factors=ThreeFactors(runtime=runtime))
 
-    nodes = (node("idle", "8", "0.0"), node("half", "8", "0.5"), node("busy", "8", "1.0"), node("free", "4", "0.0"))
+    nodes = (
+        node("idle", "8", "0.0"),
+        node("half", "8", "0.5"),
+        node("busy", "8", "1.0"),
+        node("saves", "8", "0.97"),
+        node("free", "4", "0.0"),
+    )
     page = fleet_view(FleetStatus(nodes=(*nodes, node("unknown", "8", None))))
     assert page.held_for_nothing == (
-        "idle: all 8 GPUs are held, 0.0% of them make progress",
-        "half: all 8 GPUs are held, 50.0% of them make progress",
+        "idle: all 8 GPUs are held, 0.0% of their time makes progress",
+        "half: all 8 GPUs are held, 50.0% of their time makes progress",
     )
     assert page.factors == ""
 

@@ -189,7 +189,7 @@ def test_and_of_each_node_and_workload() -> None:
 
 def test_a_full_node_that_does_nothing_is_named_and_no_other() -> None:
     (line,) = fleet_view(report()).held_for_nothing
-    assert "all 8 GPUs are held, 0.0% of them make progress" in line
+    assert "all 8 GPUs are held, 0.0% of their time makes progress" in line
 
 
 def test_a_loss_that_a_family_shares_is_its_own_and_one_jobs_is_not() -> None:

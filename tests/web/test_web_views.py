@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mfu.api.fleetreport import FleetStatus
+from mfu.api.fleetreport import FleetStatus, Undeclared
 from mfu.api.workload_status import History, WorkloadStatus
 from mfu.engine.packed import Packed
 from mfu.web import charts, views
@@ -68,6 +68,15 @@ def test_no_text_of_a_status_becomes_an_element_or_a_script() -> None:
         assert not found.elements & {"script", "img", "iframe", "object", "style", "form"}
         assert not {name for name in found.attributes if name.startswith("on") or name in ("src", "style")}
         assert all(re.fullmatch(r"#[\w./?=%-]+", each) for each in found.links), found.links
+
+
+def test_the_fleet_names_what_nobody_declared_and_how_to_adopt_it() -> None:
+    draft = Undeclared(namespace="team", target="deployment/llm", pods=2, gpus=8, command="mfu adopt deployment/llm")
+    shown = Seen(1_795_330_000.0, (), Packed.of(FleetStatus(drafts=(draft,))))
+    view = views.fleet(shown)
+    assert "team/deployment/llm, 8 GPUs in 2 pods" in view
+    assert "<code>mfu adopt deployment/llm</code>" in view
+    assert "nobody declared" not in views.fleet(replace(shown, report=Packed.of(FleetStatus())))
 
 
 def test_no_view_carries_what_the_content_policy_forbids() -> None:

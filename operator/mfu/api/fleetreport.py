@@ -32,9 +32,9 @@ class ThreeFactors(Resource):
     scheduling: Decimal | None = None
     """GPUs that somebody holds ÷ all GPUs (fraction)."""
     runtime: Decimal | None = None
-    """Held GPUs that make progress ÷ held GPUs (fraction)."""
+    """Held GPU-time that makes progress ÷ held GPU-time (fraction)."""
     program: Decimal | None = None
-    """Model FLOPs ÷ peak of the GPUs that make progress (fraction)."""
+    """Model FLOPs ÷ peak of the GPU-time that makes progress (fraction)."""
 
 
 class Figures(Resource):

@@ -23,9 +23,9 @@ from mfu.cluster.said import UnknownToServer, fleet_status
 from mfu.engine.packed import Packed
 from mfu.engine.plan import NO_REPORT
 from mfu.show.flat import FLEET_CSV, TENANT_CSV, fleet_rows, tenant_rows
-from mfu.show.fleet import FACTOR_COLUMNS, GROUP_COLUMNS, LOSS_COLUMNS, DraftLine, FleetView, fleet_view
+from mfu.show.fleet import CHARGED, FACTOR_COLUMNS, GROUP_COLUMNS, LOSS_COLUMNS, DraftLine, FleetView, fleet_view
 from mfu.show.fleet_groups import FAMILY_COLUMNS, LAYOUT_COLUMNS, TREND_COLUMNS
-from mfu.show.tenant import TenantView, tenant_view
+from mfu.show.tenant import Amount, TenantView, tenant_view
 from mfu.show.top import TopOrder, top
 from mfu.show.workloads import Listed
 from mfu.units import money, percent
@@ -44,7 +44,7 @@ WORKLOAD_COLUMNS: Final = (
 )
 _RIGHT = frozenset(
     {
-        *(*GROUP_COLUMNS, *TREND_COLUMNS, *FAMILY_COLUMNS[:-1], "WAITING", "MOVED"),
+        *(*GROUP_COLUMNS, CHARGED, *TREND_COLUMNS, *FAMILY_COLUMNS[:-1], "WAITING", "MOVED"),
         *("SHARE", "TAKES/H", "EXPECTED", "OBSERVED", "LOST/H"),
     }
 )
@@ -86,7 +86,7 @@ def print_tenant(namespace: str, page: TenantView) -> None:
     out.print(f"{namespace}: {page.workloads} workloads hold {page.gpus} GPUs")
     for each in page.amounts:
         spent, lost = (money(amount, each.currency) for amount in (each.per_hour, each.lost_per_hour))
-        out.print(f"{spent} per hour, {lost} of it lost at run time")
+        out.print(f"{spent} per hour, {lost} of it lost at run time{charged(each)}")
     if page.unpriced:
         out.print(f"{page.unpriced} of them have no price")
     print()
@@ -98,6 +98,11 @@ def print_tenant(namespace: str, page: TenantView) -> None:
         print_table(SAVING_COLUMNS, rows, right=_RIGHT)
     else:
         out.print("Nothing is lost to a known cause.")
+
+
+def charged(each: Amount) -> str:
+    """`; charged $24.00`; empty where nothing is."""
+    return "" if each.charged_per_hour is None else f"; charged {money(each.charged_per_hour, each.currency)}"
 
 
 def print_workloads(workloads: Sequence[Listed], most: int) -> None:
@@ -168,7 +173,7 @@ def print_fleet(page: FleetView) -> None:
         print_line(out, f"! {line}")
     print()
     for group in page.groups:
-        print_table((group.title, *GROUP_COLUMNS), group.rows, right=_RIGHT)
+        print_table((group.title, *group.columns), group.rows, right=_RIGHT)
         print()
     if page.losses:
         print_table(LOSS_COLUMNS, page.losses, right=_RIGHT)

@@ -31,8 +31,10 @@ from mfu.units import money, percent
 FACTOR_COLUMNS: Final = ("SCHEDULED", "PROGRESSING", "PROGRAM")
 """They multiply to MFU: of a group's GPUs, or of all that a workload asks for."""
 GROUP_COLUMNS: Final = ("GPUS", "ALLOCATED", "MFU", *FACTOR_COLUMNS, "ALLOCATED-MFU", "KNOWN", "$/H")
+CHARGED: Final = "CHARGED/H"
 LOSS_COLUMNS: Final = ("CAUSE", "EXPLAINS", "WHO", "WORKLOADS", "SHARE", "LOST/H")
-ALL_MOVE: Final = 0.995
+ALL_MOVE: Final = 0.95
+"""Of a full node's GPU-time: above it jobs save and start anew, below it one of sixteen GPUs may stand still."""
 LEAST_UNCAUSED: Final = 0.05
 """Of the loss: below it what no cause explains is rounding and overlap."""
 _UNALLOCATED: Final = "unallocated"
@@ -84,10 +86,11 @@ class BillLine:
 
 @dataclass(frozen=True, slots=True)
 class GroupTable:
-    """Figures of products, namespaces or nodes: a name and a cell for each of GROUP_COLUMNS."""
+    """Figures of products, namespaces or nodes: a name and a cell for each of `columns`."""
 
     title: str
     rows: tuple[tuple[str, ...], ...]
+    columns: tuple[str, ...] = GROUP_COLUMNS
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,14 +178,14 @@ def _factors(totals: Figures | None) -> str:
 
 
 def _held_for_nothing(node: NodeFigures) -> bool:
-    """Every GPU has a holder, and not all of them make progress."""
+    """Every GPU has a holder, and some of them do nothing, or all do so for some of the time."""
     moving = number(node.factors.runtime) if node.factors else None
     return node.gpus == node.allocated_gpus and moving is not None and moving < ALL_MOVE
 
 
 def _nothing(node: NodeFigures) -> str:
     moving = percent(number(node.factors.runtime) if node.factors else None)
-    return f"{node.node}: all {node.gpus} GPUs are held, {moving} of them make progress"
+    return f"{node.node}: all {node.gpus} GPUs are held, {moving} of their time makes progress"
 
 
 def _three(each: Figures) -> tuple[str, str, str]:
@@ -197,8 +200,18 @@ def _bill(bill: Bill) -> BillLine:
 
 def _groups(status: FleetStatus, currency: str) -> Iterator[GroupTable]:
     yield GroupTable("PRODUCT", tuple((each.product, *_cells(each, currency)) for each in status.products))
-    yield GroupTable("NAMESPACE", tuple((each.namespace, *_cells(each, currency)) for each in status.namespaces))
+    yield _namespaces(status, currency)
     yield GroupTable("NODE", tuple((each.node, *_cells(each, currency)) for each in status.nodes))
+
+
+def _namespaces(status: FleetStatus, currency: str) -> GroupTable:
+    """What each is charged stands beside what it costs, where anybody is charged."""
+    rows = tuple((each.namespace, *_cells(each, currency)) for each in status.namespaces)
+    charged = [number(each.revenue_per_hour) for each in status.namespaces]
+    if all(each is None for each in charged):
+        return GroupTable("NAMESPACE", rows)
+    beside = tuple((*row, money(each, currency)) for row, each in zip(rows, charged, strict=True))
+    return GroupTable("NAMESPACE", beside, (*GROUP_COLUMNS, CHARGED))
 
 
 def _cells(each: Figures, currency: str) -> tuple[str, ...]:

@@ -18,6 +18,8 @@ class Amount:
     currency: str
     per_hour: float
     lost_per_hour: float
+    charged_per_hour: float | None = None
+    """What is charged for it; None where nothing is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,7 @@ def tenant_view(workloads: Iterable[Listed]) -> TenantView:
     """Each is looked at once and none is kept: there may be ten thousand."""
     count = gpus = unpriced = 0
     spent: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
+    charged: dict[str, float] = defaultdict(float)
     taken: dict[tuple[str, str, str, str], list[float]] = defaultdict(list)
     for status in (each.status for each in workloads):
         count += 1
@@ -57,12 +60,14 @@ def tenant_view(workloads: Iterable[Listed]) -> TenantView:
             continue
         spent[status.cost.currency][0] += number(status.cost.per_hour) or 0.0
         spent[status.cost.currency][1] += number(status.cost.lost_per_hour) or 0.0
+        if (revenue := number(status.cost.revenue_per_hour)) is not None:
+            charged[status.cost.currency] += revenue
         for loss in status.losses:
             amount = lost_to(status, loss)
             if amount is not None:
                 who = str(loss.actor or "Unknown")
                 taken[str(loss.cause), str(loss.explains), who, status.cost.currency].append(amount)
-    amounts = tuple(Amount(currency, *both) for currency, both in sorted(spent.items()))
+    amounts = tuple(Amount(each, *both, charged.get(each)) for each, both in sorted(spent.items()))
     return TenantView(count, gpus, unpriced, amounts, _savings(taken))
 
 

@@ -10,7 +10,7 @@ from urllib.parse import quote
 from mfu.api.workload_status import WorkloadStatus
 from mfu.show.decisions import asks
 from mfu.show.figures import UNKNOWN
-from mfu.show.fleet import GROUP_COLUMNS, LOSS_COLUMNS, BillLine, FleetView, fleet_view
+from mfu.show.fleet import LOSS_COLUMNS, BillLine, DraftLine, FleetView, fleet_view
 from mfu.show.fleet_groups import FAMILY_COLUMNS, LAYOUT_COLUMNS, TREND_COLUMNS
 from mfu.show.history import eras, last_change, promises, replies
 from mfu.show.levels import levels
@@ -58,6 +58,8 @@ def _tiles(totals: TenantView) -> Markup:
     for each in totals.amounts:
         tiles.append(("per hour", money(each.per_hour, each.currency)))
         tiles.append(("of it lost", money(each.lost_per_hour, each.currency)))
+        if each.charged_per_hour is not None:
+            tiles.append(("charged per hour", money(each.charged_per_hour, each.currency)))
     if totals.unpriced:
         tiles.append(("without a price", str(totals.unpriced)))
     return tag("dl", *(tag("div", tag("dt", label), tag("dd", value)) for label, value in tiles), class_="tiles")
@@ -97,7 +99,7 @@ def fleet(seen: Seen) -> Markup:
         join(
             (
                 tag("h2", _plural(group.title)),
-                table((group.title, *GROUP_COLUMNS), group.rows, numeric=frozenset(GROUP_COLUMNS)),
+                table((group.title, *group.columns), group.rows, numeric=frozenset(group.columns)),
             )
         )
         for group in page.groups
@@ -118,8 +120,17 @@ def fleet(seen: Seen) -> Markup:
             section("Losses", losses if page.losses else tag("p", "None is known."), _note(page.uncaused)),
             _lately(page),
             *tables,
+            _drafts(page.drafts),
         )
     )
+
+
+def _drafts(found: Sequence[DraftLine]) -> Markup:
+    """GPUs that nobody answers for, and the command that adopts what holds them."""
+    if not found:
+        return NOTHING
+    rows = [(tag("span", each.sentence, class_="words"), tag("code", each.command)) for each in found]
+    return section("GPU pods that nobody declared", table(("WHAT", "ADOPT IT WITH"), rows))
 
 
 def _note(words: str) -> Markup:
@@ -180,7 +191,8 @@ def changes(seen: Seen, namespace: str | None) -> Markup:
     listed = [each for each in seen.of(namespace).listed() if _changed(each.status)]
     kept = promises(each.status for each in listed)
     judged = kept.kept + kept.broken
-    said = f"{kept.kept} of {judged} changes that followed our advice brought at least half of what it promised."
+    share = f"{percent(kept.kept / judged, 0)} of promises kept: " if judged else ""
+    said = f"{share}{kept.kept} of {judged} changes that followed our advice brought at least half of what it promised."
     lead = said if judged else "No change that followed our advice is old enough to be judged."
     if kept.done or kept.declined:
         lead += f" Owners did {kept.done} recommendations and declined {kept.declined}."
