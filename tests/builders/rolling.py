@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mfu.account.rollup import FleetFigures, RollupRow, Work, roll_up_table, table_of
+from mfu.account.rollup import FleetFigures, RollupRow, WorkDone, roll_up_table, table_of
 
 
 def roll_up(rows: Sequence[RollupRow]) -> FleetFigures:
     mfu = np.array([np.nan if row.reference_mfu is None else row.reference_mfu for row in rows], dtype=float)
     knowledge = np.array([row.knowledge for row in rows], dtype=np.int64)
-    return roll_up_table(table_of(rows), Work(mfu, knowledge, np.full(len(rows), np.nan)))
+    return roll_up_table(table_of(rows), WorkDone(mfu, knowledge, np.full(len(rows), np.nan)))

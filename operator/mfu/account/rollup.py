@@ -143,7 +143,7 @@ def grouped(labels: Sequence[str | None]) -> Groups:
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class WorkDone:
     """What each row does. NaN is unknown."""
 
     mfu: Floats
@@ -153,7 +153,7 @@ class Work:
     """Share of its GPU-time in which it makes progress, as counters see it."""
 
 
-def roll_up_table(table: Table, done: Work, currency: str | None = None) -> FleetFigures:
+def roll_up_table(table: Table, done: WorkDone, currency: str | None = None) -> FleetFigures:
     """Prices count in that currency alone, if it is named."""
     mfu, knowledge = done.mfu, done.knowledge
     if not len(table):
@@ -175,7 +175,7 @@ def roll_up_table(table: Table, done: Work, currency: str | None = None) -> Flee
     )
 
 
-def _moving(done: Work, work: Floats, peak: Floats) -> Floats:
+def _moving(done: WorkDone, work: Floats, peak: Floats) -> Floats:
     """As `moving_share` has it, row by row."""
     works = np.where(work >= MOST_IDLE * peak, 1.0, 0.0)
     return np.where(np.isnan(done.moving) | (done.moving == 0), works, done.moving)

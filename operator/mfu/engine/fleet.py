@@ -12,7 +12,7 @@ import numpy as np
 
 from mfu.account.bill import HELD_IDLE, UNALLOCATED, UNKNOWN, Bill, Item, Use, bills, used
 from mfu.account.factors import MOST_IDLE
-from mfu.account.rollup import FleetFigures, Floats, Indices, Knowledge, Work, roll_up_table
+from mfu.account.rollup import FleetFigures, Floats, Indices, Knowledge, WorkDone, roll_up_table
 from mfu.api.causes import Cause
 from mfu.api.workload_status import Meter
 from mfu.decide.scale import MOST_POSSIBLE, observed_on_scale
@@ -69,7 +69,7 @@ def add_up(
         column[owner] for column in (by_workload.mfu, by_workload.knowledge, by_workload.moving)
     )
     _estimate(ground, readings, nodes, (mfu, knowledge))
-    figures = roll_up_table(ground.table, Work(mfu, knowledge, moving), ground.made_from.default.currency)
+    figures = roll_up_table(ground.table, WorkDone(mfu, knowledge, moving), ground.made_from.default.currency)
     return Sum(figures, _bills(ground, plans, mfu), _revenue(ground, plans), _in_use(ground, mfu))
 
 
@@ -131,7 +131,7 @@ def use_of(plan: WorkloadPlan) -> Use:
     return used(plan.lost_per_hour / plan.cost_per_hour, idle=idle)
 
 
-def _known(ground: Ground, plans: Sequence[WorkloadPlan]) -> Work:
+def _known(ground: Ground, plans: Sequence[WorkloadPlan]) -> WorkDone:
     """By workload."""
     number = {key: index for index, key in enumerate(ground.workloads)}
     mfu, moving = (np.full(len(number), np.nan) for _ in range(2))
@@ -145,7 +145,7 @@ def _known(ground: Ground, plans: Sequence[WorkloadPlan]) -> Work:
         how[index] = Knowledge.PROGRESS if best.meter is Meter.PROGRESS else Knowledge.COUNTERS
         if plan.assessment is not None and plan.assessment.progressing is not None:
             moving[index] = plan.assessment.progressing
-    return Work(mfu, how, moving)
+    return WorkDone(mfu, how, moving)
 
 
 def believable(plan: WorkloadPlan, best: Observation) -> bool:
