@@ -104,7 +104,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--each", type=int, default=8, help="stories of each kind and seed (default: 8)")
     parser.add_argument("--workloads", type=int, default=500, help="steady workloads (default: 500)")
     parser.add_argument("--days", type=int, default=5, help="days of them (default: 5)")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[73000, 74000], help="stories; first: workloads")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[73000, 74000], help="of stories; first of workloads")
     parser.add_argument("--into", type=Path, default=HERE, help="folder for drift.md and results/drift.json")
     args = parser.parse_args(arguments)
     start = time.process_time()

@@ -67,7 +67,7 @@ def tenant_view(workloads: Iterable[Listed]) -> TenantView:
             if amount is not None:
                 who = str(loss.actor or "Unknown")
                 taken[str(loss.cause), str(loss.explains), who, status.cost.currency].append(amount)
-    amounts = tuple(Amount(each, *both, charged.get(each)) for each, both in sorted(spent.items()))
+    amounts = tuple(Amount(each, both[0], both[1], charged.get(each)) for each, both in sorted(spent.items()))
     return TenantView(count, gpus, unpriced, amounts, _savings(taken))
 
 
