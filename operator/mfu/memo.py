@@ -19,8 +19,9 @@ _NOTHING: Final[Any] = object()
 class Memo(Generic[P, R]):
     """A pure function whose answers to hashable arguments are kept: at most `most`, the longest unasked go first.
 
-    Two generations: what is asked for moves to the young one, and what is still in the old one when they change is
-    forgotten. An answer that raised is not kept. Threads may share it: at worst one answer is worked out twice.
+    Two generations, each of half of them: what is asked for moves to the young one, and what is still in the old one
+    when they change is forgotten. They change when the young one is full, too. An answer that raised is not kept.
+    Threads may share it: at worst one answer is worked out twice.
     """
 
     __wrapped__: Callable[P, R]

@@ -78,7 +78,7 @@ def attainable_training(
     return _attainable(setup, placement, tunable, correction_of(setup, placement, corrections))
 
 
-@memo(most=4096)
+@memo(most=8192)
 def _attainable(
     setup: Training, placement: Placement, tunable: frozenset[Tunable], correction: Correction
 ) -> Attainable | Problem:

@@ -38,7 +38,7 @@ def late(setup: Setup, found: Prediction, *, surely: bool = False) -> tuple[str,
     return misses(setup, found, surely=surely) if isinstance(setup, Inference) else ()
 
 
-@memo(most=4096)
+@memo(most=8192)
 def fitting(setup: Setup, placement: Placement) -> NextStep | None:
     """What makes it fit on the fewest GPUs, as admission names it; None where nothing does and keeps the latencies."""
     found = remedy(setup, placement)
@@ -56,7 +56,7 @@ def _node(placement: Placement, gpus: int) -> int:
     return max(placement.gpus_per_node, usual_node_gpus(placement.device.gpu, gpus))
 
 
-@memo(most=4096)
+@memo(most=8192)
 def in_time(setup: Setup, placement: Placement, tunable: frozenset[Tunable]) -> NextStep | None:
     """The fastest setting that keeps the declared latencies, be it slower than the declared one; None without."""
     found = within_limits(setup, placement, tunable) if isinstance(setup, Inference) else None

@@ -96,7 +96,7 @@ def advised(found: Sequence[Size]) -> Size:
     return best
 
 
-@memo(most=4096)
+@memo(most=8192)
 def sizes(setup: Training, placement: Placement) -> tuple[Size, ...]:
     """Counts to which the declared layout can be stretched and on which the job fits, the fewest first."""
     found = (_at(setup, placement, times) for times in TIMES)

@@ -37,7 +37,7 @@ def scaling(subject: Subject) -> tuple[Decision | None, ScalingMemory]:
     return _decision(subject, outcome, _REASONS[sizing.course], _words(sizing, subject), sizing.replicas), memory
 
 
-@memo(most=4096)
+@memo(most=8192)
 def _law(setup: Inference, placement: Placement) -> Law | None:
     return predicted(setup, placement)
 
