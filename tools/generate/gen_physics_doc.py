@@ -23,6 +23,7 @@ from mfu.predict.training.constants import shipped
 from mfu.predict.training.layouts import LayoutLimits, cuts
 from mfu.predict.training.machine import sustained_clock
 from mfu.predict.types import Method, Recompute
+from mfu.predict.validate.common import coverage
 from mfu.predict.validate.inference import validate as validate_inference
 from mfu.predict.validate.sweep import validate_sweep
 from mfu.predict.validate.training import validate_training
@@ -104,7 +105,8 @@ def pipelines() -> Iterator[Mechanism]:
         "e",
         "pipelines of eight and more stages",
         "93 rows of the sweep more than +100 % off",
-        f"{far} of {len(scored)}, the usual step: stalls of exchanges are in the ranking, not in the prediction",
+        f"{far} of {len(scored)}, the usual step: stalls are in the ranking and the band, which holds "
+        f"{coverage(scored) or 0.0:.0%}".replace("%", " %"),
         shown("sweep", "sweep"),
     )
 

@@ -88,7 +88,7 @@ def rate(
     scenario: str, question: str, unit: str, value: float, found: Prediction, reference: float, source: str
 ) -> Answer:
     low, high = band(value, found.doubt.total)
-    return Answer(scenario, question, unit, value, low, high, reference, source)
+    return Answer(scenario, question, unit, value, low * found.doubt.tail, high, reference, source)
 
 
 def derived(scenario: str, question: str, unit: str, value: float, reference: float, source: str) -> Answer:

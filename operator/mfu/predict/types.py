@@ -179,6 +179,8 @@ class Doubt:
 
     shared: float = 0.0
     own: float = 0.0
+    tail: float = 1.0
+    """What the low end of the band is multiplied by, for losses that hit a job or do not: exchanges that stall."""
 
     @property
     def total(self) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
@@ -20,6 +19,7 @@ from mfu.predict.training.constants import TrainingConstants, shipped
 from mfu.predict.training.doubt import run_doubt, stack_doubt
 from mfu.predict.training.engines import engine
 from mfu.predict.training.peak_memory import training_memory
+from mfu.predict.training.risk import STALL_NOTE, low_tail
 from mfu.predict.training.stack import autocast, fused_attention, fused_share
 from mfu.predict.training.step import HOST_NOTE, TrainingStep, recomputed_share, step
 from mfu.predict.types import (
@@ -87,15 +87,15 @@ def _prediction(setup: Training, placement: Placement, evaluated: Evaluated) -> 
     seconds = float(result.seconds)
     mfu = float(result.ideal) / seconds
     tokens = setup.global_batch_size * setup.sequence_length / placement.gpus / seconds
-    doubt = (stack_doubt(shipped(), setup, placement), run_doubt(shipped(), setup, placement, (case, result)))
-    low, high = band(mfu, math.hypot(*doubt))
+    doubt = _doubt(setup, placement, evaluated)
+    low, high = band(mfu, doubt.total)
     return Prediction(
         mfu=mfu,
         reference_mfu=mfu * float(case.machine.peak / case.machine.peak16_reference),
         hfu=mfu * executed_ratio(case),
         mbu=None,
         scale=Scale.MFU,
-        low=low,
+        low=low * doubt.tail,
         high=min(high, 1.0),
         step_seconds=seconds,
         tokens_per_s_per_gpu=tokens,
@@ -104,9 +104,15 @@ def _prediction(setup: Training, placement: Placement, evaluated: Evaluated) -> 
         waterfall=waterfall(result),
         memory=evaluated.memory,
         bound=bound(result).value,
-        notes=(*notes(result, evaluated.memory), *habits_said(setup)),
-        doubt=Doubt(*doubt),
+        notes=(*notes(result, evaluated.memory), *((STALL_NOTE,) if doubt.tail < 1.0 else ()), *habits_said(setup)),
+        doubt=doubt,
     )
+
+
+def _doubt(setup: Training, placement: Placement, evaluated: Evaluated) -> Doubt:
+    c, case, result = shipped(), evaluated.case, evaluated.step
+    found = Doubt(stack_doubt(c, setup, placement), run_doubt(c, setup, placement, (case, result)))
+    return replace(found, tail=low_tail(case, result, c, found.total))
 
 
 def executed_ratio(case: TrainingCase) -> float:
@@ -208,7 +214,7 @@ def corrected(prediction: Prediction, correction: Correction) -> Prediction:
     mfu = prediction.mfu * factor
     seconds = prediction.step_seconds / factor
     known = correction.relative_sd if correction.observations else prediction.doubt.shared
-    doubt = Doubt(min(known, prediction.doubt.shared), prediction.doubt.own)
+    doubt = replace(prediction.doubt, shared=min(known, prediction.doubt.shared))
     low, high = band(mfu, doubt.total)
     losses = {loss.name: loss.seconds for loss in prediction.waterfall}
     losses[StepTerm.LEARNED.value] = seconds - prediction.step_seconds
@@ -218,7 +224,7 @@ def corrected(prediction: Prediction, correction: Correction) -> Prediction:
         mfu=mfu,
         reference_mfu=prediction.reference_mfu * factor,
         hfu=prediction.hfu * factor,
-        low=low,
+        low=low * doubt.tail,
         high=min(high, 1.0),
         doubt=doubt,
         step_seconds=seconds,
