@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mfu.api.workload_status import Meter, Observed, Summary, WorkloadStatus
+from mfu.api.workload_status import Cost, Meter, Observed, Summary, WorkloadStatus
 from mfu.engine.evaluate import evaluate
 from mfu.engine.saved import load
 from mfu.engine.say.standing import YOUNG_SECONDS, unshaken
@@ -111,3 +111,10 @@ def test_only_a_young_process_leans_on_what_stands(moment: tuple[Snapshot, float
     series = {key: cut(each, now - 7.0) for key, each in snapshot.series.items()}
     again = evaluate(replace(snapshot, workloads=views, series=series, before=old), now)
     assert any(each.status != old.plans[each.uid].status for each in again.workloads)
+
+
+def test_what_an_older_version_did_not_say_is_said_beside_what_stands() -> None:
+    standing = status(row("0.4000", "0.90")).model_copy(update={"cost": Cost(per_hour="20.00", lost_per_hour="5.00")})
+    fresh = Cost(per_hour="20.00", lost_per_hour="4.00", per_million_output_tokens="7.5000")
+    said = status(row("0.4010", "0.02")).model_copy(update={"cost": fresh})
+    assert unshaken(standing, said).cost == fresh.model_copy(update={"lost_per_hour": "5.00"})

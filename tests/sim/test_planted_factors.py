@@ -162,7 +162,9 @@ def test_each_factor_is_within_two_points_of_the_truth(name: str) -> None:
 
 def test_they_stand_where_people_look() -> None:
     facts = {each.label: each.value for each in explanation(TEAM, "all-at-once", judged()["all-at-once"]).facts}
-    assert facts["factors"].split(" = ")[1].startswith("66.7% held × 3")
+    assert facts["factors"].split(" = ")[1].startswith("66.7% held of what it asks for × 3")
     assert facts["factors"].endswith(" program efficiency")
     idle = {each.label: each.value for each in explanation(TEAM, "idle", judged()["idle"]).facts}
-    assert idle["factors"].startswith("Unknown of all it asks for = 100.0% held × 0.0% of that progressing")
+    assert idle["factors"].startswith(
+        "reference MFU Unknown = 100.0% held of what it asks for × 0.0% of that making progress"
+    )

@@ -254,6 +254,17 @@ DASHBOARDS: Final = (
                 unit="currencyUSD",
             ),
             Panel(
+                "Scheduling × runtime × program",
+                "Of all that it asks for: held, progressing, and how well (metrics.perWorkload: Full).",
+                tuple((f"mfu_workload_{each}_ratio{{{ONE}}}", each) for each in ("scheduling", "runtime", "program")),
+            ),
+            Panel(
+                "Cost per million tokens",
+                "Of a service: prompt tokens (input) and written ones (output), by the time that each takes.",
+                ((f"mfu_workload_cost_per_million_tokens{{{ONE}}}", "{{direction}}"),),
+                unit="currencyUSD",
+            ),
+            Panel(
                 "Drift",
                 "The last half hour beside the six hours before.",
                 (

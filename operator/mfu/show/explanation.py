@@ -179,14 +179,14 @@ def _facts(status: WorkloadStatus, said: Summary) -> tuple[Fact, ...]:
 
 
 def _factors(found: WorkloadFactors | None) -> tuple[Fact, ...]:
-    """`30.0% of all it asks for = 100.0% held × 75.0% of that progressing × 40.0% program efficiency`."""
+    """`reference MFU 15.0% = 50.0% held of what it asks for × 75.0% of that making progress × 40.0% program …`."""
     if found is None:
         return ()
     whole, held, moving, program = (
         percent(number(each)) for each in (found.mfu, found.scheduling, found.runtime, found.program)
     )
-    words = f"{whole} of all it asks for = {held} held × {moving} of that progressing × {program} program efficiency"
-    return (Fact("factors", words),)
+    parts = f"{held} held of what it asks for × {moving} of that making progress × {program} program efficiency"
+    return (Fact("factors", f"reference MFU {whole} = {parts}"),)
 
 
 def _tokens(cost: Cost | None) -> tuple[Fact, ...]:

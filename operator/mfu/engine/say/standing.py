@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from mfu.api.workload_status import Observed, Summary, WorkloadStatus
+from mfu.api.workload_status import Cost, Observed, Summary, WorkloadStatus
 
 YOUNG_SECONDS: Final = 600.0
 """The longest window of telemetry: older than that, a process knows as much as the one before it did."""
@@ -71,7 +71,7 @@ def _derived(standing: WorkloadStatus, said: WorkloadStatus) -> dict[str, Any]:
         kept["summary"] = standing.summary
     # What is lost is said twice, there and in the summary: both stand, or neither.
     if kept and standing.cost and said.cost and standing.cost.per_hour == said.cost.per_hour:
-        kept["cost"] = standing.cost
+        kept["cost"] = said.cost.model_copy(update=_known_of(standing.cost))
     if kept and standing.factors and said.factors and standing.factors.scheduling == said.factors.scheduling:
         kept["factors"] = standing.factors
     for name, heads in _ROWS:
@@ -79,6 +79,12 @@ def _derived(standing: WorkloadStatus, said: WorkloadStatus) -> dict[str, Any]:
         if rows and _heads(rows, heads) == _heads(getattr(said, name), heads):
             kept[name] = rows
     return kept
+
+
+def _known_of(standing: Cost) -> dict[str, Any]:
+    """What an older version did not say is said now."""
+    found = {name: getattr(standing, name) for name in Cost.model_fields}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def _apart_from_readings(summary: Summary | None) -> Summary | None:
