@@ -8,8 +8,8 @@ import pytest
 
 from mfu.api.causes import Cause, Explains
 from mfu.api.fleetreport import Bill, FleetStatus, FleetSummary, LayoutState, LossFigures, PlannedLayout
-from mfu.api.workload_status import WorkloadStatus
-from mfu.cli.report import print_fleet, print_tenant
+from mfu.api.workload_status import Cost, WorkloadFactors, WorkloadStatus
+from mfu.cli.report import print_fleet, print_tenant, print_workloads
 from mfu.show.fleet import fleet_view
 from mfu.show.tenant import tenant_view
 from mfu.show.workloads import Listed
@@ -62,6 +62,21 @@ def test_a_tenants_page_says_what_each_cause_takes(capsys: pytest.CaptureFixture
     (lost,) = re.findall(r"\$20\.00 per hour, \$(\d+\.\d\d) of it lost at run time", out)
     assert float(lost) == pytest.approx(12.3, abs=1.0)
     assert [line for line in out.splitlines() if line.startswith("Communication") and "Provider" in line]
+
+
+def test_workloads_have_their_three_factors_and_a_charge(capsys: pytest.CaptureFixture[str]) -> None:
+    three = WorkloadFactors(scheduling="0.5", runtime="0.75", program="0.4", mfu="0.15")
+    cost = Cost(currency="$", per_hour="20.00", revenue_per_hour="24.00")
+    listed = [
+        Listed("team", "half", "Training", WorkloadStatus(factors=three, cost=cost)),
+        Listed("team", "new", "Training", WorkloadStatus()),
+    ]
+    print_workloads(listed, 5)
+    print_tenant("team", tenant_view(listed))
+    half, new, *rest = [line for line in capsys.readouterr().out.splitlines() if line][1:]
+    assert "50 × 75 × 40%" in half
+    assert "×" not in new
+    assert any(line.endswith("of it lost at run time; charged $24.00") for line in rest)
 
 
 def test_a_tenant_without_a_price_is_not_charged(capsys: pytest.CaptureFixture[str]) -> None:

@@ -180,6 +180,19 @@ def test_spot_nodes_are_cheaper_and_what_holders_are_charged_stands_beside() -> 
     assert revenue == {"team-a": "48.00", "team-b": "24.00"}
 
 
+def test_what_namespaces_could_save_adds_up_to_what_the_fleet_loses() -> None:
+    views = tuple(workload("w", namespace=space) for space in ("team-a", "team-b"))
+    pods = tuple(pod("w-0", node=f"n{number}", namespace=view.namespace) for number, view in enumerate(views))
+    read = {view.key: series(view, mfu) for view, mfu in zip(views, (0.1, 0.25), strict=True)}
+    there, policies = (node("n0"), node("n1")), (policy("p", "$", {"H100-SXM5": "2.50"}),)
+    made = Snapshot(views, pods, there, policies, {"team-a": {}, "team-b": {}}, series=read)
+    report = evaluate(made, NOW).report.read()
+    lost = {each.namespace: float(each.lost_per_hour or 0) for each in report.namespaces}
+    assert lost["team-a"] > lost["team-b"] > 0
+    assert report.totals is not None
+    assert sum(lost.values()) == pytest.approx(float(report.totals.lost_per_hour or 0), abs=0.011)
+
+
 def test_a_useful_pflop_costs_what_the_work_says() -> None:
     """$20 an hour for 8 × 989.4e12 FLOP/s at 25 %: 20 / (1.9788 PFLOP/s × 3,600 s)."""
     view = workload("w")

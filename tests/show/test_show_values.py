@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mfu.api.fleetreport import Bill, Coverage, FleetStatus, NamespaceFigures, NodeFigures, ProductFigures, ThreeFactors
-from mfu.api.workload_status import Attainable, Basis, Expected, Meter, Observed, Part, Summary, WorkloadStatus
+from mfu.api.workload_status import Attainable, Basis, Cost, Expected, Meter, Observed, Part, Summary, WorkloadStatus
 from mfu.engine.evaluate import evaluate
 from mfu.engine.saved import load
 from mfu.show.explanation import explanation
@@ -109,16 +109,31 @@ def test_a_fleet_in_words() -> None:
     assert products.rows == (
         ("H100-SXM5", "8", "0", "22.9%", "Unknown", "Unknown", "Unknown", "Unknown", "75%", "Unknown"),
     )
-    assert namespaces.rows == (("team", "0", "0", *("Unknown",) * 7),)
+    assert namespaces.rows == (("team", "0", "0", *("Unknown",) * 8),)
     assert nodes.rows == ()
 
 
+def test_each_step_of_the_waterfall_has_its_share_of_the_price() -> None:
+    status = WorkloadStatus(
+        cost=Cost(currency="$", per_hour="20.00"),
+        expected=(Expected(product="H100-SXM5", basis=Basis.DECLARED, mfu="0.4"),),
+        waterfall=(Part(name="kernel ceiling", share="0.35"), Part(name="attention", share="0.25")),
+        observed=(Observed(window="10m", meter=Meter.PROGRESS, mfu="0.3"),),
+    )
+    found = waterfall(status)
+    assert found is not None
+    assert [each.price for each in found.steps] == ["$20.00/h", "$7.00/h", "$5.00/h", "$8.00/h", "$2.00/h", "$6.00/h"]
+    unpriced = waterfall(status.model_copy(update={"cost": None}))
+    assert unpriced is not None
+    assert {each.price for each in unpriced.steps} == {""}
+
+
 def test_what_namespaces_are_charged_stands_beside_what_they_cost() -> None:
-    charged = NamespaceFigures(namespace="a", cost_per_hour="20.00", revenue_per_hour="24.00")
+    charged = NamespaceFigures(namespace="a", cost_per_hour="20.00", lost_per_hour="5.00", revenue_per_hour="24.00")
     page = fleet_view(FleetStatus(namespaces=(charged, NamespaceFigures(namespace="b"))))
     namespaces = page.groups[1]
-    assert namespaces.columns[-2:] == ("$/H", "CHARGED/H")
-    assert [row[-2:] for row in namespaces.rows] == [("$20.00", "$24.00"), ("Unknown", "Unknown")]
+    assert namespaces.columns[-3:] == ("$/H", "LOST/H", "CHARGED/H")
+    assert [row[-3:] for row in namespaces.rows] == [("$20.00", "$5.00", "$24.00"), ("Unknown",) * 3]
     assert page.groups[0].columns[-1] == "$/H"
 
 

@@ -41,7 +41,8 @@ def _waterfall(out: Console, found: Waterfall) -> None:
 
 
 def _bar(out: Console, step: WaterfallStep, sign: str) -> None:
-    before = f"  {sign + step.label:<34} {100 * step.share:6.1f} %  "
+    price = f"{step.price:>11}" if step.price else ""
+    before = f"  {sign + step.label:<34} {100 * step.share:6.1f} %{price}  "
     width = max(4, min(_LONGEST_BAR, out.width - len(before)))
     out.print(Text(f"{before}{bar(step.share, width)}".rstrip()))
 

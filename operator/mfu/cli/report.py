@@ -23,7 +23,7 @@ from mfu.cluster.said import UnknownToServer, fleet_status
 from mfu.engine.packed import Packed
 from mfu.engine.plan import NO_REPORT
 from mfu.show.flat import FLEET_CSV, TENANT_CSV, fleet_rows, tenant_rows
-from mfu.show.fleet import CHARGED, FACTOR_COLUMNS, GROUP_COLUMNS, LOSS_COLUMNS, DraftLine, FleetView, fleet_view
+from mfu.show.fleet import CHARGED, GROUP_COLUMNS, LOSS_COLUMNS, DraftLine, FleetView, fleet_view
 from mfu.show.fleet_groups import FAMILY_COLUMNS, LAYOUT_COLUMNS, TREND_COLUMNS
 from mfu.show.tenant import Amount, TenantView, tenant_view
 from mfu.show.top import TopOrder, top
@@ -31,21 +31,11 @@ from mfu.show.workloads import Listed
 from mfu.units import money, percent
 
 SAVING_COLUMNS: Final = ("CAUSE", "EXPLAINS", "WHO", "WORKLOADS", "TAKES/H")
-WORKLOAD_COLUMNS: Final = (
-    "WORKLOAD",
-    "MODEL",
-    "GPUS",
-    "EXPECTED",
-    "OBSERVED",
-    "SCALE",
-    *FACTOR_COLUMNS,
-    "CAUSE",
-    "LOST/H",
-)
+WORKLOAD_COLUMNS: Final = ("WORKLOAD", "MODEL", "GPUS", "EXPECTED", "OBSERVED", "SCALE", "FACTORS", "CAUSE", "LOST/H")
 _RIGHT = frozenset(
     {
         *(*GROUP_COLUMNS, CHARGED, *TREND_COLUMNS, *FAMILY_COLUMNS[:-1], "WAITING", "MOVED"),
-        *("SHARE", "TAKES/H", "EXPECTED", "OBSERVED", "LOST/H"),
+        *("SHARE", "TAKES/H", "EXPECTED", "OBSERVED", "FACTORS", "LOST/H"),
     }
 )
 
@@ -116,7 +106,7 @@ def print_workloads(workloads: Sequence[Listed], most: int) -> None:
             percent(each.levels.expected),
             percent(each.levels.observed),
             each.scale,
-            *map(percent, each.factors),
+            _product(each.factors),
             each.cause,
             each.lost,
         )
@@ -146,6 +136,13 @@ def _fleet(args: argparse.Namespace) -> int:
     else:
         print_workloads(found, args.top)
     return 0
+
+
+def _product(factors: Sequence[float | None]) -> str:
+    """Scheduled × progressing × program, which come to reference MFU: `100 × 100 × 15%`; Unknown where none is known."""
+    if all(each is None for each in factors):
+        return percent(None)
+    return " × ".join(percent(each, 0) for each in factors).replace("% ×", " ×")
 
 
 async def _workloads(client: KubeClient) -> tuple[Listed, ...] | str:

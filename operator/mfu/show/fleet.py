@@ -31,7 +31,7 @@ from mfu.units import money, percent
 FACTOR_COLUMNS: Final = ("SCHEDULED", "PROGRESSING", "PROGRAM")
 """They multiply to MFU: of a group's GPUs, or of all that a workload asks for."""
 GROUP_COLUMNS: Final = ("GPUS", "ALLOCATED", "MFU", *FACTOR_COLUMNS, "ALLOCATED-MFU", "KNOWN", "$/H")
-CHARGED: Final = "CHARGED/H"
+LOST, CHARGED = "LOST/H", "CHARGED/H"
 LOSS_COLUMNS: Final = ("CAUSE", "EXPLAINS", "WHO", "WORKLOADS", "SHARE", "LOST/H")
 ALL_MOVE: Final = 0.95
 """Of a full node's GPU-time: above it jobs save and start anew, below it one of sixteen GPUs may stand still."""
@@ -205,13 +205,13 @@ def _groups(status: FleetStatus, currency: str) -> Iterator[GroupTable]:
 
 
 def _namespaces(status: FleetStatus, currency: str) -> GroupTable:
-    """What each is charged stands beside what it costs, where anybody is charged."""
-    rows = tuple((each.namespace, *_cells(each, currency)) for each in status.namespaces)
-    charged = [number(each.revenue_per_hour) for each in status.namespaces]
-    if all(each is None for each in charged):
-        return GroupTable("NAMESPACE", rows)
-    beside = tuple((*row, money(each, currency)) for row, each in zip(rows, charged, strict=True))
-    return GroupTable("NAMESPACE", beside, (*GROUP_COLUMNS, CHARGED))
+    """What each could save, and what it is charged where anybody is, stand beside what it costs."""
+    sold = any(number(each.revenue_per_hour) is not None for each in status.namespaces)
+    rows = []
+    for each in status.namespaces:
+        beside = [number(each.lost_per_hour), *([number(each.revenue_per_hour)] if sold else [])]
+        rows.append((each.namespace, *_cells(each, currency), *(money(amount, currency) for amount in beside)))
+    return GroupTable("NAMESPACE", tuple(rows), (*GROUP_COLUMNS, LOST, *((CHARGED,) if sold else ())))
 
 
 def _cells(each: Figures, currency: str) -> tuple[str, ...]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
-from mfu.api.workload_status import Meter, Observed, WorkloadStatus
+from mfu.api.workload_status import Cost, Meter, Observed, WorkloadStatus
 from mfu.show.figures import number
+from mfu.units import money
 
 LEAST_SHARE: Final = 0.0005
 """A part below a twentieth of a percent is not shown."""
@@ -30,6 +31,8 @@ class WaterfallStep:
     label: str
     move: Move
     share: float
+    price: str = ""
+    """What that share of the GPUs costs, such as `$3.26/h`; empty without a price."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,13 @@ class Waterfall:
 
     steps: tuple[WaterfallStep, ...]
     observed_known: bool
+
+    def priced(self, per_hour: float | None, currency: str) -> Waterfall:
+        """Each step with its share of what the GPUs cost: all parts and what is observed come to the whole."""
+        if per_hour is None:
+            return self
+        steps = (replace(each, price=f"{money(per_hour * each.share, currency)}/h") for each in self.steps)
+        return replace(self, steps=tuple(steps))
 
 
 def waterfall(status: WorkloadStatus) -> Waterfall | None:
@@ -50,9 +60,10 @@ def waterfall(status: WorkloadStatus) -> Waterfall | None:
     steps.append(WaterfallStep("expected MFU", Move.LEVEL, expected))
     shown = best_observed(status)
     reached = None if shown is None else number(shown.mfu)
-    if shown is None or reached is None:
-        return Waterfall(tuple(steps), observed_known=False)
-    return Waterfall((*steps, *_at_run_time(shown, expected, reached)), observed_known=True)
+    known = shown is not None and reached is not None
+    run_time = _at_run_time(shown, expected, reached) if shown is not None and reached is not None else ()
+    cost = status.cost or Cost()
+    return Waterfall((*steps, *run_time), observed_known=known).priced(number(cost.per_hour), cost.currency)
 
 
 def _part(name: str, share: float) -> WaterfallStep:

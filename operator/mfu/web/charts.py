@@ -12,11 +12,11 @@ from typing import Final
 from mfu.show.fleet import BillLine
 from mfu.show.history import Era
 from mfu.show.levels import ScaleLevels
-from mfu.show.waterfall import Move, Waterfall
+from mfu.show.waterfall import Move, Waterfall, WaterfallStep
 from mfu.units import money
 from mfu.web.markup import NOTHING, Markup, join, tag
 
-ROW, LABELS, BARS, FIGURES = 22, 250, 420, 70
+ROW, LABELS, BARS, FIGURES = 22, 250, 420, 150
 """Pixels of a waterfall: height of a row, widths of labels, bars and figures."""
 TREND_WIDTH, TREND_HEIGHT, MARGIN = 720, 150, 36
 BULLET: Final = 72
@@ -34,14 +34,19 @@ def waterfall(found: Waterfall) -> Markup:
         else:
             level += step.share if step.move is Move.UP else -step.share
             start = level - (step.share if step.move is Move.UP else 0.0)
-        rows.append(_step(number, f"{_SIGNS[step.move]}{step.label}", (start, step.share), _CLASSES[step.move]))
+        rows.append(_step(number, step, start))
     width, height = LABELS + BARS + FIGURES, ROW * len(found.steps)
-    named = "From peak to observed: " + ", ".join(f"{each.label} {100 * each.share:.1f} %" for each in found.steps)
+    named = "From peak to observed: " + ", ".join(f"{each.label} {_figure(each)}" for each in found.steps)
     return _svg(rows, width, height, named)
 
 
-def _step(number: int, label: str, bar: tuple[float, float], kind: str) -> Markup:
-    start, share = bar
+def _figure(step: WaterfallStep) -> str:
+    """`16.3 %`, and `16.3 % · $1.63/h` where the GPUs have a price."""
+    return f"{100 * step.share:.1f} %" + (f" · {step.price}" if step.price else "")
+
+
+def _step(number: int, step: WaterfallStep, start: float) -> Markup:
+    label, kind = f"{_SIGNS[step.move]}{step.label}", _CLASSES[step.move]
     top = number * ROW
     middle = top + ROW * 0.7
     return join(
@@ -51,11 +56,11 @@ def _step(number: int, label: str, bar: tuple[float, float], kind: str) -> Marku
                 "rect",
                 x=round(LABELS + BARS * _inside(start), 1),
                 y=top + 3,
-                width=max(1, round(BARS * _inside(share), 1)),
+                width=max(1, round(BARS * _inside(step.share), 1)),
                 height=ROW - 6,
                 class_=f"bar {kind}",
             ),
-            tag("text", f"{100 * share:.1f} %", x=LABELS + BARS + 8, y=middle, class_="figure"),
+            tag("text", _figure(step), x=LABELS + BARS + 8, y=middle, class_="figure"),
         )
     )
 

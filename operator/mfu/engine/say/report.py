@@ -53,7 +53,7 @@ def report(told: Tally, now: float) -> api.FleetStatus | None:
     figures, whole = told.total.figures, told.total.figures.fleet
     if whole is None:
         return None
-    losses = _losses(told, whole)
+    losses, lost = _losses(told, whole), _lost_by_namespace(told)
     return api.FleetStatus(
         observed_at=moment(now),
         window="10m",
@@ -76,6 +76,7 @@ def report(told: Tally, now: float) -> api.FleetStatus | None:
             api.NamespaceFigures(
                 namespace=name,
                 **_figures(each),
+                lost_per_hour=decimal(lost.get(name), 2),
                 revenue_per_hour=decimal(told.total.revenue_of.get((told.currency, name)), 2),
             )
             for name, each in _worst(figures.namespaces)
@@ -197,9 +198,17 @@ def _losses(told: Tally, fleet: Figure) -> tuple[api.LossFigures, ...]:
 
 def _total_lost(told: Tally) -> float | None:
     """In the report's own currency: what is priced in another stands in that one's bill."""
-    mine = [plan.lost_per_hour for plan in told.plans if plan.policy.currency == told.currency]
-    lost = [each for each in mine if each is not None]
+    lost = _lost_by_namespace(told).values()
     return sum(lost) if lost else None
+
+
+def _lost_by_namespace(told: Tally) -> Mapping[str, float]:
+    """What workloads could save at run time; without those of which nothing is known."""
+    found: dict[str, float] = defaultdict(float)
+    for plan in told.plans:
+        if plan.lost_per_hour is not None and plan.policy.currency == told.currency:
+            found[plan.namespace] += plan.lost_per_hour
+    return found
 
 
 def _summary(told: Tally, whole: Figure, losses: Sequence[api.LossFigures]) -> api.FleetSummary:
