@@ -33,7 +33,7 @@ def print_explanation(page: Explanation) -> None:
 
 
 def _waterfall(out: Console, found: Waterfall) -> None:
-    out.print("\nFrom peak to observed (share of the GPUs' peak, MFU)")
+    out.print("\nFrom peak to observed (share of the GPUs' peak, MFU, and of their price)")
     for number, step in enumerate(found.steps):
         _bar(out, step, "" if number == 0 else _SIGNS[step.move])
     if not found.observed_known:

@@ -139,7 +139,7 @@ def _fleet(args: argparse.Namespace) -> int:
 
 
 def _product(factors: Sequence[float | None]) -> str:
-    """Scheduled × progressing × program, which come to reference MFU: `100 × 100 × 15%`; Unknown where none is known."""
+    """Scheduled × progressing × program, which come to reference MFU: `100 × 100 × 15%`; Unknown where none is."""
     if all(each is None for each in factors):
         return percent(None)
     return " × ".join(percent(each, 0) for each in factors).replace("% ×", " ×")

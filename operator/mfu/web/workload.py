@@ -38,7 +38,7 @@ def _waterfall(page: Explanation) -> Markup:
         return NOTHING
     note = NOTHING if page.waterfall.observed_known else tag("p", "Observed is unknown.", class_="note")
     picture = tag("div", charts.waterfall(page.waterfall), class_="scroll")
-    return section("From peak to observed (share of the GPUs' peak, MFU)", picture, note)
+    return section("From peak to observed (share of the GPUs' peak, MFU, and of their price)", picture, note)
 
 
 def _losses(page: Explanation) -> Markup:
