@@ -19,6 +19,7 @@ from mfu.predict.sharing.program import SharedProgram, expected_program
 from mfu.predict.sharing.recorded import pace_ratio, program_of, recordings
 from mfu.predict.sharing.spec import Spec
 from mfu.predict.validate.sharing import read_pairs, validate_sharing
+from tools.fit import sharing as fit_sharing
 from tools.fit.paces import host_paces, rows_of
 
 OURS = Path(__file__).parents[2] / "e2e" / "recordings" / "h100_pairs.jsonl"
@@ -159,6 +160,18 @@ def test_the_paces_of_hosts_are_those_of_their_recordings() -> None:
         assert made[(spec, host)].expected_seconds == pytest.approx(pace.expected_seconds, rel=1e-4)
     alone = host_paces({host: [row for row in each if row["mode"] == "alone"] for host, each in rows.items()})
     assert alone[(TINY, "shared")].expected_seconds == pytest.approx(made[(TINY, "shared")].expected_seconds, rel=0.05)
+
+
+@pytest.mark.slow
+def test_shared_pairs_are_near_by_constants_that_saw_nothing_of_their_kind() -> None:
+    """Begun afresh, on our other kinds: all of them within a tenth, but for the training that its host paces."""
+    ours = [OURS.with_name(f"h100_{name}.jsonl") for name in ("pairs", "kinds_sliced", "kinds_mps")]
+    known = [case for path in ours for case in fit_sharing.cases(read_pairs(path.read_text()))]
+    shared = read_pairs(SHARED.read_text())
+    wrong = fit_sharing.kinds_left_out(known, shared, fit_sharing.afresh())
+    assert set(wrong) == {"decode", "train"}
+    assert max(wrong["decode"]) < 0.1
+    assert sorted(wrong["train"])[-2] < 0.1
 
 
 def test_pairs_are_predicted_as_well_as_a_repeat_of_them_tells() -> None:

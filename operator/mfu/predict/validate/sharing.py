@@ -11,7 +11,7 @@ from typing import Any, Final
 from mfu.hardware.catalog import load
 from mfu.hardware.types import Unmatched
 from mfu.predict.sharing.hosts import SHARED_HOST
-from mfu.predict.sharing.pair import SharingMode, share
+from mfu.predict.sharing.pair import FITTED, SharingConstants, SharingMode, share
 from mfu.predict.sharing.recorded import pace_ratio, program_of
 
 _NO_PAIRS: Final = ("alone", "profile")
@@ -70,7 +70,9 @@ def read_pairs(text: str) -> list[Mapping[str, Any]]:
     return rows
 
 
-def validate_sharing(rows: Sequence[Mapping[str, Any]], host: str = SHARED_HOST) -> SharingReport:
+def validate_sharing(
+    rows: Sequence[Mapping[str, Any]], host: str = SHARED_HOST, constants: SharingConstants = FITTED
+) -> SharingReport:
     """Reads `gpu`, `spec` and `mode` to predict, `share_of_alone` to compare; programs alone are passed over.
 
     What a host paces is predicted for `host`, and against the rate that was recorded there alone.
@@ -80,14 +82,14 @@ def validate_sharing(rows: Sequence[Mapping[str, Any]], host: str = SHARED_HOST)
         if row.get("mode") in _NO_PAIRS:
             continue
         try:
-            pairs.append(_scored(row, host))
+            pairs.append(_scored(row, host, constants))
         except (KeyError, TypeError, ValueError) as error:
             words = f"has no {error}" if isinstance(error, KeyError) else str(error)
             refused.append((str(number), words))
     return SharingReport(tuple(pairs), tuple(refused))
 
 
-def _scored(row: Mapping[str, Any], host: str) -> Pair:
+def _scored(row: Mapping[str, Any], host: str, constants: SharingConstants) -> Pair:
     device = load().resolve(str(row["gpu"]))
     if isinstance(device, Unmatched):
         raise ValueError(f"gpu: {row['gpu']} is no known product")
@@ -96,7 +98,7 @@ def _scored(row: Mapping[str, Any], host: str) -> Pair:
         raise ValueError(f"spec: names {len(specs)} programs, a pair has 2")
     measured = tuple(float(each) for each in row["share_of_alone"])
     first, second = (program_of(each, device.gpu, host) for each in specs)
-    kept = share(first, second, SharingMode(row["mode"]))
+    kept = share(first, second, SharingMode(row["mode"]), constants)
     predicted = (side.share * pace_ratio(spec, device.gpu, host) for side, spec in zip(kept, specs, strict=True))
     names = tuple(str(each) for each in row.get("programs") or specs)
     return Pair(names, str(row["mode"]), tuple(predicted), measured)
