@@ -72,6 +72,17 @@ class Stage:
             while not await self._same():
                 await asyncio.sleep(0.02)
 
+    async def knows(self, pod: str, node: str) -> None:
+        """Until the operator's informers hold that pod of this namespace, and that node as ready."""
+        state = self.loop.state
+        async with asyncio.timeout(60):
+            while f"{self.space}/{pod}" not in state.pods.objects or not self._ready(node):
+                await asyncio.sleep(0.05)
+
+    def _ready(self, name: str) -> bool:
+        found = self.loop.state.nodes.objects.get(name)
+        return found is not None and found.ready
+
     async def _same(self) -> bool:
         state = self.loop.state
         for informer, resource in ((state.workloads, MODELWORKLOADS), (state.policies, MFUPOLICIES)):

@@ -39,11 +39,7 @@ async def waiting(stage: Stage) -> AsyncIterator[Stage]:
     server.apply(
         {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "llama-0"}, "spec": spec}, namespace=stage.space
     )
-    async with asyncio.timeout(60):
-        while (
-            f"{stage.space}/llama-0" not in stage.loop.state.pods.objects or "n1" not in stage.loop.state.nodes.objects
-        ):
-            await asyncio.sleep(0.05)
+    await stage.knows("llama-0", "n1")
     yield stage
     server.kubectl("delete", "node", "n1")
     server.kubectl("delete", "fleetreport", FLEET_REPORT_NAME, "--ignore-not-found")
