@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mfu.account.factors import workload_factors
 from mfu.account.rollup import Knowledge, RollupRow
 from tests.builders.rolling import roll_up
 
@@ -89,6 +90,28 @@ def test_three_factors_multiply_to_mfu_in_every_group(rows: list[tuple[float, Kn
         assert each.mfu == pytest.approx(held * moving * program)
         assert 0 <= held <= 1
         assert 0 <= moving <= 1
+
+
+@given(
+    st.lists(
+        st.tuples(st.floats(0, 1), st.floats(0.1, 64), st.none() | st.just(0.0) | st.floats(0.0001, 1)),
+        min_size=1,
+        max_size=12,
+    )
+)
+def test_they_do_where_counters_say_how_long_each_moves(rows: list[tuple[float, float, float | None]]) -> None:
+    """And a fleet of one workload has that workload's own."""
+    made = [row(mfu, Knowledge.PROGRESS, gpus=gpus) for mfu, gpus, _ in rows]
+    fleet = roll_up(made, [moving for _, _, moving in rows]).fleet
+    assert fleet is not None
+    assert fleet.mfu is not None
+    if fleet.factors.mfu is not None:
+        assert fleet.factors.mfu == pytest.approx(fleet.mfu)
+    alone = roll_up(made[:1], [rows[0][2]]).fleet
+    assert alone is not None
+    own = workload_factors(1.0, rows[0][0], rows[0][2])
+    assert alone.factors.runtime == pytest.approx(own.runtime)
+    assert alone.factors.program == (None if own.program is None else pytest.approx(own.program))
 
 
 def test_money_weighs_by_price() -> None:

@@ -14,6 +14,7 @@ from mfu.api.modelworkload import WorkloadSpec
 from mfu.api.names import WORKLOAD_LABEL
 from mfu.api.workload_status import WorkloadStatus
 from mfu.engine.evaluate import evaluate
+from mfu.engine.plan import Plan
 from mfu.engine.snapshot import FleetReadings, PodView, Snapshot, WorkloadView
 from mfu.show.explanation import explanation
 from mfu.sim.fleet import SimFleet
@@ -83,8 +84,12 @@ def sim_pods(nodes: list[str]) -> Iterator[SimPod]:
             yield SimPod(TEAM, f"{name}-{index}", name, truth, GPUS, node=nodes.pop(0))
 
 
-@cache
 def judged() -> dict[str, WorkloadStatus]:
+    return {each.name: each.status.read() for each in cycle().workloads}
+
+
+@cache
+def cycle() -> Plan:
     """The operator's own cycle over what the simulated exporters and trainers said each second."""
     fleet = SimFleet(parse_nodes("H100-SXM5=8"), seed=5)
     placed = list(sim_pods(list(fleet.nodes)))
@@ -127,7 +132,7 @@ def judged() -> dict[str, WorkloadStatus]:
             if (series := store.series([(TEAM, each.name) for each in placed if each.owner == name], now))
         },
     )
-    return {each.name: each.status.read() for each in evaluate(snapshot, now).workloads}
+    return evaluate(snapshot, now)
 
 
 def pause(fleet: SimFleet, second: int, now: float) -> None:
@@ -158,6 +163,22 @@ def test_each_factor_is_within_two_points_of_the_truth(name: str) -> None:
     assert three[2] == pytest.approx(planted[2], abs=0.02)
     assert float(found.mfu or "nan") == pytest.approx(planted[0] * planted[1] * planted[2], abs=0.02)
     assert float(found.mfu or "nan") == pytest.approx((three[0] or 0) * (three[1] or 0) * (three[2] or 0), abs=0.0002)
+
+
+def test_a_fleet_of_them_moves_as_long_as_they_do() -> None:
+    """Eight full nodes of one namespace and product: each pod of each workload holds one."""
+    moves = sum(len(each.pods) * each.factors[1] for each in PLANTED.values()) / sum(
+        len(each.pods) for each in PLANTED.values()
+    )
+    report = cycle().report.read()
+    for group in (report.totals, *report.products, *report.namespaces):
+        assert group is not None
+        assert group.factors is not None
+        three = [
+            float(each or "nan") for each in (group.factors.scheduling, group.factors.runtime, group.factors.program)
+        ]
+        assert three == pytest.approx([1.0, moves, 0.45], abs=0.02)
+        assert float(group.mfu or "nan") == pytest.approx(three[0] * three[1] * three[2], abs=0.0002)
 
 
 def test_they_stand_where_people_look() -> None:
