@@ -62,20 +62,19 @@ def inference_left_out(rows: Sequence[Row], *, given: int = 0) -> Report:
     """The report of `rows`, each predicted by a fit without its source."""
     report = validate(rows)
     asked = [row for row in rows if predictable(row)]
-    sound = np.array([scored.keys["trust"] == "plain" for scored in report.scored])
-    usable = [row for row, kept in zip(asked, sound, strict=True) if kept]
+    usable = [row for row, scored in zip(asked, report.scored, strict=True) if scored.keys["trust"] == "plain"]
     sources = frozenset(source_of(row) for row in asked)
     refits = ServingRefits.of(rows_of([*usable, *without(shipped_rows(), sources)]))
     every = rows_of(asked)
-    found = left_out(report, _refit(refits, every, asked, sound), given=given)
+    found = left_out(report, _refit(refits, every, asked), given=given)
     return replace(found, extra={**found.extra, **errors_by_kind(found.scored)})
 
 
-def _refit(refits: ServingRefits, every: ServingRows, asked: Sequence[Row], sound: NDArray[np.bool_]) -> Refit:
+def _refit(refits: ServingRefits, every: ServingRows, asked: Sequence[Row]) -> Refit:
     names = np.array([source_of(row) for row in asked])
 
     def refit(kept: NDArray[np.bool_]) -> Forecast:
-        return replace(forecast(every, refits.less(str(names[~kept][0]))), sound=sound)
+        return forecast(every, refits.less(str(names[~kept][0])))
 
     return refit
 
