@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import gc
+import random
 import sys
 import types
 from collections.abc import Iterator
@@ -212,11 +213,12 @@ class OfflineTurnover:
     fleet: OfflineFleet
     came: int = 0
     living: list[int] = field(default_factory=list)
+    order: random.Random = field(default_factory=lambda: random.Random(7))
 
     async def two_seconds(self) -> None:
         fleet, workloads = self.fleet, self.fleet.size.workloads
         for turn in (fleet.seconds, fleet.seconds + 1):
-            fleet.change(turn * 7919 % workloads, turn)
+            fleet.change(self.order.randrange(workloads), turn)
             if turn % 3:
                 self._turn_over(workloads)
         await fleet.lives(CYCLE_SECONDS)

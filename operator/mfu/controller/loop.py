@@ -18,6 +18,7 @@ from mfu.cluster.writer import Writer
 from mfu.controller.config import Cycle
 from mfu.controller.interpreter import calm
 from mfu.controller.metrics import OperatorMetrics
+from mfu.engine.due import WHOLE_SECONDS
 from mfu.engine.evaluate import evaluate
 from mfu.engine.history.calibration import restored
 from mfu.engine.plan import Handover, Plan
@@ -29,8 +30,8 @@ log = logging.getLogger(__name__)
 
 AGAIN_SECONDS: Final = 2.0
 """Between two tries of what the plan wants open, where no new plan comes."""
-FORGET_SECONDS: Final = 300.0
-"""Longer than a workload waits to be judged whole: what nobody asked for in that time, nobody will."""
+FORGET_SECONDS: Final = WHOLE_SECONDS
+"""Within it a workload that stands still is judged whole again: what nobody asked for in that time, nobody will."""
 LEASE_SECONDS: Final = 1.0
 """Between two looks whether we may write again."""
 WRITE_RESULTS: Final = (
