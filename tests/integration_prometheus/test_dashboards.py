@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -78,8 +79,9 @@ def registry() -> CollectorRegistry:
     return metrics.registry
 
 
-async def answers(folder: Path, queries: list[str]) -> dict[str, Any]:
-    """What Prometheus answers to each once it has scraped twice."""
+@asynccontextmanager
+async def watching(folder: Path) -> AsyncIterator[tuple[str, aiohttp.ClientSession]]:
+    """Address of, and a session with, a Prometheus that has scraped the saved fleet's page twice."""
     async with serve(registry(), host="127.0.0.1", port=0, healthy=lambda: None, ready=lambda: None) as page:
         job = {"job_name": "mfu", "scrape_interval": "1s", "static_configs": [{"targets": [f"127.0.0.1:{page}"]}]}
         config = folder / "prometheus.yaml"
@@ -87,7 +89,13 @@ async def answers(folder: Path, queries: list[str]) -> dict[str, Any]:
         with running(config) as url:
             async with aiohttp.ClientSession(url) as session:
                 await scraped(session)
-                return {query: await asked(session, query) for query in queries}
+                yield url, session
+
+
+async def answers(folder: Path, queries: list[str]) -> dict[str, Any]:
+    """What Prometheus answers to each."""
+    async with watching(folder) as (_, session):
+        return {query: await asked(session, query) for query in queries}
 
 
 async def scraped(session: aiohttp.ClientSession) -> None:

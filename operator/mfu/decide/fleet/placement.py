@@ -63,8 +63,7 @@ def _place(grant: Grant, ask: Need) -> str:
 
 def _slow(grants: Sequence[Grant]) -> str:
     slow = sorted({node for each in grants for node in each.slow})
-    more = f" and {len(slow) - _MOST_NAMED} more" if len(slow) > _MOST_NAMED else ""
-    return f"; marked slow: {', '.join(slow[:_MOST_NAMED])}{more}" if slow else ""
+    return f"; marked slow: {_named(slow)}" if slow else ""
 
 
 def _runner_up(choice: Pick, ask: Need) -> str:
@@ -76,9 +75,9 @@ def _runner_up(choice: Pick, ask: Need) -> str:
     return f"; next best {second.kind.product_label} on {_named(second.domains)}, {share:.0%} of its {ask.unit} per GPU"
 
 
-def _named(domains: Sequence[Domain]) -> str:
-    more = len(domains) - _MOST_NAMED
-    names = ", ".join(str(each) for each in domains[:_MOST_NAMED])
+def _named(places: Sequence[Domain | str]) -> str:
+    more = len(places) - _MOST_NAMED
+    names = ", ".join(str(each) for each in places[:_MOST_NAMED])
     return names if more <= 0 else f"{names} and {more} more"
 
 
