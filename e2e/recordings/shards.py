@@ -100,11 +100,11 @@ def _trained(run: Run, gpus: int) -> dict[str, Any]:
     torch.manual_seed(0)
     torch.cuda.reset_peak_memory_stats()
     with torch.device("meta"):
-        model = _model(run.config)
+        model = llama(run.config)
     if run.recipe:
-        _to_float8(model, run.recipe)
+        to_float8(model, run.recipe)
     for name, layer in model.layers.named_children():
-        kept = _checkpointed(layer, run.recompute)
+        kept = checkpointed(layer, run.recompute)
         model.layers.register_module(name, torch.compile(kept, fullgraph=True) if run.compiled else kept)
     policy = MixedPrecisionPolicy(param_dtype=torch.bfloat16, reduce_dtype=torch.float32)
     for layer in model.layers.children():
@@ -134,10 +134,10 @@ def _timed(run: Run, model: Any, optimizer: Any) -> tuple[float, int]:
 
     vocab = run.config["vocab_size"]
     rows = torch.randint(0, vocab, (run.micro_batch, run.seq_len + 1), device="cuda")
-    loss_of = torch.compile(_loss) if run.compiled else _loss
+    measure = torch.compile(loss_of) if run.compiled else loss_of
     steps, begin = 0, 0.0
     for step in range(1_000):
-        loss = loss_of(model(rows[:, :-1]), rows[:, 1:])
+        loss = measure(model(rows[:, :-1]), rows[:, 1:])
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
@@ -157,13 +157,13 @@ def _timed(run: Run, model: Any, optimizer: Any) -> tuple[float, int]:
     raise RuntimeError("never enough")
 
 
-def _loss(logits: Any, labels: Any) -> Any:
+def loss_of(logits: Any, labels: Any) -> Any:
     import torch
 
     return torch.nn.functional.cross_entropy(logits.flatten(0, 1).float(), labels.flatten())
 
 
-def _to_float8(model: Any, recipe: str) -> None:
+def to_float8(model: Any, recipe: str) -> None:
     """Products of all layers in 8 bit, scaled anew each time; embedding, norms and head stay as they are."""
     from torch import nn
 
@@ -215,7 +215,7 @@ def _quantised(x: Any, rows: bool) -> tuple[Any, Any]:
     return (x.float() / scale).clamp(-448.0, 448.0).to(torch.float8_e4m3fn), scale
 
 
-def _checkpointed(layer: Any, mode: str) -> Any:
+def checkpointed(layer: Any, mode: str) -> Any:
     import torch
     from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import checkpoint_wrapper
     from torch.utils.checkpoint import CheckpointPolicy, create_selective_checkpoint_contexts
@@ -249,7 +249,7 @@ def _checkpointed(layer: Any, mode: str) -> Any:
     return checkpoint_wrapper(layer, context_fn=functools.partial(contexts), preserve_rng_state=False)
 
 
-def _model(config: dict[str, Any]) -> Any:
+def llama(config: dict[str, Any]) -> Any:
     import torch
     from torch import nn
 
