@@ -41,14 +41,21 @@ def test_each_count_is_what_the_model_predicts_for_it() -> None:
 
 def test_the_message_has_mfu_and_price_at_each_count() -> None:
     said = decided()
-    assert (said.type, said.outcome, said.reason, said.hint) == (DecisionType.SCALING, Outcome.KEEP, "RightSized", None)
+    assert (said.type, said.outcome, said.reason, said.hint) == (
+        DecisionType.SCALING,
+        Outcome.KEEP,
+        "BeforeTheKnee",
+        None,
+    )
     subject = case()
     per_million = 8 * 2.50 / (8 * subject.expected.tokens_per_s_per_gpu * 3600.0) * 1e6
     assert f"8 GPUs (as it is) {subject.expected.mfu:.1%} MFU, " in said.message
     assert f" tokens/s, ${per_million:.3g} per M tokens" in said.message
     for gpus in (4, 16, 32):
         assert f"{gpus} GPUs " in said.message
-    assert said.message.startswith("more GPUs would pay, up to the 32 that were looked at: they train 3.8")
+    assert said.message.startswith(
+        "each of the 8 GPUs pays, and so would more, up to the 32 that were looked at: they train 3.8"
+    )
     assert "per M tokens" not in decided(policy=EffectivePolicy()).message
 
 
@@ -93,12 +100,16 @@ def test_the_knee_is_before_the_first_doubling_that_loses_a_twentieth(
     ("figures", "here", "words"),
     [
         ([(8, 0.400), (16, 0.400), (32, 0.320)], 32, "16 GPUs are the most that pay: 32 train only 1.6 times as fast"),
-        ([(8, 0.400), (16, 0.400), (32, 0.320)], 8, "16 GPUs are the most that pay: 32 train only 1.6 times as fast"),
+        (
+            [(8, 0.400), (16, 0.400), (32, 0.320)],
+            8,
+            "each of the 8 GPUs pays, and 16 GPUs are the most that pay: 32 train only 1.6 times as fast",
+        ),
         ([(8, 0.400), (16, 0.300)], 8, "more than the 8 GPUs would not pay: 16 train only 1.5 times as fast"),
         (
             [(8, 0.400), (16, 0.400)],
             8,
-            "more GPUs would pay, up to the 16 that were looked at: they train 2 times as fast",
+            "each of the 8 GPUs pays, and so would more, up to the 16 that were looked at: they train 2 times as fast",
         ),
         (
             [(8, 0.400), (16, 0.400)],
@@ -120,3 +131,16 @@ def test_a_job_past_its_knee_is_told_how_many_pay() -> None:
         assert each.reason == "PastTheKnee"
         assert "GPUs are the most that pay" in each.message
     assert past, [each.message for each in found]
+
+
+REASONS = {"PastTheKnee": " are the most that pay", "BeforeTheKnee": " pays, and ", "RightSized": " GPUs "}
+
+
+@pytest.mark.parametrize("on_a_node", [1, 8])
+@pytest.mark.parametrize("batch", [8, 16, 64])
+def test_reason_and_words_say_the_same(batch: int, on_a_node: int) -> None:
+    """Right is what more would not pay for; a job with too few GPUs keeps them and hears that more would pay."""
+    said = decided(small(batch), gpus_per_node=on_a_node)
+    assert REASONS[said.reason] in said.message
+    assert (said.outcome is Outcome.SCALE) == (said.reason == "PastTheKnee")
+    assert ("pays, and" in said.message) == (said.reason == "BeforeTheKnee")

@@ -30,6 +30,7 @@ class Why(StrEnum):
     KEEP_ENOUGH_TOGETHER = "KeepEnoughTogether"
     ROOM_IN_USE = "RoomInUse"
     NO_ROOM_IN_USE = "NoRoomInUse"
+    BEFORE_THE_KNEE = "BeforeTheKnee"
     PAST_THE_KNEE = "PastTheKnee"
     LOAD_ABOVE_CAPACITY = "LoadAboveCapacity"
     LOAD_BELOW_CAPACITY = "LoadBelowCapacity"

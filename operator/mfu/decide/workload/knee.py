@@ -59,10 +59,17 @@ def knee(subject: Subject) -> Decision | None:
     found = tuple(_priced(each, subject) for each in sorted((present, *others), key=lambda each: each.gpus))
     best = advised(found)
     said = "; ".join(each.words(policy.currency, present=each.gpus == here) for each in found)
-    outcome, reason = (Outcome.SCALE, Why.PAST_THE_KNEE) if best.gpus < here else (Outcome.KEEP, Why.RIGHT_SIZED)
+    outcome, reason = _judged(best.gpus, here)
     stretched = "Expected with data-parallel ranks added or taken away and the same global batch"
     message = f"{verdict(found, best, here)}. {stretched}: {said}"
     return Decision(DecisionType.SCALING, outcome, reason, message, policy.mode_of(DecisionType.SCALING), None)
+
+
+def _judged(best: int, here: int) -> tuple[Outcome, Why]:
+    """Fewer GPUs than would pay waste none of them: that is kept, and named apart from the right number."""
+    if best < here:
+        return Outcome.SCALE, Why.PAST_THE_KNEE
+    return Outcome.KEEP, Why.BEFORE_THE_KNEE if best > here else Why.RIGHT_SIZED
 
 
 def verdict(found: Sequence[Size], best: Size, here: int) -> str:
@@ -75,12 +82,14 @@ def verdict(found: Sequence[Size], best: Size, here: int) -> str:
             return f"each of the {here} GPUs does as much as on fewer; what more would do can not be told"
         present = next(each for each in found if each.gpus == here)
         faster = best.tokens_per_s / present.tokens_per_s
-        return f"more GPUs would pay, up to the {best.gpus} that were looked at: they train {faster:.3g} times as fast"
+        looked = f"up to the {best.gpus} that were looked at: they train {faster:.3g} times as fast"
+        return f"each of the {here} GPUs pays, and so would more, {looked}"
     after = found[found.index(best) + 1]
     slower = f"{after.gpus} train only {after.tokens_per_s / best.tokens_per_s:.3g} times as fast"
     if best.gpus == here:
         return f"more than the {here} GPUs would not pay: {slower}"
-    return f"{best.gpus} GPUs are the most that pay: {slower}"
+    pay = f"{best.gpus} GPUs are the most that pay: {slower}"
+    return pay if best.gpus < here else f"each of the {here} GPUs pays, and {pay}"
 
 
 def advised(found: Sequence[Size]) -> Size:
