@@ -11,6 +11,8 @@ RUNPY := PYTHONUNBUFFERED=1 $(PY)
 export PYTHONDONTWRITEBYTECODE :=
 UNIT := not integration and not e2e and not slow
 SERVED := integration or slow or e2e
+# Only these files hold such tests (tests/conftest.py sees to it): each worker need not read the other seven thousand.
+SERVED_IN = e2e/stories $(sort $(shell grep -rlE 'mark\.(integration|slow|e2e)\b' tests --include='test_*.py'))
 # Of the unit ring alone; what speaks with servers is covered by the ring of servers.
 COVERED := 93
 # Tests against servers wait as much as they work: more workers than a small machine has cores.
@@ -49,10 +51,10 @@ test: setup  ## Everything: lint, unit ring, slow tests, real API server, user s
 	@$(RUNPY) -m e2e.testbed.prometheus
 	@$(RUNPY) -m e2e.testbed.browser
 	@$(RUNPY) -m pytest -q -n $(SERVERS) --dist loadfile --no-loadscope-reorder --reruns 1 -rR --durations=25 \
-		-m "$(SERVED)" e2e/stories tests \
+		-m "$(SERVED)" $(SERVED_IN) \
 		|| { echo "== AGAIN: what failed above, alone and on control planes of its own"; \
 		$(RUNPY) -m pytest -q -n 1 --dist loadfile --last-failed --last-failed-no-failures none --durations=5 \
-			-m "$(SERVED)" e2e/stories tests; }
+			-m "$(SERVED)" $(SERVED_IN); }
 
 e2e: setup  ## User stories on the local control plane (or on MFU_KUBECONFIG)
 	@$(RUNPY) -m pytest -q -n $(SERVERS) --dist loadfile e2e/stories

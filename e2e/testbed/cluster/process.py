@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import IO
 
 _LAUNCHER = Path(__file__).with_name("launch.py")
+# Go's collector looks four times less often: an API server starts with 2.5 CPU-seconds instead of 4, for 60 MiB more.
+_GOGC = "400"
 
 
 class StartFailed(RuntimeError):
@@ -81,7 +83,7 @@ class Child:
         self.log = log
         # A home of its own, because kwok for one reads settings from the user's; and etcd takes every flag from ETCD_….
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("ETCD_")}
-        self._env = {**inherited, "HOME": str(home), **(environment or {})}
+        self._env = {"GOGC": _GOGC, **inherited, "HOME": str(home), **(environment or {})}
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
