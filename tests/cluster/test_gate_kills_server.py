@@ -75,6 +75,14 @@ class CutOff(KubeClient):
         return done
 
 
+async def killed(client: KubeClient, plan: Plan, *, at: tuple[str, bool, int]) -> None:
+    """An executor does the plan, and is gone at that request."""
+    async with CutOff(client._connection) as dying:
+        dying.cut = at
+        with pytest.raises(Cut):
+            await Executor(dying, dict, lambda *_: None).apply(plan)
+
+
 @pytest.fixture(scope="module")
 def gate_space(server: ControlPlane) -> str:
     return server.new_namespace("cut")

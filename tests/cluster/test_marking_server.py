@@ -11,7 +11,7 @@ from mfu.cluster.executor import Executor
 from mfu.cluster.marking import Marked, mark
 from mfu.cluster.resources import JSON, PODS
 from mfu.engine.plan import Plan
-from tests.cluster.test_gate_kills_server import ONE_PATCH, Cut, CutOff
+from tests.cluster.test_gate_kills_server import ONE_PATCH, killed
 
 pytestmark = pytest.mark.integration
 
@@ -65,10 +65,7 @@ async def test_a_cost_of_somebody_else_stands(client: KubeClient, space: str) ->
 async def test_killed_at_any_request_it_is_marked_whole_or_not(client: KubeClient, space: str, where: str) -> None:
     pod = await made(client, space)
     plan = Plan(marks=(asked(pod),))
-    async with CutOff(client._connection) as dying:
-        dying.cut = ONE_PATCH[where]
-        with pytest.raises(Cut):
-            await Executor(dying, dict, lambda *_: None).apply(plan)
+    await killed(client, plan, at=ONE_PATCH[where])
     found = await notes(client, space)
     assert set(found) in (set(), {DELETION_COST_ANNOTATION, SAID})
     assert bool(found) is (where == "when it is patched")

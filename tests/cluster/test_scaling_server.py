@@ -16,7 +16,7 @@ from mfu.cluster.executor import Executor
 from mfu.cluster.resources import AUTOSCALERS, JSON, RUNS_PODS
 from mfu.cluster.scaling import Scaled, scale
 from mfu.engine.plan import Plan
-from tests.cluster.test_gate_kills_server import ONE_PATCH, Cut, CutOff
+from tests.cluster.test_gate_kills_server import ONE_PATCH, killed
 from tests.cluster.test_queued_server import DEFINITIONS
 
 pytestmark = pytest.mark.integration
@@ -160,10 +160,7 @@ CUTS = {**ONE_PATCH, "when autoscalers are read": ("GET", True, 2)}
 @pytest.mark.parametrize("where", CUTS)
 async def test_killed_at_any_request_it_has_one_number_or_the_other(client: KubeClient, space: str, where: str) -> None:
     await client.create(DEPLOYMENTS, deployment(), space)
-    async with CutOff(client._connection) as dying:
-        dying.cut = CUTS[where]
-        with pytest.raises(Cut):
-            await Executor(dying, dict, lambda *_: None).apply(Plan(rescales=(asked(space),)))
+    await killed(client, Plan(rescales=(asked(space),)), at=CUTS[where])
     assert await replicas(client, space) == (5 if where == "when it is patched" else 2)
     # Whoever comes after finds it as it was, or done.
     executor = Executor(client, dict, lambda *_: None)

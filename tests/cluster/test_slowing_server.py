@@ -12,12 +12,11 @@ import pytest_asyncio
 from mfu.act.slowing import EFFECT, SLOW, SLOW_VALID_SECONDS, SlowOrder
 from mfu.api.names import decision_annotation
 from mfu.cluster.client import KubeClient
-from mfu.cluster.executor import Executor
 from mfu.cluster.node_keeper import NodeKeeper
 from mfu.cluster.resources import JSON, NODES
 from mfu.cluster.slowing import MARKED, Slowed, marked_node, slow
 from mfu.engine.plan import Plan
-from tests.cluster.test_gate_kills_server import ONE_PATCH, Cut, CutOff
+from tests.cluster.test_gate_kills_server import ONE_PATCH, killed
 
 pytestmark = pytest.mark.integration
 
@@ -128,10 +127,7 @@ async def test_what_was_renewed_meanwhile_is_left_to_the_operator(client: KubeCl
 @pytest.mark.parametrize("where", ONE_PATCH)
 async def test_killed_at_any_request_it_is_tainted_whole_or_not(client: KubeClient, name: str, where: str) -> None:
     await made(client, name, THEIRS)
-    async with CutOff(client._connection) as dying:
-        dying.cut = ONE_PATCH[where]
-        with pytest.raises(Cut):
-            await Executor(dying, dict, lambda *_: None).apply(Plan(slowed=(order(name),)))
+    await killed(client, Plan(slowed=(order(name),)), at=ONE_PATCH[where])
     node = await client.get(NODES, name)
     whole = where == "when it is patched"
     assert (OURS in taints_of(node), SLOW in (node["metadata"].get("labels") or {})) == (whole, whole)

@@ -17,7 +17,7 @@ from mfu.cluster.held import QUEUE_LABEL
 from mfu.cluster.resources import JSON, KUEUE_WORKLOADS, RUNS_PODS
 from mfu.cluster.suspending import Suspended, suspend
 from mfu.engine.plan import Plan
-from tests.cluster.test_gate_kills_server import ONE_PATCH, Cut, CutOff
+from tests.cluster.test_gate_kills_server import ONE_PATCH, killed
 from tests.cluster.test_queued_server import DEFINITION, DEFINITIONS
 
 pytestmark = pytest.mark.integration
@@ -115,10 +115,7 @@ async def test_what_kueue_queues_is_suspended_by_kueue(client: KubeClient, space
 @pytest.mark.parametrize("where", ONE_PATCH)
 async def test_killed_at_any_request_it_is_never_half_suspended(client: KubeClient, space: str, where: str) -> None:
     await client.create(JOBS, job(), space)
-    async with CutOff(client._connection) as dying:
-        dying.cut = ONE_PATCH[where]
-        with pytest.raises(Cut):
-            await Executor(dying, dict, lambda *_: None).apply(Plan(suspensions=(asked(space),)))
+    await killed(client, Plan(suspensions=(asked(space),)), at=ONE_PATCH[where])
     after = await client.get(JOBS, "train", space)
     assert after["spec"]["suspend"] is (where == "when it is patched")
     assert (SAID in after["metadata"].get("annotations", {})) is after["spec"]["suspend"]

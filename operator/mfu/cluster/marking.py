@@ -9,7 +9,7 @@ from typing import Any, Final
 from mfu.act.costs import MARK, PodMark
 from mfu.api.names import DELETION_COST_ANNOTATION, decision_annotation
 from mfu.cluster.client import JSON_PATCH, ApiError, KubeClient
-from mfu.cluster.json_patch import operation, place
+from mfu.cluster.json_patch import as_read, operation, place
 from mfu.cluster.resources import JSON, PODS
 from mfu.decide.types import DecisionType
 
@@ -61,11 +61,7 @@ def _done(pod: JSON, asked: PodMark) -> Marked | None:
 def patch_of(pod: JSON, asked: PodMark) -> list[JSON]:
     """Tests first: that it is this pod, as it was read."""
     metadata = pod["metadata"]
-    tests = [
-        operation("test", "/metadata/uid", metadata["uid"]),
-        operation("test", "/metadata/resourceVersion", metadata["resourceVersion"]),
-    ]
-    return [*tests, *_annotations(metadata.get("annotations") or {}, asked)]
+    return [*as_read(metadata), *_annotations(metadata.get("annotations") or {}, asked)]
 
 
 def _annotations(known: dict[str, Any], asked: PodMark) -> list[JSON]:

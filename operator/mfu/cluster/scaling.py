@@ -11,7 +11,7 @@ from typing import Final
 
 from mfu.act.types import Rescale
 from mfu.cluster.client import JSON_PATCH, ApiError, KubeClient
-from mfu.cluster.json_patch import operation
+from mfu.cluster.json_patch import as_read, operation
 from mfu.cluster.resources import AUTOSCALERS, JSON, RUNS_PODS, ResourcePath
 
 _NO_SUCH: Final = 404
@@ -84,8 +84,7 @@ def _targets(autoscaler: JSON, resource: ResourcePath, name: str) -> bool:
 async def _patched(client: KubeClient, path: str, shown: JSON, replicas: int) -> Scaled:
     metadata = shown["metadata"]
     patch = [
-        operation("test", "/metadata/uid", metadata["uid"]),
-        operation("test", "/metadata/resourceVersion", metadata["resourceVersion"]),
+        *as_read(metadata),
         operation("replace", "/spec/replicas", replicas),
     ]
     try:

@@ -15,7 +15,7 @@ from mfu.act.types import Suspension
 from mfu.api.names import decision_annotation
 from mfu.cluster.client import JSON_PATCH, ApiError, KubeClient
 from mfu.cluster.held import QUEUE_LABEL
-from mfu.cluster.json_patch import annotated, operation
+from mfu.cluster.json_patch import annotated, as_read, operation
 from mfu.cluster.resources import JSON, KUEUE_WORKLOADS, RUNS_PODS, ResourcePath
 from mfu.decide.types import DecisionType
 
@@ -122,8 +122,7 @@ def patch_of(read: JSON, field: str, value: bool, words: str) -> list[JSON]:
     """Tests first: that it is this object, as it was read. Words and deed go together."""
     metadata = read["metadata"]
     return [
-        operation("test", "/metadata/uid", metadata["uid"]),
-        operation("test", "/metadata/resourceVersion", metadata["resourceVersion"]),
+        *as_read(metadata),
         annotated(metadata, _ANNOTATION, words),
         operation("add", field, value),
     ]
