@@ -11,7 +11,7 @@ from mfu.api.names import PLACEMENT_GATE
 from mfu.cluster.held import held_owner
 from tests.act.builders import known, selecting, track
 from tests.builders.fleets import H100
-from tests.builders.held import PRODUCT, QUEUE, job, jobset
+from tests.builders.held import MADE, PRODUCT, QUEUE
 
 GATE = "kueue.x-k8s.io/admission-gated-by"
 
@@ -43,7 +43,8 @@ def test_what_is_on_its_way_is_waited_for_until_the_template_says_it() -> None:
     assert due(sent, owner(), "team/w") == ()
     (found,) = due(sent, owner(told=True), "team/w")
     assert found.words == "Kueue may look at it: its template says what was decided"
-    assert (found.namespace, found.name, found.uid, found.workload) == ("team", "train", "u", "team/w")
+    assert (found.namespace, found.kind, found.name, found.uid) == ("team", "Job", "train", "u")
+    assert (found.workload, found.key) == ("team/w", "queue/team/Job/train/u")
 
 
 def test_without_a_place_it_waits_for_its_deadline() -> None:
@@ -71,12 +72,9 @@ def test_only_our_name_comes_off(gate: str, names: tuple[str, ...], left: str) -
 
 
 @pytest.mark.parametrize(("gate", "gated"), [(f"a/b,{PLACEMENT_GATE}", True), ("a/b", False), ("", False)])
-def test_a_job_says_whose_gate_holds_it(gate: str, gated: bool) -> None:
-    item = job(labels=QUEUE, annotations={GATE: gate}, namespace="team", uid="u")
-    found = held_owner("Job")(item)
+@pytest.mark.parametrize("kind", MADE)
+def test_an_owner_says_whose_gate_holds_it(kind: str, gate: str, gated: bool) -> None:
+    item = MADE[kind](labels=QUEUE, annotations={GATE: gate}, namespace="team", uid="u")
+    found = held_owner(kind)(item)
     assert found is not None
     assert (found.gated, found.queued) == (gated, True)
-    others = jobset(labels=QUEUE, annotations={GATE: gate}, namespace="team", uid="u")
-    other = held_owner("JobSet")(others)
-    assert other is not None
-    assert not other.gated, "of kinds that it was not tried with nothing is said"

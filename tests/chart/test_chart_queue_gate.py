@@ -13,9 +13,10 @@ from e2e.testbed.cluster import ControlPlane, KubectlFailed, wait_until
 from e2e.testbed.cluster.binaries import Progress
 from e2e.testbed.cluster.gobuild import module_folder
 from e2e.testbed.cluster.pins import KUEUE
+from e2e.testbed.controllers.definitions import define_owners
 from mfu.api.names import GATE_LABEL, PLACEMENT_GATE, QUEUE_GATE_ANNOTATION, WORKLOAD_LABEL
 from mfu.cluster.queue_gate import patch_of
-from tests.builders.held import QUEUE, job, pods
+from tests.builders.held import MADE, QUEUE, job, pods
 from tests.chart.installed import every_right, installed, refusal, wait_fenced
 
 pytestmark = [pytest.mark.integration, pytest.mark.owns_control_plane]
@@ -34,6 +35,7 @@ Patch = list[dict[str, Any]]
 def server(control_plane: ControlPlane, cluster_progress: Progress) -> Iterator[ControlPlane]:
     folder = module_folder(KUEUE) / "config" / "components" / "crd" / "bases"
     kind = yaml.safe_load((folder / "kueue.x-k8s.io_workloads.yaml").read_text())
+    define_owners(control_plane)
     control_plane.apply(kind)
     control_plane.wait_established(f"crd/{kind['metadata']['name']}")
     flags = (
@@ -72,8 +74,8 @@ def refused(
     return refusal(server, WORKLOADS if kind == "workload" else kind, name, "-n", space, patch=patch, who=who)
 
 
-def gate_of(server: ControlPlane, space: str, name: str = "train") -> str | None:
-    annotations = server.get("job", name, "-n", space)["metadata"].get("annotations") or {}
+def gate_of(server: ControlPlane, space: str, name: str = "train", kind: str = "Job") -> str | None:
+    annotations = server.get(kind.lower(), name, "-n", space)["metadata"].get("annotations") or {}
     found: str | None = annotations.get(QUEUE_GATE_ANNOTATION)
     return found
 
@@ -108,6 +110,32 @@ def test_labelled_queued_jobs_of_opted_in_namespaces_are_gated_beside_other_name
     assert gate_of(server, elsewhere) is None
 
 
+@pytest.mark.parametrize("kind", ["JobSet", "TrainJob", "LeaderWorkerSet"])
+def test_so_is_what_is_suspended_of_other_projects_unless_it_is_a_part(server: ControlPlane, kind: str) -> None:
+    """A LeaderWorkerSet can not be suspended, so that nothing would be told behind its gate."""
+    space = opted_in(server)
+    made = MADE[kind]
+    stamped = None if kind == "LeaderWorkerSet" else PLACEMENT_GATE
+    wait_until(lambda: _tried(server, space, made("train", labels=LABELS)) == stamped, what="the stamp in force")
+    parent = {"apiVersion": "v1", "kind": "TrainJob", "name": "whole", "uid": "u", "controller": True}
+    server.apply(
+        made("beside", labels=LABELS, annotations={QUEUE_GATE_ANNOTATION: OTHER}),
+        made("part", labels=LABELS, ownerReferences=[parent]),
+        made("unlabelled", labels=QUEUE),
+        namespace=space,
+    )
+    assert gate_of(server, space, "beside", kind) == (OTHER if stamped is None else f"{OTHER},{PLACEMENT_GATE}")
+    assert [gate_of(server, space, name, kind) for name in ("part", "unlabelled")] == [None, None]
+
+
+def _tried(server: ControlPlane, space: str, item: dict[str, Any]) -> str | None:
+    """The gate of an object that is made anew: a kind that was just defined takes a moment to be matched."""
+    kind, name = item["kind"].lower(), item["metadata"]["name"]
+    server.kubectl("delete", kind, name, "-n", space, "--ignore-not-found")
+    server.apply(item, namespace=space)
+    return gate_of(server, space, name, kind)
+
+
 def test_rights_are_enough_and_go_no_further(server: ControlPlane) -> None:
     def may(who: str, verb: str, what: str) -> bool:
         try:
@@ -115,32 +143,41 @@ def test_rights_are_enough_and_go_no_further(server: ControlPlane) -> None:
         except KubectlFailed:
             return False
 
-    for verb in ("get", "list", "watch", "patch"):
-        assert may(KEEPER, verb, "jobs.batch")
-    for verb in ("update", "delete", "create"):
-        assert not may(KEEPER, verb, "jobs.batch")
-        assert not may(OPERATOR, verb, "workloads.kueue.x-k8s.io")
+    for owners in ("jobs.batch", "jobsets.jobset.x-k8s.io"):
+        assert all(may(KEEPER, verb, owners) for verb in ("get", "list", "watch", "patch"))
+        assert not any(may(KEEPER, verb, owners) for verb in ("update", "delete", "create"))
+    for owners in ("trainjobs.trainer.kubeflow.org", "leaderworkersets.leaderworkerset.x-k8s.io"):
+        assert may(KEEPER, "patch", owners)
+    assert not any(may(OPERATOR, verb, "workloads.kueue.x-k8s.io") for verb in ("update", "delete", "create"))
     assert may(OPERATOR, "patch", "workloads.kueue.x-k8s.io")
     assert not may(KEEPER, "patch", "workloads.kueue.x-k8s.io")
 
 
+@pytest.mark.parametrize("kind", MADE)
 @pytest.mark.parametrize("who", [OPERATOR, KEEPER])
-def test_both_take_our_name_off_and_no_other(fenced: ControlPlane, who: str) -> None:
+def test_both_take_our_name_off_and_no_other(fenced: ControlPlane, who: str, kind: str) -> None:
     space = opted_in(fenced)
-    both = f"{OTHER},{PLACEMENT_GATE}"
-    fenced.apply(job(annotations={QUEUE_GATE_ANNOTATION: both, "own": "kept"}), namespace=space)
+    both, of = f"{OTHER},{PLACEMENT_GATE}", kind.lower()
+    item = MADE[kind](annotations={QUEUE_GATE_ANNOTATION: both, "own": "kept"})
+    fenced.apply(item, namespace=space)
+    right = patch_of(fenced.get(of, "train", "-n", space)["metadata"])
+    more = [{"op": "add", "path": "/metadata/labels", "value": {"a": "b"}}]
+    if who == KEEPER:
+        wait_fenced(fenced, of, "train", "-n", space, patch=[*right, *more], who=who)
     for wrong in (PLACEMENT_GATE, f"{both},c.d/e", f"c.d/e,{PLACEMENT_GATE}"):
-        said = refused(fenced, space, [{"op": "replace", "path": GATE_AT, "value": wrong}], who=who)
+        said = refused(fenced, space, [{"op": "replace", "path": GATE_AT, "value": wrong}], kind=of, who=who)
         assert said is not None, wrong
-    assert refused(fenced, space, [{"op": "remove", "path": GATE_AT}], who=who) is not None
+    assert refused(fenced, space, [{"op": "remove", "path": GATE_AT}], kind=of, who=who) is not None
     forged = [{"op": "replace", "path": "/metadata/annotations/own", "value": "forged"}]
-    right = patch_of(fenced.get("job", "train", "-n", space)["metadata"])
-    image = [{"op": "add", "path": "/spec/template/metadata/labels/a", "value": "b"}]
-    suspended = [{"op": "replace", "path": "/spec/suspend", "value": False}]
-    for more in (forged, image, suspended):
-        assert refused(fenced, space, [*right, *more], who=who) is not None
-    assert refused(fenced, space, right, who=who) is None
-    assert gate_of(fenced, space) == OTHER
+    runs = (
+        {"path": "/spec/replicas", "value": 1}
+        if "replicas" in item["spec"]
+        else {"path": "/spec/suspend", "value": False}
+    )
+    for other in (forged, more, [{"op": "replace", **runs}]):
+        assert refused(fenced, space, [*right, *other], kind=of, who=who) is not None, other
+    assert refused(fenced, space, right, kind=of, who=who) is None
+    assert gate_of(fenced, space, kind=kind) == OTHER
 
 
 def test_the_keeper_writes_to_no_job_that_does_not_wait_for_us(fenced: ControlPlane) -> None:

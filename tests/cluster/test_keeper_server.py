@@ -17,9 +17,9 @@ from mfu.cluster.client import KubeClient
 from mfu.cluster.keeper import Keeper, keep
 from mfu.cluster.lease import Lease
 from mfu.cluster.node_keeper import NodeKeeper
-from mfu.cluster.queue_gate import JOBS, gated_job
+from mfu.cluster.queue_gate import gated_owner
 from mfu.cluster.queue_keeper import QueueKeeper
-from mfu.cluster.resources import JSON, NODES, PODS
+from mfu.cluster.resources import JSON, NODES, PODS, RUNS_PODS
 from mfu.cluster.slowing import MARKED, marked_node, slow
 from tests.builders.gated_pods import create, gated, gates_of
 from tests.builders.held import job
@@ -112,14 +112,14 @@ async def test_jobs_and_nodes_are_freed_by_the_same_keeper(
     keeper = Keeper(client, jobs=QueueKeeper(client), slow=NodeKeeper(client, MARKED))
     async with running(keeper):
         await eventually(lambda: keeper.rounds_at is not None)
-        await client.create(JOBS, job(annotations={QUEUE_GATE_ANNOTATION: PLACEMENT_GATE}), space)
+        await client.create(RUNS_PODS["job"], job(annotations={QUEUE_GATE_ANNOTATION: PLACEMENT_GATE}), space)
         for name, until in ((stale, time.time() - 1.0), (fresh, time.time() + 3600.0)):
             await client.create(NODES, {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}})
             order = SlowOrder(name, "slower than its peers", int(until))
             await slow(client, order, may_write=lambda: True)
 
         async def job_freed() -> bool:
-            return gated_job(await client.request("GET", JOBS.path(space, "train"))) is None
+            return gated_owner("Job")(await client.get(RUNS_PODS["job"], "train", space)) is None
 
         async def node_freed() -> bool:
             return marked_node(await client.get(NODES, stale)) is None

@@ -19,7 +19,7 @@ from mfu.cluster.resources import JSON, RUNS_PODS
 from mfu.cluster.templating import Templated, patch_of, tell
 from mfu.engine.plan import Plan
 from tests.builders.held import MADE, PRODUCT, job, pods, trainjob
-from tests.cluster.test_gate_kills_server import ONE_PATCH, Cut, CutOff
+from tests.cluster.test_gate_kills_server import ONE_PATCH, killed
 
 pytestmark = pytest.mark.integration
 
@@ -147,10 +147,7 @@ async def test_killed_at_any_request_it_has_the_whole_hint_or_none(
 ) -> None:
     item = await made(client, space, MADE[kind]())
     plan = Plan(hints=(asked(item),))
-    async with CutOff(client._connection) as dying:
-        dying.cut = ONE_PATCH[where]
-        with pytest.raises(Cut):
-            await Executor(dying, dict, lambda *_: None).apply(plan)
+    await killed(client, plan, at=ONE_PATCH[where])
     after = await client.request("GET", path_of(space, kind))
     now: Any = held_owner(kind)(after)
     done = where == "when it is patched"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,6 +14,7 @@ import pytest_asyncio
 from e2e.testbed.cluster import ControlPlane, KubectlFailed, wait_until
 from e2e.testbed.cluster.binaries import Progress
 from e2e.testbed.controllers import kueue
+from e2e.testbed.controllers.definitions import define_owners
 from mfu.act.queue_gates import QueueRelease
 from mfu.act.templates import TemplateHint
 from mfu.api.names import PLACEMENT_GATE, QUEUE_GATE_ANNOTATION
@@ -22,11 +24,12 @@ from mfu.cluster.client import KubeClient
 from mfu.cluster.connection import connect
 from mfu.cluster.executor import Executor
 from mfu.cluster.held import held_owner
-from mfu.cluster.queue_gate import JOBS, Ungated, gated_job
+from mfu.cluster.queue_gate import Ungated, gated_owner
 from mfu.cluster.queue_keeper import QueueKeeper
-from mfu.cluster.resources import JSON
+from mfu.cluster.resources import JSON, RUNS_PODS
 from mfu.cluster.templating import Templated
 from mfu.engine.plan import Plan
+from tests.builders.held import pods
 from tests.e2e_cluster.operating import operating
 from tests.e2e_cluster.test_controllers import QUEUE, QUEUE_LABEL, job, node
 
@@ -44,11 +47,11 @@ SLICES: Final = {
 
 @pytest.fixture(scope="module")
 def plane(cluster_progress: Progress) -> Iterator[ControlPlane]:
-    gates = ("AdmissionGatedBy=true",)
-    with (
-        ControlPlane.start(progress=cluster_progress) as started,
-        kueue.running(started, gates=gates, progress=cluster_progress),
-    ):
+    frameworks = ("batch/job", "jobset.x-k8s.io/jobset", "trainer.kubeflow.org/trainjob")
+    with ControlPlane.start(progress=cluster_progress) as started, ExitStack() as running:
+        define_owners(started, runtimes=True)
+        gates = ("AdmissionGatedBy=true",)
+        running.enter_context(kueue.running(started, gates=gates, frameworks=frameworks, progress=cluster_progress))
         # Three GPUs a node: two groups of two do not fit on one, and one node holds half of another.
         for name in ("n0", "n1"):
             made = node(name, 3)
@@ -80,7 +83,7 @@ def space(plane: ControlPlane) -> Iterator[str]:
     local = _kueue("LocalQueue", "gpus", {"clusterQueue": "gpus"})
     plane.apply({**local, "metadata": {"name": "gpus", "namespace": name}})
     yield name
-    plane.kubectl("delete", "job", "--all", "-n", name, "--wait=false")
+    plane.kubectl("delete", "job,jobset,trainjob", "--all", "-n", name, "--wait=false")
     wait_until(lambda: not plane.get("pods", "-n", name)["items"], what="its GPUs free again", within_seconds=60)
 
 
@@ -106,26 +109,27 @@ def condition(plane: ControlPlane, space: str) -> tuple[str, str]:
     return next(((each["status"], each["reason"]) for each in conditions if each["type"] == "QuotaReserved"), ("", ""))
 
 
-async def gated(plane: ControlPlane, space: str) -> JSON:
-    """The Job once Kueue says that its gate holds it."""
+async def gated(plane: ControlPlane, space: str, kind: str = "Job") -> JSON:
+    """The owner once Kueue says that its gate holds it."""
     await until("the gate in force", lambda: condition(plane, space) == ("False", "AdmissionGated"))
-    found: JSON = plane.get("job", "-n", space, "a")
+    found: JSON = plane.get(kind.lower(), "-n", space, "a")
     return found
 
 
-def suspended(plane: ControlPlane, space: str) -> bool:
-    return bool(plane.get("job", "-n", space, "a")["spec"]["suspend"])
+def suspended(plane: ControlPlane, space: str, kind: str = "Job") -> bool:
+    return bool(plane.get(kind.lower(), "-n", space, "a")["spec"]["suspend"])
 
 
 async def tell(client: KubeClient, item: JSON, kind: ActionType, change: dict[str, Any]) -> Executor:
     """The hint first, then the gate, as two cycles do it."""
-    owner = held_owner("Job")(item)
+    owner = held_owner(item["kind"])(item)
     assert owner is not None
     assert owner.gated
     executor = Executor(client, dict, lambda *_: None)
     await executor.apply(Plan(hints=(TemplateHint(owner, "team/a", kind, "told", change),)))
     assert executor.hinted[Templated.WRITTEN] == 1
-    await executor.apply(Plan(queue_releases=(QueueRelease(owner.namespace, "a", owner.uid, "team/a", "told"),)))
+    due = QueueRelease(owner.namespace, owner.kind, "a", owner.uid, "team/a", "told")
+    await executor.apply(Plan(queue_releases=(due,)))
     assert executor.ungated[Ungated.UNGATED] == 1
     return executor
 
@@ -171,7 +175,7 @@ async def test_without_the_gate_it_is_too_late(plane: ControlPlane, client: Kube
 async def test_the_gate_of_somebody_else_holds_it_on(plane: ControlPlane, client: KubeClient, space: str) -> None:
     submit(plane, space, gate=f"a.example/b,{PLACEMENT_GATE}")
     item = await gated(plane, space)
-    plan = Plan(queue_releases=(QueueRelease(space, "a", item["metadata"]["uid"], "team/a", "told"),))
+    plan = Plan(queue_releases=(QueueRelease(space, "Job", "a", item["metadata"]["uid"], "team/a", "told"),))
     await Executor(client, dict, lambda *_: None).apply(plan)
     assert plane.get("job", "-n", space, "a")["metadata"]["annotations"][QUEUE_GATE_ANNOTATION] == "a.example/b"
     await asyncio.sleep(1.0)
@@ -195,13 +199,13 @@ async def test_with_no_operator_the_keeper_frees_it_at_its_deadline(
     submit(plane, space)
     await gated(plane, space)
     keeper = QueueKeeper(client)
-    informer = keeper.informer()
+    informer, *_ = keeper.informers()
     running = asyncio.create_task(informer.run())
     try:
         await informer.synced.wait()
-        await keeper.round(informer.objects, {space: 3600.0}, lambda: True)
+        await keeper.round(informer.objects.values(), {space: 3600.0}, lambda: True)
         assert suspended(plane, space)
-        await keeper.round(informer.objects, {space: 0.0}, lambda: True)
+        await keeper.round(informer.objects.values(), {space: 0.0}, lambda: True)
     finally:
         running.cancel()
     await until("the Job to start", lambda: not suspended(plane, space))
@@ -212,9 +216,66 @@ async def test_with_both_dead_it_is_freed_by_hand(plane: ControlPlane, client: K
     await gated(plane, space)
     arguments = ("release", "--jobs", "--kubeconfig", str(plane.kubeconfig), "-n", space)
     assert await asyncio.to_thread(main, (*arguments, "--all", "--dry-run")) == 0
-    assert gated_job(await client.request("GET", JOBS.path(space, "a"))) is not None
+    assert gated_owner("Job")(await client.get(RUNS_PODS["job"], "a", space)) is not None
     assert await asyncio.to_thread(main, (*arguments, "a")) == 0
     await until("the Job to start", lambda: not suspended(plane, space))
+
+
+RUNTIME: Final = {
+    "apiVersion": "trainer.kubeflow.org/v1alpha1",
+    "kind": "TrainingRuntime",
+    "metadata": {"name": "torch-distributed"},
+}
+
+
+def whole(kind: str) -> list[JSON]:
+    """Four pods of one GPU behind our gate, as a JobSet or as a TrainJob with its runtime."""
+    metadata = {"name": "a", "labels": {QUEUE_LABEL: "gpus"}, "annotations": {QUEUE_GATE_ANNOTATION: PLACEMENT_GATE}}
+    if kind == "JobSet":
+        part = {"name": "node", "template": {"spec": {"parallelism": 4, "completions": 4, "template": pods(1)}}}
+        spec = {"suspend": True, "replicatedJobs": [part]}
+        return [{"apiVersion": "jobset.x-k8s.io/v1alpha2", "kind": kind, "metadata": metadata, "spec": spec}]
+    labels = {"trainer.kubeflow.org/trainjob-ancestor-step": "trainer"}
+    part = {"name": "node", "template": {"metadata": {"labels": labels}, "spec": {"template": pods(0)}}}
+    runtime = {**RUNTIME, "spec": {"mlPolicy": {"numNodes": 4}, "template": {"spec": {"replicatedJobs": [part]}}}}
+    trainer = {"numNodes": 4, "resourcesPerNode": {"limits": {"nvidia.com/gpu": "1"}}}
+    spec = {"suspend": True, "runtimeRef": {"name": "torch-distributed", "kind": "TrainingRuntime"}, "trainer": trainer}
+    return [runtime, {"apiVersion": RUNTIME["apiVersion"], "kind": kind, "metadata": metadata, "spec": spec}]
+
+
+@pytest.mark.parametrize("kind", ["JobSet", "TrainJob"])
+async def test_jobsets_and_trainjobs_are_told_behind_it_too(
+    plane: ControlPlane, client: KubeClient, space: str, kind: str
+) -> None:
+    plane.apply(*whole(kind), namespace=space)
+    item = await gated(plane, space, kind)
+    assert suspended(plane, space, kind)
+    await tell(client, item, ActionType.TOPOLOGY_ANNOTATION, {"annotations": SLICES})
+    await until("it to be taken up", lambda: not suspended(plane, space, kind))
+    asked = the_workload(plane, space)["spec"]["podSets"][0]["topologyRequest"]
+    assert (asked["podSetSliceRequiredTopology"], asked["podSetSliceSize"]) == ("kubernetes.io/hostname", 2)
+    now = plane.get(kind.lower(), "-n", space, "a")
+    now["spec"]["suspend"], now["status"] = True, {}
+    owner = held_owner(kind)(now)
+    assert owner is not None
+    assert owner.says({"annotations": SLICES}), "Kueue adds its own words beside ours"
+
+
+async def test_with_no_operator_they_are_freed_as_well(plane: ControlPlane, client: KubeClient, space: str) -> None:
+    """By the keeper at its deadline, and by hand."""
+    plane.apply(*whole("TrainJob"), namespace=space)
+    item = await gated(plane, space, "TrainJob")
+    owner = gated_owner("TrainJob")(item)
+    assert owner is not None
+    await QueueKeeper(client).round([owner], {space: 0.0}, lambda: True)
+    await until("the TrainJob to be taken up", lambda: not suspended(plane, space, "TrainJob"))
+    plane.kubectl("delete", "trainjob", "a", "-n", space)
+    await until("its Workload gone", lambda: not the_workload(plane, space))
+    plane.apply(*whole("JobSet"), namespace=space)
+    await gated(plane, space, "JobSet")
+    arguments = ("release", "--jobs", "--kubeconfig", str(plane.kubeconfig), "-n", space)
+    assert await asyncio.to_thread(main, (*arguments, "a")) == 0
+    await until("the JobSet to be taken up", lambda: not suspended(plane, space, "JobSet"))
 
 
 def declared(name: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Definitions of kinds that run pods, as their own projects publish them; their controllers do not run here."""
+"""Definitions of kinds that run pods, as their own projects publish them; without their controllers."""
 
 from __future__ import annotations
 
@@ -18,11 +18,15 @@ _DEFINITIONS: Final[tuple[tuple[Source, str, str], ...]] = (
     ),
     (TRAINER, "manifests/base/crds/trainer.kubeflow.org_trainjobs.yaml", "trainjobs.trainer.kubeflow.org"),
 )
+_RUNTIMES: Final = tuple(
+    (TRAINER, f"manifests/base/crds/trainer.kubeflow.org_{name}.yaml", f"{name}.trainer.kubeflow.org")
+    for name in ("trainingruntimes", "clustertrainingruntimes")
+)
 
 
-def define_owners(server: ClusterAccess) -> None:
-    """JobSet, LeaderWorkerSet and TrainJob are served when this returns."""
-    for source, path, name in _DEFINITIONS:
+def define_owners(server: ClusterAccess, *, runtimes: bool = False) -> None:
+    """JobSet, LeaderWorkerSet and TrainJob are served when this returns; `runtimes`: what TrainJobs refer to, too."""
+    for source, path, name in (*_DEFINITIONS, *(_RUNTIMES if runtimes else ())):
         server.kubectl("apply", "--server-side", "-f", str(module_folder(source) / path))
         wait_until(lambda name=name: _served(server, name), what=f"{name} to be served", within_seconds=60)  # type: ignore[misc]
 

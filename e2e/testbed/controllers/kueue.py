@@ -1,4 +1,4 @@
-"""The real Kueue manager with its webhooks, for Jobs, on a local control plane."""
+"""The real Kueue manager with its webhooks, for Jobs and what else it is asked for, on a local control plane."""
 
 from __future__ import annotations
 
@@ -40,6 +40,8 @@ def running(
 ) -> Iterator[Child]:
     """Kueue for the length of the block. `gates` are feature gates such as `AdmissionGatedBy=true`.
 
+    Kinds of `frameworks` other than Jobs have to be served before.
+
     It is stopped and its webhooks are removed at the end: they fail closed, and nobody would answer them any more.
     """
     binary = ensure_binaries(["kueue"], progress=progress)["kueue"]
@@ -47,7 +49,7 @@ def running(
     folder = plane.logs_dir.parent / "kueue"
     certificates = folder / "certificates"
     certificates.mkdir(parents=True, exist_ok=True)
-    hooks = _install(plane, webhook)
+    hooks = _install(plane, webhook, frameworks)
     config = folder / "config.yaml"
     config.write_text(yaml.safe_dump(_configuration(certificates, webhook, health, metrics, frameworks)))
     switched = ",".join(("VisibilityOnDemand=false", *gates))
@@ -69,26 +71,29 @@ def running(
         plane.kubectl("delete", "--ignore-not-found", *hooks)
 
 
-def _install(plane: ControlPlane, port: int) -> list[str]:
+def _install(plane: ControlPlane, port: int, frameworks: Sequence[str]) -> list[str]:
     """Applies the project's own manifests; returns the names of its webhook configurations."""
     text = plane.kubectl("kustomize", str(module_folder(KUEUE) / "config" / "default"))
     kept = without(yaml.safe_load_all(text), *_LEFT_OUT)
-    documents = [at_port(_for_jobs(each), port) for each in kept]
+    documents = [at_port(_only(each, frameworks), port) for each in kept]
     plane.apply(*[each for each in documents if each["kind"] == "Namespace"])
     plane.apply(*documents, reached_by_name(NAMESPACE, _SERVICE))
     return [f"{each['kind'].lower()}/{each['metadata']['name']}" for each in documents if "webhooks" in each]
 
 
-def _for_jobs(document: Object) -> Object:
+def _only(document: Object, frameworks: Sequence[str]) -> Object:
     """Without the webhooks of kinds that are not queued here: they fail closed for every pod and Deployment."""
     if "webhooks" in document:
-        document["webhooks"] = [each for each in document["webhooks"] if _wanted(each["clientConfig"])]
+        document["webhooks"] = [each for each in document["webhooks"] if _wanted(each, frameworks)]
     return document
 
 
-def _wanted(client: Object) -> bool:
-    path = client["service"]["path"]
-    return "kueue" in path or path.endswith("batch-v1-job")
+def _wanted(webhook: Object, frameworks: Sequence[str]) -> bool:
+    """`jobset.x-k8s.io/jobset` is the framework of the group and the plural of a webhook's rule without its s."""
+    if "kueue" in webhook["clientConfig"]["service"]["path"]:
+        return True
+    rules = webhook["rules"]
+    return any(f"{rule['apiGroups'][0]}/{rule['resources'][0].removesuffix('s')}" in frameworks for rule in rules)
 
 
 def _configuration(

@@ -1,8 +1,8 @@
-"""When our name comes off Kueue's gate of a Job: its template was told, or never will be. Pure.
+"""When our name comes off Kueue's gate of an owner: its template was told, or never will be. Pure.
 
-Kueue (alpha in 0.17, on by default from 0.19) looks at no Job while `kueue.x-k8s.io/admission-gated-by` names anybody:
-no quota is held while we think, and what a template asks for by then is what Kueue counts. Names can be given when the
-Job is made and only be taken off afterwards. It has no timer for it: the release keeper is one.
+Kueue (alpha in 0.17, on by default from 0.19) looks at nothing whose `kueue.x-k8s.io/admission-gated-by` names anybody:
+no quota is held while we think, and what a template asks for by then is what Kueue counts. Names can be given when an
+object is made and only be taken off afterwards. It has no timer for it: the release keeper is one.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ NEVER: Final = frozenset({Guard.NOT_ENFORCED, Guard.NOT_LISTED, Guard.SWITCHED_O
 
 
 @dataclass(frozen=True, slots=True)
-class GatedJob:
-    """A Job whose gate of Kueue's has our name."""
+class GatedOwner:
+    """A Job, JobSet, TrainJob or LeaderWorkerSet whose gate of Kueue's has our name."""
 
     namespace: str
+    kind: str
     name: str
     uid: str
     created_at: float
@@ -32,14 +33,15 @@ class GatedJob:
 
     @property
     def key(self) -> str:
-        return f"{self.namespace}/{self.name}"
+        return f"{self.namespace}/{self.kind}/{self.name}"
 
 
 @dataclass(frozen=True, slots=True)
 class QueueRelease:
-    """Our name to be taken off the gate of one Job. Said again until the cluster shows it."""
+    """Our name to be taken off the gate of one owner. Said again until the cluster shows it."""
 
     namespace: str
+    kind: str
     name: str
     uid: str
     workload: str
@@ -47,7 +49,7 @@ class QueueRelease:
 
     @property
     def key(self) -> str:
-        return f"queue/{self.namespace}/{self.name}/{self.uid}"
+        return f"queue/{self.namespace}/{self.kind}/{self.name}/{self.uid}"
 
 
 def names_on(gate: str) -> tuple[str, ...]:
@@ -73,7 +75,7 @@ def queue_releases(acts: Acts, held: Mapping[str, HeldOwner], placed: Set[str]) 
     for key, owner in sorted(held.items()):
         words = _over(key, owner, steps[key], acts, key in placed) if owner.gated else None
         if words is not None:
-            found.append(QueueRelease(owner.namespace, owner.name, owner.uid, key, words))
+            found.append(QueueRelease(owner.namespace, owner.kind, owner.name, owner.uid, key, words))
     return tuple(found)
 
 

@@ -1,8 +1,8 @@
 """`mfu release NAME… | --all | --expired`: take our scheduling gate off pods; they run as they are.
 
 Only the gate mfu.gpuaas.io/placement is ever removed, and nothing else of a pod is changed. With --jobs it is our name
-on Kueue's gate of Jobs instead. With --watch it goes on for ever: that is the release keeper, which frees what waits
-when its deadline is over though no operator runs.
+on Kueue's gate of Jobs, JobSets, TrainJobs and LeaderWorkerSets instead. With --watch it goes on for ever: that is the
+release keeper, which frees what waits when its deadline is over though no operator runs.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any, Final
 from prometheus_client import CollectorRegistry
 
 from mfu.act.gates import HeldPod, deadlines, overdue
-from mfu.act.queue_gates import GatedJob
+from mfu.act.queue_gates import GatedOwner
 from mfu.api.names import PLACEMENT_GATE
 from mfu.cli.cluster import add_cluster, named, namespace_of, with_client
 from mfu.cli.errors import UsageError
@@ -32,26 +32,30 @@ from mfu.cluster.forsaken import ON_THEIR_WAY
 from mfu.cluster.keeper import UNBOUND, Keeper, held_pod, keep
 from mfu.cluster.lease import Lease
 from mfu.cluster.node_keeper import NodeKeeper
-from mfu.cluster.queue_gate import JOBS, Ungated, gated_job, ungate
+from mfu.cluster.queue_gate import GATEABLE, Ungated, gated_owner, ungate
 from mfu.cluster.queue_keeper import QueueKeeper
 from mfu.cluster.release import Opened, release
-from mfu.cluster.resources import MFUPOLICIES, NAMESPACES, PODS
+from mfu.cluster.resources import MFUPOLICIES, NAMESPACES, PODS, RUNS_PODS, ResourcePath
 from mfu.cluster.slowing import MARKED
 from mfu.controller.server import serve
 
 LEASE_NAME: Final = "mfu-release-keeper"
 SILENT_SECONDS: Final = 60.0
 _FREE: Final = (Opened.RELEASED, Opened.NOT_GATED, Ungated.UNGATED, Ungated.NOT_GATED)
-Gated = HeldPod | GatedJob
+Gated = HeldPod | GatedOwner
 
 
 def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser("release", help="take our scheduling gate off pods", description=__doc__)
-    parser.add_argument("pods", nargs="*", metavar="POD", help="names of pods (with --jobs: of Jobs), or NAMESPACE/POD")
+    parser.add_argument(
+        "pods", nargs="*", metavar="POD", help="names of pods (--jobs: of Jobs, JobSets …), or NAMESPACE/POD"
+    )
     parser.add_argument("-n", "--namespace", default=None, help="default: the namespace of the kubeconfig's context")
     parser.add_argument("-A", "--all-namespaces", action="store_true", help="with --all or --expired: everywhere")
     parser.add_argument("--all", action="store_true", help="every pod behind the gate")
-    parser.add_argument("--jobs", action="store_true", help="Jobs behind Kueue's gate; with --watch: these as well")
+    parser.add_argument(
+        "--jobs", action="store_true", help="Jobs, JobSets … behind Kueue's gate; with --watch: these as well"
+    )
     parser.add_argument("--expired", action="store_true", help="those whose gate.deadlineSeconds is over")
     parser.add_argument("--dry-run", action="store_true", help="say which, and release none")
     parser.add_argument("--watch", action="store_true", help="with --expired: go on, everywhere, while holding a Lease")
@@ -77,15 +81,20 @@ def run(args: argparse.Namespace) -> int:
     for each in args.pods:
         named(args, each)
     found = with_client(args, lambda client: released(client, args))
-    kind = "job" if args.jobs else "pod"
+    rows = [{**_said_of(each), "result": said} for each, said in found]
     if args.output != "table":
-        rows = [{"namespace": each.namespace, kind: each.name, "result": said} for each, said in found]
         print_document(rows, args.output)
-    elif found:
-        print_table(("NAMESPACE", kind.upper(), "RESULT"), [(each.namespace, each.name, said) for each, said in found])
+    elif rows:
+        print_table([key.upper() for key in rows[0]], [tuple(each.values()) for each in rows])
     else:
-        print(f"no {kind} waits behind the gate {PLACEMENT_GATE}")
+        print(f"no {'job' if args.jobs else 'pod'} waits behind the gate {PLACEMENT_GATE}")
     return 0 if args.dry_run or all(said in _FREE for _, said in found) else 1
+
+
+def _said_of(gated: Gated) -> dict[str, str]:
+    if isinstance(gated, GatedOwner):
+        return {"namespace": gated.namespace, "kind": gated.kind, "name": gated.name}
+    return {"namespace": gated.namespace, "pod": gated.name}
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -113,19 +122,38 @@ async def released(client: KubeClient, args: argparse.Namespace) -> list[tuple[G
 
 
 async def _chosen(client: KubeClient, args: argparse.Namespace, namespace: str | None) -> Sequence[Gated]:
+    if args.pods and not args.jobs:
+        return [HeldPod(*named(args, each), "", 0.0) for each in args.pods]
     if args.pods:
-        made = GatedJob if args.jobs else HeldPod
-        return [made(*named(args, each), "", 0.0) for each in args.pods]
+        return [owner for each in args.pods for owner in await _of_name(client, *named(args, each))]
     held: list[Gated] = []
     if args.jobs:
-        items, _ = await client.list(JOBS, namespace=namespace)
-        held += [job for item in items if (job := gated_job(item)) is not None]
+        for kind in GATEABLE:
+            held += await _gated(client, kind, namespace)
     else:
         items, _ = await client.list(PODS, namespace=namespace, fieldSelector=UNBOUND)
         held += [pod for item in items if (pod := held_pod(item)) is not None]
     if args.all:
         return sorted(held, key=lambda each: (each.created_at, each.key))
     return overdue(held, await _deadlines(client), time.time(), {})
+
+
+async def _of_name(client: KubeClient, namespace: str, name: str) -> list[GatedOwner]:
+    """What has that name, of whatever kind; the Job where nothing of it waits, so that something is said of it."""
+    only = f"metadata.name={name}"
+    found = [each for kind in GATEABLE for each in await _gated(client, kind, namespace, fieldSelector=only)]
+    return found or [GatedOwner(namespace, "Job", name, "", 0.0)]
+
+
+async def _gated(client: KubeClient, kind: ResourcePath, namespace: str | None, **selectors: str) -> list[GatedOwner]:
+    """None of another project's kind that is not served; who has no rights to it is told 403, served or not."""
+    try:
+        items, _ = await client.list(kind, namespace=namespace, **selectors)
+    except ApiError as error:
+        if error.status in (403, 404) and kind.kind != "Job":
+            return []
+        raise
+    return [owner for item in items if (owner := gated_owner(kind.kind)(item)) is not None]
 
 
 async def _deadlines(client: KubeClient) -> dict[str, float]:
@@ -138,9 +166,11 @@ async def _deadlines(client: KubeClient) -> dict[str, float]:
 
 async def _release(client: KubeClient, gated: Gated) -> str:
     """One that can not be released must not keep the others."""
-    deed = ungate if isinstance(gated, GatedJob) else release
+    where, uid = (gated.namespace, gated.name), gated.uid or None
     try:
-        return await deed(client, gated.namespace, gated.name, uid=gated.uid or None)
+        if isinstance(gated, GatedOwner):
+            return await ungate(client, RUNS_PODS[gated.kind.lower()], *where, uid=uid)
+        return await release(client, *where, uid=uid)
     except (ApiError, ServerUnreachable) as error:
         return f"Failed: {error}"
 

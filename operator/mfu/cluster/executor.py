@@ -22,10 +22,10 @@ from mfu.cluster.client import ApiError, KubeClient, ServerUnreachable
 from mfu.cluster.kueue_check import Answered, activate, answer
 from mfu.cluster.marking import Marked, mark
 from mfu.cluster.pacing import Attempts
-from mfu.cluster.queue_gate import JOBS, Ungated, ungate
+from mfu.cluster.queue_gate import Ungated, ungate
 from mfu.cluster.release import Hint, Opened, release
 from mfu.cluster.reshaping import Reshaper
-from mfu.cluster.resources import JSON, PODS
+from mfu.cluster.resources import JSON, PODS, RUNS_PODS
 from mfu.cluster.scaling import Scaled, scale
 from mfu.cluster.slowing import Slowed, slow
 from mfu.cluster.suspending import Suspended, suspend
@@ -77,7 +77,7 @@ class Executor:
     hinted: Counter[str] = field(default_factory=Counter)
     """Held owners by what became of a hint in their template (HINTS), since start."""
     ungated: Counter[str] = field(default_factory=Counter)
-    """Jobs by what became of taking our name off Kueue's gate (UNGATES), since start."""
+    """Owners by what became of taking our name off Kueue's gate (UNGATES), since start."""
     slowed: Counter[str] = field(default_factory=Counter)
     """Nodes by what became of their soft taint (SLOWED), since start."""
     suspended: Counter[str] = field(default_factory=Counter)
@@ -170,13 +170,14 @@ class Executor:
             log.info("hint owner=%s workload=%s: %s", due.key, due.workload, due.words)
 
     async def _ungate(self, due: QueueRelease, gate: asyncio.Semaphore) -> None:
-        deed = partial(ungate, self.client, due.namespace, due.name, uid=due.uid, may_write=self.may_write)
+        path = RUNS_PODS[due.kind.lower()]
+        deed = partial(ungate, self.client, path, due.namespace, due.name, uid=due.uid, may_write=self.may_write)
         done = await self._tried(due.key, due.words, gate, deed)
         self.ungated[done or "Failed"] += 1
         if done is Ungated.UNGATED:
-            log.info("ungate job=%s/%s workload=%s: %s", due.namespace, due.name, due.workload, due.words)
+            log.info("ungate owner=%s workload=%s: %s", due.key, due.workload, due.words)
             named = {"namespace": due.namespace, "name": due.name, "uid": due.uid}
-            regarding = {"apiVersion": JOBS.api_version, "kind": JOBS.kind, **named}
+            regarding = {"apiVersion": path.api_version, "kind": path.kind, **named}
             self.note(regarding, due.namespace, Event("Normal", "GateOpened", due.words))
 
     async def _slow(self, due: SlowOrder, gate: asyncio.Semaphore) -> None:

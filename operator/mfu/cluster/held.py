@@ -1,7 +1,7 @@
 """Owners of which nothing runs, as Kubernetes and three projects show them, and where their pod templates stand.
 
-What each takes while it is held (tried on Kubernetes 1.36; JobSet 0.11, LeaderWorkerSet 0.8 and Trainer 2.2 as their
-definitions and webhooks say):
+What each takes while it is held (tried on Kubernetes 1.36 with the controllers of JobSet 0.12 and Trainer 2.2, and with
+the definition of LeaderWorkerSet 0.8):
 
 - Job: `suspend` and no `startTime`, which suspending takes away: nodeSelector, annotations, and resources from 1.36.
 - JobSet: `suspend`, nothing active: nodeSelector and annotations, never affinity nor resources.
@@ -48,16 +48,16 @@ def held_owner(kind: str) -> Callable[[JSON], HeldOwner | None]:
         queued = QUEUE_LABEL in (metadata.get("labels") or {})
         templates = tuple(_read(each) for each in templates_of(item, kind))
         named = metadata["namespace"], kind, metadata["name"], metadata["uid"]
-        owner = HeldOwner(*named, queued, queue_gated(item, kind), templates)
+        owner = HeldOwner(*named, queued, queue_gated(item), templates)
         return owner if templates else None
 
     return project
 
 
-def queue_gated(item: JSON, kind: str) -> bool:
-    """Whether our name is on Kueue's gate; of Jobs alone, with which it was tried."""
+def queue_gated(item: JSON) -> bool:
+    """Whether our name is on Kueue's gate."""
     gate = (item["metadata"].get("annotations") or {}).get(QUEUE_GATE_ANNOTATION, "")
-    return kind == "Job" and PLACEMENT_GATE in names_on(gate)
+    return PLACEMENT_GATE in names_on(gate)
 
 
 def is_held(item: JSON, kind: str) -> bool:

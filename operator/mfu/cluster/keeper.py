@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, Final
 
 from mfu.act import checks
@@ -84,8 +85,8 @@ class Keeper:
         asked: Informer[CheckQuestion] = self._informer(KUEUE_WORKLOADS, lambda item: question_of(item, self.check))
         reshaped = self.nodes.informer() if self.nodes else None
         tainted = self.slow.informer() if self.slow else None
-        gated = self.jobs.informer() if self.jobs else None
-        watched = (pods, policies, namespaces, *((asked,) if self.check else ()), *_these(reshaped, tainted, gated))
+        gated = self.jobs.informers() if self.jobs else ()
+        watched = (pods, policies, namespaces, *((asked,) if self.check else ()), *_these(reshaped, tainted), *gated)
         async with asyncio.TaskGroup() as group:
             for each in watched:
                 group.create_task(each.run())
@@ -103,8 +104,9 @@ class Keeper:
                     await self.nodes.round(reshaped.objects, self.may_write)
                 if self.slow and tainted:
                     await self.slow.round(tainted.objects, self.may_write)
-                if self.jobs and gated:
-                    await self.jobs.round(gated.objects, patience, self.may_write)
+                if self.jobs:
+                    waiting = chain.from_iterable(each.objects.values() for each in gated)
+                    await self.jobs.round(waiting, patience, self.may_write)
                 self.rounds_at = asyncio.get_running_loop().time()
                 await asyncio.sleep(EVERY_SECONDS)
 

@@ -19,7 +19,7 @@ from mfu.cluster.held import (
     patched_template,
     templates_of,
 )
-from mfu.cluster.json_patch import annotated, operation, step
+from mfu.cluster.json_patch import annotated, as_read, operation, step
 from mfu.cluster.projection import is_gpu
 from mfu.cluster.queue_topology import ask_slices, takes_hosts
 from mfu.cluster.resources import JSON, RUNS_PODS
@@ -87,8 +87,7 @@ def patch_of(item: JSON, asked: TemplateHint) -> list[JSON]:
     metadata, kind = item["metadata"], asked.owner.kind
     deeds = _runtime_patch(item, asked.change) if kind == "TrainJob" else _template_patch(item, kind, asked.change)
     return [
-        operation("test", "/metadata/uid", metadata["uid"]),
-        operation("test", "/metadata/resourceVersion", metadata["resourceVersion"]),
+        *as_read(metadata),
         annotated(metadata, _ANNOTATION, asked.words),
         *deeds,
     ]

@@ -168,7 +168,7 @@ OPERATOR = (
     NamedMetric("mfu_operator_pod_marks", "Replicas, by what became of their deletion cost.", ("result",)),
     NamedMetric("mfu_operator_template_hints", "Held owners, by what became of a hint in their template.", ("result",)),
     NamedMetric("mfu_operator_slow_nodes", "Slow nodes, by what became of their soft taint.", ("result",)),
-    NamedMetric("mfu_operator_queue_gates", "Jobs, by what became of our name on Kueue's gate.", ("result",)),
+    NamedMetric("mfu_operator_queue_gates", "Owners of pods, by what became of our name on Kueue's gate.", ("result",)),
     NamedMetric("mfu_operator_check_answers", "Questions of Kueue, by what became of the answer.", ("result",)),
     NamedMetric("mfu_operator_objects", "Objects in each informer.", ("kind",)),
     NamedMetric("mfu_operator_workloads_behind", "Workloads that wait to be judged anew.", ()),
