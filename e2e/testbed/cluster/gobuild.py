@@ -67,10 +67,20 @@ def _folder(binary: Binary, beside: Path) -> Path:
     """Where `go build` runs. Go's cache is read-only, and some builds write: those of a source get a copy of it."""
     if binary.source is None:
         return MODULES / binary.module
-    copy = beside / "source"
-    shutil.rmtree(copy, ignore_errors=True)
-    shutil.copytree(module_folder(binary.source), copy, copy_function=shutil.copyfile)
+    copy = _copy(binary.source, beside / "source")
+    if binary.beside is not None:
+        other = _copy(binary.beside, beside / "beside")
+        # Without its requirements it raises no version, so that everything else is compiled already.
+        (other / "go.mod").write_text(f"module {binary.beside.path}\n\ngo 1.25.0\n")
+        replaced = f"-replace={binary.beside.path}={other}"
+        subprocess.run(["go", "mod", "edit", replaced], cwd=copy, env=build_environment(), check=True)
     return copy
+
+
+def _copy(source: Source, target: Path) -> Path:
+    shutil.rmtree(target, ignore_errors=True)
+    shutil.copytree(module_folder(source), target, copy_function=shutil.copyfile)
+    return target
 
 
 def _line(label: str, binary: Binary, started: float, *, packages: int) -> str:

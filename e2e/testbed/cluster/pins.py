@@ -41,7 +41,7 @@ class Source:
     """As the checksum database has it (`go mod download -json`)."""
 
 
-JOBSET = Source("sigs.k8s.io/jobset", "v0.11.1", "h1:WgLEBnXTeX+4MxfVkIbfm4jIVgjvIY6Jfaei2okxKNk=")
+JOBSET = Source("sigs.k8s.io/jobset", "v0.12.0", "h1:YYPuV0px8Ongq/RXmJg6V0w2UC67aiR+rCMD06vhQQQ=")
 LEADER_WORKER_SET = Source("sigs.k8s.io/lws", "v0.8.0", "h1:DdhJ8QabwTfWgbgaHH2gdf8twliioHaoSfmDXRYEVU0=")
 TRAINER = Source("github.com/kubeflow/trainer/v2", "v2.2.0", "h1:whChZckEtycLo1UKH/M0hiNaCUozbLvf9JrgmMv+TAg=")
 KUEUE = Source("sigs.k8s.io/kueue", "v0.17.0", "h1:7hzb38M4eKGzYW+CFv2s1L+swzzacUCHOCXxZmAV90I=")
@@ -53,6 +53,8 @@ class Binary:
 
     The times are those of a build in the order of `BINARIES`: a later program finds most packages compiled already.
     `version_check`: refuse a copy found elsewhere unless it is of the pinned Kubernetes minor version.
+    `beside`: a module whose package is built with the versions that `source` pins, so that what the program of `source`
+    was built of is not compiled once more: seconds instead of minutes.
     """
 
     name: str
@@ -61,6 +63,7 @@ class Binary:
     cold_seconds: float
     version_check: bool = False
     source: Source | None = None
+    beside: Source | None = None
 
 
 _ALL = (
@@ -78,11 +81,13 @@ _ALL = (
     Binary("kwok", "kwok", "sigs.k8s.io/kwok/cmd/kwok", 51),
     Binary("helm", "helm", "helm.sh/helm/v4/cmd/helm", 111),
     Binary("kueue", "kueue", "./cmd/kueue", 179, source=KUEUE),
+    Binary("jobset", "kueue", "sigs.k8s.io/jobset", 7, source=KUEUE, beside=JOBSET),
+    Binary("trainer", "kueue", "github.com/kubeflow/trainer/v2/cmd/trainer-controller-manager", 10, source=KUEUE),
 )
 BINARIES: Mapping[str, Binary] = MappingProxyType({binary.name: binary for binary in _ALL})
 
 API_SERVER_ONLY = ("etcd", "kube-apiserver", "kubectl")
-CONTROLLERS = ("kueue",)
+CONTROLLERS = ("kueue", "jobset", "trainer")
 """Other people's controllers, whose decisions meet ours."""
 CONTROL_PLANE = (*API_SERVER_ONLY, "kube-controller-manager", "kube-scheduler", "kwok")
 
@@ -98,6 +103,8 @@ def fingerprint(binary: Binary) -> str:
 
 def _pinned(binary: Binary) -> tuple[bytes, bytes]:
     if binary.source is not None:
-        return f"{binary.source.path}@{binary.source.version}".encode(), binary.source.sum.encode()
+        sources = [binary.source, *((binary.beside,) if binary.beside else ())]
+        named = ",".join(f"{each.path}@{each.version}" for each in sources)
+        return named.encode(), ",".join(each.sum for each in sources).encode()
     folder = MODULES / binary.module
     return (folder / "go.mod").read_bytes(), (folder / "go.sum").read_bytes()
