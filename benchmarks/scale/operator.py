@@ -20,6 +20,7 @@ from e2e.testbed.cluster.ports import free_ports
 from e2e.testbed.cluster.process import Child
 
 AGES: Final = 'mfu_operator_judgement_age_seconds{quantile="%s"}'
+OLDEST: Final = AGES % "1"
 SLOW_READERS: Final = 4
 
 
@@ -102,7 +103,7 @@ class Sampled:
     def sample(self) -> None:
         page = self.operator.page()
         self.ages += [page[AGES % "0.99"]] if AGES % "0.99" in page else []
-        self.oldest += [page[AGES % "1"]] if AGES % "1" in page else []
+        self.oldest += [page[OLDEST]] if OLDEST in page else []
 
     def cpu_share(self) -> float:
         return (self.operator.cpu_seconds() - self.cpu) / (time.monotonic() - self.began)
