@@ -2,42 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
-from mfu.act.costs import ReplicaUse, marked
+from mfu.act.costs import marked
 from mfu.act.queue_gates import queue_releases
 from mfu.act.steps import act
-from mfu.act.templates import HeldOwner, template_hints
+from mfu.act.templates import template_hints
+from mfu.act.types import Acts, Circumstances
 from mfu.api.fleetreport import FleetStatus
 from mfu.api.powers import ActionType
 from mfu.decide.fleet.capacity import capacity_of
-from mfu.decide.fleet.fitting import Grant, Incumbent
-from mfu.decide.fleet.order import Together, decide_together
+from mfu.decide.fleet.order import decide_together
 from mfu.decide.fleet.standing import Standing
-from mfu.decide.types import Decision, EffectivePolicy
 from mfu.engine import fleet
 from mfu.engine.acting import (
     answers,
     governed,
     on_their_way,
     placed,
-    proposals_of,
     releases,
     rescales,
     suspending,
     suspensions,
     told,
 )
+from mfu.engine.alone import Among, judged_alone, planned_among, standing_among
 from mfu.engine.claims import assign
 from mfu.engine.history.calibration import taught
-from mfu.engine.history.longterm import take
-from mfu.engine.holdings.fleet import Grounds
+from mfu.engine.holdings.fleet import Ground, Grounds
 from mfu.engine.holdings.workload import products_of
 from mfu.engine.judged import Surroundings
 from mfu.engine.layouts import layout_orders, layout_proposals, layout_rows
-from mfu.engine.oversubscribing import advanced, shadow_of, with_shadow
+from mfu.engine.oversubscribing import Shadow, advanced, shadow_of, with_shadow
 from mfu.engine.packed import Packed
 from mfu.engine.plan import FleetSum, Plan, Supply, WorkloadPlan
 from mfu.engine.policies import InForce, in_force
@@ -46,13 +43,9 @@ from mfu.engine.say.events import on_fleet
 from mfu.engine.say.hysteresis import novelty
 from mfu.engine.say.report import Tally, report
 from mfu.engine.shown import circumstances, held_owners
-from mfu.engine.slowness import slow_orders, slow_proposals, slowness
-from mfu.engine.snapshot import Assignment, Snapshot, WorkloadView
-from mfu.engine.usefulness import uses
-from mfu.engine.views import NO_STATUS
-from mfu.engine.workload import Asked, Examined, broken, examine, paused, planned, spoken_up, unsaid
-from mfu.observe.assessment import Window
-from mfu.observe.steady import level_of
+from mfu.engine.slowness import Slowness, slow_orders, slow_proposals, slowness
+from mfu.engine.snapshot import Assignment, Snapshot
+from mfu.engine.workload import Examined
 from mfu.predict.types import Corrections
 
 SUM_SECONDS: Final = 10.0
@@ -65,11 +58,55 @@ def evaluate(snapshot: Snapshot, now: float) -> Plan:
     The same snapshot and moment give the same plan; applying the plan and evaluating again changes nothing.
     """
     # 1. Who governs, and whose pod is whose.
+    known = _known(snapshot, now)
+    # 2. Each workload alone.
+    alone = tuple(
+        judged_alone(view, snapshot, (known.claims, known.force), known.around) for view in snapshot.workloads
+    )
+    # 3. All of them together, over one ledger.
+    decided = _decided(known, alone)
+    # 4. What of it may be done now.
+    acting = _acting(known, decided)
+    # 5. What was learned; and the sum of it all.
+    corrections = _learned(acting.plans, snapshot.corrections)
+    ground, summed = _summed(known, decided, acting, corrections)
+    return _plan(known, acting, corrections, ground, summed)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Known:
+    """What every step reads."""
+
+    snapshot: Snapshot
+    now: float
+    force: InForce
+    claims: Assignment
+    supply: Supply
+    around: Surroundings
+    told_last: FleetStatus
+    """The report as it was said last, by us or by who wrote before us."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Decided:
+    standings: tuple[Standing, ...]
+    shown: Circumstances
+    shadow: Shadow
+    plans: tuple[WorkloadPlan, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Acting:
+    acts: Acts
+    found: Slowness
+    plans: tuple[WorkloadPlan, ...]
+    """With the events of what is done."""
+
+
+def _known(snapshot: Snapshot, now: float) -> _Known:
     force = in_force(snapshot.policies, snapshot.namespaces, now, snapshot.before, switched_on=snapshot.switched_on)
     claims = snapshot.claims or assign(snapshot.workloads, snapshot.pods)
     supply = _supply(snapshot, tuple(force.cluster.topology_levels))
-    nodes = supply.nodes
-    # 2. Each workload alone.
     around = Surroundings(
         nodes=supply.by_name,
         products=supply.products,
@@ -80,44 +117,63 @@ def evaluate(snapshot: Snapshot, now: float) -> Plan:
         held={each.key: each for each in snapshot.held},
         suspending=suspending(snapshot.before.acted),
     )
-    alone = tuple(_alone(view, snapshot, (claims, force), around) for view in snapshot.workloads)
-    # 3. All of them together, over one ledger.
-    standings = tuple(standing for each in alone if (standing := _standing(each)))
-    shown = circumstances(snapshot, standings, now)
-    ground, summed = snapshot.before.ground, snapshot.before.summed
+    summed = snapshot.before.summed
     told_last = summed.report if summed and summed.report else snapshot.report.read()
-    shadow = shadow_of(told_last.oversubscription, standings, (claims, nodes))
+    return _Known(snapshot, now, force, claims, supply, around, told_last)
+
+
+def _decided(known: _Known, alone: tuple[Examined | WorkloadPlan, ...]) -> _Decided:
+    snapshot, supply = known.snapshot, known.supply
+    standings = tuple(standing for each in alone if (standing := standing_among(each)))
+    shown = circumstances(snapshot, standings, known.now)
+    shadow = shadow_of(known.told_last.oversubscription, standings, (known.claims, supply.nodes))
     together = decide_together(standings, supply.capacity, on_their_way(snapshot, shown))
-    together = with_shadow(together, shadow, now)
+    together = with_shadow(together, shadow, known.now)
     plans = tuple(
-        _planned(each, view, _Among.of(together, view.key), around)
+        planned_among(each, view, Among.of(together, view.key), known.around)
         for view, each in zip(snapshot.workloads, alone, strict=True)
     )
-    # 4. What of it may be done now.
-    reshaped = layout_proposals(snapshot, plans, standings, (nodes, force))
-    found = slowness(snapshot, plans, nodes, now)
-    slow = slow_proposals(found, plans, nodes, (force, snapshot.before.acted))
-    acts = act([*governed(plans, force), *reshaped, *slow], snapshot.before.acted, shown)
-    plans, held = told(plans, acts), held_owners(snapshot)
-    # 5. What was learned; and the sum of it all.
-    corrections = _learned(plans, snapshot.corrections)
-    if summed is None or _due(snapshot, summed.at, now):
-        ground = fleet.ground(Grounds(claims, nodes, force.by_namespace, force.cluster), snapshot.before)
-        total = fleet.add_up(ground, plans, snapshot.fleet, around.nodes)
-        products = {node.name: node.device.gpu.api_name for node in nodes if node.device}
-        tally = Tally(
-            total=total,
-            plans=plans,
-            products=products,
-            currency=force.cluster.currency,
-            corrections=corrections,
-            drafts=ground.drafts,
-            readings=snapshot.fleet,
-            trend=told_last.trend,
-            oversubscription=advanced(shadow, told_last.oversubscription, total.in_use, now),
-            layouts=layout_rows(snapshot, standings, (nodes, force), layout_orders(acts)),
-        )
-        summed = FleetSum(total.figures, report(tally, now), now, total.bills, total.revenue_of)
+    return _Decided(standings, shown, shadow, plans)
+
+
+def _acting(known: _Known, decided: _Decided) -> _Acting:
+    snapshot, nodes, plans = known.snapshot, known.supply.nodes, decided.plans
+    reshaped = layout_proposals(snapshot, plans, decided.standings, (nodes, known.force))
+    found = slowness(snapshot, plans, nodes, known.now)
+    slow = slow_proposals(found, plans, nodes, (known.force, snapshot.before.acted))
+    acts = act([*governed(plans, known.force), *reshaped, *slow], snapshot.before.acted, decided.shown)
+    return _Acting(acts, found, told(plans, acts))
+
+
+def _summed(
+    known: _Known, decided: _Decided, acting: _Acting, corrections: Corrections
+) -> tuple[Ground | None, FleetSum]:
+    """Added up anew where it is due, else as it was."""
+    snapshot, ground, summed = known.snapshot, known.snapshot.before.ground, known.snapshot.before.summed
+    if summed is not None and not _due(snapshot, summed.at, known.now):
+        return ground, summed
+    force, nodes = known.force, known.supply.nodes
+    ground = fleet.ground(Grounds(known.claims, nodes, force.by_namespace, force.cluster), snapshot.before)
+    total = fleet.add_up(ground, acting.plans, snapshot.fleet, known.around.nodes)
+    tally = Tally(
+        total=total,
+        plans=acting.plans,
+        products={node.name: node.device.gpu.api_name for node in nodes if node.device},
+        currency=force.cluster.currency,
+        corrections=corrections,
+        drafts=ground.drafts,
+        readings=snapshot.fleet,
+        trend=known.told_last.trend,
+        oversubscription=advanced(decided.shadow, known.told_last.oversubscription, total.in_use, known.now),
+        layouts=layout_rows(snapshot, decided.standings, (nodes, force), layout_orders(acting.acts)),
+    )
+    told_now = report(tally, known.now)
+    return ground, FleetSum(total.figures, told_now, known.now, total.bills, total.revenue_of)
+
+
+def _plan(known: _Known, acting: _Acting, corrections: Corrections, ground: Ground | None, summed: FleetSum) -> Plan:
+    snapshot, force, acts, plans = known.snapshot, known.force, acting.acts, acting.plans
+    held = held_owners(snapshot)
     return Plan(
         workloads=plans,
         policies=force.plans,
@@ -128,15 +184,15 @@ def evaluate(snapshot: Snapshot, now: float) -> Plan:
         accepted=force.accepted,
         ground=ground,
         summed=summed,
-        supply=supply,
+        supply=known.supply,
         acts=acts,
-        releases=releases(acts, claims, snapshot.switched_on),
-        answers=answers(snapshot, acts, now),
+        releases=releases(acts, known.claims, snapshot.switched_on),
+        answers=answers(snapshot, acts, known.now),
         marks=marked(acts, {pod.uid: (pod.namespace, pod.name, pod.deletion_cost) for pod in snapshot.pods}),
         hints=template_hints(acts, held),
         queue_releases=queue_releases(acts, held, placed(plans)),
-        slowed=slow_orders(found, acts, nodes, force, now) if _slows(snapshot) else (),
-        slow=found.memory,
+        slowed=slow_orders(acting.found, acts, known.supply.nodes, force, known.now) if _slows(snapshot) else (),
+        slow=acting.found.memory,
         suspensions=suspensions(acts, plans),
         rescales=rescales(acts, plans),
         layouts=layout_orders(acts),
@@ -161,126 +217,6 @@ def _due(snapshot: Snapshot, summed_at: float, now: float) -> bool:
     """A fleet that is judged in turns need not be added up after each of them."""
     in_turns = snapshot.turn is not None and len(snapshot.turn) < len(snapshot.workloads)
     return not in_turns or not 0.0 <= now - summed_at < SUM_SECONDS
-
-
-def _standing(found: Examined | WorkloadPlan) -> Standing | None:
-    """With the places that it was told last: they are kept while nothing is clearly better."""
-    before = found if isinstance(found, WorkloadPlan) else found.asked.before
-    standing = found.standing
-    if standing is None or standing.ask is None or before is None or not before.places:
-        return standing
-    return replace(standing, incumbent=before.places)
-
-
-@dataclass(frozen=True, slots=True)
-class _Among:
-    """What one workload is told among all, and the devices that were drawn for it."""
-
-    decisions: tuple[Decision, ...]
-    grants: tuple[Grant, ...]
-
-    @property
-    def places(self) -> tuple[Incumbent, ...]:
-        return tuple((grant.kind, grant.nodes) for grant in self.grants)
-
-    @classmethod
-    def of(cls, together: Together, key: str) -> _Among:
-        return cls(together.decisions.get(key, ()), together.grants.get(key, ()))
-
-
-def _alone(
-    view: WorkloadView, snapshot: Snapshot, known: tuple[Assignment, InForce], around: Surroundings
-) -> Examined | WorkloadPlan:
-    """Judged now if it is its turn, else as it was judged before."""
-    claims, force = known
-    before = snapshot.before.plans.get(view.uid)
-    if snapshot.turn is not None and view.uid not in snapshot.turn:
-        if before is not None and view.uid in snapshot.steady:
-            return _standing_still(_as_before(before), force.of(view.namespace), around.now)
-        return _as_before(before) if before else unsaid(view)
-    asked = Asked(
-        view=view,
-        pods=claims.pods.get(view.key, ()),
-        series=snapshot.series.get(view.key),
-        policy=force.of(view.namespace),
-        conflict=claims.conflicts.get(view.key),
-        before=before,
-    )
-    if view.paused:
-        return _judged_now(paused(asked), asked, around.now)
-    try:
-        return examine(asked, around)
-    except Exception as error:
-        # A defect that one declaration brings to light must not silence all the others.
-        return _judged_now(broken(asked, error, around.now), asked, around.now)
-
-
-def _planned(found: Examined | WorkloadPlan, view: WorkloadView, among: _Among, around: Surroundings) -> WorkloadPlan:
-    """What it says after all were decided, and what it proposes."""
-    now, held = around.now, around.held_owner(view)
-    if isinstance(found, WorkloadPlan):
-        plan = spoken_up(found, among.decisions, now)
-        return plan if plan is found else _proposing(plan, view, among, among.decisions, held)
-    try:
-        plan = planned(found, among.decisions, now)
-        replicas = uses(found.asked.series, found.asked.pods) if found.asked.view.spec else ()
-        plan = _proposing(plan, view, among, plan.decisions, held, replicas)
-    except Exception as error:
-        plan = broken(found.asked, error, now)
-    level = level_of(found.asked.series) if found.asked.series else None
-    return replace(_judged_now(_lean(plan), found.asked, now), level=level)
-
-
-def _proposing(
-    plan: WorkloadPlan,
-    view: WorkloadView,
-    among: _Among,
-    decided: Sequence[Decision],
-    held: HeldOwner | None,
-    replicas: tuple[ReplicaUse, ...] = (),
-) -> WorkloadPlan:
-    """Of kinds that were not decided anew, what was proposed before stays."""
-    kinds = {each.type for each in decided}
-    kept = tuple(each for each in plan.proposals if each.action.decides not in kinds)
-    made = proposals_of(view, plan, decided, grants=among.grants, held=held, replicas=replicas)
-    return replace(plan, proposals=(*kept, *made), places=among.places)
-
-
-def _judged_now(plan: WorkloadPlan, asked: Asked, now: float) -> WorkloadPlan:
-    kept = (_bare(asked.view), asked.pods, asked.conflict)
-    return replace(plan, judged_at=now, whole_at=now, first_judged_at=asked.first_judged(now), judged=kept)
-
-
-def _lean(plan: WorkloadPlan) -> WorkloadPlan:
-    """Without what status has said in words: ten thousand plans are kept until the next cycle."""
-    assessment = plan.assessment and replace(plan.assessment, findings=(), readings=())
-    findings = tuple(replace(each, evidence=(), action="", message="") for each in plan.findings)
-    best = plan.attainable and replace(plan.attainable, changes=())
-    decided = tuple(replace(each, message="", hint=None) for each in plan.decisions)
-    return replace(plan, assessment=assessment, attainable=best, findings=findings, decisions=decided)
-
-
-def _bare(view: WorkloadView) -> WorkloadView:
-    """The declaration, for telling whether it changed."""
-    return replace(view, status=NO_STATUS, annotations={})
-
-
-def _as_before(plan: WorkloadPlan) -> WorkloadPlan:
-    """Events and lessons are of the moment; everything else is still said."""
-    return replace(plan, events=(), lesson=None) if plan.events or plan.lesson else plan
-
-
-def _standing_still(plan: WorkloadPlan, policy: EffectivePolicy, now: float) -> WorkloadPlan:
-    """Looked at: it runs as it did, so what was judged stands, and the minute since then counts like the one before.
-
-    Under another policy it does not stand: it waits for its turn like everyone.
-    """
-    if plan.policy != policy:
-        return replace(plan, level=None)
-    seen = plan.assessment.observations if plan.assessment else ()
-    minute = {each.meter: each for each in seen if each.window is Window.MINUTE}
-    long = {meter: take(kept, minute.get(meter), now) for meter, kept in plan.memory.long.items()}
-    return replace(plan, judged_at=now, memory=replace(plan.memory, long=long))
 
 
 def _learned(plans: tuple[WorkloadPlan, ...], known: Corrections) -> Corrections:
