@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -12,20 +11,17 @@ from mfu.api.modelworkload import WorkloadSpec
 from mfu.api.names import WORKLOAD_LABEL
 from mfu.engine.evaluate import evaluate
 from mfu.engine.plan import Handover, Plan
-from mfu.engine.snapshot import FleetReadings, PodView, PolicyView, Snapshot, WorkloadView
+from mfu.engine.snapshot import PodView, PolicyView, Snapshot, WorkloadView
 from mfu.sim.fleet import SimFleet
 from mfu.sim.inventory import parse_nodes
 from mfu.sim.pods import Workload
-from mfu.sim.server import SimServer
 from mfu.sim.truth import Truth
-from mfu.telemetry.dcgm.adapter import DCGMFleet
-from mfu.telemetry.errors import NotExposition
 from mfu.telemetry.pods.engines import read_engine
 from mfu.telemetry.pods.progress import DeclaredProgress, ScrapedPod, declared
-from mfu.telemetry.store.recent import Store
 from mfu.web.planned import seen_of
 from mfu.web.seen import Seen
 from tests.builders.cases import node
+from tests.builders.exporters import Exporters
 
 LABELS: Final = {
     "H100-SXM5": "NVIDIA-H100-80GB-HBM3",
@@ -52,9 +48,8 @@ class Job:
     def pods(self) -> list[str]:
         return [f"{self.name}-{number}" for number in range(self.nodes)]
 
-    def read(self, page: bytes, pod: str, now: float) -> Any:
+    def read(self, page: bytes, where: ScrapedPod, now: float) -> Any:
         """The engine's own page, or the counter that the declaration names."""
-        where = ScrapedPod("team", pod)
         if self.spec["mode"] == "Inference":
             return read_engine(page, where, now)
         return declared(page, where, now, DeclaredProgress(self.spec["progress"]["metric"]))
@@ -75,8 +70,7 @@ class Simulated:
             for pod in made.sim_pods():
                 fleet.place(pod)
         self.fleet = fleet
-        self.endpoint = SimServer(fleet, counters="full", clock=lambda: self.now)
-        self.adapter, self.store = DCGMFleet(float(EVERY), float(EVERY)), Store(interval_seconds=float(EVERY))
+        self.exporters = Exporters(fleet, float(EVERY), START)
         self.views = {job.name: _view(job) for job in jobs}
         rows = [{"product": product, "perGPUHour": price} for product, price in prices.items()]
         spec = PolicySpec.model_validate({"currency": "$", "prices": rows})
@@ -93,20 +87,9 @@ class Simulated:
         return seen_of(plan, self.now)
 
     def _look(self) -> None:
-        bodies = {name: self.endpoint.node_text(name).encode() for name in self.fleet.nodes}
-        self.found = self.adapter.round(bodies, self.now, nodes={name: name for name in self.fleet.nodes})
-        self.store.add_round(self.found, self.now)
-        for job in self.jobs:
-            for pod in job.pods:
-                with suppress(NotExposition):
-                    self.store.add_progress([job.read(self.endpoint.pod_text(f"team/{pod}").encode(), pod, self.now)])
+        self.exporters.look(self.now, {("team", pod): job.read for job in self.jobs for pod in job.pods})
 
     def _cycle(self) -> Plan:
-        series = {
-            f"team/{job.name}": found
-            for job in self.jobs
-            if (found := self.store.series([("team", pod) for pod in job.pods], self.now))
-        }
         plan = evaluate(
             Snapshot(
                 workloads=tuple(self.views.values()),
@@ -114,8 +97,10 @@ class Simulated:
                 nodes=tuple(self._node(name) for name in self.fleet.nodes),
                 policies=self.policies,
                 namespaces={"team": {}},
-                fleet=FleetReadings(self.found.devices, self.found.values, self.found.observed_at),
-                series=series,
+                fleet=self.exporters.readings,
+                series=self.exporters.series(
+                    {f"team/{job.name}": [("team", pod) for pod in job.pods] for job in self.jobs}
+                ),
                 before=self.before,
             ),
             self.now,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
@@ -15,26 +14,24 @@ from mfu.api.names import WORKLOAD_LABEL
 from mfu.api.workload_status import WorkloadStatus
 from mfu.engine.evaluate import evaluate
 from mfu.engine.plan import Plan
-from mfu.engine.snapshot import FleetReadings, PodView, Snapshot, WorkloadView
+from mfu.engine.snapshot import PodView, Snapshot, WorkloadView
+from mfu.observe.readings import ProgressReading
 from mfu.show.explanation import explanation
 from mfu.sim.fleet import SimFleet
 from mfu.sim.inventory import parse_nodes
 from mfu.sim.pods import SimPod
 from mfu.sim.progress import replant
-from mfu.sim.server import SimServer
 from mfu.sim.truth import IDLE, Truth
-from mfu.telemetry.dcgm.adapter import DCGMFleet
-from mfu.telemetry.errors import NotExposition
 from mfu.telemetry.pods.progress import DeclaredProgress, ScrapedPod, declared
-from mfu.telemetry.store.recent import Store
 from tests.builders.cases import node
+from tests.builders.exporters import Exporters
 
 pytestmark = pytest.mark.slow
 
 SECONDS, EVERY, PAUSE = 85, 20, 5
 """Of each twenty seconds a job that saves too often does nothing in the last five; the last begin with work."""
 PAUSES = PAUSE * (SECONDS // EVERY)
-TEAM, GPUS = "team", 8
+TEAM, GPUS, START = "team", 8, 1000.0
 WORKS = Truth(0.45, model="llama-3.1-8b", sequence_length=4096, total=False)
 DEAD = replace(WORKS, mfu=0.0)
 
@@ -95,26 +92,10 @@ def cycle() -> Plan:
     placed = list(sim_pods(list(fleet.nodes)))
     for each in placed:
         fleet.place(each)
-    clock = [1000.0]
-    endpoint = SimServer(fleet, counters="full", clock=lambda: clock[0])
-    adapter, store = DCGMFleet(1.0, 1.0), Store(interval_seconds=1.0)
+    exporters = Exporters(fleet, 1.0, START)
     for second in range(SECONDS):
-        clock[0] = now = 1000.0 + second
-        pause(fleet, second, now)
-        found = adapter.round(
-            {name: endpoint.node_text(name).encode() for name in fleet.nodes},
-            now,
-            nodes={name: name for name in fleet.nodes},
-        )
-        store.add_round(found, now)
-        for each in placed:
-            with suppress(NotExposition):
-                page = endpoint.pod_text(each.key).encode()
-                scraped = ScrapedPod(TEAM, each.name)
-                if page:
-                    store.add_progress(
-                        [declared(page, scraped, now, DeclaredProgress("train_tokens_total", scope="PerRank"))]
-                    )
+        pause(fleet, second, START + second)
+        exporters.look(START + second, {(TEAM, each.name): read for each in placed})
     pods = (
         *(pod_view(each.name, each.owner, each.node) for each in placed),
         *(pod_view(f"{name}-late", name, None) for name, planted in PLANTED.items() if planted.waiting),
@@ -125,14 +106,16 @@ def cycle() -> Plan:
         ),
         pods=pods,
         nodes=tuple(node(each, used=GPUS) for each in fleet.nodes),
-        fleet=FleetReadings(found.devices, found.values, found.observed_at),
-        series={
-            f"{TEAM}/{name}": series
-            for name in PLANTED
-            if (series := store.series([(TEAM, each.name) for each in placed if each.owner == name], now))
-        },
+        fleet=exporters.readings,
+        series=exporters.series(
+            {f"{TEAM}/{name}": [(TEAM, each.name) for each in placed if each.owner == name] for name in PLANTED}
+        ),
     )
-    return evaluate(snapshot, now)
+    return evaluate(snapshot, exporters.now)
+
+
+def read(page: bytes, pod: ScrapedPod, now: float) -> ProgressReading:
+    return declared(page, pod, now, DeclaredProgress("train_tokens_total", scope="PerRank"))
 
 
 def pause(fleet: SimFleet, second: int, now: float) -> None:

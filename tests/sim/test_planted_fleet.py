@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from functools import cache
 from typing import Any
 
@@ -14,19 +13,17 @@ from mfu.api.modelworkload import WorkloadSpec
 from mfu.api.names import WORKLOAD_LABEL
 from mfu.decide.types import NodeView
 from mfu.engine.evaluate import evaluate
-from mfu.engine.snapshot import FleetReadings, PodView, Snapshot, WorkloadView
+from mfu.engine.snapshot import PodView, Snapshot, WorkloadView
+from mfu.observe.readings import ProgressReading
 from mfu.show.fleet import fleet_view
 from mfu.sim.fleet import SimFleet
 from mfu.sim.inventory import parse_nodes
 from mfu.sim.pods import Workload
 from mfu.sim.recordings import load as load_recordings
-from mfu.sim.server import SimServer
 from mfu.sim.truth import IDLE, Fault, Truth
-from mfu.telemetry.dcgm.adapter import DCGMFleet
-from mfu.telemetry.errors import NotExposition
 from mfu.telemetry.pods.progress import DeclaredProgress, ScrapedPod, declared
-from mfu.telemetry.store.recent import Store
 from tests.builders.cases import node
+from tests.builders.exporters import Exporters
 
 pytestmark = pytest.mark.slow
 
@@ -101,22 +98,9 @@ def report() -> FleetStatus:
     for job in jobs:
         for pod in job.sim_pods():
             fleet.place(pod)
-    clock = [1000.0]
-    endpoint = SimServer(fleet, counters="full", clock=lambda: clock[0])
-    adapter, store = DCGMFleet(1.0, 1.0), Store(interval_seconds=1.0)
+    exporters = Exporters(fleet, 1.0, 1000.0)
     for second in range(SECONDS):
-        clock[0] = now = 1000.0 + second
-        bodies = {name: endpoint.node_text(name).encode() for name in fleet.nodes}
-        found = adapter.round(bodies, now, nodes={name: name for name in fleet.nodes})
-        store.add_round(found, now)
-        for name, truth in PLANTED.items():
-            with suppress(NotExposition):
-                body = endpoint.pod_text(f"{team_of(name)}/{name}-0").encode()
-                if truth.mfu:
-                    told = declared(
-                        body, ScrapedPod(team_of(name), f"{name}-0"), now, DeclaredProgress("train_tokens_total")
-                    )
-                    store.add_progress([told])
+        exporters.look(1000.0 + second, {pod_of(name): read for name, truth in PLANTED.items() if truth.mfu})
     held = set(places.values())
     snapshot = Snapshot(
         workloads=tuple(
@@ -137,14 +121,18 @@ def report() -> FleetStatus:
             for job in jobs
         ),
         nodes=tuple(made(name, name in held) for name in fleet.nodes),
-        fleet=FleetReadings(found.devices, found.values, found.observed_at),
-        series={
-            f"{team_of(name)}/{name}": found_of
-            for name in PLANTED
-            if (found_of := store.series([(team_of(name), f"{name}-0")], now))
-        },
+        fleet=exporters.readings,
+        series=exporters.series({f"{team_of(name)}/{name}": [pod_of(name)] for name in PLANTED}),
     )
-    return evaluate(snapshot, now).report.read()
+    return evaluate(snapshot, exporters.now).report.read()
+
+
+def pod_of(name: str) -> tuple[str, str]:
+    return team_of(name), f"{name}-0"
+
+
+def read(page: bytes, pod: ScrapedPod, now: float) -> ProgressReading:
+    return declared(page, pod, now, DeclaredProgress("train_tokens_total"))
 
 
 def made(name: str, held: bool) -> NodeView:
