@@ -111,7 +111,7 @@ async def scraped(session: aiohttp.ClientSession) -> None:
 
 
 async def asked(session: aiohttp.ClientSession, query: str) -> Any:
-    chosen = query.replace('"$namespace"', '".*"').replace('"$workload"', '".*"')
+    chosen = re.sub(r'="\$(namespace|workload)"', '=~".*"', query)
     async with session.get("/api/v1/query", params={"query": chosen}) as answer:
         body = await answer.json()
         assert body["status"] == "success", (chosen, body)

@@ -1,8 +1,8 @@
-"""What runs on the drawn fleets: the demo's cast for six hours, and five hundred workloads like it for as long."""
+"""What runs on the drawn fleets: the demo's cast, and five hundred workloads like it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
@@ -18,8 +18,9 @@ EXAMPLES: Final = Path(__file__).parents[2] / "examples"
 NODES: Final = "H100-SXM5=4,H100-SXM5:1g.10gb=1,H200-SXM=4"
 """The demo's, and one more for the job that comes later."""
 SPARE_NODES: Final = 12
-MINUTES: Final = 380
-"""Of history: the six hours that a dashboard shows, and what the windows of its beginning look back on."""
+LARGE_HOURS: Final = 0.75
+WARM_MINUTES: Final = 20
+"""Of history before what is drawn begins: what the windows of its first moment look back on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +40,7 @@ class Played:
     def mig(self) -> bool:
         return self.resource.startswith(MIG_PREFIX)
 
-    @property
-    def begins(self) -> int:
-        return self.acts[0][0]
-
-    def keys(self) -> list[tuple[str, str]]:
+    def pod_keys(self) -> list[tuple[str, str]]:
         return [(self.namespace, f"{self.name}-{number}") for number in range(self.pods)]
 
 
@@ -52,6 +49,12 @@ class DrawnFleet:
     nodes: str
     workloads: tuple[Played, ...]
     every_seconds: int
+    hours: float
+
+    @property
+    def minutes(self) -> int:
+        """Of history, in all."""
+        return round(60 * self.hours) + WARM_MINUTES
 
 
 def demo() -> DrawnFleet:
@@ -63,26 +66,26 @@ def demo() -> DrawnFleet:
     cast[cast.index(faulty)] = replace(faulty, acts=((0, healthy), (260, broken)))
     dense = next(each for each in cast if each.name == "dense-training")
     cast.append(named(dense, "team-vision", "late-training", ((130, replace(dense.acts[0][1], mfu=0.33)),)))
-    return DrawnFleet(NODES, tuple(cast), 30)
+    return DrawnFleet(NODES, tuple(cast), 30, 6.0)
 
 
 def large(count: int = 500, namespaces: int = 20, seed: int = 14) -> DrawnFleet:
-    """So many of the cast's kinds, each at a level of its own; a tenth of them has a fault, some hold and do nothing."""
+    """So many of the cast's kinds, each at a level of its own; some have a fault, some hold and do nothing."""
     random = Random(seed)
     kinds = [played(part) for part in CAST if "mig" not in part.resource and "fault" not in part.planted]
     found = []
     for number in range(count):
         kind = kinds[number % len(kinds)]
-        first = random.choice((0, 0, 0, random.randrange(MINUTES - 60)))
+        first = random.choice((0, 0, 0, random.randrange(round(60 * LARGE_HOURS))))
         level = replace(kind.acts[0][1], mfu=kind.acts[0][1].mfu * random.uniform(0.8, 1.05))
         name = f"{kind.name}-{number:03d}"
-        found.append(named(kind, f"team-{number % namespaces:02d}", name, ((first, _fault(level, random)),)))
+        found.append(named(kind, f"team-{number * namespaces // count:02d}", name, ((first, _fault(level, random)),)))
     devices = {
         product: sum(each.pods * each.gpus for each in found if each.product == product)
         for product in ("H100-SXM5", "H200-SXM")
     }
     nodes = ",".join(f"{product}={count // 8 + SPARE_NODES}" for product, count in devices.items())
-    return DrawnFleet(nodes, tuple(found), 120)
+    return DrawnFleet(nodes, tuple(found), 120, LARGE_HOURS)
 
 
 def _fault(level: Truth, random: Random) -> Truth:

@@ -1,7 +1,7 @@
 """Hours of the operator's own page over a drawn fleet, as OpenMetrics text for `promtool tsdb create-blocks-from`.
 
-The simulated exporters speak, the operator's own cycle judges, and its metrics are rendered once a cycle: all by a clock
-that jumps, so that six hours are there in a minute.
+The simulated exporters speak, the operator's own cycle judges, and its metrics are rendered once a cycle: all by a
+clock that jumps, so that six hours of the demo are there in a minute.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from mfu.sim.progress import replant
 from mfu.telemetry.pods.engines import read_engine
 from mfu.telemetry.pods.progress import DeclaredProgress, ScrapedPod, declared
 from tests.builders.exporters import Exporters, Key, Reader
-from tools.dashboards.fleets import MINUTES, DrawnFleet, Played
+from tools.dashboards.fleets import DrawnFleet, Played
 
 CYCLE_SECONDS: Final = 60
 POLICY: Final[dict[str, Any]] = {
@@ -46,7 +46,7 @@ POLICY: Final[dict[str, Any]] = {
 def history(fleet: DrawnFleet, end: float) -> Iterator[str]:
     """Lines of OpenMetrics text up to `end` (Unix seconds), each series with its samples in order of time."""
     found: dict[str, list[str]] = defaultdict(list)
-    playing = Playing(fleet, end - 60 * MINUTES)
+    playing = Playing(fleet, end - 60 * fleet.minutes)
     for now in playing.play():
         for series, value in playing.page():
             found[series].append(f"{series} {value} {now:.0f}")
@@ -80,13 +80,13 @@ class Playing:
 
     def play(self) -> Iterator[float]:
         """Each moment at which there is a new page."""
-        for second in range(0, 60 * MINUTES + 1, self.drawn.every_seconds):
+        for second in range(0, 60 * self.drawn.minutes + 1, self.drawn.every_seconds):
             self._begin(second)
             self.exporters.look(self.start + second, self.readers)
             if second % max(CYCLE_SECONDS, self.drawn.every_seconds) == 0:
-                began = time.perf_counter()
+                began = time.thread_time()
                 self._cycle()
-                self.metrics.cycle_seconds.labels("evaluate").observe(time.perf_counter() - began)
+                self.metrics.cycle_seconds.labels("evaluate").observe(time.thread_time() - began)
                 yield self.exporters.now
 
     def page(self) -> Iterator[tuple[str, str]]:
@@ -110,7 +110,7 @@ class Playing:
             for minute, truth in each.acts:
                 if second != 60 * minute - 60 * minute % self.drawn.every_seconds:
                     continue
-                for namespace, name in each.keys():
+                for namespace, name in each.pod_keys():
                     if (namespace, name) in self.pods:
                         replant(self.fleet, f"{namespace}/{name}", truth, now)
                     else:
@@ -122,9 +122,8 @@ class Playing:
         self.pods[key] = replace(pod, node=node, started=now)
         self.fleet.place(self.pods[key])
         self.readers[key] = _reader(played)
-        name = f"{played.namespace}/{played.name}"
         spec = WorkloadSpec.model_validate(played.spec)
-        self.views[name] = WorkloadView(played.namespace, played.name, f"uid-{name}", 1, now, spec)
+        self.views[pod.workload] = WorkloadView(played.namespace, played.name, f"uid-{pod.workload}", 1, now, spec)
 
     def _fitting(self, played: Played) -> Iterator[str]:
         for node in self.nodes.values():
@@ -154,8 +153,8 @@ class Playing:
         )
         self.before, self.plan = plan.handover, plan
         for each in plan.workloads:
-            key = f"{each.namespace}/{each.name}"
-            self.views[key] = replace(self.views[key], status=each.status)
+            name = f"{each.namespace}/{each.name}"
+            self.views[name] = replace(self.views[name], status=each.status)
 
     def _node(self, spec: NodeSpec) -> NodeView:
         free = self._left(spec.name)

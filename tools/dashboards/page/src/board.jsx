@@ -24,7 +24,7 @@ export function Board({ dashboard, prometheus, range, variables, theme, width })
     height: gridPos.h * (ROW + GAP) - GAP,
   });
   return (
-    <div style={{ padding: MARGIN, background: theme.colors.background.canvas }} data-ready={ready === panels.length}>
+    <div style={{ width, boxSizing: 'border-box', padding: MARGIN, background: theme.colors.background.canvas }} data-ready={ready === panels.length}>
       <Head {...{ dashboard, variables, theme }} />
       <div style={{ position: 'relative', height: bottom * (ROW + GAP) - GAP }}>
         {panels.map((panel) => (

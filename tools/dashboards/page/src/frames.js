@@ -17,14 +17,10 @@ const SCRAPE = '15s';
 const MOST_POINTS = 1500;
 
 export function registerTransformations() {
-  standardTransformersRegistry.setInit(() =>
-    Object.values(standardTransformers).map((transformation) => ({
-      id: transformation.id,
-      name: transformation.name,
-      transformation,
-      editor: () => null,
-    })),
-  );
+  // Some stand there under an older name as well.
+  const byId = new Map(Object.values(standardTransformers).map((each) => [each.id, each]));
+  const items = [...byId].map(([id, transformation]) => ({ id, name: id, transformation, editor: () => null }));
+  standardTransformersRegistry.setInit(() => items);
 }
 
 /** What a panel draws: frames with every field's settings, names and colours resolved. */

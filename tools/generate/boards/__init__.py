@@ -1,0 +1,1 @@
+"""One file for each dashboard: its panels, from the glance to the detail."""
