@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from math import inf
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, Protocol
 
 from mfu.act.templates import HeldOwner
 from mfu.act.types import TEMPLATES
@@ -20,9 +20,9 @@ from mfu.cluster.declared import DeclaredStore
 from mfu.cluster.exporters import Exporter, ExporterPods, exporter
 from mfu.cluster.held import HOLDABLE, held_owner
 from mfu.cluster.informer import Informer, key_of
-from mfu.cluster.kueue_check import question_of
 from mfu.cluster.resources import JSON
 from mfu.cluster.shards import ALL_NAMESPACES, OwnNamespaces, own_part
+from mfu.cluster.watches import Watched, Watching, waking_pods, waking_queue
 from mfu.cluster.wiring import Wiring, wired, wiring
 from mfu.decide.types import NodeView
 from mfu.engine.due import MOST_BEHIND, MOST_JUDGED, ROUND_SECONDS, Answers, steady, turn, waiting
@@ -34,9 +34,6 @@ from mfu.observe.steady import Level
 from mfu.predict.types import Corrections
 from mfu.telemetry.rounds.binding import PodBinding
 
-V = TypeVar("V")
-Watched = Informer[V] | DeclaredStore[V]
-"""A store of objects of one kind, whoever watches them."""
 OVERDUE_SECONDS: Final = 30.0
 """Answers older than this have a share of the turns that no news can take."""
 REST_SECONDS: Final = 20.0
@@ -94,49 +91,18 @@ class ClusterState:
         self._claimed = Claimed()
         self._used: tuple[tuple[int, int, int], tuple[NodeView, ...]] | None = None
 
-        def watch(
-            resource: resources.ResourcePath,
-            project: Callable[[JSON], Any],
-            namespace: str | None = None,
-            optional: bool = False,
-            **selectors: str,
-        ) -> Informer[Any]:
-            return Informer(
-                client,
-                resource,
-                project,
-                changed=changed,
-                namespace=namespace,
-                selectors=selectors,
-                optional=optional,
-            )
-
-        def declared(resource: resources.ResourcePath, project: Callable[[JSON], Any]) -> Watched[Any]:
-            if not told:
-                return watch(resource, project)
-            return DeclaredStore(client, resource, project, changed=changed, news=_declares_anew)
-
-        def pod(item: JSON) -> PodView | None:
-            view = projection.pod_view(item)
-            if view is not None and view.held:
-                waits()
-            return view
-
+        watch = Watching(client, changed)
+        declared = watch.told if told else watch
         self.workloads: Watched[WorkloadView] = declared(resources.MODELWORKLOADS, self._workload)
         self.policies: Watched[PolicyView] = declared(resources.MFUPOLICIES, projection.policy_view)
-        self.pods: Informer[PodView] = watch(resources.PODS, pod, fieldSelector=HOLDS_DEVICES)
+        self.pods: Informer[PodView] = watch(resources.PODS, waking_pods(waits), fieldSelector=HOLDS_DEVICES)
         self.nodes: Informer[NodeView] = watch(resources.NODES, self._node)
         self.wirings: Informer[Wiring] = watch(resources.GPUNODES, wiring, optional=True)
         self.namespaces: Informer[Mapping[str, str]] = watch(resources.NAMESPACES, projection.namespace_labels)
         self.reports: Informer[Packed[FleetStatus]] = watch(resources.FLEETREPORTS, projection.fleet_status)
-
-        def queue(item: JSON) -> Queued | None:
-            question = question_of(item, check)
-            if question is not None and question.asked:
-                waits()
-            return projection.queued(item, question)
-
-        self.queued: Informer[Queued] | None = watch(resources.KUEUE_WORKLOADS, queue) if kueue else None
+        self.queued: Informer[Queued] | None = None
+        if kueue:
+            self.queued = watch(resources.KUEUE_WORKLOADS, waking_queue(check, waits))
         self.flavors: Informer[Mapping[str, str]] | None = None
         if check:
             self.flavors = watch(resources.KUEUE_FLAVORS, projection.flavor_labels)
@@ -321,13 +287,6 @@ class ClusterState:
         for name in sorted(self.nodes.objects):
             node = wired(self.nodes.objects[name], self.wirings.objects.get(name))
             yield replace(node, used=used.get(name, {}), reserved=reserved[name]) if name in used else node
-
-
-def _declares_anew(before: WorkloadView | PolicyView, now: WorkloadView | PolicyView) -> bool:
-    """Not where only a status or an annotation of ours came back through the watch."""
-    if (before.uid, before.generation) != (now.uid, now.generation):
-        return True
-    return isinstance(before, WorkloadView) and isinstance(now, WorkloadView) and before.paused != now.paused
 
 
 def _series_of(past: Past, held: Iterable[PodView], now: float) -> WorkloadSeries | None:
