@@ -130,6 +130,13 @@ def test_every_panel_has_data(query: str, found: dict[str, Any]) -> None:
     assert found[query], query
 
 
+@pytest.mark.integration
+@pytest.mark.parametrize("query", QUERIES)
+def test_no_panel_doubles_when_the_operator_starts_anew(query: str, found: dict[str, Any]) -> None:
+    """A new process has an address of its own, and its predecessor's series are there for as long as one looks back."""
+    assert all("instance" not in each["metric"] for each in found[query]), found[query]
+
+
 def test_dashboards_are_those_of_the_panels() -> None:
     assert {path.stem for path in TARGET.glob("*.json")} == {each.uid for each in DASHBOARDS}
     for each in DASHBOARDS:

@@ -69,10 +69,10 @@ class Dashboard:
 MINE: Final = 'namespace="$namespace"'
 ONE: Final = f'{MINE},workload="$workload"'
 BEST: Final = "max by (namespace, workload)"
+"""Nothing is shown by the operator's process: a new one would stand beside the old one as long as one looks back."""
+LOST: Final = f"{BEST} (mfu_workload_lost_per_hour)"
 HARDWARE: Final = 'cause=~"DegradedHardware|PowerOrThermal|Straggler|Communication"'
 """Causes that are the provider's to mend; a slow link is one of communication's."""
-DUE: Final = "(mfu_workload_cost_per_hour - mfu_workload_lost_per_hour > 0)"
-"""What would be paid for the same tokens at the expected MFU; of what makes no tokens it is nothing, and no divisor."""
 BARS: Final = 8
 """As many as a panel shows without scrolling."""
 FULL: Final = "Nothing here: needs metrics.perWorkload: Full in the policy, and a loss of this kind"
@@ -96,6 +96,12 @@ def observed(scale: str, where: str, mean_of: str = "") -> str:
     return better(f"mfu_workload_observed_{scale}_ratio", where, mean_of)
 
 
+def due(where: str) -> str:
+    """What would be paid for the same tokens at the expected MFU; nothing, and no divisor, where none are made."""
+    cost, lost = (f"{BEST} (mfu_workload_{each}_per_hour{{{where}}})" for each in ("cost", "lost"))
+    return f"({cost} - {lost} > 0)"
+
+
 def number(
     title: str, about: str, query: str, *, unit: str = "percentunit", steps: Steps = NEUTRAL, width: int = 4
 ) -> Panel:
@@ -105,7 +111,7 @@ def number(
 
 def factors(group: str, where: str = "") -> tuple[tuple[str, str], ...]:
     return tuple(
-        (f"mfu_{group}_{name}_ratio{where}", words)
+        (f"max(mfu_{group}_{name}_ratio{where})", words)
         for name, words in (
             ("scheduling", "scheduling"),
             ("runtime", "runtime"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tools.generate.panels import BARS, LOSS, Column, Dashboard, Panel, factors, number
+from tools.generate.panels import BARS, LOSS, LOST, Column, Dashboard, Panel, factors, number
 
 _PARTS: Final = {
     "useful": ("useful", "green"),
@@ -15,36 +15,36 @@ _PARTS: Final = {
 }
 _KNOWN: Final = {"measured": "green", "estimated": "blue", "idle": "#8e8e8e", "unknown": "purple"}
 _GLANCE: Final = (
-    number("Fleet MFU", "Model FLOPs ÷ dense 16-bit peak of all GPUs, idle ones included.", "mfu_fleet_mfu_ratio"),
+    number("Fleet MFU", "Model FLOPs ÷ dense 16-bit peak of all GPUs, idle ones included.", "max(mfu_fleet_mfu_ratio)"),
     Panel(
         "GPUs",
         "All, and those that somebody holds; MIG slices count as their share of one.",
-        (("mfu_fleet_gpus", "all"), ("mfu_fleet_allocated_gpus", "held")),
+        (("max(mfu_fleet_gpus)", "all"), ("max(mfu_fleet_allocated_gpus)", "held")),
         "stat",
         "none",
         5,
         4,
         decimals=0,
     ),
-    number("Cost per hour", "Price of all GPUs that have one.", "mfu_fleet_cost_per_hour", unit="currencyUSD"),
+    number("Cost per hour", "Price of all GPUs that have one.", "max(mfu_fleet_cost_per_hour)", unit="currencyUSD"),
     number(
         "Lost to causes per hour",
         "Part of the cost that pays for FLOPs that a named cause took away.",
-        'mfu_fleet_bill_per_hour{currency="$",part="lost"}',
+        'max(mfu_fleet_bill_per_hour{currency="$",part="lost"})',
         unit="currencyUSD",
         steps=LOSS,
     ),
     number(
         "Idle per hour",
         "Part of the cost that pays for GPUs that nobody holds, or that do nothing for their holder.",
-        'sum(mfu_fleet_bill_per_hour{currency="$",part=~"held_idle|unallocated"})',
+        'sum(max by (part) (mfu_fleet_bill_per_hour{currency="$",part=~"held_idle|unallocated"}))',
         unit="currencyUSD",
         steps=LOSS,
     ),
     number(
         "Known",
         "Share of GPUs of which it is known what they do: measured, estimated, or idle.",
-        "1 - mfu_fleet_unknown_ratio",
+        "1 - max(mfu_fleet_unknown_ratio)",
         steps=((None, "red"), (0.5, "orange"), (0.9, "green")),
         width=3,
     ),
@@ -60,7 +60,9 @@ _WHERE: Final = (
     Panel(
         "Where the money goes",
         "Per hour; the parts add up to the price of all GPUs, to the cent.",
-        tuple((f'mfu_fleet_bill_per_hour{{currency="$",part="{each}"}}', name) for each, (name, _) in _PARTS.items()),
+        tuple(
+            (f'max(mfu_fleet_bill_per_hour{{currency="$",part="{each}"}})', name) for each, (name, _) in _PARTS.items()
+        ),
         unit="currencyUSD",
         colors=dict(_PARTS.values()),
         stacked=True,
@@ -68,7 +70,7 @@ _WHERE: Final = (
     Panel(
         "What is known",
         "Shares of all GPUs: measured by progress, estimated by counters, held by nobody, unknown.",
-        tuple((f"mfu_fleet_{each}_ratio", each) for each in _KNOWN),
+        tuple((f"max(mfu_fleet_{each}_ratio)", each) for each in _KNOWN),
         top=1,
         colors=_KNOWN,
         stacked=True,
@@ -76,7 +78,12 @@ _WHERE: Final = (
     Panel(
         "What workloads lose most to",
         "Workloads by their main cause; those that lose to none are left out.",
-        (('count by (cause) (mfu_workload_cause{cause!="None"} == 1)', "{{cause}}"),),
+        (
+            (
+                'count by (cause) (max by (namespace, workload, cause) (mfu_workload_cause{cause!="None"}) == 1)',
+                "{{cause}}",
+            ),
+        ),
         unit="none",
         decimals=0,
         stacked=True,
@@ -88,11 +95,11 @@ _WHO: Final = (
         "Namespaces",
         "What each holds, what it makes of it, and what that costs; the dearest loss first. Names open dashboards.",
         (
-            ("sum by (namespace) (mfu_namespace_allocated_gpus)", ""),
+            ("max by (namespace) (mfu_namespace_allocated_gpus)", ""),
             ("max by (namespace) (mfu_namespace_allocated_mfu_ratio)", ""),
             ("max by (namespace) (mfu_namespace_runtime_ratio)", ""),
             ("max by (namespace) (mfu_namespace_cost_per_hour)", ""),
-            ("sum by (namespace) (mfu_workload_lost_per_hour)", ""),
+            (f"sum by (namespace) ({LOST})", ""),
             ('max by (namespace) (mfu_namespace_revenue_per_hour{currency="$"})', ""),
         ),
         "table",
@@ -113,7 +120,7 @@ _WHO: Final = (
     Panel(
         "Money lost by namespace",
         "Per hour, the largest now.",
-        ((f"sort_desc(topk({BARS}, sum by (namespace) (mfu_workload_lost_per_hour) > 0))", "{{namespace}}"),),
+        ((f"sort_desc(topk({BARS}, sum by (namespace) ({LOST}) > 0))", "{{namespace}}"),),
         "bargauge",
         "currencyUSD",
         steps=LOSS,
@@ -122,7 +129,7 @@ _WHO: Final = (
     Panel(
         "Least MFU of nodes at work",
         "Of the GPUs that somebody holds there; nodes that are held for nothing stand as lost time at work above.",
-        ((f"sort(bottomk({BARS}, mfu_node_allocated_mfu_ratio > 0))", "{{node}}"),),
+        ((f"sort(bottomk({BARS}, max by (node) (mfu_node_allocated_mfu_ratio) > 0))", "{{node}}"),),
         "bargauge",
         top=1,
         steps=((None, "red"), (0.1, "orange"), (0.3, "green")),
@@ -132,15 +139,15 @@ _WHAT: Final = (
     Panel(
         "Is MFU the same on every GPU type?",
         "MFU of held GPUs by product.",
-        (("mfu_product_allocated_mfu_ratio", "{{product}}"),),
+        (("max by (product) (mfu_product_allocated_mfu_ratio)", "{{product}}"),),
         row="Products and models",
     ),
     Panel(
         "A useful exaFLOP costs",
         "Price of 1e18 model operations, idle GPUs included: what a cheaper or a faster GPU really saves.",
         (
-            ("1000 * mfu_fleet_cost_per_useful_pflop", "fleet"),
-            ("1000 * mfu_product_cost_per_useful_pflop", "{{product}}"),
+            ("1000 * max(mfu_fleet_cost_per_useful_pflop)", "fleet"),
+            ("1000 * max by (product) (mfu_product_cost_per_useful_pflop)", "{{product}}"),
         ),
         unit="currencyUSD",
     ),
@@ -175,7 +182,7 @@ _WHAT: Final = (
     Panel(
         "Advice that was followed",
         "Changes that followed it, by whether at least half of what was promised came true.",
-        (("mfu_advice_promises", "{{result}}"),),
+        (("max by (result) (mfu_advice_promises)", "{{result}}"),),
         "stat",
         "none",
         24,

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from typing import Final
 
-from tools.generate.panels import BARS, HARDWARE, Column, Dashboard, Panel, number
+from tools.generate.panels import BARS, HARDWARE, LOST, Column, Dashboard, Panel, number
 
-_FELL: Final = "(mfu_node_allocated_mfu_ratio @ end() > 0) / avg_over_time(mfu_node_allocated_mfu_ratio[6h] @ end())"
+_FELL: Final = (
+    "(max by (node) (mfu_node_allocated_mfu_ratio @ end()) > 0) "
+    "/ max by (node) (avg_over_time(mfu_node_allocated_mfu_ratio[6h] @ end()))"
+)
+_LOSE: Final = f"(max by (namespace, workload, cause) (mfu_workload_cause{{{HARDWARE}}}) == 1)"
 _GLANCE: Final = (
     number(
         "Devices with fresh readings",
         "None means that observed MFU is unknown.",
-        "mfu_telemetry_devices",
+        "max(mfu_telemetry_devices)",
         unit="none",
         steps=((None, "red"), (1, "green")),
         width=6,
@@ -19,7 +23,7 @@ _GLANCE: Final = (
     number(
         "Nodes that are silenced",
         "Two exporters claim to speak for them.",
-        "sum(mfu_telemetry_nodes_silenced)",
+        "sum(max by (source) (mfu_telemetry_nodes_silenced))",
         unit="none",
         steps=((None, "green"), (1, "red")),
         width=6,
@@ -27,7 +31,7 @@ _GLANCE: Final = (
     number(
         "Oldest judgement",
         "Since the workload that waits longest was judged.",
-        'mfu_operator_judgement_age_seconds{quantile="1"}',
+        'max(mfu_operator_judgement_age_seconds{quantile="1"})',
         unit="s",
         steps=((None, "green"), (60, "orange"), (300, "red")),
         width=6,
@@ -35,7 +39,7 @@ _GLANCE: Final = (
     number(
         "Workloads that lose to hardware",
         "Their main cause is a throttled, degraded or slow part, or a link.",
-        f"count(mfu_workload_cause{{{HARDWARE}}} == 1) or vector(0)",
+        f"count({_LOSE}) or vector(0)",
         unit="none",
         steps=((None, "green"), (1, "orange")),
         width=6,
@@ -50,13 +54,13 @@ HARDWARE_HEALTH: Final = Dashboard(
         Panel(
             "Nodes that fell most",
             "MFU of the eight that do least beside their own six hours; what is held for nothing is left out.",
-            ((f"mfu_node_allocated_mfu_ratio and on (node) bottomk({BARS}, {_FELL})", "{{node}}"),),
+            ((f"max by (node) (mfu_node_allocated_mfu_ratio) and bottomk({BARS}, {_FELL})", "{{node}}"),),
             row="Hardware",
         ),
         Panel(
             "Which hardware causes",
             "Workloads whose main cause is throttling, a degraded part, a straggler, or communication.",
-            ((f"count by (cause) (mfu_workload_cause{{{HARDWARE}}} == 1)", "{{cause}}"),),
+            ((f"count by (cause) {_LOSE}", "{{cause}}"),),
             unit="none",
             decimals=0,
             stacked=True,
@@ -66,12 +70,8 @@ HARDWARE_HEALTH: Final = Dashboard(
             "Workloads that lose to hardware",
             "With their cause; the dearest first.",
             (
-                (f"max by (namespace, workload, cause) (mfu_workload_cause{{{HARDWARE}}} == 1)", ""),
-                (
-                    "max by (namespace, workload) (mfu_workload_lost_per_hour) "
-                    f"and on (namespace, workload) (mfu_workload_cause{{{HARDWARE}}} == 1)",
-                    "",
-                ),
+                (_LOSE, ""),
+                (f"{LOST} and on (namespace, workload) {_LOSE}", ""),
             ),
             "table",
             columns=(
@@ -94,9 +94,9 @@ HARDWARE_HEALTH: Final = Dashboard(
             "Age of judgements",
             "Since workloads were judged, or seen to run as judged.",
             (
-                ('mfu_operator_judgement_age_seconds{quantile="0.5"}', "half of them"),
-                ('mfu_operator_judgement_age_seconds{quantile="0.99"}', "99 %"),
-                ('mfu_operator_judgement_age_seconds{quantile="1"}', "the oldest"),
+                ('max(mfu_operator_judgement_age_seconds{quantile="0.5"})', "half of them"),
+                ('max(mfu_operator_judgement_age_seconds{quantile="0.99"})', "99 %"),
+                ('max(mfu_operator_judgement_age_seconds{quantile="1"})', "the oldest"),
             ),
             unit="s",
             row="The operator",
@@ -106,7 +106,8 @@ HARDWARE_HEALTH: Final = Dashboard(
             "By step, mean of five minutes.",
             (
                 (
-                    "rate(mfu_operator_cycle_seconds_sum[5m]) / rate(mfu_operator_cycle_seconds_count[5m])",
+                    "sum by (step) (rate(mfu_operator_cycle_seconds_sum[5m])) "
+                    "/ sum by (step) (rate(mfu_operator_cycle_seconds_count[5m]))",
                     "{{step}}",
                 ),
             ),

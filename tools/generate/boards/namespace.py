@@ -6,7 +6,7 @@ from typing import Final
 
 from tools.generate.panels import (
     BARS,
-    DUE,
+    BEST,
     FULL,
     LOSS,
     MINE,
@@ -14,6 +14,7 @@ from tools.generate.panels import (
     Dashboard,
     Panel,
     better,
+    due,
     factors,
     number,
     observed,
@@ -24,19 +25,23 @@ _GLANCE: Final = (
     number(
         "MFU of what is held",
         "Model FLOPs ÷ dense 16-bit peak of the namespace's GPUs.",
-        f"mfu_namespace_allocated_mfu_ratio{{{MINE}}}",
+        f"max(mfu_namespace_allocated_mfu_ratio{{{MINE}}})",
     ),
-    number("Time at work", "Part of the GPU-time that makes progress.", f"mfu_namespace_runtime_ratio{{{MINE}}}"),
-    number("GPUs held", "MIG slices count as their share.", f"mfu_namespace_allocated_gpus{{{MINE}}}", unit="none"),
-    number("Cost per hour", "Of what is held.", f"sum(mfu_workload_cost_per_hour{{{MINE}}})", unit="currencyUSD"),
+    number("Time at work", "Part of the GPU-time that makes progress.", f"max(mfu_namespace_runtime_ratio{{{MINE}}})"),
+    number(
+        "GPUs held", "MIG slices count as their share.", f"max(mfu_namespace_allocated_gpus{{{MINE}}})", unit="none"
+    ),
+    number(
+        "Cost per hour", "Of what is held.", f"sum({BEST} (mfu_workload_cost_per_hour{{{MINE}}}))", unit="currencyUSD"
+    ),
     number(
         "Lost per hour",
         "Part of the cost that pays for lost FLOPs.",
-        f"sum(mfu_workload_lost_per_hour{{{MINE}}})",
+        f"sum({BEST} (mfu_workload_lost_per_hour{{{MINE}}}))",
         unit="currencyUSD",
         steps=LOSS,
     ),
-    number("Workloads", "Those that are declared.", f"count(mfu_workload_gpus{{{MINE}}})", unit="none"),
+    number("Workloads", "Those that are declared.", f"count({BEST} (mfu_workload_gpus{{{MINE}}}))", unit="none"),
 )
 _WORKLOADS: Final = (
     Panel(
@@ -72,7 +77,7 @@ _WORKLOADS: Final = (
         (
             (
                 f"{observed('mfu', MINE)} and on (namespace, workload) "
-                f"topk(10, mfu_workload_cost_per_hour{{{MINE}}} @ end())",
+                f"topk(10, {BEST} (mfu_workload_cost_per_hour{{{MINE}}} @ end()))",
                 "{{workload}}",
             ),
         ),
@@ -82,8 +87,7 @@ _WORKLOADS: Final = (
         "On MFU, the furthest from it first: 100 % is as expected.",
         (
             (
-                f"sort(bottomk({BARS}, {observed('mfu', MINE)} "
-                "/ on (namespace, workload) mfu_workload_expected_mfu_ratio))",
+                f"sort(bottomk({BARS}, {observed('mfu', MINE)} / {BEST} (mfu_workload_expected_mfu_ratio)))",
                 "{{workload}}",
             ),
         ),
@@ -131,8 +135,8 @@ _QUESTIONS: Final = (
         "Share of peak that each takes (metrics.perWorkload: Full).",
         (
             (
-                f"sort_desc(topk({BARS}, mfu_workload_loss_ratio{{"
-                f'cause=~"LowConcurrency|RequestVariability|KVCachePressure",{MINE}}}))',
+                f"sort_desc(topk({BARS}, max by (namespace, workload, cause) (mfu_workload_loss_ratio{{"
+                f'cause=~"LowConcurrency|RequestVariability|KVCachePressure",{MINE}}})))',
                 "{{workload}}: {{cause}}",
             ),
         ),
@@ -146,7 +150,7 @@ _QUESTIONS: Final = (
         "Price paid ÷ price due at the expected MFU, the dearest first: 100 % is as expected.",
         (
             (
-                f"sort_desc(topk({BARS}, mfu_workload_cost_per_hour{{{MINE}}} / on (namespace, workload) {DUE}))",
+                f"sort_desc(topk({BARS}, {BEST} (mfu_workload_cost_per_hour{{{MINE}}}) / {due(MINE)}))",
                 "{{workload}}",
             ),
         ),
@@ -156,7 +160,13 @@ _QUESTIONS: Final = (
     Panel(
         "Answered in time",
         "Share of answers within each objective, the worst first; kept from 95 % on.",
-        ((f"sort(bottomk({BARS}, mfu_workload_slo_attainment_ratio{{{MINE}}}))", "{{workload}}: {{objective}}"),),
+        (
+            (
+                f"sort(bottomk({BARS}, min by (namespace, workload, objective) "
+                f"(mfu_workload_slo_attainment_ratio{{{MINE}}})))",
+                "{{workload}}: {{objective}}",
+            ),
+        ),
         "bargauge",
         top=1,
         steps=((None, "red"), (0.95, "green")),

@@ -9,23 +9,23 @@ from tools.generate.panels import FULL, LOSS, ONE, STAT, Dashboard, Panel, numbe
 _LEVELS: Final = {"attainable": "blue", "expected": "green", "observed": "orange"}
 _GLANCE: Final = (
     number("Observed MFU", "Ten minutes, by progress where it is reported.", observed("mfu", ONE)),
-    number("Expected MFU", "As declared and placed.", f"mfu_workload_expected_mfu_ratio{{{ONE}}}"),
+    number("Expected MFU", "As declared and placed.", f"max(mfu_workload_expected_mfu_ratio{{{ONE}}})"),
     Panel(
         "Main cause",
         "What it loses most to; None where it is as good as expected.",
-        ((f"mfu_workload_cause{{{ONE}}} == 1", "{{cause}}"),),
+        ((f"max by (cause) (mfu_workload_cause{{{ONE}}}) == 1", "{{cause}}"),),
         "stat",
         "none",
         5,
         STAT,
         named=True,
     ),
-    number("GPUs", "Held, or declared while it holds none.", f"mfu_workload_gpus{{{ONE}}}", unit="none", width=3),
-    number("Cost per hour", "Price of its GPUs.", f"mfu_workload_cost_per_hour{{{ONE}}}", unit="currencyUSD"),
+    number("GPUs", "Held, or declared while it holds none.", f"max(mfu_workload_gpus{{{ONE}}})", unit="none", width=3),
+    number("Cost per hour", "Price of its GPUs.", f"max(mfu_workload_cost_per_hour{{{ONE}}})", unit="currencyUSD"),
     number(
         "Lost per hour",
         "Part of it that pays for lost FLOPs.",
-        f"mfu_workload_lost_per_hour{{{ONE}}}",
+        f"max(mfu_workload_lost_per_hour{{{ONE}}})",
         unit="currencyUSD",
         steps=LOSS,
     ),
@@ -35,8 +35,8 @@ _WATERFALL: Final = (
         "Attainable, expected, observed",
         "From what the same GPUs could do after changes the spec allows, over what is declared, to what is.",
         (
-            (f"mfu_workload_attainable_mfu_ratio{{{ONE}}}", "attainable"),
-            (f"mfu_workload_expected_mfu_ratio{{{ONE}}}", "expected"),
+            (f"max(mfu_workload_attainable_mfu_ratio{{{ONE}}})", "attainable"),
+            (f"max(mfu_workload_expected_mfu_ratio{{{ONE}}})", "expected"),
             (observed("mfu", ONE), "observed"),
         ),
         colors=_LEVELS,
@@ -44,14 +44,19 @@ _WATERFALL: Final = (
     Panel(
         "Where the rest goes",
         "Share of peak by cause: which of the two losses it explains, who can mend it (metrics.perWorkload: Full).",
-        ((f"mfu_workload_loss_ratio{{{ONE}}}", "{{cause}} ({{explains}}, {{actor}})"),),
+        (
+            (
+                f"max by (cause, explains, actor) (mfu_workload_loss_ratio{{{ONE}}})",
+                "{{cause}} ({{explains}}, {{actor}})",
+            ),
+        ),
         stacked=True,
         empty=FULL,
     ),
     Panel(
         "Memory bandwidth",
         "Expected and observed MBU: the scale of decode.",
-        ((f"mfu_workload_expected_mbu_ratio{{{ONE}}}", "expected"), (observed("mbu", ONE), "observed")),
+        ((f"max(mfu_workload_expected_mbu_ratio{{{ONE}}})", "expected"), (observed("mbu", ONE), "observed")),
         colors=_LEVELS,
         empty="No MBU is known of this workload",
     ),
@@ -69,7 +74,7 @@ _MONEY: Final = (
     Panel(
         "Cost and loss per hour",
         "In the policy's currency.",
-        ((f"mfu_workload_cost_per_hour{{{ONE}}}", "cost"), (f"mfu_workload_lost_per_hour{{{ONE}}}", "lost")),
+        ((f"max(mfu_workload_cost_per_hour{{{ONE}}})", "cost"), (f"max(mfu_workload_lost_per_hour{{{ONE}}})", "lost")),
         unit="currencyUSD",
         row="Money, and how well it is known",
         colors={"cost": "blue", "lost": "orange"},
@@ -77,14 +82,14 @@ _MONEY: Final = (
     Panel(
         "Cost per million tokens",
         "Of a service: prompt tokens (input) and written ones (output), by the time that each takes.",
-        ((f"mfu_workload_cost_per_million_tokens{{{ONE}}}", "{{direction}}"),),
+        ((f"max by (direction) (mfu_workload_cost_per_million_tokens{{{ONE}}})", "{{direction}}"),),
         unit="currencyUSD",
         empty="Not a service whose prompt and written tokens are both counted",
     ),
     Panel(
         "Scheduling × runtime × program",
         "Of all that it asks for: held, progressing, and how well (metrics.perWorkload: Full).",
-        tuple((f"mfu_workload_{each}_ratio{{{ONE}}}", each) for each in ("scheduling", "runtime", "program")),
+        tuple((f"max(mfu_workload_{each}_ratio{{{ONE}}})", each) for each in ("scheduling", "runtime", "program")),
         top=1,
         empty="Nothing here: needs metrics.perWorkload: Full in the policy",
     ),
@@ -92,8 +97,8 @@ _MONEY: Final = (
         "How well it is known",
         "Coverage (share of GPU-time measured) and confidence by meter (metrics.perWorkload: Full).",
         (
-            (f'mfu_workload_coverage_ratio{{window="10m",{ONE}}}', "coverage {{meter}}"),
-            (f'mfu_workload_confidence_ratio{{window="10m",{ONE}}}', "confidence {{meter}}"),
+            (f'max by (meter) (mfu_workload_coverage_ratio{{window="10m",{ONE}}})', "coverage {{meter}}"),
+            (f'max by (meter) (mfu_workload_confidence_ratio{{window="10m",{ONE}}})', "confidence {{meter}}"),
         ),
         top=1,
         empty="Nothing here: needs metrics.perWorkload: Full in the policy",
