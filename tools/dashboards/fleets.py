@@ -18,7 +18,7 @@ EXAMPLES: Final = Path(__file__).parents[2] / "examples"
 NODES: Final = "H100-SXM5=4,H100-SXM5:1g.10gb=1,H200-SXM=4"
 """The demo's, and one more for the job that comes later."""
 SPARE_NODES: Final = 12
-LARGE_HOURS: Final = 0.75
+LARGE_HOURS: Final = 0.5
 WARM_MINUTES: Final = 20
 """Of history before what is drawn begins: what the windows of its first moment look back on."""
 
@@ -85,7 +85,7 @@ def large(count: int = 500, namespaces: int = 20, seed: int = 14) -> DrawnFleet:
         for product in ("H100-SXM5", "H200-SXM")
     }
     nodes = ",".join(f"{product}={count // 8 + SPARE_NODES}" for product, count in devices.items())
-    return DrawnFleet(nodes, tuple(found), 120, LARGE_HOURS)
+    return DrawnFleet(nodes, tuple(found), 180, LARGE_HOURS)
 
 
 def _fault(level: Truth, random: Random) -> Truth:

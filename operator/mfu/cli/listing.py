@@ -25,6 +25,11 @@ def add_source(parser: argparse.ArgumentParser) -> None:
     add_cluster(parser)
 
 
+def add_shard(parser: argparse.ArgumentParser) -> None:
+    whose = "the report of one shard (default: that of the one operator of all namespaces)"
+    parser.add_argument("--shard", metavar="NAME", default="", help=whose)
+
+
 def listed(args: argparse.Namespace) -> tuple[Listed, ...]:
     """In the order of their names. Raises UsageError with what to mend."""
     if args.snapshot:

@@ -16,10 +16,10 @@ from rich.console import Console
 from mfu.api.fleetreport import FleetStatus
 from mfu.cli.cluster import add_cluster, with_client
 from mfu.cli.errors import UsageError
-from mfu.cli.listing import read
+from mfu.cli.listing import add_shard, read
 from mfu.cli.output import add_output, console, positive, print_csv, print_document, print_line, print_table
 from mfu.cluster.client import KubeClient
-from mfu.cluster.said import UnknownToServer, fleet_status
+from mfu.cluster.said import UnknownToServer, fleet_status, shards_that_report
 from mfu.engine.packed import Packed
 from mfu.engine.plan import NO_REPORT
 from mfu.show.flat import FLEET_CSV, TENANT_CSV, fleet_rows, tenant_rows
@@ -46,6 +46,7 @@ def add_parser(subparsers: Any) -> None:
     of.add_argument("--fleet", action="store_true", help="the whole fleet (default)")
     space = "one namespace instead of the fleet"
     of.add_argument("-n", "--namespace", "--tenant", metavar="NAMESPACE", dest="tenant", help=space)
+    add_shard(parser)
     parser.add_argument("--top", type=positive, default=20, help="workloads to show (default: 20)")
     add_cluster(parser)
     add_output(parser, "csv")
@@ -118,18 +119,21 @@ def print_workloads(workloads: Sequence[Listed], most: int) -> None:
 
 
 def _fleet(args: argparse.Namespace) -> int:
-    status = with_client(args, _get)
+    status = with_client(args, lambda client: _get(client, args.shard))
     if args.output in ("json", "yaml"):
         print_document(status.document(), args.output)
         return 0
     if status == NO_REPORT:
-        print("no report yet: is the operator running, and does the cluster have GPU nodes?")
+        print(with_client(args, no_report))
         return 1
     if args.output == "csv":
         print_csv(FLEET_CSV, fleet_rows(status.read()))
         return 0
     print_fleet(fleet_view(status.read()))
     print()
+    if args.shard:
+        print("its workloads: `mfu report -n NAMESPACE`; those of all shards: `mfu top`")
+        return 0
     found = with_client(args, _workloads)
     if isinstance(found, str):
         print(f"workloads are not shown: {found}")
@@ -143,6 +147,14 @@ def _product(factors: Sequence[float | None]) -> str:
     if all(each is None for each in factors):
         return percent(None)
     return " × ".join(percent(each, 0) for each in factors).replace("% ×", " ×")
+
+
+async def no_report(client: KubeClient) -> str:
+    """Why there is none, and which there are: several operators write one each."""
+    shards = await shards_that_report(client)
+    if shards:
+        return f"no such report; each shard has its own: --shard {', --shard '.join(shards)}"
+    return "no report yet: is the operator running, and does the cluster have GPU nodes?"
 
 
 async def _workloads(client: KubeClient) -> tuple[Listed, ...] | str:
@@ -207,9 +219,9 @@ def _drafts(out: Console, drafts: Sequence[DraftLine]) -> None:
         print_line(out, f"    {each.command}")
 
 
-async def _get(client: KubeClient) -> Packed[FleetStatus]:
+async def _get(client: KubeClient, shard: str) -> Packed[FleetStatus]:
     try:
-        return await fleet_status(client)
+        return await fleet_status(client, shard)
     except UnknownToServer as error:
         raise UsageError(
             "the cluster does not know FleetReport: install the chart or `kubectl apply -f crds/`"

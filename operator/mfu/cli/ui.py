@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from mfu.cli.cluster import FORBIDDEN, with_client
 from mfu.cli.errors import UsageError
-from mfu.cli.listing import add_source, judged, narrowed
+from mfu.cli.listing import add_shard, add_source, judged, narrowed
 from mfu.cluster.client import ApiError, KubeClient, ServerUnreachable
 from mfu.cluster.reviews import token_of
 from mfu.cluster.said import UnknownToServer, fleet_status, workload_statuses
@@ -31,6 +31,7 @@ FRESH_SECONDS: Final = 5.0
 def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser("ui", help="the cluster as a page", description=__doc__)
     parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1 (default: a free one)")
+    add_shard(parser)
     add_source(parser)
 
 
@@ -40,17 +41,16 @@ def run(args: argparse.Namespace) -> int:
     if args.snapshot:
         asyncio.run(_serve(replayed(args.snapshot, args.namespace), args.port))
         return 0
-    with_client(args, lambda client: _from_cluster(client, args.namespace, args.port))
+    with_client(args, lambda client: _from_cluster(ClusterSource(client, args.namespace, args.shard), args.port))
     return 0
 
 
-async def _from_cluster(client: KubeClient, namespace: str | None, port: int) -> None:
-    source = ClusterSource(client, namespace)
+async def _from_cluster(source: ClusterSource, port: int) -> None:
     try:
         # What is wrong is told here, before anybody opens a page.
         await source.read()
     except ApiError as error:
-        raise narrowed(error, namespace) from error
+        raise narrowed(error, source.namespace) from error
     await _serve(source, port)
 
 
@@ -78,6 +78,8 @@ class ClusterSource:
 
     client: KubeClient
     namespace: str | None = None
+    shard: str = ""
+    """Whose report is shown; empty for that of the one operator of all namespaces."""
     _seen: Seen | None = None
     _reading: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -95,7 +97,7 @@ class ClusterSource:
         said = await workload_statuses(self.client, self.namespace)
         known = tuple(Known(each.namespace, each.name, each.mode, each.status) for each in said)
         try:
-            report = await fleet_status(self.client)
+            report = await fleet_status(self.client, self.shard)
         except UnknownToServer:
             return Seen(time.time(), known, None)
         except ApiError as error:

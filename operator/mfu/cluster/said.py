@@ -10,6 +10,7 @@ from mfu.api.names import PAUSED_ANNOTATION
 from mfu.api.workload_status import WorkloadStatus
 from mfu.cluster.client import ApiError, KubeClient
 from mfu.cluster.resources import FLEETREPORTS, MODELWORKLOADS
+from mfu.cluster.shards import OwnNamespaces
 from mfu.engine.packed import Packed
 from mfu.engine.plan import NO_REPORT
 
@@ -65,16 +66,27 @@ async def names_of_workloads(client: KubeClient, namespace: str) -> tuple[str, .
     return tuple(sorted(each["metadata"]["name"] for each in found))
 
 
-async def fleet_status(client: KubeClient) -> Packed[FleetStatus]:
-    """Empty while there is no report. Raises UnknownToServer where the kind itself is not there."""
+async def fleet_status(client: KubeClient, shard: str = "") -> Packed[FleetStatus]:
+    """Of the whole fleet, or of one shard of it. Empty while there is no report.
+
+    Raises UnknownToServer where the kind itself is not there.
+    """
     try:
-        return Packed(FleetStatus, _status(await client.get(FLEETREPORTS, "fleet")))
+        return Packed(FleetStatus, _status(await client.get(FLEETREPORTS, OwnNamespaces(shard).report)))
     except ApiError as error:
         if error.status != NOT_FOUND:
             raise
         if "could not find the requested resource" in error.message:
             raise UnknownToServer(FLEETREPORTS.kind) from error
         return NO_REPORT
+
+
+async def shards_that_report(client: KubeClient) -> tuple[str, ...]:
+    """Names of the shards that have a FleetReport, sorted; the one operator of all namespaces has no name."""
+    found, _ = await client.list(FLEETREPORTS)
+    before = OwnNamespaces().report + "-"
+    names = (each["metadata"]["name"] for each in found)
+    return tuple(sorted(each.removeprefix(before) for each in names if each.startswith(before)))
 
 
 def _status(item: dict[str, Any]) -> dict[str, Any]:
