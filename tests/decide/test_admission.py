@@ -12,7 +12,7 @@ from mfu.decide.fleet.capacity import capacity_of
 from mfu.decide.fleet.order import decide_together
 from mfu.decide.types import Decision, DecisionType, EffectivePolicy, Mode, Outcome, Subject
 from mfu.decide.workload.admission import CHECKS, CLEARLY_FASTER, admission, gather
-from mfu.decide.workload.remedy import domain_gpus, remedy
+from mfu.decide.workload.remedy import joined_gpus, remedy
 from mfu.hardware.types import Device
 from mfu.predict import predict
 from mfu.predict.types import Attainable, Inference, Memory, Prediction
@@ -103,7 +103,7 @@ def test_a_replica_with_an_objective_is_never_told_to_leave_nvlink() -> None:
 def test_nodes_that_are_larger_than_usual_are_used_whole() -> None:
     """Sixteen A100 of one server hold a group of sixteen; servers of one GPU hold a smaller one."""
     wide = replace(HUGE.placement, device=Device(gpu("A100-SXM4-80GB")), gpus_per_node=16)
-    assert domain_gpus(wide) == 16
+    assert joined_gpus(wide) == 16
     found, narrow = remedy(HUGE.setup, wide), remedy(HUGE.setup, replace(wide, gpus_per_node=1))
     assert found is not None
     assert narrow is not None

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from mfu.hardware.catalog import load
 from mfu.hardware.types import GPU, Device
 from mfu.predict import predict
-from mfu.predict.nearest import domain_gpus, nearest_fit
+from mfu.predict.nearest import nearest_fit, nvlinked_gpus
 from mfu.predict.types import (
     Inference,
     Parallelism,
@@ -95,10 +95,10 @@ def test_what_is_found_fits_and_keeps_its_groups_together(
     assert again.memory.fits
     cut = found.setup.parallelism
     assert cut.tensor * cut.pipeline * cut.context * cut.data == found.placement.gpus
-    assert cut.tensor <= domain_gpus(found.placement)
+    assert cut.tensor <= nvlinked_gpus(found.placement)
     assert found.placement.device == where.device
 
 
 @pytest.mark.parametrize(("product", "gpus", "domain"), [("H100-SXM5", 64, 8), ("GB200", 64, 64), ("L40S", 8, 1)])
 def test_domains(product: str, gpus: int, domain: int) -> None:
-    assert domain_gpus(on(product, gpus)) == domain
+    assert nvlinked_gpus(on(product, gpus)) == domain

@@ -19,7 +19,6 @@ from mfu.predict.training.peak_memory import training_memory
 from mfu.predict.training.predict import predict_training
 from mfu.predict.types import Inference, Placement, Prediction, Setup, Training, Tunable
 
-"""GPUs of the usual server."""
 _FACTORS: Final = (1, 2, 4, 8, 16, 32)
 _TRIES: Final = 3
 _FREE: Final = frozenset({Tunable.MICRO_BATCH, Tunable.RECOMPUTE, Tunable.LAYOUT})
@@ -45,8 +44,8 @@ def nearest_fit(setup: Setup, placement: Placement) -> Fitting | None:
     return _training(setup, placement) if isinstance(setup, Training) else _inference(setup, placement)
 
 
-def domain_gpus(placement: Placement) -> int:
-    """GPUs of one node that share an NVLink domain: those over which tensor parallelism may go."""
+def nvlinked_gpus(placement: Placement) -> int:
+    """GPUs of one node that share an NVLink domain: those over which tensor parallelism is advised to go."""
     if placement.device.mig is not None or placement.nvlink is False:
         return 1
     return max(1, min(placement.gpus_per_node, placement.device.gpu.nvlink_domain_gpus))
@@ -86,7 +85,7 @@ def _nearest(rows: TrainingCase, setup: Training, placement: Placement) -> Ranke
     layout, declared = rows.layout, layout_of(setup, placement)
     memory = training_memory(rows, shipped()).total
     fits = memory <= rows.machine.memory * shipped()["headroom"]
-    allowed = fits & (np.asarray(layout.tensor) <= domain_gpus(placement))
+    allowed = fits & (np.asarray(layout.tensor) <= nvlinked_gpus(placement))
     if not bool(np.any(allowed)):
         return None
     changed = sum(np.asarray(getattr(layout, name)) != getattr(declared, name) for name in _ROW)
@@ -121,7 +120,7 @@ def _replicas(setup: Inference, placement: Placement) -> Iterator[tuple[Inferenc
     for factor in (2, 4, 8, 16, 32):
         wider = _wider(placement, factor)
         total = cut.tensor * cut.pipeline * factor
-        for tensor in range(min(domain_gpus(wider), total), 0, -1):
+        for tensor in range(min(nvlinked_gpus(wider), total), 0, -1):
             pipeline = total // tensor
             if total % tensor == 0 and heads % tensor == 0 and pipeline <= layers:
                 counts = f"accelerators.count {placement.gpus} → {wider.gpus}"

@@ -11,7 +11,7 @@ from mfu.decide.reasons import Why
 from mfu.decide.recommend.recommended import first_of
 from mfu.decide.scale import attainable_on_scale, on_scale
 from mfu.decide.types import Decision, DecisionType, Outcome, Subject
-from mfu.decide.workload.remedy import MOST_TIMES, domain_gpus, remedy
+from mfu.decide.workload.remedy import MOST_TIMES, joined_gpus, remedy
 from mfu.predict.inference.slo import misses
 from mfu.predict.types import Inference, Prediction
 from mfu.units import gibibytes, percent
@@ -82,7 +82,7 @@ def _memory(gathered: Gathered) -> Decision | None:
 def _intent(gathered: Gathered) -> Decision | None:
     """A layout that the hardware can not serve well: tensor parallelism exchanges activations in every layer."""
     subject = gathered.subject
-    tensor, together = subject.setup.parallelism.tensor, domain_gpus(subject.placement)
+    tensor, together = subject.setup.parallelism.tensor, joined_gpus(subject.placement)
     if tensor <= together:
         return None
     message = (

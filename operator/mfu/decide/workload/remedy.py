@@ -45,8 +45,11 @@ def remedy(setup: Setup, placement: Placement) -> Cure | None:
     return None
 
 
-def domain_gpus(placement: Placement) -> int:
-    """GPUs that exchange activations without leaving NVLink, or one node where there is none."""
+def joined_gpus(placement: Placement) -> int:
+    """GPUs that exchange activations without leaving NVLink, or their server where that holds more of them.
+
+    Wider than `predict.nearest.nvlinked_gpus`, which advises: what fits a server of PCIe cards alone is to be admitted.
+    """
     return max(placement.device.gpu.nvlink_domain_gpus, placement.gpus_per_node)
 
 
@@ -54,8 +57,8 @@ def _on(setup: Setup, placement: Placement, times: int) -> Cure | None:
     gpus = placement.gpus * times
     together = max(placement.gpus_per_node, usual_node_gpus(placement.device.gpu, gpus))
     where = replace(placement, gpus=gpus, gpus_per_node=min(gpus, together))
-    choice = _best(setup, Option(where, setup.precisions.compute), domain_gpus(where))
-    if not isinstance(choice, Choice) or choice.setup.parallelism.tensor > domain_gpus(where):
+    choice = _best(setup, Option(where, setup.precisions.compute), joined_gpus(where))
+    if not isinstance(choice, Choice) or choice.setup.parallelism.tensor > joined_gpus(where):
         return None
     return Cure(choice.setup, gpus, times == 1, choice.layout, choice.prediction.memory.total_bytes)
 
