@@ -49,7 +49,7 @@ SLICES: Final = {
 def plane(cluster_progress: Progress) -> Iterator[ControlPlane]:
     frameworks = ("batch/job", "jobset.x-k8s.io/jobset", "trainer.kubeflow.org/trainjob")
     with ControlPlane.start(progress=cluster_progress) as started, ExitStack() as running:
-        define_owners(started, runtimes=True)
+        define_owners(started, watched=True)
         gates = ("AdmissionGatedBy=true",)
         running.enter_context(kueue.running(started, gates=gates, frameworks=frameworks, progress=cluster_progress))
         # Three GPUs a node: two groups of two do not fit on one, and one node holds half of another.

@@ -14,7 +14,7 @@ import pytest_asyncio
 from e2e.testbed.cluster import ControlPlane, wait_until
 from e2e.testbed.cluster.binaries import Progress
 from e2e.testbed.controllers.definitions import define_owners
-from e2e.testbed.controllers.managers import JOBSETS, TRAINJOBS, running
+from e2e.testbed.controllers.managers import JOBSETS, LEADERS, TRAINJOBS, running
 from mfu.act.templates import TemplateHint
 from mfu.api.powers import ActionType
 from mfu.cluster.client import KubeClient
@@ -24,7 +24,7 @@ from mfu.cluster.held import PATCH_MANAGER, held_owner
 from mfu.cluster.resources import JSON
 from mfu.cluster.templating import Templated
 from mfu.engine.plan import Plan
-from tests.builders.held import PRODUCT, jobset, pods, trainjob
+from tests.builders.held import PRODUCT, group, jobset, pods, trainjob
 from tests.builders.kube import eventually
 from tests.e2e_cluster.test_controllers import node
 from tests.e2e_cluster.test_kueue_gate import RUNTIME
@@ -38,9 +38,9 @@ TOLD: Final = {"nodeSelector": {PRODUCT: H100}, "annotations": SLICES}
 
 @pytest.fixture(scope="module")
 def plane(control_plane: ControlPlane, cluster_progress: Progress) -> Iterator[ControlPlane]:
-    define_owners(control_plane, runtimes=True)
+    define_owners(control_plane, watched=True)
     with ExitStack() as managers:
-        for each in (JOBSETS, TRAINJOBS):
+        for each in (JOBSETS, LEADERS, TRAINJOBS):
             managers.enter_context(running(control_plane, each, progress=cluster_progress))
         # The one that the scheduler would take too, did nobody say anything.
         for name, product in (("resumed-a", "NVIDIA-A100-SXM4-80GB"), ("resumed-h", H100)):
@@ -57,8 +57,8 @@ async def client(plane: ControlPlane) -> AsyncIterator[KubeClient]:
 
 
 def documents(kind: str) -> list[JSON]:
-    if kind == "JobSet":
-        return [jobset()]
+    if kind != "TrainJob":
+        return [jobset() if kind == "JobSet" else group()]
     labels = {"trainer.kubeflow.org/trainjob-ancestor-step": "trainer"}
     part = {"name": "node", "template": {"metadata": {"labels": labels}, "spec": {"template": pods(0)}}}
     runtime = {**RUNTIME, "spec": {"mlPolicy": {"numNodes": 2}, "template": {"spec": {"replicatedJobs": [part]}}}}
@@ -75,7 +75,9 @@ def with_gpus(plane: ControlPlane, space: str) -> list[JSON]:
 
 
 def suspend(plane: ControlPlane, space: str, kind: str, value: bool) -> None:
-    patch = json.dumps({"spec": {"suspend": value}})
+    """Who cannot be suspended has no replicas meanwhile."""
+    change = {"replicas": 0 if value else 1} if kind == "LeaderWorkerSet" else {"suspend": value}
+    patch = json.dumps({"spec": change})
     plane.kubectl("patch", kind.lower(), "train", "-n", space, "--type=merge", "-p", patch)
 
 
@@ -83,10 +85,12 @@ def ours(item: JSON) -> Any:
     """What is ours of its spec."""
     if item["kind"] == "TrainJob":
         return [each for each in item["spec"]["runtimePatches"] if each["manager"] == PATCH_MANAGER]
+    if item["kind"] == "LeaderWorkerSet":
+        return item["spec"]["leaderWorkerTemplate"]["workerTemplate"]["spec"]["nodeSelector"]
     return item["spec"]["replicatedJobs"][1]["template"]["spec"]["template"]["spec"]["nodeSelector"]
 
 
-@pytest.mark.parametrize(("kind", "count"), [("JobSet", 1), ("TrainJob", 2)])
+@pytest.mark.parametrize(("kind", "count"), [("JobSet", 1), ("LeaderWorkerSet", 2), ("TrainJob", 2)])
 async def test_pods_come_as_their_held_template_was_told(
     plane: ControlPlane, client: KubeClient, kind: str, count: int
 ) -> None:

@@ -42,7 +42,7 @@ class Source:
 
 
 JOBSET = Source("sigs.k8s.io/jobset", "v0.12.0", "h1:YYPuV0px8Ongq/RXmJg6V0w2UC67aiR+rCMD06vhQQQ=")
-LEADER_WORKER_SET = Source("sigs.k8s.io/lws", "v0.8.0", "h1:DdhJ8QabwTfWgbgaHH2gdf8twliioHaoSfmDXRYEVU0=")
+LEADER_WORKER_SET = Source("sigs.k8s.io/lws", "v0.9.0", "h1:DcJCgxjjoGOx//QHZkeKpyiblxYq70aCRZNYSfykWyI=")
 TRAINER = Source("github.com/kubeflow/trainer/v2", "v2.2.0", "h1:whChZckEtycLo1UKH/M0hiNaCUozbLvf9JrgmMv+TAg=")
 KUEUE = Source("sigs.k8s.io/kueue", "v0.17.0", "h1:7hzb38M4eKGzYW+CFv2s1L+swzzacUCHOCXxZmAV90I=")
 
@@ -82,12 +82,13 @@ _ALL = (
     Binary("helm", "helm", "helm.sh/helm/v4/cmd/helm", 111),
     Binary("kueue", "kueue", "./cmd/kueue", 179, source=KUEUE),
     Binary("jobset", "kueue", "sigs.k8s.io/jobset", 7, source=KUEUE, beside=JOBSET),
+    Binary("lws", "kueue", "sigs.k8s.io/lws/cmd", 8, source=KUEUE, beside=LEADER_WORKER_SET),
     Binary("trainer", "kueue", "github.com/kubeflow/trainer/v2/cmd/trainer-controller-manager", 10, source=KUEUE),
 )
 BINARIES: Mapping[str, Binary] = MappingProxyType({binary.name: binary for binary in _ALL})
 
 API_SERVER_ONLY = ("etcd", "kube-apiserver", "kubectl")
-CONTROLLERS = ("kueue", "jobset", "trainer")
+CONTROLLERS = ("kueue", "jobset", "lws", "trainer")
 """Other people's controllers, whose decisions meet ours."""
 CONTROL_PLANE = (*API_SERVER_ONLY, "kube-controller-manager", "kube-scheduler", "kwok")
 

@@ -18,15 +18,22 @@ _DEFINITIONS: Final[tuple[tuple[Source, str, str], ...]] = (
     ),
     (TRAINER, "manifests/base/crds/trainer.kubeflow.org_trainjobs.yaml", "trainjobs.trainer.kubeflow.org"),
 )
-_RUNTIMES: Final = tuple(
-    (TRAINER, f"manifests/base/crds/trainer.kubeflow.org_{name}.yaml", f"{name}.trainer.kubeflow.org")
-    for name in ("trainingruntimes", "clustertrainingruntimes")
+_WATCHED: Final[tuple[tuple[Source, str, str], ...]] = (
+    *(
+        (TRAINER, f"manifests/base/crds/trainer.kubeflow.org_{name}.yaml", f"{name}.trainer.kubeflow.org")
+        for name in ("trainingruntimes", "clustertrainingruntimes")
+    ),
+    (
+        LEADER_WORKER_SET,
+        "config/crd/bases/disaggregatedset.x-k8s.io_disaggregatedsets.yaml",
+        "disaggregatedsets.disaggregatedset.x-k8s.io",
+    ),
 )
 
 
-def define_owners(server: ClusterAccess, *, runtimes: bool = False) -> None:
-    """JobSet, LeaderWorkerSet and TrainJob are served when this returns; `runtimes`: what TrainJobs refer to, too."""
-    for source, path, name in (*_DEFINITIONS, *(_RUNTIMES if runtimes else ())):
+def define_owners(server: ClusterAccess, *, watched: bool = False) -> None:
+    """JobSet, LeaderWorkerSet and TrainJob are served when this returns; `watched`: what their controllers need too."""
+    for source, path, name in (*_DEFINITIONS, *(_WATCHED if watched else ())):
         server.kubectl("apply", "--server-side", "-f", str(module_folder(source) / path))
         wait_until(lambda name=name: _served(server, name), what=f"{name} to be served", within_seconds=60)  # type: ignore[misc]
 

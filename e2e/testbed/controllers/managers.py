@@ -1,7 +1,6 @@
-"""The real JobSet and Trainer controllers with their webhooks, on a local control plane that serves their kinds.
+"""The real JobSet, LeaderWorkerSet and Trainer controllers with their webhooks, where their kinds are served.
 
-They manage no certificates here: both write to one folder of the machine when they do. JobSet's webhooks of pods, which
-serve exclusive placement alone, are left out.
+They manage no certificates here: two of them write to one folder of the machine when they do.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ import yaml
 from e2e.testbed.cluster.binaries import Progress, ensure_binaries
 from e2e.testbed.cluster.certificates import Authority
 from e2e.testbed.cluster.gobuild import module_folder
-from e2e.testbed.cluster.pins import JOBSET, TRAINER, Source
+from e2e.testbed.cluster.pins import JOBSET, LEADER_WORKER_SET, TRAINER, Source
 from e2e.testbed.cluster.plane import ControlPlane
 from e2e.testbed.cluster.ports import free_ports
 from e2e.testbed.cluster.process import Child
@@ -38,6 +37,8 @@ class Manager:
     webhooks: str
     settings: str
     certificates: str
+    pods_labelled: str = ""
+    """Of which pods its webhooks are asked; they fail closed."""
 
     @property
     def namespace(self) -> str:
@@ -50,6 +51,15 @@ JOBSETS: Final = Manager(
     "config/components/webhook/manifests.yaml",
     "config.jobset.x-k8s.io/v1alpha1",
     "internalCertManagement",
+    pods_labelled="jobset.sigs.k8s.io/jobset-name",
+)
+LEADERS: Final = Manager(
+    "lws",
+    LEADER_WORKER_SET,
+    "config/webhook/manifests.yaml",
+    "config.lws.x-k8s.io/v1alpha1",
+    "internalCertManagement",
+    pods_labelled="leaderworkerset.sigs.k8s.io/name",
 )
 TRAINJOBS: Final = Manager(
     "trainer",
@@ -96,7 +106,7 @@ def _certify(folder: Path, host: str) -> Authority:
 
 def _settings(manager: Manager, certificates: Path, webhook: int, health: int) -> Object:
     host = "127.0.0.1"
-    own = {"certDir": str(certificates)} if manager is JOBSETS else {}
+    own = {} if manager is TRAINJOBS else {"certDir": str(certificates)}
     return {
         "apiVersion": manager.settings,
         "kind": "Configuration",
@@ -115,8 +125,10 @@ def _hooks(manager: Manager, authority: Authority, port: int) -> Iterator[Object
             path = each["clientConfig"]["service"]["path"]
             service = {"namespace": manager.namespace, "name": _SERVICE, "path": path, "port": port}
             each["clientConfig"] = {"service": service, "caBundle": trusted}
-        kept = [each for each in document["webhooks"] if each["rules"][0]["resources"] != ["pods"]]
-        yield {**document, "metadata": {"name": f"{manager.name}-{document['metadata']['name']}"}, "webhooks": kept}
+            if each["rules"][0]["resources"] == ["pods"]:
+                asked = {"key": manager.pods_labelled, "operator": "Exists"}
+                each["objectSelector"] = {"matchExpressions": [asked]}
+        yield {**document, "metadata": {"name": f"{manager.name}-{document['metadata']['name']}"}}
 
 
 def _answers(url: str) -> bool:

@@ -1,7 +1,7 @@
 """Owners of which nothing runs, as Kubernetes and three projects show them, and where their pod templates stand.
 
-What each takes while it is held (tried on Kubernetes 1.36 with the controllers of JobSet 0.12 and Trainer 2.2, and with
-the definition of LeaderWorkerSet 0.8):
+What each takes while it is held (tried on Kubernetes 1.36 with the controllers of JobSet 0.12, LeaderWorkerSet 0.9 and
+Trainer 2.2):
 
 - Job: `suspend` and no `startTime`, which suspending takes away: nodeSelector, annotations, and resources from 1.36.
 - JobSet: `suspend`, nothing active: nodeSelector and annotations, never affinity nor resources.
