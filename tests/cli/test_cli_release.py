@@ -8,9 +8,11 @@ from collections.abc import Callable
 import pytest
 
 from e2e.testbed.cluster import ControlPlane
-from mfu.api.names import PLACEMENT_GATE
+from e2e.testbed.controllers.definitions import define_owners
+from mfu.api.names import PLACEMENT_GATE, QUEUE_GATE_ANNOTATION
 from mfu.cli.main import main
 from tests.builders.gated_pods import create, gated, gates_of
+from tests.builders.held import job, jobset, trainjob
 from tests.builders.kube import install_definitions
 
 Release = Callable[..., tuple[int, str, str]]
@@ -64,6 +66,29 @@ def test_named_pods_are_freed_of_our_gate_alone(server: ControlPlane, release: R
     assert gates_of(server.get("pod", "a", "-n", space)) == [OTHER]
     code, out, _ = release("nobody", "-n", space, "-o", "json")
     assert (code, json.loads(out)) == (1, [{"namespace": space, "pod": "nobody", "result": "Gone"}])
+
+
+@pytest.mark.integration
+def test_with_jobs_it_is_kueues_gate_of_whatever_kind(server: ControlPlane, release: Release) -> None:
+    """Also where a kind of another project is not served."""
+    space = server.new_namespace("release")
+    gated_by = {QUEUE_GATE_ANNOTATION: f"{OTHER},{PLACEMENT_GATE}"}
+    server.apply(job("a", annotations=gated_by), job("free"), namespace=space)
+    code, out, _ = release("--jobs", "--all", "--dry-run", "-n", space, "-o", "json")
+    row = {"namespace": space, "kind": "Job", "name": "a", "result": "WouldRelease"}
+    assert (code, json.loads(out)) == (0, [row])
+    define_owners(server)
+    server.apply(jobset("a", annotations=gated_by), trainjob("b", annotations=gated_by), namespace=space)
+    code, out, _ = release("--jobs", "a", "b", "free", "-n", space)
+    assert code == 0
+    assert [line.split() for line in out.splitlines()] == [
+        ["NAMESPACE", "KIND", "NAME", "RESULT"],
+        [space, "Job", "a", "Ungated"],
+        [space, "JobSet", "a", "Ungated"],
+        [space, "TrainJob", "b", "Ungated"],
+        [space, "Job", "free", "NotGated"],
+    ]
+    assert server.get("jobset", "a", "-n", space)["metadata"]["annotations"] == {QUEUE_GATE_ANNOTATION: OTHER}
 
 
 @pytest.mark.integration
