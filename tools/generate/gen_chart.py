@@ -42,6 +42,7 @@ _KNOWN: Final[Mapping[str, Schema]] = {
     "labels": _STRINGS,
     "nodeSelector": _STRINGS,
     "observedOfExpectedPercent": {"type": "integer", "minimum": 1, "maximum": 100},
+    "otherOperators": {"type": "array", "items": {"type": "string", "pattern": "^[a-z0-9.-]+:[a-z0-9.-]+$"}},
     "podAnnotations": _STRINGS,
     "podLabels": _STRINGS,
     "port": _PORT,
