@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
 from typing import Any, Final
 
@@ -40,17 +41,22 @@ def claiming(name: str) -> dict[str, Any]:
 
 
 @pytest.fixture
-def fleet(control_plane: ControlPlane) -> None:
-    """One node of each product, two GPUs on each; the second best has the name that sorts first."""
+def hosts(control_plane: ControlPlane, namespace: str) -> Iterator[tuple[str, ...]]:
+    """One node of each product, the best first, with two GPUs each; the second best has the name that sorts first."""
     whole = f"device.driver == '{DRIVER}' && device.attributes['{DRIVER}'].type == 'gpu'"
     kind = {"apiVersion": GROUP, "kind": "DeviceClass", "metadata": {"name": DRIVER}}
-    hosts = dict(zip(("claims-b", "claims-a"), RANKED, strict=True))
+    names = f"{namespace}-b", f"{namespace}-a"
     control_plane.apply({**kind, "spec": {"selectors": [{"cel": {"expression": whole}}]}})
-    for host, product in hosts.items():
+    for host, product in zip(names, RANKED, strict=True):
         control_plane.apply(node(host, 0), devices(host, product, 2))
+    yield names
+    # A second try must not find devices that the first one left.
+    control_plane.kubectl("delete", "resourceslices", "--all", "--wait=false")
 
 
-def test_the_scheduler_takes_the_best_that_has_room(control_plane: ControlPlane, namespace: str, fleet: None) -> None:
+def test_the_scheduler_takes_the_best_that_has_room(
+    control_plane: ControlPlane, namespace: str, hosts: tuple[str, ...]
+) -> None:
     template = claim_template("train", Need(4, piece=2), [grant(each) for each in RANKED])
     control_plane.apply(template, namespace=namespace)
 
@@ -58,7 +64,7 @@ def test_the_scheduler_takes_the_best_that_has_room(control_plane: ControlPlane,
         pod = control_plane.get("pod", name, "-n", namespace)
         return str(pod["spec"].get("nodeName", ""))
 
-    for name, host in (("first", "claims-b"), ("second", "claims-a")):
+    for name, host in zip(("first", "second"), hosts, strict=True):
         control_plane.apply(claiming(name), namespace=namespace)
         assert wait_until(partial(taken, name), what=f"a node for {name}", within_seconds=120) == host
     claims = control_plane.get("resourceclaims", "-n", namespace)["items"]

@@ -56,6 +56,15 @@ async def client(plane: ControlPlane) -> AsyncIterator[KubeClient]:
         yield made
 
 
+@pytest.fixture
+def space(plane: ControlPlane) -> Iterator[str]:
+    name = plane.new_namespace("resumed")
+    yield name
+    # Its GPUs are the next one's.
+    plane.kubectl("delete", "jobset,leaderworkerset,trainjob", "--all", "-n", name, "--wait=false")
+    wait_until(lambda: not plane.get("pods", "-n", name)["items"], what="its pods gone", within_seconds=120)
+
+
 def documents(kind: str) -> list[JSON]:
     if kind != "TrainJob":
         return [jobset() if kind == "JobSet" else group()]
@@ -92,9 +101,8 @@ def ours(item: JSON) -> Any:
 
 @pytest.mark.parametrize(("kind", "count"), [("JobSet", 1), ("LeaderWorkerSet", 2), ("TrainJob", 2)])
 async def test_pods_come_as_their_held_template_was_told(
-    plane: ControlPlane, client: KubeClient, kind: str, count: int
+    plane: ControlPlane, client: KubeClient, space: str, kind: str, count: int
 ) -> None:
-    space = plane.new_namespace("resumed")
     wait_until(lambda: _made(plane, space, kind), what=f"{kind} taken by its webhooks", within_seconds=120)
     await eventually(partial(told, plane, client, space, kind), within_seconds=120)
     said = ours(plane.get(kind.lower(), "train", "-n", space))
@@ -108,7 +116,6 @@ async def test_pods_come_as_their_held_template_was_told(
         suspend(plane, space, kind, True)
         wait_until(lambda: not plane.get("pods", "-n", space)["items"], what="its pods gone", within_seconds=120)
     assert ours(plane.get(kind.lower(), "train", "-n", space)) == said, "nobody takes it back"
-    plane.kubectl("delete", kind.lower(), "train", "-n", space)
 
 
 async def told(plane: ControlPlane, client: KubeClient, space: str, kind: str) -> bool:
