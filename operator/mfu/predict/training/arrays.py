@@ -182,6 +182,13 @@ class TrainingStack(Columns):
     """Bytes of one weight as it is kept."""
     cast_bytes: Array
     """Bytes of the copy of a weight that the products read, where it is not the kept one (autocast)."""
+    updated_bytes: Array
+    """Bytes of a weight that the optimizer moves beside its states: read and written where no copy of them is among
+    those, else written."""
+    quantised_bytes: Array
+    """Bytes that quantising a weight of a layer moves in a micro-batch."""
+    quantised_passes: Array
+    """Passes over an activation that quantising it takes, over those of kernels that fuse it."""
     keeps_gradients: Array
     """1 where gradients stay in memory between steps (flat buffers), 0 where each step allocates them anew."""
     bucket_bytes: Array

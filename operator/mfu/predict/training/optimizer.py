@@ -41,9 +41,11 @@ def shard_sizes(case: TrainingCase) -> tuple[Array, Array]:
 
 
 def optimizer_seconds(case: TrainingCase, c: TrainingConstants) -> Array:
-    """Read and write of states and master copy, read of gradients, write of weights, over the memory's real rate.
+    """States and weights read and written, gradients read, their norm and clipping, over the memory's real rate.
 
     AdamW on 1e9 local parameters: (2·12 + 4 + 2) bytes · 1e9 / (3.35e12 · 0.85) = 10.5 ms on an H100 for one pass.
+    FP32 weights that are their own master, sharded over four H200, with their norm and clipping: (2·8 + 2·4 + 4 + 3·4)
+    bytes · 2.0e9 / (4.8e12 · 0.85) = 20 ms; measured 24 (e2e/recordings/h200_exposure.jsonl, 8b-4k).
     """
     dense, experts = local_parameters(case)
     replicas, expert_replicas = shard_sizes(case)
@@ -51,8 +53,7 @@ def optimizer_seconds(case: TrainingCase, c: TrainingConstants) -> Array:
     shard = np.where(case.layout.zero == 3.0, case.layout.shard, replicas)
     held = dense / np.where(sharded, shard, 1.0) + experts / np.where(sharded, expert_replicas, 1.0)
     stack = case.stack
-    clipped = np.where(stack.keeps_gradients > 0.5, 0.0, 2.0 * stack.kept_gradient_bytes) + 2.0 * stack.bucket_bytes
-    written = np.where(stack.cast_bytes > 0.0, 2.0 * stack.weight_bytes, case.machine.activation_bytes)
-    per_parameter = 2.0 * case.layout.optimizer_bytes + stack.gradient_bytes + clipped + written
+    clipped = np.where(stack.keeps_gradients > 0.5, 0.0, 3.0 * stack.kept_gradient_bytes) + 2.0 * stack.bucket_bytes
+    per_parameter = 2.0 * case.layout.optimizer_bytes + stack.gradient_bytes + clipped + stack.updated_bytes
     moved = held * case.model.trained_fraction * per_parameter
     return c["optimizer_passes"] * moved / (case.machine.bandwidth * c["bandwidth_share"]) + c["optimizer_fixed"]

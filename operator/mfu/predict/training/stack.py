@@ -155,13 +155,17 @@ def _shards(setup: Training, habits: TrainingEngine) -> float:
 
     A layer of Llama 3.1 8B has nine parameters: 9 · 38 = 342 operations a micro-batch, 9 · 15 more a step.
     """
-    if not habits.framework or setup.sharding not in (Sharding.ZERO3, Sharding.HSDP):
+    if not (habits.framework or habits.compiles) or setup.sharding not in (Sharding.ZERO3, Sharding.HSDP):
         return 0.0
     arch = setup.architecture
     biases = 3 * arch.qkv_bias + arch.output_bias + 2 * arch.ffn_bias + arch.norms_per_layer * arch.norm_bias
     parameters = 4 + (3 if arch.gated_ffn else 2) + arch.norms_per_layer + 2 * arch.qk_norm + biases
-    micro_batches = setup.global_batch_size / (setup.parallelism.data * setup.micro_batch_size)
-    return parameters * (_SHARD_OPERATIONS + _SHARD_STEP_OPERATIONS / max(micro_batches, 1.0))
+    return parameters * (_SHARD_OPERATIONS + _SHARD_STEP_OPERATIONS / micro_batches(setup))
+
+
+def micro_batches(setup: Training) -> float:
+    """Micro-batches of a step on one GPU."""
+    return max(setup.global_batch_size / (setup.parallelism.data * setup.micro_batch_size), 1.0)
 
 
 _SHARD_OPERATIONS: Final = 38.0
@@ -269,18 +273,31 @@ def _formats(setup: Training, habits: TrainingEngine) -> dict[str, float]:
     cast, formats = autocast(setup), setup.precisions
     compute = max(width(formats.compute), 2.0)
     sharded = setup.sharding in (Sharding.ZERO3, Sharding.HSDP)
-    weights = width(formats.weights) if cast else _FP32 if habits.shards_master and sharded else compute
+    weights = _kept_bytes(setup, habits)
     habit = max(habits.gradient_bytes, compute)
     gradient = width(formats.gradients) if formats.gradients else (weights if cast else habit)
     buckets = habits.framework and setup.sharding is Sharding.DDP and setup.parallelism.data > 1
+    plain = habits.framework or habits.compiles
     return {
         "gradient_bytes": compute if cast and sharded else gradient,
         "kept_gradient_bytes": gradient + habits.gradient_copy_bytes,
         "weight_bytes": weights,
         "cast_bytes": compute if cast else 0.0,
-        "keeps_gradients": not (habits.framework or habits.compiles),
+        "updated_bytes": compute if _master_bytes(setup, habits) > weights else 2.0 * weights,
+        "quantised_bytes": _OPERAND_BYTES if plain else _FUSED_OPERAND_BYTES / micro_batches(setup),
+        "quantised_passes": _OPERAND_PASSES if plain else 1.0,
+        "keeps_gradients": not plain,
         "bucket_bytes": gradient if buckets else 0.0,
     }
+
+
+_OPERAND_BYTES: Final = 14.0
+"""Each weight for the forward pass (largest value 2, cast 2 + 1) and its transpose for the backward pass (copy 2 + 2,
+5): what a compiled program of PyTorch does (e2e/recordings/shards.py)."""
+_OPERAND_PASSES: Final = 2.8
+"""Of the same for activations and their gradients, by count 5.3 passes over the 1.9 that `cast_traffic` has."""
+_FUSED_OPERAND_BYTES: Final = 6.0
+"""Once a step, both layouts in one kernel: 2 for the largest value, 2 + 1 + 1 (TransformerEngine)."""
 
 
 def optimizer_bytes(setup: Training, moments: float) -> float:
@@ -290,8 +307,22 @@ def optimizer_bytes(setup: Training, moments: float) -> float:
     master: 2 · 4 = 8.
     """
     formats, habits = setup.precisions, engine(setup.engine)
-    kept = _formats(setup, habits)["weight_bytes"]
-    copied = habits.master_weights and not autocast(setup)
-    master = width(formats.master_weights) if formats.master_weights else (_FP32 if copied else kept)
+    kept, master = _kept_bytes(setup, habits), _master_bytes(setup, habits)
     state = width(formats.optimizer_state) if formats.optimizer_state else max(master, kept)
     return moments * state + (master if master > kept else 0.0)
+
+
+def _kept_bytes(setup: Training, habits: TrainingEngine) -> float:
+    """Of one weight as it is kept."""
+    if autocast(setup):
+        return width(setup.precisions.weights)
+    sharded = setup.sharding in (Sharding.ZERO3, Sharding.HSDP)
+    return _FP32 if habits.shards_master and sharded else max(width(setup.precisions.compute), 2.0)
+
+
+def _master_bytes(setup: Training, habits: TrainingEngine) -> float:
+    """Of one weight as the optimizer keeps it, itself or a copy."""
+    declared = setup.precisions.master_weights
+    if declared:
+        return width(declared)
+    return _FP32 if habits.master_weights and not autocast(setup) else _kept_bytes(setup, habits)
