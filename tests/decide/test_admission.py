@@ -281,7 +281,7 @@ def test_below_the_floor_the_first_change_is_named() -> None:
     assert found.attainable is not None
     first = found.attainable.changes[0]
     message = admission(found).message
-    assert re.match(r"expected 4\d\.\d% MFU is under 98% of the attainable 6\d\.\d%; change ", message)
+    assert re.match(r"expected 4\d\.\d% MFU is under 98% of the attainable [67]\d\.\d%; change ", message)
     assert message.endswith(f"; change {first.field} {first.before} → {first.after} first")
     bare = replace(found, attainable=replace(found.attainable, changes=()))
-    assert re.search(r"of the attainable 6\d\.\d%$", admission(bare).message)
+    assert re.search(r"of the attainable [67]\d\.\d%$", admission(bare).message)

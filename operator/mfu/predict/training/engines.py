@@ -54,8 +54,7 @@ class TrainingEngine:
     host_slowness: float = 1.0
     """Time of an operation over that on the host where they were counted: hosts differ, and nothing declares them.
     Runs of the Trainer that wait for the host took 1.0, 1.0 and 2.2 times it on three (e2e/recordings, h100 and h200,
-    fresh/hf_trainer.jsonl): 1.3 in the geometric mean. Sharded steps of torchtitan's kind took 2.1 times it on one
-    (h200_exposure.jsonl): 1.45 between that and the first."""
+    fresh/hf_trainer.jsonl): 1.3 in the geometric mean."""
     synchronises: bool = False
     """Reads the loss back in every micro-batch (`logging_nan_inf_filter` of transformers' Trainer)."""
     tensor_operations: float = 1.0
@@ -140,7 +139,6 @@ _ALL: Final = (
         compiles=True,
         shards_master=True,
         selective_products=0.5,
-        host_slowness=1.45,
         tuned=False,
     ),
     TrainingEngine("MaxText", fused=1.0, gradient_bytes=2.0),

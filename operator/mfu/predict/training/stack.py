@@ -160,7 +160,8 @@ def _shards(setup: Training, habits: TrainingEngine) -> float:
     arch = setup.architecture
     biases = 3 * arch.qkv_bias + arch.output_bias + 2 * arch.ffn_bias + arch.norms_per_layer * arch.norm_bias
     parameters = 4 + (3 if arch.gated_ffn else 2) + arch.norms_per_layer + 2 * arch.qk_norm + biases
-    return parameters * (_SHARD_OPERATIONS + _SHARD_STEP_OPERATIONS / micro_batches(setup))
+    slowness = _EACH_SHARDED if habits.compiles else 1.0
+    return slowness * parameters * (_SHARD_OPERATIONS + _SHARD_STEP_OPERATIONS / micro_batches(setup))
 
 
 def micro_batches(setup: Training) -> float:
@@ -172,6 +173,9 @@ _SHARD_OPERATIONS: Final = 38.0
 _SHARD_STEP_OPERATIONS: Final = 15.0
 """Of one parameter: views made and undone for each pass, and norms, clipping and the optimizer's turn once a step.
 Three runs that wait for the host, with 9 to 12 parameters a layer (e2e/recordings/h200_trainer.jsonl)."""
+_EACH_SHARDED: Final = 1.45
+"""The same where each parameter is sharded for itself (`fully_shard`) and not all of a layer in one buffer: two hosts
+took 9.4 and 6 ms for a layer of nine parameters (e2e/recordings/h200_exposure.jsonl, small-4k)."""
 _HEAD_NORM_OPERATIONS: Final = 36.0
 """Two more norms of six kernels forward and twelve backward."""
 _CAST_OPERATIONS: Final = 36.0
