@@ -83,7 +83,7 @@ _ALL = (
     Binary("kueue", "kueue", "./cmd/kueue", 179, source=KUEUE),
     Binary("jobset", "kueue", "sigs.k8s.io/jobset", 7, source=KUEUE, beside=JOBSET),
     Binary("lws", "kueue", "sigs.k8s.io/lws/cmd", 8, source=KUEUE, beside=LEADER_WORKER_SET),
-    Binary("trainer", "kueue", "github.com/kubeflow/trainer/v2/cmd/trainer-controller-manager", 10, source=KUEUE),
+    Binary("trainer", "kueue", "github.com/kubeflow/trainer/v2/cmd/trainer-controller-manager", 7, source=KUEUE),
 )
 BINARIES: Mapping[str, Binary] = MappingProxyType({binary.name: binary for binary in _ALL})
 
