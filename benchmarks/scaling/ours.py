@@ -47,9 +47,9 @@ def declared_law() -> Law:
 
 
 class Ours:
-    """`max_step` and `cooldown_seconds` are the policy's; they are tuned as the rivals' settings are."""
+    """All three are the policy's: `headroom` is tuned as the rivals' settings are."""
 
-    def __init__(self, max_step: float, cooldown_seconds: float) -> None:
+    def __init__(self, headroom: float, max_step: float = 1.0, cooldown_seconds: float = 20.0) -> None:
         self._memory = ScalingMemory()
         self._terms = Terms(
             law=declared_law(),
@@ -58,6 +58,7 @@ class Ours:
             high=MOST_REPLICAS,
             max_step=max_step,
             cooldown_seconds=cooldown_seconds,
+            headroom=headroom,
             ttft_seconds=TTFT_LIMIT,
             tpot_seconds=TPOT_LIMIT,
             places=float(MOST_RUNNING),

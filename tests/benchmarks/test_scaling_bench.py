@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,9 @@ from benchmarks.scaling.service_times import KV_TOKENS, fitted, measured_rows
 
 FOLDER = Path(__file__).parents[2] / "benchmarks" / "scaling"
 LAW = fitted()
+compiled = pytest.mark.skipif(
+    not (shutil.which("cc") or shutil.which("gcc")), reason="no C compiler for the simulator's engines"
+)
 
 
 def imported(path: Path) -> set[str]:
@@ -59,6 +63,7 @@ def test_a_day_is_the_same_for_everyone_and_needs_more_than_twenty_replicas() ->
     assert work.min() < 0.2 * PEAK_WORK, "there is a night"
 
 
+@compiled
 def test_too_few_replicas_break_the_promise_and_enough_keep_it() -> None:
     day = Day(1, LAW)
     at = int(np.argmax(day.work())) * 60
@@ -69,6 +74,7 @@ def test_too_few_replicas_break_the_promise_and_enough_keep_it() -> None:
     assert few.requests == many.requests
 
 
+@compiled
 def test_what_goes_in_comes_out() -> None:
     """With replicas enough, tokens given are tokens asked for, and GPU-hours are replicas times time."""
     scaler, day = Still(), Day(1, LAW)
@@ -80,6 +86,7 @@ def test_what_goes_in_comes_out() -> None:
     assert outcome.gpu_hours == pytest.approx(30 * 600 / 3600)
 
 
+@compiled
 def test_what_runs_beside_a_case_changes_nothing_of_it() -> None:
     """Days in step share ticks, never replicas or requests."""
     one, other = Day(1, LAW), Day(2, LAW)
@@ -92,6 +99,38 @@ def test_what_runs_beside_a_case_changes_nothing_of_it() -> None:
         [Case(other, Still(), first=9), keda(), Case(one, Still(), first=3)], LAW, seconds=600, begin=36_000
     )
     assert beside[1] == alone
+
+
+class Telling:
+    """Asks for the numbers one after the other, a cycle each, and stays at the last."""
+
+    def __init__(self, *numbers: int | None) -> None:
+        self.numbers, self.seen = list(numbers), list[Metrics]()
+
+    def replicas(self, seen: Metrics | None) -> int | None:
+        assert seen is not None
+        self.seen.append(seen)
+        return self.numbers.pop(0) if len(self.numbers) > 1 else self.numbers[0]
+
+
+@compiled
+def test_replicas_start_late_and_the_last_ones_asked_for_are_cancelled_first() -> None:
+    """From 9 to 14 and, while all five start, to 11; what is beyond them drains at once and takes no more requests."""
+    scaler, day = Telling(14, 11, 11, 3), Day(1, LAW)
+    (outcome,) = simulate([Case(day, scaler, first=9)], LAW, seconds=600, begin=36_000)
+    assert outcome.replicas[:8] == [9, 9, 9, 9, 14, 11, 11, 3]
+    assert [(each.ready, each.pending) for each in scaler.seen[:4]] == [(9, 0), (9, 5), (9, 2), (9, 2)]
+    assert outcome.gpu_seconds > 3 * 600, "those that drain are paid for until their answers are given"
+
+
+@compiled
+def test_who_is_not_served_for_a_minute_is_gone() -> None:
+    """One replica for a day's load: what waits at its door is at most what came in a minute."""
+    scaler, day = Telling(None), Day(1, LAW)
+    (outcome,) = simulate([Case(day, scaler, first=1)], LAW, seconds=600, begin=36_000)
+    a_minute = max(len(day.chunk(each).at) for each in range(600, 610))
+    assert 0.5 * a_minute < scaler.seen[-1].waiting < 1.1 * a_minute + 128
+    assert outcome.slo_ttft < 0.1
 
 
 def seen(**fields: float) -> Metrics:

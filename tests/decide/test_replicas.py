@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mfu.decide.replicas.demand import LoadReading, Typical, ahead
 from mfu.decide.replicas.law import Equations, Law, Point, learned, measured, misfit
-from mfu.decide.replicas.memory import KEPT_SECONDS, LoadSample, ScalingMemory
+from mfu.decide.replicas.memory import KEPT_SECONDS, ScalingMemory
 from mfu.decide.replicas.rule import WINDOW_SECONDS, Course, Sizing, Terms, size
 
 LAW = Law(0.008, 1e-4, 2e-5)
@@ -46,14 +47,23 @@ def test_worked_numbers() -> None:
 
 
 def test_a_trend_is_followed_to_when_new_replicas_serve() -> None:
-    """From 4.0 by 0.2 a minute: 6.0 in five minutes' time; noise alone promises nothing."""
-    rising = [
-        LoadSample(60.0 * step, (4.0 + 0.2 * step) / 0.3 * 1e4, (4.0 + 0.2 * step) / 0.3 * 1e3, 0.0, 0)
-        for step in range(6)
-    ]
-    assert ahead(LAW, rising, 300.0) == pytest.approx(6.0)
-    level = [each._replace(inputs=1e5 * (1 + 0.02 * (-1) ** step), outputs=1e4) for step, each in enumerate(rising)]
-    assert ahead(LAW, level, 300.0) < 1.1 * LAW.work(level[-1].inputs, level[-1].outputs)
+    """From 4.0 by 0.2 a minute: 6.0 in five minutes' time; noise alone promises little."""
+    minutes = np.linspace(0.0, 300.0, 6)
+    assert ahead(minutes, np.linspace(4.0, 5.0, 6), 300.0) == pytest.approx(6.0)
+    level = np.array([4.08, 3.92] * 3)
+    assert ahead(minutes, level, 300.0) < 1.1 * level[-1]
+
+
+def test_headroom_is_kept_beside_what_is_seen_coming() -> None:
+    """1.8 replicas of work and a third more are 2.4, ÷ 0.8: three; a half more would be four."""
+    for headroom, wanted in ((0.0, 3), (0.3, 3), (0.5, 4)):
+        assert course([6.0], replace(TERMS, headroom=headroom), ready=3)[0].replicas == wanted
+
+
+@given(st.floats(0.5, 40.0), st.floats(0.0, 1.0), st.floats(0.0, 1.0))
+def test_more_headroom_never_asks_for_fewer(load: float, one: float, other: float) -> None:
+    few, many = (replace(TERMS, max_step=100.0, headroom=each) for each in sorted((one, other)))
+    assert course([load], few, ready=50)[0].replicas <= course([load], many, ready=50)[0].replicas
 
 
 def test_replicas_that_start_count() -> None:

@@ -134,8 +134,9 @@ def test_the_words_say_work_capacity_number_and_why() -> None:
     quiet, _ = scaling(asked(Load(1_000.0, input_tokens_per_s=4_000.0), replicas_pending=2))
     assert quiet is not None
     pattern = (
-        r"^0\.\d replicas' time of work arrives; one carries 0\.80 within its promise: 6 replicas "
-        r"\(now 6, 2 of them wait for a node\), fewer would do, but not for 300 s yet$"
+        r"^0\.\d replicas' time of work arrives, up to 0\.\d when new ones would serve; one carries 0\.80 "
+        r"within its promise: 6 replicas \(now 6, 2 of them wait for a node\), "
+        r"fewer would do, but not for 300 s yet$"
     )
     assert re.match(pattern, quiet.message), quiet.message
     assert (quiet.outcome, quiet.reason, quiet.hint) == (Outcome.KEEP, "RightSized", {"replicas": 6})
@@ -145,7 +146,7 @@ def test_what_rises_is_said_with_what_it_comes_to() -> None:
     past = tuple(LoadSample(1e6 - 60.0 * ago, 4_000.0 / ago, 1_000.0 / ago, 0.0, 1) for ago in (3, 2, 1))
     rising, _ = scaling(asked(Load(2_000.0, input_tokens_per_s=8_000.0), scaled=ScalingMemory(samples=past)))
     assert rising is not None
-    assert re.search(r"of work arrives, \d\.\d when new ones would serve; one carries", rising.message)
+    assert re.search(r"of work arrives, up to \d\.\d when new ones would serve; one carries", rising.message)
 
 
 @pytest.mark.parametrize(

@@ -97,6 +97,9 @@ class Scaling(Resource):
     """Largest change at once, as a percentage of the present replicas (at least one replica)."""
     cooldown_seconds: Annotated[int, Field(ge=0, le=86_400)] = 300
     """Seconds between two changes."""
+    headroom_percent: Annotated[int, Field(ge=0, le=300)] = 10
+    """Room for growth that nobody sees coming while replicas start, as a percentage of what arrives. More keeps the
+    promised latencies more often and costs more replicas."""
     delivery: ScalingDelivery = ScalingDelivery.METRIC
     """Metric: mfu_workload_desired_replicas, for an autoscaler to follow. ScaleSubresource: the operator scales, unless
     an autoscaler does."""

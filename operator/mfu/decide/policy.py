@@ -61,6 +61,7 @@ def effective(policy: NamedPolicy | None) -> EffectivePolicy:
         scaling_max_replicas=spec.scaling.max_replicas,
         scaling_max_step=spec.scaling.max_step_percent / 100,
         scaling_cooldown_seconds=float(spec.scaling.cooldown_seconds),
+        scaling_headroom=spec.scaling.headroom_percent / 100,
         scaling_delivery=spec.scaling.delivery,
         sharing=SharingRules(
             methods=spec.sharing.methods,

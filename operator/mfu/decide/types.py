@@ -179,6 +179,8 @@ class EffectivePolicy:
     scaling_max_step: float = 0.5
     """Largest change at once, as a share of the present replicas."""
     scaling_cooldown_seconds: float = 300.0
+    scaling_headroom: float = 0.1
+    """Growth that nobody sees coming while replicas start, as a share of what arrives."""
     scaling_delivery: ScalingDelivery = ScalingDelivery.METRIC
     sharing: SharingRules = field(default_factory=SharingRules)
     topology_levels: tuple[str, ...] = ()

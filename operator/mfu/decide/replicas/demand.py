@@ -12,14 +12,23 @@ from numpy.typing import NDArray
 from mfu.decide.replicas.law import Law, Point
 from mfu.decide.replicas.memory import LoadSample, RawLoad
 
-DRAIN_SECONDS: Final = 300.0
-"""A queue is to be gone after so long: replicas that are added for it take as long to start."""
+Floats = NDArray[np.float64]
+
+DRAIN_SECONDS: Final = 30.0
+"""A queue is to be gone so soon after new replicas serve: who waits a minute gives up, and is seen nowhere."""
 MOST_BACKLOG: Final = 1.0
 """A queue counts for at most as much again as what is served: a queue that lies can not do more."""
+QUEUE_SECONDS: Final = 60.0
+"""Over so long the growth of the queue is read."""
+MOST_SHRINK: Final = 0.5
+"""Of what is served: at most so much of it can come out of the queue."""
 MOST_GROWTH: Final = 2.0
-"""Times of what arrives now that a trend may promise."""
-DOUBT: Final = 1.0
-"""Standard errors of the slope that are taken off: noise is no trend."""
+"""Times of what is served now that a trend may promise."""
+DOUBT: Final = 0.5
+"""Standard errors of the slope that are taken off: noise is half a trend, and one missed breaks a promise."""
+ONSET_SECONDS: Final = 180.0
+"""What began so lately is diluted in a line through all readings; a line of its own shows it."""
+_LEAST_IN_LINE: Final = 4
 STRAYS: Final = 2.0
 """Standard deviations by which the newest reading may miss the line: beyond them the load has jumped."""
 
@@ -78,25 +87,43 @@ def backlog(law: Law, typical: Typical, waiting: float, served: float) -> float:
     return min(waiting * each / DRAIN_SECONDS, MOST_BACKLOG * max(served, 1.0))
 
 
-def ahead(law: Law, samples: Sequence[LoadSample], seconds: float) -> float:
+def arriving(law: Law, typical: Typical, samples: Sequence[LoadSample]) -> Floats:
+    """Work that arrived at each reading: what was served, and what the queue grew by meanwhile.
+
+    Engines that have all they can do serve no more, however much comes: only the queue tells. 2,000 requests of 30 ms
+    more in a minute are one replica's work beside what is served; at most as much again, and at least half of it.
+    """
+    each = law.per_input * typical.inputs + law.per_output * typical.outputs
+    served = np.array([law.work(sample.inputs, sample.outputs) for sample in samples])
+    at, waiting = (np.array([getattr(sample, name) for sample in samples]) for name in ("at", "waiting"))
+    before = np.maximum(np.searchsorted(at, at - QUEUE_SECONDS + 1.0, side="right") - 1, 0)
+    grown = (waiting - waiting[before]) / np.maximum(at - at[before], 1.0) * each
+    return np.asarray(served + np.clip(grown, -MOST_SHRINK * served, MOST_BACKLOG * served))
+
+
+def ahead(at: Floats, work: Floats, seconds: float) -> float:
     """Work that arrives `seconds` from now if it goes on as in the last minutes; it rises or stays.
 
-    A line through the readings, which stray by some percent each; the newest one where it has left the line.
+    A line through the readings, which stray by some percent each; the newest one where it has left the line. Where the
+    last ONSET_SECONDS alone rise more, it has begun to.
     Work 4.0, 4.2, … 5.0 at one reading a minute rises by 0.2 a minute: 6.0 in five minutes.
     """
-    now = samples[-1]
-    work = law.work(now.inputs, now.outputs)
-    if len(samples) < 3:
-        return work
-    at = np.array([each.at - now.at for each in samples])
-    values = np.array([law.work(each.inputs, each.outputs) for each in samples])
-    slope, level, error = _line(at, values)
-    strays = float(np.std(values - level - slope * at))
-    begin = level if abs(work - level) <= STRAYS * strays else work
-    return min(begin + max(0.0, slope - DOUBT * error) * seconds, MOST_GROWTH * work)
+    if len(work) < 3:
+        return float(work[-1])
+    since = at - at[-1]
+    late = since >= -ONSET_SECONDS
+    soon = _along(since, work, seconds)
+    return max(soon, _along(since[late], work[late], seconds)) if late.sum() >= _LEAST_IN_LINE else soon
 
 
-def _line(at: NDArray[np.float64], values: NDArray[np.float64]) -> tuple[float, float, float]:
+def _along(at: Floats, work: Floats, seconds: float) -> float:
+    slope, level, error = _line(at, work)
+    strays = float(np.std(work - level - slope * at))
+    begin = level if abs(work[-1] - level) <= STRAYS * strays else float(work[-1])
+    return begin + max(0.0, slope - DOUBT * error) * seconds
+
+
+def _line(at: Floats, values: Floats) -> tuple[float, float, float]:
     """Slope, value at 0 and the slope's standard error."""
     middle = at.mean()
     spread = float(((at - middle) ** 2).sum())

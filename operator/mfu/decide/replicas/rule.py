@@ -8,8 +8,10 @@ from enum import StrEnum
 from math import ceil, floor, inf
 from typing import Final
 
+import numpy as np
+
 from mfu.decide.replicas.carrying import LEAST_UTILISATION, ReplicaPromise, carried
-from mfu.decide.replicas.demand import LoadReading, Typical, ahead, backlog, point_of
+from mfu.decide.replicas.demand import MOST_GROWTH, LoadReading, Typical, ahead, arriving, backlog, point_of
 from mfu.decide.replicas.doubt import believed_waiting, doubt
 from mfu.decide.replicas.law import Law, learned, measured
 from mfu.decide.replicas.memory import KEPT_SECONDS, LEAST_APART_SECONDS, LoadSample, RawLoad, ScalingMemory
@@ -17,6 +19,8 @@ from mfu.decide.replicas.memory import KEPT_SECONDS, LEAST_APART_SECONDS, LoadSa
 START_SECONDS: Final = 420.0
 """From asking for a replica to its first token: loading a model takes 2 to 7 minutes (Workload Variant Autoscaler), and
 one that comes late is a promise broken."""
+READ_LATE_SECONDS: Final = 60.0
+"""Rates are over the last two minutes: what they say is a minute old."""
 WINDOW_SECONDS: Final = 300.0
 """Replicas are given back only when so long a time has shown that the rest would do."""
 MEAN_OF_PROMISE: Final = 0.2
@@ -46,6 +50,8 @@ class Terms:
     chunk_tokens: float | None = None
     """Prompt tokens that it reads between two decode steps."""
     start_seconds: float = START_SECONDS
+    headroom: float = 0.0
+    """Growth that nobody sees coming before new replicas serve, as a share of what arrives."""
 
     def promise(self, seen: LoadReading) -> ReplicaPromise:
         """An engine that runs more than was declared takes as many as it runs."""
@@ -105,10 +111,10 @@ def _sized(
 ) -> tuple[Sizing, ScalingMemory]:
     waiting = believed_waiting(reading, raw, law)
     sample = LoadSample(reading.at, raw.inputs, raw.outputs, waiting, 0)
-    queue = backlog(law, terms.typical, waiting, law.work(raw.inputs, raw.outputs))
     samples = (*memory.samples, sample)
     work = law.work(raw.inputs, raw.outputs)
-    soon = ahead(law, samples, terms.start_seconds) + queue
+    queue = backlog(law, terms.typical, waiting, work)
+    soon = _soon(law, samples, terms, served=work) + queue
     each = carried(law, terms.promise(reading), raw.inputs, raw.outputs)
     if work <= each * reading.ready and not reading.pending:
         # Where replicas are missing, that is why prompts wait: it says nothing about what one carries.
@@ -120,6 +126,13 @@ def _sized(
     if bounded != (reading.replicas if memory.wanted is None else memory.wanted):
         kept = replace(kept, changed_at=reading.at)
     return sizing, replace(kept, wanted=bounded)
+
+
+def _soon(law: Law, samples: Sequence[LoadSample], terms: Terms, *, served: float) -> float:
+    """Work when new replicas would serve: as it grows now, or with the headroom where that is more."""
+    work = arriving(law, terms.typical, samples)
+    trend = ahead(np.array([each.at for each in samples]), work, terms.start_seconds + READ_LATE_SECONDS)
+    return max(min(trend, MOST_GROWTH * served), (1.0 + terms.headroom) * float(work[-1]))
 
 
 def strained(law: Law, samples: Sequence[LoadSample], ready: int, terms: Terms) -> float:

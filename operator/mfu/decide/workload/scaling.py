@@ -76,6 +76,7 @@ def _terms(subject: Subject, setup: Inference, law: Law) -> Terms:
         high=_least(declared.replicas.max, policy.scaling_max_replicas),
         max_step=policy.scaling_max_step,
         cooldown_seconds=policy.scaling_cooldown_seconds,
+        headroom=policy.scaling_headroom,
         ttft_seconds=setup.ttft_limit_seconds,
         tpot_seconds=None if setup.phase is Phase.PREFILL else setup.tpot_limit_seconds,
         places=setup.concurrency,
@@ -91,7 +92,7 @@ def _words(sizing: Sizing, subject: Subject) -> str:
     """Work in replicas, what one carries, the number, and why it is not another."""
     have = subject.replicas_running + subject.replicas_pending
     pending = f", {subject.replicas_pending} of them wait for a node" if subject.replicas_pending else ""
-    soon = f", {sizing.soon:.1f} when new ones would serve" if sizing.soon and sizing.soon > (sizing.work or 0) else ""
+    soon = f", up to {sizing.soon:.1f} when new ones would serve" if sizing.soon and sizing.soon > (sizing.work or 0) else ""
     return (
         f"{sizing.work or 0:.1f} replicas' time of work arrives{soon}; one carries {sizing.each or 0:.2f} within its "
         f"promise: {sizing.replicas} replicas (now {have}{pending}), {sizing.why}"
