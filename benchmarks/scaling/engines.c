@@ -91,14 +91,12 @@ static void admit_one(Deployment *d, Engine *engine, long request, double *work)
     double service = d->day.prefill[request] * (1.0 + engine->step / d->law.chunk);
     engine->free_at = at_least(d->day.at[request], engine->free_at) + service;
     double first = engine->free_at + engine->step;
-    int slot = 0;
-    while (engine->left[slot] > 0.0) slot++;
+    int slot = engine->running++;
     engine->left[slot] = at_least(LEAST_LEFT, d->day.outputs[request] - 1.0);
     engine->first[slot] = first;
     engine->answer[slot] = d->day.outputs[request];
     engine->cache[slot] = d->day.inputs[request] + d->day.outputs[request] / 2.0;
     engine->cached += engine->cache[slot];
-    engine->running++;
     *work += service;
     d->now[INPUTS] += d->day.inputs[request];
     d->now[FIRST]++;
@@ -116,21 +114,24 @@ static void admit(Deployment *d) {
             if (shares[i] > turn) admit_one(d, d->engines[i], d->queue_from++, &d->work[i]);
 }
 
+/* The last sequence takes the slot of the one that ends. */
 static void end(Deployment *d, Engine *engine, int slot, double finish) {
+    int last = --engine->running;
     double tokens = engine->answer[slot] - 1.0;
     d->now[ANSWERS]++;
     d->now[SLOW] += tokens > 0.0 && (finish - engine->first[slot]) / at_least(1.0, tokens) > d->limits.tpot;
-    engine->running--;
     engine->cached -= engine->cache[slot];
-    engine->left[slot] = 0.0;
+    engine->left[slot] = engine->left[last];
+    engine->first[slot] = engine->first[last];
+    engine->answer[slot] = engine->answer[last];
+    engine->cache[slot] = engine->cache[last];
 }
 
 /* A tick in which prompts take `reading` of the engine's time. */
 static void decode(Deployment *d, Engine *engine, double start, double reading) {
     engine->step = d->law.base + d->law.per_sequence * engine->running + d->law.per_token * engine->cached;
     double pace = (1.0 - reading / (1.0 + engine->step / d->law.chunk)) / engine->step, all = 0.0;
-    for (int slot = 0; slot < SLOTS; slot++) {
-        if (engine->left[slot] <= 0.0) continue;
+    for (int slot = engine->running - 1; slot >= 0; slot--) {
         double began = at_least(start, engine->first[slot]);
         double given = pace * at_least(0.0, start + TICK - began), left = engine->left[slot];
         all += given < left ? given : left;
@@ -173,7 +174,7 @@ static int look(Deployment *d, double now, double *seen) {
     for (int i = 0; i < d->serving; i++) {
         Engine *engine = d->engines[i];
         int reading = 0;
-        for (int slot = 0; slot < SLOTS; slot++) reading += engine->left[slot] > 0.0 && engine->first[slot] > now + TICK;
+        for (int slot = 0; slot < engine->running; slot++) reading += engine->first[slot] > now + TICK;
         waiting += reading;
         running += engine->running - reading;
         ready += !engine->draining;

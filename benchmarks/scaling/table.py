@@ -33,9 +33,8 @@ def _head() -> tuple[str, ...]:
         f"scaled until {PEAK_WORK:.0f} replicas that never pause would carry the busiest ten minutes. Llama-3.1-8B on",
         f"one H100 a replica, 2 to 7 minutes to start, at most {MOST_REPLICAS} replicas. Promise: first token within",
         f"{TTFT_LIMIT:.0f} s, then at most {TPOT_LIMIT * 1e3:.0f} ms a token. Settings are chosen on four other days,",
-        "never on these: each rival has the cheapest of its grid that keeps both promises for 99.9 % of the requests",
-        "there, or where none does the one that keeps them most often; mfu the cheapest headroom that keeps both there",
-        "at least as often as the best of those rivals.",
+        "never on these: each scaler has the cheapest of its grid that keeps both promises for 99.9 % of the requests",
+        "there, or where none does the one that keeps them most often.",
     )
 
 

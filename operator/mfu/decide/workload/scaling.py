@@ -92,7 +92,11 @@ def _words(sizing: Sizing, subject: Subject) -> str:
     """Work in replicas, what one carries, the number, and why it is not another."""
     have = subject.replicas_running + subject.replicas_pending
     pending = f", {subject.replicas_pending} of them wait for a node" if subject.replicas_pending else ""
-    soon = f", up to {sizing.soon:.1f} when new ones would serve" if sizing.soon and sizing.soon > (sizing.work or 0) else ""
+    soon = (
+        f", up to {sizing.soon:.1f} when new ones would serve"
+        if sizing.soon and sizing.soon > (sizing.work or 0)
+        else ""
+    )
     return (
         f"{sizing.work or 0:.1f} replicas' time of work arrives{soon}; one carries {sizing.each or 0:.2f} within its "
         f"promise: {sizing.replicas} replicas (now {have}{pending}), {sizing.why}"
