@@ -39,6 +39,8 @@ TOLD: Final = {"nodeSelector": {PRODUCT: H100}, "annotations": SLICES}
 @pytest.fixture(scope="module")
 def plane(control_plane: ControlPlane, cluster_progress: Progress) -> Iterator[ControlPlane]:
     define_owners(control_plane, watched=True)
+    # Of files that ran without their controllers: these would make pods of them.
+    control_plane.kubectl("delete", "jobsets,leaderworkersets,trainjobs", "--all", "--all-namespaces")
     with ExitStack() as managers:
         for each in (JOBSETS, LEADERS, TRAINJOBS):
             managers.enter_context(running(control_plane, each, progress=cluster_progress))

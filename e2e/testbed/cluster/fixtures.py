@@ -16,6 +16,7 @@ from e2e.testbed.cluster import ClusterAccess, ControlPlane, ForeignCluster, Kub
 from e2e.testbed.cluster.binaries import Progress
 
 FOREIGN = "MFU_KUBECONFIG"
+_MAKERS_OF_PODS = "deployments,replicasets,statefulsets,jobs"
 _SHARED = pytest.StashKey[ControlPlane]()
 
 
@@ -52,13 +53,13 @@ def control_plane(request: pytest.FixtureRequest, cluster_progress: Progress) ->
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _nodes_go_with_their_file(request: pytest.FixtureRequest) -> Iterator[None]:
-    """The shared control plane's scheduler would put the pods of the next file on them."""
+def _nodes_and_pods_go_with_their_file(request: pytest.FixtureRequest) -> Iterator[None]:
+    """The shared control plane's scheduler would put pods of the next file on these nodes, and these on its nodes."""
     yield
     plane = request.config.stash.get(_SHARED, None)
     if plane is not None:
         with suppress(KubectlFailed):
-            _delete_nodes(plane)
+            _delete_nodes_and_pods(plane)
 
 
 @pytest.fixture(scope="session")
@@ -90,7 +91,9 @@ def kubectl(cluster: ClusterAccess) -> Callable[..., str]:
     return cluster.kubectl
 
 
-def _delete_nodes(plane: ControlPlane) -> None:
+def _delete_nodes_and_pods(plane: ControlPlane) -> None:
+    plane.kubectl("delete", _MAKERS_OF_PODS, "--all", "--all-namespaces", "--wait=false")
+    plane.kubectl("delete", "pods", "--all", "--all-namespaces", "--force", "--grace-period=0")
     if plane.get("nodes")["items"]:
         plane.kubectl("delete", "nodes", "--all")
 
