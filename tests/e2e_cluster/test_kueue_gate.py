@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
-import pytest_asyncio
 
 from e2e.testbed.cluster import ControlPlane, KubectlFailed, wait_until
 from e2e.testbed.cluster.binaries import Progress
@@ -21,7 +20,6 @@ from mfu.api.names import PLACEMENT_GATE, QUEUE_GATE_ANNOTATION
 from mfu.api.powers import ActionType
 from mfu.cli.main import main
 from mfu.cluster.client import KubeClient
-from mfu.cluster.connection import connect
 from mfu.cluster.executor import Executor
 from mfu.cluster.held import held_owner
 from mfu.cluster.queue_gate import Ungated, gated_owner
@@ -69,12 +67,6 @@ def plane(cluster_progress: Progress) -> Iterator[ControlPlane]:
 
 def _kueue(kind: str, name: str, spec: dict[str, Any]) -> dict[str, Any]:
     return {"apiVersion": QUEUE, "kind": kind, "metadata": {"name": name}, "spec": spec}
-
-
-@pytest_asyncio.fixture
-async def client(plane: ControlPlane) -> AsyncIterator[KubeClient]:
-    async with KubeClient(connect(plane.kubeconfig)) as made:
-        yield made
 
 
 @pytest.fixture

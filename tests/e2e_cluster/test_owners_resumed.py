@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import partial
 from typing import Any, Final
 
 import pytest
-import pytest_asyncio
 
 from e2e.testbed.cluster import ControlPlane, wait_until
 from e2e.testbed.cluster.binaries import Progress
@@ -18,7 +17,6 @@ from e2e.testbed.controllers.managers import JOBSETS, LEADERS, TRAINJOBS, runnin
 from mfu.act.templates import TemplateHint
 from mfu.api.powers import ActionType
 from mfu.cluster.client import KubeClient
-from mfu.cluster.connection import connect
 from mfu.cluster.executor import Executor
 from mfu.cluster.held import PATCH_MANAGER, held_owner
 from mfu.cluster.resources import JSON
@@ -50,12 +48,6 @@ def plane(control_plane: ControlPlane, cluster_progress: Progress) -> Iterator[C
             made["metadata"]["labels"][PRODUCT] = product
             control_plane.apply(made)
         yield control_plane
-
-
-@pytest_asyncio.fixture
-async def client(plane: ControlPlane) -> AsyncIterator[KubeClient]:
-    async with KubeClient(connect(plane.kubeconfig)) as made:
-        yield made
 
 
 @pytest.fixture

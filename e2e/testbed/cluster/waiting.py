@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -17,3 +19,12 @@ def wait_until(probe: Callable[[], T], *, what: str, within_seconds: float = 30.
             raise TimeoutError(f"no {what} within {within_seconds:.0f} s; last answer: {answer!r}")
         time.sleep(every_seconds)
     return answer
+
+
+def answers(url: str) -> bool:
+    """Whether a program answers there, and well."""
+    try:
+        with urllib.request.urlopen(url, timeout=2):
+            return True
+    except (OSError, urllib.error.URLError):
+        return False

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import base64
-import urllib.error
-import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +16,7 @@ from e2e.testbed.cluster.pins import KUEUE
 from e2e.testbed.cluster.plane import ControlPlane
 from e2e.testbed.cluster.ports import free_ports
 from e2e.testbed.cluster.process import Child
-from e2e.testbed.cluster.waiting import wait_until
+from e2e.testbed.cluster.waiting import answers, wait_until
 from e2e.testbed.controllers.manifests import Object, at_port, reached_by_name, without
 
 NAMESPACE: Final = "kueue-system"
@@ -63,7 +61,7 @@ def running(
     try:
         child.start()
         _hand_over_certificates(plane, child, certificates)
-        child.wait_ready(lambda: _answers(f"http://127.0.0.1:{health}/readyz"))
+        child.wait_ready(lambda: answers(f"http://127.0.0.1:{health}/readyz"))
         _wait_for_webhooks(plane)
         yield child
     finally:
@@ -122,14 +120,6 @@ def _hand_over_certificates(plane: ControlPlane, child: Child, folder: Path) -> 
 
     for name, text in wait_until(data, what="certificates of Kueue", within_seconds=60).items():
         (folder / name).write_bytes(base64.b64decode(text))
-
-
-def _answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url, timeout=2):
-            return True
-    except (OSError, urllib.error.URLError):
-        return False
 
 
 def _wait_for_webhooks(plane: ControlPlane) -> None:

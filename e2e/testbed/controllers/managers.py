@@ -6,8 +6,6 @@ They manage no certificates here: two of them write to one folder of the machine
 from __future__ import annotations
 
 import base64
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +21,7 @@ from e2e.testbed.cluster.pins import JOBSET, LEADER_WORKER_SET, TRAINER, Source
 from e2e.testbed.cluster.plane import ControlPlane
 from e2e.testbed.cluster.ports import free_ports
 from e2e.testbed.cluster.process import Child
+from e2e.testbed.cluster.waiting import answers
 from e2e.testbed.controllers.manifests import Object, reached_by_name
 
 _SERVICE: Final = "webhooks"
@@ -88,7 +87,7 @@ def running(plane: ControlPlane, manager: Manager, *, progress: Progress = print
     hooks = list(_hooks(manager, authority, webhook))
     try:
         child.start()
-        child.wait_ready(lambda: _answers(f"http://127.0.0.1:{health}/readyz"))
+        child.wait_ready(lambda: answers(f"http://127.0.0.1:{health}/readyz"))
         plane.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": manager.namespace}})
         plane.apply(reached_by_name(manager.namespace, _SERVICE), *hooks)
         yield child
@@ -129,11 +128,3 @@ def _hooks(manager: Manager, authority: Authority, port: int) -> Iterator[Object
                 asked = {"key": manager.pods_labelled, "operator": "Exists"}
                 each["objectSelector"] = {"matchExpressions": [asked]}
         yield {**document, "metadata": {"name": f"{manager.name}-{document['metadata']['name']}"}}
-
-
-def _answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url, timeout=2):
-            return True
-    except (OSError, urllib.error.URLError):
-        return False

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from mfu.act.costs import marked
 from mfu.act.queue_gates import queue_releases
 from mfu.act.steps import act
-from mfu.act.templates import template_hints
+from mfu.act.templates import HeldOwner, template_hints
 from mfu.act.types import Acts, Circumstances
 from mfu.api.fleetreport import FleetStatus
 from mfu.api.powers import ActionType
@@ -83,6 +84,8 @@ class _Known:
     claims: Assignment
     supply: Supply
     around: Surroundings
+    held: Mapping[str, HeldOwner]
+    """Owners of which nothing runs, by workload."""
     told_last: FleetStatus
     """The report as it was said last, by us or by who wrote before us."""
 
@@ -119,13 +122,13 @@ def _known(snapshot: Snapshot, now: float) -> _Known:
     )
     summed = snapshot.before.summed
     told_last = summed.report if summed and summed.report else snapshot.report.read()
-    return _Known(snapshot, now, force, claims, supply, around, told_last)
+    return _Known(snapshot, now, force, claims, supply, around, held_owners(snapshot), told_last)
 
 
 def _decided(known: _Known, alone: tuple[Examined | WorkloadPlan, ...]) -> _Decided:
     snapshot, supply = known.snapshot, known.supply
     standings = tuple(standing for each in alone if (standing := standing_among(each)))
-    shown = circumstances(snapshot, standings, known.now)
+    shown = circumstances(snapshot, standings, known.held, known.now)
     shadow = shadow_of(known.told_last.oversubscription, standings, (known.claims, supply.nodes))
     together = decide_together(standings, supply.capacity, on_their_way(snapshot, shown))
     together = with_shadow(together, shadow, known.now)
@@ -173,7 +176,6 @@ def _summed(
 
 def _plan(known: _Known, acting: _Acting, corrections: Corrections, ground: Ground | None, summed: FleetSum) -> Plan:
     snapshot, force, acts, plans = known.snapshot, known.force, acting.acts, acting.plans
-    held = held_owners(snapshot)
     return Plan(
         workloads=plans,
         policies=force.plans,
@@ -189,8 +191,8 @@ def _plan(known: _Known, acting: _Acting, corrections: Corrections, ground: Grou
         releases=releases(acts, known.claims, snapshot.switched_on),
         answers=answers(snapshot, acts, known.now),
         marks=marked(acts, {pod.uid: (pod.namespace, pod.name, pod.deletion_cost) for pod in snapshot.pods}),
-        hints=template_hints(acts, held),
-        queue_releases=queue_releases(acts, held, placed(plans)),
+        hints=template_hints(acts, known.held),
+        queue_releases=queue_releases(acts, known.held, placed(plans)),
         slowed=slow_orders(acting.found, acts, known.supply.nodes, force, known.now) if _slows(snapshot) else (),
         slow=acting.found.memory,
         suspensions=suspensions(acts, plans),

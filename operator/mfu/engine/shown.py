@@ -21,12 +21,15 @@ from mfu.engine.layouts import made
 from mfu.engine.snapshot import Snapshot
 
 
-def circumstances(snapshot: Snapshot, standings: Iterable[Standing], now: float) -> Circumstances:
+def circumstances(
+    snapshot: Snapshot, standings: Iterable[Standing], held: Mapping[str, HeldOwner], now: float
+) -> Circumstances:
+    """`held`: as `held_owners` finds them."""
     known = {each.key: each for each in standings}
     tracks = snapshot.before.acted.tracks
     read = snapshot.fleet.observed_at
     newest = float(np.nanmax(read)) if np.isfinite(read).any() else None
-    asked, held = frozenset(questions(snapshot)), held_owners(snapshot)
+    asked = frozenset(questions(snapshot))
     shown = _Shown(asked, held, {pod.uid: pod.deletion_cost for pod in snapshot.pods})
     return Circumstances(
         now=now,

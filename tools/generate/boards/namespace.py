@@ -21,6 +21,12 @@ from tools.generate.panels import (
 )
 
 _OPENS: Final = "mfu-workload"
+
+
+def _of(metric: str) -> str:
+    return f"{BEST} ({metric}{{{MINE}}})"
+
+
 _GLANCE: Final = (
     number(
         "MFU of what is held",
@@ -31,30 +37,28 @@ _GLANCE: Final = (
     number(
         "GPUs held", "MIG slices count as their share.", f"max(mfu_namespace_allocated_gpus{{{MINE}}})", unit="none"
     ),
-    number(
-        "Cost per hour", "Of what is held.", f"sum({BEST} (mfu_workload_cost_per_hour{{{MINE}}}))", unit="currencyUSD"
-    ),
+    number("Cost per hour", "Of what is held.", f"sum({_of('mfu_workload_cost_per_hour')})", unit="currencyUSD"),
     number(
         "Lost per hour",
         "Part of the cost that pays for lost FLOPs.",
-        f"sum({BEST} (mfu_workload_lost_per_hour{{{MINE}}}))",
+        f"sum({_of('mfu_workload_lost_per_hour')})",
         unit="currencyUSD",
         steps=LOSS,
     ),
-    number("Workloads", "Those that are declared.", f"count({BEST} (mfu_workload_gpus{{{MINE}}}))", unit="none"),
+    number("Workloads", "Those that are declared.", f"count({_of('mfu_workload_gpus')})", unit="none"),
 )
 _WORKLOADS: Final = (
     Panel(
         "Workloads",
         "Observed, expected and attainable MFU, main cause and money; the dearest loss first. Names open dashboards.",
         (
-            (f"max by (namespace, workload) (mfu_workload_gpus{{{MINE}}})", ""),
+            (_of("mfu_workload_gpus"), ""),
             (observed("mfu", MINE), ""),
-            (f"max by (namespace, workload) (mfu_workload_expected_mfu_ratio{{{MINE}}})", ""),
-            (f"max by (namespace, workload) (mfu_workload_attainable_mfu_ratio{{{MINE}}})", ""),
+            (_of("mfu_workload_expected_mfu_ratio"), ""),
+            (_of("mfu_workload_attainable_mfu_ratio"), ""),
             (f"max by (namespace, workload, cause) (mfu_workload_cause{{{MINE}}} == 1)", ""),
-            (f"max by (namespace, workload) (mfu_workload_cost_per_hour{{{MINE}}})", ""),
-            (f"max by (namespace, workload) (mfu_workload_lost_per_hour{{{MINE}}})", ""),
+            (_of("mfu_workload_cost_per_hour"), ""),
+            (_of("mfu_workload_lost_per_hour"), ""),
         ),
         "table",
         width=24,
@@ -101,7 +105,7 @@ _QUESTIONS: Final = (
         "Does MFU fall as I scale out?",
         "Observed reference MFU beside the number of GPUs (metrics.perWorkload: Full).",
         (
-            (f"max by (namespace, workload) (mfu_workload_gpus{{{MINE}}})", ""),
+            (_of("mfu_workload_gpus"), ""),
             (better("mfu_workload_reference_mfu_ratio", MINE), ""),
         ),
         "table",
