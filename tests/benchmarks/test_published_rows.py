@@ -1,0 +1,55 @@
+"""The results that others published, in `benchmarks/published`: readable, possible, and each with its source."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from mfu.predict.training.flops import model_flops_per_token
+from mfu.predict.types import Problem
+from mfu.predict.validate.training import question, source_of
+
+PUBLISHED = Path(__file__).resolve().parents[2] / "benchmarks" / "published"
+README = (PUBLISHED / "README.md").read_text()
+_HIGHEST = 0.8
+
+
+def _rows(name: str) -> list[dict[str, str]]:
+    with (PUBLISHED / name).open(newline="") as table:
+        return list(csv.DictReader(table))
+
+
+TRAINING = _rows("training.csv")
+
+
+def _mfu(row: dict[str, str]) -> float:
+    asked = question(row)
+    assert not isinstance(asked, Problem), f"{row['id']}: {asked}"
+    setup, placement, rate = asked
+    gpu = placement.device.gpu
+    peak = gpu.peaks.get(setup.precisions.compute) or gpu.reference_peak_flops_per_s
+    assert peak is not None
+    return model_flops_per_token(setup) * rate / peak
+
+
+@pytest.mark.parametrize("row", TRAINING, ids=lambda row: row["id"])
+def test_a_training_row_is_readable_and_possible(row: dict[str, str]) -> None:
+    assert 0.0 < _mfu(row) < _HIGHEST
+
+
+@pytest.mark.parametrize("row", TRAINING, ids=lambda row: row["id"])
+def test_the_batch_divides_into_what_the_layout_runs(row: dict[str, str]) -> None:
+    ranks = int(row["gpus"]) // (int(row["tp"]) * int(row["pp"]) * int(row["cp"]))
+    assert int(row["dp"]) == ranks
+    assert int(row["global_batch"]) % (int(row["micro_batch"]) * ranks) == 0
+
+
+def test_every_source_is_named_in_the_readme() -> None:
+    assert {source for row in TRAINING if (source := source_of(row)) not in README} == set()
+
+
+def test_ids_are_unique() -> None:
+    ids = [row["id"] for row in TRAINING]
+    assert len(ids) == len(set(ids))
