@@ -7,13 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from mfu.predict.inference.dataset import question as asked_inference
 from mfu.predict.training.flops import model_flops_per_token
 from mfu.predict.types import Problem
+from mfu.predict.validate import inference
 from mfu.predict.validate.training import question, source_of
 
 PUBLISHED = Path(__file__).resolve().parents[2] / "benchmarks" / "published"
 README = (PUBLISHED / "README.md").read_text()
 _HIGHEST = 0.8
+_BYTES = {"bf16": 2.0, "fp16": 2.0, "int8": 1.0, "fp8": 1.0, "int4": 0.5}
 
 
 def _rows(name: str) -> list[dict[str, str]]:
@@ -22,6 +25,7 @@ def _rows(name: str) -> list[dict[str, str]]:
 
 
 TRAINING = _rows("training.csv")
+INFERENCE = _rows("inference.csv")
 
 
 def _mfu(row: dict[str, str]) -> float:
@@ -46,10 +50,26 @@ def test_the_batch_divides_into_what_the_layout_runs(row: dict[str, str]) -> Non
     assert int(row["global_batch"]) % (int(row["micro_batch"]) * ranks) == 0
 
 
+@pytest.mark.parametrize("row", INFERENCE, ids=lambda row: row["id"])
+def test_an_inference_row_is_readable(row: dict[str, str]) -> None:
+    assert inference.predictable(row)
+
+
+@pytest.mark.parametrize("row", INFERENCE, ids=lambda row: row["id"])
+def test_no_row_reads_weights_faster_than_memory(row: dict[str, str]) -> None:
+    """A token of one request reads every active weight once, from the memories of all GPUs of the replica."""
+    asked = asked_inference(row)
+    assert not isinstance(asked, Problem)
+    if row["metric"].startswith("output_tok_s (batch") and row["concurrency_or_batch"] == "1":
+        weights = float(row["active_params_b"]) * 1e9 * _BYTES[row["weight_precision"]]
+        memory = asked.placement.device.gpu.memory_bandwidth_bytes_per_s * int(row["tp"])
+        assert float(row["value"]) * weights < memory
+
+
 def test_every_source_is_named_in_the_readme() -> None:
-    assert {source for row in TRAINING if (source := source_of(row)) not in README} == set()
+    assert {source for row in [*TRAINING, *INFERENCE] if (source := source_of(row)) not in README} == set()
 
 
 def test_ids_are_unique() -> None:
-    ids = [row["id"] for row in TRAINING]
+    ids = [row["id"] for row in [*TRAINING, *INFERENCE]]
     assert len(ids) == len(set(ids))
