@@ -49,6 +49,33 @@ def test_what_placement_hears_of_a_node() -> None:
     assert (found.linked, found.failed) == (7, 1)
 
 
+def limited(*watts: tuple[int | None, int | None]) -> dict[str, Any]:
+    """By the limit in force and the one that each GPU was shipped with."""
+    gpus = [
+        {"index": each, "uuid": f"GPU-{each}", "powerLimitWatts": now, "defaultPowerLimitWatts": shipped}
+        for each, (now, shipped) in enumerate(watts)
+    ]
+    return {"metadata": {"name": "n0"}, "status": {"gpus": gpus}}
+
+
+@pytest.mark.parametrize(
+    ("watts", "lowest"),
+    [
+        ([(700, 700)] * 8, None),
+        ([(700, 700)] * 7 + [(500, 700)], 500.0),
+        ([(600, 700), (500, 700)], 500.0),
+        ([(None, 700), (500, None), (0, 700)], None),
+        ([(750, 700)], None),
+    ],
+)
+def test_the_lowest_power_limit_that_somebody_lowered(
+    watts: list[tuple[int | None, int | None]], lowest: float | None
+) -> None:
+    found = wiring(limited(*watts))
+    assert (found.power_limit_watts if found else None) == lowest
+    assert wired(node("n0"), found).power_limit_watts == lowest
+
+
 @pytest.mark.parametrize(
     "item",
     [

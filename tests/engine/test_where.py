@@ -207,3 +207,26 @@ def test_known_products_of_a_fleet_come_once_and_in_order() -> None:
     keys = [each.key for each in products_of(fleet.values())]
     assert keys == sorted(set(keys))
     assert len(keys) == 2
+
+
+def test_what_is_expected_where_it_runs_follows_the_lowest_power_limit_there() -> None:
+    fleet = {
+        "n0": node("n0"),
+        "n1": node("n1", power_limit_watts=500.0),
+        "n2": node("n2", power_limit_watts=600.0),
+        "n3": node("n3", power_limit_watts=200.0),
+    }
+    holding = held([pod("a", node="n0"), pod("b", node="n1"), pod("c", node="n2")], fleet)
+    assert holding.power_limit_watts == 500.0
+    assert held([pod("a", node="n0")], fleet).power_limit_watts is None
+    where = candidates(WorkloadSpec.model_validate(TRAINING), holding, ())
+    assert not isinstance(where, Problem)
+    assert [(each.basis, each.placement.power_limit_watts) for each in where] == [(Basis.ASSIGNED, 500.0)]
+    declared = candidates(WorkloadSpec.model_validate(TRAINING), Held(), ())
+    assert not isinstance(declared, Problem)
+    assert [each.placement.power_limit_watts for each in declared] == [None]
+
+
+def test_a_limit_of_the_faster_product_holds_nobody_back() -> None:
+    fleet = {"n0": node("n0", product=A100), "n1": node("n1", power_limit_watts=500.0)}
+    assert held([pod("a", node="n0"), pod("b", node="n1")], fleet).power_limit_watts is None

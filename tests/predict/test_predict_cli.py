@@ -35,6 +35,16 @@ def test_predict_json_adds_up(capsys: pytest.CaptureFixture[str]) -> None:
     assert prediction["memory"]["totalBytes"] == pytest.approx(sum(prediction["memory"]["terms"].values()))
 
 
+def test_predict_at_a_lowered_power_limit(capsys: pytest.CaptureFixture[str]) -> None:
+    def mfu(*more: str) -> float:
+        assert main(["predict", "-f", DENSE, "--product", "H100-SXM5", "-o", "json", *more]) == 0
+        return float(json.loads(capsys.readouterr().out)["predictions"][0]["mfu"])
+
+    assert mfu("--power-limit", "500") < 0.95 * mfu()
+    assert main(["predict", "-f", DENSE, "--product", "H100-SXM5", "--power-limit", "500"]) == 0
+    assert "500 of 700 W" in capsys.readouterr().out
+
+
 def test_predict_serves_inference_too(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["predict", "-f", SERVING]) == 0
     out = capsys.readouterr().out

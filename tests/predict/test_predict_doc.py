@@ -65,6 +65,8 @@ def kernels(c: TrainingConstants) -> dict[str, float]:
         "T2": 1e3 * ceiled,
         "T3": 1e3 * ceiled * (1 + c["depth"] / HIDDEN) * tail,
         "T4": c.of("sustained", "blackwell") * ((1400 / 2500) / (1200 / 2500)) ** c["power_share"],
+        "T31": ((750 - 1000 * c["power_idle"]) / (1000 - 1000 * c["power_idle"]))
+        ** (1 / c.of("power_exponent", "blackwell")),
         "T5": 1e3 * attention,
         "T6": 1e3 * attention / c.of("attention", "hopper") * shape,
         "T8": 1e3 * 2 * TOKENS * values / streamed,

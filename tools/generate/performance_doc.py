@@ -27,6 +27,7 @@ from mfu.predict.training.constants import TrainingConstants, document, shipped
 from mfu.predict.training.machine import sustained_clock
 from mfu.predict.training.optimizer import optimizer_seconds
 from mfu.predict.training.peak_memory import layer_activation_bytes, training_memory
+from mfu.predict.training.power import held_clock
 from mfu.predict.training.stages import stage_layers
 from mfu.predict.training.step import host_seconds, step
 from mfu.predict.types import Parallelism, Placement, Precisions, Prediction, Recompute, Sharding, Training
@@ -99,6 +100,7 @@ def _kernels(c: TrainingConstants) -> dict[str, Worked]:
         "T2": Worked("the same at the measured ceiling and the clock that lasts", "ms", 1e3 * value(up.ceiled)),
         "T3": Worked("the same with its shape", "ms", 1e3 * value(up.shaped)),
         "T4": Worked("sustained clock of a GB300 over its short benchmark", "share", gb300),
+        "T31": Worked("clock of a B200 at 750 of its 1,000 W", "share", held_clock(placement("B200").device, 750.0, c)),
         "T5": Worked("attention of 32 layers forward, 8,192 tokens, at peak", "ms", 1e3 * value(ideal)),
         "T6": Worked("the same at the attention rate", "ms", 1e3 * value(forward)),
         "T7": Worked(

@@ -67,6 +67,9 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--gpus-per-node", type=positive, help="GPUs of one server; default: 8, or the rack's NVLink domain"
     )
+    parser.add_argument(
+        "--power-limit", type=positive, metavar="WATTS", help="limit of each GPU where it is below the product's own"
+    )
     parser.add_argument("--price", action="append", metavar="PRODUCT=$/H", help="dollars per GPU-hour, may repeat")
     parser.add_argument("--plot", metavar="FILE.svg", help="write a picture: waterfall, roofline, scaling curve")
     add_stack(parser)
@@ -101,6 +104,7 @@ def _rows(
     rows, refusals = [], []
     for product in products_of(declaration.spec, args.product):
         placement = place(declaration, product, node=args.gpus_per_node)
+        placement = replace(placement, power_limit_watts=args.power_limit)
         found = predict(declaration.setup, placement, stack)
         if isinstance(found, Problem):
             refusals.append((product, found))

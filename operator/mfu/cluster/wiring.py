@@ -1,4 +1,5 @@
-"""What a node's agent found of its GPUs that decides where work fits: which NVLink joins, and which have failed."""
+"""What a node's agent found of its GPUs that decides where work fits and how fast it runs: which NVLink joins, which
+have failed, and at what power they are held."""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from mfu.api.gpunode import GPUNodeStatus, Health, NVLink
+from mfu.api.gpunode import GPUNodeStatus, Health, NodeGPU, NVLink
 from mfu.decide.types import NodeView
 
 
@@ -18,6 +19,8 @@ class Wiring(NamedTuple):
     linked: int | None
     """GPUs of the largest set that NVLink joins; None where the agent saw no NVLink, or could not tell."""
     failed: int
+    power_limit_watts: float | None = None
+    """The lowest limit of those that are below what their GPU is shipped with; None where there is none."""
 
 
 def wiring(item: dict[str, Any]) -> Wiring | None:
@@ -27,12 +30,24 @@ def wiring(item: dict[str, Any]) -> Wiring | None:
     except ValidationError:
         return None
     failed = sum(gpu.health is Health.FAILED for gpu in status.gpus)
-    found = Wiring(_linked(status.nvlink, len(status.gpus)), failed)
+    found = Wiring(_linked(status.nvlink, len(status.gpus)), failed, _lowered(status.gpus))
     return None if found == Wiring(None, 0) else found
 
 
 def wired(node: NodeView, found: Wiring | None) -> NodeView:
-    return node if found is None else replace(node, linked=found.linked, failed=found.failed)
+    if found is None:
+        return node
+    return replace(node, linked=found.linked, failed=found.failed, power_limit_watts=found.power_limit_watts)
+
+
+def _lowered(gpus: Sequence[NodeGPU]) -> float | None:
+    """A synchronous job goes at the pace of its slowest GPU, and which of a node's a pod gets is not known."""
+    limits = [
+        float(gpu.power_limit_watts)
+        for gpu in gpus
+        if gpu.power_limit_watts and gpu.power_limit_watts < (gpu.default_power_limit_watts or 0)
+    ]
+    return min(limits, default=None)
 
 
 def _linked(nvlink: NVLink | None, gpus: int) -> int | None:

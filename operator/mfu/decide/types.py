@@ -92,6 +92,9 @@ class NodeView:
     """GPUs of the largest set that NVLink joins here, as the node's agent found them; None where nobody says."""
     failed: int = 0
     """GPUs that the node's agent found unusable, whether or not they are still offered."""
+    power_limit_watts: float | None = None
+    """The lowest limit in force on its GPUs, as the node's agent found it; None where none is below what the product is
+    shipped with."""
     reserved: int = 0
     """GPUs that are held for pods which share them (KAI Scheduler, Run:ai): used, and held by nobody for itself."""
 

@@ -10,6 +10,8 @@ class StepTerm(StrEnum):
 
     KERNEL_CEILING = "kernel ceiling"
     """Best measured matrix product and sustained clock under load, below the datasheet peak."""
+    POWER_LIMIT = "power limit"
+    """What matrix products and attention take longer where a limit below the product's own holds the clock down."""
     KERNEL_SHAPE = "kernel shape"
     """Small, narrow or badly tiled matrix products."""
     ATTENTION = "attention"

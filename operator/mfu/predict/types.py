@@ -141,6 +141,8 @@ class Placement:
     inter_node_bytes_per_s: float | None = None
     """One direction per GPU; None takes the usual fabric of the product's generation."""
     inter_node: str | None = None
+    power_limit_watts: float | None = None
+    """The lowest limit that is in force on its GPUs; None where nobody told of one below the product's own."""
 
 
 @dataclass(frozen=True, slots=True)

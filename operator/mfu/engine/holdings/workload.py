@@ -72,6 +72,8 @@ class Held:
     """Bound pods that ask by resource claims (DRA): which GPUs they hold is not known."""
     parts: tuple[HeldPart, ...] = ()
     """By node and device, as far as those are known."""
+    power_limit_watts: float | None = None
+    """The lowest limit in force on the nodes of its slowest device; None where none is below the product's own."""
 
 
 def held(pods: Sequence[PodView], nodes: Mapping[str, NodeView]) -> Held:
@@ -113,7 +115,15 @@ def held(pods: Sequence[PodView], nodes: Mapping[str, NodeView]) -> Held:
         memory_bytes=min((size for pod in bound if (size := _limit(pod, nodes)) is not None), default=None),
         claiming=sum(bool(pod.claims) for pod in bound),
         parts=tuple(sorted(starmap(_part, parts.items()), key=_by_place)),
+        power_limit_watts=_power_limit(parts, ordered, nodes),
     )
+
+
+def _power_limit(
+    parts: Iterable[tuple[str, Device]], slowest_first: Sequence[Device], nodes: Mapping[str, NodeView]
+) -> float | None:
+    limits = (nodes[name].power_limit_watts for name, device in parts if device in slowest_first[:1])
+    return min((each for each in limits if each is not None), default=None)
 
 
 def _sharing(bound: Sequence[PodView], devices: Sequence[Device]) -> str:
@@ -213,7 +223,10 @@ def candidates(spec: WorkloadSpec, holding: Held, present: Sequence[GPU]) -> tup
     found: dict[Device, Candidate] = {}
     if holding.devices:
         device = holding.devices[0]
-        found[device] = Candidate(Basis.ASSIGNED, _placement(spec, device, holding.gpus_per_node))
+        placement = replace(
+            _placement(spec, device, holding.gpus_per_node), power_limit_watts=holding.power_limit_watts
+        )
+        found[device] = Candidate(Basis.ASSIGNED, placement)
     for device in declared or _fitting(spec, present):
         found.setdefault(device, Candidate(Basis.DECLARED, _placement(spec, device, 0)))
     return tuple(found.values())[:16]

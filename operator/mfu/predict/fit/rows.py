@@ -102,7 +102,7 @@ def bind(rows: TrainingRows, c: TrainingConstants) -> TrainingCase:
         rows.case.machine,
         ceiling=rows.case.machine.ceiling * sustained * four,
         ceiling16=rows.case.machine.ceiling16 * sustained,
-        attention=np.array([c.of("attention", each) for each in rows.architecture]),
+        attention=rows.case.machine.held * np.array([c.of("attention", each) for each in rows.architecture]),
         link=rows.case.machine.link * np.where(rows.linked, c["link_share"], c["pcie_share"]),
         link_latency=np.full(len(sustained), c["link_latency"]),
         network=rows.case.machine.network * c["network_share"],

@@ -116,6 +116,8 @@ class Machine(Columns):
     ceiling: Array
     """Measured best matrix product over `peak`, times the clock that lasts under load."""
     ceiling16: Array
+    held: Array
+    """Clock under a lowered power limit over the clock that lasts; the rates here are at it already."""
     attention: Array
     """Attention kernel rate over the 16-bit peak, backward included."""
     flash2: Array

@@ -13,6 +13,7 @@ from mfu.hardware import catalog
 from mfu.hardware.types import BYTES_PER_VALUE, GPU, Device, Precision
 from mfu.predict.training.arrays import Machine
 from mfu.predict.training.constants import TrainingConstants
+from mfu.predict.training.power import held_clock
 from mfu.predict.types import Placement, Precisions
 
 _SMS_UNKNOWN = 132.0
@@ -31,7 +32,8 @@ def machine_of(placement: Placement, precisions: Precisions, c: TrainingConstant
     sixteen = catalog.device_peak(device, Precision.BF16) or catalog.device_peak(device, Precision.FP16) or peak
     vector = catalog.device_peak(device, Precision.FP32) or peak
     wide = compute in (Precision.FP32, Precision.TF32)
-    sustained = 1.0 if compute is Precision.FP32 else sustained_clock(device, c)
+    held = held_clock(device, placement.power_limit_watts, c)
+    sustained = held * (1.0 if compute is Precision.FP32 else sustained_clock(device, c))
     width = BYTES_PER_VALUE[compute]
     values = {
         "peak": peak,
@@ -40,8 +42,9 @@ def machine_of(placement: Placement, precisions: Precisions, c: TrainingConstant
         "peak_vector": vector,
         "ceiling": ceiling(device, compute, c) * sustained,
         "ceiling16": ceiling(device, compute if wide else Precision.BF16, c) * sustained,
-        "attention": c.of("attention", device.gpu.architecture),
-        "flash2": c.of("flash2", device.gpu.architecture),
+        "held": held,
+        "attention": held * c.of("attention", device.gpu.architecture),
+        "flash2": held * c.of("flash2", device.gpu.architecture),
         "bandwidth": catalog.device_bandwidth(device),
         "memory": catalog.device_memory(device),
         "sms": _sms(device),

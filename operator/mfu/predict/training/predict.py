@@ -19,6 +19,7 @@ from mfu.predict.training.constants import TrainingConstants, shipped
 from mfu.predict.training.doubt import run_doubt, stack_doubt
 from mfu.predict.training.engines import engine
 from mfu.predict.training.peak_memory import training_memory
+from mfu.predict.training.power import power_said
 from mfu.predict.training.risk import STALL_NOTE, low_tail
 from mfu.predict.training.stack import autocast, fused_attention, fused_share
 from mfu.predict.training.step import HOST_NOTE, TrainingStep, recomputed_share, step
@@ -104,7 +105,12 @@ def _prediction(setup: Training, placement: Placement, evaluated: Evaluated) -> 
         waterfall=waterfall(result),
         memory=evaluated.memory,
         bound=bound(result).value,
-        notes=(*notes(result, evaluated.memory), *((STALL_NOTE,) if doubt.tail < 1.0 else ()), *habits_said(setup)),
+        notes=(
+            *notes(result, evaluated.memory),
+            *power_said(placement, float(case.machine.held)),
+            *((STALL_NOTE,) if doubt.tail < 1.0 else ()),
+            *habits_said(setup),
+        ),
         doubt=doubt,
     )
 
@@ -144,7 +150,13 @@ def bound(result: TrainingStep) -> Bound:
     losses = {name: float(np.asarray(value)) for name, value in result.losses.items()}
     compute = float(result.ideal) + sum(
         losses.get(name, 0.0)
-        for name in (StepTerm.KERNEL_CEILING, StepTerm.KERNEL_SHAPE, StepTerm.ATTENTION, StepTerm.RECOMPUTE)
+        for name in (
+            StepTerm.KERNEL_CEILING,
+            StepTerm.POWER_LIMIT,
+            StepTerm.KERNEL_SHAPE,
+            StepTerm.ATTENTION,
+            StepTerm.RECOMPUTE,
+        )
     )
     parts = {
         Bound.COMPUTE: compute,

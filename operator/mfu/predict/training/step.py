@@ -89,11 +89,16 @@ def _micro_batch_losses(
 ) -> dict[StepTerm, Array]:
     forward, backward, head = work.forward, work.backward, work.head
     again = recompute_seconds(case, c, work) + comm.recompute
+    held = case.machine.held
+    slowed = held + (1.0 - held) * (1.0 - case.stack.fused_attention)
+    ceiled = _sum(s.ceiled for s in (forward.linear, backward.linear, head))
+    attended = forward.attention + backward.attention
     return {
-        StepTerm.KERNEL_CEILING: _sum(s.ceiled - s.ideal for s in (forward.linear, backward.linear, head)),
+        StepTerm.KERNEL_CEILING: held * ceiled - _sum(s.ideal for s in (forward.linear, backward.linear, head)),
+        StepTerm.POWER_LIMIT: (1.0 - held) * ceiled + (1.0 - slowed) * attended,
         StepTerm.KERNEL_SHAPE: _sum(s.shaped - s.ceiled for s in (forward.linear, backward.linear, head)),
         StepTerm.EXPERT_IMBALANCE: _sum(s.waited - s.shaped for s in (forward.linear, backward.linear)),
-        StepTerm.ATTENTION: _sum(p.attention - p.attention_ideal for p in (forward, backward)),
+        StepTerm.ATTENTION: slowed * attended - _sum(p.attention_ideal for p in (forward, backward)),
         StepTerm.MEMORY_BOUND: forward.elementwise + backward.elementwise + work.loss,
         StepTerm.RECOMPUTE: again,
         StepTerm.TENSOR_COMMUNICATION: comm.tensor,

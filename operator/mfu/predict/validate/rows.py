@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import lru_cache
+from typing import Final
 
+from mfu.hardware import catalog
 from mfu.hardware.aliases import dataset_gpu
 from mfu.hardware.products import unknown_product
-from mfu.hardware.types import Device, Precision, Unmatched
+from mfu.hardware.types import GPU, Device, Precision, Unmatched
 from mfu.predict.types import Placement, Problem, Recompute, Sharding
 from mfu.predict.validate.common import Row, number, whole
+from mfu.predict.validate.notes import power_limit
 from mfu.workload import presets
 from mfu.workload.architecture import Architecture, MoE
 
@@ -53,10 +57,26 @@ def placement_of(row: Row, gpus: int) -> Placement | Problem:
     gpu = dataset_gpu(row["gpu"])
     if isinstance(gpu, Unmatched):
         return unknown_product(gpu, "gpu")
+    gpu = _publishers_own(row, gpu)
     per_node = whole(row, "gpus_per_node", min(gpu.nvlink_domain_gpus, 8) if gpu.nvlink_domain_gpus > 1 else 8)
     network = network_bytes_per_s(row.get("interconnect") or "", per_node)
     fabric = "EFA" if re.search(r"\bEFA\b", row.get("interconnect") or "") else None
-    return Placement(Device(gpu), gpus, per_node, inter_node_bytes_per_s=network, inter_node=fabric)
+    limit = power_limit(row, gpu)
+    return Placement(
+        Device(gpu), gpus, per_node, inter_node_bytes_per_s=network, inter_node=fabric, power_limit_watts=limit
+    )
+
+
+def _publishers_own(row: Row, gpu: GPU) -> GPU:
+    """The card that a publisher means by a product's name, where its other pages say that it is one of its own."""
+    own = next((cards for name, cards in _OWN_CARDS.items() if (row.get("source") or "").startswith(name)), {})
+    return catalog.load().gpus[own.get(gpu.key, gpu.key)]
+
+
+_META: Final = {"h100-sxm5-80gb": "h100-sxm5-96gb"}
+_OWN_CARDS: Final[Mapping[str, Mapping[str, str]]] = {"pytorch/torchtitan": _META, "pytorch/ao": _META}
+"""torchtitan's authors: 96 GB of HBM2e at 2.4 TB/s and 500 W (pytorch/torchtitan benchmarks/llama3_h100_202412); the
+same people at torchao: 47.79 GiB are 50.30 % of its memory (pytorch/ao, pull request 1802)."""
 
 
 def network_bytes_per_s(text: str, gpus_per_node: int) -> float | None:

@@ -1,18 +1,18 @@
-"""Rows of `training_mfu.csv` against predicted tokens per second and GPU. Reads neither `id` nor `notes`;
+"""Rows of `training_mfu.csv` against predicted tokens per second and GPU. Never reads `id`;
 
-`source` gives the name of the training engine and the breakdown, nothing else.
+`source` gives the name of the training engine, the publisher's machines and the breakdown; `notes` what they declare of
+compilation and power (`notes.py`), nothing else.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Final
 
 from mfu.hardware.problem import ProblemReason
 from mfu.predict.training.engines import engine
 from mfu.predict.training.predict import predict_training
-from mfu.predict.types import Compilation, Method, Parallelism, Placement, Precisions, Problem, Training
+from mfu.predict.types import Method, Parallelism, Placement, Precisions, Problem, Training
 from mfu.predict.validate.common import (
     MissingColumn,
     Report,
@@ -25,6 +25,7 @@ from mfu.predict.validate.common import (
     size_of,
     whole,
 )
+from mfu.predict.validate.notes import compilation
 from mfu.predict.validate.rows import RECOMPUTE, architecture_of, placement_of, precision_of, sharding_of
 from mfu.workload.errors import WorkloadError
 from mfu.workload.parameters import count
@@ -99,13 +100,9 @@ def _question(row: Row) -> tuple[Training, Placement, float] | Problem:
         if re.search(r"\blora\b", f"{row.get('model')} {row.get('quality_flag')}", re.I)
         else Method.FULL,
         engine=engine_name(row),
-        compilation=_COMPILATION.get((row.get("compilation") or "").strip().lower()),
+        compilation=compilation(row),
     )
     return setup, placement, measured
-
-
-_COMPILATION: Final = {"none": Compilation.NONE, "compile": Compilation.REGIONAL}
-"""Cells of the optional column `compilation`; blank takes the engine's habit."""
 
 
 def measured_tokens_per_s(row: Row) -> float:

@@ -1,0 +1,51 @@
+"""What the words of a published row declare that no column of it holds: compiled or not, and a lowered power limit.
+
+A column of that name goes before the words. Neither `id` nor anything else of the notes is read.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from mfu.hardware.types import GPU
+from mfu.predict.types import Compilation
+from mfu.predict.validate.common import Row, number
+
+_CELLS: Final = {"none": Compilation.NONE, "compile": Compilation.REGIONAL}
+"""Cells of the column `compilation`."""
+_WORDS: Final = (
+    (r"\beager\b", Compilation.NONE),
+    (r"\btorch\.compile\b|\bcompiled?\b", Compilation.REGIONAL),
+)
+
+
+def compilation(row: Row) -> Compilation | None:
+    """None takes the engine's habit. `compilation({"notes": "eager; batch 1"}) is Compilation.NONE`."""
+    cell, notes = (row.get("compilation") or "").strip().lower(), row.get("notes") or ""
+    if cell:
+        return _CELLS.get(cell)
+    return next((found for pattern, found in _WORDS if re.search(pattern, notes, re.IGNORECASE)), None)
+
+
+def power_limit(row: Row, gpu: GPU) -> float | None:
+    """Watts; None where nothing says that it was lowered. `power_limit({"notes": "750 W power limit"}, b200) == 750`.
+
+    Where the notes name a limit without watts it is the one limit below their own that publishers of such rows name.
+    """
+    watts = number(row, "power_limit_w")
+    if watts:
+        return watts
+    notes = row.get("notes") or ""
+    found = re.search(_LIMITED, notes, re.IGNORECASE)
+    if found is None:
+        return None
+    said = re.search(r"(\d{2,4})\s?W\b", notes[max(found.start() - _NEAR, 0) : found.end() + _NEAR])
+    return float(said[1]) if said else LIMITED * (gpu.tdp_watts or 0.0) or None
+
+
+_LIMITED: Final = r"power[- ](?:limit|cap|throttl)"
+_NEAR: Final = 20
+LIMITED: Final = 0.75
+"""Of the product's own: 750 of 1,000 W is the power-limited B200 of those who publish with torchtitan (pytorch/ao, pull
+request 3566; facebookexperimental/triton, pull request 2023), 500 of 700 W is their H100."""
