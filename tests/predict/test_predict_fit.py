@@ -68,10 +68,19 @@ def test_far_fewer_parameters_than_rows() -> None:
 
 def test_an_engine_nobody_measured_gets_the_mean_and_the_whole_spread() -> None:
     tables = shipped().tables
-    assert set(tables["engine"]) - {"default"} <= {each.name for each in ENGINES.values()}
+    assert set(tables["engine"]) - {"default", UNKNOWN.name} <= {each.name for each in ENGINES.values()}
     assert all(0.75 <= value <= 1.25 for value in tables["engine"].values())
-    measured = [value for name, value in tables["engine_doubt"].items() if name != "default"]
+    measured = [value for name, value in tables["engine_doubt"].items() if name not in ("default", UNKNOWN.name)]
     assert all(value < tables["engine_doubt"]["default"] for value in measured)
+    assert tables["engine_doubt"][UNKNOWN.name] > tables["engine_doubt"]["default"], "its habits are unknown too"
+
+
+def test_an_engine_without_a_name_is_the_same_whatever_its_source() -> None:
+    c = shipped()
+    for table in ("engine", "engine_doubt"):
+        assert c.of(table, "Unknown InternLM/InternEvo@3a665e8") == c.of(table, UNKNOWN.name)
+    assert c.of("engine", "nothing of that kind") == c.tables["engine"]["default"]
+    assert not c.measured("engine", "nothing of that kind")
 
 
 @pytest.mark.parametrize(

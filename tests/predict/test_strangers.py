@@ -8,8 +8,10 @@ import pytest
 
 from mfu.predict.fit.left_out import TrainingRefits
 from mfu.predict.fit.tables import shipped_rows
-from mfu.predict.training.constants import shipped
+from mfu.predict.fit.unnamed import hidden
+from mfu.predict.training.constants import DEFAULT, shipped
 from mfu.predict.training.doubt import fewness
+from mfu.predict.training.engines import UNKNOWN
 from tools.fit.training import held_of, strangers
 
 pytestmark = pytest.mark.slow
@@ -32,6 +34,15 @@ def test_products_of_a_generation_that_one_publisher_measured_are_held_too(refit
     held = {each.level: each.coverage for each in strangers(refits, "product")}
     assert min(held[name] for name in ("GB200", "GB300", "B300")) >= 0.75
     assert held["B200"] >= 0.55, "four of its 26 rows ran at a power limit that nobody told"
+
+
+def test_an_engine_without_a_name_stands_in_the_middle_of_those_that_have_one(refits: TrainingRefits) -> None:
+    found = hidden(refits, shipped_rows())
+    assert len(found.others) >= 12
+    shift = np.log(shipped().of("engine", UNKNOWN.name) / shipped().of("engine", DEFAULT))
+    errors = found.errors(float(shift))
+    assert abs(errors.mean()) <= 0.02
+    assert np.std(errors, ddof=1) == pytest.approx(shipped().of("engine_doubt", UNKNOWN.name), rel=0.1)
 
 
 def test_what_few_have_measured_is_known_less_well() -> None:

@@ -24,9 +24,11 @@ from mfu.predict.fit.newton import fit
 from mfu.predict.fit.parameters import PREDICTED
 from mfu.predict.fit.rows import TrainingRows, log_errors, rows_of, steps
 from mfu.predict.fit.tables import MANY_ALIKE, shipped_rows
+from mfu.predict.fit.unnamed import hidden, unnamed
 from mfu.predict.spread import NORMAL_80
 from mfu.predict.training.constants import DEFAULT, TrainingConstants, document
 from mfu.predict.training.doubt import own_doubt, shared_doubt
+from mfu.predict.training.engines import UNKNOWN
 from tools.fit import sweep as fit_sweep
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -114,6 +116,8 @@ def write(values: Mapping[str, float]) -> None:
         text[name]["value"] = {DEFAULT: _default(text[name]["value"])}
     for name, value in values.items():
         table, _, key = name.partition(".")
+        if key.startswith(f"{UNKNOWN.name} "):
+            continue  # one source's own, of which no declaration can tell
         entry, rounded = text[table], float(f"{value:.4g}")
         if key and isinstance(entry["value"], dict):
             entry["value"][key] = rounded
@@ -141,6 +145,8 @@ def main(arguments: Sequence[str]) -> int:
     refits = TrainingRefits.around(rows, whole)
     left_out(rows, refits)
     print_strangers(refits)
+    values.update(unnamed(hidden(refits, shipped_rows()), values[f"engine.{DEFAULT}"]))
+    print("an engine without a name:", values[f"engine.{UNKNOWN.name}"], "±", values[f"engine_doubt.{UNKNOWN.name}"])
     doubts = likeliest(left_out_errors(refits))
     values.update({f"doubt.{name}": value for name, value in doubts.items()})
     print("bands:", ", ".join(f"{name} {value:.3f}" for name, value in doubts.items()))

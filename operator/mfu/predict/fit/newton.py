@@ -18,6 +18,7 @@ from mfu.predict.fit.parameters import PARAMETERS, PREDICTED, SPREAD
 from mfu.predict.fit.rows import LONE, TrainingRows, log_errors, weights
 from mfu.predict.mixed import Beliefs, Cauchy, Floats, MixedModel
 from mfu.predict.training.constants import DEFAULT, TrainingConstants, shipped
+from mfu.predict.training.engines import UNKNOWN
 
 EFFECTIVE_ROWS: Final = 100.0
 """What all training rows together count against the priors: rows of one source are far from independent."""
@@ -59,10 +60,15 @@ class TrainingFit:
 
 
 def forgotten(c: TrainingConstants) -> TrainingConstants:
-    """The constants without any engine, product or arithmetic that was measured."""
+    """The constants without any engine, product or arithmetic that was measured; what an engine without a name reaches
+    is no single one of them, and stays."""
     emptied = {"publishers", *(f"{factor}{end}" for factor in PREDICTED for end in ("", "_doubt"))}
-    tables = {name: {DEFAULT: entries[DEFAULT]} if name in emptied else entries for name, entries in c.tables.items()}
+    tables = {name: _kept(entries) if name in emptied else entries for name, entries in c.tables.items()}
     return TrainingConstants(c.numbers, tables)
+
+
+def _kept(entries: Mapping[str, float]) -> dict[str, float]:
+    return {name: value for name, value in entries.items() if name in (DEFAULT, UNKNOWN.name)}
 
 
 def beginning(rows: TrainingRows) -> TrainingFit:

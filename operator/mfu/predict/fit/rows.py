@@ -14,7 +14,7 @@ from mfu.predict.training.arrays import TrainingCase, stack_cases, take_case
 from mfu.predict.training.case import arithmetic_of, case_of, habitat_of
 from mfu.predict.training.checks import refuse
 from mfu.predict.training.constants import TrainingConstants, shipped
-from mfu.predict.training.engines import engine
+from mfu.predict.training.engines import UNKNOWN, engine
 from mfu.predict.training.machine import relative_power
 from mfu.predict.training.step import TrainingStep, step
 from mfu.predict.types import Placement
@@ -74,7 +74,7 @@ def rows_of(measured: Sequence[Measured]) -> TrainingRows:
     return TrainingRows(
         case=stack_cases(cases),
         architecture=np.array([gpu.architecture for gpu in gpus]),
-        engine=np.array([engine(each.setup.engine).name for each in kept]),
+        engine=np.array([engine_level(each) for each in kept]),
         product=np.array([each.placement.device.gpu.api_name for each in kept]),
         arithmetic=np.array(arithmetics),
         habitat=np.array([habitat_of(each.setup.engine, name) for each, name in zip(kept, arithmetics, strict=True)]),
@@ -87,6 +87,12 @@ def rows_of(measured: Sequence[Measured]) -> TrainingRows:
         power=np.array([relative_power(each.placement.device) for each in kept]),
         log_seconds=np.log([each.seconds for each in kept]),
     )
+
+
+def engine_level(job: Measured) -> str:
+    """The engine's name; one that nobody names is no engine that sources share, so each of its sources has its own."""
+    found = engine(job.setup.engine)
+    return found.name if found is not UNKNOWN else f"{found.name} {job.source}"
 
 
 def _linked(placement: Placement, gpu: GPU) -> bool:

@@ -22,9 +22,15 @@ class TrainingConstants:
         return self.numbers[name]
 
     def of(self, table: str, key: str | None) -> float:
-        """The entry of one GPU architecture or engine, or the table's default."""
+        """The entry of one GPU architecture or engine, that of the first word of its name, or the table's default."""
         entries = self.tables[table]
-        return entries.get(key or DEFAULT, entries[DEFAULT])
+        named = key or DEFAULT
+        return entries[next((each for each in (named, _first_word(named)) if each in entries), DEFAULT)]
+
+    def measured(self, table: str, key: str) -> bool:
+        """Whether `of` finds more than the table's default."""
+        entries = self.tables[table]
+        return key in entries or _first_word(key) in entries
 
     def replace(self, values: Mapping[str, float]) -> TrainingConstants:
         """The same constants with some changed; a table's entry is named "table.key"."""
@@ -37,6 +43,11 @@ class TrainingConstants:
             else:
                 numbers[name] = value
         return TrainingConstants(numbers, tables)
+
+
+def _first_word(name: str) -> str:
+    """`_first_word("Unknown InternEvo") == "Unknown"`: engines without a name, each with its source."""
+    return name.partition(" ")[0]
 
 
 def parse(document: Mapping[str, Mapping[str, object]]) -> TrainingConstants:

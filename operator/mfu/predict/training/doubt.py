@@ -101,7 +101,7 @@ def unmeasured_architecture(c: TrainingConstants, arithmetics: Names) -> Array:
 
 def unmeasured(c: TrainingConstants, table: str, names: Names) -> Array:
     """1 for the names that no measured row had."""
-    return np.array([float(str(name) not in c.tables[table]) for name in names])
+    return np.array([float(not c.measured(table, str(name))) for name in names])
 
 
 def own_doubt(c: TrainingConstants, case: TrainingCase, found: TrainingStep, habitat: Names) -> Array:
