@@ -43,8 +43,7 @@ unit: setup  ## The unit ring: seconds, no server
 	@$(RUNPY) -m pytest -q -n 2 -m "$(UNIT)" tests
 
 test: setup  ## Everything: lint, unit ring, slow tests, real API server, user stories
-	@$(MAKE) --no-print-directory lint
-	@$(MAKE) --no-print-directory verify
+	@$(MAKE) --no-print-directory -j 2 --output-sync lint verify
 	@$(RUNPY) -m pytest -q -n 2 -m "$(UNIT)" --cov --cov-report=term:skip-covered --cov-fail-under=$(COVERED) tests \
 		| grep -v "^operator/"
 	@$(RUNPY) -m e2e.testbed.cluster build --helm --controllers
