@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from mfu.api.base import api_name
+from mfu.shipped import LOADER
 
 ROOT = Path(__file__).parents[2]
 KEPT = Path(__file__).parent / "field_names.txt"
@@ -31,7 +32,7 @@ def names(schema: dict[str, Any], path: str) -> Iterator[str]:
 def present() -> tuple[str, ...]:
     found: list[str] = []
     for path in sorted((ROOT / "crds").glob("*.yaml")):
-        definition = yaml.safe_load(path.read_text())["spec"]
+        definition = yaml.load(path.read_text(), Loader=LOADER)["spec"]
         schema = definition["versions"][0]["schema"]["openAPIV3Schema"]
         found += names(schema, definition["names"]["kind"])
     return tuple(found)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from mfu.shipped import LOADER
 from tools.generate import crdgen
 
 ROOT = Path(__file__).parents[2]
@@ -16,8 +18,14 @@ ROOT = Path(__file__).parents[2]
 FILES = sorted((ROOT / "crds").glob("*.yaml"))
 
 
+@cache
+def _read(path: Path) -> dict[str, Any]:
+    definition: dict[str, Any] = yaml.load(path.read_text(), Loader=LOADER)
+    return definition
+
+
 def schema_of(path: Path) -> dict[str, Any]:
-    (version,) = yaml.safe_load(path.read_text())["spec"]["versions"]
+    (version,) = _read(path)["spec"]["versions"]
     schema: dict[str, Any] = version["schema"]["openAPIV3Schema"]
     return schema
 
@@ -104,7 +112,7 @@ def test_rules_have_a_message_with_what_to_change() -> None:
 
 
 def test_workload_columns() -> None:
-    (version,) = yaml.safe_load((ROOT / "crds" / "mfu.gpuaas.io_modelworkloads.yaml").read_text())["spec"]["versions"]
+    (version,) = _read(ROOT / "crds" / "mfu.gpuaas.io_modelworkloads.yaml")["spec"]["versions"]
     shown = [column["name"] for column in version["additionalPrinterColumns"] if not column.get("priority")]
     wanted = "Mode Model GPUs Expected Observed Attainable Cause $/h Lost/h Ready Age"
     assert shown == wanted.split()

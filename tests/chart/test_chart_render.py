@@ -15,6 +15,7 @@ import yaml
 
 from e2e.testbed.cluster.binaries import Progress, ensure_binaries
 from mfu.controller.config import parse
+from mfu.shipped import LOADER
 
 pytestmark = pytest.mark.integration
 
@@ -58,7 +59,7 @@ def render(helm: Path) -> Render:
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
         if done.returncode:
             raise Refused(done.stderr)
-        documents = [document for document in yaml.safe_load_all(done.stdout) if document]
+        documents = [document for document in yaml.load_all(done.stdout, Loader=LOADER) if document]
         objects = {(document["kind"], document["metadata"]["name"]): document for document in documents}
         assert len(objects) == len(documents)
         return objects
@@ -132,7 +133,7 @@ def test_crds_may_come_from_elsewhere(render: Render) -> None:
 
 @pytest.mark.parametrize("path", sorted((ROOT / "crds").glob("*.yaml")), ids=lambda path: path.stem)
 def test_crds_lose_nothing_in_rendering(render: Render, path: Path) -> None:
-    crd = yaml.safe_load(path.read_text())
+    crd = yaml.load(path.read_text(), Loader=LOADER)
     assert render()["CustomResourceDefinition", crd["metadata"]["name"]]["spec"] == crd["spec"]
 
 

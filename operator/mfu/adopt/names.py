@@ -6,13 +6,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib import resources
 from typing import Any
-
-import yaml
 
 from mfu.adopt.model import model_block
 from mfu.hardware.types import Precision
+from mfu.shipped import table
 from mfu.workload.huggingface import from_config
 from mfu.workload.presets import names as preset_names
 
@@ -76,6 +74,5 @@ def _formats(last: str) -> Mapping[str, str]:
 
 @lru_cache(maxsize=1)
 def _known() -> Mapping[str, Mapping[str, Any]]:
-    text = (resources.files("mfu.adopt") / "data" / "models.yaml").read_text(encoding="utf-8")
-    table: Mapping[str, Mapping[str, Any]] = yaml.safe_load(text)
-    return {name.lower(): entry for name, entry in table.items()}
+    models: Mapping[str, Mapping[str, Any]] = table("mfu.adopt", "models.yaml")
+    return {name.lower(): entry for name, entry in models.items()}

@@ -6,12 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import lru_cache
-from importlib import resources
 from types import MappingProxyType
 from typing import Any
 
-import yaml
-
+from mfu.shipped import table
 from mfu.workload.architecture import MLA, Architecture, AttentionKind, Family, MoE
 from mfu.workload.errors import UnknownPreset
 from mfu.workload.validation import check
@@ -53,9 +51,8 @@ def _suggestion(name: str) -> str:
 
 @lru_cache(maxsize=1)
 def _load() -> Mapping[str, Preset]:
-    text = (resources.files("mfu.workload") / "data" / "presets.yaml").read_text(encoding="utf-8")
-    table: dict[str, dict[str, Any]] = yaml.safe_load(text)
-    return MappingProxyType({name: _preset(name, fields) for name, fields in table.items()})
+    presets: dict[str, dict[str, Any]] = table("mfu.workload", "presets.yaml")
+    return MappingProxyType({name: _preset(name, fields) for name, fields in presets.items()})
 
 
 def _preset(name: str, fields: dict[str, Any]) -> Preset:

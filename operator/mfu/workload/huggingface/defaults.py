@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache
-from importlib import resources
 from typing import Any
 
-import yaml
+from mfu.shipped import table
 
 _ENDINGS = (
     "ForConditionalGeneration",
@@ -53,9 +52,8 @@ _REMOTE_CLASSES = {
 
 @lru_cache(maxsize=1)
 def _table() -> Mapping[str, Mapping[str, Any]]:
-    text = (resources.files("mfu.workload") / "data" / "class_defaults.yaml").read_text(encoding="utf-8")
-    table: Mapping[str, Mapping[str, Any]] = yaml.safe_load(text)
-    return table
+    defaults: Mapping[str, Mapping[str, Any]] = table("mfu.workload", "class_defaults.yaml")
+    return defaults
 
 
 def defaults_of(kind: str) -> Mapping[str, Any]:
