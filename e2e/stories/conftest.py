@@ -57,8 +57,8 @@ def _prepared(cluster: ClusterAccess, folder: Path, running: ExitStack, progress
 
 @pytest.fixture(scope="module")
 def gates(shared_stage: Stage) -> Iterator[Gates]:
-    """The chart's gate on a cluster of four nodes of eight H100."""
-    made = Gates(shared_stage, shared_stage.fleet("H100-SXM5=4"))
+    """The chart's gate on a cluster of eight nodes of eight H100."""
+    made = Gates(shared_stage, shared_stage.fleet("H100-SXM5=8"))
     shared_stage.install(values())
     shared_stage.cluster.apply(policy())
     space = made.namespace()

@@ -6,10 +6,11 @@ import os
 import signal
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 import yaml
@@ -21,12 +22,14 @@ from e2e.testbed.cluster.credentials import write_kubeconfig
 from e2e.testbed.cluster.ports import free_ports
 from e2e.testbed.cluster.process import Child
 from e2e.testbed.proxy import Call, Proxy
+from e2e.testbed.warm import Forked
 from mfu.api.names import GATE_LABEL, PLACEMENT_GATE, WORKLOAD_LABEL, decision_annotation
 
 DEADLINE_SECONDS: Final = 20
 SLACK_SECONDS: Final = 15.0
 """For the scheduler, KWOK and a busy machine, beyond the deadline."""
 PODS, GPUS_A_POD = 4, 2
+OPERATOR_ACCOUNT: Final = f"{RELEASE}-mfu-operator"
 SAID: Final = decision_annotation("Placement")
 _CYCLE: Final = {"idleSeconds": 0.3, "longestWaitSeconds": 1, "resyncSeconds": 5, "warmUpSeconds": 5}
 
@@ -60,36 +63,45 @@ class Gates:
         self.started += 1
         name = f"operator-{self.started}"
         if not standby:
-            self.plane.kubectl("delete", "lease", "mfu-operator", "-n", NAMESPACE, "--ignore-not-found")
+            self.plane.delete("lease", "mfu-operator", "-n", NAMESPACE)
+        file = self.settings(name, port, cycle=_CYCLE)
+        with self._program(name, OPERATOR_ACCOUNT, "operator", f"--config={file}") as made:
+            made.port = port
+            yield made
+
+    def settings(self, name: str, port: int, **more: Any) -> Path:
+        """The configuration file of an operator that may open gates."""
         config = {
             **self.fleet.operator_settings(),
-            "cycle": _CYCLE,
             "server": {"host": "127.0.0.1", "port": port},
             "actions": ["RequiredAffinity"],
             "leaderElection": {"namespace": NAMESPACE},
+            **more,
         }
         file = self.stage.folder / f"{name}.yaml"
         file.write_text(yaml.safe_dump(config))
-        with self._program(name, f"{RELEASE}-mfu-operator", "operator", f"--config={file}") as made:
-            made.port = port
-            yield made
+        return file
+
+    def kubeconfig(self, name: str, account: str, proxy: Proxy) -> Path:
+        """With the account's rights, through the proxy."""
+        token = self.plane.kubectl("create", "token", account, "-n", NAMESPACE, "--duration=6h").strip()
+        file = self.stage.folder / f"{name}.kubeconfig"
+        write_kubeconfig(file, url=proxy.url, token=token, ca_file=self.plane.ca_file)
+        return file
 
     @contextmanager
     def keeper(self) -> Iterator[Running]:
         """The release keeper with its own account."""
         (port,) = free_ports(1)
         arguments = ("release", "--expired", "--watch", f"--lease-namespace={NAMESPACE}", f"--health-port={port}")
-        with self._program("keeper", f"{RELEASE}-mfu-operator-keeper", *arguments) as made:
+        with self._program("keeper", f"{OPERATOR_ACCOUNT}-keeper", *arguments) as made:
             made.port = port
             yield made
 
     @contextmanager
     def _program(self, name: str, account: str, *arguments: str) -> Iterator[Running]:
-        token = self.plane.kubectl("create", "token", account, "-n", NAMESPACE).strip()
         with Proxy(self.plane.url, self.plane.ca_file).run() as proxy:
-            kubeconfig = self.stage.folder / f"{name}.kubeconfig"
-            write_kubeconfig(kubeconfig, url=proxy.url, token=token, ca_file=self.plane.ca_file)
-            command: list[str | Path] = [MFU, *arguments, f"--kubeconfig={kubeconfig}"]
+            command: list[str | Path] = [MFU, *arguments, f"--kubeconfig={self.kubeconfig(name, account, proxy)}"]
             child = Child(name, command, log=self.stage.folder / f"{name}.log", home=self.stage.folder)
             child.start()
             try:
@@ -102,14 +114,16 @@ class Gates:
 class Running:
     """One program of ours, and the proxy through which it speaks to the API server."""
 
-    child: Child
+    child: Child | Forked
     proxy: Proxy
     port: int = 0
 
-    def kill(self) -> None:
-        """SIGKILL, from whichever thread."""
-        if (pid := self.child.pid) is not None:
-            os.killpg(pid, signal.SIGKILL)
+    def kill(self) -> bool:
+        """SIGKILL, from whichever thread; False where it had ended by itself."""
+        if (pid := self.child.pid) is None:
+            return False
+        os.killpg(pid, signal.SIGKILL)
+        return True
 
     def kill_at(self, step: Step) -> None:
         """End it when it takes this step."""
@@ -163,12 +177,12 @@ def values() -> dict[str, Any]:
     }
 
 
-def policy(**permit: Any) -> dict[str, Any]:
+def policy(*, deadline_seconds: int = DEADLINE_SECONDS, **permit: Any) -> dict[str, Any]:
     spec = {
         "namespaceSelector": {"matchLabels": {GATE_LABEL: "enabled"}},
         "priority": 100,
         "modes": {"placement": "Enforce"},
-        "gate": {"deadlineSeconds": DEADLINE_SECONDS},
+        "gate": {"deadlineSeconds": deadline_seconds},
         "actions": [{"type": "RequiredAffinity", "minConfidencePercent": 30, "maxPerMinute": 1000, **permit}],
     }
     return {"apiVersion": "mfu.gpuaas.io/v1alpha1", "kind": "MFUPolicy", "metadata": {"name": "gated"}, "spec": spec}
@@ -186,12 +200,12 @@ def workload(name: str) -> dict[str, Any]:
     return {"apiVersion": "mfu.gpuaas.io/v1alpha1", "kind": "ModelWorkload", "metadata": {"name": name}, "spec": spec}
 
 
-def job(name: str) -> dict[str, Any]:
-    """Four pods of two GPUs; labelled, so that the chart's policy gates them."""
+def job(name: str, nodes: Mapping[str, str]) -> dict[str, Any]:
+    """Four pods of two GPUs for nodes with these labels; labelled itself, so that the chart's policy gates them."""
     container = {"name": "train", "image": "none", "resources": {"limits": {"nvidia.com/gpu": str(GPUS_A_POD)}}}
     template = {
         "metadata": {"labels": {WORKLOAD_LABEL: name}},
-        "spec": {"restartPolicy": "Never", "containers": [container]},
+        "spec": {"restartPolicy": "Never", "containers": [container], "nodeSelector": dict(nodes)},
     }
     spec = {"parallelism": PODS, "completions": PODS, "completionMode": "Indexed", "template": template}
     return {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name}, "spec": spec}
@@ -202,9 +216,11 @@ def pods_of(plane: ControlPlane, name: str, namespace: str) -> list[dict[str, An
     return found
 
 
-def started(plane: ControlPlane, name: str, namespace: str) -> list[dict[str, Any]]:
+def started(
+    plane: ControlPlane, name: str, namespace: str, nodes: Mapping[str, str] = MappingProxyType({})
+) -> list[dict[str, Any]]:
     """Declare it and start its Job; returns once all of its pods are there."""
-    plane.apply(workload(name), job(name), namespace=namespace)
+    plane.apply(workload(name), job(name, nodes), namespace=namespace)
     found = wait_until(
         lambda: here if len(here := pods_of(plane, name, namespace)) == PODS else None, what=f"pods of {name}"
     )
@@ -237,13 +253,13 @@ def json_gates(pod: dict[str, Any]) -> list[str]:
     return [gate["name"] for gate in pod["spec"].get("schedulingGates", [])]
 
 
-def left_seconds(since: float) -> float:
+def left_seconds(since: float, deadline_seconds: float = DEADLINE_SECONDS) -> float:
     """Until pods that were made then must run, at the latest."""
-    return since + DEADLINE_SECONDS + SLACK_SECONDS - time.monotonic()
+    return since + deadline_seconds + SLACK_SECONDS - time.monotonic()
 
 
 def cleared(gates: Gates, name: str, namespace: str) -> None:
     """Leaves the GPUs to whoever comes next."""
-    gates.plane.kubectl("delete", "job,modelworkload", name, "-n", namespace, "--wait=false")
-    gates.plane.kubectl("delete", "pods", "--all", "-n", namespace, "--grace-period=0", "--force", "--wait=false")
+    gates.plane.delete("job,modelworkload", name, "-n", namespace)
+    gates.plane.delete("pods", "-n", namespace)
     wait_until(lambda: not pods_of(gates.plane, name, namespace), what=f"{name} gone", within_seconds=60)

@@ -2,7 +2,9 @@
 
 `pytest --prove REPORT.json -m prove --dist loadgroup` repeats them and writes how often each ran and passed, and how
 long it took. The report is written after every test, so that a run that is cut short has told what it saw; what an
-earlier run found of tests that this one does not repeat stays in it, under its own date.
+earlier run found of tests, or of a test's cases, that this one does not repeat stays in it, under its own date.
+
+A test that plays the same several times side by side says so: `record_property(TIMES, 4)` counts as four runs.
 """
 
 from __future__ import annotations
@@ -12,11 +14,15 @@ import os
 import platform
 import time
 from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
+TIMES: Final = "prove_times"
+"""The property in which a test says how many times it played what it shows."""
 _ROUND: Final = "prove_round"
 _LANES: Final = 2
 """Workers that share the rounds of one file."""
@@ -40,7 +46,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         return
     if _ROUND not in metafunc.fixturenames:
         metafunc.fixturenames.append(_ROUND)
-    metafunc.parametrize(_ROUND, range(int(marker.kwargs.get("times", 1))))
+    metafunc.parametrize(_ROUND, range(int(marker.kwargs.get("times", 1))), ids=lambda number: f"{_ROUND}_{number}")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -65,21 +71,43 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(Record(report), "prove-record")
 
 
+@dataclass(slots=True)
+class Case:
+    """What came of one case of a test in this run."""
+
+    seconds: list[float] = field(default_factory=list)
+    runs: int = 0
+    failed: int = 0
+
+    def add(self, report: pytest.TestReport) -> None:
+        self.failed += report.failed
+        if report.when == "call":
+            self.seconds.append(report.duration)
+            self.runs += next((int(str(said)) for name, said in report.user_properties if name == TIMES), 1)
+
+    def document(self) -> dict[str, Any]:
+        return {
+            "date": time.strftime("%Y-%m-%d"),
+            "runs": self.runs,
+            "failed": self.failed,
+            "mean_seconds": _rounded(sum(self.seconds) / len(self.seconds)) if self.seconds else None,
+            "worst_seconds": _rounded(max(self.seconds, default=0.0)),
+        }
+
+
 class Record:
     """Adds up what every repetition gave; lives where the reports of all workers arrive."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._earlier: dict[str, Any] = json.loads(path.read_text())["tests"] if path.exists() else {}
-        self._seconds: dict[str, list[float]] = defaultdict(list)
-        self._failed: dict[str, int] = defaultdict(int)
+        self._seen: dict[str, dict[str, Case]] = defaultdict(lambda: defaultdict(Case))
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        name = report.nodeid.split("[")[0].split("@")[0]
-        if report.failed:
-            self._failed[name] += 1
+        name, case = _named(report.nodeid)
+        if report.failed or report.when == "call":
+            self._seen[name][case].add(report)
         if report.when == "call":
-            self._seconds[name].append(report.duration)
             self._write()
 
     def pytest_sessionfinish(self) -> None:
@@ -90,23 +118,42 @@ class Record:
         self._path.write_text(json.dumps(self._document(), indent=2) + "\n", encoding="utf-8")
 
     def _document(self) -> dict[str, Any]:
-        names = {*self._seconds, *self._failed}
-        tests = self._earlier | {name: self._found(name) for name in names}
+        seen = {name: self._found(name, cases) for name, cases in self._seen.items()}
+        tests = self._earlier | seen
         return {
             "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
             "failed": sum(each["failed"] for each in tests.values()),
             "tests": dict(sorted(tests.items())),
         }
 
-    def _found(self, name: str) -> dict[str, Any]:
-        seconds = self._seconds[name]
-        return {
-            "date": time.strftime("%Y-%m-%d"),
-            "runs": len(seconds),
-            "failed": self._failed[name],
-            "mean_seconds": _rounded(sum(seconds) / len(seconds)) if seconds else None,
-            "worst_seconds": _rounded(max(seconds, default=0.0)),
-        }
+    def _found(self, name: str, cases: Mapping[str, Case]) -> dict[str, Any]:
+        """With what an earlier run found of its other cases."""
+        if set(cases) == {""}:
+            return cases[""].document()
+        earlier = self._earlier.get(name, {}).get("cases", {})
+        return _together(earlier | {case: each.document() for case, each in cases.items()})
+
+
+def _named(nodeid: str) -> tuple[str, str]:
+    """A test and its case, without the round: `("a.py::test", "early")` of `a.py::test[prove_round_3-early]`."""
+    name, _, rest = nodeid.split("@")[0].partition("[")
+    words = rest.removesuffix("]").split("-")
+    return name, "-".join(each for each in words if not each.startswith(_ROUND))
+
+
+def _together(cases: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    """All cases of one test: the newest date, and what they give together."""
+    whole = [each for each in cases.values() if each["mean_seconds"] is not None]
+    runs = sum(each["runs"] for each in cases.values())
+    mean = sum(each["mean_seconds"] * each["runs"] for each in whole) / max(1, sum(each["runs"] for each in whole))
+    return {
+        "date": max(each["date"] for each in cases.values()),
+        "runs": runs,
+        "failed": sum(each["failed"] for each in cases.values()),
+        "mean_seconds": _rounded(mean) if whole else None,
+        "worst_seconds": max(each["worst_seconds"] for each in cases.values()),
+        "cases": dict(sorted(cases.items())),
+    }
 
 
 def _rounded(seconds: float) -> float:
