@@ -149,6 +149,7 @@ def test_operator_may_do_exactly_this(render: Render) -> None:
     ours = "mfu.gpuaas.io"
     watched = {("", name) for name in ("namespaces", "nodes", "pods")}
     watched |= {(ours, name) for name in ("modelworkloads", "mfupolicies", "gpunodes", "fleetreports")}
+    watched |= {("resource.k8s.io", "resourceslices")}
     seen = rules(objects, "mfu-mfu-operator-reader")
     listed = {("trainer.kubeflow.org", "trainjobs", "list")}
     assert seen == listed | {(*each, verb) for each in watched for verb in ("list", "watch")}

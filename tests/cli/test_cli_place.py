@@ -12,8 +12,9 @@ import pytest
 import yaml
 
 from mfu.cli.main import main
+from mfu.decide.fleet.partitions import PartitionedNode
 from mfu.engine.saved import dump
-from tests.builders.cases import TRAINING, node
+from tests.builders.cases import SERVING, TRAINING, node
 from tests.builders.fleets import H100
 from tests.builders.scenes import NOW, three
 
@@ -125,5 +126,49 @@ def test_where_nothing_is_free_there_is_no_claim(place: Place, file: str, tmp_pa
     full = tmp_path / "full.json"
     full.write_text(dump(replace(three(8), nodes=(node("n0", used=8),)), NOW))
     code, _, err = place("-f", file, "--claim", "--snapshot", str(full))
+    assert code == 2
+    assert "no product has room for it now" in err
+
+
+@pytest.fixture
+def cut(tmp_path: Path) -> tuple[str, ...]:
+    """A replica that would come, and a full cluster beside a node whose driver cuts two profiles on allocation."""
+    workload = {
+        "apiVersion": "mfu.gpuaas.io/v1alpha1",
+        "kind": "ModelWorkload",
+        "metadata": {"name": "small"},
+        "spec": {**SERVING, "targetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "small"}},
+    }
+    file, saved = tmp_path / "small.yaml", tmp_path / "cut.json"
+    file.write_text(yaml.safe_dump(workload))
+    partitioned = PartitionedNode("dra-0", H100, ("1g.10gb", "3g.40gb", "7g.80gb"))
+    saved.write_text(dump(replace(three(8), nodes=(node("n0", used=8),), partitioned=(partitioned,)), NOW))
+    return "-f", str(file), "--snapshot", str(saved)
+
+
+def test_where_a_driver_cuts_on_allocation_the_claim_asks_for_slices_and_then_the_whole_gpu(
+    place: Place, cut: tuple[str, ...]
+) -> None:
+    """Though no product has room as it is, and nothing was laid out."""
+    code, out, err = place(*cut, "--claim")
+    assert code == 0, err
+    (request,) = yaml.safe_load(out)["spec"]["spec"]["devices"]["requests"]
+    choices = request["firstAvailable"]
+    assert [each["deviceClassName"] for each in choices] == ["mig.nvidia.com", "mig.nvidia.com", "gpu.nvidia.com"]
+    asked = [each["selectors"][-1]["cel"]["expression"].rpartition(" ")[2] for each in choices]
+    assert set(asked[:2]) == {'"1g.10gb"', '"3g.40gb"'}
+    assert all(each["count"] == 1 for each in choices)
+
+
+def test_it_is_told_that_nothing_is_to_be_laid_out(place: Place, cut: tuple[str, ...]) -> None:
+    _, out, _ = place(*cut)
+    (line,) = (line for line in out.splitlines() if "nothing to lay out" in line)
+    assert line.endswith(f"then the whole GPU of {H100} (`--claim` prints the claim)")
+    told = document(place, *cut)["cut"]
+    assert {each["profile"] for each in told} == {"1g.10gb", "3g.40gb", ""}
+
+
+def test_a_training_job_claims_no_slices(place: Place, file: str, cut: tuple[str, ...]) -> None:
+    code, _, err = place("-f", file, "--claim", *cut[2:])
     assert code == 2
     assert "no product has room for it now" in err

@@ -91,11 +91,13 @@ def test_mig_layouts_to_come_are_a_table(capsys: pytest.CaptureFixture[str]) -> 
     layouts = (
         PlannedLayout(node="n0", **fields, state=LayoutState.UNDER_WAY),
         PlannedLayout(node="n1", **fields, waiting=2, moved=3, state=LayoutState.NOT_CONSENTED),
+        PlannedLayout(node="n2", slices="3g.40gb", waiting=2, state=LayoutState.ON_ALLOCATION),
     )
     print_fleet(fleet_view(FleetStatus(layouts=layouts)))
     lines = [re.split(r"  +", line.strip()) for line in capsys.readouterr().out.splitlines()]
     title = lines.index(["NODE", "MIG LAYOUT", "OFFERS", "WAITING", "MOVED", "STATE"])
-    assert lines[title + 1 : title + 3] == [
+    assert lines[title + 1 : title + 4] == [
         ["n0", "all-3g.40gb", "4 of 3g.40gb", "under way"],
         ["n1", "all-3g.40gb", "4 of 3g.40gb", "2", "3", "planned; a policy there lets no pod be moved"],
+        ["n2", "3g.40gb", "2", "0", "nothing to lay out: cut when claimed (mfu place --claim)"],
     ]

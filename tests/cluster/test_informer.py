@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Any, cast
 
+import pytest
+
 from mfu.cluster.client import ApiError, Gone, KubeClient, ListPage, ServerUnreachable
 from mfu.cluster.informer import Informer, key_of
 from mfu.cluster.resources import NODES
@@ -128,3 +130,33 @@ def test_an_object_that_can_not_be_read_is_left_out() -> None:
 def test_keys() -> None:
     assert key_of({"metadata": {"name": "n"}}) == "n"
     assert key_of({"metadata": {"name": "n", "namespace": "a"}}) == "a/n"
+
+
+def kept(*lists: Any, seconds: float, spare: bool = False) -> Informer[str]:
+    """What an informer of a kind that need not be there holds after a while."""
+
+    async def work() -> Informer[str]:
+        made = Informer(
+            cast(KubeClient, Script(*lists, watches=[])), NODES, lambda item: "seen", optional=True, spare=spare
+        )
+        task = asyncio.create_task(made.run())
+        await asyncio.sleep(seconds)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        return made
+
+    return run(work())
+
+
+@pytest.mark.parametrize("status", [403, 404])
+def test_a_kind_that_can_be_spared_is_empty_where_it_is_not_served_or_may_not_be_read(status: int) -> None:
+    """Whoever runs `mfu place` with fewer rights than the operator must not wait for ever; later it is read."""
+    away = ApiError(status, "reason", "not here", "GET /x")
+    found = kept(away, seconds=5.0, spare=True)
+    assert found.synced.is_set()
+    assert found.objects == {}
+    assert kept(away, [node("n")], seconds=60.0, spare=True).objects == {"n": "seen"}
+
+
+def test_what_may_not_be_read_is_an_error_of_every_other_kind() -> None:
+    assert not kept(ApiError(403, "Forbidden", "no", "GET /x"), seconds=60.0).synced.is_set()

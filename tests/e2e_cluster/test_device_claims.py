@@ -1,7 +1,10 @@
-"""The claims that we advise with the real scheduler: the product that the solver ranks first, then the second best."""
+"""The claims that we advise with the real scheduler: the product that the solver ranks first, then the second best; and
+slices of a GPU that a driver cuts on allocation, as long as they fit together.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from functools import partial
 from typing import Any, Final
@@ -9,14 +12,20 @@ from typing import Any, Final
 import pytest
 
 from e2e.testbed.cluster import ControlPlane, wait_until
+from mfu.cluster.device_slices import OF_OUR_DRIVER, cut_slices, partitioned
+from mfu.decide.fleet.capacity import DeviceKind
 from mfu.decide.fleet.device_claims import DRIVER, claim_template
+from mfu.decide.fleet.partitions import PartitionedNode, cut_for
 from mfu.decide.fleet.standing import Need
+from tests.builders.device_slices import partitionable
 from tests.decide.test_device_claims import grant
+from tests.decide.test_partitions import PRICES, serving
 from tests.e2e_cluster.test_controllers import node
 
 pytestmark = [pytest.mark.integration, pytest.mark.owns_control_plane]
 
 GROUP: Final = "resource.k8s.io/v1"
+H100: Final = "NVIDIA-H100-80GB-HBM3"
 RANKED: Final = ("NVIDIA-H200", "NVIDIA-A100-SXM4-80GB")
 """As GPU feature discovery writes them; the driver's own names have blanks."""
 
@@ -40,13 +49,31 @@ def claiming(name: str) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec}
 
 
+def taken(plane: ControlPlane, name: str, namespace: str) -> str:
+    """The node that the scheduler gave it; empty while it waits."""
+    return str(plane.get("pod", name, "-n", namespace)["spec"].get("nodeName", ""))
+
+
+def devices_of(plane: ControlPlane, name: str, namespace: str) -> list[tuple[str, str]]:
+    """Pool and device of everything that the pod's claim was given."""
+    claims = plane.get("resourceclaims", "-n", namespace)["items"]
+    mine = [each for each in claims if each["metadata"]["ownerReferences"][0]["name"] == name]
+    return [(each["pool"], each["device"]) for each in mine[0]["status"]["allocation"]["devices"]["results"]]
+
+
+def classes(plane: ControlPlane) -> None:
+    """As NVIDIA's driver installs them: of whole GPUs, and of slices."""
+    for name, kind in ((DRIVER, "gpu"), ("mig.nvidia.com", "mig")):
+        said = f"device.driver == '{DRIVER}' && device.attributes['{DRIVER}'].type == '{kind}'"
+        spec = {"selectors": [{"cel": {"expression": said}}]}
+        plane.apply({"apiVersion": GROUP, "kind": "DeviceClass", "metadata": {"name": name}, "spec": spec})
+
+
 @pytest.fixture
 def hosts(control_plane: ControlPlane, namespace: str) -> Iterator[tuple[str, ...]]:
     """One node of each product, the best first, with two GPUs each; the second best has the name that sorts first."""
-    whole = f"device.driver == '{DRIVER}' && device.attributes['{DRIVER}'].type == 'gpu'"
-    kind = {"apiVersion": GROUP, "kind": "DeviceClass", "metadata": {"name": DRIVER}}
     names = f"{namespace}-b", f"{namespace}-a"
-    control_plane.apply({**kind, "spec": {"selectors": [{"cel": {"expression": whole}}]}})
+    classes(control_plane)
     for host, product in zip(names, RANKED, strict=True):
         control_plane.apply(node(host, 0), devices(host, product, 2))
     yield names
@@ -60,13 +87,78 @@ def test_the_scheduler_takes_the_best_that_has_room(
     template = claim_template("train", Need(4, piece=2), [grant(each) for each in RANKED])
     control_plane.apply(template, namespace=namespace)
 
-    def taken(name: str) -> str:
-        pod = control_plane.get("pod", name, "-n", namespace)
-        return str(pod["spec"].get("nodeName", ""))
-
     for name, host in zip(("first", "second"), hosts, strict=True):
         control_plane.apply(claiming(name), namespace=namespace)
-        assert wait_until(partial(taken, name), what=f"a node for {name}", within_seconds=120) == host
+        where = partial(taken, control_plane, name, namespace)
+        assert wait_until(where, what=f"a node for {name}", within_seconds=120) == host
     claims = control_plane.get("resourceclaims", "-n", namespace)["items"]
     results = [each["status"]["allocation"]["devices"]["results"] for each in claims]
     assert sorted((each[0]["request"], len(each)) for each in results) == [("gpus/choice-0", 2), ("gpus/choice-1", 2)]
+
+
+@pytest.fixture
+def cut(control_plane: ControlPlane, namespace: str) -> Iterator[str]:
+    """A node with one H100 that its driver cuts on allocation."""
+    classes(control_plane)
+    host = f"{namespace}-cut"
+    control_plane.apply(node(host, 0), *partitionable(host, H100))
+    yield host
+    control_plane.kubectl("delete", "resourceslices", "--all", "--wait=false")
+
+
+def read(plane: ControlPlane) -> tuple[PartitionedNode, ...]:
+    """As the operator's informer asks the API server for them, and reads them."""
+    found = plane.kubectl("get", "resourceslices", "--field-selector", OF_OUR_DRIVER, "-o", "json")
+    slices = (cut_slices(each) for each in json.loads(found)["items"])
+    return partitioned(each for each in slices if each is not None)
+
+
+def test_slices_that_fit_together_are_cut_of_one_gpu_and_what_does_not_fit_takes_the_next_choice(
+    control_plane: ControlPlane, namespace: str, cut: str
+) -> None:
+    """A replica that only 3g.40gb and more serve in time: two of them fill an H100, the third takes a whole one."""
+    (found,) = read(control_plane)
+    assert (found.node, found.product_label) == (cut, H100)
+    choices = cut_for(serving(tpotMilliseconds=5), [found], PRICES, frozenset())
+    assert choices[-1].profile == ""
+    assert {each.profile for each in choices[:-1]} == {"3g.40gb", "4g.40gb"}
+    control_plane.apply(claim_template("train", Need(1), [], choices), namespace=namespace)
+    where = partial(taken, control_plane)
+    for name in ("first", "second"):
+        control_plane.apply(claiming(name), namespace=namespace)
+        assert wait_until(partial(where, name, namespace), what=f"a node for {name}", within_seconds=120) == cut
+    given = [*devices_of(control_plane, "first", namespace), *devices_of(control_plane, "second", namespace)]
+    assert len(set(given)) == 2
+    assert all("-mig-" in device for _, device in given)
+
+    control_plane.apply(claiming("third"), namespace=namespace)
+    wait_until(lambda: unschedulable(control_plane, "third", namespace), what="the third is refused")
+    assert where("third", namespace) == "", "the GPU is full, and there is no other"
+
+    other = f"{namespace}-whole"
+    control_plane.apply(node(other, 0), devices(other, H100, 1))
+    assert wait_until(partial(where, "third", namespace), what="a node for the third", within_seconds=120) == other
+    assert devices_of(control_plane, "third", namespace) == [(other, "gpu-0")]
+
+
+def test_a_slice_of_the_gpu_keeps_the_whole_of_it_from_others(
+    control_plane: ControlPlane, namespace: str, cut: str
+) -> None:
+    """The smallest slices fill it one after another; who asks for the whole GPU waits until it is empty."""
+    small = DeviceKind("1g.10gb", H100)
+    control_plane.apply(claim_template("train", Need(1), [], [small]), namespace=namespace)
+    control_plane.apply(claiming("small"), namespace=namespace)
+    where = partial(taken, control_plane)
+    assert wait_until(partial(where, "small", namespace), what="a node for it", within_seconds=120) == cut
+    whole = claim_template("whole", Need(1), [], [DeviceKind("", H100)])
+    pod = claiming("whole")
+    pod["spec"]["resourceClaims"][0]["resourceClaimTemplateName"] = "whole"
+    control_plane.apply(whole, pod, namespace=namespace)
+    wait_until(lambda: unschedulable(control_plane, "whole", namespace), what="it is refused")
+    control_plane.kubectl("delete", "pod", "small", "-n", namespace, "--force", "--grace-period=0")
+    assert wait_until(partial(where, "whole", namespace), what="a node for it", within_seconds=120) == cut
+
+
+def unschedulable(plane: ControlPlane, name: str, namespace: str) -> bool:
+    conditions = plane.get("pod", name, "-n", namespace)["status"].get("conditions") or []
+    return any(each.get("reason") == "Unschedulable" for each in conditions)

@@ -11,6 +11,7 @@ import pytest
 from mfu.act.types import Guard, LayoutOrder, Tag
 from mfu.api.mfupolicy import PolicySpec
 from mfu.api.powers import ActionType
+from mfu.decide.fleet.partitions import PartitionedNode
 from mfu.decide.types import NodeView
 from mfu.engine.evaluate import evaluate
 from mfu.engine.layouts import MOST_LAYOUTS
@@ -139,3 +140,19 @@ def test_nobody_who_waits_means_no_row_and_rows_are_bounded() -> None:
     nodes = tuple(sliced(f"n{index:02}") for index in range(30))
     made = replace(scene(*nodes, on=False), workloads=(many,), pods=waits)
     assert len(rows(evaluate(made, NOW))) == MOST_LAYOUTS
+
+
+def test_where_a_driver_cuts_on_allocation_nothing_is_laid_out_and_it_is_said() -> None:
+    """mig-manager must not touch such a node, though its labels are those of a node that it looks after."""
+    cut = PartitionedNode("n0", "NVIDIA-H100-80GB-HBM3", ("1g.10gb", "3g.40gb"))
+    plan = evaluate(replace(scene(), partitioned=(cut,)), NOW)
+    assert plan.layouts == ()
+    assert words(plan) == []
+    assert rows(plan) == [("n0", "", "3g.40gb", 1, 0, "OnAllocation")]
+
+
+def test_other_nodes_are_laid_out_as_ever_and_a_driver_that_cuts_something_else_is_not_told_of() -> None:
+    cut = PartitionedNode("n0", "NVIDIA-H100-80GB-HBM3", ("1g.10gb",))
+    plan = evaluate(replace(scene(sliced("n0"), sliced("n1")), partitioned=(cut,)), NOW)
+    assert [each.node for each in plan.layouts] == ["n1"]
+    assert [row[0] for row in rows(plan)] == ["n1"]

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from mfu.api.fleetreport import FleetStatus
 from mfu.api.mfupolicy import PolicySpec, PolicyStatus
 from mfu.api.workload_status import WorkloadStatus
+from mfu.decide.fleet.partitions import PartitionedNode
 from mfu.engine.evaluate import evaluate
 from mfu.engine.packed import Packed
 from mfu.engine.saved import BadSnapshot, dump, load
@@ -45,6 +46,7 @@ def rich() -> Snapshot:
         series={view.key: series(view, 0.45)},
         corrections=Corrections({"H100-SXM5/NeMo/Training": Correction(0.9, 0.05, 3)}),
         report=Packed(FleetStatus, {"summary": {"gpus": "8/8"}}),
+        partitioned=(PartitionedNode("n1", "NVIDIA-H100-80GB-HBM3", ("1g.10gb", "3g.40gb")),),
     )
 
 
@@ -54,7 +56,7 @@ def test_everything_reads_back() -> None:
     again, now = load(text)
     assert now == NOW
     assert dump(again, now) == text
-    for name in ("workloads", "pods", "nodes", "policies", "namespaces", "report"):
+    for name in ("workloads", "pods", "nodes", "policies", "namespaces", "report", "partitioned"):
         assert getattr(again, name) == getattr(snapshot, name), name
     assert again.fleet.devices == snapshot.fleet.devices
     assert again.fleet.sources == snapshot.fleet.sources

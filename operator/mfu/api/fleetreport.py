@@ -310,6 +310,7 @@ class LayoutState(StrEnum):
     PLANNED = "Planned"
     NOT_CONSENTED = "NotConsented"
     UNDER_WAY = "UnderWay"
+    ON_ALLOCATION = "OnAllocation"
 
 
 class PlannedLayout(Resource):
@@ -317,16 +318,17 @@ class PlannedLayout(Resource):
 
     node: Name
     """Node."""
-    layout: Word
-    """The layout's name to mig-manager, such as all-3g.40gb."""
+    layout: Word = ""
+    """The layout's name to mig-manager, such as all-3g.40gb; empty where nothing needs to be laid out."""
     slices: ShortText
-    """What the node offers then, such as 4 of 3g.40gb."""
+    """What the node offers then, such as 4 of 3g.40gb; OnAllocation: the profiles that its driver cuts."""
     waiting: Count = 0
     """Workloads that wait for slices that it offers more of then; 0 while it is under way."""
     moved: Count = 0
     """Slices that are held there now: their pods leave, and find as many again."""
     state: LayoutState
-    """NotConsented: a pod there is of a namespace whose policy does not let pods be moved for a layout."""
+    """NotConsented: a pod there is of a namespace whose policy does not let pods be moved for a layout.
+    OnAllocation: a DRA driver cuts slices there when a claim is allocated, so nothing is laid out."""
 
 
 class Calibration(Resource):

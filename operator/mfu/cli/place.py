@@ -21,6 +21,7 @@ from mfu.controller.config import BadConfig, load
 from mfu.decide.fleet.device_claims import claim_template
 from mfu.decide.fleet.fitting import Grant
 from mfu.decide.fleet.placement import topology_annotations
+from mfu.decide.fleet.standing import Need
 from mfu.decide.types import Decision
 from mfu.engine import saved
 from mfu.engine.snapshot import Snapshot
@@ -103,10 +104,10 @@ def _annotations(found: WhatIf) -> dict[str, str]:
 
 def _claim(found: WhatIf) -> dict[str, Any]:
     ask = found.plan.standing.ask if found.plan.standing else None
-    if ask is None:
+    if ask is None and not found.cut:
         raise UsageError(f"{found.plan.key}: waits for no GPUs, so there is nothing to claim")
     try:
-        return claim_template(found.plan.name, ask, found.ranked)
+        return claim_template(found.plan.name, ask or Need(1), found.ranked, found.cut)
     except ValueError as error:
         raise UsageError(f"{found.plan.key}: {error}; `mfu place` says what is missing") from error
 
@@ -125,10 +126,18 @@ def _show(found: WhatIf) -> None:
         print(f"  action: {step.sentence}")
     for name, value in _annotations(found).items():
         print(f"  with Kueue's topology-aware scheduling, on the pod template: {name}: {value}")
+    if found.cut:
+        print(f"  cut when claimed, nothing to lay out: {_cut(found)} (`--claim` prints the claim)")
     print(f"  displaces: {'nobody' if not found.displaced else ''}".rstrip())
     for displaced in found.displaced:
         before, after = displaced.before, displaced.after
         print(f"    {displaced.workload}: {before.outcome} → {after.outcome}: {after.message}")
+
+
+def _cut(found: WhatIf) -> str:
+    """`1g.10gb of NVIDIA-H100-80GB-HBM3, then the whole GPU`."""
+    words = [f"{each.profile or 'the whole GPU'} of {each.product_label}" for each in found.cut]
+    return ", then ".join(words)
 
 
 def _ranks(grant: Grant) -> Iterator[tuple[str, int, int]]:
@@ -151,6 +160,7 @@ def _document(found: WhatIf) -> dict[str, Any]:
             {"type": str(step.action.type), "words": step.action.words, "dryRun": step.dry_run} for step in found.steps
         ],
         "topologyAnnotations": _annotations(found),
+        "cut": [{"product": each.product_label, "profile": each.profile} for each in found.cut],
         "displaced": [_displaced(each) for each in found.displaced],
     }
 

@@ -52,8 +52,10 @@ class Informer(Generic[T]):
         namespace: str | None = None,
         selectors: dict[str, str] | None = None,
         optional: bool = False,
+        spare: bool = False,
     ) -> None:
-        """`optional`: where the kind is not served there is nothing of it, until it is."""
+        """`optional`: where the kind is not served there is nothing of it, until it is. `spare`: also where we may not
+        read it."""
         self.resource = resource
         self.objects: dict[str, T] = {}
         self.synced = asyncio.Event()
@@ -64,7 +66,7 @@ class Informer(Generic[T]):
         self.last_contact: float | None = None
         self._client, self._project, self._changed = client, project, changed
         self._namespace, self._selectors = namespace, selectors or {}
-        self._optional = optional
+        self._none = frozenset(({404} if optional else set()) | ({403} if spare else set()))
 
     async def run(self) -> None:
         """For ever: list, watch from there, and list again when the watch can not go on."""
@@ -83,7 +85,7 @@ class Informer(Generic[T]):
                 await self._pause(min(failures + RELIST_AFTER, len(BACKOFF_SECONDS) - 1), error.cause)
                 failures += 1
             except (ApiError, ServerUnreachable) as error:
-                if self._optional and isinstance(error, ApiError) and error.status == 404:
+                if isinstance(error, ApiError) and error.status in self._none:
                     self._hold_none()
                     await asyncio.sleep(NOT_SERVED_SECONDS * random.uniform(0.8, 1.2))
                     continue

@@ -41,6 +41,7 @@ NODES: Final = ResourcePath("", "v1", "nodes", "Node", namespaced=False)
 NAMESPACES: Final = ResourcePath("", "v1", "namespaces", "Namespace", namespaced=False)
 PODS: Final = ResourcePath("", "v1", "pods", "Pod")
 CONFIGMAPS: Final = ResourcePath("", "v1", "configmaps", "ConfigMap")
+DEVICE_SLICES: Final = ResourcePath("resource.k8s.io", "v1", "resourceslices", "ResourceSlice", namespaced=False)
 LEASES: Final = ResourcePath("coordination.k8s.io", "v1", "leases", "Lease")
 TOKENREVIEWS: Final = ResourcePath("authentication.k8s.io", "v1", "tokenreviews", "TokenReview", namespaced=False)
 ACCESSREVIEWS: Final = ResourcePath(

@@ -17,6 +17,7 @@ from mfu.cluster import projection, resources
 from mfu.cluster.claimed import Claimed, bound
 from mfu.cluster.client import KubeClient
 from mfu.cluster.declared import DeclaredStore
+from mfu.cluster.device_slices import OF_OUR_DRIVER, CutSlices, cut_slices, partitioned
 from mfu.cluster.exporters import Exporter, ExporterPods, exporter
 from mfu.cluster.held import HOLDABLE, held_owner
 from mfu.cluster.informer import Informer, key_of
@@ -100,6 +101,9 @@ class ClusterState:
         self.wirings: Informer[Wiring] = watch(resources.GPUNODES, wiring, optional=True)
         self.namespaces: Informer[Mapping[str, str]] = watch(resources.NAMESPACES, projection.namespace_labels)
         self.reports: Informer[Packed[FleetStatus]] = watch(resources.FLEETREPORTS, projection.fleet_status)
+        self.slices: Informer[CutSlices] = watch(
+            resources.DEVICE_SLICES, cut_slices, optional=True, spare=True, fieldSelector=OF_OUR_DRIVER
+        )
         self.queued: Informer[Queued] | None = None
         if kueue:
             self.queued = watch(resources.KUEUE_WORKLOADS, waking_queue(check, waits))
@@ -125,7 +129,7 @@ class ClusterState:
     def informers(self) -> tuple[Watched[Any], ...]:
         found = (self.workloads, self.policies, self.pods, self.nodes, self.wirings, self.namespaces, self.reports)
         queued = tuple(each for each in (self.queued, self.flavors) if each is not None)
-        return (*found, *queued, *self.held, *self.exporters.values())
+        return (*found, self.slices, *queued, *self.held, *self.exporters.values())
 
     @property
     def synced(self) -> bool:
@@ -171,6 +175,7 @@ class ClusterState:
             held=tuple(
                 owner for each in self.held for owner in each.objects.values() if self._speaks_of(owner.namespace)
             ),
+            partitioned=partitioned(self.slices.objects.values()),
             switched_on=self._switched_on,
         )
 

@@ -32,6 +32,7 @@ class Watching:
         project: Callable[[JSON], Any],
         namespace: str | None = None,
         optional: bool = False,
+        spare: bool = False,
         **selectors: str,
     ) -> Informer[Any]:
         return Informer(
@@ -42,6 +43,7 @@ class Watching:
             namespace=namespace,
             selectors=selectors,
             optional=optional,
+            spare=spare,
         )
 
     def told(self, resource: resources.ResourcePath, project: Callable[[JSON], Any]) -> Watched[Any]:

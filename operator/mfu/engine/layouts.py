@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Final
 
@@ -36,7 +37,7 @@ def layout_proposals(
     tracks = snapshot.before.acted.tracks.values()
     if any(each.on_its_way and each.action.type is ActionType.MIG_LAYOUT for each in tracks):
         return _NONE
-    change = relayout(nodes, standings, _spared(snapshot, force))
+    change = relayout(nodes, standings, _spared(snapshot, force) | _cut_on_allocation(snapshot))
     plan = next((each for each in plans if change is not None and each.key == change.serves[0]), None)
     if change is None or plan is None or plan.frozen or plan.standing is None:
         return _NONE
@@ -57,7 +58,7 @@ def layout_rows(
         PlannedLayout(node=each.node, layout=each.config, slices=sliced_words(each.wanted), state=LayoutState.UNDER_WAY)
         for each in orders
     ]
-    changes = relayouts(nodes, standings, {each.node for each in orders})
+    changes = relayouts(nodes, standings, {each.node for each in orders} | _cut_on_allocation(snapshot))
     spared = _spared(snapshot, force) if changes else frozenset()
     planned = (
         PlannedLayout(
@@ -70,7 +71,23 @@ def layout_rows(
         )
         for each in changes
     )
-    return tuple(islice((*under_way, *planned), MOST_LAYOUTS))
+    return tuple(islice((*under_way, *planned, *_nothing_to_lay_out(snapshot, standings)), MOST_LAYOUTS))
+
+
+def _cut_on_allocation(snapshot: Snapshot) -> frozenset[str]:
+    """Their driver cuts what a claim asks for, and takes away what another one laid out there."""
+    return frozenset(each.node for each in snapshot.partitioned)
+
+
+def _nothing_to_lay_out(snapshot: Snapshot, standings: Sequence[Standing]) -> Iterator[PlannedLayout]:
+    """Nodes whose driver cuts what somebody waits for, as soon as it is claimed."""
+    waiting = Counter(each.ask.profile for each in standings if each.pending and each.ask is not None)
+    for node in sorted(snapshot.partitioned, key=lambda each: each.node):
+        served = [profile for profile in node.profiles if waiting[profile]]
+        if served:
+            count = sum(waiting[profile] for profile in served)
+            slices = ", ".join(served)
+            yield PlannedLayout(node=node.node, slices=slices, waiting=count, state=LayoutState.ON_ALLOCATION)
 
 
 def _spared(snapshot: Snapshot, force: InForce) -> frozenset[str]:

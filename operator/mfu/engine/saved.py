@@ -16,6 +16,7 @@ from mfu.api.mfupolicy import PolicySpec, PolicyStatus
 from mfu.api.modelworkload import WorkloadSpec
 from mfu.api.workload_status import WorkloadStatus
 from mfu.decide.fleet.constraints import Constraints
+from mfu.decide.fleet.partitions import PartitionedNode
 from mfu.decide.types import NodeView
 from mfu.engine.packed import Packed
 from mfu.engine.snapshot import FleetReadings, PodView, PolicyView, Queued, Snapshot, WorkloadView
@@ -71,6 +72,7 @@ def dump(snapshot: Snapshot, now: float) -> str:
         "queued": [_plain(each) | _asked(each.question) for each in snapshot.queued],
         "held": [_held(each) for each in snapshot.held],
         "flavors": {name: dict(labels) for name, labels in sorted(snapshot.flavors.items())},
+        "partitioned": [_plain(each) for each in snapshot.partitioned],
     }
     return json.dumps(document, allow_nan=False, separators=(",", ":")) + "\n"
 
@@ -105,6 +107,9 @@ def _snapshot(document: JSON) -> Snapshot:
         queued=tuple(_queued(each) for each in document.get("queued", ())),
         flavors=document.get("flavors", {}),
         held=tuple(_to_held(each) for each in document.get("held", ())),
+        partitioned=tuple(
+            PartitionedNode(**{**each, "profiles": tuple(each["profiles"])}) for each in document.get("partitioned", ())
+        ),
     )
 
 

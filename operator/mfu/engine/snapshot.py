@@ -10,6 +10,7 @@ import numpy as np
 from mfu.act.templates import HeldOwner
 from mfu.api.fleetreport import FleetStatus
 from mfu.api.powers import ActionType
+from mfu.decide.fleet.partitions import PartitionedNode
 from mfu.decide.types import NodeView
 from mfu.engine.packed import Packed
 from mfu.engine.plan import NO_REPORT, Handover
@@ -64,5 +65,7 @@ class Snapshot:
     """Node labels of Kueue's flavors, by name."""
     held: tuple[HeldOwner, ...] = ()
     """Owners of which nothing runs; empty where no action needs them."""
+    partitioned: tuple[PartitionedNode, ...] = ()
+    """Nodes whose driver cuts slices on allocation (DRA)."""
     switched_on: frozenset[ActionType] = frozenset()
     """Actions that this operator carries out; of all others there is only the dry run."""

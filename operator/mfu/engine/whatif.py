@@ -9,12 +9,18 @@ from mfu.act.types import Step
 from mfu.api import decisions as api
 from mfu.api.modelworkload import WorkloadSpec
 from mfu.api.names import WORKLOAD_LABEL
+from mfu.decide.fleet.capacity import DeviceKind
 from mfu.decide.fleet.fitting import Grant, offers
-from mfu.decide.types import Decision, DecisionType, Outcome
+from mfu.decide.fleet.partitions import cut_for
+from mfu.decide.types import Decision, DecisionType, EffectivePolicy, Outcome
 from mfu.engine.evaluate import evaluate
 from mfu.engine.plan import Plan, WorkloadPlan
 from mfu.engine.snapshot import PodView, Snapshot, WorkloadView
 from mfu.hardware.labels import MIG_PREFIX
+from mfu.hardware.problem import Problem
+from mfu.hardware.products import product_named
+from mfu.predict.declared import from_spec
+from mfu.predict.types import Inference
 
 MOST_OF_A_POD: Final = 8
 """GPUs of one pod of a workload that has no pods yet: as many as usual nodes have."""
@@ -38,6 +44,8 @@ class WhatIf:
     displaced: tuple[Displaced, ...]
     ranked: tuple[Grant, ...] = ()
     """The best free place of each product now, the best first."""
+    cut: tuple[DeviceKind, ...] = ()
+    """What a DRA driver would cut for it: slices, the most MFU for the money first, then the whole GPU."""
 
     @property
     def decisions(self) -> tuple[api.Decision, ...]:
@@ -60,13 +68,27 @@ def what_if(snapshot: Snapshot, key: str, now: float) -> WhatIf:
     without = evaluate(replace(snapshot, workloads=others, claims=None), now)
     plan = next(each for each in with_it.workloads if each.key == key)
     steps = tuple(step for step in with_it.acts.steps if step.action.workload == key)
-    return WhatIf(plan, steps, _displaced(without, with_it), _ranked(plan, without))
+    return WhatIf(plan, steps, _displaced(without, with_it), _ranked(plan, without), _cut(plan, mine, snapshot))
 
 
 def _ranked(plan: WorkloadPlan, without: Plan) -> tuple[Grant, ...]:
     """Of what is free, whoever else waits for it."""
     ask = plan.standing.ask if plan.standing else None
     return tuple(offers(ask, without.supply.capacity)) if ask and without.supply else ()
+
+
+def _cut(plan: WorkloadPlan, view: WorkloadView, snapshot: Snapshot) -> tuple[DeviceKind, ...]:
+    """Of a model that is served from one device."""
+    spec = view.spec
+    if spec is None or spec.accelerators.count != 1 or not snapshot.partitioned:
+        return ()
+    setup = from_spec(spec)
+    if not isinstance(setup, Inference):
+        return ()
+    named = [product_named(each, "accelerators.products") for each in spec.accelerators.products]
+    allowed = frozenset(each.key for each in named if not isinstance(each, Problem))
+    policy = plan.standing.policy if plan.standing else EffectivePolicy()
+    return cut_for(setup, snapshot.partitioned, policy.prices, allowed)
 
 
 def _displaced(without: Plan, with_it: Plan) -> tuple[Displaced, ...]:

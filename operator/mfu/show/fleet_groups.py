@@ -27,6 +27,7 @@ _LAYOUT_STATES: Final = {
     LayoutState.PLANNED: "planned",
     LayoutState.NOT_CONSENTED: "planned; a policy there lets no pod be moved",
     LayoutState.UNDER_WAY: "under way",
+    LayoutState.ON_ALLOCATION: "nothing to lay out: cut when claimed (mfu place --claim)",
 }
 
 

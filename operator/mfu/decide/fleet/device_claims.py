@@ -21,12 +21,13 @@ MOST_CHOICES: Final = 8
 """Of one `firstAvailable`, by the API."""
 
 
-def claim_template(name: str, ask: Need, ranked: Sequence[Grant]) -> dict[str, Any]:
+def claim_template(name: str, ask: Need, ranked: Sequence[Grant], cut: Sequence[DeviceKind] = ()) -> dict[str, Any]:
     """A ResourceClaimTemplate for the pods of `ask`, the best product first; one claim holds the devices of one pod.
 
-    Raises ValueError where nothing holds it: a claim without a choice is no claim.
+    `cut`: what a driver would cut for it, before all that has room as it is. Raises ValueError where nothing holds it:
+    a claim without a choice is no claim.
     """
-    kinds = list(dict.fromkeys(each.kind for each in ranked))[:MOST_CHOICES]
+    kinds = _choices(cut, ranked)
     if not kinds:
         raise ValueError("no product has room for it now")
     choices = [_choice(number, kind, min(ask.piece, ask.gpus)) for number, kind in enumerate(kinds)]
@@ -37,6 +38,13 @@ def claim_template(name: str, ask: Need, ranked: Sequence[Grant]) -> dict[str, A
         "metadata": {"name": name},
         "spec": {"spec": {"devices": {"requests": [request]}}},
     }
+
+
+def _choices(cut: Sequence[DeviceKind], ranked: Sequence[Grant]) -> list[DeviceKind]:
+    """As many as the API takes. Of slices only so many that the whole GPUs behind them stay."""
+    slices, whole = ([each for each in cut if bool(each.profile) is sliced] for sliced in (True, False))
+    kept = slices[: max(1, MOST_CHOICES - len(whole))]
+    return list(dict.fromkeys((*kept, *whole, *(each.kind for each in ranked))))[:MOST_CHOICES]
 
 
 def _choice(number: int, kind: DeviceKind, count: int) -> dict[str, Any]:

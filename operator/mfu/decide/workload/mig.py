@@ -11,7 +11,7 @@ from mfu.hardware.labels import MIG_PREFIX
 from mfu.hardware.types import Device, MIGProfile
 from mfu.predict import predict
 from mfu.predict.inference.slo import misses
-from mfu.predict.types import Inference, Prediction
+from mfu.predict.types import Inference, Placement, Prediction
 from mfu.units import gibibytes
 
 
@@ -24,7 +24,7 @@ def mig(subject: Subject) -> Decision | None:
         return None
     needed = subject.expected.memory.total_bytes
     fitting = (each for each in load().mig_profiles(device.gpu.key) if each.memory_bytes >= needed)
-    serving = [each for each in fitting if _in_time(subject, setup, each)]
+    serving = [each for each in fitting if _in_time(setup, subject.placement, each)]
     smallest = min(serving, key=lambda each: (each.memory_slices, each.compute_slices, each.name), default=None)
     current = device.mig.memory_slices if device.mig else None
     if smallest is None or (current is not None and smallest.memory_slices >= current):
@@ -41,11 +41,17 @@ def mig(subject: Subject) -> Decision | None:
     return _decision(subject, Outcome.RESHAPE, Why.SMALLER_PROFILE_FITS, message, smallest)
 
 
-def _in_time(subject: Subject, setup: Inference, profile: MIGProfile) -> bool:
+def serves(setup: Inference, placement: Placement, profile: MIGProfile) -> bool:
+    """Whether that slice holds it and keeps its declared latency, as predicted there."""
+    there = predict(setup, replace(placement, device=Device(placement.device.gpu, profile)))
+    return isinstance(there, Prediction) and there.memory.fits and not misses(setup, there)
+
+
+def _in_time(setup: Inference, placement: Placement, profile: MIGProfile) -> bool:
     """Whether it keeps the declared latency on that slice, as predicted. Where none is declared, any slice does."""
     if setup.ttft_limit_seconds is None and setup.tpot_limit_seconds is None:
         return True
-    there = predict(setup, replace(subject.placement, device=Device(subject.placement.device.gpu, profile)))
+    there = predict(setup, replace(placement, device=Device(placement.device.gpu, profile)))
     return isinstance(there, Prediction) and not misses(setup, there)
 
 
