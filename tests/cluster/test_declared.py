@@ -183,3 +183,24 @@ def test_what_only_we_wrote_is_no_news() -> None:
     assert take({"resourceVersion": "3", "generation": 2}) == 1
     assert take({"resourceVersion": "4", "generation": 2, "annotations": {"mfu.gpuaas.io/paused": "true"}}) == 1
     assert take({"resourceVersion": "5", "generation": 2, "uid": "next"}) == 1
+
+
+def test_what_is_declared_anew_is_named_and_what_comes_or_only_moves_is_not() -> None:
+    named: list[str] = []
+
+    async def work() -> None:
+        store = Store(
+            cast(KubeClient, Names([])),
+            MFUPOLICIES,
+            lambda item: "x",
+            news=lambda before, now: before[0] != now[0],
+            redeclared=named.append,
+        )
+        store.take("a", "1 first")
+        store.take("b", "1 first")
+        store.take("a", "1 moved")
+        store.take("b", "2 moved")
+        store.take("b", None)
+
+    run(work())
+    assert named == ["b"]

@@ -11,7 +11,7 @@ import pytest
 from mfu.api.fleetreport import FleetStatus
 from mfu.api.workload_status import WorkloadStatus
 from mfu.cluster.client import ApiError, KubeClient, ServerUnreachable
-from mfu.cluster.writer import IN_FLIGHT, Writer
+from mfu.cluster.writer import FEW, IN_FLIGHT, YIELD_SECONDS, Writer
 from mfu.cluster.writes import wanted
 from mfu.engine.packed import Packed
 from mfu.engine.plan import NO_REPORT, Event, Plan, WorkloadPlan
@@ -265,3 +265,111 @@ def test_no_more_than_so_many_writes_are_under_way() -> None:
     run(writer.apply(plan, seen(plan), NO_REPORT))
     assert server.most == IN_FLIGHT == 20
     assert writer.counts.written == 100
+
+
+class Gated(Server):
+    """Answers when it is let; keeps what is under way."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.under_way: list[str] = []
+        self.bodies: list[dict[str, Any]] = []
+        self.seconds = 0.0
+
+    async def apply(self, resource: Any, body: dict[str, Any], **_: Any) -> dict[str, Any]:
+        self.under_way.append(body["metadata"]["name"])
+        self.bodies.append(body)
+        await asyncio.sleep(self.seconds)
+        self.under_way.remove(body["metadata"]["name"])
+        return await super().apply(resource, body)
+
+
+def answer_of(name: str) -> WorkloadPlan:
+    return WorkloadPlan("a", name, f"u-{name}", Packed(WorkloadStatus, {"observedGeneration": 2}))
+
+
+SEEN = {"status": NO_STATUS, "annotations": {}, "version": "7"}
+
+
+def test_an_answer_to_news_is_for_that_object_in_whatever_version() -> None:
+    server = Gated()
+    writer = Writer(cast(KubeClient, server))
+
+    async def work() -> None:
+        await writer.answer(answer_of("n"), SEEN)
+        await writer.answer(answer_of("n"), SEEN)
+
+    run(work())
+    assert [each["metadata"] for each in server.bodies] == [{"namespace": "a", "name": "n", "uid": "u-n"}]
+    assert writer.counts.written == 1, "its echo has not come back yet"
+
+
+def test_rounds_give_way_to_news_but_not_for_ever() -> None:
+    """Three writes are begun while there is news, each a moment later than it might be."""
+    server, plan = Gated(), plan_of(40)
+    server.seconds = 10.0
+    writer = Writer(cast(KubeClient, server), per_second=1e6)
+
+    async def work() -> None:
+        news = asyncio.create_task(writer.answer(answer_of("n"), SEEN))
+        await asyncio.sleep(0)
+        round_of_writing = asyncio.create_task(writer.apply(plan, seen(plan), NO_REPORT))
+        await asyncio.sleep(YIELD_SECONDS / 2)
+        assert server.under_way == ["n"]
+        await asyncio.sleep(YIELD_SECONDS)
+        assert len(server.under_way) == 1 + FEW
+        await news
+        await round_of_writing
+
+    run(work())
+    assert writer.counts.written == 41
+
+
+def test_a_round_begun_in_quiet_draws_back_when_news_comes() -> None:
+    server, plan = Gated(), plan_of(200)
+    server.seconds = 1.0
+    writer = Writer(cast(KubeClient, server), per_second=1e6)
+
+    async def work() -> None:
+        round_of_writing = asyncio.create_task(writer.apply(plan, seen(plan), NO_REPORT))
+        await asyncio.sleep(0.5)
+        assert len(server.under_way) == IN_FLIGHT
+        news = asyncio.create_task(writer.answer(answer_of("n"), SEEN))
+        await asyncio.sleep(1.4)
+        assert len(server.under_way) <= FEW
+        await asyncio.gather(news, round_of_writing)
+
+    run(work())
+    assert writer.counts.written == 201
+
+
+def test_a_round_leaves_alone_what_is_being_answered() -> None:
+    server, plan = Gated(), Plan(workloads=(answer_of("n"),))
+    server.seconds = 1.0
+    writer = Writer(cast(KubeClient, server))
+
+    async def work() -> None:
+        news = asyncio.create_task(writer.answer(plan.workloads[0], SEEN))
+        await asyncio.sleep(0.1)
+        await writer.apply(plan, seen(plan), NO_REPORT)
+        await news
+
+    run(work())
+    assert server.applied == {"n": 1}
+
+
+def test_events_leave_some_at_a_time_and_all_in_the_end() -> None:
+    server = Events()
+    writer = Writer(cast(KubeClient, server))
+    events = tuple(Event("Normal", f"R{row}", "x") for row in range(120))
+    plan = Plan(workloads=(WorkloadPlan("a", "w0", "u0", NO_STATUS, events=events),))
+
+    async def work() -> None:
+        writer.tell(plan, {"a/w0"})
+        for told in (50, 100, 120):
+            await writer.apply(Plan(), {}, NO_REPORT)
+            assert len(server.told) == told
+            assert writer.counts.deferred == 120 - told
+
+    run(work())
+    assert [each["reason"] for each in server.told] == [f"R{row}" for row in range(120)]

@@ -104,6 +104,23 @@ async def test_a_recreated_object_is_another_one(server: ControlPlane, client: K
     assert (await client.get(MODELWORKLOADS, "llama", space))["status"] == STATUS
 
 
+async def test_news_is_answered_in_whatever_version_and_to_no_other_object(
+    server: ControlPlane, client: KubeClient, space: str
+) -> None:
+    item, writer = await created(server, client, space), Writer(client)
+    (seen,) = current_of(item).values()
+    note = {"metadata": {"annotations": {"example.com/note": "changed meanwhile"}}}
+    await client.merge(MODELWORKLOADS, "llama", note, namespace=space)
+    await writer.answer(plan_for(item).workloads[0], seen)
+    found = await client.get(MODELWORKLOADS, "llama", space)
+    assert found["status"] == STATUS
+    assert found["metadata"]["annotations"] == {"example.com/note": "changed meanwhile"}
+    server.kubectl("delete", "modelworkload", "llama", "-n", space)
+    await created(server, client, space)
+    await Writer(client).answer(plan_for(item).workloads[0], seen)
+    assert "status" not in await client.get(MODELWORKLOADS, "llama", space)
+
+
 async def test_what_somebody_else_wrote_over_is_set_right(server: ControlPlane, client: KubeClient, space: str) -> None:
     item = await created(server, client, space)
     forged = {"metadata": {"annotations": {NOTE: "Hold: says a tenant", PAUSED_ANNOTATION: "false"}}}

@@ -30,7 +30,7 @@ BEFORE = Calibration(key="team-z/H100-SXM5/NeMo/Training", factor="0.9000", rela
 class Cluster(SimpleNamespace):
     """A state of one running job, whose FleetReport a former operator wrote and the watch still shows."""
 
-    def snapshot(self, past: Past, corrections: Corrections, now: float, before: Handover) -> Snapshot:
+    def snapshot(self, past: Past, corrections: Corrections, now: float, before: Handover, _: Any) -> Snapshot:
         view = workload(document=NAMED)
         found = Snapshot((view,), (pod(),), (node("n0"),), series={view.key: series(view, 0.45, now=now)})
         return replace(found, corrections=corrections, before=before, report=self.report)
@@ -123,3 +123,23 @@ def test_the_leader_gauge_is_the_freshness_of_the_lease() -> None:
         return seen
 
     assert run(work()) == [1.0, 1.0, 0.0, 0.0]
+
+
+def test_what_was_answered_beside_a_cycle_survives_it_and_is_handed_on() -> None:
+    async def work() -> None:
+        mine = loop()
+        first = (await mine.cycle(NOW)).workloads[0]
+        answered = replace(first, gpus=first.gpus + 1)
+        mine.take({first.uid: answered})
+        assert mine.plan is not None and mine.plan.workloads == (answered,)
+        assert mine.last_of(first.uid) is answered
+
+        running = asyncio.create_task(mine.cycle(NOW + 30.0))
+        await asyncio.sleep(0)
+        assert mine.last_of(first.uid) is answered, "also once a cycle took it over"
+        meanwhile = replace(answered, gpus=answered.gpus + 1)
+        mine.take({first.uid: meanwhile})
+        assert (await running).workloads == (meanwhile,)
+        assert mine.before.plans[first.uid] is meanwhile
+
+    asyncio.run(work())

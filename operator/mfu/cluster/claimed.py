@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
 from mfu.api.modelworkload import WorkloadSpec
-from mfu.engine.claims import assign
+from mfu.engine.claims import assign, claim_of
 from mfu.engine.snapshot import Assignment, PodView, WorkloadView
 from mfu.telemetry.rounds.binding import PodBinding
 
@@ -55,12 +55,8 @@ class _Claims:
 def _same(known: Mapping[str, WorkloadSpec | None], found: Mapping[str, WorkloadSpec | None]) -> bool:
     """Do they claim the same pods? A declaration that changed in anything else does."""
     return len(known) == len(found) and all(
-        uid in known and (known[uid] is each or _claim(known[uid]) == _claim(each)) for uid, each in found.items()
+        uid in known and (known[uid] is each or claim_of(known[uid]) == claim_of(each)) for uid, each in found.items()
     )
-
-
-def _claim(spec: WorkloadSpec | None) -> tuple[object, ...]:
-    return () if spec is None else (spec.target_ref, spec.pod_selector)
 
 
 def _kept(fresh: Assignment, known: Assignment) -> Assignment:

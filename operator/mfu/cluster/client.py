@@ -193,11 +193,12 @@ class KubeClient:
 
         `alone`: nobody else writes this status, so it is replaced whole, at half of what an apply costs the API server,
         which compares who owns which of two hundred fields; what the definition lacks is dropped there.
-        `metadata.resourceVersion` must then be that of the object, else 409.
+        `metadata.resourceVersion` must then be that of the object, else 409. Where it is not given `metadata.uid` must,
+        else the error is `outdated`.
         """
         metadata = body["metadata"]
         path = resource.path(metadata.get("namespace"), metadata["name"], subresource)
-        if alone and metadata.get("resourceVersion"):
+        if alone and (metadata.get("resourceVersion") or metadata.get("uid")):
             await self._acknowledged(path, _replacing(body), {"fieldManager": manager}, JSON_PATCH)
         else:
             await self._acknowledged(path, body, {"fieldManager": manager, "force": "true"}, APPLY)
@@ -271,11 +272,13 @@ async def _lines(stream: aiohttp.StreamReader) -> AsyncIterator[bytes]:
 
 
 def _replacing(body: JSON) -> list[JSON]:
-    """Of that version of the object only: it could be another one by the same name."""
-    return [
-        operation("replace", "/metadata/resourceVersion", body["metadata"]["resourceVersion"]),
-        operation("add", "/status", body["status"]),
-    ]
+    """Of that version of the object only, or of that object: it could be another one by the same name."""
+    metadata = body["metadata"]
+    version = metadata.get("resourceVersion")
+    same = operation("test", "/metadata/uid", metadata["uid"])
+    if version:
+        same = operation("replace", "/metadata/resourceVersion", version)
+    return [same, operation("add", "/status", body["status"])]
 
 
 def _document(data: bytes, attempted: str) -> JSON:

@@ -40,7 +40,9 @@ class DeclaredStore(Generic[T]):
         *,
         changed: Callable[[], None] = lambda: None,
         news: Callable[[T, T], bool] = lambda _before, _now: True,
+        redeclared: Callable[[str], None] = lambda _key: None,
     ) -> None:
+        """`changed` after any news; `redeclared` before it with the key of what was there and says something new."""
         self.resource = resource
         self.objects: dict[str, T] = {}
         self.synced = asyncio.Event()
@@ -53,6 +55,7 @@ class DeclaredStore(Generic[T]):
         self.repaired = 0
         """Objects that were gone without a word."""
         self._client, self._project, self._changed, self._news = client, project, changed, news
+        self._redeclared = redeclared
         self._unreadable: set[str] = set()
         self._awaited: set[str] | None = None
         self._soon = asyncio.Event()
@@ -78,7 +81,10 @@ class DeclaredStore(Generic[T]):
         elif value != (before := self.objects.get(key)):
             self.objects[key] = value
             # What only we wrote comes back as well: it must not keep the loop from looking at the news.
-            self._note(news=before is None or self._news(before, value))
+            new = before is None or self._news(before, value)
+            if new and before is not None:
+                self._redeclared(key)
+            self._note(news=new)
         if self._awaited is not None:
             self._awaited.discard(key)
             self._sync()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import replace
 from math import inf
 from typing import Any, Final, Protocol
@@ -62,7 +62,8 @@ class Past(Protocol):
 class ClusterState:
     """All informers together. `changed` is called after any change; `snapshot` is cheap enough for each cycle.
 
-    `waits` is called when a pod is seen behind our gate.
+    `waits` is called when a pod is seen behind our gate, `redeclared` with the key of a ModelWorkload that is told from
+    outside to declare something new.
 
     `exporters` says where pods of each source are looked for. `told`: ModelWorkloads and MFUPolicies are told from
     outside (kopf's watch); otherwise they have informers like the rest. `kueue`: its Workloads are watched, which must
@@ -76,6 +77,7 @@ class ClusterState:
         *,
         changed: Callable[[], None],
         waits: Callable[[], None] = lambda: None,
+        redeclared: Callable[[str], None] = lambda _key: None,
         exporters: Mapping[str, ExporterPods] | None = None,
         told: bool = False,
         kueue: bool = False,
@@ -93,9 +95,14 @@ class ClusterState:
         self._used: tuple[tuple[int, int, int], tuple[NodeView, ...]] | None = None
 
         watch = Watching(client, changed)
-        declared = watch.told if told else watch
-        self.workloads: Watched[WorkloadView] = declared(resources.MODELWORKLOADS, self._workload)
-        self.policies: Watched[PolicyView] = declared(resources.MFUPOLICIES, projection.policy_view)
+        self.workloads: Watched[WorkloadView]
+        self.policies: Watched[PolicyView]
+        if told:
+            self.workloads = watch.told(resources.MODELWORKLOADS, self._workload, redeclared)
+            self.policies = watch.told(resources.MFUPOLICIES, projection.policy_view)
+        else:
+            self.workloads = watch(resources.MODELWORKLOADS, self._workload)
+            self.policies = watch(resources.MFUPOLICIES, projection.policy_view)
         self.pods: Informer[PodView] = watch(resources.PODS, waking_pods(waits), fieldSelector=HOLDS_DEVICES)
         self.nodes: Informer[NodeView] = watch(resources.NODES, self._node)
         self.wirings: Informer[Wiring] = watch(resources.GPUNODES, wiring, optional=True)
@@ -143,18 +150,29 @@ class ClusterState:
             for informer in self.informers:
                 group.create_task(informer.run(), name=f"informer-{informer.resource.plural}")
 
-    def snapshot(self, past: Past, corrections: Corrections, now: float, before: Handover | None = None) -> Snapshot:
-        """Everything as it is now; views are immutable, so later events do not reach into it."""
+    def snapshot(
+        self,
+        past: Past,
+        corrections: Corrections,
+        now: float,
+        before: Handover | None = None,
+        elsewhere: Set[str] = frozenset(),
+    ) -> Snapshot:
+        """Everything as it is now; views are immutable, so later events do not reach into it.
+
+        `elsewhere`: keys of workloads that are answered beside this cycle.
+        """
         workloads = tuple(each for each in self.workloads.objects.values() if self._speaks_of(each.namespace))
         pods = tuple(self.pods.objects.values())
         claims, handed = self.claims(), before or Handover()
         answers = Answers.of(workloads, claims, handed.plans)
         still = self._still(past, answers, now)
-        whose = self._turn(answers, now, still)
+        spared = {uid for key in elsewhere if (uid := self._uid(key))}
+        whose = self._turn(answers, now, still | spared)
         mine = (
             (view.key, claims.pods[view.key]) for view in workloads if view.uid in whose and view.key in claims.pods
         )
-        series = {key: found for key, held in mine if (found := _series_of(past, held, now)) is not None}
+        series = {key: found for key, held in mine if (found := series_of(past, held, now)) is not None}
         return Snapshot(
             workloads=workloads,
             pods=pods,
@@ -168,7 +186,7 @@ class ClusterState:
             claims=claims,
             turn=whose,
             steady=still,
-            behind=waiting(answers, whose | still, now - ROUND_SECONDS),
+            behind=waiting(answers, whose | still | spared, now - ROUND_SECONDS),
             report=self.report,
             queued=tuple(each for each in self._queued() if self._speaks_of(each.namespace)),
             flavors={} if self.flavors is None else dict(self.flavors.objects),
@@ -178,6 +196,15 @@ class ClusterState:
             partitioned=partitioned(self.slices.objects.values()),
             switched_on=self._switched_on,
         )
+
+    def own(self, key: str) -> WorkloadView | None:
+        """A workload that is there and that this operator speaks of."""
+        view = self.workloads.objects.get(key)
+        return view if view is not None and self._speaks_of(view.namespace) else None
+
+    def _uid(self, key: str) -> str | None:
+        view = self.workloads.objects.get(key)
+        return None if view is None else view.uid
 
     def _turn(self, answers: Answers, now: float, still: frozenset[str]) -> frozenset[str]:
         return turn(
@@ -207,15 +234,7 @@ class ClusterState:
 
     def current(self) -> dict[str, dict[str, Any]]:
         """What the cluster says now, in the form that the writer compares with."""
-        found: dict[str, dict[str, Any]] = {
-            key: {
-                "status": view.status,
-                "annotations": view.annotations,
-                "annotated": view.annotated,
-                "version": view.resource_version,
-            }
-            for key, view in self.workloads.objects.items()
-        }
+        found: dict[str, dict[str, Any]] = {key: seen(view) for key, view in self.workloads.objects.items()}
         found |= {
             f"policy/{name}": {"status": view.status, "version": view.resource_version}
             for name, view in self.policies.objects.items()
@@ -294,7 +313,18 @@ class ClusterState:
             yield replace(node, used=used.get(name, {}), reserved=reserved[name]) if name in used else node
 
 
-def _series_of(past: Past, held: Iterable[PodView], now: float) -> WorkloadSeries | None:
+def seen(view: WorkloadView) -> dict[str, Any]:
+    """What the cluster says of one workload, in the form that the writer compares with."""
+    return {
+        "status": view.status,
+        "annotations": view.annotations,
+        "annotated": view.annotated,
+        "version": view.resource_version,
+    }
+
+
+def series_of(past: Past, held: Iterable[PodView], now: float) -> WorkloadSeries | None:
+    """The recent past of a workload by the pods that it holds."""
     uids = _uids(held)
     return past.series(uids, now, uids=uids)
 

@@ -46,9 +46,16 @@ class Watching:
             spare=spare,
         )
 
-    def told(self, resource: resources.ResourcePath, project: Callable[[JSON], Any]) -> Watched[Any]:
+    def told(
+        self,
+        resource: resources.ResourcePath,
+        project: Callable[[JSON], Any],
+        redeclared: Callable[[str], None] = lambda _key: None,
+    ) -> Watched[Any]:
         """Of a kind that somebody else watches for us."""
-        return DeclaredStore(self.client, resource, project, changed=self.changed, news=declares_anew)
+        return DeclaredStore(
+            self.client, resource, project, changed=self.changed, news=declares_anew, redeclared=redeclared
+        )
 
 
 def waking_pods(waits: Callable[[], None]) -> Callable[[JSON], PodView | None]:

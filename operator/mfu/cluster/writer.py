@@ -6,8 +6,10 @@ import asyncio
 import logging
 from collections import defaultdict, deque
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from math import inf
 from typing import Any, Final
 
 from mfu.api.fleetreport import FleetStatus
@@ -18,7 +20,7 @@ from mfu.cluster.pacing import ECHO_SECONDS, Attempts, Pace
 from mfu.cluster.resources import EVENTS, FLEETREPORTS, JSON, MFUPOLICIES, MODELWORKLOADS
 from mfu.cluster.shards import ALL_NAMESPACES, OwnNamespaces
 from mfu.cluster.undeclared import UndeclaredFields
-from mfu.cluster.writes import Write, body_of, wanted
+from mfu.cluster.writes import Differs, Seen, Write, body_of, wanted
 from mfu.engine.packed import Packed
 from mfu.engine.plan import Event, Plan, PolicyPlan, WorkloadPlan
 from mfu.engine.say.hysteresis import Novelty, novelty
@@ -29,6 +31,13 @@ IN_FLIGHT: Final = 20
 WRITES_PER_SECOND: Final = 200.0
 WRITES_PER_ROUND: Final = 400
 """Two seconds' worth: the rest waits for the next round, which knows more by then and begins with the news."""
+FEW: Final = 3
+"""In flight while there is news, which goes beside them: what is under way already keeps it waiting."""
+HURRIED_SECONDS: Final = 1.0
+"""So long after the last news there may be more."""
+YIELD_SECONDS: Final = 0.25
+"""At most so long each other write lets news go first."""
+EVENTS_PER_ROUND: Final = 50
 MOST_EVENTS_KEPT: Final = 1000
 CLUSTER_EVENTS_NAMESPACE: Final = "default"
 """Where events about cluster-scoped objects stand."""
@@ -65,6 +74,10 @@ class Writer:
     _echoes: dict[str, _Echo] = field(default_factory=dict)
     _events: deque[tuple[JSON, str]] = field(default_factory=deque)
     _undeclared: UndeclaredFields = field(default_factory=UndeclaredFields)
+    _ahead: set[str] = field(default_factory=set)
+    """Objects of which an answer to news is under way."""
+    _clear: asyncio.Event = field(default_factory=asyncio.Event)
+    _hurried_until: float = -inf
 
     async def apply(
         self,
@@ -86,27 +99,48 @@ class Writer:
             by_object[each.object_key].append(each)
         left = iter(by_object.values())
 
-        async def work() -> None:
+        async def work(rank: int) -> None:
             for each in left:
+                await self._give_way()
                 await self._write_in_turn(each, pace)
-                if superseded():
+                if superseded() or (rank >= FEW and self._hurried):
                     break
 
-        await asyncio.gather(*(work() for _ in range(IN_FLIGHT)))
+        await asyncio.gather(*(work(rank) for rank in range(FEW if self._hurried else IN_FLIGHT)))
         self.counts.deferred += sum(len(each) for each in left)
-        await self._emit_all(asyncio.Semaphore(IN_FLIGHT), pace)
+        await self._emit_some(asyncio.Semaphore(FEW if self._hurried else IN_FLIGHT), pace)
+
+    async def answer(self, plan: WorkloadPlan, seen: Seen) -> None:
+        """The status of one workload at once, before everything that rounds send; they yield to it for a moment."""
+        write, loop = Differs(plan, seen, True, urgent=True, whichever=True).write(), asyncio.get_running_loop()
+        if seen["status"] == plan.status or self._said(write) or self._held_back(write, loop.time()):
+            return
+        self._pace = self._pace or Pace(self.per_second)
+        self._ahead.add(write.object_key)
+        self._clear.clear()
+        try:
+            await self._send(write, self._pace)
+        finally:
+            self._ahead.discard(write.object_key)
+            self._hurried_until = loop.time() + HURRIED_SECONDS
+            if not self._ahead:
+                self._clear.set()
 
     def tell(self, plan: Plan, known: Container[str]) -> None:
         """Keep the plan's events for the next round; a lease that is away does not lose them.
 
         `known` are the keys of workloads that there are: nothing is told of one that went meanwhile.
         """
-        there = (each for each in plan.workloads if each.events and each.key in known)
-        told = [(_event_body(each, event), each.namespace) for each in there for event in each.events]
-        told += [(_fleet_event_body(event, self.own.report), CLUSTER_EVENTS_NAMESPACE) for event in plan.events]
+        self.tell_of(plan.workloads, known)
+        told = [(_fleet_event_body(event, self.own.report), CLUSTER_EVENTS_NAMESPACE) for event in plan.events]
         governing = ((each, event) for each in plan.policies for event in each.events if self.own.whole_cluster)
         told += [(_policy_event_body(each, event), CLUSTER_EVENTS_NAMESPACE) for each, event in governing]
         self._keep(told)
+
+    def tell_of(self, plans: Iterable[WorkloadPlan], known: Container[str]) -> None:
+        """The same of workloads alone."""
+        there = (each for each in plans if each.events and each.key in known)
+        self._keep([(_event_body(each, event), each.namespace) for each in there for event in each.events])
 
     def _keep(self, told: Iterable[tuple[JSON, str]]) -> None:
         self._events.extend(told)
@@ -129,7 +163,7 @@ class Writer:
                 self.counts.deferred = len(wanted) - place
                 break
             write = made()
-            if self._said(write) or self._held_back(write, now):
+            if write.object_key in self._ahead or self._said(write) or self._held_back(write, now):
                 self.counts.suppressed += 1
             else:
                 due.append(write)
@@ -152,7 +186,25 @@ class Writer:
         for each in writes:
             await self._write(each, pace)
 
+    @property
+    def _hurried(self) -> bool:
+        """Is there news under way, or was there a moment ago?"""
+        return bool(self._ahead) or asyncio.get_running_loop().time() < self._hurried_until
+
+    async def _give_way(self) -> None:
+        """To news under way, for a moment: news without end must not keep all others from being written."""
+        if self._ahead:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(YIELD_SECONDS):
+                    await self._clear.wait()
+
     async def _write(self, write: Write, pace: Pace) -> None:
+        if write.object_key in self._ahead:
+            self.counts.deferred += 1
+            return
+        await self._send(write, pace)
+
+    async def _send(self, write: Write, pace: Pace) -> None:
         loop = asyncio.get_running_loop()
         await asyncio.sleep(pace.delay(loop.time()))
         if not self.may_write():
@@ -210,12 +262,15 @@ class Writer:
                 names = ", ".join(sorted(".".join(path) for path in lacks))
                 log.warning("definition kind=%s is older than this operator and lacks %s: upgrade it", kind, names)
 
-    async def _emit_all(self, gate: asyncio.Semaphore, pace: Pace) -> None:
-        told, self._events = list(self._events), deque()
+    async def _emit_some(self, gate: asyncio.Semaphore, pace: Pace) -> None:
+        """The oldest; the rest in the next round, which follows soon."""
+        told = [self._events.popleft() for _ in range(min(EVENTS_PER_ROUND, len(self._events)))]
+        self.counts.deferred += len(self._events)
         await asyncio.gather(*(self._emit(body, namespace, gate, pace) for body, namespace in told))
 
     async def _emit(self, body: JSON, namespace: str, gate: asyncio.Semaphore, pace: Pace) -> None:
         async with gate:
+            await self._give_way()
             await asyncio.sleep(pace.delay(asyncio.get_running_loop().time()))
             if not self.may_write():
                 self._events.append((body, namespace))

@@ -74,6 +74,8 @@ class Differs:
     status: bool
     urgent: bool = False
     """There is no answer yet to what it says now."""
+    whichever: bool = False
+    """To whichever version of the object there is: an annotation of ours may be on its way back."""
 
     def write(self) -> Write:
         plan = self.plan
@@ -82,7 +84,7 @@ class Differs:
             said = {**metadata, "annotations": dict(plan.annotations)}
             operations = annotating(plan.uid, self.seen, plan.annotations)
             return Write(MODELWORKLOADS, said, None, ANNOTATION_FIELD_MANAGER, operations=operations)
-        at = _at(metadata, self.seen)
+        at = metadata if self.whichever else _at(metadata, self.seen)
         return Write(MODELWORKLOADS, at, "status", FIELD_MANAGER, plan.status, plan.status, self.urgent)
 
 

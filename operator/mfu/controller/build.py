@@ -19,6 +19,7 @@ from mfu.cluster.reshaping import Reshaper
 from mfu.cluster.shards import ALL_NAMESPACES, OwnNamespaces
 from mfu.cluster.state import ClusterState
 from mfu.cluster.writer import Writer
+from mfu.controller.answering import Answering
 from mfu.controller.collector import Collector
 from mfu.controller.config import OperatorConfig, PodDiscovery
 from mfu.controller.loop import Loop, Trigger
@@ -59,6 +60,7 @@ def build(config: OperatorConfig, client: KubeClient, *, told: bool = True) -> P
         client,
         changed=trigger.mark,
         waits=trigger.hurry,
+        redeclared=lambda key: loop.answering.note(key) if loop.answering else None,
         exporters=discovered(config, own),
         told=told,
         switched_on=frozenset(config.actions),
@@ -85,6 +87,9 @@ def build(config: OperatorConfig, client: KubeClient, *, told: bool = True) -> P
     ready = _warm(collector, cycle.warm_up_seconds)
     loop = Loop(state, store, writer, metrics, cycle, trigger, ready=ready, dry_run=config.dry_run)
     loop.executor = executor if config.actions else None
+    loop.answering = Answering(
+        state, store, writer, lambda: loop.plan, loop.last_of, answered=loop.take, left=trigger.mark
+    )
     return Parts(config, state, collector, loop, lease)
 
 

@@ -6,22 +6,24 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Final
 
 from mfu.cluster.executor import ANSWERS, HINTS, MARKS, RESCALES, RESULTS, SLOWED, SUSPENSIONS, UNGATES, Executor
 from mfu.cluster.reshaping import RESHAPES
 from mfu.cluster.state import ClusterState, Past
 from mfu.cluster.writer import Writer
+from mfu.controller.answering import Answering
 from mfu.controller.config import Cycle
 from mfu.controller.interpreter import calm
 from mfu.controller.metrics import OperatorMetrics
 from mfu.engine.due import WHOLE_SECONDS
 from mfu.engine.evaluate import evaluate
 from mfu.engine.history.calibration import restored
-from mfu.engine.plan import Handover, Plan
+from mfu.engine.plan import Handover, Plan, WorkloadPlan
 from mfu.engine.snapshot import Snapshot
 from mfu.memo import forget_unasked, memos
 from mfu.predict.types import Corrections
@@ -32,6 +34,8 @@ AGAIN_SECONDS: Final = 2.0
 """Between two tries of what the plan wants open, where no new plan comes."""
 FORGET_SECONDS: Final = WHOLE_SECONDS
 """Within it a workload that stands still is judged whole again: what nobody asked for in that time, nobody will."""
+ROUND_SECONDS: Final = 1.0
+"""A round of writing is not given up sooner for a newer plan: to find what differs takes its time in a large fleet."""
 LEASE_SECONDS: Final = 1.0
 """Between two looks whether we may write again."""
 WRITE_RESULTS: Final = (
@@ -100,6 +104,8 @@ class Loop:
     dry_run: bool = False
     executor: Executor | None = None
     """None where no action is switched on."""
+    answering: Answering | None = None
+    """Answers to declarations that change, beside the cycles; None where those are only read."""
     plan: Plan | None = None
     snapshot: Snapshot | None = None
     corrections: Corrections | None = None
@@ -109,6 +115,8 @@ class Loop:
     alive_at: float | None = None
     behind: int = 0
     """Workloads that wait to be judged anew: while there are any, the next cycle follows at once."""
+    _answered: dict[str, WorkloadPlan] = field(default_factory=dict)
+    """What was answered beside the cycles since the last one began, by uid."""
     _forgot_at: float | None = None
     _planned: asyncio.Event = field(default_factory=asyncio.Event)
     _decided: asyncio.Event = field(default_factory=asyncio.Event)
@@ -125,6 +133,8 @@ class Loop:
             group.create_task(self._judging(), name="judging")
             if not self.dry_run:
                 group.create_task(self._writing(), name="writing")
+            if not self.dry_run and self.answering is not None:
+                group.create_task(self.answering.run(), name="answering")
             if not self.dry_run and self.executor is not None:
                 group.create_task(self._acting(self.executor), name="acting")
 
@@ -156,11 +166,10 @@ class Loop:
             plan, skipped = self.plan, self.writer.counts.skipped
             if plan is None:
                 continue
+            over = partial(self._round_is_over, asyncio.get_running_loop().time() + ROUND_SECONDS)
             try:
                 with self.metrics.cycle_seconds.labels("write").time():
-                    await self.writer.apply(
-                        plan, self.state.current(), self.state.report, superseded=self._planned.is_set
-                    )
+                    await self.writer.apply(plan, self.state.current(), self.state.report, superseded=over)
             except Exception:
                 # As with judging: one object that can not be written must not silence the others.
                 self.metrics.cycles.labels("write_error").inc()
@@ -173,6 +182,10 @@ class Loop:
             if self.writer.counts.deferred:
                 self._planned.set()
             self._report_writes()
+
+    def _round_is_over(self, not_before: float) -> bool:
+        """There is a newer plan, and the round did not just begin."""
+        return self._planned.is_set() and asyncio.get_running_loop().time() >= not_before
 
     async def _acting(self, executor: Executor) -> None:
         """Beside writing, so that a pod behind its gate does not wait for statuses; again where something failed."""
@@ -220,9 +233,10 @@ class Loop:
         with self.metrics.cycle_seconds.labels("snapshot").time():
             if self.corrections is None:
                 self.corrections = restored(self.state.report.read().calibration)
-            snapshot = self.state.snapshot(self.past, self.corrections, now, self.before)
+            elsewhere = self.answering.elsewhere if self.answering else frozenset()
+            snapshot = self.state.snapshot(self.past, self.corrections, now, self._handed(), elsewhere)
         with self.metrics.cycle_seconds.labels("evaluate").time():
-            plan = await asyncio.to_thread(evaluate, snapshot, now)
+            plan = (await asyncio.to_thread(evaluate, snapshot, now)).with_answers(self._answered)
         # Before writing: a write that fails badly must not make the next cycle tell its events again.
         self.plan, self.snapshot = plan, snapshot
         self.corrections, self.before = plan.corrections, plan.handover
@@ -234,6 +248,23 @@ class Loop:
         self._report(plan)
         self._go_on(plan, now)
         return plan
+
+    def _handed(self) -> Handover:
+        """What the last cycle handed on, with what was answered since."""
+        if self._answered:
+            self.before = replace(self.before, plans={**self.before.plans, **self._answered})
+            self._answered = {}
+        return self.before
+
+    def last_of(self, uid: str) -> WorkloadPlan | None:
+        """What was planned last for a workload."""
+        return self._answered.get(uid) or self.before.plans.get(uid)
+
+    def take(self, answered: Mapping[str, WorkloadPlan]) -> None:
+        """Plans of workloads that were answered beside the cycles, by uid."""
+        self._answered |= answered
+        if self.plan is not None:
+            self.plan = self.plan.with_answers(answered)
 
     def _go_on(self, plan: Plan, now: float) -> None:
         """Is there work left that a cycle leaves to the next?"""

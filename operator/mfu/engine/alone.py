@@ -32,8 +32,8 @@ def judged_alone(
     before = snapshot.before.plans.get(view.uid)
     if snapshot.turn is not None and view.uid not in snapshot.turn:
         if before is not None and view.uid in snapshot.steady:
-            return _standing_still(_as_before(before), force.of(view.namespace), around.now)
-        return _as_before(before) if before else unsaid(view)
+            return _standing_still(before.told, force.of(view.namespace), around.now)
+        return before.told if before else unsaid(view)
     asked = Asked(
         view=view,
         pods=claims.pods.get(view.key, ()),
@@ -126,11 +126,6 @@ def _lean(plan: WorkloadPlan) -> WorkloadPlan:
 def _bare(view: WorkloadView) -> WorkloadView:
     """The declaration, for telling whether it changed."""
     return replace(view, status=NO_STATUS, annotations={})
-
-
-def _as_before(plan: WorkloadPlan) -> WorkloadPlan:
-    """Events and lessons are of the moment; everything else is still said."""
-    return replace(plan, events=(), lesson=None) if plan.events or plan.lesson else plan
 
 
 def _standing_still(plan: WorkloadPlan, policy: EffectivePolicy, now: float) -> WorkloadPlan:

@@ -6,6 +6,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
+from mfu.api.modelworkload import WorkloadSpec
 from mfu.api.names import WORKLOAD_LABEL
 from mfu.engine.views import Assignment, PodView, WorkloadView
 from mfu.hardware.problem import Problem, ProblemReason
@@ -60,6 +61,11 @@ def qualified(kind: str, api_version: str) -> str:
     group = api_version.rpartition("/")[0]
     usual = _GROUPS.get(kind)
     return kind if usual is None or group in ("", usual) else f"{kind}.{group}"
+
+
+def claim_of(spec: WorkloadSpec | None) -> tuple[object, ...]:
+    """What of a declaration decides which pods are its own."""
+    return () if spec is None else (spec.target_ref, spec.pod_selector)
 
 
 def assign(workloads: Sequence[WorkloadView], pods: Iterable[PodView]) -> Assignment:

@@ -198,6 +198,8 @@ def _plan(known: _Known, acting: _Acting, corrections: Corrections, ground: Grou
         suspensions=suspensions(acts, plans),
         rescales=rescales(acts, plans),
         layouts=layout_orders(acts),
+        around=known.around,
+        governing=force.by_namespace,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from mfu.account.cost import Cost
@@ -43,6 +43,10 @@ class Surroundings:
 
     suspending: frozenset[str] = frozenset()
     """Workloads whose owner was sent a suspension."""
+
+    def at(self, now: float) -> Surroundings:
+        """The same a moment later."""
+        return replace(self, now=now)
 
     def queued_priority(self, view: WorkloadView) -> int | None:
         """Of what the workload aims at; None where Kueue does not queue it."""

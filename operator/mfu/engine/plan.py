@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from mfu.account.bill import Bill
@@ -28,6 +28,7 @@ from mfu.decide.fleet.standing import Standing
 from mfu.decide.types import Decision, EffectivePolicy, NodeView
 from mfu.engine.history.remembered import WorkloadMemory
 from mfu.engine.holdings.fleet import Ground
+from mfu.engine.judged import Surroundings
 from mfu.engine.packed import Packed
 from mfu.engine.views import PodView, WorkloadView
 from mfu.hardware.problem import Problem
@@ -149,6 +150,11 @@ class WorkloadPlan:
         object.__setattr__(self, "key", f"{self.namespace}/{self.name}")
 
     @property
+    def told(self) -> WorkloadPlan:
+        """Once its events are told and its lesson is learned; everything else is still said."""
+        return replace(self, events=(), lesson=None) if self.events or self.lesson else self
+
+    @property
     def sells_tokens(self) -> bool:
         """Is it charged by what it writes, rather than by its GPU-hours?"""
         spec = self.judged[0].spec if self.judged else None
@@ -245,6 +251,16 @@ class Plan:
     """Nodes that are to get another MIG layout; one at a time."""
     rescales: tuple[Rescale, ...] = ()
     """Owners that are to have another number of replicas now."""
+    around: Surroundings | None = None
+    """What every workload was judged in; None where nothing was judged."""
+    governing: Mapping[str, EffectivePolicy] = field(default_factory=dict)
+    """Effective policy by namespace; the default for all others."""
+
+    def with_answers(self, answered: Mapping[str, WorkloadPlan]) -> Plan:
+        """The same with what was answered meanwhile, by uid."""
+        if not answered:
+            return self
+        return replace(self, workloads=tuple(answered.get(each.uid, each) for each in self.workloads))
 
     @property
     def handover(self) -> Handover:

@@ -1,0 +1,203 @@
+"""News is answered beside the cycles: at once, fairly, once at a time for an object, and never instead of a cycle."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any, cast
+
+from mfu.cluster.client import KubeClient
+from mfu.cluster.state import ClusterState, Past
+from mfu.cluster.writer import Writer
+from mfu.controller.answering import Answering, Line
+from mfu.engine.evaluate import evaluate
+from mfu.engine.plan import Plan, WorkloadPlan
+from mfu.engine.snapshot import Snapshot, WorkloadView
+from mfu.observe.readings import WorkloadSeries
+from tests.builders.cases import node
+from tests.builders.scenes import NOW, pod, series, training, workload
+
+
+def test_namespaces_take_turns_and_each_key_stands_in_line_once() -> None:
+    line = Line()
+    for key in ("big/a", "big/b", "big/c", "big/a", "small/x", "big/d"):
+        line.add(key)
+    assert len(line) == 5
+    assert line.take(3, lambda key: key == "big/a") == ["big/b", "small/x", "big/c"]
+    assert sorted(line) == ["big/a", "big/d"]
+    assert line.take(9, lambda key: False) == ["big/a", "big/d"]
+    assert line.take(9, lambda key: False) == []
+
+
+def test_a_namespace_without_end_does_not_come_before_one_that_waits() -> None:
+    line = Line()
+    for row in range(50):
+        line.add(f"big/{row}")
+    line.take(1, lambda key: False)
+    line.add("small/x")
+    assert "small/x" in line.take(2, lambda key: False)
+
+
+def declared(batch: int, generation: int) -> WorkloadView:
+    return workload(document=training(globalBatchSize=batch), generation=generation)
+
+
+class Cluster:
+    """A running job, and what is written of it."""
+
+    def __init__(self) -> None:
+        self.workloads = SimpleNamespace(objects={})
+        self.written: list[int] = []
+        self.under_way = self.most = 0
+        self.error: Exception | None = None
+        self.slow = asyncio.Event()
+        self.slow.set()
+
+    def declare(self, view: WorkloadView) -> None:
+        self.workloads.objects[view.key] = view
+
+    def own(self, key: str) -> WorkloadView | None:
+        return cast(WorkloadView | None, self.workloads.objects.get(key))
+
+    async def apply(self, resource: Any, body: dict[str, Any], **_: Any) -> None:
+        self.under_way += 1
+        self.most = max(self.most, self.under_way)
+        await self.slow.wait()
+        self.under_way -= 1
+        if self.error is not None:
+            raise self.error
+        self.written.append(body["status"]["observedGeneration"])
+
+
+class Readings:
+    def series(self, pods: Any, now: float, **_: Any) -> WorkloadSeries | None:
+        return series(declared(64, 1), 0.45, now=now)
+
+
+class Stage:
+    """Answering over one workload that a cycle judged before."""
+
+    def __init__(self, *, pods: bool = True) -> None:
+        self.cluster, self.left, self.answers = Cluster(), 0, dict[str, WorkloadPlan]()
+        view = declared(64, 1)
+        self.cluster.declare(view)
+        held = {view.key: series(view, 0.45, now=NOW)} if pods else {}
+        self.plan = evaluate(Snapshot((view,), (pod(),) if pods else (), (node("n0"),), series=held), NOW)
+        self.writer = Writer(cast(KubeClient, self.cluster))
+        self.answering = Answering(
+            cast(ClusterState, self.cluster),
+            cast(Past, Readings()),
+            self.writer,
+            lambda: self.plan,
+            lambda uid: self.answers.get(uid, self.plan.handover.plans.get(uid)),
+            answered=self.take,
+            left=self.leave,
+        )
+
+    def take(self, answered: Mapping[str, WorkloadPlan]) -> None:
+        self.answers.update(answered)
+
+    def leave(self) -> None:
+        self.left += 1
+
+    def change(self, batch: int, generation: int) -> None:
+        self.cluster.declare(declared(batch, generation))
+        self.answering.note("team-a/w")
+
+    async def until(self, done: Callable[[], bool]) -> None:
+        async with asyncio.timeout(60.0):
+            while not done():
+                await asyncio.sleep(0.01)
+
+
+def played(stage: Stage, script: Callable[[], Any]) -> None:
+    async def work() -> None:
+        running = asyncio.create_task(stage.answering.run())
+        await script()
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+    asyncio.run(work())
+
+
+def test_a_change_is_answered_without_a_cycle() -> None:
+    stage = Stage()
+
+    async def script() -> None:
+        stage.change(128, 2)
+        assert stage.answering.elsewhere == {"team-a/w"}
+        await stage.until(lambda: bool(stage.cluster.written))
+        assert stage.cluster.written == [2]
+        assert stage.answering.elsewhere == frozenset()
+        (answer,) = stage.answers.values()
+        assert answer.status.answers == 2 and answer.events == ()
+        assert stage.left == 0
+
+    played(stage, script)
+
+
+def test_what_changes_while_its_answer_is_under_way_is_answered_after_it() -> None:
+    stage = Stage()
+
+    async def script() -> None:
+        stage.cluster.slow.clear()
+        stage.change(128, 2)
+        await stage.until(lambda: stage.cluster.under_way == 1)
+        stage.change(192, 3)
+        stage.change(256, 4)
+        await asyncio.sleep(0.1)
+        stage.cluster.slow.set()
+        await stage.until(lambda: stage.cluster.written[-1:] == [4])
+        assert (stage.cluster.written, stage.cluster.most) == ([2, 4], 1)
+
+    played(stage, script)
+
+
+def test_what_only_a_cycle_can_answer_is_left_to_it() -> None:
+    stage = Stage(pods=False)
+
+    async def script() -> None:
+        stage.change(128, 2)
+        await stage.until(lambda: stage.left == 1)
+        assert (stage.cluster.written, stage.answers, stage.answering.elsewhere) == ([], {}, frozenset())
+
+    played(stage, script)
+
+
+def test_a_defect_and_a_refusal_end_nothing() -> None:
+    stage = Stage()
+
+    async def script() -> None:
+        stage.cluster.error = RuntimeError("a defect of the client")
+        stage.change(128, 2)
+        await stage.until(lambda: bool(stage.answers))
+        stage.plan = replace(stage.plan, around=None)
+        stage.change(192, 3)
+        await stage.until(lambda: stage.left == 1)
+        stage.cluster.error, stage.plan = None, evaluate(_of(declared(192, 3)), NOW)
+        stage.change(256, 4)
+        await stage.until(lambda: stage.cluster.written == [4])
+
+    played(stage, script)
+
+
+def _of(view: WorkloadView) -> Snapshot:
+    return Snapshot((view,), (pod(),), (node("n0"),), series={view.key: series(view, 0.45, now=NOW)})
+
+
+def test_before_anything_was_judged_the_first_cycle_answers() -> None:
+    stage = Stage()
+    stage.answering.plan = lambda: None
+    stage.change(128, 2)
+    assert stage.answering.elsewhere == frozenset()
+
+
+def test_a_plan_takes_answers_in_the_place_of_what_it_said() -> None:
+    stage = Stage()
+    before: Plan = stage.plan
+    other = replace(before.workloads[0], gpus=5)
+    assert before.with_answers({}) is before
+    assert before.with_answers({other.uid: other}).workloads == (other,)
+    assert before.with_answers({"gone": other}).workloads == before.workloads
