@@ -26,7 +26,7 @@ from mfu.cluster.shards import ALL_NAMESPACES, OwnNamespaces, own_part
 from mfu.cluster.watches import Watched, Watching, waking_pods, waking_queue
 from mfu.cluster.wiring import Wiring, wired, wiring
 from mfu.decide.types import NodeView
-from mfu.engine.due import MOST_BEHIND, MOST_JUDGED, ROUND_SECONDS, Answers, steady, turn, waiting
+from mfu.engine.due import MOST_BEHIND, MOST_JUDGED, ROUND_SECONDS, Answers, most_judged, steady, turn, waiting
 from mfu.engine.packed import Packed
 from mfu.engine.plan import NO_REPORT, Handover, WorkloadPlan
 from mfu.engine.snapshot import Assignment, FleetReadings, PodView, PolicyView, Queued, Snapshot, WorkloadView
@@ -209,6 +209,7 @@ class ClusterState:
     def _turn(self, answers: Answers, now: float, still: frozenset[str]) -> frozenset[str]:
         return turn(
             answers,
+            most=most_judged(len(answers.views)),
             overdue_before=now - OVERDUE_SECONDS,
             rested_before=inf if len(answers.views) <= MOST_JUDGED else now - REST_SECONDS,
             behind=MOST_BEHIND,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from typing import Any, Final
 
@@ -27,6 +27,7 @@ from mfu.act.types import (
     Rescale,
     Suspension,
     Tag,
+    Track,
 )
 from mfu.api.powers import ActionType
 from mfu.decide.fleet.capacity import Share
@@ -160,8 +161,7 @@ def _ranked(pod: PodView) -> RankedPod:
 
 def suspensions(acts: Acts, plans: Iterable[WorkloadPlan]) -> tuple[Suspension, ...]:
     """Owners to be suspended: those on their way, until the cluster shows it or their time is over."""
-    tracks = acts.remembered.tracks
-    found = ((tracks.get(Tag(plan.key, ActionType.SUSPEND)), plan) for plan in plans)
+    found = _tracked(acts, ActionType.SUSPEND, plans)
     return tuple(
         Suspension(
             namespace=plan.namespace,
@@ -172,8 +172,14 @@ def suspensions(acts: Acts, plans: Iterable[WorkloadPlan]) -> tuple[Suspension, 
             not_younger_than=plan.memory.reclaim.announced_at,
         )
         for track, plan in found
-        if track is not None and track.on_its_way
+        if track.on_its_way
     )
+
+
+def _tracked(acts: Acts, kind: ActionType, plans: Iterable[WorkloadPlan]) -> Iterator[tuple[Track, WorkloadPlan]]:
+    """What is remembered of that kind, each with its workload, in the order of `plans`."""
+    tracks = {tag.workload: track for tag, track in acts.remembered.tracks.items() if tag.type is kind}
+    return ((tracks[plan.key], plan) for plan in plans if plan.key in tracks) if tracks else iter(())
 
 
 def placed(plans: Iterable[WorkloadPlan]) -> frozenset[str]:
@@ -187,8 +193,7 @@ def placed(plans: Iterable[WorkloadPlan]) -> frozenset[str]:
 
 def rescales(acts: Acts, plans: Iterable[WorkloadPlan]) -> tuple[Rescale, ...]:
     """Owners whose replicas are on their way to another number."""
-    tracks = acts.remembered.tracks
-    found = ((tracks.get(Tag(plan.key, ActionType.SCALE)), plan) for plan in plans)
+    found = _tracked(acts, ActionType.SCALE, plans)
     return tuple(
         Rescale(
             namespace=plan.namespace,
@@ -200,7 +205,7 @@ def rescales(acts: Acts, plans: Iterable[WorkloadPlan]) -> tuple[Rescale, ...]:
             had=plan.standing.replicas,
         )
         for track, plan in found
-        if track is not None and track.on_its_way and plan.standing is not None and not plan.frozen
+        if track.on_its_way and plan.standing is not None and not plan.frozen
     )
 
 
@@ -213,7 +218,7 @@ def _release(pod: PodView, key: str, words: str, affinity: Mapping[str, Any] | N
     return Release(pod.namespace, pod.name, pod.uid, key, words, affinity)
 
 
-def told(plans: Iterable[WorkloadPlan], acts: Acts) -> tuple[WorkloadPlan, ...]:
+def told(plans: tuple[WorkloadPlan, ...], acts: Acts) -> tuple[WorkloadPlan, ...]:
     """With an event for what is done now, and for what is taken back."""
     events: dict[str, list[Event]] = defaultdict(list)
     for step in acts.steps:
@@ -221,6 +226,8 @@ def told(plans: Iterable[WorkloadPlan], acts: Acts) -> tuple[WorkloadPlan, ...]:
             events[step.action.workload].append(Event("Normal", SENT, step.action.words))
     for each in acts.withdrawals:
         events[each.action.workload].append(Event("Warning", WITHDRAWN, f"{each.reason}: {each.message}"))
+    if not events:
+        return plans
     return tuple(
         replace(plan, events=(*plan.events, *events[plan.key])) if plan.key in events else plan for plan in plans
     )

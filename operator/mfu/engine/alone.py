@@ -80,10 +80,11 @@ def planned_among(
     found: Examined | WorkloadPlan, view: WorkloadView, among: Among, around: Surroundings
 ) -> WorkloadPlan:
     """What it says after all were decided, and what it proposes."""
-    now, held = around.now, around.held_owner(view)
+    now = around.now
     if isinstance(found, WorkloadPlan):
         plan = spoken_up(found, among.decisions, now)
-        return plan if plan is found else _proposing(plan, view, among, among.decisions, held)
+        return plan if plan is found else _proposing(plan, view, among, among.decisions, around.held_owner(view))
+    held = around.held_owner(view)
     try:
         plan = planned(found, among.decisions, now)
         replicas = uses(found.asked.series, found.asked.pods) if found.asked.view.spec else ()

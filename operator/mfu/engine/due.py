@@ -14,7 +14,9 @@ from mfu.engine.views import Assignment, WorkloadView
 
 MOST_JUDGED: Final = 60
 """Workloads judged in one cycle, a quarter of a second's work: more wait for the next, which follows at once."""
-MOST_BEHIND: Final = 180
+PART_OF_FLEET: Final = 40
+"""Of a fleet larger than that takes one part in so many: to see how all stand takes longer there, too."""
+MOST_BEHIND: Final = 300
 """The same while more news waits than one cycle judges, as after a start."""
 MOST_LOOKED_AT: Final = 600
 """Workloads in one cycle of which it is only asked whether they still are as they were judged."""
@@ -42,6 +44,11 @@ class Answers:
         plans = [before.get(view.uid) for view in workloads]
         since = [_since(view, plan, claims) for view, plan in zip(workloads, plans, strict=True)]
         return cls(workloads, plans, since)
+
+
+def most_judged(fleet: int) -> int:
+    """Workloads judged in one cycle: `most_judged(10_000) == 250`."""
+    return max(MOST_JUDGED, fleet // PART_OF_FLEET)
 
 
 def turn(

@@ -190,9 +190,9 @@ def _plan(known: _Known, acting: _Acting, corrections: Corrections, ground: Grou
         acts=acts,
         releases=releases(acts, known.claims, snapshot.switched_on),
         answers=answers(snapshot, acts, known.now),
-        marks=marked(acts, {pod.uid: (pod.namespace, pod.name, pod.deletion_cost) for pod in snapshot.pods}),
+        marks=marked(acts, _costs(acts, snapshot)),
         hints=template_hints(acts, known.held),
-        queue_releases=queue_releases(acts, known.held, placed(plans)),
+        queue_releases=queue_releases(acts, known.held, placed(plans) if known.held else frozenset()),
         slowed=slow_orders(acting.found, acts, known.supply.nodes, force, known.now) if _slows(snapshot) else (),
         slow=acting.found.memory,
         suspensions=suspensions(acts, plans),
@@ -201,6 +201,13 @@ def _plan(known: _Known, acting: _Acting, corrections: Corrections, ground: Grou
         around=known.around,
         governing=force.by_namespace,
     )
+
+
+def _costs(acts: Acts, snapshot: Snapshot) -> dict[str, tuple[str, str, int | None]]:
+    """Namespace, name and deletion cost of pods by uid, where any is to be marked."""
+    if not any(tag.type is ActionType.POD_DELETION_COST for tag in acts.remembered.tracks):
+        return {}
+    return {pod.uid: (pod.namespace, pod.name, pod.deletion_cost) for pod in snapshot.pods}
 
 
 def _slows(snapshot: Snapshot) -> bool:

@@ -30,7 +30,9 @@ def circumstances(
     read = snapshot.fleet.observed_at
     newest = float(np.nanmax(read)) if np.isfinite(read).any() else None
     asked = frozenset(questions(snapshot))
-    shown = _Shown(asked, held, {pod.uid: pod.deletion_cost for pod in snapshot.pods})
+    marks = any(tag.type is ActionType.POD_DELETION_COST for tag in tracks)
+    costs = {pod.uid: pod.deletion_cost for pod in snapshot.pods} if marks else {}
+    shown = _Shown(asked, held, costs)
     return Circumstances(
         now=now,
         telemetry_at=newest,
@@ -55,6 +57,8 @@ def _slowed(track: Track, snapshot: Snapshot) -> bool:
 def held_owners(snapshot: Snapshot) -> dict[str, HeldOwner]:
     """Owners of which nothing runs, by workload."""
     held = {each.key: each for each in snapshot.held}
+    if not held:
+        return {}
     targets = ((view, view.spec.target_ref) for view in snapshot.workloads if view.spec and view.spec.target_ref)
     found = ((view.key, held.get((view.namespace, target.kind, target.name))) for view, target in targets)
     return {key: owner for key, owner in found if owner is not None}
@@ -63,7 +67,9 @@ def held_owners(snapshot: Snapshot) -> dict[str, HeldOwner]:
 def questions(snapshot: Snapshot) -> dict[str, CheckQuestion]:
     """What Kueue asks now, by workload."""
     waiting = {(each.namespace, *each.owner): each.question for each in snapshot.queued if each.question}
-    found = {}
+    found: dict[str, CheckQuestion] = {}
+    if not waiting:
+        return found
     for view in snapshot.workloads:
         reference = view.spec.target_ref if view.spec else None
         question = waiting.get((view.namespace, reference.kind, reference.name)) if reference else None

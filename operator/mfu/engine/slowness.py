@@ -59,6 +59,8 @@ def slow_proposals(
 ) -> tuple[Proposal, ...]:
     """One for each slow node without our mark, on behalf of a workload that shows it."""
     force, acted = around
+    if not found.slow:
+        return ()
     marked = {node.name for node in nodes if node.slow_until is not None}
     by_key, taken = {plan.key: plan for plan in plans}, set[str]()
     made = []

@@ -248,7 +248,9 @@ def planned(found: Examined, among_all: Sequence[Decision], now: float) -> Workl
 
 def spoken_up(plan: WorkloadPlan, among_all: Sequence[Decision], now: float) -> WorkloadPlan:
     """One that is not judged now says what was decided over all, where that is something else than before."""
-    if plan.standing is None or plan.frozen or _gists(among_all) == _gists(plan.together):
+    if plan.standing is None or plan.frozen or among_all == plan.together:
+        return plan
+    if _gists(among_all) == _gists(plan.together):
         return plan
     kinds = {each.type for each in among_all}
     stands = plan.status.read()
