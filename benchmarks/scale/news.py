@@ -124,3 +124,6 @@ class Changes:
         if generation > self.answers.generations.get(key, 0):
             _, made_at = self.answers.open.get(key, (0, now))
             self.answers.open[key] = (generation, made_at)
+        else:
+            # Answered before the server's word on the change itself was read.
+            self.answers.taken.append((now, 0.0, key))

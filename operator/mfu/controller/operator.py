@@ -14,6 +14,7 @@ from typing import Final
 
 from mfu.cluster.client import KubeClient
 from mfu.cluster.connection import connect
+from mfu.cluster.shards import OwnNamespaces
 from mfu.cluster.stopping import until_stopped
 from mfu.controller.access import KubeAccess
 from mfu.controller.build import Parts, build
@@ -54,19 +55,24 @@ async def operate(config: OperatorConfig, kubeconfig: Path | None, look: Callabl
                 ready=lambda: unready(parts.loop),
                 may_read=KubeAccess(client).refusal if server.authenticate_metrics else None,
             ) as port,
-            _page(parts.loop, client, config.page) as page_port,
+            _page(parts.loop, rights_of(client, config), config.page) as page_port,
         ):
             log.info("serving port=%d page=%s", port, page_port or "off")
             return await _until(stop, parts, kubeconfig, look)
 
 
+def rights_of(client: KubeClient, config: OperatorConfig) -> KubeRights:
+    """Who may see what of this operator's page: a shard shows the FleetReport of its own."""
+    return KubeRights(client, OwnNamespaces(config.shard.name).report)
+
+
 @asynccontextmanager
-async def _page(loop: Loop, client: KubeClient, settings: PageSettings) -> AsyncIterator[int | None]:
+async def _page(loop: Loop, rights: KubeRights, settings: PageSettings) -> AsyncIterator[int | None]:
     """The page for the length of the block, where it is wanted; gives the port that was taken."""
     if not settings.enabled:
         yield None
         return
-    site = Site(Moments(loop), KubeRights(client))
+    site = Site(Moments(loop), rights)
     async with serve_page(site, host=settings.host, port=settings.port) as port:
         yield port
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
-from mfu.api.names import FLEET_REPORT, GROUP, MODEL_WORKLOAD
+from mfu.api.names import FLEET_REPORT, FLEET_REPORT_NAME, GROUP, MODEL_WORKLOAD
 from mfu.cluster.client import ApiError, KubeClient, ServerUnreachable
 from mfu.cluster.reviews import Bearer, RememberedTokens, bearer_of, may, token_of
 from mfu.web.seen import Refusal, Rights
@@ -35,6 +35,8 @@ class KubeRights:
     """Nobody is shown more than `kubectl get modelworkloads` and `kubectl get fleetreports` would show them."""
 
     client: KubeClient
+    report: str = FLEET_REPORT_NAME
+    """Name of the FleetReport that is shown; a shard has one of its own."""
     _answers: RememberedTokens[_Answered] = field(default_factory=RememberedTokens)
 
     async def __call__(self, authorization: str | None, namespaces: frozenset[str]) -> Rights | Refusal:
@@ -59,7 +61,7 @@ class KubeRights:
         fresh = _Answered(bearer)
         if bearer is not None:
             fresh.everything = await self._may(bearer, MODEL_WORKLOAD.plural, "list")
-            fresh.fleet = await self._may(bearer, FLEET_REPORT.plural, "get", name="fleet")
+            fresh.fleet = await self._may(bearer, FLEET_REPORT.plural, "get", name=self.report)
         return fresh
 
     async def _ask(self, answered: _Answered, bearer: Bearer, namespaces: Iterable[str]) -> None:
