@@ -17,6 +17,7 @@ from e2e.testbed.cluster import servers
 from e2e.testbed.cluster.binaries import Progress, ensure_binaries
 from e2e.testbed.cluster.process import Child
 from e2e.testbed.cluster.rest import Refused, Rest
+from e2e.testbed.cluster.spoken import Denied, say
 from e2e.testbed.cluster.waiting import wait_until
 
 
@@ -40,7 +41,17 @@ class ClusterAccess:
         self._environment = {**os.environ, "KUBECACHEDIR": str(cache)}
 
     def kubectl(self, *arguments: str, stdin: str | None = None, timeout_seconds: float = 60.0) -> str:
-        """Run kubectl and return its output; raises KubectlFailed."""
+        """What kubectl prints for that; raises KubectlFailed. Common commands are said without starting one."""
+        try:
+            spoken = say(self._rest, arguments) if stdin is None else None
+        except Denied:
+            raise KubectlFailed(arguments, 1, "") from None
+        except Refused as error:
+            raise KubectlFailed(arguments, 1, str(error)) from error
+        return self.run_kubectl(arguments, stdin, timeout_seconds) if spoken is None else spoken
+
+    def run_kubectl(self, arguments: tuple[str, ...], stdin: str | None = None, timeout_seconds: float = 60.0) -> str:
+        """kubectl itself, as a process; raises KubectlFailed."""
         done = subprocess.run(
             [self._kubectl, "--kubeconfig", self.kubeconfig, *arguments],
             env=self._environment,

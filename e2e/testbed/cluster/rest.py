@@ -7,7 +7,7 @@ busy with nothing else. Answers and refusals are those of kubectl; what is not u
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -85,7 +85,7 @@ class Rest:
     def get(self, arguments: Sequence[str]) -> Any | None:
         """An object, or a list of all that was asked for; None where kubectl has to be asked. Raises Refused."""
         asked = Asked.of(arguments)
-        kinds = [self._kind(name) for name in asked.kinds] if asked else []
+        kinds = [self.kind(name) for name in asked.kinds] if asked else []
         if asked is None or None in kinds:
             return None
         served = [kind for kind in kinds if kind is not None]
@@ -94,25 +94,25 @@ class Rest:
 
     def apply(self, document: dict[str, Any], namespace: str | None) -> str | None:
         """The applied object's name as kubectl prints it; None where kubectl has to be asked. Raises Refused."""
-        kind = self._kind(f"{document['apiVersion']}/{document['kind']}")
+        kind = self.kind(f"{document['apiVersion']}/{document['kind']}")
         metadata = document["metadata"]
         if kind is None or "name" not in metadata:
             return None
         path = kind.path(metadata.get("namespace") or namespace or "default", metadata["name"])
-        self._ask("PATCH", path, params=_AS_KUBECTL, body=json.dumps(document), Content_Type=_APPLY)
+        self.ask("PATCH", path, params=_AS_KUBECTL, body=json.dumps(document), Content_Type=_APPLY)
         return f"{kind.plural}/{metadata['name']}"
 
     def delete(self, arguments: Sequence[str]) -> bool:
         """At once, and what they own after them; what is not there is deleted. False where kubectl has to be asked."""
         asked = Asked.of(arguments)
-        kinds = [self._kind(name) for name in asked.kinds] if asked else []
+        kinds = [self.kind(name) for name in asked.kinds] if asked else []
         if asked is None or None in kinds:
             return False
         params = {"gracePeriodSeconds": "0", "propagationPolicy": "Background"}
         selected = {"labelSelector": asked.selector} if asked.selector else {}
         for path in (kind.path(asked.namespace, name) for kind in kinds if kind for name in asked.names or ("",)):
             try:
-                self._ask("DELETE", path, params=params | selected)
+                self.ask("DELETE", path, params=params | selected)
             except Refused as error:
                 if "(NotFound)" not in str(error):
                     raise
@@ -120,14 +120,15 @@ class Rest:
 
     def _read(self, kind: Kind, asked: Asked) -> Iterator[dict[str, Any]]:
         for name in asked.names:
-            yield self._ask("GET", kind.path(asked.namespace, name))
+            yield self.ask("GET", kind.path(asked.namespace, name))
         if not asked.names:
             params = {"labelSelector": asked.selector} if asked.selector else {}
-            listed = self._ask("GET", kind.path(asked.namespace), params=params)
+            listed = self.ask("GET", kind.path(asked.namespace), params=params)
             for item in listed["items"]:
                 yield {"apiVersion": kind.api_version, "kind": kind.kind, **item}
 
-    def _kind(self, name: str) -> Kind | None:
+    def kind(self, name: str) -> Kind | None:
+        """By any name that kubectl takes, or `API-VERSION/KIND`; None where the server has none such."""
         key = name.lower()
         if key not in self._kinds:
             self._kinds = dict(self._discovered())
@@ -145,7 +146,7 @@ class Rest:
 
     def _groups(self, path: str) -> list[dict[str, Any]]:
         """Empty where the server has no aggregated discovery (before 1.30): kubectl knows a way."""
-        found = self._ask("GET", path, Accept=_DISCOVERY)
+        found = self.ask("GET", path, Accept=_DISCOVERY)
         return found["items"] if found.get("kind") == "APIGroupDiscoveryList" else []
 
     @cached_property
@@ -169,12 +170,24 @@ class Rest:
             ssl_context=self._connection.ssl_context, retries=again, timeout=_SECONDS, maxsize=_THREADS
         )
 
-    def _ask(
-        self, method: str, path: str, *, params: dict[str, str] | None = None, body: str | None = None, **headers: str
+    def ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: dict[str, str] | None = None,
+        body: str | None = None,
+        who: Mapping[str, tuple[str, ...]] | None = None,
+        **headers: str,
     ) -> Any:
+        """The answer's object. `who`: headers that impersonate; other headers with `_` for `-`. Raises Refused."""
         connection = self._connection
         url = f"{connection.url}{path}" + (f"?{urlencode(params)}" if params else "")
-        sent = {**connection.headers(), **{name.replace("_", "-"): value for name, value in headers.items()}}
+        sent = urllib3.HTTPHeaderDict(connection.headers())
+        sent.update({name.replace("_", "-"): value for name, value in headers.items()})
+        for name, values in (who or {}).items():
+            for value in values:
+                sent.add(name, value)
         try:
             answer = self._pool.request(method, url, headers=sent, body=body)
         except urllib3.exceptions.HTTPError as error:
