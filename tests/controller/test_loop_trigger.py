@@ -96,3 +96,19 @@ def test_a_hurry_during_a_cycle_is_answered_by_the_next_at_once() -> None:
         return woken
 
     assert run(work()) == pytest.approx([1.0, 4.0, 34.0], abs=0.01)
+
+
+@pytest.mark.parametrize(("hurried", "at"), [(None, 5.0), (2.0, 2.0)], ids=["nobody waits", "somebody does"])
+def test_a_rest_ends_when_somebody_waits(hurried: float | None, at: float) -> None:
+    async def work() -> float:
+        trigger, loop = Trigger(idle=0.5, longest=1.0, resync=30.0), asyncio.get_running_loop()
+        loop.call_at(1.0, trigger.mark)
+        if hurried is not None:
+            loop.call_at(hurried, trigger.hurry)
+        await trigger.rest(5.0)
+        rested = loop.time()
+        await trigger.wait()
+        assert loop.time() == pytest.approx(rested + 0.5, abs=0.01)
+        return rested
+
+    assert run(work()) == pytest.approx(at, abs=0.01)

@@ -34,6 +34,10 @@ AGAIN_SECONDS: Final = 2.0
 """Between two tries of what the plan wants open, where no new plan comes."""
 FORGET_SECONDS: Final = WHOLE_SECONDS
 """Within it a workload that stands still is judged whole again: what nobody asked for in that time, nobody will."""
+RESTS: Final = 3.0
+"""Times as long as a cycle took the next one is put off, where nobody is behind and nobody waits: in a large fleet each
+looks at ten thousand, and declarations that change are answered beside them."""
+LONGEST_REST_SECONDS: Final = 1.0
 ROUND_SECONDS: Final = 1.0
 """A round of writing is not given up sooner for a newer plan: to find what differs takes its time in a large fleet."""
 LEASE_SECONDS: Final = 1.0
@@ -51,7 +55,7 @@ class Trigger:
 
     def __init__(self, *, idle: float, longest: float, resync: float) -> None:
         self._idle, self._longest, self._resync = idle, longest, resync
-        self._dirty = asyncio.Event()
+        self._dirty, self._hurried = asyncio.Event(), asyncio.Event()
         self._hurried_at: float | None = None
 
     def mark(self) -> None:
@@ -61,7 +65,14 @@ class Trigger:
         """Somebody waits for the answer, as a pod behind our gate does."""
         if self._hurried_at is None:
             self._hurried_at = asyncio.get_running_loop().time()
+        self._hurried.set()
         self._dirty.set()
+
+    async def rest(self, seconds: float) -> None:
+        """So long, unless somebody waits."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._hurried.wait()
 
     async def wait(self) -> None:
         """Returns when it is time for a cycle; at the latest after `resync` seconds."""
@@ -82,6 +93,7 @@ class Trigger:
         else:
             self._dirty.clear()
         self._hurried_at = None
+        self._hurried.clear()
 
     def _until(self, began: float) -> float:
         """When it is time at the latest, by the loop's clock."""
@@ -145,10 +157,13 @@ class Loop:
     async def _judging(self) -> None:
         while True:
             self.beat()
+            began = asyncio.get_running_loop().time()
             await self._guarded()
             self.beat()
-            self._forget(asyncio.get_running_loop().time())
+            ended = asyncio.get_running_loop().time()
+            self._forget(ended)
             if not self.behind:
+                await self.trigger.rest(min(LONGEST_REST_SECONDS, RESTS * (ended - began)))
                 await self.trigger.wait()
 
     def _forget(self, now: float) -> None:

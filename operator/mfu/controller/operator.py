@@ -19,7 +19,7 @@ from mfu.cluster.stopping import until_stopped
 from mfu.controller.access import KubeAccess
 from mfu.controller.build import Parts, build
 from mfu.controller.config import LeaderElection, OperatorConfig, PageSettings
-from mfu.controller.interpreter import give_way
+from mfu.controller.interpreter import give_way, spare
 from mfu.controller.loop import Loop
 from mfu.controller.server import serve
 from mfu.controller.watch import DeclaredWatch
@@ -40,6 +40,7 @@ async def operate(config: OperatorConfig, kubeconfig: Path | None, look: Callabl
 
     `look` is given every plan as it is made, for whoever runs it by hand.
     """
+    spare()
     give_way()
     async with KubeClient(connect(kubeconfig)) as client:
         parts, stop = build(config, client), asyncio.Event()

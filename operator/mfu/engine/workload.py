@@ -22,7 +22,7 @@ from mfu.engine.judged import Accepted, Judged, Refused, Running, Surroundings, 
 from mfu.engine.losses import cause_of
 from mfu.engine.packed import Packed
 from mfu.engine.plan import Event, WorkloadPlan
-from mfu.engine.say.annotations import ANNOTATIONS, HINTS, frozen_hints, hints, sentences
+from mfu.engine.say.annotations import ANNOTATIONS, HINTS, frozen_hints, hints, restated, sentences
 from mfu.engine.say.conditions import aspects, conditions, internal_error
 from mfu.engine.say.decisions import decisions, in_order
 from mfu.engine.say.events import on_drift, on_floor, on_pause, on_turns
@@ -307,17 +307,20 @@ class _Saying:
 def _settled(plan: WorkloadPlan, saying: _Saying, asked: Asked, now: float) -> WorkloadPlan:
     """What stands already where the new status brings no news; sentences alone are said again now and then.
 
-    Annotations repeat the decisions of whichever status holds.
+    Annotations repeat the decisions of whichever status holds, but for figures that hardly moved.
     """
     since = asked.before.said_at if asked.before else None
     since = plan.first_judged_at if since is None else since
     due = since is None or now - since >= REFRESH_SECONDS or _names_another(plan, saying, asked)
     found = novelty(saying.stands, saying.said)
     fresh = found is Novelty.NEWS or (found is Novelty.WORDS and due)
+    told = sentences((saying.said if fresh else saying.stands).decisions)
+    # As it was planned last, never as it stands: anybody may write an annotation.
+    told = restated(asked.before.annotations, told) if asked.before else told
     return replace(
         plan,
         status=Packed.of(saying.said) if fresh else asked.view.status,
-        annotations={**sentences((saying.said if fresh else saying.stands).decisions), **saying.hints},
+        annotations={**told, **saying.hints},
         said_at=now if fresh else since,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
@@ -14,6 +15,7 @@ from mfu.api.names import (
     decision_annotation,
 )
 from mfu.decide.types import Decision, EffectivePolicy
+from mfu.engine.say.hysteresis import RELATIVE
 from mfu.engine.text import compact_json
 
 HINTS: Final[Mapping[str, DecisionType]] = {
@@ -26,6 +28,7 @@ ANNOTATIONS: Final[Mapping[str, DecisionType]] = {
     **HINTS,
 }
 """Every annotation that the operator writes, and the decision that it tells of."""
+_FIGURE: Final = re.compile(r"\d+(?:,\d{3})*\.\d+|\d+(?:,\d{3})+")
 
 
 def sentences(said: Iterable[api.Decision]) -> dict[str, str]:
@@ -35,6 +38,31 @@ def sentences(said: Iterable[api.Decision]) -> dict[str, str]:
         for each in said
         if each.mode is not DecisionMode.OBSERVE
     }
+
+
+def restated(said: Mapping[str, str], now: Mapping[str, str]) -> dict[str, str]:
+    """`now`, but for sentences that say what was `said` before with figures that hardly moved: those stay.
+
+    >>> restated({"a": "expected 31.1% on 8 GPUs"}, {"a": "expected 31.2% on 8 GPUs"})
+    {'a': 'expected 31.1% on 8 GPUs'}
+    >>> restated({"a": "expected 31.1% on 8 GPUs"}, {"a": "expected 31.1% on 9 GPUs"})
+    {'a': 'expected 31.1% on 9 GPUs'}
+    """
+    return {name: said[name] if _alike(said.get(name), text) else text for name, text in now.items()}
+
+
+def _alike(said: str | None, now: str) -> bool:
+    """Counts are exact; a figure with a point or in thousands may move by what is no news in a status."""
+    if said is None or said == now:
+        return said == now
+    if _FIGURE.sub("#", said) != _FIGURE.sub("#", now):
+        return False
+    pairs = zip(_FIGURE.findall(said), _FIGURE.findall(now), strict=True)
+    return all(_near(float(mine.replace(",", "")), float(theirs.replace(",", ""))) for mine, theirs in pairs)
+
+
+def _near(mine: float, theirs: float) -> bool:
+    return abs(mine - theirs) <= RELATIVE * abs(mine)
 
 
 def hints(decided: Sequence[Decision]) -> dict[str, str]:
