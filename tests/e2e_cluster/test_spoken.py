@@ -20,7 +20,7 @@ Way = Callable[..., str]
 def way(request: pytest.FixtureRequest, api_server_only: ControlPlane, monkeypatch: pytest.MonkeyPatch) -> Way:
     """Both ways; the spoken one may not fall back on a process."""
     if request.param == "kubectl":
-        return lambda *arguments: api_server_only.run_kubectl(arguments)
+        return lambda *arguments, stdin=None: api_server_only.run_kubectl(arguments, stdin)
     monkeypatch.setattr(api_server_only, "run_kubectl", lambda arguments, *_: pytest.fail(f"a process: {arguments}"))
     return api_server_only.kubectl
 
@@ -38,9 +38,9 @@ def names(plane: ControlPlane, space: str) -> set[str]:
     return {each["metadata"]["name"] for each in plane.get("configmaps", "-n", space)["items"]}
 
 
-def refusal(way: Way, *arguments: str) -> str:
+def refusal(way: Way, *arguments: str, stdin: str | None = None) -> str:
     with pytest.raises(KubectlFailed) as refused:
-        way(*arguments)
+        way(*arguments, stdin=stdin)
     assert refused.value.code == 1
     return refused.value.stderr
 
@@ -122,6 +122,18 @@ def test_a_file_that_the_server_does_not_take(space: str, way: Way, tmp_path: Pa
 
 
 @pytest.mark.integration
+def test_what_is_created_must_not_be_there(api_server_only: ControlPlane, space: str, way: Way) -> None:
+    made = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "new"}}
+    assert "created" in way("create", "-n", space, "-f", "-", stdin=json.dumps(made))
+    assert "new" in names(api_server_only, space)
+    again = refusal(way, "create", "-n", space, "-f", "-", stdin=json.dumps(made))
+    assert "(AlreadyExists)" in again
+    assert 'configmaps "new" already exists' in again
+    as_tenant = ("--as=tenant", "--as-group=system:authenticated")
+    assert "(Forbidden)" in refusal(way, "create", "-n", space, *as_tenant, "-f", "-", stdin=json.dumps(made))
+
+
+@pytest.mark.integration
 def test_tokens(api_server_only: ControlPlane, space: str, way: Way) -> None:
     account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "person"}}
     api_server_only.apply(account, namespace=space)
@@ -178,6 +190,7 @@ def test_deleting_waits_until_it_is_gone(api_server_only: ControlPlane, space: s
         ("label", "configmap", "a", "team=a", "of-"),
         ("apply", "--server-side", "-f", "https://somewhere.example/crds.yaml"),
         ("create", "configmap", "a"),
+        ("create", "-f", "-"),
     ],
 )
 def test_what_is_not_understood_is_left_to_kubectl(api_server_only: ControlPlane, arguments: tuple[str, ...]) -> None:

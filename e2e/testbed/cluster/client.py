@@ -43,7 +43,7 @@ class ClusterAccess:
     def kubectl(self, *arguments: str, stdin: str | None = None, timeout_seconds: float = 60.0) -> str:
         """What kubectl prints for that; raises KubectlFailed. Common commands are said without starting one."""
         try:
-            spoken = say(self._rest, arguments) if stdin is None else None
+            spoken = say(self._rest, arguments, stdin)
         except Denied:
             raise KubectlFailed(arguments, 1, "") from None
         except Refused as error:

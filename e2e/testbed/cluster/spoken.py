@@ -30,9 +30,10 @@ class Said:
 
     words: tuple[str, ...]
     flags: Mapping[str, tuple[str, ...]]
+    stdin: str | None = None
 
     @classmethod
-    def of(cls, arguments: Iterable[str]) -> Said:
+    def of(cls, arguments: Iterable[str], stdin: str | None) -> Said:
         words: list[str] = []
         flags: dict[str, tuple[str, ...]] = {}
         rest = iter(arguments)
@@ -44,7 +45,7 @@ class Said:
             if not equals:
                 value = "true" if name[2:] in _SWITCHES else next(rest, "")
             flags[name[2:]] = (*flags.get(name[2:], ()), value)
-        return cls(tuple(words), flags)
+        return cls(tuple(words), flags, stdin)
 
     def flag(self, name: str, default: str = "") -> str:
         return self.flags.get(name, (default,))[-1]
@@ -66,13 +67,14 @@ class Denied(RuntimeError):
     """`auth can-i` says no, and nothing else."""
 
 
-def say(rest: Rest, arguments: Sequence[str]) -> str | None:
+def say(rest: Rest, arguments: Sequence[str], stdin: str | None = None) -> str | None:
     """What kubectl would print; None where kubectl has to be asked. Raises Refused, Denied."""
     for command in _COMMANDS:
         begin = len(command.begin)
         if tuple(arguments[:begin]) == command.begin:
-            said = Said.of(arguments[begin:])
-            return command.run(rest, said) if said.flags.keys() <= command.flags else None
+            said = Said.of(arguments[begin:], stdin)
+            read = (stdin is not None) == (said.flag("filename") == "-")
+            return command.run(rest, said) if read and said.flags.keys() <= command.flags else None
     return None
 
 
@@ -123,6 +125,20 @@ def _apply(rest: Rest, said: Said) -> str | None:
     ):
         return None
     return "".join(f"{rest.apply(each, said.namespace)} serverside-applied\n" for each in documents)
+
+
+def _create(rest: Rest, said: Said) -> str | None:
+    try:
+        document = json.loads(said.stdin or "")
+    except ValueError:
+        return None
+    kind = rest.kind(f"{document.get('apiVersion')}/{document.get('kind')}")
+    if kind is None or said.words:
+        return None
+    path = kind.path(document["metadata"].get("namespace") or said.namespace)
+    params = {"fieldManager": "kubectl-create", "fieldValidation": "Strict"}
+    made = rest.ask("POST", path, params=params, body=json.dumps(document), Content_Type=_JSON, who=said.impersonated)
+    return f"{kind.plural}/{made['metadata']['name']} created\n"
 
 
 def _can_i(rest: Rest, said: Said) -> str | None:
@@ -254,6 +270,7 @@ _COMMANDS: Final = (
     Command(("label",), _flags("namespace overwrite"), _label),
     Command(("auth", "can-i"), _flags("namespace all-namespaces subresource as as-group"), _can_i),
     Command(("create", "token"), _flags("namespace duration"), _token),
+    Command(("create",), _flags("namespace filename as as-group"), _create),
     Command(
         ("delete",),
         _flags("namespace all all-namespaces ignore-not-found wait force grace-period timeout"),
