@@ -9,6 +9,8 @@ base image itself, its other programs and the registry are left out. What is ins
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
 import os
 import re
@@ -17,6 +19,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -63,9 +66,9 @@ class Image:
             command, env=self.environment, capture_output=True, text=True, timeout=seconds, check=False
         )
 
-    def packed_bytes(self) -> int:
-        """As a registry keeps it and a node pulls it, in one layer."""
-        pack = f"tar -C {shlex.quote(str(self.root))} -c . | gzip | wc -c"
+    def packed_bytes(self, *, quickly: bool = False) -> int:
+        """As a registry keeps it and a node pulls it, in one layer; quickly packed it is larger."""
+        pack = f"tar -C {shlex.quote(str(self.root))} -c . | gzip -{1 if quickly else 6} | wc -c"
         return int(subprocess.run(pack, shell=True, capture_output=True, text=True, check=True).stdout)
 
 
@@ -202,8 +205,20 @@ def download(into: Path) -> Path:
     return into
 
 
+def wheels() -> Path:
+    """Those of `download`, kept in the user's cache for this lock and this Python. pip holds them to their hashes."""
+    lock = hashlib.sha256((ROOT / "requirements.lock").read_bytes() + sys.version.encode()).hexdigest()[:16]
+    kept = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mfu-e2e" / f"wheels-{lock}"
+    if not kept.is_dir():
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=kept.parent) as partial, contextlib.suppress(OSError):
+            # Whoever is first: a folder that is not empty is not replaced.
+            download(Path(partial) / "wheels").replace(kept)
+    return kept
+
+
 def main(folder: Path) -> int:
-    image = build(folder, download(folder / "wheels"))
+    image = build(folder, wheels())
     done = image.run(["--version"])
     print(done.stdout or done.stderr, end="")
     print(f"{image.packed_bytes() / 1e6:.0f} MB packed; user {image.user}, root read-only")
