@@ -237,7 +237,9 @@ async def test_a_tenant_that_hangs_does_not_take_the_turns_of_another(server: Te
 async def test_a_namespace_over_its_share_is_not_asked_until_it_has_paid(server: TestServer) -> None:
     both = [*endpoints(server, "evil", "hostile", 30), *endpoints(server, "good", "small", 3)]
     allowance = Allowance(bytes_per_round=2 * MIB, seconds_per_round=60.0)
-    source = ProgressScrape(lambda: both, RequestLimits(max_body_bytes=256 * 1024, concurrency=2), allowance)
+    # However slow the machine is: what stops it is the share, not the end of a request or of the round.
+    limits = RequestLimits(deadline_seconds=60.0, round_seconds=60.0, max_body_bytes=256 * 1024, concurrency=2)
+    source = ProgressScrape(lambda: both, limits, allowance)
     first = await source.read(1.0)
     assert sum(each.namespace == "good" for each in first) == 3
     # A share is 1 MiB: four or five bodies, not thirty.
