@@ -6,9 +6,9 @@
 
 Gauss-Newton on log(predicted / measured) with robust weights. Each constant is held by a prior around the value that
 its documented source gives; engines, products, sources and series are random effects. Rows that never inform the fit:
-those that the table flags, runs that drafted tokens, deployments whose shape is not stated, bursts that are no steady
-state, and one host-bound stack (LLM-Inference-Bench on MI300X). How far a prediction may be off comes from the sources
-left out.
+those that the table flags, runs that drafted tokens or may have, requests that waited outside of the server,
+deployments whose shape is not stated, bursts that are no steady state, and one host-bound stack (LLM-Inference-Bench on
+MI300X). How far a prediction may be off comes from the sources left out.
 """
 
 from __future__ import annotations
@@ -31,7 +31,9 @@ from mfu.predict.inference.doubt import TERMS, features, shared_doubt
 from mfu.predict.inference.fit.left_out import ServingRefits
 from mfu.predict.inference.fit.newton import ServingFit, fit
 from mfu.predict.inference.fit.rows import ServingRows, log_errors, rows_of, shipped_rows, stack_effects
+from mfu.predict.inference.fit.settings import with_settings
 from mfu.predict.inference.measured import steps_of
+from mfu.predict.inference.recipes import by_recipe, turned_away
 from mfu.predict.spread import NORMAL_80
 from mfu.predict.types import Problem
 from mfu.predict.validate.inference import validate
@@ -42,7 +44,8 @@ UNCLEAR: Final = ("SGL-", "DSOI-", "DSR1-")
 """Production averages and best-practice posts whose layout or speculation is not stated."""
 DRAFTED: Final = r"1\.2\.0rc6\.post3.*MTP"
 """Runs of DeepSeek-R1 in a release that only recipes with multi-token prediction used (InferenceX, nvidia-master.yaml
-of April 2026: dsr1-*-b200-trt-mtp; those without are of rc6.post2). How many drafts were accepted is not published."""
+of April 2026: dsr1-*-b200-trt-mtp; those without are of rc6.post2). How many drafts were accepted is not published, and
+a setting that was run both ways may be of either: none of them informs the fit."""
 COVERED: Final = 0.82
 """What the band shall hold of the rows of sources left out."""
 LARGEST: Final = 0.6
@@ -69,7 +72,7 @@ def _usable(path: Path) -> Iterator[dict[str, str]]:
         asked = question(row)
         if isinstance(asked, Problem) or row["id"].startswith(UNCLEAR) or trust.get(row["id"]) != "plain":
             continue
-        if re.search(DRAFTED, row["notes"]):
+        if asked.speculation is not None or re.search(DRAFTED, row["notes"]) or turned_away(row):
             continue
         starved = asked.setup.concurrency is not None and asked.setup.concurrency < asked.setup.parallelism.data
         if not starved:
@@ -77,10 +80,11 @@ def _usable(path: Path) -> Iterator[dict[str, str]]:
 
 
 def _run(row: Mapping[str, str], asked: Question) -> str:
-    """What a run's name says of the run: its engine and its requests at once."""
+    """What a run's name says of the run: whose recipe it is, its engine and its requests at once."""
     named = named_concurrency(row["source"])
     at_once = "" if named is None else f"_c{named:.0f}"
-    return f" id={asked.setup.engine}{at_once}" if " id=" in row["source"] else ""
+    recipe = "dsr1_" if by_recipe(row["source"]) else ""
+    return f" id={recipe}{asked.setup.engine}{at_once}" if " id=" in row["source"] else ""
 
 
 def errors(rows: ServingRows, constants: ServingConstants) -> Floats:
@@ -132,11 +136,11 @@ def _nonnegative(given: Floats, wanted: Floats, weight: Floats) -> Floats:
     return found
 
 
-def write(found: ServingFit, doubt: Mapping[str, float]) -> None:
-    constants, filled = found.constants(), document()
+def write(found: ServingFit, rows: ServingRows, doubt: Mapping[str, float]) -> None:
+    constants, filled = with_settings(found.constants(), rows), document()
     for name in (*found.unknowns.names, "usual_speed"):
         filled["numbers"][name]["value"] = float(f"{getattr(constants, name):.4g}")
-    for key in ("engines", "products"):
+    for key in ("engines", "products", "settings"):
         stacks = getattr(constants, key)
         fields = ("speed", "host", "doubt") if key == "engines" else ("speed", "doubt")
         filled[key] = {
@@ -157,13 +161,14 @@ def main() -> int:
     rows = rows_of(shipped_rows())
     found = fit(rows, rounds=options.rounds)
     everything = np.ones(len(rows), dtype=bool)
-    print(f"fit of {len(found.theta)} values {summary(rows, errors(rows, found.constants()), everything)}")
+    fitted = errors(rows, with_settings(found.constants(), rows))
+    print(f"fit of {len(found.theta)} values {summary(rows, fitted, everything)}")
     left = leave_out(ServingRefits.around(rows, found), rows.source)
     print(f"left out by source {summary(rows, left, everything)}")
     doubt = doubts(rows, left, found.constants())
     print({name: round(value, 3) for name, value in {**found.spread, **doubt}.items()})
     if options.write:
-        write(found, doubt)
+        write(found, rows, doubt)
     return 0
 
 

@@ -10,7 +10,7 @@ from mfu.hardware.catalog import load as load_catalog
 from mfu.hardware.problem import ProblemReason
 from mfu.hardware.types import BYTES_PER_VALUE, GPU, Precision
 from mfu.predict.inference.case import Chip, RequestLoad, ServingCase, ServingLayout, Speculation, StoredFormat
-from mfu.predict.inference.constants import ServingConstants
+from mfu.predict.inference.constants import ServingConstants, engine_level
 from mfu.predict.inference.habits import USUAL, groups_queries, habit_of
 from mfu.predict.inference.shape import shape_of
 from mfu.predict.types import Inference, Placement, Problem
@@ -41,7 +41,12 @@ shape = lru_cache(maxsize=1024)(shape_of)
 
 
 def case_of(
-    setup: Inference, placement: Placement, constants: ServingConstants, speculation: Speculation | None = None
+    setup: Inference,
+    placement: Placement,
+    constants: ServingConstants,
+    speculation: Speculation | None = None,
+    *,
+    aligned: bool = False,
 ) -> ServingCase | Problem:
     """The case of one setup; every impossible field is refused with its nearest valid value."""
     refusal = refuse(setup, placement) or _refuse_speculation(speculation)
@@ -56,7 +61,7 @@ def case_of(
         chip=chip,
         format=format_of(setup, placement),
         layout=ServingLayout(float(layout.tensor), float(layout.pipeline), float(layout.data), float(layout.expert)),
-        load=load_of(setup, placement, speculation),
+        load=load_of(setup, placement, speculation, aligned=aligned),
         speed=_speed(setup, placement, constants) / (1.0 + (speculation.draft_share if speculation else 0.0)),
         host=constants.stack(setup.engine, setup.engine_version).host,
     )
@@ -65,7 +70,18 @@ def case_of(
 def _speed(setup: Inference, placement: Placement, constants: ServingConstants) -> float:
     product = constants.product(placement.device.gpu.api_name)
     engine = constants.stack(setup.engine, setup.engine_version)
-    return constants.usual_speed * engine.speed * product.speed
+    setting = constants.setting(setting_of(setup, placement.device.gpu.api_name))
+    return constants.usual_speed * engine.speed * product.speed * setting.speed
+
+
+def setting_of(setup: Inference, product: str) -> str:
+    """What kernels are tuned for: dimensions of the model, engine, product, precision of the weights.
+
+    `setting_of(Llama-3.1-8B in vLLM, "H100-SXM5") == "32x4096x8 v128256 e0|vllm|H100-SXM5|BF16"`.
+    """
+    model = setup.architecture
+    size = f"{model.layers}x{model.hidden}x{model.kv_heads} v{model.vocab} e{model.moe.experts if model.moe else 0}"
+    return "|".join((size, engine_level(setup.engine, setup.engine_version), product, str(setup.precisions.weights)))
 
 
 def refuse(setup: Inference, placement: Placement) -> Problem | None:
@@ -171,7 +187,9 @@ def experts_only(setup: Inference) -> bool:
     return architecture.mla is not None or setup.precisions.compute not in _NARROW
 
 
-def load_of(setup: Inference, placement: Placement, speculation: Speculation | None = None) -> RequestLoad:
+def load_of(
+    setup: Inference, placement: Placement, speculation: Speculation | None = None, *, aligned: bool = False
+) -> RequestLoad:
     concurrency = math.inf if setup.concurrency is None else float(setup.concurrency)
     habit = habit_of(setup.engine, placement.device)
     spoken = speculation or Speculation(0, 0.0)
@@ -186,6 +204,7 @@ def load_of(setup: Inference, placement: Placement, speculation: Speculation | N
         ungrouped=float(not groups_queries(setup.engine, setup.engine_version, _queries(setup.architecture))),
         card_share=habit.card_share,
         prompts_first=float(habit.prompts_first),
+        aligned=float(aligned),
     )
 
 

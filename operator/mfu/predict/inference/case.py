@@ -86,6 +86,8 @@ class RequestLoad:
     """Part of the whole memory that weights and cache may fill; 0 where the engine divides what weights leave."""
     prompts_first: Number = 0.0
     """1 where the engine reads all waiting prompts before it decodes on."""
+    aligned: Number = 0.0
+    """1 where the scheduler holds prompts back until all attention groups have some."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,7 +73,7 @@ class ServingConstants:
     exchange_seconds: float
     """Latency of one dispatch or combine between attention groups."""
     group_coupling: float
-    """Power of the attention groups that bring prompts at different steps; 0 where the scheduler aligns them."""
+    """Power of the attention groups that bring prompts at different steps, where no scheduler aligns them."""
     link_share: float
     link_growth: float
     """Power by which the rate of collectives grows with the link's."""
@@ -115,6 +115,8 @@ class ServingConstants:
     """Common factor of all stacks; what an engine or product that nobody measured gets."""
     engines: Mapping[str, LearnedStack] = field(default_factory=dict)
     products: Mapping[str, LearnedStack] = field(default_factory=dict)
+    settings: Mapping[str, LearnedStack] = field(default_factory=dict)
+    """By `build.setting_of`: one model on one engine, product and precision."""
     doubt: Mapping[str, float] = field(default_factory=dict)
     """Standard deviations of logarithms: how far engines, products, sources and series lie apart, and what a row errs
     by alone, by what its time is made of."""
@@ -138,9 +140,13 @@ class ServingConstants:
         """The same of a GPU product."""
         return self.products.get(api_name) or LearnedStack(doubt=self.doubt.get("product", 0.0))
 
+    def setting(self, name: str) -> LearnedStack:
+        """The same of one model on one engine, product and precision."""
+        return self.settings.get(name) or LearnedStack(doubt=self.doubt.get("series", 0.0))
+
     def without_stacks(self) -> ServingConstants:
         """The same physics with no engine or product known."""
-        return replace(self, usual_speed=1.0, engines={}, products={})
+        return replace(self, usual_speed=1.0, engines={}, products={}, settings={})
 
 
 @lru_cache(maxsize=1024)
@@ -165,16 +171,18 @@ def release(version: str | None) -> tuple[int, int] | None:
 
 
 def parse(document: Mapping[str, Any]) -> ServingConstants:
-    """Constants from the JSON document: `numbers` by name, `engines` and `products` with their factors, `doubt`."""
+    """Constants from the JSON document: `numbers` by name, three tables of stacks with their factors, `doubt`."""
     numbers = {
         each.name: float(document["numbers"][each.name]["value"])
         for each in fields(ServingConstants)
         if each.type == "float"
     }
-    engines, products = (
-        {name: LearnedStack(**each) for name, each in document[key].items()} for key in ("engines", "products")
+    engines, products, settings = (
+        {name: LearnedStack(**each) for name, each in document[key].items()}
+        for key in ("engines", "products", "settings")
     )
-    return ServingConstants(**numbers, engines=engines, products=products, doubt=dict(document["doubt"]))
+    doubt = dict(document["doubt"])
+    return ServingConstants(**numbers, engines=engines, products=products, settings=settings, doubt=doubt)
 
 
 def document() -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Rows of a published inference table as setups.
 
-Reads no `id` and no `notes`; of `source` the engine, its release, and the requests at once that a run's name states.
+Reads no `id` and no `notes`; of `source` the engine, its release, and of a run's name the requests at once and whether
+a published recipe set what the columns do not show.
 """
 
 from __future__ import annotations
@@ -15,8 +16,10 @@ from mfu.hardware.aliases import dataset_gpu
 from mfu.hardware.problem import ProblemReason
 from mfu.hardware.products import unknown_product
 from mfu.hardware.types import GPU, Device, Precision, Unmatched
+from mfu.predict.inference.case import Speculation
 from mfu.predict.inference.constants import UNSTATED
-from mfu.predict.inference.pools import decode_part
+from mfu.predict.inference.pools import DecodePart, decode_part
+from mfu.predict.inference.recipes import ADMITTED, by_recipe, drafting, drafts_of, length_drawn, turned_away
 from mfu.predict.types import Inference, Parallelism, Phase, Placement, Precisions, Problem
 from mfu.workload.architecture import Architecture, MoE
 from mfu.workload.parameters import count
@@ -62,6 +65,9 @@ class Question:
     metric: str
     value: float
     static: bool
+    speculation: Speculation | None = None
+    aligned: bool = False
+    """Its scheduler was told to bring the prompts of all attention groups in the same steps."""
 
 
 def question(row: Mapping[str, str]) -> Question | Problem:
@@ -83,44 +89,65 @@ def question(row: Mapping[str, str]) -> Question | Problem:
         problem = f"is {row['model']!r}, which cannot be built from its dimensions ({error})"
         return Problem(ProblemReason.INVALID_SPEC, "model", problem, "name a preset")
     setup = _setup(row, architecture, gpu)
+    part = _decoding_part(setup, row, gpu)
+    drafts = part.drafts if part else _drafts(setup, row["source"], gpu)
+    setup = _decoding(setup, part) if part else setup
     parallelism = setup.parallelism
     gpus = parallelism.tensor * parallelism.pipeline * parallelism.data
     if gpus > _MOST_GPUS:
         problem = f"makes {gpus} GPUs of one replica"
         return Problem(ProblemReason.IMPOSSIBLE_LAYOUT, "tp", problem, f"give at most {_MOST_GPUS}")
-    static = _is_static(row)
-    return Question(setup, Placement(Device(gpu), gpus), row["metric"], value, static)
+    placement, aligned = Placement(Device(gpu), gpus), _aligned(setup, row["source"])
+    return Question(setup, placement, row["metric"], value, _is_static(row), drafting(drafts), aligned)
 
 
 def _setup(row: Mapping[str, str], architecture: Architecture, gpu: GPU) -> Inference:
     inputs, outputs = number(row.get("isl")), number(row.get("osl"))
     engine, parallelism = engine_of(row["source"]), parallelism_of(row, architecture, gpu)
-    setup = Inference(
+    drawn = length_drawn(row["source"])
+    return Inference(
         architecture=architecture,
         precisions=precisions_of(row, gpu, engine),
         phase=phase_of(row["metric"], parallelism),
-        input_tokens=inputs or _prompt_of_benchmark(architecture, outputs),
-        output_tokens=outputs or 128.0,
+        input_tokens=drawn * (inputs or _prompt_of_benchmark(architecture, outputs)),
+        output_tokens=drawn * (outputs or 128.0),
         concurrency=_concurrency(row, parallelism),
         parallelism=parallelism,
         engine=engine,
         engine_version=version_of(row["source"]),
     )
-    return _decoding_part(setup, gpu) if row["metric"].startswith(_TOKEN_TIMES) else setup
 
 
-def _decoding_part(setup: Inference, gpu: GPU) -> Inference:
+def _decoding_part(setup: Inference, row: Mapping[str, str], gpu: GPU) -> DecodePart | None:
     """Of a pool larger than a node what decodes, by its published recipe: that part alone sets a token's time."""
     requests, gpus = setup.concurrency, setup.parallelism.data
-    if gpus <= _NODE or not requests or requests <= 0:
-        return setup
-    named = (setup.architecture.name, gpu.api_name, str(setup.engine), str(setup.precisions.weights))
-    part = decode_part(named, input_tokens=setup.input_tokens, gpus=gpus, concurrency=requests)
-    if part is None:
-        return setup
+    if not row["metric"].startswith(_TOKEN_TIMES) or gpus <= _NODE or not requests or requests <= 0:
+        return None
+    nominal = round(setup.input_tokens / length_drawn(row["source"]))
+    return decode_part(_named(setup, gpu), input_tokens=nominal, gpus=gpus, concurrency=requests)
+
+
+def _decoding(setup: Inference, part: DecodePart) -> Inference:
     layout = Parallelism(tensor=part.tensor, data=part.groups, expert=part.tensor * part.groups)
-    own = max(1.0, requests / part.workers)
+    own = max(1.0, (setup.concurrency or 1.0) / part.workers)
     return replace(setup, parallelism=layout, concurrency=own, phase=Phase.DECODE)
+
+
+def _drafts(setup: Inference, source: str, gpu: GPU) -> int:
+    if setup.concurrency is None:
+        return 0
+    layout, drawn = setup.parallelism, length_drawn(source)
+    lengths = (round(setup.input_tokens / drawn), round(setup.output_tokens / drawn), setup.concurrency)
+    return drafts_of(source, (*_named(setup, gpu), layout.tensor, layout.data, layout.expert, *lengths))
+
+
+def _aligned(setup: Inference, source: str) -> bool:
+    """InferenceX's recipes set TensorRT-LLM's `attention_dp_config.enable_balance`, which is off by default."""
+    return setup.engine == "tensorrtllm" and by_recipe(source)
+
+
+def _named(setup: Inference, gpu: GPU) -> tuple[str, str, str, str]:
+    return (setup.architecture.name, gpu.api_name, str(setup.engine), str(setup.precisions.weights))
 
 
 def _concurrency(row: Mapping[str, str], parallelism: Parallelism) -> float | None:
@@ -130,6 +157,8 @@ def _concurrency(row: Mapping[str, str], parallelism: Parallelism) -> float | No
     run's name has the undivided number. Without a name, fewer than the groups of a node are those of each group.
     """
     stated, groups = number(row.get("concurrency_or_batch")), parallelism.data
+    if turned_away(row):
+        return ADMITTED
     if stated is None or groups == 1:
         return stated
     named = named_concurrency(row["source"])
@@ -190,7 +219,8 @@ def precisions_of(row: Mapping[str, str], gpu: GPU, engine: str = UNSTATED) -> P
     text = row["weight_precision"].lower()
     weights = next((precision for pattern, precision in _WEIGHTS if re.search(pattern, text)), Precision.BF16)
     cache = row.get("kv_precision", "").lower()
-    return Precisions(_compute(weights, "mx" in text, gpu), weights, _cache(cache, weights, _narrows(engine, gpu)))
+    mx = "mx" in text
+    return Precisions(_compute(weights, mx, gpu), weights, _cache(cache, weights, _narrows(engine, gpu, mx)))
 
 
 def _compute(weights: Precision, mx: bool, gpu: GPU) -> Precision:
@@ -201,11 +231,12 @@ def _compute(weights: Precision, mx: bool, gpu: GPU) -> Precision:
     return Precision.BF16 if Precision.BF16 in gpu.peaks else Precision.FP16
 
 
-def _narrows(engine: str, gpu: GPU) -> bool:
-    """Whether 8-bit weights bring an 8-bit cache. SGLang keeps the model's own type unless told (`auto` in
-    sglang/srt/server_args.py); published recipes tell it so on Blackwell alone (`--kv-cache-dtype`: in InferenceX's
-    dsr1_fp8_b200.sh, not in dsr1_fp8_h200.sh)."""
-    return engine != "sglang" or Precision.FP4 in gpu.peaks
+def _narrows(engine: str, gpu: GPU, mx: bool) -> bool:
+    """Whether narrow weights bring an 8-bit cache. SGLang keeps the model's own type unless told (`auto` in
+    sglang/srt/server_args.py), and so does every engine with a checkpoint that says nothing of its cache, as GPT-OSS's
+    in MXFP4; published recipes tell them so on Blackwell alone (`--kv-cache-dtype`: in InferenceX's dsr1_fp8_b200.sh,
+    not in dsr1_fp8_h200.sh; gptoss_fp4_b200.sh and gptoss_fp4_b200_trt.sh, not the H100's and H200's)."""
+    return Precision.FP4 in gpu.peaks or not (engine == "sglang" or mx)
 
 
 def _cache(text: str, weights: Precision, narrows: bool) -> Precision:

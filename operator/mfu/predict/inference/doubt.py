@@ -28,10 +28,11 @@ def shared_doubt(constants: ServingConstants, engines: Names, products: Names) -
     return np.asarray(np.sqrt(engine**2 + product**2 + constants.doubt["source"] ** 2))
 
 
-def own_doubt(constants: ServingConstants, case: ServingCase, step: StepTime) -> Array:
-    """What each run errs by alone."""
+def own_doubt(constants: ServingConstants, case: ServingCase, step: StepTime, settings: Names) -> Array:
+    """What each run errs by alone; `settings` by `build.setting_of`."""
     weights = np.array([constants.doubt[name] ** 2 for name in TERMS])
-    return np.asarray(np.sqrt(constants.doubt["series"] ** 2 + features(case, step) @ weights))
+    setting = np.array([constants.setting(str(name)).doubt for name in settings])
+    return np.asarray(np.sqrt(setting**2 + features(case, step) @ weights))
 
 
 def features(case: ServingCase, step: StepTime) -> Array:

@@ -9,13 +9,14 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
+from mfu.predict.inference.build import case_of
 from mfu.predict.inference.case import ServingCase, take
 from mfu.predict.inference.constants import ServingConstants
 from mfu.predict.inference.dataset import Question
 from mfu.predict.inference.kernels import StepTime
 from mfu.predict.inference.serving import Served, continuous, decode, prefill, prompts_of, running, static_latency
 from mfu.predict.inference.shape import Array, Number
-from mfu.predict.types import Phase
+from mfu.predict.types import Phase, Problem
 
 Places = npt.NDArray[np.intp]
 _NODE = 8.0
@@ -66,6 +67,11 @@ METRICS: tuple[tuple[str, Callable[[Rates], Array]], ...] = (
     ("e2e_latency_s", lambda r: r.latency_seconds),
 )
 """How a metric's name begins, and its value. The first that fits counts."""
+
+
+def asked_case(asked: Question, constants: ServingConstants) -> ServingCase | Problem:
+    """The case of a row, with what its recipe set beside the columns."""
+    return case_of(asked.setup, asked.placement, constants, asked.speculation, aligned=asked.aligned)
 
 
 def known_metric(metric: str) -> bool:

@@ -25,6 +25,8 @@ class DecodePart:
     workers: int
     tensor: int
     groups: int
+    drafts: int = 0
+    """Tokens that multi-token prediction drafts in a step."""
 
 
 def decode_part(named: Named, *, input_tokens: float, gpus: int, concurrency: float) -> DecodePart | None:
@@ -43,6 +45,7 @@ def _pools() -> dict[tuple[Named, float, int], tuple[DecodePart, ...]]:
     for row in csv.DictReader(text.splitlines()):
         named = (row["model"], row["product"], row["engine"], row["weights"])
         key = (named, float(row["input_tokens"]), int(row["gpus"]))
-        part = DecodePart(float(row["concurrency"]), int(row["workers"]), int(row["tensor"]), int(row["groups"]))
+        counts = (int(row[name]) for name in ("workers", "tensor", "groups", "drafts"))
+        part = DecodePart(float(row["concurrency"]), *counts)
         found[key] = (*found.get(key, ()), part)
     return found

@@ -9,7 +9,7 @@ import numpy as np
 
 from mfu.hardware.catalog import device_peak
 from mfu.memo import memo
-from mfu.predict.inference.build import case_of
+from mfu.predict.inference.build import case_of, setting_of
 from mfu.predict.inference.cache_memory import memory_of
 from mfu.predict.inference.case import ServingCase, Speculation
 from mfu.predict.inference.constants import ServingConstants, engine_level, load
@@ -108,7 +108,8 @@ def _doubt(
     setup: Inference, placement: Placement, served: Served, case: ServingCase, constants: ServingConstants
 ) -> Doubt:
     stack = (np.array([engine_level(setup.engine, setup.engine_version)]), np.array([placement.device.gpu.api_name]))
-    shared, own = shared_doubt(constants, *stack), own_doubt(constants, case, served.step)
+    setting = np.array([setting_of(setup, placement.device.gpu.api_name)])
+    shared, own = shared_doubt(constants, *stack), own_doubt(constants, case, served.step, setting)
     return Doubt(float(shared[0]), float(own[0]))
 
 

@@ -109,7 +109,7 @@ def continuous(case: ServingCase, constants: ServingConstants) -> Served:
     chunk = np.minimum(np.maximum(prompt_tokens / groups, inputs), load.max_batch_tokens)
     each = prompt_tokens / (groups * chunk)
     chance = np.minimum(each, _CERTAIN)
-    share = -np.expm1(case.coupled**constants.group_coupling * np.log1p(-chance))
+    share = -np.expm1(_uneven(case, constants) * np.log1p(-chance))
     spread = chance * groups / share
     per_stage = np.maximum(batch / stages, 1.0)
     plain = step_time(case, ServingStep(per_stage, context), constants)
@@ -126,6 +126,11 @@ def continuous(case: ServingCase, constants: ServingConstants) -> Served:
     ttft = constants.request_seconds + seconds / 2 + first + _queue(rate / groups, first) + turns * request
     remains = plain.total / step.total
     return Served(ttft, tpot, rate * load.output_tokens, rate * inputs, batch, step, seconds, remains)
+
+
+def _uneven(case: ServingCase, constants: ServingConstants) -> Number:
+    """Attention groups that bring prompts independently of one another; one where the scheduler aligns them all."""
+    return np.where(case.load.aligned > 0, 1.0, case.coupled**constants.group_coupling)
 
 
 def _queue(prompts_per_s: Number, seconds: Number) -> Number:

@@ -12,12 +12,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from mfu.hardware.problem import ProblemReason
-from mfu.predict.inference.build import case_of
+from mfu.predict.inference.build import setting_of
 from mfu.predict.inference.case import ServingCase, stack_cases
 from mfu.predict.inference.constants import UNSTATED, ServingConstants, engine_level, load
 from mfu.predict.inference.dataset import Question, question, source_of
 from mfu.predict.inference.doubt import own_doubt, shared_doubt
-from mfu.predict.inference.measured import known_metric, steps_of, values_of
+from mfu.predict.inference.measured import asked_case, known_metric, steps_of, values_of
 from mfu.predict.inference.shape import Array
 from mfu.predict.spread import NORMAL_80
 from mfu.predict.types import Problem
@@ -73,7 +73,7 @@ def _ask(row: Row, constants: ServingConstants) -> tuple[Question, ServingCase] 
     if not known_metric(asked.metric):
         problem = f"is {asked.metric!r}, no known quantity"
         return Problem(ProblemReason.INVALID_SPEC, "metric", problem, "name one such as output_tok_s_total")
-    case = case_of(asked.setup, asked.placement, constants)
+    case = asked_case(asked, constants)
     return case if isinstance(case, Problem) else (asked, case)
 
 
@@ -100,7 +100,8 @@ def _scored(answered: Sequence[tuple[Row, tuple[Question, ServingCase]]], consta
 def _doubt(questions: Sequence[Question], case: ServingCase, constants: ServingConstants) -> Array:
     engines = np.array([engine_level(each.setup.engine, each.setup.engine_version) for each in questions])
     products = np.array([each.placement.device.gpu.api_name for each in questions])
-    own = own_doubt(constants, case, steps_of(questions, case, constants))
+    settings = np.array([setting_of(each.setup, each.placement.device.gpu.api_name) for each in questions])
+    own = own_doubt(constants, case, steps_of(questions, case, constants), settings)
     return np.hypot(shared_doubt(constants, engines, products), own)
 
 

@@ -13,12 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mfu.predict.inference.constants import ServingConstants
-from mfu.predict.inference.dataset import source_of
+from mfu.predict.inference.dataset import question, source_of
 from mfu.predict.inference.doubt import own_doubt, shared_doubt
 from mfu.predict.inference.fit.newton import ServingFit, fit, linear, shipped_fit, solved
 from mfu.predict.inference.fit.rows import ServingRows, log_errors, rows_of, shipped_rows, stack_effects, without
+from mfu.predict.inference.fit.settings import with_settings
 from mfu.predict.inference.kernels import StepTime
 from mfu.predict.inference.measured import steps_of
+from mfu.predict.inference.recipes import turned_away
+from mfu.predict.types import Problem
 from mfu.predict.validate.common import Report, Row
 from mfu.predict.validate.inference import errors_by_kind, predictable, validate
 from mfu.predict.validate.left_out import Forecast, Refit, left_out
@@ -55,19 +58,27 @@ class ServingRefits:
         for _ in range(_PASSES):
             state = solved(linear(rows, state.unknowns, base, jacobian, state.theta), state)
             base = log_errors(rows, state.unknowns.constants(state.theta))
-        return state.constants()
+        return with_settings(state.constants(), rows)
 
 
 def inference_left_out(rows: Sequence[Row], *, given: int = 0) -> Report:
     """The report of `rows`, each predicted by a fit without its source."""
     report = validate(rows)
     asked = [row for row in rows if predictable(row)]
-    usable = [row for row, scored in zip(asked, report.scored, strict=True) if scored.keys["trust"] == "plain"]
+    usable = [
+        row for row, scored in zip(asked, report.scored, strict=True) if scored.keys["trust"] == "plain" and _tells(row)
+    ]
     sources = frozenset(source_of(row) for row in asked)
     refits = ServingRefits.of(rows_of([*usable, *without(shipped_rows(), sources)]))
     every = rows_of(asked)
     found = left_out(report, _refit(refits, every, asked), given=given)
     return replace(found, extra={**found.extra, **errors_by_kind(found.scored)})
+
+
+def _tells(row: Row) -> bool:
+    """Whether it is known what ran: not where drafts were published beside none, or where requests stood outside."""
+    asked = question(row)
+    return not isinstance(asked, Problem) and asked.speculation is None and not turned_away(row)
 
 
 def _refit(refits: ServingRefits, every: ServingRows, asked: Sequence[Row]) -> Refit:
@@ -88,7 +99,7 @@ def forecast(rows: ServingRows, constants: ServingConstants) -> Forecast:
     return Forecast(
         predicted,
         shared_doubt(constants, rows.engine, rows.product),
-        own_doubt(constants, rows.case, step),
+        own_doubt(constants, rows.case, step, rows.setting),
         spent=_spent(step),
         hardware=np.char.add(np.char.add(rows.product, " "), np.array(precision)),
     )

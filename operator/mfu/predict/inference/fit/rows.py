@@ -11,11 +11,11 @@ from importlib.resources import files
 import numpy as np
 from numpy.typing import NDArray
 
-from mfu.predict.inference.build import case_of
+from mfu.predict.inference.build import setting_of
 from mfu.predict.inference.case import ServingCase, stack_cases, take
 from mfu.predict.inference.constants import ServingConstants, engine_level, load
 from mfu.predict.inference.dataset import Question, question, source_of
-from mfu.predict.inference.measured import is_rate, known_metric, values_of
+from mfu.predict.inference.measured import asked_case, is_rate, known_metric, values_of
 from mfu.predict.types import Problem
 
 Floats = NDArray[np.float64]
@@ -35,6 +35,7 @@ class ServingRows:
     product: Names
     source: Names
     series: Names
+    setting: Names
 
     def __len__(self) -> int:
         return len(self.questions)
@@ -53,6 +54,7 @@ class ServingRows:
             product=self.product[index],
             source=self.source[index],
             series=self.series[index],
+            setting=self.setting[index],
         )
 
 
@@ -71,6 +73,7 @@ def rows_of(table: Sequence[Table]) -> ServingRows:
         product=np.array([each.placement.device.gpu.api_name for each in asked]),
         source=np.array(sources),
         series=np.array([f"{source}/{_series(each)}" for source, each in zip(sources, asked, strict=True)]),
+        setting=np.array([setting_of(each.setup, each.placement.device.gpu.api_name) for each in asked]),
     )
 
 
@@ -78,7 +81,7 @@ def _made(row: Table, constants: ServingConstants) -> tuple[Question, ServingCas
     asked = question(row)
     if isinstance(asked, Problem) or not known_metric(asked.metric):
         return None
-    case = case_of(asked.setup, asked.placement, constants)
+    case = asked_case(asked, constants)
     return None if isinstance(case, Problem) else (asked, case)
 
 
@@ -108,7 +111,8 @@ def log_errors(rows: ServingRows, constants: ServingConstants) -> Floats:
 
 
 def stack_effects(rows: ServingRows, constants: ServingConstants) -> Floats:
-    """Logarithm of the factor that engine and product put on each row's speed."""
+    """Logarithm of the factor that engine, product and setting put on each row's speed."""
     engine = np.array([constants.stack(str(name)).speed for name in rows.engine])
     product = np.array([constants.product(str(name)).speed for name in rows.product])
-    return np.asarray(np.log(constants.usual_speed * engine * product))
+    setting = np.array([constants.setting(str(name)).speed for name in rows.setting])
+    return np.asarray(np.log(constants.usual_speed * engine * product * setting))
