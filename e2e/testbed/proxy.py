@@ -35,19 +35,25 @@ Watcher = Callable[[Call], bool]
 
 @dataclass(slots=True)
 class Proxy:
-    """Plain HTTP on loopback in front of an API server. `calls` is what was answered, watches left out."""
+    """Plain HTTP on loopback in front of an API server. `calls` is what was answered, watches left out.
+
+    `instead` may answer in the API server's place; where it gives None the API server does.
+    """
 
     upstream: str
     ca_file: Path
     watcher: Watcher = lambda _: True
+    instead: Callable[[web.Request], web.Response | None] = lambda _: None
     calls: list[Call] = field(default_factory=list)
     url: str = ""
+    _loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.new_event_loop)
+    _watches: set[asyncio.Transport] = field(default_factory=set)
     _session: aiohttp.ClientSession | None = None
     _runner: web.AppRunner | None = None
 
     @contextmanager
     def run(self) -> Iterator[Proxy]:
-        loop, started = asyncio.new_event_loop(), threading.Event()
+        loop, started = self._loop, threading.Event()
         thread = threading.Thread(target=self._serve, args=(loop, started), name="proxy", daemon=True)
         thread.start()
         started.wait(10)
@@ -56,6 +62,15 @@ class Proxy:
         finally:
             loop.call_soon_threadsafe(loop.stop)
             thread.join(10)
+
+    def cut_watches(self) -> None:
+        """Every watch that is open ends as when a network parts."""
+
+        def cut() -> None:
+            for each in tuple(self._watches):
+                each.abort()
+
+        self._loop.call_soon_threadsafe(cut)
 
     def _serve(self, loop: asyncio.AbstractEventLoop, started: threading.Event) -> None:
         asyncio.set_event_loop(loop)
@@ -94,6 +109,8 @@ class Proxy:
         call = Call(request.method, request.path)
         if not self.watcher(call):
             return _cut(request)
+        if (made_up := self.instead(request)) is not None:
+            return made_up
         headers = {name: value for name, value in request.headers.items() if name.lower() not in _PRIVATE}
         assert self._session is not None
         try:
@@ -117,8 +134,14 @@ class Proxy:
             return web.Response(status=answer.status, headers=kept, body=body) if self.watcher(done) else _cut(request)
         stream = web.StreamResponse(status=answer.status, headers=kept)
         await stream.prepare(request)
-        async for chunk in answer.content.iter_any():
-            await stream.write(chunk)
+        if (transport := request.transport) is not None:
+            self._watches.add(transport)
+        try:
+            async for chunk in answer.content.iter_any():
+                await stream.write(chunk)
+        finally:
+            if transport is not None:
+                self._watches.discard(transport)
         return stream
 
 

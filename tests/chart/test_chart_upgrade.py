@@ -168,6 +168,7 @@ def settings(port: int) -> list[str]:
     return [flag for key, value in values.items() for flag in ("--set-json", f"{key}={json.dumps(value)}")]
 
 
+@pytest.mark.prove(times=20)
 def test_from_the_first_chart_to_this_one_and_back_under_load(plane: ControlPlane, helm: Helm) -> None:
     first, second = free_ports(2)
     helm("install", RELEASE, str(FIRST), "--create-namespace", *settings(first))

@@ -7,7 +7,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, cast
 
 from mfu.cluster.client import KubeClient, ListPage, ServerUnreachable
-from mfu.cluster.declared import FIRST_REPAIR_SECONDS, REPAIR_SECONDS, SETTLED_SECONDS, DeclaredStore
+from mfu.cluster.declared import (
+    FIRST_REPAIR_SECONDS,
+    LEAST_REPAIR_SECONDS,
+    REPAIR_SECONDS,
+    SETTLED_SECONDS,
+    DeclaredStore,
+)
 from mfu.cluster.resources import MFUPOLICIES
 from mfu.cluster.state import ClusterState
 from tests.builders.virtual_time import run
@@ -98,6 +104,30 @@ def test_a_deletion_that_nobody_told_is_found() -> None:
     assert changes == store.version == 4
 
 
+def test_few_names_are_listed_often_and_many_seldom() -> None:
+    """3,000 names every minute; however many there are, a deletion that nobody told is found after three."""
+
+    async def few(store: Store) -> None:
+        store.take("a", "1")
+        await asyncio.sleep(FIRST_REPAIR_SECONDS + 1)
+        assert store.objects == {"a": "1"}
+        await asyncio.sleep(LEAST_REPAIR_SECONDS)
+        assert store.objects == {}
+
+    many = [f"w{number}" for number in range(3000)]
+
+    async def later(store: Store) -> None:
+        for each in many:
+            store.take(each, "1")
+        await asyncio.sleep(55.0)
+        assert len(store.objects) == len(many)
+        await asyncio.sleep(10.0)
+        assert len(store.objects) == 1
+
+    told(Names(["a"], ["a"], []), few)
+    told(Names(many, many, many[:1]), later)
+
+
 def test_a_relist_of_the_watch_is_followed_by_a_repair() -> None:
     async def script(store: Store) -> None:
         store.take("a", "1")
@@ -121,7 +151,7 @@ def test_what_comes_while_names_are_listed_stays() -> None:
         store_of.append(store)
         store.take("a", "1")
         store.take("b", "2")
-        await asyncio.sleep(REPAIR_SECONDS + 1)
+        await asyncio.sleep(LEAST_REPAIR_SECONDS + 1)
 
     store, _ = told(Names(["a", "b"], [comes, "a"]), script)
     assert store.objects == {"a": "1", "b": "new"}

@@ -34,6 +34,7 @@ async def spec_of(client: KubeClient, lease: Lease) -> dict[str, object]:
     return dict(found["spec"])
 
 
+@pytest.mark.prove(times=20)
 async def test_the_second_waits_while_the_first_renews(client: KubeClient, contender: Callable[[str], Lease]) -> None:
     first, second = contender("first"), contender("second")
     assert not first.fresh

@@ -83,6 +83,7 @@ async def informed(
     return informer
 
 
+@pytest.mark.prove(times=20)
 @pytest.mark.parametrize("name", ODD)
 async def test_an_odd_answer_to_a_list_is_waited_out(name: str) -> None:
     server = Misbehaving(lists=[ODD[name], ODD[name], said(LIST)])
@@ -92,6 +93,7 @@ async def test_an_odd_answer_to_a_list_is_waited_out(name: str) -> None:
     assert server.asked["list"] == 3
 
 
+@pytest.mark.prove(times=20)
 @pytest.mark.parametrize("name", ODD_WATCHES)
 async def test_an_odd_answer_to_a_watch_is_waited_out(name: str) -> None:
     good = stream(json.dumps(ADDED).encode() + b"\n", then_wait=True)
@@ -109,6 +111,7 @@ async def test_items_null_is_an_empty_list() -> None:
     assert informer.objects == {}
 
 
+@pytest.mark.prove(times=20)
 @pytest.mark.parametrize("answer", [ODD["429"], ODD["403"], raw(b"", 500), stream(json.dumps(GONE).encode() + b"\n")])
 async def test_watches_that_fail_while_lists_work_cause_few_lists(answer: Answer) -> None:
     server = Misbehaving(watches=[answer])
@@ -122,6 +125,7 @@ async def test_watches_that_fail_while_lists_work_cause_few_lists(answer: Answer
     assert server.asked["watch"] <= 50
 
 
+@pytest.mark.prove(times=20)
 async def test_retry_after_is_honoured() -> None:
     server = Misbehaving(lists=[said({"reason": "TooManyRequests"}, 429, Retry_After="60"), said(LIST)])
     async with serving(server) as client:

@@ -16,6 +16,12 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 REPAIR_SECONDS: Final = 180.0
+"""At the longest between two lists of names."""
+LEAST_REPAIR_SECONDS: Final = 10.0
+"""Between two lists of few names: where the other watch lists anew and finds nothing at all, it says nothing, and a
+policy that is gone must not go on deciding for minutes."""
+NAMES_A_SECOND: Final = 60.0
+"""That are listed when all is in step: of more names, a list is made less often."""
 FIRST_REPAIR_SECONDS: Final = 2.0
 """Until everything that is listed by name has come, names are listed this often: what went meanwhile never comes."""
 SHARE_OF_REPAIRS: Final = 0.1
@@ -28,7 +34,7 @@ class DeclaredStore(Generic[T]):
     """Keeps `objects`, keyed "namespace/name" (or "name"), in step with what is told through `take`.
 
     The other watch (kopf's) lists again after it lost its place, and then says nothing of what is gone: the names that
-    the API server lists every few minutes, and after each such re-list, repair that. `synced` once every name that is
+    the API server lists now and then, and after each such re-list, repair that. `synced` once every name that is
     listed has come. Everything here runs on one event loop; `project` may be called from anywhere.
     """
 
@@ -106,7 +112,7 @@ class DeclaredStore(Generic[T]):
             await asyncio.sleep(max(FIRST_REPAIR_SECONDS, took_seconds / SHARE_OF_REPAIRS))
             return
         try:
-            async with asyncio.timeout(REPAIR_SECONDS):
+            async with asyncio.timeout(min(REPAIR_SECONDS, LEAST_REPAIR_SECONDS + len(self.objects) / NAMES_A_SECOND)):
                 await self._soon.wait()
             await asyncio.sleep(SETTLED_SECONDS)
         except TimeoutError:

@@ -30,6 +30,8 @@ BACKOFF_SECONDS: Final = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 STEADY_SECONDS: Final = 60.0
 """After running this long it starts again at once."""
 ENDING_SECONDS: Final = 10.0
+LEFT_SECONDS: Final = 3.0
+"""For what a kopf that failed has left running."""
 
 
 @dataclass(slots=True)
@@ -66,7 +68,7 @@ class DeclaredWatch:
         self.starts += 1
 
         def run() -> None:
-            asyncio.run(kopf.operator(registry=registry, clusterwide=True, standalone=True, stop_flag=self._stop))
+            _run(registry, self._stop)
 
         thread = ThreadPoolExecutor(1, "kopf")
         running = loop.run_in_executor(thread, run)
@@ -81,6 +83,34 @@ class DeclaredWatch:
         finally:
             thread.shutdown(wait=False)
         return None
+
+
+def _run(registry: kopf.OperatorRegistry, stop: threading.Event) -> None:
+    """kopf on a loop of its own, which ends soon after kopf does, whatever of kopf is left on it."""
+    loop = asyncio.new_event_loop()
+    try:
+        loop.run_until_complete(_until_it_ends(registry, stop))
+    finally:
+        left = asyncio.all_tasks(loop)
+        for each in left:
+            each.cancel()
+        if left:
+            loop.run_until_complete(asyncio.wait(left, timeout=LEFT_SECONDS))
+        loop.close()
+
+
+async def _until_it_ends(registry: kopf.OperatorRegistry, stop: threading.Event) -> None:
+    """Ends with the error of whichever part of kopf failed.
+
+    kopf's own ending would wait for ever then: it closes its session and leaves the other watches for last, and these
+    wait for a login that nobody makes any more. Told to stop, it ends well.
+    """
+    before = asyncio.all_tasks()
+    roots = await kopf.spawn_tasks(registry=registry, clusterwide=True, standalone=True, stop_flag=stop)
+    ended, _ = await asyncio.wait(roots, return_when=asyncio.FIRST_COMPLETED)
+    for each in ended:
+        each.result()
+    await kopf.run_tasks(roots, ignored=before)
 
 
 def registry_for(
