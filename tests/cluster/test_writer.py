@@ -373,3 +373,31 @@ def test_events_leave_some_at_a_time_and_all_in_the_end() -> None:
 
     run(work())
     assert [each["reason"] for each in server.told] == [f"R{row}" for row in range(120)]
+
+
+def test_what_has_no_answer_yet_comes_before_all_annotations_and_these_are_not_starved() -> None:
+    class Both(Server):
+        def __init__(self) -> None:
+            super().__init__()
+            self.told: list[str] = []
+
+        async def apply(self, resource: Any, body: dict[str, Any], **_: Any) -> dict[str, Any]:
+            await asyncio.sleep(0.1)
+            self.told.append("status")
+            return body
+
+        async def change(self, resource: Any, metadata: Any, operations: Any, **_: Any) -> None:
+            self.told.append("annotations")
+
+    server = Both()
+    writer = Writer(cast(KubeClient, server), per_second=1e6)
+    status = Packed(WorkloadStatus, {"observedGeneration": 1})
+    plans = tuple(WorkloadPlan("a", f"w{row}", f"u{row}", status, {"note": "x"}) for row in range(60))
+    current = {each.key: {"status": NO_STATUS, "annotations": {}, "annotated": False} for each in plans}
+    run(writer.apply(Plan(workloads=plans), current, NO_REPORT))
+    assert server.told == ["status"] * 60 + ["annotations"] * 60
+    server.told.clear()
+    hasty = Writer(cast(KubeClient, server), per_second=1e6)
+    run(hasty.apply(Plan(workloads=plans), current, NO_REPORT, superseded=lambda: True))
+    assert server.told == ["status"] * IN_FLIGHT + ["annotations"] * IN_FLIGHT
+    assert hasty.counts.deferred == 120 - 2 * IN_FLIGHT

@@ -94,6 +94,13 @@ class Writer:
         self.counts.deferred = 0
         due = self._due(wanted(plan, current, report, self.own))
         pace = self._pace = self._pace or Pace(self.per_second)
+        # Answers that nobody has yet first, all of them: what else is to be said of the same objects can wait.
+        await self._write_all([each for each in due if each.urgent], pace, superseded)
+        await self._write_all([each for each in due if not each.urgent], pace, superseded)
+        await self._emit_some(asyncio.Semaphore(FEW if self._hurried else IN_FLIGHT), pace)
+
+    async def _write_all(self, due: Iterable[Write], pace: Pace, superseded: Callable[[], bool]) -> None:
+        """Each object's one after the other, those of many objects side by side; what is left is counted."""
         by_object: dict[str, list[Write]] = defaultdict(list)
         for each in due:
             by_object[each.object_key].append(each)
@@ -108,7 +115,6 @@ class Writer:
 
         await asyncio.gather(*(work(rank) for rank in range(FEW if self._hurried else IN_FLIGHT)))
         self.counts.deferred += sum(len(each) for each in left)
-        await self._emit_some(asyncio.Semaphore(FEW if self._hurried else IN_FLIGHT), pace)
 
     async def answer(self, plan: WorkloadPlan, seen: Seen) -> None:
         """The status of one workload at once, before everything that rounds send; they yield to it for a moment."""
