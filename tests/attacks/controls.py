@@ -195,7 +195,7 @@ CONTROLS: Final = tuple(
          "                self._events.append((body, namespace))\n                return\n", "                pass\n",
          f"{WRITER_TESTS} -k may_not_be_written"),
         (SLOW, "no more than so many writes at once", "cluster/writer.py",
-         "range(IN_FLIGHT)", "range(1000)", f"{WRITER_TESTS} -k under_way"),
+         "range(FEW if self._hurried else IN_FLIGHT)", "range(1000)", f"{WRITER_TESTS} -k under_way"),
         (SLOW, "what has no answer yet is written first", "cluster/writes.py",
          "by_namespace[each.urgent][each.plan.namespace]", "by_namespace[True][each.plan.namespace]",
          f"{WRITER_TESTS} -k goes_first"),

@@ -20,7 +20,7 @@ MUTANTS: Final = tuple(
          "self._renewed = asked_at", "self._renewed = asyncio.get_running_loop().time()",
          "tests/cluster/test_lease_time.py"),
         ("what only we wrote is no news", "cluster/declared.py",
-         "self._note(news=before is None or self._news(before, value))", "self._note()",
+         "self._note(news=new)", "self._note()",
          "tests/cluster/test_declared.py -k only_we_wrote"),
         ("one clock-event reason is enough", "telemetry/dcgm/adapter.py",
          "np.where(np.isnan(other), one, one + other)", "one + other", "tests/telemetry/test_dcgm_units.py"),
