@@ -64,13 +64,13 @@ class Proxy:
             thread.join(10)
 
     def cut_watches(self) -> None:
-        """Every watch that is open ends as when a network parts."""
+        """Every watch that is open ends as when a network parts; returns when they have."""
 
-        def cut() -> None:
+        async def cut() -> None:
             for each in tuple(self._watches):
                 each.abort()
 
-        self._loop.call_soon_threadsafe(cut)
+        asyncio.run_coroutine_threadsafe(cut(), self._loop).result(10)
 
     def _serve(self, loop: asyncio.AbstractEventLoop, started: threading.Event) -> None:
         asyncio.set_event_loop(loop)
@@ -132,11 +132,14 @@ class Proxy:
             done = Call(call.method, call.path, answered=True)
             self.calls.append(done)
             return web.Response(status=answer.status, headers=kept, body=body) if self.watcher(done) else _cut(request)
+        if not self.watcher(call):
+            # Asked for before the connection was to be cut, and answered after.
+            return _cut(request)
         stream = web.StreamResponse(status=answer.status, headers=kept)
-        await stream.prepare(request)
         if (transport := request.transport) is not None:
             self._watches.add(transport)
         try:
+            await stream.prepare(request)
             async for chunk in answer.content.iter_any():
                 await stream.write(chunk)
         finally:
