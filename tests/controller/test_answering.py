@@ -8,10 +8,14 @@ from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, cast
 
+import pytest
+
 from mfu.cluster.client import KubeClient
 from mfu.cluster.state import ClusterState, Past
 from mfu.cluster.writer import Writer
 from mfu.controller.answering import Answering, Line
+from mfu.controller.build import build
+from mfu.controller.config import OperatorConfig
 from mfu.engine.evaluate import evaluate
 from mfu.engine.plan import Plan, WorkloadPlan
 from mfu.engine.snapshot import Snapshot, WorkloadView
@@ -181,6 +185,34 @@ def test_a_defect_and_a_refusal_end_nothing() -> None:
         await stage.until(lambda: stage.cluster.written == [4])
 
     played(stage, script)
+
+
+def test_readings_that_can_not_be_had_are_left_to_a_cycle_and_end_nothing() -> None:
+    class Broken(Readings):
+        def series(self, pods: Any, now: float, **_: Any) -> WorkloadSeries | None:
+            raise ValueError("a defect of the store")
+
+    stage = Stage()
+
+    async def script() -> None:
+        stage.answering.past = cast(Past, Broken())
+        stage.change(128, 2)
+        await stage.until(lambda: stage.left == 1)
+        assert (stage.answers, stage.answering.elsewhere) == ({}, frozenset())
+        stage.answering.past = cast(Past, Readings())
+        stage.change(192, 3)
+        await stage.until(lambda: stage.cluster.written == [3])
+
+    played(stage, script)
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_who_writes_nothing_leaves_all_to_cycles(dry_run: bool) -> None:
+    async def work() -> None:
+        parts = build(OperatorConfig.model_validate({"dryRun": dry_run}), cast(KubeClient, None))
+        assert (parts.loop.answering is None) is dry_run
+
+    asyncio.run(work())
 
 
 def _of(view: WorkloadView) -> Snapshot:

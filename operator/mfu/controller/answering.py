@@ -100,11 +100,20 @@ class Answering:
                 if not keys:
                     continue
                 self._wake.set()
-                for plan in await self._answer(keys):
+                for plan in await self._guarded(keys):
                     self._sending.add(plan.key)
                     group.create_task(self._sent(plan))
                 await self._free.acquire()
                 self._free.release()
+
+    async def _guarded(self, keys: list[str]) -> list[WorkloadPlan]:
+        try:
+            return await self._answer(keys)
+        except Exception:
+            # As with a cycle: what one brings to light must not silence the others, which the next cycle answers.
+            log.exception("news can not be answered")
+            self.left()
+            return []
 
     async def _answer(self, keys: list[str]) -> list[WorkloadPlan]:
         plan, now = self.plan(), time.time()

@@ -87,9 +87,10 @@ def build(config: OperatorConfig, client: KubeClient, *, told: bool = True) -> P
     ready = _warm(collector, cycle.warm_up_seconds)
     loop = Loop(state, store, writer, metrics, cycle, trigger, ready=ready, dry_run=config.dry_run)
     loop.executor = executor if config.actions else None
-    loop.answering = Answering(
-        state, store, writer, lambda: loop.plan, loop.last_of, answered=loop.take, left=trigger.mark
-    )
+    if not config.dry_run:
+        loop.answering = Answering(
+            state, store, writer, lambda: loop.plan, loop.last_of, answered=loop.take, left=trigger.mark
+        )
     return Parts(config, state, collector, loop, lease)
 
 
