@@ -5,25 +5,30 @@ slices of a GPU that a driver cuts on allocation, as long as they fit together.
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
+import yaml
 
 from e2e.testbed.cluster import ControlPlane, wait_until
 from mfu.cluster.device_slices import OF_OUR_DRIVER, cut_slices, partitioned
 from mfu.decide.fleet.capacity import DeviceKind
 from mfu.decide.fleet.device_claims import DRIVER, claim_template
-from mfu.decide.fleet.partitions import PartitionedNode, cut_for
+from mfu.decide.fleet.partitions import PartitionedNode
 from mfu.decide.fleet.standing import Need
+from tests.builders.cases import SERVING
 from tests.builders.device_slices import partitionable
 from tests.decide.test_device_claims import grant
-from tests.decide.test_partitions import PRICES, serving
 from tests.e2e_cluster.test_controllers import node
 
 pytestmark = [pytest.mark.integration, pytest.mark.owns_control_plane]
 
+ROOT: Final = Path(__file__).parents[2]
 GROUP: Final = "resource.k8s.io/v1"
 H100: Final = "NVIDIA-H100-80GB-HBM3"
 RANKED: Final = ("NVIDIA-H200", "NVIDIA-A100-SXM4-80GB")
@@ -113,16 +118,37 @@ def read(plane: ControlPlane) -> tuple[PartitionedNode, ...]:
     return partitioned(each for each in slices if each is not None)
 
 
+def printed(plane: ControlPlane, folder: Path) -> dict[str, Any]:
+    """What `mfu place --claim` prints of a replica called train, which has to answer within 5 ms a token."""
+    plane.kubectl("apply", "--server-side", "-f", str(ROOT / "crds"))
+    plane.wait_established()
+    file = folder / "train.yaml"
+    spec = {
+        **SERVING,
+        "inference": {**SERVING["inference"], "slo": {"tpotMilliseconds": 5}},
+        "targetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "train"},
+    }
+    kind = {"apiVersion": "mfu.gpuaas.io/v1alpha1", "kind": "ModelWorkload", "metadata": {"name": "train"}}
+    file.write_text(yaml.safe_dump({**kind, "spec": spec}))
+    mfu = Path(sys.executable).with_name("mfu")
+    command: list[str | Path] = [mfu, "place", "-f", file, "--claim", f"--kubeconfig={plane.kubeconfig}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = yaml.safe_load(done.stdout)
+    return found
+
+
 def test_slices_that_fit_together_are_cut_of_one_gpu_and_what_does_not_fit_takes_the_next_choice(
-    control_plane: ControlPlane, namespace: str, cut: str
+    control_plane: ControlPlane, namespace: str, cut: str, tmp_path: Path
 ) -> None:
     """A replica that only 3g.40gb and more serve in time: two of them fill an H100, the third takes a whole one."""
     (found,) = read(control_plane)
     assert (found.node, found.product_label) == (cut, H100)
-    choices = cut_for(serving(tpotMilliseconds=5), [found], PRICES, frozenset())
-    assert choices[-1].profile == ""
-    assert {each.profile for each in choices[:-1]} == {"3g.40gb", "4g.40gb"}
-    control_plane.apply(claim_template("train", Need(1), [], choices), namespace=namespace)
+    template = printed(control_plane, tmp_path)
+    (request,) = template["spec"]["spec"]["devices"]["requests"]
+    asked = [each["selectors"][-1]["cel"]["expression"].rpartition('"')[0] for each in request["firstAvailable"]]
+    assert {each.rpartition('"')[2] for each in asked} == {"3g.40gb", "4g.40gb", H100}
+    control_plane.apply(template, namespace=namespace)
     where = partial(taken, control_plane)
     for name in ("first", "second"):
         control_plane.apply(claiming(name), namespace=namespace)
