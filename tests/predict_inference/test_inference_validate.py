@@ -161,6 +161,9 @@ def test_source_is_read_for_the_engine_and_its_release_alone() -> None:
         ("amd.com (rocm7.0.0_vllm_0.11.1)", "vllm"),
         ("NVIDIA/FasterTransformer docs/gpt_guide.md", "fastertransformer"),
         ("MLPerf v5.1", UNSTATED),
+        ("speed_benchmark.rst (transformers 4.46)", "transformers"),
+        ("tgi/data/result_tgi_short.csv", "tgi"),
+        ("README.md (llama.cpp)", "llamacpp"),
     ],
 )
 def test_engines_by_source(source: str, engine: str) -> None:

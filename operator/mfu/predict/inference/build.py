@@ -11,7 +11,7 @@ from mfu.hardware.problem import ProblemReason
 from mfu.hardware.types import BYTES_PER_VALUE, GPU, Precision
 from mfu.predict.inference.case import Chip, RequestLoad, ServingCase, ServingLayout, Speculation, StoredFormat
 from mfu.predict.inference.constants import ServingConstants, engine_level
-from mfu.predict.inference.habits import USUAL, groups_queries, habit_of
+from mfu.predict.inference.habits import USUAL, groups_queries, habit_of, launches_from_python
 from mfu.predict.inference.shape import shape_of
 from mfu.predict.types import Inference, Placement, Problem
 from mfu.workload.architecture import Architecture, Family
@@ -64,6 +64,7 @@ def case_of(
         load=load_of(setup, placement, speculation, aligned=aligned),
         speed=_speed(setup, placement, constants) / (1.0 + (speculation.draft_share if speculation else 0.0)),
         host=constants.stack(setup.engine, setup.engine_version).host,
+        eager=float(launches_from_python(setup.engine)),
     )
 
 

@@ -118,6 +118,8 @@ class ServingCase:
     """Efficiency factor of the engine, 1 for the reference engine."""
     host: Number = 1.0
     """Time of its host work and launches over the usual one."""
+    eager: Number = 0.0
+    """1 where the engine launches every kernel from Python, with no CUDA graph."""
 
     @property
     def rows(self) -> int:
@@ -142,6 +144,7 @@ def stack_cases(cases: Sequence[ServingCase]) -> ServingCase:
         load=_stack(RequestLoad, [each.load for each in cases]),
         speed=np.array([each.speed for each in cases], dtype=float),
         host=np.array([each.host for each in cases], dtype=float),
+        eager=np.array([each.eager for each in cases], dtype=float),
     )
 
 
@@ -155,6 +158,7 @@ def take(case: ServingCase, rows: npt.NDArray[np.intp]) -> ServingCase:
         load=_rows(case.load, rows),
         speed=np.asarray(case.speed)[rows],
         host=np.asarray(case.host)[rows],
+        eager=np.asarray(case.eager)[rows],
     )
 
 

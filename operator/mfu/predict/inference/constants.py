@@ -13,7 +13,13 @@ from typing import Any
 
 UNSTATED = "unstated"
 """Engine of published tables that name none; a declaration that names none is an unknown engine."""
-_SPELLINGS = (("trtllm", "tensorrtllm"), ("tensorrt", "tensorrtllm"), ("vllm", "vllm"), ("sglang", "sglang"))
+_SPELLINGS = (
+    ("transformers", "transformers"),
+    ("trtllm", "tensorrtllm"),
+    ("tensorrt", "tensorrtllm"),
+    ("vllm", "vllm"),
+    ("sglang", "sglang"),
+)
 
 
 _OLDER = " before "
@@ -67,6 +73,8 @@ class ServingConstants:
     moe_layer_seconds: float
     eager_layer_seconds: float
     """Added to each layer of a step with prompts, which runs outside CUDA graphs."""
+    python_layer_seconds: float
+    """What the host needs to launch one layer, kernel by kernel from Python, where no CUDA graph holds them."""
     reduce_seconds: float
     """Latency of one all-reduce between two GPUs over NVLink; grows with the logarithm of the group."""
     pcie_reduce_seconds: float

@@ -32,6 +32,11 @@ _ENGINES = (
     ("lmdeploy", r"lmdeploy"),
     ("fastertransformer", r"faster ?transformer"),
     ("gptfast", r"gpt-fast"),
+    ("transformers", r"\btransformers\b|pytorch eager|litgpt"),
+    ("tgi", r"\btgi\b|text-generation-inference"),
+    ("llamacpp", r"llama\.?cpp"),
+    ("mlc", r"mlc-llm"),
+    ("exllama", r"exllama"),
 )
 _CLOSED_LOOP = ("tpot", "itl", "ttft", "output_tok_s_total", "tok_s", "total_tok_s", "requests_s", "samples_s")
 _TOKEN_TIMES = ("tpot", "itl")

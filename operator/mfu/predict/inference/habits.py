@@ -28,6 +28,7 @@ class Habit:
 
 
 _FIRST_GROUP = 8
+_TRANSFORMERS = "transformers"
 _VLLM_SHARE = 0.9
 _SGLANG_SHARE = 0.87
 
@@ -50,6 +51,11 @@ def habit_of(engine: str | None, device: Device) -> Habit:
         tokens = 2048 if memory < _SMALL else 8192 if memory < _HUGE else 16384
         return Habit(tokens, USUAL.batch, _SGLANG_SHARE, prompts_first=True)
     return USUAL
+
+
+def launches_from_python(engine: str | None) -> bool:
+    """Whether the engine decodes kernel by kernel: `generate` of Hugging Face transformers, and what is built on it."""
+    return engine_key(engine) == _TRANSFORMERS
 
 
 def groups_queries(engine: str | None, version: str | None, queries: float) -> bool:

@@ -115,7 +115,7 @@ def step_time(case: ServingCase, step: ServingStep, constants: ServingConstants)
     passes = constants.activation_passes * shape.hidden * _16BIT * shape.layers
     decode_attention, cache_bytes = _decode_attention(case, step, constants)
     requests = step.decode / layout.groups + step.prompts / step.spread
-    return StepTime(
+    found = StepTime(
         matrix_compute=compute,
         weight_reads=sum(each.roof(constants) for each in groups) - compute,
         prefill_attention=_prefill_attention(case, step, constants),
@@ -131,6 +131,17 @@ def step_time(case: ServingCase, step: ServingStep, constants: ServingConstants)
         weight_bytes=sum(each.bytes for each in groups),
         cache_bytes=cache_bytes,
     )
+    return _launched_from_python(case, found, constants)
+
+
+def _launched_from_python(case: ServingCase, step: StepTime, constants: ServingConstants) -> StepTime:
+    """The step with what its host still launches while the GPU has nothing left to do.
+
+    28 layers of 0.88 ms: 24.6 ms a token, be the model of 1.5 or of 7 billion parameters (A100: 25.2 and 24.8 ms).
+    """
+    spent = step.total - step.launch - step.host
+    waits = case.eager * (case.shape.layers * constants.python_layer_seconds - spent)
+    return replace(step, launch=np.maximum(step.launch, waits))
 
 
 def _launch(case: ServingCase, step: ServingStep, constants: ServingConstants) -> Number:
