@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -45,16 +44,17 @@ def refusal(way: Way, *arguments: str, stdin: str | None = None) -> str:
     return refused.value.stderr
 
 
-PATCHES: list[tuple[str, Any]] = [
-    ("merge", {"data": {"k": "new"}}),
-    ("json", [{"op": "replace", "path": "/data/k", "value": "new"}]),
+PATCHES = [
+    ("merge", '{"data": {"k": "new"}}'),
+    ("merge", "data:\n  k: new\n"),
+    ("json", '[{"op": "replace", "path": "/data/k", "value": "new"}]'),
 ]
 
 
 @pytest.mark.integration
-@pytest.mark.parametrize(("type_", "patch"), PATCHES, ids=["merge", "json"])
-def test_a_patch_is_taken(api_server_only: ControlPlane, space: str, way: Way, type_: str, patch: Any) -> None:
-    target = ("patch", "cm", "a", "-n", space, f"--type={type_}", "-p", json.dumps(patch))
+@pytest.mark.parametrize(("type_", "patch"), PATCHES, ids=["merge", "yaml", "json"])
+def test_a_patch_is_taken(api_server_only: ControlPlane, space: str, way: Way, type_: str, patch: str) -> None:
+    target = ("patch", "cm", "a", "-n", space, f"--type={type_}", "-p", patch)
     way(*target, "--dry-run=server")
     assert api_server_only.get("configmap", "a", "-n", space)["data"] == {"k": "old"}
     assert "patched" in way(*target)

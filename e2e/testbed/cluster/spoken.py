@@ -90,11 +90,19 @@ def _patch(rest: Rest, said: Said) -> str | None:
         "PATCH",
         kind.path(said.namespace, name) + subresource,
         params={"fieldManager": "kubectl-patch", **dry},
-        body=said.flag("patch"),
+        body=_as_json(said.flag("patch")),
         Content_Type=type_,
         who=said.impersonated,
     )
     return f"{kind.plural}/{name} patched\n"
+
+
+def _as_json(text: str) -> str:
+    try:
+        json.loads(text)
+    except ValueError:
+        return json.dumps(yaml.load(text, Loader=LOADER))
+    return text
 
 
 def _label(rest: Rest, said: Said) -> str | None:
