@@ -60,7 +60,7 @@ e2e: setup  ## User stories on the local control plane (or on MFU_KUBECONFIG)
 
 # With no second chance, fewer at once.
 prove: SERVERS := 4
-prove: setup  ## What must hold many times, many times: an hour or two; writes benchmarks/results/prove.json
+prove: setup  ## What must hold many times, many times: some hours; writes benchmarks/results/prove.json
 	@$(RUNPY) -m e2e.testbed.cluster build --helm
 	@$(RUNPY) -m pytest -q -n $(SERVERS) --dist loadgroup -m prove --prove benchmarks/results/prove.json $(PROVE)
 
