@@ -12,9 +12,7 @@ from mfu.predict import predict
 from mfu.predict.names import StepTerm
 from mfu.predict.training.constants import shipped
 from mfu.predict.training.power import held_clock
-from mfu.predict.types import Compilation, Parallelism, Placement, Precisions, Prediction, Sharding, Training
-from mfu.predict.validate.notes import compilation, power_limit
-from mfu.predict.validate.rows import placement_of
+from mfu.predict.types import Parallelism, Placement, Precisions, Prediction, Sharding, Training
 from mfu.workload.presets import preset
 
 
@@ -83,43 +81,3 @@ def test_what_memory_paces_loses_less() -> None:
     lost = [1.0 - asked(400.0, setup).mfu / asked(None, setup).mfu for setup in (LLAMA, short)]
     assert lost[0] > 0.1
     assert lost[1] < 0.7 * lost[0]
-
-
-@pytest.mark.parametrize(
-    ("row", "watts"),
-    [
-        ({"notes": "torch.compile, FSDP2"}, None),
-        ({"power_limit_w": "600", "notes": "power-limited"}, 600.0),
-        ({"notes": "750 W power limit; compile"}, 750.0),
-        ({"notes": "Power cap 650W"}, 650.0),
-        ({"notes": "power-limited B200; torch.compile"}, 750.0),
-        ({"notes": "rowwise; power-throttled"}, 750.0),
-    ],
-)
-def test_a_row_that_tells_of_a_limit(row: dict[str, str], watts: float | None) -> None:
-    assert power_limit(row, product("B200")) == watts
-
-
-@pytest.mark.parametrize(
-    ("row", "found"),
-    [
-        ({"notes": "eager, AC every 2nd layer"}, Compilation.NONE),
-        ({"notes": "; torch.compile, FSDP2"}, Compilation.REGIONAL),
-        ({"notes": "compile; batch 1"}, Compilation.REGIONAL),
-        ({"notes": "compiler flags unknown"}, None),
-        ({"notes": "eager", "compilation": "compile"}, Compilation.REGIONAL),
-        ({}, None),
-    ],
-)
-def test_a_row_that_tells_whether_it_was_compiled(row: dict[str, str], found: Compilation | None) -> None:
-    assert compilation(row) is found
-
-
-def test_a_publisher_whose_cards_are_its_own() -> None:
-    row = {"gpu": "H100-SXM5-80GB", "source": "pytorch/ao@36027d82 docs (torchtitan)"}
-    found = placement_of(row, 8)
-    assert isinstance(found, Placement)
-    assert found.device.label == "H100-SXM5-96GB"
-    others = placement_of({**row, "source": "huggingface/nanotron"}, 8)
-    assert isinstance(others, Placement)
-    assert others.device.label == "H100-SXM5"

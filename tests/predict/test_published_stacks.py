@@ -49,9 +49,17 @@ def test_a_token_goes_once_to_each_rank_that_holds_an_expert_of_it(job: Job, on:
     case = case_of(job(), on(), c)
     assert case is not None
     members = RankGroup(np.asarray(8.0), np.asarray(8.0))
-    seconds = float(dispatch_seconds(case.machine, c, members, np.asarray(64e6), np.asarray(8.0)))
-    expected = 64e6 * 7 * (1 - (7 / 8) ** 8) / float(case.machine.link) + float(case.machine.link_latency)
-    assert seconds == pytest.approx(expected)
+    link, latency = float(case.machine.link), float(case.machine.link_latency)
+
+    def seconds(once: float, among: RankGroup = members) -> float:
+        routed = np.asarray(8.0), np.asarray(once)
+        return float(dispatch_seconds(case.machine, c, among, np.asarray(64e6), routed))
+
+    assert seconds(1.0) == pytest.approx(64e6 * 7 * (1 - (7 / 8) ** 8) / link + latency)
+    assert seconds(0.0) == pytest.approx(64e6 * 7 / link + latency)
+    four_nodes = RankGroup(np.asarray(32.0), np.asarray(8.0))
+    hops = latency + c["network_latency"] * 3.0
+    assert seconds(0.0, four_nodes) - hops == pytest.approx(64e6 * 6 / float(case.machine.network))
 
 
 def test_an_exchange_costs_the_host_alike_under_every_engine(job: Job, on: On) -> None:

@@ -122,6 +122,7 @@ def _communication(c: TrainingConstants) -> dict[str, Worked]:
     sixteen = RankGroup(np.asarray(16.0), np.asarray(8.0))
     gigabyte = np.asarray(1e9)
     experts = RankGroup(np.asarray(32.0), np.asarray(8.0))
+    once = np.asarray(8.0), np.asarray(1.0)
     tensor = case(job(parallelism=Parallelism(tensor=8)), placement(), c)
     many = case(job(parallelism=Parallelism(data=64)), placement(gpus=64), c)
     return {
@@ -138,7 +139,7 @@ def _communication(c: TrainingConstants) -> dict[str, Worked]:
         "T13": Worked(
             "dispatch of 64 MB of tokens to 8 experts each over 32 GPUs of four nodes",
             "ms",
-            1e3 * value(dispatch_seconds(llama.machine, c, experts, np.asarray(64e6), np.asarray(8.0))),
+            1e3 * value(dispatch_seconds(llama.machine, c, experts, np.asarray(64e6), once)),
         ),
         "T14": Worked(
             "tensor-parallel communication of one micro-batch over 8 GPUs, what overlap leaves",

@@ -99,6 +99,9 @@ class Training:
     """None here and below takes the engine's habit."""
     attention: AttentionKernel | None = None
     fused_kernels: FusedKernels | None = None
+    dispatched_once: bool | None = None
+    """Whether a token goes once to all of its experts on one GPU (DeepEP), as None takes it, or once to each (a plain
+    all-to-all)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -121,7 +121,9 @@ class Machine(Columns):
     attention: Array
     """Attention kernel rate over the 16-bit peak, backward included."""
     flash2: Array
-    """The same for FlashAttention-2, forward alone, which was written for Ampere."""
+    """The same for the kernels that PyTorch takes by itself, forward alone."""
+    flash2_named: Array
+    """The same for FlashAttention-2, which was written for Ampere, where somebody asks for it by name."""
     bandwidth: Array
     memory: Array
     sms: Array
@@ -153,6 +155,8 @@ class TrainingStack(Columns):
     """1 FlashAttention or cuDNN, 0 scores written to memory."""
     native_attention: Array
     """1 where attention uses the kernels written for Hopper and Blackwell (FlashAttention-3, cuDNN)."""
+    names_flash2: Array
+    """1 where FlashAttention-2 is asked for by name."""
     sequence_parallel: Array
     tensor_overlap: Array
     data_overlap: Array
@@ -195,6 +199,8 @@ class TrainingStack(Columns):
     """1 where gradients stay in memory between steps (flat buffers), 0 where each step allocates them anew."""
     bucket_bytes: Array
     """Bytes of a second copy of each gradient in the buckets of PyTorch's DistributedDataParallel."""
+    dispatches_once: Array
+    """1 where a token goes once to all of its experts on one GPU, 0 where each of them gets a copy of its own."""
     folds_experts: Array
     """1 where experts stay whole and are spread over tensor-parallel ranks too."""
     step_seconds: Array

@@ -64,20 +64,23 @@ def latency(machine: Machine, c: TrainingConstants, members: RankGroup) -> Array
 
 
 def dispatch_seconds(
-    machine: Machine, c: TrainingConstants, members: RankGroup, token_bytes: Array, copies: Array
+    machine: Machine, c: TrainingConstants, members: RankGroup, token_bytes: Array, routed: tuple[Array, Array]
 ) -> Array:
-    """Each GPU sends its tokens to `copies` experts spread evenly over the members.
+    """Each GPU sends its tokens to some experts spread evenly over the members. `routed`: copies of each token, and 1
+    where it is sent once to all of them that lie on one GPU, 0 where every expert gets its own copy.
 
-    A token is sent once to each GPU that holds one of its experts, and between nodes once to each such node and spread
-    there (DeepEP, which engines now take): of N, N · (1 - (1 - 1/N) ** copies), less the own one. 8 copies over 8 GPUs
-    reach 4.6 others instead of 7; over 4 nodes they reach 3.6, so 2.7 cross instead of 6. All peers are sent to at
-    once, so latency does not grow with their number as a ring's does.
+    Once (DeepEP): between nodes once to each node that holds one of its experts, and spread there: of N,
+    N · (1 - (1 - 1/N) ** copies), less the own one. 8 copies over 8 GPUs reach 4.6 others instead of 7; over 4 nodes
+    they reach 3.6, so 2.7 cross instead of 6. A plain all-to-all sends the 7 and the 6. All peers are sent to at once,
+    so latency does not grow with their number as a ring's does.
     """
+    copies, once = routed
     share = 1.0 / np.maximum(members.size, 1.0)
     nodes = members.nodes
-    reached = nodes * (1.0 - (1.0 - 1.0 / nodes) ** copies)
+    reached = once * nodes * (1.0 - (1.0 - 1.0 / nodes) ** copies) + (1.0 - once) * copies
     spread = (members.size - 1.0) * (1.0 - (1.0 - share) ** copies)
-    local = token_bytes * spread / machine.link
+    beside = copies * np.maximum(members.size / nodes - 1.0, 0.0) * share
+    local = token_bytes * (once * spread + (1.0 - once) * beside) / machine.link
     remote = token_bytes * reached * (1.0 - 1.0 / nodes) / machine.network
     hops = machine.link_latency + np.where(nodes > 1.0, machine.network_latency * (1.0 + np.log2(nodes)), 0.0)
     return np.where(members.size > 1.0, np.maximum(local, remote) + hops, 0.0)

@@ -86,7 +86,8 @@ def _expert_one_way(case: TrainingCase, c: TrainingConstants) -> Array:
     stride = np.where(case.stack.folds_experts > 0.5, 1.0, layout.tensor * layout.context)
     members = group(machine, layout.expert, stride)
     size = tokens(case) / layout.tensor * model.hidden * machine.activation_bytes
-    return 2.0 * model.moe_layers * dispatch_seconds(machine, c, members, size, model.top_k)
+    routed = model.top_k, case.stack.dispatches_once
+    return 2.0 * model.moe_layers * dispatch_seconds(machine, c, members, size, routed)
 
 
 def pipeline_seconds(case: TrainingCase, c: TrainingConstants, batches: Array) -> Array:

@@ -181,7 +181,8 @@ def attention(case: TrainingCase, c: TrainingConstants) -> tuple[Array, Array, A
 def attention_rate(case: TrainingCase) -> Array:
     """Forward rate over the 16-bit peak: the architecture's own kernels, FlashAttention-2, or a slower one between."""
     machine, level = case.machine, case.stack.native_attention
-    older = machine.flash2 * np.minimum(_TRITON + 2.0 * (1.0 - _TRITON) * level, 1.0)
+    asked = np.where(case.stack.names_flash2 > 0.5, machine.flash2_named, machine.flash2)
+    older = asked * np.minimum(_TRITON + 2.0 * (1.0 - _TRITON) * level, 1.0)
     return np.where(level >= 1.0, machine.attention, np.minimum(older, machine.attention))
 
 

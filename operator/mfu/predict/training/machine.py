@@ -45,6 +45,7 @@ def machine_of(placement: Placement, precisions: Precisions, c: TrainingConstant
         "held": held,
         "attention": held * c.of("attention", device.gpu.architecture),
         "flash2": held * c.of("flash2", device.gpu.architecture),
+        "flash2_named": held * min(c.of("flash2", device.gpu.architecture), c["flash2_most"] / sixteen),
         "bandwidth": catalog.device_bandwidth(device),
         "memory": catalog.device_memory(device),
         "sms": _sms(device),
@@ -74,7 +75,12 @@ def relative_power(device: Device) -> float:
     return 1.0 if own is None or usual is None else own / usual
 
 
-_REFERENCE_BOARD = {"ampere": "a100-sxm4-80gb", "hopper": "h100-sxm5-80gb", "blackwell": "gb200"}
+_REFERENCE_BOARD = {
+    "ampere": "a100-sxm4-80gb",
+    "ada-lovelace": "l40s",
+    "hopper": "h100-sxm5-80gb",
+    "blackwell": "gb200",
+}
 
 
 def _watts_per_flop(gpu: GPU) -> float | None:

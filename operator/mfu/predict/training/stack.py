@@ -37,6 +37,7 @@ def stack_of(setup: Training, c: TrainingConstants) -> TrainingStack:
     values = {
         "efficiency": c.of("engine", habits.name),
         "native_attention": _native_attention(setup, habits),
+        "names_flash2": setup.attention is AttentionKernel.FLASH and (habits.framework or habits.compiles),
         "sequence_parallel": habits.sequence_parallel,
         "tensor_overlap": habits.tensor_overlap,
         "data_overlap": habits.data_overlap,
@@ -53,6 +54,7 @@ def stack_of(setup: Training, c: TrainingConstants) -> TrainingStack:
         "two_way_pipeline": habits.two_way_pipeline,
         "blocking_pipeline": habits.blocking_pipeline,
         "folds_experts": habits.folds_experts,
+        "dispatches_once": setup.dispatched_once is not False,
         "step_seconds": habits.step_seconds,
         **_kernels(setup, habits, c),
         **_formats(setup, habits),

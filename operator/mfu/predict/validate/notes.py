@@ -1,4 +1,5 @@
-"""What the words of a published row declare that no column of it holds: compiled or not, and a lowered power limit.
+"""What the words of a published row declare that no column of it holds: compiled or not, its
+attention kernel, how tokens reach their experts, and a lowered power limit.
 
 A column of that name goes before the words. Neither `id` nor anything else of the notes is read.
 """
@@ -9,7 +10,7 @@ import re
 from typing import Final
 
 from mfu.hardware.types import GPU
-from mfu.predict.types import Compilation
+from mfu.predict.types import AttentionKernel, Compilation
 from mfu.predict.validate.common import Row, number
 
 _CELLS: Final = {"none": Compilation.NONE, "compile": Compilation.REGIONAL}
@@ -26,6 +27,22 @@ def compilation(row: Row) -> Compilation | None:
     if cell:
         return _CELLS.get(cell)
     return next((found for pattern, found in _WORDS if re.search(pattern, notes, re.IGNORECASE)), None)
+
+
+def attention(row: Row) -> AttentionKernel | None:
+    """None takes the engine's habit. `attention({"notes": "FlashAttention 2"}) is AttentionKernel.FLASH`."""
+    notes = row.get("notes") or ""
+    if re.search(r"\b(?:no|without) flash ?-?attention", notes, re.IGNORECASE):
+        return AttentionKernel.EAGER
+    return AttentionKernel.FLASH if re.search(r"\b(?:FA|flash ?-?attention)[ -]?2\b", notes, re.IGNORECASE) else None
+
+
+def dispatched_once(row: Row) -> bool | None:
+    """None takes the engine's habit. `dispatched_once({"notes": "ep32 A2A"}) is False`."""
+    notes = row.get("notes") or ""
+    if re.search(r"\b(?:DeepEP|HybridEP)\b", notes, re.IGNORECASE):
+        return True
+    return False if re.search(r"\b(?:A2A|all-?to-?all)\b", notes, re.IGNORECASE) else None
 
 
 def power_limit(row: Row, gpu: GPU) -> float | None:

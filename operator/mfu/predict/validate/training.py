@@ -25,7 +25,7 @@ from mfu.predict.validate.common import (
     size_of,
     whole,
 )
-from mfu.predict.validate.notes import compilation
+from mfu.predict.validate.notes import attention, compilation, dispatched_once
 from mfu.predict.validate.rows import RECOMPUTE, architecture_of, placement_of, precision_of, sharding_of
 from mfu.workload.errors import WorkloadError
 from mfu.workload.parameters import count
@@ -101,6 +101,8 @@ def _question(row: Row) -> tuple[Training, Placement, float] | Problem:
         else Method.FULL,
         engine=engine_name(row),
         compilation=compilation(row),
+        attention=attention(row),
+        dispatched_once=dispatched_once(row),
     )
     return setup, placement, measured
 

@@ -1,0 +1,69 @@
+"""What a published row declares in words that no column holds."""
+
+from __future__ import annotations
+
+import pytest
+
+from mfu.hardware.catalog import load
+from mfu.hardware.types import GPU
+from mfu.predict.types import AttentionKernel, Compilation, Placement
+from mfu.predict.validate.notes import attention, compilation, dispatched_once, power_limit
+from mfu.predict.validate.rows import placement_of
+
+B200: GPU = load().gpus["b200-sxm"]
+
+
+@pytest.mark.parametrize(
+    ("row", "watts"),
+    [
+        ({"notes": "torch.compile, FSDP2"}, None),
+        ({"power_limit_w": "600", "notes": "power-limited"}, 600.0),
+        ({"notes": "750 W power limit; compile"}, 750.0),
+        ({"notes": "Power cap 650W"}, 650.0),
+        ({"notes": "power-limited B200; torch.compile"}, 750.0),
+        ({"notes": "rowwise; power-throttled"}, 750.0),
+    ],
+)
+def test_a_row_that_tells_of_a_limit(row: dict[str, str], watts: float | None) -> None:
+    assert power_limit(row, B200) == watts
+
+
+@pytest.mark.parametrize(
+    ("row", "found"),
+    [
+        ({"notes": "eager, AC every 2nd layer"}, Compilation.NONE),
+        ({"notes": "; torch.compile, FSDP2"}, Compilation.REGIONAL),
+        ({"notes": "compile; batch 1"}, Compilation.REGIONAL),
+        ({"notes": "compiler flags unknown"}, None),
+        ({"notes": "eager", "compilation": "compile"}, Compilation.REGIONAL),
+        ({}, None),
+    ],
+)
+def test_a_row_that_tells_whether_it_was_compiled(row: dict[str, str], found: Compilation | None) -> None:
+    assert compilation(row) is found
+
+
+def test_a_publisher_whose_cards_are_its_own() -> None:
+    row = {"gpu": "H100-SXM5-80GB", "source": "pytorch/ao@36027d82 docs (torchtitan)"}
+    found = placement_of(row, 8)
+    assert isinstance(found, Placement)
+    assert found.device.label == "H100-SXM5-96GB"
+    others = placement_of({**row, "source": "huggingface/nanotron"}, 8)
+    assert isinstance(others, Placement)
+    assert others.device.label == "H100-SXM5"
+
+
+@pytest.mark.parametrize(
+    ("notes", "kernel", "once"),
+    [
+        ("FlashAttention 2; two micro-batches", AttentionKernel.FLASH, None),
+        ("FlashAttention 3", None, None),
+        ("no FlashAttention", AttentionKernel.EAGER, None),
+        ("tp2 ep32 A2A", None, False),
+        ("tp2 ep32 DeepEP", None, True),
+        ("", None, None),
+    ],
+)
+def test_a_row_that_names_its_kernels(notes: str, kernel: AttentionKernel | None, once: bool | None) -> None:
+    assert attention({"notes": notes}) is kernel
+    assert dispatched_once({"notes": notes}) is once
