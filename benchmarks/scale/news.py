@@ -1,4 +1,4 @@
-"""Changes of declarations, and how long each takes to be answered: from the server's word to the written status."""
+"""Changes of declarations, and how long each takes to be answered: from its sending to the written status."""
 
 from __future__ import annotations
 
@@ -112,18 +112,18 @@ class Changes:
         part = {"training": {"globalBatchSize": 64 * (2 + turn % 60)}}
         if asked["mode"] == "Inference":
             part = {"inference": {"concurrency": 16 + turn % 100}}
-        namespace, name = namespace_of(number), f"w{number}"
+        namespace, name, sent = namespace_of(number), f"w{number}", time.monotonic()
         try:
             item = await client.merge(MODELWORKLOADS, name, {"spec": part}, namespace=namespace)
         except (ApiError, ServerUnreachable):
             # Not taken by the server: no news.
             return
-        # From the server's word on; an older change of the same workload that still waits keeps its time.
-        key, now = f"{namespace}/{name}", time.monotonic()
+        # An older change of the same workload that still waits keeps its time.
+        key = f"{namespace}/{name}"
         generation = item["metadata"]["generation"]
         if generation > self.answers.generations.get(key, 0):
-            _, made_at = self.answers.open.get(key, (0, now))
+            _, made_at = self.answers.open.get(key, (0, sent))
             self.answers.open[key] = (generation, made_at)
         else:
-            # Answered before the server's word on the change itself was read.
-            self.answers.taken.append((now, 0.0, key))
+            # Answered before the server's word on the change itself was read, and no later than now.
+            self.answers.taken.append((sent, time.monotonic() - sent, key))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pytest
 
 from tools.generate.gen_physics_doc import DOCUMENT, full_card, mechanisms, render, spread, those
@@ -23,11 +25,15 @@ def test_a_spread_is_said() -> None:
     assert spread([0.1, -0.05]) == "2 rows: mean +2 %, -5 % to +10 %"
 
 
+def _is_235b(row: Mapping[str, str]) -> bool:
+    return "235B" in row["model"]
+
+
 def test_means_are_less_than_half_of_what_they_were() -> None:
     """Of the mechanisms that have rows: 43, 24, 120, 46, 67 and 66 % before."""
     found = {
         "a": (those("published", lambda row: "fms-fsdp" in row["source"]), 0.43),
-        "b, c": (those("training", lambda row: "235B" in row["model"]), 0.24),
+        "b, c": ([each for table in ("training", "fresh") for each in those(table, _is_235b)], 0.24),
         "f": (those("published", lambda row: "torchtitan" in row["source"] and row["cp"] not in ("", "1")), 1.2),
         "g": (those("training", lambda row: "DeepSeek" in row["model"] and "GB200" in row["gpu"]), 0.46),
         "h": (those("fresh", lambda row: row["gpu"].startswith("MI")), 0.67),
