@@ -98,11 +98,13 @@ class Changes:
     async def run(self, until: Callable[[], bool]) -> int:
         """How many were made."""
         order, made = random.Random(7), 0
+        # Of a folder that is used again, the last run's values must not be asked for once more: they change nothing.
+        salt = random.SystemRandom().randrange(60)
         async with KubeClient(connect(self.kubeconfig)) as client:
             began = time.monotonic()
             async with asyncio.TaskGroup() as group:
                 while not until():
-                    group.create_task(self._change(client, order.randrange(self.size.workloads), made))
+                    group.create_task(self._change(client, order.randrange(self.size.workloads), made + salt))
                     made += 1
                     await asyncio.sleep(max(0.0, began + made / self.per_second - time.monotonic()))
         return made
@@ -113,17 +115,19 @@ class Changes:
         if asked["mode"] == "Inference":
             part = {"inference": {"concurrency": 16 + turn % 100}}
         namespace, name, sent = namespace_of(number), f"w{number}", time.monotonic()
+        key = f"{namespace}/{name}"
+        before = self.answers.generations.get(key, 0)
         try:
             item = await client.merge(MODELWORKLOADS, name, {"spec": part}, namespace=namespace)
         except (ApiError, ServerUnreachable):
             # Not taken by the server: no news.
             return
-        # An older change of the same workload that still waits keeps its time.
-        key = f"{namespace}/{name}"
         generation = item["metadata"]["generation"]
         if generation > self.answers.generations.get(key, 0):
+            # An older change of the same workload that still waits keeps its time.
             _, made_at = self.answers.open.get(key, (0, sent))
             self.answers.open[key] = (generation, made_at)
-        else:
-            # Answered before the server's word on the change itself was read, and no later than now.
+        elif generation > before:
+            # Answered before the server's word on the change itself was read, and no later than now; what changed
+            # nothing is no news.
             self.answers.taken.append((sent, time.monotonic() - sent, key))
