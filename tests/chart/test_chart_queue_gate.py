@@ -132,7 +132,11 @@ def _tried(server: ControlPlane, space: str, item: dict[str, Any]) -> str | None
     """The gate of an object that is made anew: a kind that was just defined takes a moment to be matched."""
     kind, name = item["kind"].lower(), item["metadata"]["name"]
     server.kubectl("delete", kind, name, "-n", space, "--ignore-not-found")
-    server.apply(item, namespace=space)
+    try:
+        server.apply(item, namespace=space)
+    except KubectlFailed as error:
+        assert "There can be a delay" in str(error), error
+        return "not yet"
     return gate_of(server, space, name, kind)
 
 

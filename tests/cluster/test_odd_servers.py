@@ -225,3 +225,36 @@ async def test_pods_that_have_ended_are_left_to_the_server() -> None:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
     assert {each["fieldSelector"] for each in server.queries} == {"status.phase!=Succeeded,status.phase!=Failed"}
+
+
+async def test_a_long_refusal_that_comes_in_pieces_is_read_to_its_end() -> None:
+    """A template that may not change is said whole: its reason comes last."""
+    whole = json.dumps({"reason": "Invalid", "message": "x" * 30_000 + ": field is immutable"}).encode()
+
+    async def in_pieces(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(status=422)
+        await response.prepare(request)
+        for start in range(0, len(whole), 9_000):
+            await response.write(whole[start : start + 9_000])
+            await asyncio.sleep(0.01)
+        return response
+
+    async with serving(Misbehaving(others=in_pieces)) as client:
+        with pytest.raises(ApiError) as refused:
+            await client.request("PATCH", "/apis/batch/v1/namespaces/a/jobs/train", body=[])
+    assert (refused.value.status, refused.value.reason) == (422, "Invalid")
+    assert refused.value.message.endswith("field is immutable")
+
+
+async def test_of_a_refusal_without_end_the_beginning_is_read() -> None:
+    async def endless(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(status=502)
+        await response.prepare(request)
+        while True:
+            await response.write(b"<html>" * 1_000)
+
+    async with serving(Misbehaving(others=endless)) as client:
+        with pytest.raises(ApiError) as refused:
+            await client.request("PATCH", "/apis/batch/v1/namespaces/a/jobs/train", body=[])
+    assert refused.value.status == 502
+    assert len(refused.value.message) <= 500

@@ -15,7 +15,7 @@ from typing import Any, Final
 import pytest
 import yaml
 
-from e2e.testbed.cluster import ControlPlane, wait_until
+from e2e.testbed.cluster import ControlPlane, KubectlFailed, wait_until
 from mfu.cluster.device_slices import OF_OUR_DRIVER, cut_slices, partitioned
 from mfu.decide.fleet.capacity import DeviceKind
 from mfu.decide.fleet.device_claims import DRIVER, claim_template
@@ -118,10 +118,24 @@ def read(plane: ControlPlane) -> tuple[PartitionedNode, ...]:
     return partitioned(each for each in slices if each is not None)
 
 
+READ = ("modelworkloads", "mfupolicies", "gpunodes", "fleetreports")
+
+
+def _listed(plane: ControlPlane, kind: str) -> bool:
+    """A definition that was just applied again answers 429 until its storage is there."""
+    try:
+        plane.kubectl("get", "--raw", f"/apis/mfu.gpuaas.io/v1alpha1/{kind}")
+    except KubectlFailed as error:
+        assert "(re)initializing" in str(error), error
+        return False
+    return True
+
+
 def printed(plane: ControlPlane, folder: Path) -> dict[str, Any]:
     """What `mfu place --claim` prints of a replica called train, which has to answer within 5 ms a token."""
     plane.kubectl("apply", "--server-side", "-f", str(ROOT / "crds"))
     plane.wait_established()
+    wait_until(lambda: all(_listed(plane, kind) for kind in READ), what="what mfu place reads can be listed")
     file = folder / "train.yaml"
     spec = {
         **SERVING,

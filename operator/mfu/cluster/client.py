@@ -325,12 +325,20 @@ def _event(event: JSON, path: str) -> tuple[str, JSON]:
 async def _raise_for_status(response: aiohttp.ClientResponse, attempted: str) -> None:
     if response.status < 400:
         return
-    data = await response.content.read(MOST_ERROR_BYTES)
+    data = await _at_most(response.content, MOST_ERROR_BYTES)
     try:
         body = _document(data, attempted)
     except ServerUnreachable:
         body = {"reason": response.reason, "message": data[:500].decode(errors="replace")}
     raise _error(body, response.status, attempted, retry_after=response.headers.get("Retry-After"))
+
+
+async def _at_most(stream: aiohttp.StreamReader, most: int) -> bytes:
+    """A single read gives what has come so far, which of a long answer is its beginning."""
+    data = bytearray()
+    while len(data) < most and (part := await stream.read(most - len(data))):
+        data += part
+    return bytes(data)
 
 
 def _error(body: JSON, status: int, attempted: str, *, retry_after: str | None = None) -> ApiError:
