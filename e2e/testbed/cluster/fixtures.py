@@ -18,6 +18,7 @@ from e2e.testbed.cluster.binaries import Progress
 FOREIGN = "MFU_KUBECONFIG"
 _MAKERS_OF_PODS = "deployments,replicasets,statefulsets,jobs"
 _SHARED = pytest.StashKey[ControlPlane]()
+_ALONE = pytest.StashKey[ControlPlane]()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -54,18 +55,24 @@ def control_plane(request: pytest.FixtureRequest, cluster_progress: Progress) ->
 
 @pytest.fixture(scope="module", autouse=True)
 def _nodes_and_pods_go_with_their_file(request: pytest.FixtureRequest) -> Iterator[None]:
-    """The shared control plane's scheduler would put pods of the next file on these nodes, and these on its nodes."""
+    """The shared control plane's scheduler would put pods of the next file on these nodes, and these on its nodes; on
+    an API server alone pods that stay hold GPUs that the next file's operator counts."""
     yield
-    plane = request.config.stash.get(_SHARED, None)
-    if plane is not None:
-        with suppress(KubectlFailed):
+    plane, alone = request.config.stash.get(_SHARED, None), request.config.stash.get(_ALONE, None)
+    with suppress(KubectlFailed):
+        if plane is not None:
             _delete_nodes_and_pods(plane)
+    with suppress(KubectlFailed):
+        if alone is not None:
+            _delete_pods(alone)
 
 
 @pytest.fixture(scope="session")
 def api_server_only(request: pytest.FixtureRequest, cluster_progress: Progress) -> Iterator[ControlPlane]:
     """etcd and an API server: no controller, no scheduler, no garbage collection; pods need no service account."""
-    yield from _run(request, cluster_progress, parts=False)
+    for plane in _run(request, cluster_progress, parts=False):
+        request.config.stash[_ALONE] = plane
+        yield plane
 
 
 @pytest.fixture(scope="session")
@@ -93,7 +100,7 @@ def kubectl(cluster: ClusterAccess) -> Callable[..., str]:
 
 def _delete_nodes_and_pods(plane: ControlPlane) -> None:
     plane.kubectl("delete", _MAKERS_OF_PODS, "--all", "--all-namespaces", "--wait=false")
-    plane.kubectl("delete", "pods", "--all", "--all-namespaces", "--force", "--grace-period=0")
+    _delete_pods(plane)
     if plane.get("nodes")["items"]:
         plane.kubectl("delete", "nodes", "--all")
 
@@ -103,3 +110,7 @@ def _run(request: pytest.FixtureRequest, progress: Progress, *, parts: bool) -> 
     with ControlPlane.start(scheduler=parts, controller_manager=parts, kwok=parts, progress=progress) as plane:
         yield plane
         plane.keep_logs = request.session.testsfailed > failed_before
+
+
+def _delete_pods(plane: ControlPlane) -> None:
+    plane.kubectl("delete", "pods", "--all", "--all-namespaces", "--force", "--grace-period=0")
