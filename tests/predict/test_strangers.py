@@ -41,6 +41,7 @@ def test_an_engine_without_a_name_stands_in_the_middle_of_those_that_have_one(re
     assert len(found.others) >= 12
     shift = np.log(shipped().of("engine", UNKNOWN.name) / shipped().of("engine", DEFAULT))
     errors = found.errors(float(shift))
+    assert np.all(found.errors(float(shift) - 0.2) > errors), "whatever factor stood before, a slower one takes longer"
     assert abs(errors.mean()) <= 0.02
     assert np.std(errors, ddof=1) == pytest.approx(shipped().of("engine_doubt", UNKNOWN.name), rel=0.1)
 

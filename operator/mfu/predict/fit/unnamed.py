@@ -41,7 +41,7 @@ class HiddenRows:
     def _error(self, name: str, c: TrainingConstants, shift: float) -> float:
         rows = self.rows.take(np.flatnonzero(self.engine == name))
         factor = c.of("engine", DEFAULT) * float(np.exp(shift))
-        found = log_errors(rows, c.replace({f"engine.{DEFAULT}": factor}))
+        found = log_errors(rows, c.replace({f"engine.{UNKNOWN.name}": factor}))
         return float(np.mean([np.median(found[rows.source == source]) for source in np.unique(rows.source)]))
 
 
