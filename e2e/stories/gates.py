@@ -261,5 +261,5 @@ def left_seconds(since: float, deadline_seconds: float = DEADLINE_SECONDS) -> fl
 def cleared(gates: Gates, name: str, namespace: str) -> None:
     """Leaves the GPUs to whoever comes next."""
     gates.plane.delete("job,modelworkload", name, "-n", namespace)
-    gates.plane.delete("pods", "-n", namespace)
+    gates.plane.delete("pods", "--all", "-n", namespace)
     wait_until(lambda: not pods_of(gates.plane, name, namespace), what=f"{name} gone", within_seconds=60)

@@ -93,12 +93,8 @@ class ClusterAccess:
         return json.loads(self.kubectl("get", *arguments, "-o", "json")) if found is None else found
 
     def delete(self, *arguments: str) -> None:
-        """`kubectl delete … --ignore-not-found --wait=false --grace-period=0`; all of a kind where none is named."""
-        try:
-            done = self._rest.delete(arguments)
-        except Refused as error:
-            raise KubectlFailed(("delete", *arguments), 1, str(error)) from error
-        assert done, f"not understood: {arguments}"
+        """At once, without waiting for it; what is not there is deleted."""
+        self.kubectl("delete", *arguments, "--ignore-not-found", "--wait=false", "--grace-period=0")
 
     def wait_established(self, *kinds: str, within_seconds: float = 60.0) -> None:
         """Wait until the server serves these definitions (`crd/NAME`, or all): `kubectl wait` ends with an error while

@@ -1,4 +1,4 @@
-"""What kubectl's `get -o json`, `apply --server-side` and `delete` ask of an API server, asked without a process.
+"""What `kubectl get -o json` and `kubectl apply --server-side` ask of an API server, asked without a process.
 
 A test that waits asks ten times a second, and each kubectl costs 90 ms of a processor: two waiting tests kept two cores
 busy with nothing else. Answers and refusals are those of kubectl; what is not understood here is kubectl's.
@@ -101,22 +101,6 @@ class Rest:
         path = kind.path(metadata.get("namespace") or namespace or "default", metadata["name"])
         self.ask("PATCH", path, params=_AS_KUBECTL, body=json.dumps(document), Content_Type=_APPLY)
         return f"{kind.plural}/{metadata['name']}"
-
-    def delete(self, arguments: Sequence[str]) -> bool:
-        """At once, and what they own after them; what is not there is deleted. False where kubectl has to be asked."""
-        asked = Asked.of(arguments)
-        kinds = [self.kind(name) for name in asked.kinds] if asked else []
-        if asked is None or None in kinds:
-            return False
-        params = {"gracePeriodSeconds": "0", "propagationPolicy": "Background"}
-        selected = {"labelSelector": asked.selector} if asked.selector else {}
-        for path in (kind.path(asked.namespace, name) for kind in kinds if kind for name in asked.names or ("",)):
-            try:
-                self.ask("DELETE", path, params=params | selected)
-            except Refused as error:
-                if "(NotFound)" not in str(error):
-                    raise
-        return True
 
     def _read(self, kind: Kind, asked: Asked) -> Iterator[dict[str, Any]]:
         for name in asked.names:
