@@ -3,6 +3,8 @@
 `pytest --prove REPORT.json -m prove --dist loadgroup` repeats them and writes how often each ran and passed, and how
 long it took. The report is written after every test, so that a run that is cut short has told what it saw; what an
 earlier run found of tests, or of a test's cases, that this one does not repeat stays in it, under its own date.
+`--prove-missing` goes on where such a run was cut short: only the rounds that REPORT lacks are played, and added to it;
+a test that failed begins anew, as only rounds in a row count.
 
 A test that plays the same several times side by side says so: `record_property(TIMES, 4)` counts as four runs.
 """
@@ -14,7 +16,7 @@ import os
 import platform
 import time
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -32,6 +34,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--prove", type=Path, metavar="REPORT", help="repeat tests marked `prove`, and write what came of it"
     )
+    parser.addoption("--prove-missing", action="store_true", help="play only the rounds that REPORT lacks")
 
 
 @pytest.fixture
@@ -46,7 +49,24 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         return
     if _ROUND not in metafunc.fixturenames:
         metafunc.fixturenames.append(_ROUND)
-    metafunc.parametrize(_ROUND, range(int(marker.kwargs.get("times", 1))), ids=lambda number: f"{_ROUND}_{number}")
+    config, times = metafunc.config, int(marker.kwargs.get("times", 1))
+    rounds = range(times)
+    if config.getoption("--prove-missing"):
+        rounds = missing(config.getoption("--prove"), metafunc.definition.nodeid, times)
+    metafunc.parametrize(_ROUND, rounds, ids=lambda number: f"{_ROUND}_{number}")
+
+
+def missing(report: Path, test: str, times: int) -> range:
+    """The rounds of a test that are left to play: after a failure all of them, else as its least played case lacks."""
+    found = _read(report).get(test)
+    if found is None or found["failed"]:
+        return range(times)
+    played = min(each["runs"] for each in found.get("cases", {"": found}).values())
+    return range(min(played, times), times)
+
+
+def _read(report: Path) -> dict[str, Any]:
+    return dict(json.loads(report.read_text())["tests"]) if report.exists() else {}
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -54,21 +74,23 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Rounds of a file go to a few workers, each with one control plane for all of them."""
     if config.getoption("--prove") is None:
         return
+    # What has no round left stands here once, without a number.
+    items[:] = [item for item in items if isinstance(_round_of(item), int)]
     for item in items:
         item.add_marker(pytest.mark.xdist_group(f"{item.path.name}-{_round_of(item) % _LANES}"))
     # Round after round, so that what is cut short has seen every test.
     items.sort(key=_round_of)
 
 
-def _round_of(item: pytest.Item) -> int:
+def _round_of(item: pytest.Item) -> Any:
     call = getattr(item, "callspec", None)
-    return int(call.params.get(_ROUND, 0)) if call else 0
+    return call.params.get(_ROUND, 0) if call else 0
 
 
 def pytest_configure(config: pytest.Config) -> None:
     report = config.getoption("--prove", default=None)
     if report is not None and not hasattr(config, "workerinput"):
-        config.pluginmanager.register(Record(report), "prove-record")
+        config.pluginmanager.register(Record(report, adds=config.getoption("--prove-missing")), "prove-record")
 
 
 @dataclass(slots=True)
@@ -98,9 +120,9 @@ class Case:
 class Record:
     """Adds up what every repetition gave; lives where the reports of all workers arrive."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._earlier: dict[str, Any] = json.loads(path.read_text())["tests"] if path.exists() else {}
+    def __init__(self, path: Path, *, adds: bool = False) -> None:
+        self._path, self._adds = path, adds
+        self._earlier = _read(path)
         self._seen: dict[str, dict[str, Case]] = defaultdict(lambda: defaultdict(Case))
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -128,10 +150,18 @@ class Record:
 
     def _found(self, name: str, cases: Mapping[str, Case]) -> dict[str, Any]:
         """With what an earlier run found of its other cases."""
+        before = self._earlier.get(name, {})
         if set(cases) == {""}:
-            return cases[""].document()
-        earlier = self._earlier.get(name, {}).get("cases", {})
-        return _together(earlier | {case: each.document() for case, each in cases.items()})
+            return self._added(before, cases[""].document())
+        earlier = before.get("cases", {})
+        now = {case: self._added(earlier.get(case, {}), each.document()) for case, each in cases.items()}
+        return _together(earlier | now)
+
+    def _added(self, before: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
+        """What this run found, with the rounds in a row before it."""
+        if not self._adds or not before or before["failed"]:
+            return now
+        return _sum((before, now))
 
 
 def _named(nodeid: str) -> tuple[str, str]:
@@ -143,16 +173,19 @@ def _named(nodeid: str) -> tuple[str, str]:
 
 def _together(cases: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
     """All cases of one test: the newest date, and what they give together."""
-    whole = [each for each in cases.values() if each["mean_seconds"] is not None]
-    runs = sum(each["runs"] for each in cases.values())
+    return _sum(tuple(cases.values())) | {"cases": dict(sorted(cases.items()))}
+
+
+def _sum(found: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    whole = [each for each in found if each["mean_seconds"] is not None]
+    runs = sum(each["runs"] for each in found)
     mean = sum(each["mean_seconds"] * each["runs"] for each in whole) / max(1, sum(each["runs"] for each in whole))
     return {
-        "date": max(each["date"] for each in cases.values()),
+        "date": max(each["date"] for each in found),
         "runs": runs,
-        "failed": sum(each["failed"] for each in cases.values()),
+        "failed": sum(each["failed"] for each in found),
         "mean_seconds": _rounded(mean) if whole else None,
-        "worst_seconds": max(each["worst_seconds"] for each in cases.values()),
-        "cases": dict(sorted(cases.items())),
+        "worst_seconds": max(each["worst_seconds"] for each in found),
     }
 
 

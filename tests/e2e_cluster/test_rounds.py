@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import pytest
 
-from e2e.testbed.rounds import TIMES, Record
+from e2e.testbed.rounds import TIMES, Record, missing
 
 KILLS = "stories/kills.py::test_killed"
 
@@ -22,8 +22,8 @@ def played(
     )
 
 
-def written(path: Path, *reports: pytest.TestReport) -> dict[str, Any]:
-    record = Record(path)
+def written(path: Path, *reports: pytest.TestReport, adds: bool = False) -> dict[str, Any]:
+    record = Record(path, adds=adds)
     for each in reports:
         record.pytest_runtest_logreport(each)
     found: dict[str, Any] = json.loads(path.read_text())
@@ -70,3 +70,32 @@ def test_what_another_run_found_of_other_tests_stays(tmp_path: Path) -> None:
     found = written(path, played("tests/b.py::test_two[prove_round_0]"))
     assert set(found["tests"]) == {"tests/a.py::test_one", "tests/b.py::test_two"}
     assert found["failed"] == 1, "until it is repeated and holds"
+
+
+def test_what_was_cut_short_goes_on_and_is_added_to(tmp_path: Path) -> None:
+    path = tmp_path / "p.json"
+    name = "tests/a.py::test_alone"
+    written(path, *(played(f"{name}[prove_round_{each}]", seconds=1.0) for each in range(3)))
+    assert missing(path, name, 5) == range(3, 5)
+    found = written(path, played(f"{name}[prove_round_3]", seconds=3.0), adds=True)["tests"][name]
+    assert (found["runs"], found["failed"], found["mean_seconds"], found["worst_seconds"]) == (4, 0, 1.5, 3.0)
+    assert missing(path, name, 5) == range(4, 5)
+    assert missing(path, name, 4) == range(4, 4), "nothing is missing"
+
+
+def test_a_test_that_failed_begins_anew(tmp_path: Path) -> None:
+    path = tmp_path / "p.json"
+    name = "tests/a.py::test_alone"
+    written(path, played(f"{name}[prove_round_0]"), played(f"{name}[prove_round_1]", "failed"))
+    assert missing(path, name, 5) == range(5)
+    found = written(path, played(f"{name}[prove_round_0]"), adds=True)["tests"][name]
+    assert (found["runs"], found["failed"]) == (1, 0), "only rounds in a row count"
+
+
+def test_of_a_tests_cases_the_one_that_ran_least_tells_what_is_missing(tmp_path: Path) -> None:
+    path = tmp_path / "p.json"
+    written(path, *(played(f"{KILLS}[prove_round_{each}-early]") for each in range(3)))
+    written(path, played(f"{KILLS}[prove_round_0-late]"))
+    assert missing(path, KILLS, 4) == range(1, 4)
+    assert missing(path, "tests/other.py::test_never_played", 4) == range(4)
+    assert missing(tmp_path / "none.json", KILLS, 4) == range(4)
