@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from types import SimpleNamespace
@@ -13,7 +14,7 @@ import pytest
 from mfu.cluster.client import KubeClient
 from mfu.cluster.state import ClusterState, Past
 from mfu.cluster.writer import Writer
-from mfu.controller.answering import Answering, Line
+from mfu.controller.answering import LONGEST_PASS_SECONDS, Answering
 from mfu.controller.build import build
 from mfu.controller.config import OperatorConfig
 from mfu.engine.evaluate import evaluate
@@ -22,26 +23,6 @@ from mfu.engine.snapshot import Snapshot, WorkloadView
 from mfu.observe.readings import WorkloadSeries
 from tests.builders.cases import node
 from tests.builders.scenes import NOW, pod, series, training, workload
-
-
-def test_namespaces_take_turns_and_each_key_stands_in_line_once() -> None:
-    line = Line()
-    for key in ("big/a", "big/b", "big/c", "big/a", "small/x", "big/d"):
-        line.add(key)
-    assert len(line) == 5
-    assert line.take(3, lambda key: key == "big/a") == ["big/b", "small/x", "big/c"]
-    assert sorted(line) == ["big/a", "big/d"]
-    assert line.take(9, lambda key: False) == ["big/a", "big/d"]
-    assert line.take(9, lambda key: False) == []
-
-
-def test_a_namespace_without_end_does_not_come_before_one_that_waits() -> None:
-    line = Line()
-    for row in range(50):
-        line.add(f"big/{row}")
-    line.take(1, lambda key: False)
-    line.add("small/x")
-    assert "small/x" in line.take(2, lambda key: False)
 
 
 def declared(batch: int, generation: int) -> WorkloadView:
@@ -217,6 +198,34 @@ def test_who_writes_nothing_leaves_all_to_cycles(dry_run: bool) -> None:
 
 def _of(view: WorkloadView) -> Snapshot:
     return Snapshot((view,), (pod(),), (node("n0"),), series={view.key: series(view, 0.45, now=NOW)})
+
+
+def test_a_cycle_lets_news_pass_while_it_is_judged_and_not_for_ever() -> None:
+    stage, waits = Stage(), list[float]()
+
+    class Asked(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            waits.append(timeout or 0.0)
+            return True
+
+    class Slow(Readings):
+        """The thread of a cycle comes between two workloads while news is being judged, and after it."""
+
+        def series(self, pods: Any, now: float, **given: Any) -> WorkloadSeries | None:
+            stage.answering.let_pass()
+            return super().series(pods, now, **given)
+
+    async def script() -> None:
+        stage.answering._done, stage.answering.past = Asked(), cast(Past, Slow())
+        stage.answering.let_pass()
+        assert waits == []
+        stage.change(128, 2)
+        await stage.until(lambda: bool(stage.cluster.written))
+        assert waits == [LONGEST_PASS_SECONDS]
+        stage.answering.let_pass()
+        assert len(waits) == 1
+
+    played(stage, script)
 
 
 def test_before_anything_was_judged_the_first_cycle_answers() -> None:

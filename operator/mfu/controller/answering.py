@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
 from mfu.cluster.state import ClusterState, Past, seen, series_of
 from mfu.cluster.writer import Writer
+from mfu.controller.line import Line
 from mfu.decide.policy import DEFAULT
 from mfu.engine.plan import Plan, WorkloadPlan
 from mfu.engine.redeclared import rejudged
@@ -23,40 +25,9 @@ MOST_JUDGED: Final = 16
 """At a stretch, some hundredths of a second's work: what comes meanwhile is in the next handful."""
 MOST_SENT: Final = 8
 """Statuses under way at once: more only wait in the API server instead of here."""
-
-
-@dataclass(slots=True)
-class Line:
-    """Keys by namespace, each once; namespaces take turns."""
-
-    _keys: dict[str, dict[str, None]] = field(default_factory=dict)
-
-    def add(self, key: str) -> None:
-        self._keys.setdefault(key.partition("/")[0], {})[key] = None
-
-    def take(self, most: int, but: Callable[[str], bool]) -> list[str]:
-        """At most so many, the longest waiting of each namespace in turn; those that `but` names stay."""
-        taken: list[str] = []
-        turns = {name: [key for key in keys if not but(key)] for name, keys in self._keys.items()}
-        while len(taken) < most and turns:
-            turns = {name: keys for name, keys in turns.items() if keys}
-            for name, keys in list(turns.items())[: most - len(taken)]:
-                taken.append(keys.pop(0))
-                self._remove(name, taken[-1])
-        return taken
-
-    def _remove(self, namespace: str, key: str) -> None:
-        """Its namespace goes to the end of the line."""
-        keys = self._keys.pop(namespace)
-        del keys[key]
-        if keys:
-            self._keys[namespace] = keys
-
-    def __iter__(self) -> Iterator[str]:
-        return (key for keys in self._keys.values() for key in keys)
-
-    def __len__(self) -> int:
-        return sum(map(len, self._keys.values()))
+LONGEST_PASS_SECONDS: Final = 0.02
+"""At most so long a cycle waits for news between two workloads, some five times of what one takes it: news without end
+slows a cycle down and does not stop it."""
 
 
 @dataclass(slots=True)
@@ -78,18 +49,25 @@ class Answering:
     _judging: set[str] = field(default_factory=set)
     _sending: set[str] = field(default_factory=set)
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
+    _done: threading.Event = field(default_factory=threading.Event)
+    """Set while no news is judged."""
     _free: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MOST_SENT))
 
     def note(self, key: str) -> None:
         """A workload says something new. Before anything was judged that is the first cycle's work."""
         if self.plan() is not None:
-            self._waiting.add(key)
+            self._waiting.add(key, time.monotonic())
             self._wake.set()
 
     @property
     def elsewhere(self) -> frozenset[str]:
         """Keys that a cycle need not judge."""
         return frozenset([*self._waiting, *self._judging])
+
+    def let_pass(self) -> None:
+        """For the thread of a cycle, between two workloads: two threads that judge take twice as long each."""
+        if self._judging:
+            self._done.wait(LONGEST_PASS_SECONDS)
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:
@@ -120,11 +98,13 @@ class Answering:
         if plan is None:
             return []
         self._judging.update(keys)
+        self._done.clear()
         try:
             asked = [found for key in keys if (found := self._asked(key, plan, now))]
             made = await asyncio.to_thread(_judged, asked, plan, now)
         finally:
             self._judging.clear()
+            self._done.set()
         self.writer.tell_of(made, self.state.workloads.objects)
         self.answered({each.uid: each.told for each in made})
         if len(made) < len(keys):

@@ -248,10 +248,12 @@ class Loop:
         with self.metrics.cycle_seconds.labels("snapshot").time():
             if self.corrections is None:
                 self.corrections = restored(self.state.report.read().calibration)
-            elsewhere = self.answering.elsewhere if self.answering else frozenset()
+            answering = self.answering
+            elsewhere = answering.elsewhere if answering else frozenset()
             snapshot = self.state.snapshot(self.past, self.corrections, now, self._handed(), elsewhere)
         with self.metrics.cycle_seconds.labels("evaluate").time():
-            plan = (await asyncio.to_thread(evaluate, snapshot, now)).with_answers(self._answered)
+            between = [answering.let_pass] if answering else []
+            plan = (await asyncio.to_thread(evaluate, snapshot, now, *between)).with_answers(self._answered)
         # Before writing: a write that fails badly must not make the next cycle tell its events again.
         self.plan, self.snapshot = plan, snapshot
         self.corrections, self.before = plan.corrections, plan.handover

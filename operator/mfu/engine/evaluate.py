@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -45,7 +45,7 @@ from mfu.engine.say.hysteresis import novelty
 from mfu.engine.say.report import Tally, report
 from mfu.engine.shown import circumstances, held_owners
 from mfu.engine.slowness import Slowness, slow_orders, slow_proposals, slowness
-from mfu.engine.snapshot import Assignment, Snapshot
+from mfu.engine.snapshot import Assignment, Snapshot, WorkloadView
 from mfu.engine.workload import Examined
 from mfu.predict.types import Corrections
 
@@ -53,25 +53,33 @@ SUM_SECONDS: Final = 10.0
 """Between two sums over a fleet that is judged in turns."""
 
 
-def evaluate(snapshot: Snapshot, now: float) -> Plan:
+def evaluate(snapshot: Snapshot, now: float, between: Callable[[], None] = lambda: None) -> Plan:
     """What the cluster should say and do, given all that is known at `now` (Unix seconds).
 
-    The same snapshot and moment give the same plan; applying the plan and evaluating again changes nothing.
+    The same snapshot and moment give the same plan; applying the plan and evaluating again changes nothing. `between`
+    is called between two workloads, for who has something else to do meanwhile.
     """
     # 1. Who governs, and whose pod is whose.
     known = _known(snapshot, now)
     # 2. Each workload alone.
     alone = tuple(
-        judged_alone(view, snapshot, (known.claims, known.force), known.around) for view in snapshot.workloads
+        judged_alone(view, snapshot, (known.claims, known.force), known.around)
+        for view in _each(snapshot.workloads, between)
     )
     # 3. All of them together, over one ledger.
-    decided = _decided(known, alone)
+    decided = _decided(known, alone, between)
     # 4. What of it may be done now.
     acting = _acting(known, decided)
     # 5. What was learned; and the sum of it all.
     corrections = _learned(acting.plans, snapshot.corrections)
     ground, summed = _summed(known, decided, acting, corrections)
     return _plan(known, acting, corrections, ground, summed)
+
+
+def _each(views: Iterable[WorkloadView], between: Callable[[], None]) -> Iterator[WorkloadView]:
+    for view in views:
+        between()
+        yield view
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -125,7 +133,7 @@ def _known(snapshot: Snapshot, now: float) -> _Known:
     return _Known(snapshot, now, force, claims, supply, around, held_owners(snapshot), told_last)
 
 
-def _decided(known: _Known, alone: tuple[Examined | WorkloadPlan, ...]) -> _Decided:
+def _decided(known: _Known, alone: tuple[Examined | WorkloadPlan, ...], between: Callable[[], None]) -> _Decided:
     snapshot, supply = known.snapshot, known.supply
     standings = tuple(standing for each in alone if (standing := standing_among(each)))
     shown = circumstances(snapshot, standings, known.held, known.now)
@@ -134,7 +142,7 @@ def _decided(known: _Known, alone: tuple[Examined | WorkloadPlan, ...]) -> _Deci
     together = with_shadow(together, shadow, known.now)
     plans = tuple(
         planned_among(each, view, Among.of(together, view.key), known.around)
-        for view, each in zip(snapshot.workloads, alone, strict=True)
+        for view, each in zip(_each(snapshot.workloads, between), alone, strict=True)
     )
     return _Decided(standings, shown, shadow, plans)
 
