@@ -30,6 +30,7 @@ from mfu.decide.reasons import Why
 from mfu.decide.types import Decision, DecisionType, NodeView, Outcome
 from mfu.engine.text import epoch, moment
 from mfu.engine.views import Assignment
+from mfu.sentence import sentence
 from mfu.units import decimal
 
 DAY: Final = 24 * HOUR
@@ -121,7 +122,7 @@ def _decision(waiting: ShadowAsker, answer: ShadowAnswer) -> Decision:
     if answer.admits:
         message = f"dry run: let in {asked} beyond those that are free; nothing is admitted"
         return Decision(DecisionType.OVERSUBSCRIPTION, Outcome.ADMIT, Why.ROOM_IN_USE, message, mode)
-    message = f"dry run: hold {asked} back: {answer.why}"
+    message = sentence("dry run: hold {} back: {}", asked, answer.why)
     return Decision(DecisionType.OVERSUBSCRIPTION, Outcome.HOLD, Why.NO_ROOM_IN_USE, message, mode)
 
 

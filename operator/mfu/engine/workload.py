@@ -260,7 +260,7 @@ def spoken_up(plan: WorkloadPlan, among_all: Sequence[Decision], now: float) -> 
     return replace(
         plan,
         status=Packed.of(stands.model_copy(update={"decisions": rows})),
-        annotations={**others, **sentences(fresh), **hints(among_all)},
+        annotations={**others, **sentences(fresh, among_all), **hints(among_all)},
         decisions=in_order(plan.decisions, among_all),
         together=tuple(among_all),
         said_at=now,
@@ -307,16 +307,19 @@ class _Saying:
 def _settled(plan: WorkloadPlan, saying: _Saying, asked: Asked, now: float) -> WorkloadPlan:
     """What stands already where the new status brings no news; sentences alone are said again now and then.
 
-    Annotations repeat the decisions of whichever status holds, but for figures that hardly moved.
+    Annotations repeat the decisions of whichever status holds, but for figures that hardly moved: compared are the
+    values that decisions were made from.
     """
     since = asked.before.said_at if asked.before else None
     since = plan.first_judged_at if since is None else since
     due = since is None or now - since >= REFRESH_SECONDS or _names_another(plan, saying, asked)
     found = novelty(saying.stands, saying.said)
     fresh = found is Novelty.NEWS or (found is Novelty.WORDS and due)
-    told = sentences((saying.said if fresh else saying.stands).decisions)
-    # As it was planned last, never as it stands: anybody may write an annotation.
-    told = restated(asked.before.annotations, told) if asked.before else told
+    told = sentences((saying.said if fresh else saying.stands).decisions, plan.decisions)
+    if asked.before is not None:
+        # As it was planned last, never as it stands: anybody may write an annotation.
+        waits = (plan.frozen or not fresh) and asked.before.status == asked.view.status
+        told = restated(asked.before.annotations, told, waits=waits)
     return replace(
         plan,
         status=Packed.of(saying.said) if fresh else asked.view.status,

@@ -14,6 +14,7 @@ from mfu.decide.fleet.shortage import Hope, Ownership, Promise, Shortage, hope, 
 from mfu.decide.fleet.standing import Need, Standing
 from mfu.decide.reasons import Why
 from mfu.decide.types import Decision, DecisionType, Outcome
+from mfu.sentence import joined
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +116,7 @@ def _grow(draft: _Draft) -> None:
         supply = f"; free GPUs for {len(choices)} of {ask.copies} more"
         if len(choices) < ask.copies:
             supply += f": {draft.why_not(ask).message}"
-        draft.say(standing.key, replace(growth, message=growth.message + supply))
+        draft.say(standing.key, replace(growth, message=joined("", (growth.message, supply))))
 
 
 def _share(draft: _Draft) -> None:

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field, replace
 from math import sqrt
 from typing import Final, NamedTuple
 
+from mfu.sentence import Value, amount, sentence
+
 HOUR: Final = 3600.0
 DAY_HOURS: Final = 24
 KEPT_HOURS: Final = 7 * 24
@@ -146,13 +148,18 @@ def ask(
         return ShadowAnswer(False, f"fewer than {LEAST_HOURS} hours of use are known"), memory
     taken = sum(each.gpus for each in memory.running if each.until > now)
     if worst + taken + request.gpus > bounds.capacity:
-        why = f"{worst:,.0f} GPUs may be in use at worst, {taken:,.0f} more in the shadow, of {bounds.capacity:,.0f}"
-        return ShadowAnswer(False, why), memory
+        words = "{} GPUs may be in use at worst, {} more in the shadow, of {}"
+        return ShadowAnswer(False, sentence(words, _gpus(worst), f"{taken:,.0f}", f"{bounds.capacity:,.0f}")), memory
     name = request.priority_class
     job = ShadowJob(request.gpus, now, now + request.seconds, priority_class=name, key=request.key)
-    why = f"at most {worst:,.0f} of {bounds.capacity:,.0f} GPUs are expected in use while it runs"
+    words = "at most {} of {} GPUs are expected in use while it runs"
     counts = {**memory.counts, name: memory.counts.get(name, ShadowCount()).plus(admitted=1)}
+    why = sentence(words, _gpus(worst), f"{bounds.capacity:,.0f}")
     return ShadowAnswer(True, why), replace(memory, running=(*memory.running, job), counts=counts)
+
+
+def _gpus(worst: float) -> Value | str:
+    return amount(worst, f"{worst:,.0f}")
 
 
 def still_waiting(memory: ShadowMemory, keys: Collection[str]) -> ShadowMemory:

@@ -13,6 +13,7 @@ from mfu.decide.types import Decision, DecisionType, Outcome, Subject
 from mfu.hardware.labels import MIG_PREFIX
 from mfu.observe.assessment import Finding
 from mfu.predict.types import Attainable, Change
+from mfu.sentence import sentence
 
 _FIELDS = {
     Cause.SMALL_BATCH: "batch",
@@ -82,7 +83,8 @@ def _slice_of_list(decision: Decision, subject: Subject) -> Decision:
         return replace(decision, outcome=Outcome.RESHAPE, reason=reason, message=words, hint=hint)
     if decision.outcome is not Outcome.RESHAPE:
         return decision
-    message = f"{decision.message}, but {subject.placement.device.label} serves more for as much"
+    label = subject.placement.device.label
+    message = sentence("{}, but {} serves more for as much", decision.message, label)
     return replace(decision, outcome=Outcome.KEEP, reason=Why.RIGHT_SIZED, message=message, hint=None)
 
 
@@ -104,4 +106,5 @@ def scaled_later(decision: Decision, subject: Subject) -> Decision:
     later = subject.recommended[-1].reach.replicas
     if later == wanted or subject.recommended[-1].kind is Kind.RELEASE:
         return decision
-    return replace(decision, message=f"{decision.message}; {later} once the recommendations are followed")
+    message = sentence("{}; {} once the recommendations are followed", decision.message, later)
+    return replace(decision, message=message)

@@ -7,6 +7,7 @@ from typing import Final
 from mfu.decide.replicas.demand import LoadReading, point_of
 from mfu.decide.replicas.law import Law, misfit
 from mfu.decide.replicas.memory import RawLoad, ScalingMemory
+from mfu.sentence import amount, sentence
 
 FROZEN_REPEATS: Final = 3
 """So many readings in a row that are the same to the last digit, with work in them, are one reading."""
@@ -31,7 +32,8 @@ def doubt(memory: ScalingMemory, reading: LoadReading, law: Law) -> str | None:
 
 def _frozen(memory: ScalingMemory, raw: RawLoad) -> str | None:
     if raw.inputs + raw.outputs <= 0 < raw.running:
-        return f"{raw.running:,.0f} requests run and not one token comes: hung, or the page is frozen"
+        running = amount(raw.running, f"{raw.running:,.0f}")
+        return sentence("{} requests run and not one token comes: hung, or the page is frozen", running)
     if any(raw) and memory.raw == raw and memory.repeats + 1 >= FROZEN_REPEATS:
         return f"the same readings came {memory.repeats + 1} times: the page is frozen"
     return None
@@ -41,7 +43,8 @@ def _impossible(reading: LoadReading, raw: RawLoad, law: Law) -> str | None:
     point = point_of(raw, reading.ready)
     over = law.work(raw.inputs, raw.outputs) / reading.ready - 1.0 if point is None else misfit(law, point)
     if over > MOST_MISFIT:
-        return f"tokens and running requests would take {1 + over:.1f} times the time that the replicas have"
+        times = amount(1 + over, f"{1 + over:.1f}")
+        return sentence("tokens and running requests would take {} times the time that the replicas have", times)
     return None
 
 

@@ -14,6 +14,7 @@ from mfu.decide.types import Decision, DecisionType, Outcome, Subject
 from mfu.decide.workload.remedy import MOST_TIMES, joined_gpus, remedy
 from mfu.predict.inference.slo import misses
 from mfu.predict.types import Inference, Prediction
+from mfu.sentence import Sentence, Value, amount, joined, sentence
 from mfu.units import gibibytes, percent
 
 CLEARLY_FASTER: Final = 1.05 / 0.95
@@ -49,13 +50,11 @@ def admission(subject: Subject) -> Decision:
     objection = next((found for check in CHECKS if (found := check(gathered)) is not None), None)
     if objection is not None:
         return objection
-    message = (
-        f"expected {percent(gathered.reached)} of an attainable {percent(gathered.best)} {subject.expected.scale}; "
-        f"fits in memory"
-    )
+    reached, best, scale = _share(gathered.reached), _share(gathered.best), subject.expected.scale
+    message = sentence("expected {} of an attainable {} {}; fits in memory", reached, best, scale)
     late = _late(subject, surely=False)
-    message = "; ".join((message, *late)) + ("; within the band it may keep that" if late else "")
-    return _decision(gathered, Outcome.ADMIT, Why.EXPECTED_NEAR_ATTAINABLE, message)
+    hope = ("within the band it may keep that",) if late else ()
+    return _decision(gathered, Outcome.ADMIT, Why.EXPECTED_NEAR_ATTAINABLE, joined("; ", (message, *late, *hope)))
 
 
 def _memory(gathered: Gathered) -> Decision | None:
@@ -63,19 +62,22 @@ def _memory(gathered: Gathered) -> Decision | None:
     subject, memory = gathered.subject, gathered.subject.expected.memory
     if memory.fits:
         return None
-    needs = (
-        f"needs {gibibytes(memory.total_bytes)} per GPU but {subject.placement.device.label} has "
-        f"{gibibytes(memory.capacity_bytes)}; largest term is {memory.largest_term}"
+    needs = sentence(
+        "needs {} per GPU but {} has {}; largest term is {}",
+        _size(memory.total_bytes),
+        subject.placement.device.label,
+        gibibytes(memory.capacity_bytes),
+        memory.largest_term,
     )
     if gathered.faster is not None:
         product, other = gathered.faster
-        message = f"{needs}; fits as it is on {product} ({gibibytes(other.memory.total_bytes)} per GPU)"
+        message = sentence("{}; fits as it is on {} ({} per GPU)", needs, product, _size(other.memory.total_bytes))
         return _decision(gathered, Outcome.HOLD, Why.OUT_OF_MEMORY, message)
     found = remedy(subject.setup, subject.placement)
     if found is not None:
-        return _decision(gathered, Outcome.HOLD, Why.OUT_OF_MEMORY, f"{needs}; {found.words}")
+        return _decision(gathered, Outcome.HOLD, Why.OUT_OF_MEMORY, joined("; ", (needs, found.words)))
     most = subject.placement.gpus * MOST_TIMES
-    message = f"{needs}; no layout fits on up to {most} of these GPUs: take a product with more memory"
+    message = sentence("{}; no layout fits on up to {} of these GPUs: take a product with more memory", needs, most)
     return _decision(gathered, Outcome.REFUSE, Why.FITS_NOWHERE, message)
 
 
@@ -105,10 +107,10 @@ def _objective(gathered: Gathered) -> Decision | None:
         return None
     cure = first_of(gathered.subject.recommended, Kind.OBJECTIVE)
     advice = (cure.step.action,) if cure else ()
-    return _decision(gathered, Outcome.HOLD, Why.MISSES_OBJECTIVE, "; ".join((*late, *advice)))
+    return _decision(gathered, Outcome.HOLD, Why.MISSES_OBJECTIVE, joined("; ", (*late, *advice)))
 
 
-def _late(subject: Subject, *, surely: bool) -> tuple[str, ...]:
+def _late(subject: Subject, *, surely: bool) -> tuple[Sentence, ...]:
     setup = subject.setup
     return misses(setup, subject.expected, surely=surely) if isinstance(setup, Inference) else ()
 
@@ -123,9 +125,13 @@ def _floor(gathered: Gathered) -> Decision | None:
         return None
     first = next(iter(subject.attainable.changes), None)
     advice = f"; change {first.field} {first.before} → {first.after} first" if first else ""
-    message = (
-        f"expected {percent(reached)} {subject.expected.scale} is under {percent(floor, 0)} "
-        f"of the attainable {percent(best)}{advice}"
+    message = sentence(
+        "expected {} {} is under {} of the attainable {}{}",
+        _share(reached),
+        subject.expected.scale,
+        percent(floor, 0),
+        _share(best),
+        advice,
     )
     return _decision(gathered, Outcome.HOLD, Why.FAR_BELOW_ATTAINABLE, message)
 
@@ -138,9 +144,11 @@ def _product(gathered: Gathered) -> Decision | None:
     gain = faster[1].tokens_per_s_per_gpu / subject.expected.tokens_per_s_per_gpu
     if gain < CLEARLY_FASTER:
         return None
-    message = (
-        f"runs on {subject.placement.device.label}; {faster[0]}, which the spec allows, is expected to make "
-        f"{gain:.1f} times the tokens/s per GPU"
+    message = sentence(
+        "runs on {}; {}, which the spec allows, is expected to make {} times the tokens/s per GPU",
+        subject.placement.device.label,
+        faster[0],
+        amount(gain, f"{gain:.1f}"),
     )
     return _decision(gathered, Outcome.WARN, Why.FASTER_PRODUCT_ALLOWED, message)
 
@@ -153,3 +161,11 @@ place exists and who holds it is asked of the ledger, after all workloads are kn
 def _decision(gathered: Gathered, outcome: Outcome, reason: Why, message: str) -> Decision:
     mode = gathered.subject.policy.mode_of(DecisionType.ADMISSION)
     return Decision(DecisionType.ADMISSION, outcome, reason, message, mode)
+
+
+def _share(fraction: float | None) -> Value | str:
+    return amount(fraction, percent(fraction))
+
+
+def _size(size_bytes: float) -> Value | str:
+    return amount(size_bytes, gibibytes(size_bytes))

@@ -17,6 +17,7 @@ from mfu.hardware.products import usual_node_gpus
 from mfu.memo import memo
 from mfu.predict import predict
 from mfu.predict.types import Placement, Prediction, Training
+from mfu.sentence import Sentence, Value, amount, joined, sentence
 
 TIMES: Final = (0.5, 2.0, 4.0)
 """Of the GPUs that it has or declares, beside those themselves."""
@@ -33,12 +34,17 @@ class Size:
     tokens_per_s: float
     cost_per_million_tokens: float | None = None
 
-    def words(self, currency: str, *, present: bool) -> str:
+    def words(self, currency: str, *, present: bool) -> Sentence:
         """`16 GPUs (as it is) 38.1% MFU, 187,000 tokens/s, $0.52 per M tokens`."""
         paid = self.cost_per_million_tokens
-        cost = "" if paid is None else f", {currency}{paid:.3g} per M tokens"
+        cost = "" if paid is None else sentence(", {}{} per M tokens", currency, _digits(paid))
         now = " (as it is)" if present else ""
-        return f"{self.gpus} GPUs{now} {self.mfu:.1%} MFU, {_round(self.tokens_per_s):,} tokens/s{cost}"
+        reached, rate = amount(self.mfu, f"{self.mfu:.1%}"), amount(self.tokens_per_s, f"{_round(self.tokens_per_s):,}")
+        return sentence("{} GPUs{} {} MFU, {} tokens/s{}", self.gpus, now, reached, rate, cost)
+
+
+def _digits(value: float) -> Value | str:
+    return amount(value, f"{value:.3g}")
 
 
 def _round(value: float) -> int:
@@ -58,10 +64,10 @@ def knee(subject: Subject) -> Decision | None:
     present = Size(here, mfu, subject.expected.tokens_per_s_per_gpu * here)
     found = tuple(_priced(each, subject) for each in sorted((present, *others), key=lambda each: each.gpus))
     best = advised(found)
-    said = "; ".join(each.words(policy.currency, present=each.gpus == here) for each in found)
+    said = joined("; ", (each.words(policy.currency, present=each.gpus == here) for each in found))
     outcome, reason = _judged(best.gpus, here)
     stretched = "Expected with data-parallel ranks added or taken away and the same global batch"
-    message = f"{verdict(found, best, here)}. {stretched}: {said}"
+    message = sentence("{}. {}: {}", verdict(found, best, here), stretched, said)
     return Decision(DecisionType.SCALING, outcome, reason, message, policy.mode_of(DecisionType.SCALING), None)
 
 
@@ -72,24 +78,24 @@ def _judged(best: int, here: int) -> tuple[Outcome, Why]:
     return Outcome.KEEP, Why.BEFORE_THE_KNEE if best > here else Why.RIGHT_SIZED
 
 
-def verdict(found: Sequence[Size], best: Size, here: int) -> str:
+def verdict(found: Sequence[Size], best: Size, here: int) -> Sentence:
     """How many pay, by how much faster the next count, or the largest, trains.
 
     `16 GPUs are the most that pay: 32 train only 1.82 times as fast`.
     """
     if best is found[-1]:
         if best.gpus == here:
-            return f"each of the {here} GPUs does as much as on fewer; what more would do can not be told"
+            return sentence("each of the {} GPUs does as much as on fewer; what more would do can not be told", here)
         present = next(each for each in found if each.gpus == here)
-        faster = best.tokens_per_s / present.tokens_per_s
-        looked = f"up to the {best.gpus} that were looked at: they train {faster:.3g} times as fast"
-        return f"each of the {here} GPUs pays, and so would more, {looked}"
+        faster = _digits(best.tokens_per_s / present.tokens_per_s)
+        looked = sentence("up to the {} that were looked at: they train {} times as fast", best.gpus, faster)
+        return sentence("each of the {} GPUs pays, and so would more, {}", here, looked)
     after = found[found.index(best) + 1]
-    slower = f"{after.gpus} train only {after.tokens_per_s / best.tokens_per_s:.3g} times as fast"
+    slower = sentence("{} train only {} times as fast", after.gpus, _digits(after.tokens_per_s / best.tokens_per_s))
     if best.gpus == here:
-        return f"more than the {here} GPUs would not pay: {slower}"
-    pay = f"{best.gpus} GPUs are the most that pay: {slower}"
-    return pay if best.gpus < here else f"each of the {here} GPUs pays, and {pay}"
+        return sentence("more than the {} GPUs would not pay: {}", here, slower)
+    pay = sentence("{} GPUs are the most that pay: {}", best.gpus, slower)
+    return pay if best.gpus < here else sentence("each of the {} GPUs pays, and {}", here, pay)
 
 
 def advised(found: Sequence[Size]) -> Size:

@@ -12,6 +12,7 @@ from mfu.hardware.types import Device, MIGProfile
 from mfu.predict import predict
 from mfu.predict.inference.slo import misses
 from mfu.predict.types import Inference, Placement, Prediction
+from mfu.sentence import amount, sentence
 from mfu.units import gibibytes
 
 
@@ -27,17 +28,19 @@ def mig(subject: Subject) -> Decision | None:
     serving = [each for each in fitting if _in_time(setup, subject.placement, each)]
     smallest = min(serving, key=lambda each: (each.memory_slices, each.compute_slices, each.name), default=None)
     current = device.mig.memory_slices if device.mig else None
+    size = amount(needed, gibibytes(needed))
     if smallest is None or (current is not None and smallest.memory_slices >= current):
         return _decision(
             subject,
             Outcome.KEEP,
             Why.RIGHT_SIZED,
-            f"needs {gibibytes(needed)} and holds {device.label}",
+            sentence("needs {} and holds {}", size, device.label),
             None,
         )
     if smallest.memory_slices >= smallest.memory_slices_total:
-        return _decision(subject, Outcome.KEEP, Why.RIGHT_SIZED, f"needs {gibibytes(needed)} of a whole GPU", None)
-    message = f"needs {gibibytes(needed)}: {smallest.name} ({gibibytes(smallest.memory_bytes)}) would hold it"
+        return _decision(subject, Outcome.KEEP, Why.RIGHT_SIZED, sentence("needs {} of a whole GPU", size), None)
+    has = gibibytes(smallest.memory_bytes)
+    message = sentence("needs {}: {} ({}) would hold it", size, smallest.name, has)
     return _decision(subject, Outcome.RESHAPE, Why.SMALLER_PROFILE_FITS, message, smallest)
 
 

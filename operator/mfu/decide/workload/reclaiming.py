@@ -8,6 +8,7 @@ from mfu.api.powers import ReclaimAction
 from mfu.decide.ladder import ReclaimMemory, Stage
 from mfu.decide.types import Decision, DecisionType, EffectivePolicy, Outcome
 from mfu.decide.workload.reclaim import lasting
+from mfu.sentence import amount, sentence
 
 TAKEN_UP = "spec.suspend: false takes it up again (with Kueue: spec.active: true of its Workload)"
 OBJECT = "work, or an objection in spec.reclaim.exemptUntil, stops it"
@@ -30,7 +31,8 @@ def reclaim(memory: ReclaimMemory, policy: EffectivePolicy) -> Decision | None:
         since = f"suspended since {_when(memory.suspended_at)}; {TAKEN_UP}"
         return _decision(policy, Outcome.KEEP, "Suspended", since)
     if verdict.stage is Stage.EXEMPT:
-        words = f"idle for {lasting(verdict.idle_seconds)}; its owner objects, which holds until its term is over"
+        idle = amount(verdict.idle_seconds, lasting(verdict.idle_seconds))
+        words = sentence("idle for {}; its owner objects, which holds until its term is over", idle)
         return _decision(policy, Outcome.KEEP, "Exempt", words)
     if verdict.action is None:
         return _decision(policy, *_REASONS[verdict.stage])

@@ -10,6 +10,7 @@ from mfu.hardware.products import usual_node_gpus
 from mfu.predict.plan import Choice, Nothing, Option, best_on
 from mfu.predict.serving_plan import best_serving
 from mfu.predict.types import Placement, Setup, Training
+from mfu.sentence import Sentence, amount, sentence
 from mfu.units import gibibytes
 
 MOST_TIMES: Final = 64
@@ -28,9 +29,10 @@ class Cure:
     """Per GPU, predicted."""
 
     @property
-    def words(self) -> str:
+    def words(self) -> Sentence:
         where = f"on the same {self.gpus} GPUs" if self.same_gpus else f"from {self.gpus} GPUs"
-        return f"fits {where} with {self.layout} ({gibibytes(self.needed_bytes)} per GPU)"
+        needed = amount(self.needed_bytes, gibibytes(self.needed_bytes))
+        return sentence("fits {} with {} ({} per GPU)", where, self.layout, needed)
 
 
 @lru_cache(maxsize=1024)

@@ -12,6 +12,7 @@ from mfu.decide.replicas.rule import Course, Sizing, Terms, size
 from mfu.decide.types import Decision, DecisionType, Outcome, Subject
 from mfu.memo import memo
 from mfu.predict.types import Inference, Phase, Placement
+from mfu.sentence import Sentence, amount, sentence
 
 _REASONS: Final = {
     Course.GROW: Why.LOAD_ABOVE_CAPACITY,
@@ -88,23 +89,29 @@ def _least(declared: int, limit: int | None) -> int:
     return max(1, declared if limit is None else min(declared, limit))
 
 
-def _words(sizing: Sizing, subject: Subject) -> str:
+def _words(sizing: Sizing, subject: Subject) -> Sentence:
     """Work in replicas, what one carries, the number, and why it is not another."""
     have = subject.replicas_running + subject.replicas_pending
     pending = f", {subject.replicas_pending} of them wait for a node" if subject.replicas_pending else ""
-    soon = (
-        f", up to {sizing.soon:.1f} when new ones would serve"
-        if sizing.soon and sizing.soon > (sizing.work or 0)
-        else ""
+    work, each = sizing.work or 0.0, sizing.each or 0.0
+    return sentence(
+        "{} replicas' time of work arrives{}; one carries {} within its promise: {} replicas (now {}{}), {}",
+        amount(work, f"{work:.1f}"),
+        _soon(sizing.soon) if sizing.soon and sizing.soon > work else "",
+        amount(each, f"{each:.2f}"),
+        sizing.replicas,
+        have,
+        pending,
+        sizing.why,
     )
-    return (
-        f"{sizing.work or 0:.1f} replicas' time of work arrives{soon}; one carries {sizing.each or 0:.2f} within its "
-        f"promise: {sizing.replicas} replicas (now {have}{pending}), {sizing.why}"
-    )
+
+
+def _soon(work: float) -> Sentence:
+    return sentence(", up to {} when new ones would serve", amount(work, f"{work:.1f}"))
 
 
 def _stays(subject: Subject, why: str) -> Decision:
-    return _decision(subject, Outcome.NONE, Why.NOT_MEASURED, f"{why}, replicas stay", None)
+    return _decision(subject, Outcome.NONE, Why.NOT_MEASURED, sentence("{}, replicas stay", why), None)
 
 
 def _decision(subject: Subject, outcome: Outcome, reason: str, message: str, replicas: int | None) -> Decision:

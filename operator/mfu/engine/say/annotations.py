@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
@@ -17,6 +16,7 @@ from mfu.api.names import (
 from mfu.decide.types import Decision, EffectivePolicy
 from mfu.engine.say.hysteresis import RELATIVE
 from mfu.engine.text import compact_json
+from mfu.sentence import Sentence, sentence
 
 HINTS: Final[Mapping[str, DecisionType]] = {
     RECOMMENDED_AFFINITY_ANNOTATION: DecisionType.PLACEMENT,
@@ -28,41 +28,36 @@ ANNOTATIONS: Final[Mapping[str, DecisionType]] = {
     **HINTS,
 }
 """Every annotation that the operator writes, and the decision that it tells of."""
-_FIGURE: Final = re.compile(r"\d+(?:,\d{3})*\.\d+|\d+(?:,\d{3})+")
 
 
-def sentences(said: Iterable[api.Decision]) -> dict[str, str]:
-    """Decisions as status says them. Those in mode Observe stand in status alone."""
-    return {
-        decision_annotation(each.type): f"{each.outcome}: {each.message}"
-        for each in said
-        if each.mode is not DecisionMode.OBSERVE
-    }
+def sentences(said: Iterable[api.Decision], decided: Iterable[Decision] = ()) -> dict[str, str]:
+    """Decisions as status says them, with the figures of those `decided` that say just that.
+
+    Those in mode Observe stand in status alone.
+    """
+    known = {each.type: sentence("{}: {}", each.outcome, each.message) for each in decided}
+    texts = {each.type: f"{each.outcome}: {each.message}" for each in said if each.mode is not DecisionMode.OBSERVE}
+    return {decision_annotation(kind): known[kind] if known.get(kind) == text else text for kind, text in texts.items()}
 
 
-def restated(said: Mapping[str, str], now: Mapping[str, str]) -> dict[str, str]:
+def restated(said: Mapping[str, str], now: Mapping[str, str], *, waits: bool = False) -> dict[str, str]:
     """`now`, but for sentences that say what was `said` before with figures that hardly moved: those stay.
 
-    >>> restated({"a": "expected 31.1% on 8 GPUs"}, {"a": "expected 31.2% on 8 GPUs"})
+    While the status `waits` with its words, every sentence that this process has said stays. Counts are exact.
+
+    >>> from mfu.sentence import Value
+    >>> before, after = (sentence("expected {} on 8 GPUs", Value(x, f"{x:.1%}")) for x in (0.311, 0.312))
+    >>> restated({"a": before}, {"a": after})
     {'a': 'expected 31.1% on 8 GPUs'}
-    >>> restated({"a": "expected 31.1% on 8 GPUs"}, {"a": "expected 31.1% on 9 GPUs"})
-    {'a': 'expected 31.1% on 9 GPUs'}
     """
-    return {name: said[name] if _alike(said.get(name), text) else text for name, text in now.items()}
+    return {name: said[name] if _stands(said.get(name), text, waits=waits) else text for name, text in now.items()}
 
 
-def _alike(said: str | None, now: str) -> bool:
-    """Counts are exact; a figure with a point or in thousands may move by what is no news in a status."""
-    if said is None or said == now:
-        return said == now
-    if _FIGURE.sub("#", said) != _FIGURE.sub("#", now):
+def _stands(said: str | None, now: str, *, waits: bool) -> bool:
+    """What carries no figures was read from the cluster, where anybody may have written it."""
+    if not isinstance(said, Sentence):
         return False
-    pairs = zip(_FIGURE.findall(said), _FIGURE.findall(now), strict=True)
-    return all(_near(float(mine.replace(",", "")), float(theirs.replace(",", ""))) for mine, theirs in pairs)
-
-
-def _near(mine: float, theirs: float) -> bool:
-    return abs(mine - theirs) <= RELATIVE * abs(mine)
+    return waits or (isinstance(now, Sentence) and said.alike(now, RELATIVE))
 
 
 def hints(decided: Sequence[Decision]) -> dict[str, str]:

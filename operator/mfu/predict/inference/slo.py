@@ -10,6 +10,7 @@ import numpy.typing as npt
 from mfu.predict.inference.shape import Number
 from mfu.predict.spread import NORMAL_80
 from mfu.predict.types import Inference, Prediction
+from mfu.sentence import Sentence, Value, amount, sentence
 
 
 def keeps(setup: Inference, ttft_seconds: Number, tpot_seconds: Number) -> npt.NDArray[np.bool_]:
@@ -18,7 +19,7 @@ def keeps(setup: Inference, ttft_seconds: Number, tpot_seconds: Number) -> npt.N
     return np.asarray((ttft_seconds * _tail(setup) <= ttft) & (tpot_seconds <= tpot))
 
 
-def misses(setup: Inference, prediction: Prediction, *, surely: bool = False) -> tuple[str, ...]:
+def misses(setup: Inference, prediction: Prediction, *, surely: bool = False) -> tuple[Sentence, ...]:
     """Every limit that the setup does not keep, in words: "TPOT 12.3 ms is over slo.tpotMilliseconds: 5".
 
     `surely` counts only what the fast end of the 80 % band does not keep either.
@@ -31,10 +32,14 @@ def misses(setup: Inference, prediction: Prediction, *, surely: bool = False) ->
         ("TPOT", prediction.tpot_seconds, setup.tpot_limit_seconds, "tpotMilliseconds"),
     )
     return tuple(
-        f"{name} {three_digits(1e3 * value)} ms is over slo.{field}: {1e3 * limit:g}"
+        sentence("{} {} ms is over slo.{}: {}", name, _milliseconds(value), field, f"{1e3 * limit:g}")
         for name, value, limit, field in limits
         if value is not None and limit is not None and value > limit * fast
     )
+
+
+def _milliseconds(seconds: float) -> Value | str:
+    return amount(seconds, three_digits(1e3 * seconds))
 
 
 def three_digits(milliseconds: float) -> str:
