@@ -122,13 +122,20 @@ class Record:
 
     def __init__(self, path: Path, *, adds: bool = False) -> None:
         self._path, self._adds = path, adds
+        self._terminal: pytest.TerminalReporter | None = None
         self._earlier = _read(path)
         self._seen: dict[str, dict[str, Case]] = defaultdict(lambda: defaultdict(Case))
+
+    def pytest_sessionstart(self, session: pytest.Session) -> None:
+        self._terminal = session.config.pluginmanager.get_plugin("terminalreporter")
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         name, case = _named(report.nodeid)
         if report.failed or report.when == "call":
             self._seen[name][case].add(report)
+        if report.failed and self._terminal is not None:
+            # Now, and not when hours of other rounds have passed.
+            self._terminal.write_line(f"\n{report.nodeid}\n{report.longreprtext}")
         if report.when == "call":
             self._write()
 
