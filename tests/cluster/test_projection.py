@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -249,3 +250,22 @@ def test_partitions_of_an_amd_gpu_are_no_gpus() -> None:
     view = node_view({"metadata": {"name": "n", "labels": labels}, "status": {"allocatable": {"amd.com/gpu": "64"}}})
     assert view is not None
     assert (view.gpus, view.device) == (8, None)
+
+
+def test_what_thousands_of_objects_repeat_is_kept_once() -> None:
+    told = json.dumps(pod(WHOLE))
+    one, other = (pod_view(json.loads(told)) for _ in range(2))
+    assert one is not None and other is not None and one is not other
+    for name in ("namespace", "name", "node", "phase", "gpus"):
+        assert getattr(one, name) is getattr(other, name)
+
+
+def test_which_fields_were_given_is_recorded_once_for_declarations_that_give_the_same() -> None:
+    first, second = (workload_view({"metadata": {**META, "name": name}, "spec": SPEC}) for name in ("v", "w"))
+    assert first.spec is not None and second.spec is not None and first.spec is not second.spec
+    assert first.spec.training is not None and second.spec.training is not None
+    for one, other in ((first.spec, second.spec), (first.spec.training, second.spec.training)):
+        assert one.__pydantic_fields_set__ is other.__pydantic_fields_set__
+    assert first.spec.training.model_fields_set == {"sequence_length", "global_batch_size"}
+    bare = first.spec.model_copy(update={"tunable": ()})
+    assert "tunable" in bare.model_fields_set and "tunable" not in second.spec.model_fields_set

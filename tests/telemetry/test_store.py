@@ -96,6 +96,32 @@ def test_the_interval_is_the_rounds_own() -> None:
     assert np.isnan(store.latest(120.1).values[0, 0])
 
 
+def test_a_metric_that_is_first_told_later_is_unknown_before_and_costs_nothing_until_then() -> None:
+    store, late = filled(3), one(45.0, 0.4)
+    before = store.metrics_kept
+    late.values[:, Metric.SM_CLOCK] = 1.7e9
+    store.add_round(late, 45.0)
+    store.add_round(one(60.0, 0.5), 60.0)
+    found = store.series([POD], 60.0)
+    assert found is not None
+    clocks = found.values[:, 0, Metric.SM_CLOCK]
+    assert np.isnan(clocks[[0, 1, 2, 4]]).all()
+    assert clocks[3] == pytest.approx(1.7e9)
+    assert found.values[:, 0, Metric.TENSOR_ACTIVE] == pytest.approx([0.0, 0.001, 0.002, 0.4, 0.5], rel=1e-6)
+    assert (before, store.metrics_kept) == (1, 2)
+
+
+def test_the_newest_readings_are_copied_once_a_round_and_when_they_go_stale() -> None:
+    store = filled(3)
+    first, again, stale = (store.latest(at) for at in (31.0, 32.0, 61.0))
+    assert again.values is first.values
+    assert np.isnan(stale.values).all()
+    assert not np.isnan(first.values[:, Metric.TENSOR_ACTIVE]).any()
+    store.add_round(one(62.0, 0.7), 62.0)
+    assert store.latest(62.0).values[0, Metric.TENSOR_ACTIVE] == 0.7
+    assert again.values[0, Metric.TENSOR_ACTIVE] == 0.002
+
+
 def test_pods_that_nothing_is_known_of() -> None:
     assert filled(1).series([("team-a", "other")], 0.0) is None
     assert Store(max_devices=8).latest(0.0).devices == ()

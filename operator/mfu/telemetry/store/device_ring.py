@@ -37,7 +37,8 @@ def row_key(device: GPUIdentity) -> RowKey:
 class DeviceRing:
     """Rows of (device, pod), `slots` readings each. Memory is reserved for `capacity` rows and used as rows appear.
 
-    A row costs slots × (25 × 4 + 8) bytes of history and about 0.3 KiB for the newest reading.
+    A row costs slots × (4 × metrics that are ever told + 8) bytes of history and about 0.3 KiB for the newest reading:
+    each metric has a plane of its own, and the system gives memory to those alone that are written.
     """
 
     def __init__(self, *, capacity: int, slots: int, window_seconds: float) -> None:
@@ -49,7 +50,9 @@ class DeviceRing:
         self.source: NDArray[np.int32] = np.zeros(capacity, dtype=np.int32)
         self.identities: list[GPUIdentity | None] = [None] * capacity
         self.rows_of_pod: dict[tuple[str, str], set[int]] = {}
-        self._values: NDArray[np.float32] = np.zeros((capacity, slots, len(HISTORY)), dtype=np.float32)
+        self._values: NDArray[np.float32] = np.zeros((len(HISTORY), capacity, slots), dtype=np.float32)
+        self._told: _Rows = np.empty(0, dtype=np.intp)
+        """Planes of metrics that were told at least once; those of all others are as they were reserved."""
         self._times: Floats = np.zeros((capacity, slots))
         self._head: _Rows = np.zeros(capacity, dtype=np.intp)
         self._row_of: dict[RowKey, int] = {}
@@ -59,6 +62,10 @@ class DeviceRing:
 
     def __len__(self) -> int:
         return len(self._row_of)
+
+    @property
+    def metrics_kept(self) -> int:
+        return len(self._told)
 
     def rows(self, devices: Sequence[GPUIdentity]) -> _Rows:
         """Row of each device, −1 where the ring is full (counted in `refused`)."""
@@ -107,11 +114,19 @@ class DeviceRing:
 
     def _append(self, rows: _Rows, values: Floats, times: Floats) -> None:
         head = self._head[rows]
-        self._values[rows, head] = values[:, HISTORY]
+        self._meet(values)
+        self._values[self._told[:, None], rows, head] = values[:, HISTORY[self._told]].T
         self._times[rows, head] = times
         self._head[rows] = (head + 1) % self.slots
         self.latest[rows] = values
         self.observed_at[rows] = times
+
+    def _meet(self, values: Floats) -> None:
+        """What came before the first reading of a metric is unknown."""
+        new = np.setdiff1d(np.flatnonzero((~np.isnan(values[:, HISTORY])).any(axis=0)), self._told)
+        if len(new):
+            self._values[new[:, None], self.used()] = np.nan
+            self._told = np.sort(np.append(self._told, new))
 
     def evict(self, uids: Mapping[tuple[str, str], str] | None = None) -> int:
         """Free the rows that were silent for a whole window, and those of pods that are gone; returns how many.
@@ -178,7 +193,8 @@ class DeviceRing:
         position = steps - 1 - back
         # Of two readings in one step the later one stays: they come oldest first.
         values = np.full((steps, len(rows), METRICS), np.nan)
-        values[position[:, None], device[:, None], HISTORY] = self._values[rows[device], slots[device, place]]
+        row, slot = rows[device][:, None], slots[device, place][:, None]
+        values[position[:, None], device[:, None], HISTORY[self._told]] = self._values[self._told, row, slot]
         values[position[:, None], device[:, None], _STATIC] = self.latest[rows[device][:, None], _STATIC]
         at = np.full((steps, len(rows)), np.nan)
         at[position, device] = when

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
+from sys import intern
 
 from mfu.memo import memo
 
@@ -83,7 +84,8 @@ def parse_labels(text: bytes) -> dict[str, str] | None:
         name = match[1].decode()
         if name in labels:
             return None
-        labels[name] = _ESCAPES.sub(_unescape, value) if "\\" in value else value
+        # One string for all series that say the same: tens of thousands of devices repeat their pods' names.
+        labels[intern(name)] = intern(_ESCAPES.sub(_unescape, value) if "\\" in value else value)
         position = match.end()
     return labels
 
