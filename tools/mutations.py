@@ -85,8 +85,11 @@ def _mutants(path: Path, module: str) -> Iterator[Mutant]:
 
 
 def _lines(node: ast.AST, otherwise: int) -> frozenset[int]:
-    first = getattr(node, "lineno", otherwise)
-    return frozenset(range(first, getattr(node, "end_lineno", first) + 1))
+    """A `for … if …` inside of brackets has no place of its own: that of its parts."""
+    placed = [each for each in ast.walk(node) if isinstance(each, ast.expr | ast.stmt)]
+    if not placed:
+        return frozenset({otherwise})
+    return frozenset(range(min(each.lineno for each in placed), max(each.end_lineno or 0 for each in placed) + 1))
 
 
 def _texts(before: ast.AST, after: ast.AST) -> tuple[str, str]:

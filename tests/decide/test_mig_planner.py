@@ -11,7 +11,7 @@ from statistics import mean
 import pytest
 
 from mfu.decide.fleet.mig.layouts import Counts, counts_of, full_layouts, layouts_of, profiles_of
-from mfu.decide.fleet.mig.planner import LayoutPlan, SlicedNode, Wanted, plan_layouts, valid
+from mfu.decide.fleet.mig.planner import MOST_ORDERS, LayoutPlan, SlicedNode, Wanted, _orders, plan_layouts, valid
 from mfu.hardware.catalog import load
 
 H100, A30 = "h100-sxm5-80gb", "a30"
@@ -158,3 +158,132 @@ def test_free_slices_come_before_reshaping() -> None:
     )
     assert not plan.changes
     assert plan.served == {"1g.10gb": 9}
+
+
+NAMES = [profile.name for profile in profiles_of(H100)]
+
+
+def of(**wanted: int) -> Counts:
+    """`of(p3g_40gb=2)`."""
+    return tuple(wanted.get(f"p{name.replace('.', '_')}", 0) for name in NAMES)
+
+
+NONE, SEVEN, TWO, WHOLE = of(), of(p1g_10gb=7), of(p3g_40gb=2), of(p7g_80gb=1)
+
+
+def test_what_is_free_is_what_is_there_less_what_is_held() -> None:
+    made = SlicedNode("n", H100, (SEVEN, TWO), (of(p1g_10gb=3), NONE))
+    assert made.held == of(p1g_10gb=3)
+    assert made.free == of(p1g_10gb=4, p3g_40gb=2)
+
+
+@pytest.mark.parametrize(
+    ("layouts", "used", "stands"),
+    [
+        ((SEVEN, TWO), (NONE, NONE), True),
+        ((SEVEN, TWO), (of(p1g_10gb=7), of(p3g_40gb=2)), True),
+        ((SEVEN, SEVEN), (of(p1g_10gb=7), of(p3g_40gb=1)), False),
+        ((TWO, TWO), (of(p1g_10gb=1), of(p3g_40gb=2)), False),
+        ((SEVEN,), (NONE, NONE), False),
+        ((SEVEN, of(p4g_40gb=2)), (NONE, NONE), False),
+        ((of(p4g_40gb=2), of(p4g_40gb=2)), (NONE, NONE), False),
+    ],
+)
+def test_what_a_node_can_be(layouts: tuple[Counts, ...], used: tuple[Counts, ...], stands: bool) -> None:
+    assert valid(SlicedNode("n", H100, (SEVEN, TWO), used), layouts) is stands
+
+
+def test_few_nodes_choose_in_every_order_and_of_many_each_begins_once() -> None:
+    assert sorted(_orders(1)) == [(0,)]
+    assert len(set(_orders(4))) == 24
+    assert list(_orders(5)) == [
+        (0, 1, 2, 3, 4),
+        (1, 2, 3, 4, 0),
+        (2, 3, 4, 0, 1),
+        (3, 4, 0, 1, 2),
+        (4, 0, 1, 2, 3),
+    ]
+    many = list(_orders(12))
+    assert MOST_ORDERS == 8
+    assert [each[0] for each in many] == list(range(8))
+    assert all(sorted(each) == list(range(12)) for each in many)
+
+
+def test_the_value_is_what_is_served_less_what_it_costs() -> None:
+    """Two want a slice that one node gives for 0.25; a third, worth less, wants one that nobody offers then."""
+    made = SlicedNode("n", H100, (SEVEN,), (NONE,), drain_cost=0.25)
+    plan = plan_layouts([made], {"3g.40gb": [1.0, 2.0], "7g.80gb": [0.5]})
+    assert plan == LayoutPlan({"n": (TWO,)}, {"3g.40gb": 2, "7g.80gb": 0}, 2.75)
+
+
+@pytest.mark.parametrize(("cost", "changes"), [(0.99, 1), (1.0, 0), (1.01, 0)])
+def test_it_has_to_gain_more_than_it_costs(cost: float, changes: int) -> None:
+    made = SlicedNode("n", H100, (SEVEN,), (NONE,), drain_cost=cost)
+    assert len(plan_layouts([made], {"7g.80gb": [1.0]}).changes) == changes
+
+
+def test_what_is_served_as_it_is_counts_for_it() -> None:
+    """Seven small ones wait, of which seven are served; one large one is worth five of them."""
+    made = SlicedNode("n", H100, (SEVEN,), (NONE,))
+    assert plan_layouts([made], {"1g.10gb": [1.0] * 7, "7g.80gb": [5.0]}) == LayoutPlan(
+        {}, {"1g.10gb": 7, "7g.80gb": 0}, 7.0
+    )
+    assert plan_layouts([made], {"1g.10gb": [1.0] * 4, "7g.80gb": [5.0]}).changes == {"n": (WHOLE,)}
+
+
+def test_the_most_valuable_are_served_first() -> None:
+    made = SlicedNode("n", H100, (TWO,), (NONE,))
+    assert plan_layouts([made], {"3g.40gb": [1.0, 9.0, 4.0]}).value == 13.0
+
+
+def test_nobody_waits_and_nothing_changes() -> None:
+    made = SlicedNode("n", H100, (SEVEN,), (NONE,))
+    assert plan_layouts([made], {}) == LayoutPlan()
+    assert plan_layouts([], {"7g.80gb": [1.0]}) == LayoutPlan({}, {"7g.80gb": 0}, 0.0)
+
+
+CHOICES = tuple((counts, counts) for counts in (SEVEN, TWO, WHOLE))
+
+
+@pytest.mark.parametrize(
+    ("used", "wanted", "chosen"),
+    [
+        (NONE, {"3g.40gb": [1.0] * 3}, TWO),
+        (NONE, {"7g.80gb": [1.0]}, WHOLE),
+        (NONE, {"3g.40gb": [1.0], "7g.80gb": [1.0, 1.0]}, WHOLE),
+        (of(p3g_40gb=2), {"7g.80gb": [9.0]}, None),
+        (of(p1g_10gb=1), {"3g.40gb": [1.0] * 3}, None),
+        (NONE, {"2g.20gb": [1.0]}, None),
+    ],
+    ids=["two", "whole", "worth more", "what runs stays", "nor any smaller", "no choice has it"],
+)
+def test_of_given_layouts_the_one_that_holds_what_runs_and_serves_most(
+    used: Counts, wanted: Wanted, chosen: Counts | None
+) -> None:
+    made = SlicedNode("n", H100, (SEVEN, SEVEN), (used, NONE), choices=CHOICES)
+    changes = {} if chosen is None else {"n": (chosen, chosen)}
+    assert plan_layouts([made], wanted).changes == changes
+
+
+def test_what_runs_is_not_counted_as_free_in_a_new_layout() -> None:
+    """Of four slices one is held: three more are served."""
+    made = SlicedNode("n", H100, (TWO, SEVEN), (of(p3g_40gb=1), NONE), choices=((TWO, TWO), (SEVEN, SEVEN)))
+    assert plan_layouts([made], {"3g.40gb": [1.0] * 9}) == LayoutPlan({"n": (TWO, TWO)}, {"3g.40gb": 3}, 3.0)
+
+
+def test_nodes_answer_what_the_others_offer() -> None:
+    """One of two alike is enough, and the one that is cheaper to drain is taken, whichever comes first by name."""
+    dear, cheap = (SlicedNode(name, H100, (SEVEN,), (NONE,), cost) for name, cost in (("a", 0.5), ("b", 0.25)))
+    assert plan_layouts([dear, cheap], {"3g.40gb": [1.0, 1.0]}) == LayoutPlan({"b": (TWO,)}, {"3g.40gb": 2}, 1.75)
+    both = plan_layouts([dear, cheap], {"3g.40gb": [1.0] * 4})
+    assert both == LayoutPlan({"a": (TWO,), "b": (TWO,)}, {"3g.40gb": 4}, 3.25)
+
+
+def test_eight_gpus_are_filled_with_what_is_worth_most() -> None:
+    """Three whole ones, two pairs of halves, and 21 sevenths of three more: all are served."""
+    made = SlicedNode("n", H100, (of(p4g_40gb=1),) * 8, (NONE,) * 8)
+    wanted = {"7g.80gb": [1.0] * 3, "3g.40gb": [0.5] * 4, "1g.10gb": [0.125] * 21}
+    plan = plan_layouts([made], wanted)
+    assert plan.served == {"7g.80gb": 3, "3g.40gb": 4, "1g.10gb": 21}
+    assert plan.value == 3.0 + 2.0 + 21 * 0.125
+    assert valid(made, plan.changes["n"])

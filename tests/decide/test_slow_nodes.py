@@ -10,13 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mfu.decide.fleet.slow_nodes import (
+    AS_BUSY,
     BEHIND,
     KEPT_SECONDS,
+    LEAST_BUSY,
+    LEAST_ROWS,
     WINDOW_SECONDS,
     PeerGap,
     Witness,
     _middle_of_others,
     gathered,
+    heard,
     peer_gaps,
     slow_nodes,
     within_share,
@@ -178,3 +182,176 @@ def test_who_is_marked_already_stays_and_counts_even_when_nobody_accuses_it() ->
     assert [each.node for each in may] == ["n2"], "no going to and fro between two that are as slow"
     may, _ = within_share(slow, fleet(10), {"n9"})
     assert may == ()
+
+
+def gaps_of(made: WorkloadSeries) -> dict[str, PeerGap]:
+    return {each.node: each for each in peer_gaps(made)}
+
+
+@pytest.mark.parametrize(
+    ("clock", "slow"), [(1 - BEHIND - 1e-6, True), (1 - BEHIND + 1e-6, False)], ids=["more", "less"]
+)
+def test_it_is_slow_from_a_twentieth_behind(clock: float, slow: bool) -> None:
+    found = gaps_of(series(clock, 1.0, 1.0))["n0"]
+    assert found.slow is slow
+    assert found.behind == pytest.approx(1 - clock)
+
+
+@pytest.mark.parametrize(
+    ("busy", "compared"),
+    [
+        ((0.5 * AS_BUSY + 1e-6, 0.5, 0.5), True),
+        ((0.5 * AS_BUSY - 1e-6, 0.5, 0.5), False),
+        ((LEAST_BUSY + 1e-6,) * 3, True),
+        ((LEAST_BUSY - 1e-6,) * 3, False),
+    ],
+    ids=["98 % as busy", "less busy", "busy enough", "idle"],
+)
+def test_only_at_the_same_work_it_is_compared(busy: tuple[float, ...], compared: bool) -> None:
+    found = gaps_of(series(0.8, 1.0, 1.0, busy=busy))["n0"]
+    assert (found.behind, found.slow) == ((pytest.approx(0.2), True) if compared else (0.0, False))
+
+
+def test_what_is_ahead_is_behind_by_less_than_nothing() -> None:
+    found = gaps_of(series(1.0, 0.9, 0.9))["n0"]
+    assert (found.behind, found.slow) == (pytest.approx(1 - 1 / 0.9), False)
+
+
+@pytest.mark.parametrize(("rows", "known"), [(LEAST_ROWS, True), (LEAST_ROWS - 1, False)])
+def test_five_readings_of_the_window_are_needed(rows: int, known: bool) -> None:
+    assert (slow_in(series(0.8, 1.0, 1.0, rows=rows)) == {"n0"}) is known
+    older = series(0.8, 1.0, 1.0, rows=LEAST_ROWS)
+    times = older.times.copy()
+    times[: LEAST_ROWS - rows] -= 2 * WINDOW_SECONDS
+    assert (slow_in(replace(older, times=times)) == {"n0"}) is known, "older ones are not of the window"
+    values = older.values.copy()
+    values[: LEAST_ROWS - rows, 0, Metric.TENSOR_ACTIVE] = np.nan
+    assert (slow_in(replace(older, values=values)) == {"n0"}) is known, "a row in which one is unknown is none"
+
+
+def test_a_reading_at_the_edge_of_the_window_counts() -> None:
+    made = series(0.8, 1.0, 1.0, rows=LEAST_ROWS)
+    times = made.times.copy()
+    times[0] = times[-1] - WINDOW_SECONDS
+    assert slow_in(replace(made, times=times)) == {"n0"}
+
+
+def test_a_node_is_the_mean_of_its_gpus_however_many_it_has() -> None:
+    """n0 has two GPUs, one at 0.6 and one as all; n1 has four. Of two peers the lower one is the middle."""
+    made = series(1.0, 1.0, 1.0, 1.0)
+    nodes = ["n0", "n0", "n1", "n1", "n1", "n1", "n2", "n2"]
+    devices = tuple(replace(each, node=node) for each, node in zip(made.devices, nodes, strict=True))
+    values = made.values.copy()
+    values[:, 0, Metric.SM_CLOCK] *= 0.6
+    found = gaps_of(replace(made, devices=devices, values=values))
+    assert {node: round(each.behind, 6) for node, each in found.items()} == {"n0": 0.2, "n1": -0.25, "n2": -0.25}
+
+
+def test_each_product_is_compared_with_itself() -> None:
+    """Three of each, interleaved; one of the first and two of the second are slow against their own."""
+    made = series(0.8, 0.5, 1.0, 0.5, 1.0, 0.4)
+    devices = tuple(
+        replace(each, product_name="A10") if each.node in ("n1", "n3", "n5") else each for each in made.devices
+    )
+    assert slow_in(replace(made, devices=devices)) == {"n0", "n5"}
+
+
+@pytest.mark.parametrize("fields", [{"node": ""}, {"shared": True}, {"key": GPUKey("n0-0", 1)}])
+def test_what_is_not_a_pods_own_gpu_on_a_node_is_no_witness(fields: dict[str, object]) -> None:
+    made = series(0.8, 1.0, 1.0, gpus=1)
+    devices = (replace(made.devices[0], **fields), *made.devices[1:])  # type: ignore[arg-type]
+    assert peer_gaps(replace(made, devices=devices)) == ()
+
+
+def noisy(swing: tuple[float, ...], rows: int) -> WorkloadSeries:
+    """n0 a tenth behind; each node's clock swings by so much to both sides, row by row."""
+    made = series(0.9, *(1.0 for _ in swing[1:]), rows=rows, gpus=1)
+    values = made.values.copy()
+    sign = np.where(np.arange(rows) % 2, 1.0, -1.0)
+    for place, each in enumerate(swing):
+        values[:, place, Metric.SM_CLOCK] += USUAL * each * sign
+    return replace(made, values=values)
+
+
+@pytest.mark.parametrize(
+    ("swing", "rows", "slow"),
+    [
+        ((0.149, 0.0, 0.0), 40, True),
+        ((0.150, 0.0, 0.0), 40, False),
+        ((0.0, 0.298, 0.0), 40, True),
+        ((0.0, 0.300, 0.0), 40, False),
+        ((0.0, 0.149, 0.149), 40, True),
+        ((0.105, 0.0, 0.0), 20, True),
+        ((0.106, 0.0, 0.0), 20, False),
+    ],
+    ids=[
+        "less noise",
+        "noise",
+        "half of it is others'",
+        "as much",
+        "both of the others",
+        "few rows",
+        "noise in few rows",
+    ],
+)
+def test_a_difference_has_to_exceed_three_standard_errors(swing: tuple[float, ...], rows: int, slow: bool) -> None:
+    """0.1 > 3 · 0.149 · √(2 ÷ 40) = 0.09995; of 20 rows 0.105: 0.0996. The others' noise is their mean."""
+    assert ("n0" in slow_in(noisy(swing, rows))) is slow
+
+
+def test_what_is_heard_is_kept_by_who_says_it() -> None:
+    gaps = (PeerGap("n0", 0.3, True), PeerGap("n1", 0.0, False), PeerGap("n2", 0.1, True))
+    before = known(witness("a/x", "n2"))
+    assert heard(before, "a/x", "a", gaps, NOW + 9.0) == {
+        "n0": Witness("n0", "a/x", "a", NOW + 9.0, NOW + 9.0, 0.3),
+        "n2": Witness("n2", "a/x", "a", NOW - WINDOW_SECONDS, NOW + 9.0, 0.1),
+    }
+
+
+def test_what_was_not_looked_at_is_believed_still() -> None:
+    before = known(witness("a/x"), witness("a/x", "n1"), witness("b/y"))
+    after = gathered(before, {"a/x": said(("n0", True), namespace="a")}, NOW + 60.0)
+    assert set(after) == {("n0", "a/x"), ("n1", "a/x"), ("n0", "b/y")}
+    assert gathered(before, {}, NOW + KEPT_SECONDS) == before
+
+
+def test_of_one_namespace_the_worst_is_heard_and_the_least_of_two_is_said() -> None:
+    them = (
+        witness("a/x", behind=0.1),
+        witness("a/y", behind=0.4),
+        witness("b/z", behind=0.2),
+        witness("c/z", behind=0.05),
+    )
+    (found,) = slow_nodes(known(*them, replace(witness("d/z", behind=0.0), last=NOW + 5.0, since=NOW - 700.0)))
+    assert (found.behind, found.last) == (0.2, NOW + 5.0)
+    assert found.workloads == ("a/x", "a/y", "b/z", "c/z", "d/z")
+
+
+def test_the_slowest_comes_first_and_of_equals_by_name() -> None:
+    them = [
+        witness(f"{space}/w", node, behind=behind)
+        for node, behind in (("n2", 0.1), ("n0", 0.1), ("n1", 0.3))
+        for space in "ab"
+    ]
+    assert [each.node for each in slow_nodes(known(*them))] == ["n1", "n0", "n2"]
+
+
+def test_each_product_has_its_own_share_and_unknown_nodes_none() -> None:
+    h100, a100 = fleet(4), tuple(replace(each, name=f"m{each.name}", product_label="A100") for each in fleet(4))
+    bare = replace(h100[0], name="bare", product_label=None)
+    them = [witness(f"{space}/w", node) for node in ("n0", "n1", "mn0", "gone", "bare") for space in ("a", "b")]
+    may, over = within_share(slow_nodes(known(*them)), (*h100, *a100, bare), set())
+    assert [each.node for each in may] == ["mn0", "n0"]
+    assert [each.node for each in over] == ["bare", "n1"]
+
+
+@pytest.mark.parametrize(("marked", "may"), [({"n9"}, []), ({"n0"}, ["n0"]), ({"gone"}, ["n0"]), (set(), ["n0"])])
+def test_marks_of_nodes_that_nobody_accuses_take_their_share(marked: set[str], may: list[str]) -> None:
+    slow = slow_nodes(known(witness("a/w"), witness("b/w")))
+    assert [each.node for each in within_share(slow, fleet(10), marked)[0]] == may
+
+
+def test_of_two_marked_the_slower_stays_first() -> None:
+    them = [witness(f"{space}/w", node, behind=behind) for node, behind in (("n1", 0.1), ("n2", 0.2)) for space in "ab"]
+    may, over = within_share(slow_nodes(known(*them)), fleet(10), {"n1", "n2"})
+    assert ([each.node for each in may], [each.node for each in over]) == (["n2"], ["n1"])

@@ -109,11 +109,11 @@ def _best_answer(
 def _shaped(node: SlicedNode, left: Mapping[str, list[float]]) -> tuple[Counts, ...] | None:
     """The layouts of one node that serve most, what runs there first. None where no way was found to hold that."""
     names = [profile.name for profile in profiles_of(node.gpu_key)]
+    if node.choices:
+        return _worthiest(node, names, left)
     # What runs comes before everything that waits.
     top = 1.0 + sum(sum(values) for values in left.values())
     values = [[top] * held + list(left.get(name, [])) for name, held in zip(names, node.held, strict=True)]
-    if node.choices:
-        return _worthiest(node, names, left)
     layouts = _widest(full_layouts(node.gpu_key), values, len(node.layouts))
     total = _sum(layouts)
     return layouts if all(a >= b for a, b in zip(total, node.held, strict=True)) else None
@@ -184,9 +184,7 @@ def _sorted(wanted: Wanted) -> dict[str, list[float]]:
     return {name: sorted(values, reverse=True) for name, values in sorted(wanted.items())}
 
 
-def _sum(counts: Sequence[Counts], width: int | None = None) -> Counts:
-    if not counts:
-        return (0,) * (width or 0)
+def _sum(counts: Sequence[Counts]) -> Counts:
     return tuple(sum(column) for column in zip(*counts, strict=True))
 
 
