@@ -255,12 +255,19 @@ class Plan:
     """What every workload was judged in; None where nothing was judged."""
     governing: Mapping[str, EffectivePolicy] = field(default_factory=dict)
     """Effective policy by namespace; the default for all others."""
+    rows: Mapping[str, int] = field(default_factory=dict)
+    """Places of `workloads` by uid, once the first was answered: ten thousand are not gone through for each answer."""
 
     def with_answers(self, answered: Mapping[str, WorkloadPlan]) -> Plan:
         """The same with what was answered meanwhile, by uid."""
         if not answered:
             return self
-        return replace(self, workloads=tuple(answered.get(each.uid, each) for each in self.workloads))
+        rows = self.rows or {each.uid: row for row, each in enumerate(self.workloads)}
+        workloads = list(self.workloads)
+        for uid, each in answered.items():
+            if uid in rows:
+                workloads[rows[uid]] = each
+        return replace(self, workloads=tuple(workloads), rows=rows)
 
     @property
     def handover(self) -> Handover:

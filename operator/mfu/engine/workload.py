@@ -217,7 +217,7 @@ def planned(found: Examined, among_all: Sequence[Decision], now: float) -> Workl
     if now - first < YOUNG_SECONDS:
         said = unshaken(stands, said)
     # What was planned last counts as said: a write under way, or one that fails, must not repeat its events.
-    before = asked.before.status.read() if asked.before else stands
+    before = stands if asked.before is None else _read(asked.before.status, view.status, stands)
     plan = WorkloadPlan(
         namespace=view.namespace,
         name=view.name,
@@ -244,6 +244,11 @@ def planned(found: Examined, among_all: Sequence[Decision], now: float) -> Workl
     )
     hinted = frozen_hints(view.annotations, judged.policy) if frozen else hints(decided)
     return _settled(_with_figures(plan, judged), _Saying(stands, said, hinted), asked, now)
+
+
+def _read(planned: Packed[WorkloadStatus], stands: Packed[WorkloadStatus], read: WorkloadStatus) -> WorkloadStatus:
+    """What was planned; mostly that stands, and to read it once more would be a sixth of the judgement."""
+    return read if planned == stands else planned.read()
 
 
 def spoken_up(plan: WorkloadPlan, among_all: Sequence[Decision], now: float) -> WorkloadPlan:

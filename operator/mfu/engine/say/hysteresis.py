@@ -46,11 +46,13 @@ def novelty(standing: Resource, said: Resource) -> Novelty:
     >>> novelty(Attainable(mfu="0.4120"), Attainable(mfu="0.4320")).name
     'NEWS'
     """
-    found = Novelty.NOTHING
+    found, before, now = Novelty.NOTHING, standing.__dict__, said.__dict__
     for name, compare in _comparisons(type(said)):
-        found = max(found, compare(getattr(standing, name), getattr(said, name)))
-        if found is Novelty.NEWS:
-            break
+        mine, theirs = before[name], now[name]
+        if mine is not theirs and (added := compare(mine, theirs)) > found:
+            found = added
+            if found is Novelty.NEWS:
+                break
     return found
 
 
@@ -71,11 +73,23 @@ def _by_type(name: str, hint: Any) -> Compare:
 
 
 def _exact(mine: Any, theirs: Any) -> Novelty:
+    """Words first: most fields are, and whether something is of the API takes long to ask."""
+    if type(mine) is str:
+        return Novelty.NOTHING if mine == theirs else Novelty.NEWS
     if isinstance(mine, Resource) and isinstance(theirs, Resource):
         return novelty(mine, theirs)
     if isinstance(mine, tuple) and isinstance(theirs, tuple) and len(mine) == len(theirs):
-        return max(map(_exact, mine, theirs), default=Novelty.NOTHING)
+        return _most(mine, theirs)
     return Novelty.NOTHING if mine == theirs else Novelty.NEWS
+
+
+def _most(mine: tuple[Any, ...], theirs: tuple[Any, ...]) -> Novelty:
+    found = Novelty.NOTHING
+    for one, other in zip(mine, theirs, strict=True):
+        found = max(found, _exact(one, other))
+        if found is Novelty.NEWS:
+            break
+    return found
 
 
 def _sentence(mine: str, theirs: str) -> Novelty:
