@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from mfu.decide.types import Decision, DecisionType, EffectivePolicy, Outcome
+from mfu.decide.workload import knee as module
 from mfu.decide.workload.knee import Size, advised, knee, sizes, verdict
 from mfu.hardware.price import PriceBook
 from mfu.predict import predict
-from mfu.predict.types import Prediction, Training
+from mfu.predict.types import Placement, Prediction, Problem, Training
 from tests.builders.cases import SERVING, TRAINING, case
 
 PRICED = EffectivePolicy(book=PriceBook(prices={"H100-SXM5": 2.50}))
@@ -144,3 +146,105 @@ def test_reason_and_words_say_the_same(batch: int, on_a_node: int) -> None:
     assert REASONS[said.reason] in said.message
     assert (said.outcome is Outcome.SCALE) == (said.reason == "PastTheKnee")
     assert ("pays, and" in said.message) == (said.reason == "BeforeTheKnee")
+
+
+@pytest.fixture
+def forgotten() -> Iterator[None]:
+    """What was answered by hand-made predictions is nobody's answer later."""
+    sizes.cache_clear()
+    yield
+    sizes.cache_clear()
+
+
+def test_one_size_in_words() -> None:
+    size = Size(16, 0.38149, 187_345.0, 0.51678)
+    assert size.words("€", present=True) == "16 GPUs (as it is) 38.1% MFU, 187,000 tokens/s, €0.517 per M tokens"
+    assert (
+        replace(size, cost_per_million_tokens=None).words("$", present=False) == "16 GPUs 38.1% MFU, 187,000 tokens/s"
+    )
+    assert size.words("€", present=True).spans[-1].value == 0.51678
+
+
+@pytest.mark.parametrize(
+    ("data", "batch", "micro", "counts"),
+    [
+        (4, 64, 1, [4, 16, 32]),
+        (4, 64, 4, [4, 16, 32]),
+        (4, 64, 8, [4, 16]),
+        (4, 48, 8, [4]),
+        (1, 64, 1, [16, 32]),
+        (3, 48, 1, [16, 32]),
+        (4, 20, 5, [4]),
+        (1, 1, 1, []),
+    ],
+    ids=[
+        "all",
+        "just divides",
+        "not by 128",
+        "not by 64",
+        "half a rank",
+        "one rank and a half",
+        "two ranks",
+        "nothing",
+    ],
+)
+def test_ranks_are_whole_and_share_the_batch(
+    forgotten: None, monkeypatch: pytest.MonkeyPatch, data: int, batch: int, micro: int, counts: list[int]
+) -> None:
+    """Of eight GPUs: half as many, twice, four times."""
+    subject = case()
+    assert isinstance(subject.setup, Training)
+    setup = replace(
+        subject.setup,
+        parallelism=replace(subject.setup.parallelism, data=data),
+        global_batch_size=batch,
+        micro_batch_size=micro,
+    )
+    asked: list[tuple[int, int, int]] = []
+
+    def predict(each: Training, where: Placement) -> Prediction:
+        asked.append((each.parallelism.data, where.gpus, where.gpus_per_node))
+        return replace(subject.expected, mfu=0.4, tokens_per_s_per_gpu=10.0)
+
+    monkeypatch.setattr(module, "predict", predict)
+    assert list(sizes(setup, subject.placement)) == [Size(each, 0.4, 10.0 * each) for each in counts]
+    assert asked == [(data * each // 8, each, min(each, 8)) for each in counts]
+
+
+@pytest.mark.parametrize(
+    ("a_node", "halved", "doubled"), [(8, 4, 8), (1, 4, 8), (16, 4, 16)], ids=["eights", "ones", "sixteens"]
+)
+def test_more_gpus_stand_in_nodes_as_large_as_they_are_or_usually_are(
+    forgotten: None, monkeypatch: pytest.MonkeyPatch, a_node: int, halved: int, doubled: int
+) -> None:
+    subject, asked = case(), dict[int, int]()
+    assert isinstance(subject.setup, Training)
+
+    def predict(_: Training, where: Placement) -> Prediction:
+        asked[where.gpus] = where.gpus_per_node
+        return subject.expected
+
+    monkeypatch.setattr(module, "predict", predict)
+    sizes(subject.setup, replace(subject.placement, gpus_per_node=a_node))
+    assert (asked[4], asked[16]) == (halved, doubled)
+
+
+@pytest.mark.parametrize("how", ["a problem", "too large"])
+def test_what_can_not_be_predicted_or_does_not_fit_is_left_out(
+    forgotten: None, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    subject = case()
+    assert isinstance(subject.setup, Training)
+    memory = replace(subject.expected.memory, total_bytes=2 * subject.expected.memory.capacity_bytes)
+    answers = {
+        "a problem": Problem("NoAnswer", "", "is not told"),  # type: ignore[arg-type]
+        "too large": replace(subject.expected, memory=memory),
+    }
+    monkeypatch.setattr(module, "predict", lambda *_: answers[how])
+    assert sizes(subject.setup, subject.placement) == ()
+    assert knee(subject) is None
+
+
+def test_a_loss_of_just_a_twentieth_pays_still() -> None:
+    assert advised([Size(8, 1.0, 8.0), Size(16, 0.95, 15.2)]).gpus == 16
+    assert advised([Size(8, 1.0, 8.0), Size(16, 0.9499, 15.2)]).gpus == 8

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mfu.api.mfupolicy import PerWorkload, PolicySpec
-from mfu.api.powers import ActionType
+from mfu.api.mfupolicy import PerWorkload, PolicySpec, SharingMethod
+from mfu.api.powers import ActionType, ReclaimAction
+from mfu.decide.ladder import ReclaimRules, Rung
 from mfu.decide.policy import NamedPolicy, effective, governing, problem
-from mfu.decide.types import DecisionType, EffectivePolicy, Mode, Permit
+from mfu.decide.types import DecisionType, EffectivePolicy, Mode, Permit, SharingRules
 from mfu.hardware.catalog import load
 from mfu.hardware.price import PriceBook
 from mfu.hardware.types import Device
@@ -178,3 +180,39 @@ def test_every_problem_of_a_policy_is_said() -> None:
     first, second = words.split("; spec.")
     assert first.startswith("spec.prices[0].product")
     assert second.startswith("actions")
+
+
+def test_an_empty_policy_is_the_default_but_for_its_name() -> None:
+    made = effective(policy("p"))
+    bounds = {"scaling_min_replicas": None, "scaling_max_replicas": None}
+    assert replace(made, name=None, modes={}, **bounds) == effective(None)  # type: ignore[arg-type]
+    assert (made.scaling_max_step, made.scaling_cooldown_seconds, made.scaling_headroom) == (0.5, 300.0, 0.1)
+    assert (made.reclaim.window_seconds, made.reclaim.max_exemption_seconds) == (3600.0, 72 * 3600.0)
+    assert made.learns
+
+
+def test_bounds_of_scaling_sharing_reclaim_and_promises() -> None:
+    made = effective(
+        policy(
+            "p",
+            scaling={"maxStepPercent": 25, "cooldownSeconds": 90, "headroomPercent": 30},
+            sharing={
+                "methods": ["MPS"],
+                "acrossNamespaces": True,
+                "minKeptPercent": 80,
+                "maxLatencyIncreasePercent": 20,
+            },
+            reclaim={
+                "windowMinutes": 30,
+                "maxExemptionHours": 24,
+                "steps": [{"afterIdleMinutes": 120, "action": "Event", "graceMinutes": 15}],
+            },
+            oversubscription=[{"priorityClass": "batch", "maxPercent": 150}],
+            learning="Off",
+        )
+    )
+    assert (made.scaling_max_step, made.scaling_cooldown_seconds, made.scaling_headroom) == (0.25, 90.0, 0.3)
+    assert made.sharing == SharingRules((SharingMethod.MPS,), True, 0.8, 0.2)
+    assert made.reclaim == ReclaimRules((Rung(7200.0, ReclaimAction.EVENT, 900.0),), 1800.0, 86_400.0)
+    assert made.oversubscription == {"batch": 1.5}
+    assert not made.learns

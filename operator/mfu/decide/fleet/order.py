@@ -86,15 +86,14 @@ class _Draft:
 
 
 def _place(draft: _Draft) -> None:
-    for standing in sorted((each for each in draft.standings if each.ask is not None), key=lambda each: each.turn):
-        if standing.ask is None:
-            continue
+    asking = [(each, each.ask) for each in draft.standings if each.ask is not None]
+    for standing, ask in sorted(asking, key=lambda each: each[0].turn):
         sent = tuple(Pick(grant) for grant in draft.grants.get(standing.key, ()))
-        choices = sent or draft.draw(standing, standing.ask, f"priority {standing.priority}")
+        choices = sent or draft.draw(standing, ask, f"priority {standing.priority}")
         if choices:
-            draft.say(standing.key, placed(standing, standing.ask, choices))
+            draft.say(standing.key, placed(standing, ask, choices))
         else:
-            missing = draft.why_not(standing.ask)
+            missing = draft.why_not(ask)
             draft.say(standing.key, refused(standing, missing))
             _warn(draft, standing, missing)
 
@@ -108,10 +107,12 @@ def _warn(draft: _Draft, standing: Standing, missing: Shortage) -> None:
 
 
 def _grow(draft: _Draft) -> None:
-    for standing in sorted((each for each in draft.standings if each.growth is not None), key=lambda each: each.turn):
-        growth, ask = standing.growth, standing.replica
-        if growth is None or ask is None:
-            continue
+    growing = [
+        (each, each.growth, each.replica)
+        for each in draft.standings
+        if each.growth is not None and each.replica is not None
+    ]
+    for standing, growth, ask in sorted(growing, key=lambda each: each[0].turn):
         choices = draft.draw(standing, ask, "more replicas")
         supply = f"; free GPUs for {len(choices)} of {ask.copies} more"
         if len(choices) < ask.copies:
@@ -121,7 +122,7 @@ def _grow(draft: _Draft) -> None:
 
 def _share(draft: _Draft) -> None:
     """It draws nothing: a pair that shares gives a GPU back, once its owners have moved it."""
-    known = {each.key: each for each in draft.standings if each.sharer is not None}
+    known = {each.key: each for each in draft.standings}
     sharers = [each.sharer for each in known.values() if each.sharer is not None]
     for pair in advise_pairs(sharers, SharingMemory(), 0.0):
         for key in pair.keys:

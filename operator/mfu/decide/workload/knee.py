@@ -57,11 +57,10 @@ def knee(subject: Subject) -> Decision | None:
     setup, policy = subject.setup, subject.policy
     if not isinstance(setup, Training):
         return None
-    here, mfu = subject.placement.gpus, subject.expected.mfu
-    others = sizes(setup, subject.placement)
-    if mfu is None or not others:
+    here, others = subject.placement.gpus, sizes(setup, subject.placement)
+    if not others:
         return None
-    present = Size(here, mfu, subject.expected.tokens_per_s_per_gpu * here)
+    present = Size(here, subject.expected.mfu, subject.expected.tokens_per_s_per_gpu * here)
     found = tuple(_priced(each, subject) for each in sorted((present, *others), key=lambda each: each.gpus))
     best = advised(found)
     said = joined("; ", (each.words(policy.currency, present=each.gpus == here) for each in found))
@@ -126,13 +125,13 @@ def _at(setup: Training, placement: Placement, times: float) -> Size | None:
     there = replace(setup, parallelism=replace(setup.parallelism, data=int(data)))
     together = max(min(placement.gpus_per_node, gpus), min(gpus, usual_node_gpus(placement.device.gpu, gpus)))
     answer = predict(there, replace(placement, gpus=gpus, gpus_per_node=together))
-    if not isinstance(answer, Prediction) or not answer.memory.fits or answer.mfu is None:
+    if not isinstance(answer, Prediction) or not answer.memory.fits:
         return None
     return Size(gpus, answer.mfu, answer.tokens_per_s_per_gpu * gpus)
 
 
 def _priced(size: Size, subject: Subject) -> Size:
     price = price_per_hour(subject.policy.prices, subject.placement.device, size.gpus)
-    if price is None or size.tokens_per_s <= 0:
+    if price is None:
         return size
     return replace(size, cost_per_million_tokens=price / (size.tokens_per_s * 3600.0) * 1e6)
