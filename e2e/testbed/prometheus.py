@@ -81,9 +81,13 @@ def _run(command: list[str], cwd: str) -> bool:
 
 
 @contextmanager
-def running(config: Path, *flags: str) -> Iterator[str]:
-    """URL of a Prometheus with that configuration, ready; its data and its log lie beside the file."""
-    folder, (port,) = config.parent, free_ports(1)
+def running(config: Path, *flags: str, port: int | None = None) -> Iterator[str]:
+    """URL of a Prometheus with that configuration, ready; its data and its log lie beside the file.
+
+    `port`: where it was before, so that those who ask it find it again.
+    """
+    folder = config.parent
+    (port,) = (port,) if port else free_ports(1)
     url = f"http://127.0.0.1:{port}"
     command = [
         str(ensure()["prometheus"]),
@@ -92,7 +96,7 @@ def running(config: Path, *flags: str) -> Iterator[str]:
         f"--web.listen-address=127.0.0.1:{port}",
         *flags,
     ]
-    with (folder / "prometheus.log").open("wb") as log:
+    with (folder / "prometheus.log").open("ab") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log)
     try:
         wait_until(lambda: _ready(url, process, folder / "prometheus.log"), what="Prometheus")

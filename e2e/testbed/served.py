@@ -26,6 +26,7 @@ LONG: Final = (
     "tests/chart/test_chart_upgrade.py",
     "tests/e2e_cluster/test_kueue_gate.py",
     "tests/controller/test_admission_server.py",
+    "tests/autoscaling/test_autoscalers_server.py",
     "tests/sim/test_demo_runs.py",
     "tests/decide/test_fleet_exhaustive.py",
     "tests/chart/test_image_root.py",

@@ -39,17 +39,25 @@ class Page:
 
 @contextmanager
 def scraped(page: Page, folder: Path) -> Iterator[str]:
-    """URL of a Prometheus that looks back ten seconds."""
-    with _served(page) as target:
-        jobs = [{"job_name": "mfu", "honor_labels": True, "static_configs": [{"targets": [target]}]}]
-        config = folder / "prometheus.yaml"
-        config.write_text(yaml.safe_dump({"global": {"scrape_interval": "1s"}, "scrape_configs": jobs}))
-        with running(config, "--query.lookback-delta=10s") as url:
-            yield url
+    """URL of a Prometheus that reads the page every second."""
+    with served(page) as target, scraping(target, folder) as url:
+        yield url
 
 
 @contextmanager
-def _served(page: Page) -> Iterator[str]:
+def scraping(target: str, folder: Path, *, port: int | None = None) -> Iterator[str]:
+    """Likewise of a page that is served there; it looks back ten seconds. A folder used before is continued."""
+    jobs = [{"job_name": "mfu", "honor_labels": True, "static_configs": [{"targets": [target]}]}]
+    config = folder / "prometheus.yaml"
+    config.write_text(yaml.safe_dump({"global": {"scrape_interval": "1s"}, "scrape_configs": jobs}))
+    with running(config, "--query.lookback-delta=10s", port=port) as url:
+        yield url
+
+
+@contextmanager
+def served(page: Page) -> Iterator[str]:
+    """Its host and port."""
+
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.send_response(200)

@@ -33,7 +33,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     build = commands.add_parser("build", help="build the binaries that are not in the cache yet")
     build.add_argument("--helm", action="store_true", help="Helm as well")
-    build.add_argument("--controllers", action="store_true", help="Kueue, JobSet, LeaderWorkerSet and Trainer as well")
+    build.add_argument("--controllers", action="store_true", help="Kueue, JobSet, LWS, Trainer and KEDA as well")
     up = commands.add_parser("up", help="run a control plane until Ctrl-C")
     up.add_argument("--dir", type=Path, help="folder for its data and logs; kept, and continued when it exists")
     return parser

@@ -1,4 +1,5 @@
-"""Other people's controllers as child processes of a control plane: the real Kueue, and what an HPA asks for metrics.
+"""Other people's controllers as child processes of a control plane: the real Kueue, JobSet,
+LeaderWorkerSet, Trainer and KEDA, and a stand-in for another adapter of metrics.
 
     from e2e.testbed.controllers import kueue
 

@@ -5,7 +5,6 @@ It answers what a HorizontalPodAutoscaler asks. It leaves out discovery of serie
 
 from __future__ import annotations
 
-import base64
 import json
 import ssl
 import threading
@@ -20,7 +19,7 @@ from typing import Any, Final
 from e2e.testbed.cluster.certificates import Authority
 from e2e.testbed.cluster.plane import ControlPlane
 from e2e.testbed.cluster.waiting import wait_until
-from e2e.testbed.controllers.manifests import Object, reached_by_name
+from e2e.testbed.controllers.manifests import Object, available, reached_by_name, trusting
 
 _GROUP: Final = "external.metrics.k8s.io/v1beta1"
 _ROOT: Final = f"/apis/{_GROUP}"
@@ -31,6 +30,18 @@ _RESOURCE: Final = {
     "namespaced": True,
     "kind": "ExternalMetricValueList",
     "verbs": ["get"],
+}
+_API_SERVICE: Final[Object] = {
+    "apiVersion": "apiregistration.k8s.io/v1",
+    "kind": "APIService",
+    "metadata": {"name": "v1beta1.external.metrics.k8s.io"},
+    "spec": {
+        "group": "external.metrics.k8s.io",
+        "version": "v1beta1",
+        "groupPriorityMinimum": 100,
+        "versionPriority": 100,
+        "service": {"namespace": _NAMESPACE, "name": _SERVICE},
+    },
 }
 
 
@@ -46,38 +57,17 @@ def running(plane: ControlPlane, prometheus: str) -> Iterator[None]:
     context.load_cert_chain(pair.certificate, pair.key)
     server.socket = context.wrap_socket(server.socket, server_side=True)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    service = _api_service(authority, server.server_address[1])
+    service = trusting(_API_SERVICE, authority, server.server_address[1])
     name = service["metadata"]["name"]
     plane.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": _NAMESPACE}})
     plane.apply(reached_by_name(_NAMESPACE, _SERVICE), service)
     try:
-        wait_until(lambda: _available(plane, name), what="external metrics", within_seconds=30)
+        wait_until(lambda: available(plane, name), what="external metrics", within_seconds=30)
         yield
     finally:
         plane.kubectl("delete", "apiservice", name)
         server.shutdown()
         server.server_close()
-
-
-def _api_service(authority: Authority, port: int) -> Object:
-    return {
-        "apiVersion": "apiregistration.k8s.io/v1",
-        "kind": "APIService",
-        "metadata": {"name": "v1beta1.external.metrics.k8s.io"},
-        "spec": {
-            "group": "external.metrics.k8s.io",
-            "version": "v1beta1",
-            "groupPriorityMinimum": 100,
-            "versionPriority": 100,
-            "caBundle": base64.b64encode(authority.certificate.read_bytes()).decode(),
-            "service": {"namespace": _NAMESPACE, "name": _SERVICE, "port": port},
-        },
-    }
-
-
-def _available(plane: ControlPlane, name: str) -> bool:
-    conditions = plane.get("apiservice", name).get("status", {}).get("conditions", [])
-    return any(each["type"] == "Available" and each["status"] == "True" for each in conditions)
 
 
 def _handler(prometheus: str) -> type[BaseHTTPRequestHandler]:

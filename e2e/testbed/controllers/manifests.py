@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterable
 from typing import Any
+
+from e2e.testbed.cluster.certificates import Authority
+from e2e.testbed.cluster.client import ClusterAccess
 
 Object = dict[str, Any]
 
@@ -28,6 +32,19 @@ def at_port(document: Object, port: int) -> Object:
         if "service" in each:
             each["service"]["port"] = port
     return document
+
+
+def trusting(api_service: Object, authority: Authority, port: int) -> Object:
+    """The same APIService, served at that port of this machine by who has a certificate of `authority`."""
+    spec = api_service["spec"]
+    ours = {"caBundle": base64.b64encode(authority.certificate.read_bytes()).decode()}
+    return {**api_service, "spec": {**spec, **ours, "service": {**spec["service"], "port": port}}}
+
+
+def available(server: ClusterAccess, api_service: str) -> bool:
+    """Whether the API server passes requests on to it."""
+    conditions = server.get("apiservice", api_service).get("status", {}).get("conditions", [])
+    return any(each["type"] == "Available" and each["status"] == "True" for each in conditions)
 
 
 def _clients(document: Object) -> Iterable[Object]:
