@@ -73,7 +73,7 @@ def build(config: OperatorConfig, client: KubeClient, *, told: bool = True) -> P
         progress_interval_seconds=config.progress.scrape_interval_seconds,
         prefer=("mfu-agent",),
     )
-    metrics = OperatorMetrics(lambda: loop.plan)
+    metrics = OperatorMetrics(lambda: loop.plan, lambda: loop.answering.let_pass() if loop.answering else None)
     collector = Collector(store, metrics, trigger.mark, state.bindings)
     _add_sources(collector, client, state, config)
     lease = None

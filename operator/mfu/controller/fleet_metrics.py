@@ -6,26 +6,22 @@ from collections.abc import Iterable, Iterator, Sequence
 from math import isfinite
 from typing import Final
 
-from prometheus_client.core import GaugeMetricFamily
-
 from mfu.account.bill import Bill
 from mfu.controller.metric_names import BILL, FAMILY, REVENUE, SHADOW, STRUCTURAL, UNPRICED, NamedMetric
+from mfu.controller.page import Rows
 from mfu.engine.plan import Plan
 from mfu.engine.say.families import families
 
 _PARTS: Final = ("useful", "lost", "held_idle", "unallocated", "unknown")
 
 
-def gauge(named: NamedMetric, samples: Iterable[tuple[Sequence[str], float | None]]) -> GaugeMetricFamily:
+def gauge(named: NamedMetric, samples: Iterable[tuple[Sequence[str], float | None]]) -> Rows:
     """What is unknown is absent, never 0."""
-    family = GaugeMetricFamily(named.name, named.help, labels=named.labels)
-    for labels, value in samples:
-        if value is not None and isfinite(value):
-            family.add_metric(list(labels), value)
-    return family
+    known = ((labels, value) for labels, value in samples if value is not None and isfinite(value))
+    return Rows(named.name, named.help, named.labels, known)
 
 
-def whole_fleet(plan: Plan) -> Iterator[GaugeMetricFamily]:
+def whole_fleet(plan: Plan) -> Iterator[Rows]:
     summed = plan.summed
     if summed is not None:
         yield gauge(BILL, (row for currency, bill in summed.bills.items() for row in _parts(currency, bill)))
@@ -43,7 +39,7 @@ def whole_fleet(plan: Plan) -> Iterator[GaugeMetricFamily]:
     yield from _shadow(plan)
 
 
-def _shadow(plan: Plan) -> Iterator[GaugeMetricFamily]:
+def _shadow(plan: Plan) -> Iterator[Rows]:
     """What oversubscription would have done, by class."""
     said = plan.summed.report.oversubscription if plan.summed and plan.summed.report else None
     rows = [] if said is None else said.classes

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from operator import attrgetter
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from mfu.account.rollup import Figure
@@ -39,6 +38,7 @@ from mfu.controller.metric_names import (
     WORKLOAD,
     NamedMetric,
 )
+from mfu.controller.page import Rows
 from mfu.engine.fleet import believable
 from mfu.engine.plan import Plan, WorkloadPlan
 from mfu.observe.assessment import Finding, Window
@@ -54,13 +54,22 @@ _TYPES = frozenset(str(kind) for kind in ConditionType)
 class PlanCollector(Collector):
     """Renders the newest plan; what is unknown is absent, never 0."""
 
-    def __init__(self, plan: Callable[[], Plan | None], now: Callable[[], float] = time.time) -> None:
-        self._plan, self._now = plan, now
+    def __init__(
+        self,
+        plan: Callable[[], Plan | None],
+        now: Callable[[], float] = time.time,
+        between: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`between` is called between two families, each of which takes some hundredths of a second."""
+        self._plan, self._now, self._between = plan, now, between
 
-    def collect(self) -> Iterator[GaugeMetricFamily]:
+    def collect(self) -> Iterator[Rows]:
         plan = self._plan()
-        if plan is None:
-            return
+        for family in () if plan is None else self._families(plan):
+            self._between()
+            yield family
+
+    def _families(self, plan: Plan) -> Iterator[Rows]:
         shown = [each for each in plan.workloads if each.policy.per_workload is not PerWorkload.NONE]
         yield from _workloads(shown)
         yield from _observed(shown)
@@ -82,7 +91,7 @@ def _full(plan: WorkloadPlan) -> bool:
     return plan.policy.per_workload is PerWorkload.FULL
 
 
-def _workloads(plans: Sequence[WorkloadPlan]) -> Iterator[GaugeMetricFamily]:
+def _workloads(plans: Sequence[WorkloadPlan]) -> Iterator[Rows]:
     def row(plan: WorkloadPlan) -> tuple[float | None, ...]:
         return (
             plan.expected.mfu if plan.expected else None,
@@ -120,13 +129,13 @@ def _workloads(plans: Sequence[WorkloadPlan]) -> Iterator[GaugeMetricFamily]:
     yield gauge(SCALE, (((p.namespace, p.name, str(p.expected.scale)), 1.0) for p in plans if p.expected))
 
 
-def _factors(plans: Sequence[WorkloadPlan]) -> Iterator[GaugeMetricFamily]:
+def _factors(plans: Sequence[WorkloadPlan]) -> Iterator[Rows]:
     rows = [((p.namespace, p.name), (p.factors.scheduling, p.factors.runtime, p.factors.program)) for p in plans]
     for column, named in enumerate(FACTORS):
         yield gauge(named, ((labels, each[column]) for labels, each in rows))
 
 
-def _observed(plans: Sequence[WorkloadPlan]) -> Iterator[GaugeMetricFamily]:
+def _observed(plans: Sequence[WorkloadPlan]) -> Iterator[Rows]:
     rows = [
         ((plan.namespace, plan.name, str(each.window), str(each.meter)), each, _full(plan))
         for plan in plans
@@ -143,7 +152,7 @@ def _observed(plans: Sequence[WorkloadPlan]) -> Iterator[GaugeMetricFamily]:
     yield gauge(OBSERVED_AT, (((*labels, each.source), each.observed_at) for labels, each in full))
 
 
-def _causes(plans: Sequence[WorkloadPlan]) -> Iterator[GaugeMetricFamily]:
+def _causes(plans: Sequence[WorkloadPlan]) -> Iterator[Rows]:
     judged = [plan for plan in plans if plan.assessment is not None]
     yield gauge(CAUSE, (((p.namespace, p.name, str(p.cause)), 1.0) for p in judged))
     yield gauge(
@@ -167,26 +176,26 @@ def _causes(plans: Sequence[WorkloadPlan]) -> Iterator[GaugeMetricFamily]:
     )
 
 
-def _replicas(plans: Sequence[WorkloadPlan]) -> GaugeMetricFamily:
+def _replicas(plans: Sequence[WorkloadPlan]) -> Rows:
     """Of every workload of which it was ever decided in this process: an autoscaler may follow it."""
     wanted = (((plan.namespace, plan.name), plan.memory.scaled.wanted) for plan in plans)
     return gauge(REPLICAS, wanted)
 
 
-def _promises(plans: Sequence[WorkloadPlan]) -> GaugeMetricFamily:
+def _promises(plans: Sequence[WorkloadPlan]) -> Rows:
     """How often advice that was followed brought at least half of what it promised."""
     counted = [promises(plan.memory.history) for plan in plans]
     kept, broken = sum(each.kept for each in counted), sum(each.broken for each in counted)
     return gauge(PROMISES, ((("kept",), float(kept)), (("broken",), float(broken))))
 
 
-def _answers(plans: Sequence[WorkloadPlan]) -> GaugeMetricFamily:
+def _answers(plans: Sequence[WorkloadPlan]) -> Rows:
     specs = (plan.judged[0].spec for plan in plans if plan.judged is not None)
     counted = Counted(each.verdict for spec in specs if spec is not None for each in spec.answers)
     return gauge(ANSWERS, (((str(verdict),), float(counted[verdict])) for verdict in AdviceVerdict))
 
 
-def _ages(plans: Sequence[WorkloadPlan], now: float) -> GaugeMetricFamily:
+def _ages(plans: Sequence[WorkloadPlan], now: float) -> Rows:
     """How long ago workloads were judged, whether or not anything new came of it."""
     known = sorted(now - plan.judged_at for plan in plans if plan.judged_at is not None)
     places = {"0.5": 0.5, "0.99": 0.99, "1": 1.0} if known else {}
@@ -198,9 +207,7 @@ def _once(plan: WorkloadPlan) -> Iterable[Finding]:
     return {(each.cause, each.explains, each.actor): each for each in reversed(plan.findings)}.values()
 
 
-def _figures(
-    group: str, labels: tuple[str, ...], members: Sequence[tuple[tuple[str, ...], Figure]]
-) -> Iterator[GaugeMetricFamily]:
+def _figures(group: str, labels: tuple[str, ...], members: Sequence[tuple[tuple[str, ...], Figure]]) -> Iterator[Rows]:
     for suffix, text, attribute in FIGURES:
         named = NamedMetric(f"mfu_{group}_{suffix}", text, labels)
         yield gauge(named, ((key, attrgetter(attribute)(each)) for key, each in members))
@@ -213,9 +220,9 @@ _ROUND_BUCKETS = (0.01, 0.05, 0.2, 1, 3, 10, 30)
 class OperatorMetrics:
     """Counters and gauges of the process itself, in a registry of their own; names and words are those of OPERATOR."""
 
-    def __init__(self, plan: Callable[[], Plan | None]) -> None:
+    def __init__(self, plan: Callable[[], Plan | None], between: Callable[[], None] = lambda: None) -> None:
         self.registry = CollectorRegistry()
-        self.registry.register(PlanCollector(plan))
+        self.registry.register(PlanCollector(plan, between=between))
         self.cycle_seconds = self._histogram("mfu_operator_cycle_seconds", _CYCLE_BUCKETS)
         self.cycles = Counter(*_named("mfu_operator_cycles"), registry=self.registry)
         self.writes = self._gauge("mfu_operator_writes")

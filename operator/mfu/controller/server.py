@@ -13,6 +13,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
+from mfu.controller.page import rendered
 from mfu.web.serving import Handler, served
 
 Check = Callable[[], str | None]
@@ -114,4 +115,4 @@ class MetricsPage:
 def _timed(encode: Callable[[CollectorRegistry], bytes], registry: CollectorRegistry) -> tuple[bytes, float]:
     """The page, and the processor time that it took."""
     began = thread_time()
-    return encode(registry), thread_time() - began
+    return rendered(encode, registry), thread_time() - began
