@@ -107,3 +107,39 @@ def test_however_many_slices_there_are_the_whole_gpus_stay_in_the_claim() -> Non
     (request,) = claim_template("w", Need(1), [], cut)["spec"]["spec"]["devices"]["requests"]
     classes = [each["deviceClassName"] for each in request["firstAvailable"]]
     assert classes == ["mig.nvidia.com"] * 5 + ["gpu.nvidia.com"] * 3
+
+
+def test_prices_count_only_where_all_of_them_are_known() -> None:
+    """With a price for one of two alone, each costs its share of a GPU; with both, the cheaper one comes first."""
+    both = [node(), node(A100, "n1")]
+    alone = cut_for(serving(), both, {}, ANY)
+    assert cut_for(serving(), both, {"H100-SXM5": 100.0}, ANY) == alone
+    dear = cut_for(serving(), both, {"H100-SXM5": 100.0, "A100-SXM4-80GB": 1.0}, ANY)
+    labels = [each.product_label for each in dear if each.profile]
+    assert labels == sorted(labels), "all slices of an A100 before those of a dear H100"
+    assert labels != [each.product_label for each in alone if each.profile]
+    assert [each.product_label for each in dear[-2:]] == [A100, H100]
+
+
+def test_what_costs_nothing_has_no_worth_for_the_money() -> None:
+    both = [node(), node(A100, "n1")]
+    found = cut_for(serving(), both, {"H100-SXM5": 0.0, "A100-SXM4-80GB": 1.0}, ANY)
+    assert {each.product_label for each in found} == {A100}
+
+
+def test_profiles_of_all_nodes_of_a_product_are_offered() -> None:
+    nodes = [PartitionedNode("n0", H100, ("1g.20gb",)), PartitionedNode("n1", H100, ("2g.20gb",))]
+    assert {each.profile for each in cut_for(serving(), nodes, PRICES, ANY)} == {"1g.20gb", "2g.20gb", ""}
+
+
+def test_a_whole_gpu_on_which_it_is_too_large_is_left_out() -> None:
+    """What a slice of one product holds, a smaller product does not: it is named with neither."""
+    small = PartitionedNode("n1", "NVIDIA-A30", ("1g.6gb", "2g.12gb", "4g.24gb"))
+    large = {**SERVING, "model": {"preset": "llama-3.1-8b"}}
+    setup = from_spec(WorkloadSpec.model_validate(large))
+    assert isinstance(setup, Inference)
+    found = cut_for(setup, [node(H200, "n0"), small], {}, ANY)
+    answer = predict(setup, Placement(Device(gpu("A30")), 1, 1))
+    assert isinstance(answer, Prediction)
+    assert any(each.profile for each in found)
+    assert (DeviceKind("", "NVIDIA-A30") in found) is answer.memory.fits
