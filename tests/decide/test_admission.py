@@ -8,14 +8,19 @@ from typing import Any
 
 import pytest
 
+from mfu.api.recommendations import RecommendationKind as Kind
 from mfu.decide.fleet.capacity import capacity_of
 from mfu.decide.fleet.order import decide_together
+from mfu.decide.recommend.ranking import reach_of
+from mfu.decide.recommend.recommended import NextStep, Recommended
 from mfu.decide.types import Decision, DecisionType, EffectivePolicy, Mode, Outcome, Subject
 from mfu.decide.workload.admission import CHECKS, CLEARLY_FASTER, admission, gather
 from mfu.decide.workload.remedy import joined_gpus, remedy
 from mfu.hardware.types import Device
 from mfu.predict import predict
 from mfu.predict.types import Attainable, Inference, Memory, Prediction
+from mfu.sentence import Sentence
+from mfu.units import gibibytes
 from tests.builders.cases import SERVING, TRAINING, case, gpu, too_large
 from tests.builders.fleets import nodes_of, waits
 
@@ -144,6 +149,35 @@ def test_tensor_parallelism_wider_than_nvlink_is_warned_of() -> None:
     assert (decision.outcome, decision.reason) == (Outcome.WARN, "TensorLeavesDomain")
     assert "tensor parallel 16 leaves the NVLink domain of 8 GPUs" in decision.message
     assert "lower parallelism.tensor to 8 or less" in decision.message
+
+
+def test_the_layout_that_is_recommended_is_named_in_place_of_a_general_word() -> None:
+    each = case(training("llama-3.1-8b", 16, tensor=16))
+    batch = NextStep(Kind.SETTING, "training.microBatchSize", "1", "4")
+    layout = NextStep(Kind.SETTING, "training.parallelism.tensor", "16", "8")
+    reach = reach_of(each)
+    listed = tuple(Recommended(step, reach, 0.1) for step in (batch, layout))
+    words = "tensor parallel 16 leaves the NVLink domain of 8 GPUs that H100-SXM5 has: "
+    assert admission(replace(each, recommended=listed)).message == f"{words}training.parallelism.tensor 16 → 8"
+    general = f"{words}lower parallelism.tensor to 8 or less, and raise pipeline or data"
+    assert admission(replace(each, recommended=listed[:1])).message == general
+
+
+def test_what_does_not_fit_is_said_with_its_sizes() -> None:
+    each = too_large(case(SERVING))
+    memory, device = each.expected.memory, each.placement.device.label
+    words = f"needs 159Gi per GPU but {device} has 80Gi; largest term is weights"
+    assert admission(each).message.startswith(words)
+    assert sentence_of(admission(each)).spans[0].value == memory.total_bytes
+    other = replace(case(SERVING).expected, tokens_per_s_per_gpu=1.0)
+    named = admission(replace(each, alternatives=(("H200-SXM", other),)))
+    size = gibibytes(other.memory.total_bytes)
+    assert named.message == f"{words}; fits as it is on H200-SXM ({size} per GPU)"
+
+
+def sentence_of(decision: Decision) -> Sentence:
+    assert isinstance(decision.message, Sentence)
+    return decision.message
 
 
 def faster(each: Subject, times: float, name: str = "H200-SXM") -> Subject:

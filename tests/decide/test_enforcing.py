@@ -29,6 +29,13 @@ def test_every_kind_of_decision_has_what_carries_it_out() -> None:
         (spec("Suspend", scaling="Enforce"), ["actions lists none of Scale"]),
         (spec("PodDeletionCost", scaling="Enforce"), ["PodDeletionCost"]),
         (spec("Scale", "Suspend", scaling="Enforce"), ["this operator has Scale switched off"]),
+        (
+            spec("PodDeletionCost", "Scale", scaling="Enforce"),
+            [
+                "modes.scaling is Enforce but this operator has PodDeletionCost, Scale switched off (`actions` of its "
+                "configuration): nothing is done, as with Recommend"
+            ],
+        ),
         (spec(placement="Enforce", mig="Enforce"), ["modes.placement", "modes.mig"]),
         (
             spec("KueueCheck", "MIGLayout", oversubscription="Enforce", sharing="Enforce"),

@@ -9,11 +9,14 @@ from typing import Any
 import pytest
 
 from mfu.decide.replicas.memory import LoadSample, RawLoad, ScalingMemory
+from mfu.decide.replicas.rule import Course, Sizing, Terms, size
 from mfu.decide.types import DecisionType, EffectivePolicy, Load, Mode, Outcome, Subject
+from mfu.decide.workload import scaling as module
 from mfu.decide.workload.order import decide
 from mfu.decide.workload.scaling import scaling
 from mfu.hardware.types import Device
-from mfu.predict.types import Placement
+from mfu.predict.types import Inference, Placement
+from mfu.sentence import Sentence
 from tests.builders.cases import SERVING, case, gpu
 
 EAGER = EffectivePolicy(scaling_max_step=10.0, scaling_cooldown_seconds=0.0)
@@ -194,3 +197,80 @@ def test_without_replicas_or_a_model_of_them_nothing_is_said_of_a_number() -> No
     old, _ = scaling(asked(BUSY, placement=Placement(Device(gpu("T4")), 1, 1)))
     assert old is not None
     assert old.message == "what one replica carries can not be predicted, replicas stay"
+
+
+def terms_of(monkeypatch: pytest.MonkeyPatch, document: dict[str, Any], **fields: Any) -> Terms:
+    """What the rule is asked with."""
+    seen: list[Terms] = []
+
+    def spy(memory: ScalingMemory, reading: Any, terms: Terms) -> tuple[Sizing, ScalingMemory]:
+        seen.append(terms)
+        return size(memory, reading, terms)
+
+    monkeypatch.setattr(module, "size", spy)
+    scaling(asked(BUSY, document, **fields))
+    return seen[0]
+
+
+def test_the_rule_is_asked_with_what_spec_and_policy_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    policy = EffectivePolicy(scaling_max_step=0.25, scaling_cooldown_seconds=77.0, scaling_headroom=0.3)
+    slo = {"ttftMilliseconds": 500, "tpotMilliseconds": 40}
+    block = {**SERVING["inference"], "slo": slo, "concurrency": 48, "maxBatchTokens": 4096}
+    found = terms_of(monkeypatch, {**SERVING, "inference": block}, policy=policy)
+    assert (found.max_step, found.cooldown_seconds, found.headroom) == (0.25, 77.0, 0.3)
+    assert (found.ttft_seconds, found.tpot_seconds) == (0.5, 0.04)
+    assert (found.places, found.chunk_tokens) == (48, 4096)
+    assert (found.typical.inputs, found.typical.outputs) == (512, 128)
+    assert (found.low, found.high) == (1, 8)
+
+
+@pytest.mark.parametrize(("phase", "tpot"), [("Prefill", None), ("Decode", 0.04), ("Mixed", 0.04)])
+def test_only_what_writes_tokens_has_a_time_for_each(
+    monkeypatch: pytest.MonkeyPatch, phase: str, tpot: float | None
+) -> None:
+    block = {**SERVING["inference"], "slo": {"tpotMilliseconds": 40}, "phase": phase}
+    assert terms_of(monkeypatch, {**SERVING, "inference": block}).tpot_seconds == tpot
+
+
+@pytest.mark.parametrize(
+    ("sizing", "words"),
+    [
+        (
+            Sizing(Course.GROW, 5, "more is needed", 3.14159, 4.25, 0.8),
+            "3.1 replicas' time of work arrives, up to 4.2 when new ones would serve; one carries 0.80 within its "
+            "promise: 5 replicas (now 4), more is needed",
+        ),
+        (
+            Sizing(Course.KEEP, 4, "that is what runs", 3.0, 3.0, 0.75),
+            "3.0 replicas' time of work arrives; one carries 0.75 within its promise: 4 replicas (now 4), that is what "
+            "runs",
+        ),
+        (
+            Sizing(Course.SHRINK, 3, "fewer do", None, None, None),
+            "0.0 replicas' time of work arrives; one carries 0.00 within its promise: 3 replicas (now 4), fewer do",
+        ),
+        (
+            Sizing(Course.GROW, 5, "it rises", None, 0.5, 0.8),
+            "0.0 replicas' time of work arrives, up to 0.5 when new ones would serve; one carries 0.80 within its "
+            "promise: 5 replicas (now 4), it rises",
+        ),
+    ],
+)
+def test_what_is_said_of_a_number(monkeypatch: pytest.MonkeyPatch, sizing: Sizing, words: str) -> None:
+    monkeypatch.setattr(module, "size", lambda memory, *_: (sizing, memory))
+    found, _ = scaling(asked(BUSY))
+    assert found is not None
+    assert found.message == words
+    assert isinstance(found.message, Sentence)
+    values = [each.value for each in found.message.spans]
+    soon = [sizing.soon] if sizing.soon and sizing.soon > (sizing.work or 0.0) else []
+    assert values == [sizing.work or 0.0, *soon, sizing.each or 0.0]
+
+
+def test_what_serves_no_requests_is_not_counted_in_replicas() -> None:
+    subject = asked(BUSY)
+    assert isinstance(subject.setup, Inference)
+    bare = replace(subject, spec=subject.spec.model_copy(update={"inference": None}))
+    assert scaling(bare) == (None, subject.scaled)
+    both = replace(bare, setup=case().setup)
+    assert scaling(both) == (None, subject.scaled)
