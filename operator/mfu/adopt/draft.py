@@ -234,7 +234,7 @@ def _put_model(name: str, source: str, findings: Findings) -> NamedModel:
     if model.block is not None:
         findings.read("model", dict(model.block), f"{source}: {name}")
     else:
-        findings.unknown("model", f"{source}: {name} is no preset; pass --config with its config.json")
+        findings.unknown("model", f"{source}: {name} is no preset; pass --config with its config.json", named=name)
     return model
 
 

@@ -25,6 +25,8 @@ class FoundLine:
     field: str
     value: Any
     why: str
+    named: str = ""
+    """What the object calls it, where that is no value of the field: a model that is no preset."""
 
     def __str__(self) -> str:
         value = "" if self.value is None else f" = {self.value}"
@@ -44,8 +46,8 @@ class Findings:
     def assume(self, path: str, value: Any, why: str) -> None:
         self._put(Certainty.ASSUMED, path, value, why)
 
-    def unknown(self, path: str, why: str) -> None:
-        self.lines.append(FoundLine(Certainty.UNKNOWN, path, None, why))
+    def unknown(self, path: str, why: str, *, named: str = "") -> None:
+        self.lines.append(FoundLine(Certainty.UNKNOWN, path, None, why, named))
 
     def holds(self, path: str) -> bool:
         return self.value(path) is not None

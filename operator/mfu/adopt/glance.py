@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from typing import Any, Final
 
 from mfu.adopt.draft import Draft, adopt
-from mfu.adopt.findings import Certainty
 from mfu.hardware.labels import WHOLE
 from mfu.memo import memo
 
 MOST_CHARACTERS: Final = 120
 MOST_BYTES: Final = 64 * 1024
 """Of a pod's containers: what is longer is no command line that somebody wrote."""
-_NO_PRESET: Final = re.compile(r": (\S+) is no preset")
 _PARTS: Final = ("name", "image", "command", "args", "resources")
 
 
@@ -68,9 +65,8 @@ def _model(draft: Draft) -> str:
     named = block.get("preset") or block.get("name")
     if named:
         return str(named)
-    why = next((each.why for each in draft.lines if each.field == "model" and each.certainty is Certainty.UNKNOWN), "")
-    said = _NO_PRESET.search(why)
-    return said[1] if said else "a model that its arguments do not name"
+    called = next((each.named for each in draft.lines if each.field == "model" and each.named), "")
+    return called or "a model that its arguments do not name"
 
 
 def _image(containers: list[Mapping[str, Any]]) -> str:
