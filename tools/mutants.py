@@ -41,15 +41,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     args = parser.parse_args(arguments)
     began = time.monotonic()
-    results = _hunted(args.only, args.jobs, args.resume)
-    table = Table(results, Equivalents.read(), time.monotonic() - began, args.only)
+    results, known = _hunted(args.only, args.jobs, args.resume)
+    table = Table(results, Equivalents.read(), time.monotonic() - began, args.only, known)
     print(table.text)
     if args.output:
         args.output.write_text(table.text)
     return 1 if table.stale or table.least_percent < args.least else 0
 
 
-def _hunted(only: str, jobs: int, resume: Path | None) -> list[Result]:
+def _hunted(only: str, jobs: int, resume: Path | None) -> tuple[list[Result], int]:
+    """All outcomes, and how many of them were known before."""
     # Tracing and a busy machine make examples slow: that is no failure.
     patient = settings(suppress_health_check=list(HealthCheck), deadline=None)
     settings.register_profile("mutants", settings(patient, max_examples=EXAMPLES, database=None, derandomize=True))
@@ -68,7 +69,7 @@ def _hunted(only: str, jobs: int, resume: Path | None) -> list[Result]:
     code = pytest.main([*quiet, *options, *(str(ROOT / "tests" / each) for each in tests)], plugins=[hunt])
     if code not in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
         raise SystemExit(f"the tests could not be run without any mutant: {code!r}")
-    return _sorted([*known, *hunt.results])
+    return _sorted([*known, *hunt.results]), len(known)
 
 
 def _sorted(results: Sequence[Result]) -> list[Result]:

@@ -68,6 +68,8 @@ class Table:
     equivalents: Equivalents
     seconds: float
     only: str = ""
+    known: int = 0
+    """Outcomes that a hunt before this one had found, of the same code and tests."""
 
     @property
     def least_percent(self) -> float:
@@ -99,8 +101,10 @@ class Table:
 
     def _head(self) -> Iterator[str]:
         command = f"python -m tools.mutants {f'--only {self.only}' if self.only else '-o benchmarks/mutants.md'}"
-        yield from ("# Mutants", "", f"`{command}`, {self.seconds:,.0f} s. Each is one small change of one function or")
-        yield "number; it is dead where a unit test of the room notices it. The share is of those that change anything."
+        known = f" for all but {self.known:,} that a run before had found (`--resume`)" if self.known else ""
+        yield from ("# Mutants", "", f"`{command}`, {self.seconds:,.0f} s{known}.", "")
+        yield "Each is one small change of one function or number; it is dead where a unit test of the room notices"
+        yield "it. The share is of those that change anything."
         yield from ("", "| room | mutants | dead | equivalent | share |", "|---|---|---|---|---|")
         yield from (f"| {room.replace('.', '/')}/ | {self._counted(f'mfu.{room}').cells} |" for room in self._rooms)
 

@@ -132,3 +132,18 @@ def test_answers_of_unchanged_code_are_forgotten() -> None:
     assert remedy.cache_info().misses == 1
     forget()
     assert remedy.cache_info().misses == 0
+
+
+def test_what_a_hunt_before_had_found_is_said(mutants: list[Mutant]) -> None:
+    results = [Result(each, Outcome.NOTICED) for each in mutants]
+    assert "2 s for all but 1,500 that a run before had found" in Table(results, Equivalents.of({}), 2.0, "", 1500).text
+    assert ", 2 s.\n" in Table(results, Equivalents.of({}), 2.0).text
+
+
+def test_a_filter_in_brackets_is_reached_where_it_stands(tmp_path: Path) -> None:
+    """Below a decorator the first line of a function is none that runs when it is called."""
+    path = tmp_path / "module.py"
+    path.write_text(
+        "@memo\ndef kept(found: list[int]) -> list[int]:\n    return [each for each in found if each > 1]\n"
+    )
+    assert {each.lines for each in mutants_of(path, "mfu.act.module")} == {frozenset({3})}
