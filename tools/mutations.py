@@ -6,6 +6,7 @@ import ast
 import copy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import takewhile
 from pathlib import Path
 from typing import Any, Final
@@ -47,9 +48,10 @@ class Mutant:
     before: str
     after: str
     """The piece of the statement that changes, as it was and as it is."""
-    tree: ast.Module
     function: str = ""
     """Qualified name."""
+    site: tuple[int, int, int] = (0, 0, 0)
+    """The function, its node and the variant that `changed` makes: thousands of whole trees would take a gigabyte."""
     number: tuple[str, int | float] | None = None
     """A module's constant and its changed value."""
     place: int = 0
@@ -64,6 +66,12 @@ class Mutant:
         return f"{self.before} → {self.after}"
 
 
+@lru_cache
+def _source(path: str) -> str:
+    """As it was when its mutants were made."""
+    return Path(path).read_text()
+
+
 def mutants_of(path: Path, module: str) -> Iterator[Mutant]:
     """Every mutant of one module, in the order of its functions; then its numbers."""
     for place, mutant in enumerate(_mutants(path, module)):
@@ -71,17 +79,30 @@ def mutants_of(path: Path, module: str) -> Iterator[Mutant]:
 
 
 def _mutants(path: Path, module: str) -> Iterator[Mutant]:
-    tree = ast.parse(path.read_text())
+    tree = ast.parse(_source(str(path)))
     for place, (name, function) in enumerate(_functions(tree)):
         for index, (statement, node) in enumerate(_changeable(function, function)):
             for variant, edit in enumerate(_variants(node)):
-                mutated = copy.deepcopy(tree)
-                theirs, target = list(_changeable(*[list(_functions(mutated))[place][1]] * 2))[index]
-                list(_variants(target))[variant].apply()
+                theirs = _applied(copy.deepcopy(function), index, variant)
                 before, after = _texts(edit.replaced or statement, ast.Pass() if edit.replaced else theirs)
                 lines = _lines(edit.replaced or node, function.lineno)
-                yield Mutant(module, str(path), min(lines), lines, before, after, mutated, name)
+                yield Mutant(module, str(path), min(lines), lines, before, after, name, (place, index, variant))
     yield from _numbers(tree, path, module)
+
+
+def _applied(function: ast.FunctionDef, index: int, variant: int) -> ast.stmt:
+    """The statement that changed."""
+    statement, target = list(_changeable(function, function))[index]
+    list(_variants(target))[variant].apply()
+    return statement
+
+
+def changed(mutant: Mutant) -> ast.Module:
+    """Its module with the change of its function."""
+    tree = ast.parse(_source(mutant.path))
+    place, index, variant = mutant.site
+    _applied(list(_functions(tree))[place][1], index, variant)
+    return tree
 
 
 def _lines(node: ast.AST, otherwise: int) -> frozenset[int]:
@@ -128,7 +149,7 @@ def _numbers(tree: ast.Module, path: Path, module: str) -> Iterator[Mutant]:
                 before = f"{target.id} = {value:g}"
                 for other in (value + 1, value / 2):
                     number = (target.id, other)
-                    yield Mutant(module, str(path), node.lineno, frozenset(), before, f"{other:g}", tree, number=number)
+                    yield Mutant(module, str(path), node.lineno, frozenset(), before, f"{other:g}", number=number)
 
 
 def _number(value: ast.expr) -> float | int | None:

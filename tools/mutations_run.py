@@ -18,7 +18,7 @@ from typing import Any, Final
 import pytest
 from _pytest.runner import runtestprotocol
 
-from tools.mutations import Mutant
+from tools.mutations import Mutant, changed
 
 LEAST_SECONDS: Final = 2.0
 SLOWER: Final = 3.0
@@ -218,7 +218,7 @@ def _install(mutant: Mutant) -> None:
                 setattr(other, name, value)
         return
     code = next(
-        each for each in _codes(compile(mutant.tree, mutant.path, "exec")) if each.co_qualname == mutant.function
+        each for each in _codes(compile(changed(mutant), mutant.path, "exec")) if each.co_qualname == mutant.function
     )
     _function(module, mutant.function).__code__ = code
 
