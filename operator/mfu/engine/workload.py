@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from sys import intern
 from typing import Any
 
 from mfu.api.conditions import ConditionType
@@ -138,7 +139,7 @@ def paused(asked: Asked) -> WorkloadPlan:
 
 def unsaid(view: WorkloadView) -> WorkloadPlan:
     """Nothing new: status and annotations as they stand."""
-    known = tuple((each.type, str(each.status)) for each in view.status.read().conditions)
+    known = tuple((intern(each.type), intern(str(each.status))) for each in view.status.read().conditions)
     return WorkloadPlan(view.namespace, view.name, view.uid, view.status, view.annotations, conditions=known)
 
 
@@ -230,7 +231,7 @@ def planned(found: Examined, among_all: Sequence[Decision], now: float) -> Workl
             *on_floor(before, said, judged.policy.observed_of_expected),
             *found.idle_events,
         ),
-        conditions=tuple((str(each.type), str(each.status)) for each in said_of),
+        conditions=tuple((each.type.value, each.status.value) for each in said_of),
         cause=cause,
         decisions=decided,
         together=tuple(among_all),
