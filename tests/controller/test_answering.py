@@ -14,7 +14,7 @@ import pytest
 from mfu.cluster.client import KubeClient
 from mfu.cluster.state import ClusterState, Past
 from mfu.cluster.writer import Writer
-from mfu.controller.answering import LONGEST_PASS_SECONDS, Answering
+from mfu.controller.answering import LONGEST_PASS_SECONDS, MOST_JUDGED, MOST_SENT, Answering
 from mfu.controller.build import build
 from mfu.controller.config import OperatorConfig
 from mfu.engine.evaluate import evaluate
@@ -136,6 +136,46 @@ def test_what_changes_while_its_answer_is_under_way_is_answered_after_it() -> No
         stage.cluster.slow.set()
         await stage.until(lambda: stage.cluster.written[-1:] == [4])
         assert (stage.cluster.written, stage.cluster.most) == ([2, 4], 1)
+
+    played(stage, script)
+
+
+def test_news_is_judged_while_answers_are_sent_and_no_more_of_it_than_is_soon_sent() -> None:
+    stage, slow, judged, under_way = Stage(), asyncio.Event(), list[str](), set[str]()
+    known = stage.plan.workloads[0]
+
+    class Quick(Answering):
+        async def _answer(self, keys: list[str]) -> list[WorkloadPlan]:
+            judged.extend(keys)
+            return [replace(known, name=key.partition("/")[2]) for key in keys]
+
+    class Slow(Writer):
+        async def answer(self, plan: WorkloadPlan, seen: Any) -> None:
+            under_way.add(plan.key)
+            await slow.wait()
+
+    old = stage.answering
+    cluster = SimpleNamespace(own=lambda key: stage.cluster.own("team-a/w"))
+    stage.answering = Quick(
+        cast(ClusterState, cluster),
+        old.past,
+        Slow(cast(KubeClient, None)),
+        old.plan,
+        old.before,
+        old.answered,
+        old.left,
+    )
+
+    async def script() -> None:
+        for row in range(100):
+            stage.answering.note(f"team-a/w{row}")
+        await stage.until(lambda: len(under_way) == MOST_SENT)
+        await asyncio.sleep(0.05)
+        assert (len(judged), len(under_way)) == (2 * MOST_JUDGED, MOST_SENT)
+        stage.answering.note("team-a/more")
+        slow.set()
+        await stage.until(lambda: len(under_way) == 101)
+        assert len(judged) == 101
 
     played(stage, script)
 

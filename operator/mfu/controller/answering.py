@@ -74,15 +74,15 @@ class Answering:
             while True:
                 await self._wake.wait()
                 self._wake.clear()
-                keys = self._waiting.take(MOST_JUDGED, self._sending.__contains__)
+                # Judged while others are sent, which is the API server's work; but no more than is sent soon.
+                room = len(self._sending) <= MOST_JUDGED
+                keys = self._waiting.take(MOST_JUDGED if room else 0, self._sending.__contains__)
                 if not keys:
                     continue
                 self._wake.set()
                 for plan in await self._guarded(keys):
                     self._sending.add(plan.key)
                     group.create_task(self._sent(plan))
-                await self._free.acquire()
-                self._free.release()
 
     async def _guarded(self, keys: list[str]) -> list[WorkloadPlan]:
         try:
