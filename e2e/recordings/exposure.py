@@ -12,20 +12,18 @@ first line has the rates of collectives by themselves.
 from __future__ import annotations
 
 import argparse
-import gc
-import json
-import os
 import statistics
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import pairwise
-from pathlib import Path
 from typing import Any, Final
 
+from e2e.recordings import ranks
 from e2e.recordings.kernels import profiled
-from e2e.recordings.shards import LLAMA_8B, Run, checkpointed, llama, loss_of, to_float8
+from e2e.recordings.llama import LLAMA_8B, checkpointed, filled, llama, loss_of
+from e2e.recordings.shards import Run, to_float8
 
 DEEP: Final = LLAMA_8B | {"num_hidden_layers": 16}
 WIDE: Final = LLAMA_8B | {
@@ -67,14 +65,10 @@ RUNS: Final = (
     Sharded("deep-4k-float8", DEEP, 1, 4096, "none", "tensorwise"),
     Sharded("wide-4k-full-eager", WIDE, 1, 4096, "full", compiled=False),
 )
-WARM_UP_STEPS: Final = 4
-LEAST_STEPS: Final = 8
-LEAST_SECONDS: Final = 4.0
 SECONDS_A_RUN: Final = 45.0
 
 
 def main() -> None:
-    import torch
     import torch.distributed as dist
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -83,34 +77,11 @@ def main() -> None:
     parser.add_argument("--only", default="", help="runs whose name holds one of these, with commas between")
     arguments = parser.parse_args()
     end = time.monotonic() + arguments.minutes * 60.0
-    torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    dist.init_process_group("nccl", device_id=torch.device("cuda", int(os.environ["LOCAL_RANK"])))
-    _written(arguments.out, {"scenario": "collectives", "gpus": dist.get_world_size(), "rates": _collectives()})
+    ranks.join()
+    ranks.write(arguments.out, {"scenario": "collectives", "gpus": dist.get_world_size(), "rates": _collectives()})
     wanted = [run for run in RUNS if any(part in run.scenario for part in arguments.only.split(","))]
-    for run in wanted:
-        late = torch.tensor([float(time.monotonic() > end - SECONDS_A_RUN)], device="cuda")
-        dist.all_reduce(late)
-        if late.item() > 0.0:
-            break
-        try:
-            line = _trained(run)
-        except Exception as error:  # a run that does not fit is a result too
-            line = {"scenario": run.scenario, "error": repr(error)[:300]}
-        _written(arguments.out, line)
-        gc.collect()
-        torch.cuda.empty_cache()
-        torch._dynamo.reset()
+    ranks.record(wanted, _trained, out=arguments.out, end=end, seconds_a_run=SECONDS_A_RUN)
     dist.destroy_process_group()
-
-
-def _written(path: str, line: dict[str, Any]) -> None:
-    import torch.distributed as dist
-
-    if dist.get_rank() == 0:
-        with Path(path).open("a") as file:
-            file.write(json.dumps(line) + "\n")
-        shown = {key: value for key, value in line.items() if key not in ("config", "quiet")}
-        print(json.dumps(shown)[:900], flush=True)
 
 
 def _collectives() -> dict[str, dict[str, float]]:
@@ -150,24 +121,24 @@ def _trained(run: Sharded) -> dict[str, Any]:
     import torch.distributed as dist
 
     torch.manual_seed(0)
-    torch.cuda.reset_peak_memory_stats()
     model = _sharded(run)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5, fused=True)
     one_step = _stepper(run, model, optimizer)
     phases: list[list[float]] = []
-    seconds, steps, gpu = _timed(lambda: phases.append(one_step()))
-    gpus, peak = dist.get_world_size(), torch.cuda.max_memory_allocated() / 2**30
+    found = ranks.timed(lambda: phases.append(one_step()), least_steps=8, least_seconds=4.0, look=_gpu_state)
+    clock, power = (statistics.fmean(each) for each in zip(*found.looks, strict=True))
+    gpus = dist.get_world_size()
     told = {key: value for key, value in asdict(run).items() if key != "measured_quiet"}
     names = ("forward", "backward", "clip", "optimizer")
-    kept = phases[-steps:]
+    kept = phases[-found.steps :]
     return {
         **told,
         "truth": "none", "kind": "train", "engine": "PyTorch" if run.pure else "torchtitan",
-        "gpu": torch.cuda.get_device_name(), "gpus": gpus, "data_parallel": gpus,
+        "gpus": gpus, "data_parallel": gpus,
         "precision": "fp8" if run.recipe else "bf16", "weights": "bf16",
         "sharding": "fsdp" if run.resharded else "zero2", "accumulation": 1, "attn": "sdpa",
-        "optim": "adamw_torch_fused", "link": "nvlink", "steps": steps, "seconds": seconds, "step_s": seconds / steps,
-        "peak_gib": peak, "torch": torch.__version__, "gpu_state": gpu,
+        "optim": "adamw_torch_fused", "link": "nvlink", **ranks.measured(found),
+        "gpu_state": {"sm_clock": clock, "power_w": power},
         "phases": {name: statistics.median(each[i] for each in kept) for i, name in enumerate(names)},
         "kernels": profiled(one_step),
         "quiet": _quiet(run, model) if run.measured_quiet else None,
@@ -192,11 +163,9 @@ def _sharded(run: Sharded) -> Any:
     for layer in model.layers.children():
         fully_shard(layer, mp_policy=policy, reshard_after_forward=run.resharded)
     fully_shard(model, mp_policy=policy, reshard_after_forward=run.resharded)
-    model.to_empty(device="cuda")
-    with torch.no_grad():
-        for each in model.parameters():
-            each.normal_(std=0.02) if each.dim() > 1 else each.fill_(1.0)
-    model.prepare()
+    model.to_empty(device=ranks.device())
+    filled(model)
+    model.prepare(run.seq_len)
     return model
 
 
@@ -228,31 +197,6 @@ def _stepper(run: Sharded, model: Any, optimizer: Any) -> Callable[[], list[floa
         return [one.elapsed_time(other) / 1e3 for one, other in pairwise(old)]
 
     return one_step
-
-
-def _timed(work: Callable[[], Any]) -> tuple[float, int, dict[str, float]]:
-    """Seconds, steps, and what the GPU said meanwhile."""
-    import torch
-    import torch.distributed as dist
-
-    for _ in range(WARM_UP_STEPS):
-        work()
-    torch.cuda.synchronize()
-    dist.barrier()
-    said: list[tuple[float, float]] = []
-    begin, steps = time.perf_counter(), 0
-    while True:
-        work()
-        steps += 1
-        if steps % 4:
-            continue
-        said.append(_gpu_state())
-        torch.cuda.synchronize()
-        spent = torch.tensor([time.perf_counter() - begin], device="cuda")
-        dist.all_reduce(spent, op=dist.ReduceOp.MAX)
-        if steps >= LEAST_STEPS and spent.item() > LEAST_SECONDS:
-            clock, power = (statistics.fmean(each) for each in zip(*said, strict=True))
-            return float(spent.item()), steps, {"sm_clock": clock, "power_w": power}
 
 
 def _gpu_state() -> tuple[float, float]:

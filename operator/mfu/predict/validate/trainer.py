@@ -123,15 +123,15 @@ def _question(record: Record) -> tuple[Training, Placement] | Problem:
         problem = f"{record['precision']!r} is no known format"
         return Problem(ProblemReason.INVALID_SPEC, "precision", problem, "name one such as bf16")
     gpus, micro = int(record.get("gpus") or 1), int(record["micro_batch"])
-    data = int(record.get("data_parallel") or gpus)
+    layout = _layout(record, gpus)
     state = Precision.INT8 if "8bit" in str(record.get("optim")) else None
     setup = Training(
         architecture=from_config(dict(record["config"])),
         precisions=Precisions(compute, weights, optimizer_state=state),
         sequence_length=int(record["seq_len"]),
-        global_batch_size=micro * data * int(record.get("accumulation") or 1),
+        global_batch_size=micro * layout.data * int(record.get("accumulation") or 1),
         micro_batch_size=micro,
-        parallelism=Parallelism(data=data),
+        parallelism=layout,
         sharding=sharding_of(str(record.get("sharding") or "")),
         recompute=RECOMPUTE[str(record.get("recompute") or "none").lower()],
         optimizer=next((each for name, each in _OPTIMIZER if name in str(record.get("optim"))), Optimizer.ADAMW),
@@ -141,3 +141,11 @@ def _question(record: Record) -> tuple[Training, Placement] | Problem:
     )
     linked = None if record.get("link") != "pcie" else False
     return setup, replace(Placement(Device(gpu), gpus, min(gpus, 8)), nvlink=linked)
+
+
+def _layout(record: Record, gpus: int) -> Parallelism:
+    """Ways to split that a line names; the rest of its GPUs hold other data."""
+    ways = ("tensor", "pipeline", "context", "expert", "virtual_pipeline")
+    split = {name: int(record.get(name) or 1) for name in ways}
+    others = split["tensor"] * split["pipeline"] * split["context"]
+    return Parallelism(data=int(record.get("data_parallel") or gpus // others), **split)
