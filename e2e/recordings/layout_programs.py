@@ -245,8 +245,8 @@ def _piped(case: Case) -> Program:
     kind: Any = ScheduleInterleaved1F1B if several else Schedule1F1B
     schedule = kind(stages if several else stages[0], case.accumulation, loss_fn=loss_of)
     rows = _rows(case, case.micro_batch * case.accumulation)
-    given = (rows[:, :-1],) if mine[0] == 0 else ()
-    wanted = {"target": rows[:, 1:]} if mine[-1] == count - 1 else {}
+    given = (rows[:, :-1].contiguous(),) if mine[0] == 0 else ()
+    wanted = {"target": rows[:, 1:].contiguous()} if mine[-1] == count - 1 else {}
 
     def backward() -> None:
         with _cut_loss(case):

@@ -174,5 +174,9 @@ def show(kind: str, found: Report) -> None:
     for group in found.by():
         seen[group.key] += 1
         if seen[group.key] <= _MOST_GROUPS:
-            cells.append([group.key, group.value, str(group.rows), percent(group.mape), percent(group.bias)])
-    print_table(("BY", "VALUE", "ROWS", "MAPE", "BIAS"), cells, right=frozenset({"ROWS", "MAPE", "BIAS"}))
+            memory = "" if group.memory_mape is None else percent(group.memory_mape)
+            cells.append([group.key, group.value, str(group.rows), percent(group.mape), percent(group.bias), memory])
+    if not any(row[-1] for row in cells):
+        cells = [row[:-1] for row in cells]
+    titles = ("BY", "VALUE", "ROWS", "MAPE", "BIAS", "MEMORY")[: len(cells[0])]
+    print_table(titles, cells, right=frozenset({"ROWS", "MAPE", "BIAS", "MEMORY"}))

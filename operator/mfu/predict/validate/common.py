@@ -25,6 +25,8 @@ class Scored:
     low: float | None = None
     high: float | None = None
     """The printed 80 % band, in the unit of `predicted`; None where none is printed."""
+    memory_error: float | None = None
+    """Predicted over measured peak memory, less 1; None where no peak was measured."""
 
     @property
     def held(self) -> bool | None:
@@ -57,6 +59,7 @@ class RowGroup:
     mape: float
     bias: float
     coverage: float | None = None
+    memory_mape: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +119,12 @@ def mape(rows: Sequence[Scored]) -> float | None:
     return fmean(abs(row.error) for row in rows) if rows else None
 
 
+def memory_mape(rows: Sequence[Scored]) -> float | None:
+    """Mean absolute error of the peaks as a fraction of the measured, None where none was measured."""
+    found = [abs(row.memory_error) for row in rows if row.memory_error is not None]
+    return fmean(found) if found else None
+
+
 def coverage(rows: Sequence[Scored]) -> float | None:
     """Share of the rows that lie in their band, None without bands."""
     held = [row.held for row in rows if row.held is not None]
@@ -135,6 +144,7 @@ def _groups(key: str, rows: Iterable[Scored]) -> list[RowGroup]:
             fmean(abs(row.error) for row in found),
             fmean(row.error for row in found),
             coverage(found),
+            memory_mape(found),
         )
         for value, found in ordered
     ]

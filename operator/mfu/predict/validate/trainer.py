@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from statistics import fmean
 from typing import Any, Final
 
 from mfu.hardware.aliases import dataset_gpu
@@ -28,7 +27,7 @@ from mfu.predict.types import (
     Problem,
     Training,
 )
-from mfu.predict.validate.common import RefusedRow, Report, Scored, banded_seconds, size_of
+from mfu.predict.validate.common import RefusedRow, Report, Scored, banded_seconds, memory_mape, size_of
 from mfu.predict.validate.rows import RECOMPUTE, precision_of, sharding_of
 from mfu.predict.validate.sweep import allocator_bytes
 from mfu.units import GIB
@@ -54,7 +53,6 @@ def validate_trainer(records: Sequence[Record]) -> Report:
     """Predict every step and its memory; `extra` has memory_mape, the mean error of the peak."""
     scored: list[Scored] = []
     refused: list[RefusedRow] = []
-    memory: list[float] = []
     for record in records:
         name = str(record.get("scenario") or record.get("id") or "")
         found = predicted(record)
@@ -68,10 +66,14 @@ def validate_trainer(records: Sequence[Record]) -> Report:
         low, high = banded_seconds(prediction)
         keys = keys_of(record, setup, placement)
         note = "; ".join(prediction.notes)
-        scored.append(Scored(name, float(record["step_s"]), prediction.step_seconds, keys, note, low, high))
-        if record.get("peak_gib"):
-            memory.append(abs(allocator_bytes(prediction) / (float(record["peak_gib"]) * GIB) - 1.0))
-    return Report(len(records), tuple(scored), tuple(refused), {"memory_mape": fmean(memory) if memory else None})
+        peak = _memory_error(record, prediction)
+        scored.append(Scored(name, float(record["step_s"]), prediction.step_seconds, keys, note, low, high, peak))
+    return Report(len(records), tuple(scored), tuple(refused), {"memory_mape": memory_mape(scored)})
+
+
+def _memory_error(record: Record, prediction: Prediction) -> float | None:
+    peak = float(record.get("peak_gib") or 0.0)
+    return allocator_bytes(prediction) / (peak * GIB) - 1.0 if peak else None
 
 
 def predicted(record: Record) -> tuple[Training, Placement, Prediction] | Problem:
@@ -92,9 +94,19 @@ def keys_of(record: Record, setup: Training, placement: Placement) -> dict[str, 
         "source": source_of(record),
         "size": size_of(float(count(setup.architecture).total)),
         "sharding": setup.sharding.value,
+        "split": _split(setup.parallelism),
+        "recompute": setup.recompute.value,
+        "accumulated": str(setup.global_batch_size > setup.micro_batch_size * setup.parallelism.data),
+        "experts": str(record.get("experts") or ("unsaid" if setup.architecture.moe else "none")),
         "compiled": str(bool(record.get("compiled"))),
         "link": str(record.get("link") or ""),
     }
+
+
+def _split(layout: Parallelism) -> str:
+    """Ways in which a model is split: `_split(Parallelism(tensor=2, pipeline=2, data=2)) == "pipeline, tensor"`."""
+    ways = {"pipeline": layout.pipeline, "context": layout.context, "tensor": layout.tensor, "expert": layout.expert}
+    return ", ".join(name for name, count in ways.items() if count > 1) or "none"
 
 
 def source_of(record: Record) -> str:
