@@ -50,6 +50,16 @@ ADMITS: dict[str, tuple[dict[str, Any], set[str]]] = {
     ),
     "either of two terms": (affinity(says("pool", "In", "serve"), says("size", "Gt", "60")), {"a", "c"}),
     "less": ({**affinity(says("size", "Lt", "60")), "tolerations": [{"operator": "Exists"}]}, {"b"}),
+    "no more than itself": (affinity(says("size", "Gt", "80")), set()),
+    "no less than itself": (affinity(says("size", "Lt", "80"), says("size", "Lt", "_9")), set()),
+    "what is no number": (affinity(says("pool", "Gt", "1"), says("pool", "Lt", "1")), set()),
+    "one of two fields": (
+        affinity(
+            says("pool", "In", "nothing"),
+            {"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["a"]}]},
+        ),
+        {"a"},
+    ),
     "absence": (affinity(says("size", "DoesNotExist")), {"c"}),
     "presence": (affinity(says("size", "Exists")), {"a"}),
     "not in": (affinity(says("pool", "NotIn", "train")), {"c"}),

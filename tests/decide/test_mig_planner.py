@@ -287,3 +287,11 @@ def test_eight_gpus_are_filled_with_what_is_worth_most() -> None:
     assert plan.served == {"7g.80gb": 3, "3g.40gb": 4, "1g.10gb": 21}
     assert plan.value == 3.0 + 2.0 + 21 * 0.125
     assert valid(made, plan.changes["n"])
+
+
+def test_of_given_layouts_what_runs_is_taken_off_before_they_are_compared() -> None:
+    """One 3g runs. Two of them a GPU leave three, worth 3; balanced leaves one beside two 2g, worth 1 + 1.8."""
+    balanced = of(p1g_10gb=2, p2g_20gb=1, p3g_40gb=1)
+    choices = ((balanced, balanced), (TWO, TWO))
+    made = SlicedNode("n", H100, (TWO, SEVEN), (of(p3g_40gb=1), NONE), choices=choices)
+    assert plan_layouts([made], {"3g.40gb": [1.0] * 4, "2g.20gb": [0.9] * 2}).changes == {"n": (TWO, TWO)}

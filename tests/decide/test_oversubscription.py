@@ -252,3 +252,14 @@ def test_in_the_first_days_hours_are_compared_with_those_before(pairs: int, marg
     assert all(each.start % (2 * HOUR) == 0 for each in second), "never next to a known hour"
     found = worst_ahead((*first, *second), 24 * HOUR, 0.0, 0.0)
     assert found == pytest.approx(104.0 + margin)
+
+
+def test_where_nothing_was_in_use_only_the_margin_is() -> None:
+    assert worst_ahead(flat(0.0, 48), 48 * HOUR, 0.0, 1000.0) == 30.0
+
+
+def test_where_no_two_hours_can_be_compared_the_margin_is_of_the_capacity() -> None:
+    """Hours 0, 4, 8 … of one day and 2, 6, 10 … of the next: no hour of the day before is known, nor the one before."""
+    hours = [24 * day + 4 * each + 2 * (day % 2) for day in range(4) for each in range(6)]
+    known = tuple(PeakHour(HOUR * each, 10.0 * (each % 3)) for each in sorted([*hours, 1]))
+    assert worst_ahead(known, 96 * HOUR, 0.0, 1000.0) == pytest.approx(10.0 + 30.0)
