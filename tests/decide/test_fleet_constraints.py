@@ -114,6 +114,24 @@ def test_who_can_go_nowhere_is_told_why() -> None:
     assert "own nodeSelector, affinity and tolerations admit there are none" in decision.message
 
 
+@pytest.mark.parametrize(
+    ("pool", "gpus", "words"),
+    [
+        ("serve", 9, "admit there are 8: NVIDIA-H100-80GB-HBM3, NVIDIA-L40S has more elsewhere"),
+        ("serve", 24, "admit there are 8: NVIDIA-H100-80GB-HBM3, NVIDIA-L40S has more elsewhere"),
+        ("serve", 25, "more than the cluster could ever give: NVIDIA-H100-80GB-HBM3, NVIDIA-L40S has 8 at most"),
+        ("nowhere", 24, "admit there are none: NVIDIA-H100-80GB-HBM3, NVIDIA-L40S has more elsewhere"),
+    ],
+)
+def test_whether_more_is_elsewhere_is_told_from_whether_there_is_more(pool: str, gpus: int, words: str) -> None:
+    """24 of the one product in all, of which eight are admitted, and eight of another, of which none is."""
+    other = replace(node("l", product="NVIDIA-L40S"), labels={"pool": "other"})
+    mine = (Constraints.read({"nodeSelector": {"pool": pool}}),)
+    message = told(decided([waits("w", gpus, constraints=mine)], (*NODES, other)), "w").message
+    assert message.startswith(f"{gpus} GPUs wanted together, ")
+    assert message.endswith(words)
+
+
 def test_who_waits_for_the_few_that_are_admitted_is_told_of_those() -> None:
     busy = (labelled("a", used=6, pool="train"), labelled("c", pool="serve"))
     mine = (Constraints.read({"nodeSelector": {"pool": "train"}}),)

@@ -11,6 +11,7 @@ from mfu.api.causes import Actor, Cause, Explains
 from mfu.api.recommendations import RecommendationKind as Kind
 from mfu.api.workload_status import Meter
 from mfu.decide.recommend.mends import idle, mends, observed_share
+from mfu.decide.recommend.ranking import reach_of
 from mfu.decide.scale import on_scale
 from mfu.decide.types import Subject
 from mfu.observe.assessment import Assessment, Finding, Observation, TelemetryState, Window
@@ -105,6 +106,18 @@ def test_too_few_requests_are_no_answer_where_more_replicas_are_asked_for(
 @pytest.mark.parametrize(("share", "count"), [(0.99, 1), (1.0, 0), (1.3, 0)])
 def test_what_runs_as_expected_is_left_alone(share: float, count: int) -> None:
     assert len(told(finding(), share=share)) == count
+
+
+def test_what_a_state_costs() -> None:
+    """Eight GPUs at 2.50 an hour, twice; 800 tokens/s each, of which half are made: 40 $ for 2.88 million an hour."""
+    reach = reach_of(replace(SUBJECT, expected=replace(SUBJECT.expected, tokens_per_s_per_gpu=100.0)))
+    twice = replace(reach, replicas=2, share=0.5)
+    prices = {"H100-SXM5": 2.5}
+    assert (twice.gpus, twice.rate, twice.tokens_per_s) == (16, 800.0, 800.0)
+    assert twice.cost_per_hour(prices) == 40.0
+    assert twice.cost_per_million_tokens(prices) == pytest.approx(40.0 / 2.88)
+    assert twice.cost_per_hour({}) is None
+    assert replace(twice, runs=False).cost_per_million_tokens(prices) is None
 
 
 def test_without_an_expectation_nothing_is_mended() -> None:

@@ -215,7 +215,13 @@ def test_of_two_slices_the_pair_whose_worse_side_keeps_most() -> None:
     assert turned.profiles[1] == "4g.40gb"
 
 
+def test_a_pair_is_as_good_as_its_worse_side() -> None:
+    assert PAIR.least == 0.93
+
+
 def test_a_slice_has_to_hold_its_memory() -> None:
+    just = profile("3g.40gb").memory_bytes
+    assert best_way(sharer("a", HALF, MIG, memory_bytes=just), sharer("b", HALF, MIG, memory_bytes=just)) is not None
     found = best_way(sharer("a", HALF, MIG, memory_bytes=30e9), sharer("b", HALF, MIG, memory_bytes=30e9))
     assert found is not None and found.profiles is not None
     assert set(found.profiles) <= {"3g.40gb", "4g.40gb"}
@@ -326,6 +332,9 @@ def test_the_side_that_is_farthest_below_what_is_asked_is_named() -> None:
     why, memory = watched(PAIR, KeptAsRead((0.85, 0.6), (0.9, 0.8)), SharingMemory(), 5.0)
     assert why == "team/b keeps 60% of its own rate beside the other, 93% was expected, 80% is asked"
     assert memory.undone == {("team/a", "team/b"): 5.0 + UNDONE_SECONDS}
+    assert UNDONE_SECONDS == 24 * 3600
+    why, _ = watched(PAIR, KeptAsRead((0.5, 0.6), (0.6, 0.9)), SharingMemory(), 5.0)
+    assert why is not None and why.startswith("team/b keeps 60%"), "0.3 below, not 0.1"
     why, _ = watched(PAIR, KeptAsRead((0.6, 0.75), (0.9, 0.8)), SharingMemory(), 5.0)
     assert why is not None and why.startswith("team/a keeps 60%")
 

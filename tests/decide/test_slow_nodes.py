@@ -351,6 +351,15 @@ def test_marks_of_nodes_that_nobody_accuses_take_their_share(marked: set[str], m
     assert [each.node for each in within_share(slow, fleet(10), marked)[0]] == may
 
 
+def test_one_mark_takes_one_of_the_share() -> None:
+    them = [witness(f"{space}/w", node) for node in ("n0", "n1") for space in ("a", "b")]
+    assert [each.node for each in within_share(slow_nodes(known(*them)), fleet(40), {"n9"})[0]] == ["n0"]
+
+
+def test_after_six_hours_what_was_seen_says_nothing_of_today() -> None:
+    assert KEPT_SECONDS == 6 * 3600
+
+
 def test_of_two_marked_the_slower_stays_first() -> None:
     them = [witness(f"{space}/w", node, behind=behind) for node, behind in (("n1", 0.1), ("n2", 0.2)) for space in "ab"]
     may, over = within_share(slow_nodes(known(*them)), fleet(10), {"n1", "n2"})
