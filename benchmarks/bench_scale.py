@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,15 +91,15 @@ class Lasting:
     phase: float
 
 
-async def phase(running: Running, changes: Changes, seconds: float) -> dict[str, Any]:
-    sampled = Sampled(running)
+async def phase(running: Running, beside: Mapping[str, int], changes: Changes, seconds: float) -> dict[str, Any]:
+    sampled = Sampled(running, beside)
     sampled.begin()
     end = sampled.began + seconds
     making = asyncio.create_task(changes.run(lambda: time.monotonic() >= end))
     while not making.done():
         await asyncio.to_thread(sampled.sample)
         await asyncio.sleep(SAMPLE_SECONDS)
-    share = sampled.cpu_share()
+    cores = sampled.cores()
     await asyncio.sleep(LAST_NEWS_SECONDS)
     latencies = changes.answers.since(sampled.began, time.monotonic())
     return {
@@ -110,12 +110,15 @@ async def phase(running: Running, changes: Changes, seconds: float) -> dict[str,
         "namespaces_apart": changes.answers.apart(sampled.began, time.monotonic()),
         "judgement_age_p99_seconds": max(sampled.ages, default=None),
         "judgement_age_oldest_seconds": max(sampled.oldest, default=None),
-        "cpu_share": round(share, 3),
+        "cpu_share": cores["operator"],
+        "cores": cores,
         "peak_mib": round(running.peak_mib(), 1),
     }
 
 
-async def measured(running: Running, kubeconfig: Path, size: Size, lasting: Lasting) -> dict[str, Any]:
+async def measured(
+    running: Running, beside: Mapping[str, int], kubeconfig: Path, size: Size, lasting: Lasting
+) -> dict[str, Any]:
     answers = Answers()
     watching = asyncio.create_task(watch(kubeconfig, answers))
     found: dict[str, Any] = {"cold_start": await cold_start(running, answers, size, lasting.start)}
@@ -124,7 +127,8 @@ async def measured(running: Running, kubeconfig: Path, size: Size, lasting: Last
     print(f"settled after {found['settled_seconds']} s", flush=True)
     with slow_readers(running.port):
         for name, per_second in (("quiet", QUIET_PER_SECOND), ("churn", CHURN_PER_SECOND)):
-            found[name] = await phase(running, Changes(kubeconfig, size, answers, per_second), lasting.phase)
+            changes = Changes(kubeconfig, size, answers, per_second)
+            found[name] = await phase(running, beside, changes, lasting.phase)
             print(name, found[name], flush=True)
     watching.cancel()
     page = await asyncio.to_thread(running.page)
@@ -192,7 +196,8 @@ def main() -> int:
             return 0
         with operator(plane.kubeconfig, Path(name), port) as running:
             lasting = Lasting(args.cold_start_seconds, args.settle_seconds, args.seconds)
-            found = asyncio.run(measured(running, plane.kubeconfig, size, lasting))
+            beside = {**plane.pids(), "bench": os.getpid()}
+            found = asyncio.run(measured(running, beside, plane.kubeconfig, size, lasting))
     args.out.parent.mkdir(exist_ok=True)
     args.out.write_text(json.dumps(document(found, size, load), indent=2) + "\n")
     print(args.out.read_text())

@@ -8,7 +8,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +22,11 @@ from e2e.testbed.cluster.process import Child
 AGES: Final = 'mfu_operator_judgement_age_seconds{quantile="%s"}'
 OLDEST: Final = AGES % "1"
 SLOW_READERS: Final = 4
+
+
+def cpu_seconds_of(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True)
@@ -40,8 +45,7 @@ class Running:
         return {name: float(value) for name, _, value in rows}
 
     def cpu_seconds(self) -> float:
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rsplit(")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return cpu_seconds_of(self.pid)
 
     def peak_mib(self) -> float:
         """Since `forget_peak`, or since it began."""
@@ -91,22 +95,30 @@ class Sampled:
     """One phase as seen from outside."""
 
     operator: Running
+    beside: Mapping[str, int]
+    """Processes on the same cores, by name."""
     began: float = field(default_factory=time.monotonic)
-    cpu: float = 0.0
+    cpu: dict[str, float] = field(default_factory=dict)
+    """CPU-seconds of each when the phase began."""
     ages: list[float] = field(default_factory=list)
     oldest: list[float] = field(default_factory=list)
 
     def begin(self) -> None:
         self.operator.forget_peak()
-        self.began, self.cpu = time.monotonic(), self.operator.cpu_seconds()
+        self.began, self.cpu = time.monotonic(), self._cpu()
+
+    def _cpu(self) -> dict[str, float]:
+        return {name: cpu_seconds_of(pid) for name, pid in {"operator": self.operator.pid, **self.beside}.items()}
 
     def sample(self) -> None:
         page = self.operator.page()
         self.ages += [page[AGES % "0.99"]] if AGES % "0.99" in page else []
         self.oldest += [page[OLDEST]] if OLDEST in page else []
 
-    def cpu_share(self) -> float:
-        return (self.operator.cpu_seconds() - self.cpu) / (time.monotonic() - self.began)
+    def cores(self) -> dict[str, float]:
+        """How many each process got since the phase began."""
+        seconds = time.monotonic() - self.began
+        return {name: round((now - self.cpu[name]) / seconds, 3) for name, now in self._cpu().items()}
 
 
 @contextmanager
