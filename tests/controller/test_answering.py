@@ -240,7 +240,7 @@ def _of(view: WorkloadView) -> Snapshot:
     return Snapshot((view,), (pod(),), (node("n0"),), series={view.key: series(view, 0.45, now=NOW)})
 
 
-def test_a_cycle_lets_news_pass_while_it_is_judged_and_not_for_ever() -> None:
+def test_a_cycle_lets_news_pass_while_it_is_judged_and_neither_for_ever_nor_when_it_is_late() -> None:
     stage, waits = Stage(), list[float]()
 
     class Asked(threading.Event):
@@ -263,6 +263,10 @@ def test_a_cycle_lets_news_pass_while_it_is_judged_and_not_for_ever() -> None:
         await stage.until(lambda: bool(stage.cluster.written))
         assert waits == [LONGEST_PASS_SECONDS]
         stage.answering.let_pass()
+        assert len(waits) == 1
+        stage.answering.first = False
+        stage.change(192, 3)
+        await stage.until(lambda: stage.cluster.written == [2, 3])
         assert len(waits) == 1
 
     played(stage, script)

@@ -13,7 +13,7 @@ from mfu.api.fleetreport import Calibration, FleetStatus
 from mfu.cluster.state import ClusterState, Past
 from mfu.cluster.writer import Writer
 from mfu.controller.config import Cycle
-from mfu.controller.loop import Loop, Trigger
+from mfu.controller.loop import PATIENT_SECONDS, Loop, Trigger
 from mfu.controller.metrics import OperatorMetrics
 from mfu.controller.operator import CYCLE_SILENT_SECONDS, unhealthy
 from mfu.engine.packed import Packed
@@ -143,3 +143,20 @@ def test_what_was_answered_beside_a_cycle_survives_it_and_is_handed_on() -> None
         assert mine.before.plans[first.uid] is meanwhile
 
     asyncio.run(work())
+
+
+def test_a_cycle_lets_news_pass_until_the_oldest_judgement_is_late() -> None:
+    async def work() -> list[bool]:
+        news = SimpleNamespace(elsewhere=frozenset(), let_pass=lambda: None, first=None)
+        mine, found = loop(answering=news), list[bool]()
+        first = (await mine.cycle(NOW)).workloads[0]
+        found.append(news.first)
+        for age in (PATIENT_SECONDS + 1.0, PATIENT_SECONDS - 1.0):
+            running = asyncio.create_task(mine.cycle(NOW + 60.0))
+            await asyncio.sleep(0)
+            mine.take({first.uid: replace(first, judged_at=NOW + 60.0 - age)})
+            await running
+            found.append(news.first)
+        return found
+
+    assert asyncio.run(work()) == [True, False, True]

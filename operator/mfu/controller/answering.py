@@ -45,6 +45,8 @@ class Answering:
     """Takes what was answered, by uid; its events are told already."""
     left: Callable[[], None]
     """Called where something was left to the next cycle."""
+    first: bool = True
+    """Does a cycle wait for news? Not while it is late itself."""
     _waiting: Line = field(default_factory=Line)
     _judging: set[str] = field(default_factory=set)
     _sending: set[str] = field(default_factory=set)
@@ -66,7 +68,7 @@ class Answering:
 
     def let_pass(self) -> None:
         """For the thread of a cycle, between two workloads: two threads that judge take twice as long each."""
-        if self._judging:
+        if self.first and self._judging:
             self._done.wait(LONGEST_PASS_SECONDS)
 
     async def run(self) -> None:

@@ -42,6 +42,8 @@ ROUND_SECONDS: Final = 1.0
 """A round of writing is not given up sooner for a newer plan: to find what differs takes its time in a large fleet."""
 LEASE_SECONDS: Final = 1.0
 """Between two looks whether we may write again."""
+PATIENT_SECONDS: Final = 50.0
+"""Cycles let news pass until the oldest judgement has this age: none should be older than a minute."""
 WRITE_RESULTS: Final = (
     "written", "failed", "conflicts", "suppressed", "events", "deferred", "skipped", "events_lost"
 )  # fmt: skip
@@ -287,6 +289,9 @@ class Loop:
         """Is there work left that a cycle leaves to the next?"""
         self.behind = self.snapshot.behind if self.snapshot else 0
         self.metrics.behind.set(self.behind)
+        if self.answering is not None:
+            judged = (each.judged_at for each in plan.workloads if each.judged_at is not None)
+            self.answering.first = now - min(judged, default=now) < PATIENT_SECONDS
         for each in plan.workloads:
             if each.error and each.judged_at == now:
                 log.error("workload=%s can not be judged: %s", each.key, each.error)
