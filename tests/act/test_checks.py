@@ -7,7 +7,16 @@ from typing import Any
 
 import pytest
 
-from mfu.act.checks import RETRY_SECONDS, CheckQuestion, CheckState, PodSet, answered, overdue, unheld
+from mfu.act.checks import (
+    RETRY_SECONDS,
+    UNDECLARED_SECONDS,
+    CheckQuestion,
+    CheckState,
+    PodSet,
+    answered,
+    overdue,
+    unheld,
+)
 
 MAIN = PodSet("main", flavors=("h100",))
 ASKED = CheckQuestion("team", "job-a", "uid", "1", "mfu", since=100.0, pod_sets=(MAIN,))
@@ -69,3 +78,28 @@ def test_who_waits_too_long_is_overdue_by_either_clock() -> None:
     assert overdue([ASKED], limits, 0.0, {ASKED.key: 30.0}) == (ASKED,)
     assert overdue([replace(ASKED, evicted=True)], limits, 1000.0, {}) == ()
     assert overdue([ASKED], {}, 159.0, {}) == () != overdue([ASKED], {}, 160.0, {}), "60 s without a policy"
+
+
+def test_a_question_is_known_by_the_workload_and_its_uid() -> None:
+    assert ASKED.key == "team/job-a/uid"
+    assert UNDECLARED_SECONDS == 5.0
+
+
+def test_a_message_is_as_long_as_kueue_takes() -> None:
+    entry = unheld(ASKED, "x" * 40_000).entry
+    assert len(entry["message"]) == 32_768
+
+
+def test_why_no_nodes_are_named_is_said_behind_the_answer() -> None:
+    found = answered(replace(ASKED, pod_sets=(replace(MAIN, topology=True),)), READY, FLAVORS)
+    assert found.message == ("fits; no nodes are named: Kueue chooses the hosts itself (topology-aware scheduling)")
+
+
+def test_a_pod_set_to_which_nothing_is_added_is_not_named() -> None:
+    full = PodSet("full", selector={"host": "n0"}, flavors=("h100",))
+    found = answered(replace(ASKED, pod_sets=(full, MAIN)), READY, FLAVORS)
+    assert found.selectors == {"main": {"host": "n0"}}
+
+
+def test_who_was_not_seen_waiting_waits_by_its_own_clock() -> None:
+    assert overdue([ASKED], {"team": 1.0}, 100.5, {}) == ()

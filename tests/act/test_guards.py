@@ -9,14 +9,15 @@ import pytest
 
 from mfu.act.guards import GUARDS, MOST_ATTEMPTS, Guarded, hindrance, recent
 from mfu.act.steps import act
-from mfu.act.types import Acted, Circumstances, Guard, Proposal, Sent, Track
+from mfu.act.types import Acted, Action, Circumstances, Guard, Proposal, Sent, Track
 from mfu.api.powers import ActionType
-from mfu.decide.types import DecisionType, Mode
+from mfu.decide.types import DecisionType, Mode, Outcome
 from tests.act.builders import (
     ENFORCING,
     NOW,
     action,
     circumstances,
+    decision,
     permitting,
     proposal,
     scaling,
@@ -41,6 +42,10 @@ class Row:
     sent: int = 0
     guard: Guard | None = None
     words: str = ""
+
+
+def answering() -> Action:
+    return action(each=decision(DecisionType.ADMISSION, Outcome.ADMIT))
 
 
 def modes(mode: Mode) -> Any:
@@ -69,6 +74,12 @@ ROWS = {
     "pods of a job are not there yet": Row(
         proposal(missing=16), guard=Guard.INCOMPLETE, words="pods for 16 of its GPUs are not there yet"
     ),
+    "Kueue does not ask": Row(
+        proposal(answering()),
+        guard=Guard.NOT_ASKED,
+        words="no check mfu.gpuaas.io/admission of Kueue waits for an answer",
+    ),
+    "Kueue asks": Row(proposal(answering()), around=circumstances(asked=frozenset({"team/w"}))),
     "an owner has no gate": Row(proposal(scaling(), gated=False, missing=16), around=circumstances()),
     "just sure enough": Row(proposal(confidence=0.8)),
     "not sure enough": Row(

@@ -7,11 +7,22 @@ from typing import Any
 
 import pytest
 
-from mfu.act.proposals import CHECK_STATES, SCALABLE, SUSPENDABLE, action_of
+from mfu.act import proposals
+from mfu.act.costs import ReplicaUse
+from mfu.act.proposals import (
+    CHECK_STATES,
+    SCALABLE,
+    SUSPENDABLE,
+    SUSPENDS,
+    action_of,
+    layout_action,
+    marking_of,
+)
 from mfu.act.types import Action, Addressee
 from mfu.api.mfupolicy import ScalingDelivery
 from mfu.api.powers import ActionType
 from mfu.decide.fleet.capacity import DeviceKind
+from mfu.decide.fleet.mig.relayout import Relayout
 from mfu.decide.types import DecisionType, Outcome
 from tests.act.builders import ENFORCING, action, decision, grant, said
 from tests.builders.fleets import A100, H100
@@ -132,3 +143,70 @@ def test_the_digest_tells_what_would_be_written_where() -> None:
     assert digest(pods_wait=False, owner=JOB) != digest(pods_wait=False, owner=Addressee("Job", "other"))
     one, other = {"a": 1, "b": 2}, {"b": 2, "a": 1}
     assert replace(action(), change=one).digest == replace(action(), change=other).digest
+
+
+@pytest.mark.parametrize("outcome", [Outcome.ADMIT, Outcome.WARN])
+def test_what_may_start_is_sent_to_its_place(outcome: Outcome) -> None:
+    made = action(each=decision(DecisionType.ADMISSION, outcome), grants=(grant("n0"), grant("n1")))
+    assert made.words == "answer Ready to Kueue and select node n0, node n1"
+    assert made.change == {
+        "state": "Ready",
+        "message": "why in words",
+        "nodeSelector": {"nvidia.com/gpu.product": H100},
+    }
+    assert made.grants == (), "a place is the placement's to promise"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"each": decision(DecisionType.ADMISSION, Outcome.HOLD)},
+        {"each": decision(DecisionType.ADMISSION, Outcome.ADMIT), "grants": ()},
+        {"each": decision(DecisionType.ADMISSION, Outcome.ADMIT), "policy": only(ActionType.KUEUE_CHECK)},
+    ],
+    ids=["it waits", "no place", "no selectors"],
+)
+def test_else_kueue_is_answered_without_nodes(fields: dict[str, Any]) -> None:
+    made = action(**fields)
+    assert "nodeSelector" not in made.change
+    assert made.words == f"answer {made.change['state']} to Kueue"
+
+
+@pytest.mark.parametrize("kind", sorted(SUSPENDS))
+def test_an_idle_owner_is_suspended_in_the_words_of_its_notice(kind: str) -> None:
+    owner = Addressee(kind, "train")
+    made = action(each=decision(DecisionType.RECLAIM, Outcome.SUSPEND), owner=owner)
+    assert (made.type, made.target, made.change) == (ActionType.SUSPEND, owner, {"suspend": True})
+    assert (made.words, made.decides) == (f"why in words ({kind} train)", DecisionType.RECLAIM)
+
+
+@pytest.mark.parametrize("owner", [None, SERVE])
+def test_what_can_not_be_suspended_is_not(owner: Addressee | None) -> None:
+    assert action_of(said(decision(DecisionType.RECLAIM, Outcome.SUSPEND), owner=owner)) is None
+
+
+def test_a_layout_is_for_the_one_whose_turn_is_first() -> None:
+    change = Relayout("n0", "all-3g.40gb", {"nvidia.com/mig-3g.40gb": 4}, ("team/a", "team/b"), 0)
+    made = layout_action(change)
+    assert (made.type, made.workload, made.decides) == (ActionType.MIG_LAYOUT, "team/a", DecisionType.MIG)
+    assert (made.target, made.words) == (Addressee("Node", "n0"), change.words)
+    assert made.change == {"config": "all-3g.40gb", "wanted": {"nvidia.com/mig-3g.40gb": 4}}
+
+
+def test_labels_of_a_selector_are_named_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(proposals, "product_selector", lambda _: {"a": "1", "b": "2"})
+    assert action(pods_wait=False, owner=JOB).words == (
+        "select a=1, b=2 in the template of Job train: there is room on node n0"
+    )
+
+
+@pytest.mark.parametrize("kind", [each for each in DecisionType if each is not DecisionType.SCALING])
+@pytest.mark.parametrize("outcome", [Outcome.SCALE, Outcome.KEEP, Outcome.NONE])
+def test_pods_are_marked_for_answers_about_replicas_alone(kind: DecisionType, outcome: Outcome) -> None:
+    uses = tuple(ReplicaUse(f"u{each}", f"p{each}", float(each)) for each in range(3))
+    assert marking_of(said(decision(kind, outcome, replicas=1), owner=SERVE, replicas=uses)) is None
+    none = said(decision(DecisionType.SCALING, Outcome.NONE, replicas=1), owner=SERVE, replicas=uses)
+    assert marking_of(none) is None
+    made = marking_of(said(decision(DecisionType.SCALING, Outcome.SCALE, replicas=2), owner=SERVE, replicas=uses))
+    assert made is not None
+    assert (made.target, made.change) == (Addressee("Pod"), {"costs": {"u0": -100}})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mfu.act.ranks import RankedPod, kept_to, rank_of, rank_order, seats
+from mfu.act.ranks import RANK_LABELS, RankedPod, kept_to, rank_of, rank_order, seats
 from mfu.api.powers import ActionType
 from mfu.decide.fleet.capacity import DeviceKind, Share
 from mfu.decide.fleet.fitting import Grant, Quality
@@ -80,3 +80,25 @@ def test_a_seat_is_one_node_bound_or_preferred_as_the_action_is() -> None:
     ]
     wish = kept_to(Share("b", 1), place, ActionType.PREFERRED_AFFINITY)["nodeAffinity"]
     assert list(wish) == ["preferredDuringSchedulingIgnoredDuringExecution"]
+
+
+def test_the_lowest_rank_takes_the_first_node_whatever_the_order_of_the_pods() -> None:
+    found = seats(pods(2)[::-1], [grant(("a", 1), ("b", 1))])
+    assert {uid: seat.node for uid, seat in found.items()} == {"u0": "a", "u1": "b"}
+
+
+def test_a_run_of_ranks_is_said_from_its_first_to_its_last() -> None:
+    taken = {f"u{rank}": Share("a" if rank < 3 else "b", 1) for rank in range(6)}
+    assert rank_order(pods(6), taken) == "a=0-2,b=3-5"
+
+
+def test_an_order_is_said_up_to_eight_kibibytes() -> None:
+    """`x…=0` of so many letters."""
+    for letters, words in ((8190, True), (8191, False)):
+        name = "x" * letters
+        assert (rank_order(pods(1), {"u0": Share(name, 1)}) == f"{name}=0") is words
+
+
+def test_only_a_number_is_a_rank() -> None:
+    assert [rank_of({RANK_LABELS[0]: each}) for each in ("7", "", "-1", "x", "²")] == [7, None, None, None, None]
+    assert rank_of({}) is None

@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
+from mfu.act.costs import PodMark
 from mfu.act.guards import Guarded, hindrance
 from mfu.act.proposals import Said, action_of
-from mfu.act.templates import HeldOwner, HeldTemplate, template_hints
-from mfu.act.types import TEMPLATES, Acted, Acts, Addressee, Guard
+from mfu.act.queue_gates import GatedOwner, QueueRelease
+from mfu.act.templates import HeldOwner, HeldTemplate, TemplateHint, sliceable, template_hints
+from mfu.act.types import TEMPLATES, Acted, Acts, Addressee, Guard, Rescale, Suspension
 from mfu.api.powers import ActionType
 from mfu.cluster.held import held_owner
 from mfu.decide.fleet.standing import Need
@@ -141,3 +143,22 @@ def test_who_asks_for_no_gpu_is_nothing_to_us() -> None:
 
 def test_actions_on_templates_are_none_on_pods() -> None:
     assert {ActionType.NODE_SELECTOR, ActionType.TOPOLOGY_ANNOTATION, ActionType.MIG_RESOURCE} == TEMPLATES
+
+
+def test_all_templates_have_to_say_it_and_all_to_ask_for_one() -> None:
+    selects = HeldTemplate(selector={PRODUCT: H100}, gpus={"nvidia.com/gpu": 1})
+    bare = HeldTemplate(gpus={"nvidia.com/gpu": 8})
+    assert owner(selects).says(SELECTS) and not owner(selects, bare).says(SELECTS)
+    assert sliceable(owner(selects)) and not sliceable(owner(selects, bare))
+    nothing = replace(owner(), templates=())
+    assert not nothing.says(SELECTS) and not sliceable(nothing)
+
+
+def test_what_is_written_is_known_by_whom_it_is_for() -> None:
+    hint = TemplateHint(owner(), "team/w", ActionType.NODE_SELECTOR, "select", SELECTS)
+    assert hint.key == "team/Job/train/u/NodeSelector"
+    assert QueueRelease("team", "Job", "train", "u", "team/w", "may").key == "queue/team/Job/train/u"
+    assert GatedOwner("team", "Job", "train", "u", 0.0).key == "team/Job/train"
+    assert Suspension("team", "Job", "train", "team/w", "idle", 0.0).key == "team/Job/train"
+    assert Rescale("team", "Deployment", "serve", "team/w", "scale", 3, 2).key == "scale/team/Deployment/serve"
+    assert PodMark("team", "p", "u", "team/w", None, "back").key == "team/p/u/cost"
