@@ -44,6 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     results, known = _hunted(args.only, args.jobs, args.resume)
     table = Table(results, Equivalents.read(), time.monotonic() - began, args.only, known)
     print(table.text)
+    for each in table.stale:
+        print(f"listed as changing nothing, but dead or gone: {each}", file=sys.stderr)
     if args.output:
         args.output.write_text(table.text)
     return 1 if table.stale or table.least_percent < args.least else 0

@@ -14,6 +14,7 @@ from mfu.decide.workload.knee import Size, advised, knee, sizes, verdict
 from mfu.hardware.price import PriceBook
 from mfu.predict import predict
 from mfu.predict.types import Placement, Prediction, Problem, Training
+from mfu.sentence import Sentence
 from tests.builders.cases import SERVING, TRAINING, case
 
 PRICED = EffectivePolicy(book=PriceBook(prices={"H100-SXM5": 2.50}))
@@ -248,3 +249,27 @@ def test_what_can_not_be_predicted_or_does_not_fit_is_left_out(
 def test_a_loss_of_just_a_twentieth_pays_still() -> None:
     assert advised([Size(8, 1.0, 8.0), Size(16, 0.95, 15.2)]).gpus == 16
     assert advised([Size(8, 1.0, 8.0), Size(16, 0.9499, 15.2)]).gpus == 8
+
+
+def test_the_whole_sentence_and_what_a_million_tokens_cost(forgotten: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """8 GPUs at 2.50 make 800 tokens/s: 20 $ for 2.88 million an hour; of 16 GPUs each makes 95 % of that."""
+    subject = case(policy=PRICED)
+    expected = replace(subject.expected, mfu=0.4, tokens_per_s_per_gpu=100.0)
+
+    def predict(_: Training, where: Placement) -> Prediction:
+        share = {4: 1.0, 16: 0.95, 32: 0.8}[where.gpus]
+        return replace(expected, mfu=0.4 * share, tokens_per_s_per_gpu=100.0 * share)
+
+    monkeypatch.setattr(module, "predict", predict)
+    found = knee(replace(subject, expected=expected))
+    assert found is not None
+    assert found.message == (
+        "each of the 8 GPUs pays, and 16 GPUs are the most that pay: 32 train only 1.68 times as fast. Expected with "
+        "data-parallel ranks added or taken away and the same global batch: 4 GPUs 40.0% MFU, 400 tokens/s, $6.94 per "
+        "M tokens; 8 GPUs (as it is) 40.0% MFU, 800 tokens/s, $6.94 per M tokens; 16 GPUs 38.0% MFU, 1,520 tokens/s, "
+        "$7.31 per M tokens; 32 GPUs 32.0% MFU, 2,560 tokens/s, $8.68 per M tokens"
+    )
+    assert isinstance(found.message, Sentence)
+    costs = [each.value for each in found.message.spans[3::3]]
+    assert costs == pytest.approx([20.0 / 2.88, 20.0 / 2.88, 20.0 / 2.88 / 0.95, 20.0 / 2.88 / 0.8])
+    assert found.message.spans[0].value == pytest.approx(2560 / 1520)

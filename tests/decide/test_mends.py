@@ -94,7 +94,7 @@ def test_what_explains_nothing_at_run_time_is_not_mended(other: Finding) -> None
     assert len(told(other, finding(Cause.STRAGGLER))) == 1
 
 
-@pytest.mark.parametrize(("wanted", "running", "mended"), [(3, 2, 0), (2, 2, 1), (None, 2, 1), (1, 0, 0)])
+@pytest.mark.parametrize(("wanted", "running", "mended"), [(3, 2, 0), (2, 2, 1), (None, 2, 1), (1, 0, 0), (None, 0, 1)])
 def test_too_few_requests_are_no_answer_where_more_replicas_are_asked_for(
     wanted: int | None, running: int, mended: int
 ) -> None:

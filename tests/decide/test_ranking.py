@@ -239,6 +239,16 @@ def test_replicas_are_counted_at_the_end(
     assert (last[0].step.action, last[0].reach.replicas) == (f"inference.replicas 2 → {replicas}", replicas)
 
 
+def test_the_work_of_replicas_is_that_of_all_their_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two GPUs each, of 100 tokens/s: four are asked for and four it is."""
+    block = {**SERVING["inference"], "parallelism": {"tensor": 2}}
+    document = {**SERVING, "inference": block, "accelerators": {"count": 2, "products": ["H100-SXM5"]}}
+    wide = case(document, assigned=True, replicas_running=2)
+    wide = replace(wide, expected=replace(wide.expected, tokens_per_s_per_gpu=100.0))
+    (found,) = steps(monkeypatch, World(), wide, desired_replicas=4)
+    assert found.step.action == "inference.replicas 2 → 4"
+
+
 @pytest.mark.parametrize(
     ("findings", "concurrency"),
     [
