@@ -74,3 +74,22 @@ def test_what_is_free_is_given_back_once_all_is_built() -> None:
     calm()
     assert gc.get_freeze_count() > 0
     gc.unfreeze()
+
+
+PAGES = """
+import ctypes, sys
+from mfu.controller.interpreter import spare
+if sys.argv[1] == "spare":
+    spare()
+print(ctypes.CDLL(None).prctl(42, 0, 0, 0, 0))
+"""
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "prctl"), reason="Linux alone has it")
+def test_arrays_are_given_no_more_memory_than_is_written() -> None:
+    """42 asks what SMALL_PAGES has set."""
+    told = [
+        subprocess.run([sys.executable, "-c", PAGES, how], capture_output=True, text=True, check=True).stdout.strip()
+        for how in ("plain", "spare")
+    ]
+    assert told == ["0", "1"]
