@@ -85,6 +85,9 @@ def test_programs_of_pytorch_take_cudnns_attention_on_blackwell(job: Job) -> Non
         ("docs.nvidia.com nemo/automodel (NeMo-Automodel)", "NeMo-Automodel"),
         ("Modalities/modalities docs", "Modalities"),
         ("NVIDIA-NeMo/Megatron-Bridge", "Megatron-Bridge"),
+        ("NVIDIA/bionemo-framework README.md (PyTorch FSDP2)", "PyTorch"),
+        ("NVIDIA/bionemo-framework README.md (Megatron-LM)", "Megatron-LM"),
+        ("nemo_qwen (NeMo 2.3)", "NeMo"),
     ],
 )
 def test_sources_name_their_engine(source: str, name: str) -> None:

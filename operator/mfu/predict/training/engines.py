@@ -225,7 +225,7 @@ _ALIASES: Final = (
     (r"bigscience|vtrain|megatron-?deepspeed", "Megatron-DeepSpeed"),
     (r"narayanan|megatron-lm.*2021", "Megatron-LM-2021"),
     (r"korthikanti|megatron-lm.*2022", "Megatron-LM-2022"),
-    (r"dgxc-benchmarking|nemo", "NeMo"),
+    (r"dgxc-benchmarking|(?<![a-z])nemo(?![a-z])", "NeMo"),
     (r"nanotron", "nanotron"),
     (r"llm-foundry|composer", "llm-foundry"),
     (r"torchtitan", "torchtitan"),
