@@ -15,9 +15,18 @@ from mfu.predict.inference.capacity import batch_that_fits
 from mfu.predict.inference.case import ServingCase
 from mfu.predict.inference.constants import UNSTATED
 from mfu.predict.inference.constants import load as constants
-from mfu.predict.inference.habits import USUAL, groups_queries, habit_of
+from mfu.predict.inference.habits import (
+    USUAL,
+    copies_cache,
+    groups_queries,
+    habit_of,
+    launched_from_python,
+    prompts_by_hand,
+    waits_for_requests,
+)
+from mfu.predict.inference.kernels import ServingStep, step_time
 from mfu.predict.names import Bound
-from mfu.predict.types import Inference, Phase, Placement, Prediction
+from mfu.predict.types import Compilation, Inference, Phase, Placement, Prediction
 
 Build = Callable[..., Inference]
 On = Callable[..., Placement]
@@ -65,6 +74,104 @@ def test_kernels_that_read_the_cache_once_for_a_group(
     engine: str, version: str | None, queries: float, groups: bool
 ) -> None:
     assert groups_queries(engine, version, queries) is groups
+
+
+@pytest.mark.parametrize(
+    "engine,version,compilation,launches",
+    [
+        ("transformers", None, None, True),
+        ("transformers", None, Compilation.FULL, False),
+        ("TGI", "1.2", None, True),
+        ("TGI", "2.0", None, False),
+        ("vLLM", "0.2.1", None, True),
+        ("vLLM", "0.9.1", None, False),
+        ("vLLM", "0.9.1", Compilation.NONE, True),
+        ("llama.cpp", None, Compilation.NONE, False),
+        (None, None, Compilation.NONE, False),
+    ],
+)
+def test_engines_that_launch_kernel_by_kernel(
+    engine: str | None, version: str | None, compilation: Compilation | None, launches: bool
+) -> None:
+    assert (launched_from_python(engine, version, compilation) > 0) is launches
+
+
+def test_fused_kernels_are_fewer_launches_than_modules() -> None:
+    assert 0 < launched_from_python("TGI", "1.2", None) < launched_from_python("transformers", None, None)
+
+
+@pytest.mark.parametrize(
+    "engine,version,vendor,waits",
+    [
+        ("vLLM", "0.5.4", "NVIDIA", True),
+        ("vLLM", "0.6.0", "NVIDIA", False),
+        ("vLLM", "0.6.4", "AMD", True),
+        ("vLLM", "0.9", "AMD", False),
+        ("vLLM", None, "NVIDIA", False),
+        ("SGLang", "0.4.6", "NVIDIA", False),
+    ],
+)
+def test_engines_whose_gpu_waits_for_the_host_s_work_on_requests(
+    engine: str, version: str | None, vendor: str, waits: bool
+) -> None:
+    assert waits_for_requests(engine, version, vendor) is waits
+
+
+def test_the_gpu_waits_longer_the_more_requests_an_old_vllm_runs(serving: Build, on: On) -> None:
+    def token(version: str, concurrency: float) -> float:
+        setup = serving(engine="vLLM", engine_version=version, concurrency=concurrency, phase=Phase.DECODE)
+        found = predict_inference(setup, on())
+        assert isinstance(found, Prediction) and found.tpot_seconds is not None
+        return found.tpot_seconds
+
+    few, many = (token("0.5.4", each) - token("0.6.0", each) for each in (8.0, 128.0))
+    assert many == pytest.approx(16 * few, rel=0.05) and many > 0.01
+
+
+def test_transformers_copy_the_cache_each_step_unless_compiled(serving: Build, on: On) -> None:
+    """Llama-3.1-8B, 4 query heads a cache head: 2 + 2 · 4 times the cache beside reading it once."""
+    assert copies_cache("transformers", None) and not copies_cache("transformers", Compilation.FULL)
+    assert not copies_cache("vLLM", Compilation.NONE)
+    setup = serving(engine="transformers", concurrency=1.0, input_tokens=30000.0)
+    eager, compiled = (
+        case_of(each, on(), constants()) for each in (setup, replace(setup, compilation=Compilation.FULL))
+    )
+    assert isinstance(eager, ServingCase) and isinstance(compiled, ServingCase)
+    step = ServingStep(1.0, 30000.0)
+    slow, fast = (step_time(each, step, constants()).decode_attention for each in (eager, compiled))
+    assert slow - fast == pytest.approx(10 * 30000 * 131_072 / (3.35e12 * constants().cache_stream), rel=0.01)
+
+
+def test_a_mixture_in_transformers_is_launched_expert_by_expert(serving: Build, on: On) -> None:
+    setup = serving("qwen3-30b-a3b", engine="transformers", concurrency=1.0, phase=Phase.DECODE)
+    found = predict_inference(setup, on())
+    assert isinstance(found, Prediction) and found.bound is Bound.HOST
+    assert (found.tpot_seconds or 0) > 48 * 128 * constants().python_expert_seconds
+
+
+@pytest.mark.parametrize("product,bound", [("A100-SXM4-80GB", True), ("RTX-4090", False)])
+def test_llama_cpp_reads_so_many_bytes_a_multiprocessor(product: str, bound: bool, serving: Build, on: On) -> None:
+    """10 GB/s each: half of what an A100's memory gives, more than all of an RTX 4090's."""
+    own, tuned = (case_of(serving(engine=engine), on(product), constants()) for engine in ("llama.cpp", "MLC-LLM"))
+    assert isinstance(own, ServingCase) and isinstance(tuned, ServingCase)
+    reads = [step_time(case, ServingStep(1.0, 100.0), constants()).weight_reads for case in (own, tuned)]
+    assert bool(reads[0] > 1.5 * reads[1]) is bound
+
+
+def test_llama_cpp_reads_prompts_by_kernels_of_its_own() -> None:
+    products = (device(each).gpu for each in ("RTX-A6000", "RTX-3090"))
+    workstation, geforce = (prompts_by_hand("llama.cpp", each, warps=True) for each in products)
+    assert geforce == pytest.approx(2 * workstation)
+    assert prompts_by_hand("llama.cpp", device("H100-PCIe").gpu, warps=False) == pytest.approx(workstation / 2)
+    assert prompts_by_hand("vLLM", device("RTX-A6000").gpu, warps=True) == 1.0
+
+
+def test_superchips_of_one_node_are_joined_by_nvlink(serving: Build, on: On) -> None:
+    setup = serving("llama-3.1-70b", tensor=4)
+    quad = replace(on("GH200-96GB", 4), gpus_per_node=4)
+    for placement, switched in ((quad, 1.0), (replace(quad, gpus_per_node=1), 0.0), (replace(quad, nvlink=False), 0.0)):
+        case = case_of(setup, placement, constants())
+        assert isinstance(case, ServingCase) and case.chip.switched == switched
 
 
 def test_an_old_kernel_reads_the_cache_once_for_each_query_head(serving: Build, on: On) -> None:

@@ -54,6 +54,25 @@ def test_prompts_of_others_slow_decoding_down(serving: Build, on: On) -> None:
     assert continuous(long, C).decode_share < continuous(short, C).decode_share
 
 
+def test_a_request_by_itself_meets_no_prompt_after_its_first_token(serving: Build, on: On) -> None:
+    """A token takes as long after 16 as after 1,024, but for the longer context."""
+    for outputs in (16.0, 128.0, 1024.0):
+        case = made(serving(concurrency=1.0, input_tokens=8192.0, output_tokens=outputs), on())
+        served = continuous(case, C)
+        assert served.tpot_seconds == pytest.approx(decode(case, 1.0, C).tpot_seconds)
+        first = served.ttft_seconds - C.request_seconds - served.step_seconds / 2
+        request = outputs / served.output_tokens_per_s
+        assert request == pytest.approx(first + served.tpot_seconds * (outputs - 1), rel=1e-6)
+
+
+def test_of_two_requests_each_meets_the_other_s_prompt(serving: Build, on: On) -> None:
+    case = made(serving(concurrency=2.0, input_tokens=4096.0, output_tokens=64.0), on())
+    served, alone = continuous(case, C), decode(case, 2.0, C).tpot_seconds
+    prompt = prefill(case, 1.0, C).ttft_seconds
+    assert 63 * (served.tpot_seconds - alone) == pytest.approx(prompt, rel=0.25)
+    assert served.undisturbed_seconds == pytest.approx(alone)
+
+
 def test_throughput_grows_with_concurrency_until_the_cache_is_full(serving: Build, on: On) -> None:
     rates = [predicted(serving(concurrency=each), on()).tokens_per_s_per_gpu for each in (1.0, 4.0, 16.0, 64.0)]
     assert rates == sorted(rates)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import random
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,16 +13,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mfu.predict.inference.constants import UNSTATED, ServingConstants, document, load
-from mfu.predict.inference.dataset import engine_of, question, version_of
-from mfu.predict.inference.fit.left_out import inference_left_out
+from mfu.predict.inference.constants import UNSTATED, LearnedStack, ServingConstants, document, load
+from mfu.predict.inference.dataset import question
+from mfu.predict.inference.fit.left_out import KNOWN, NEW_ENGINE, NEW_PRODUCT, inference_left_out, known_by
+from mfu.predict.inference.fit.rows import rows_of
 from mfu.predict.inference.measured import METRICS
-from mfu.predict.types import Phase, Problem
+from mfu.predict.inference.row_words import compilation_of, engine_of, version_of
+from mfu.predict.types import Compilation, Phase, Problem
 from mfu.predict.validate.common import Report
 from mfu.predict.validate.inference import validate
 
 TABLE = Path(__file__).parents[2] / "../shared/data/inference_throughput.csv"
 FRESH = Path(__file__).parents[2] / "../shared/data/fresh/inference.csv"
+PUBLISHED = Path(__file__).parents[2] / "benchmarks/published/inference.csv"
 ROW = {
     "id": "X-1",
     "source": "somewhere, TensorRT-LLM perf-overview.md",
@@ -63,10 +67,28 @@ def one(**changes: str) -> float:
         ("TensorRT-LLM docs/source/performance.md @77d24b5f (v0.6.1; L40S from v0.5)", "0.6"),
         ("amd.com/en performance-results (rocm6.4.1_vllm_0.9.1_20250715)", "0.9"),
         ("aiconfigurator 0.12.0 wheel systems/silicon_sample.csv id=dsr1_h200_sglang", None),
+        ("sgl-project/sglang pull 31044 (SGLang 0.5.13)", "0.5"),
+        ("vllm-project/vllm pull 11078 (vLLM 0.6.4)", "0.6"),
+        ("huggingface/text-generation-inference issue 1315 (TGI 1.2)", "1.2"),
+        ("inference/benchmark/README.md (TensorRT-LLM 0.8.0)", "0.8"),
+        ("README.md (test 5, vLLM v0.10.1)", "0.10"),
     ],
 )
 def test_releases_that_a_source_names(source: str, version: str | None) -> None:
     assert version_of(source) == version
+
+
+@pytest.mark.parametrize(
+    "source,compilation",
+    [
+        ("QwenLM/Qwen3 issue 1536 (vLLM 0.9.1, eager)", Compilation.NONE),
+        ("issue 96 (PyTorch eager)", Compilation.NONE),
+        ("issue 96 (torch.compile, CUDA graphs)", Compilation.FULL),
+        ("README.md (vLLM v0.8.5)", None),
+    ],
+)
+def test_what_a_source_says_of_compilation(source: str, compilation: Compilation | None) -> None:
+    assert compilation_of(source) is compilation
 
 
 def test_fewer_requests_than_attention_groups_of_a_node_are_those_of_each_group() -> None:
@@ -221,9 +243,16 @@ def test_every_metric_name_is_reached() -> None:
 
 
 def test_the_documented_constants_are_far_fewer_than_rows() -> None:
-    fitted = [name for name, each in document()["numbers"].items() if "prior" in each]
-    assert len(fitted) + len(document()["engines"]) + len(document()["products"]) < 60
+    """A shrunk effect counts by what rows have taught of it: 0 where as much is unknown of it as of any other level."""
+    fitted, known = [name for name, each in document()["numbers"].items() if "prior" in each], load()
+    learned = [_learned(known, "engine", known.engines), _learned(known, "product", known.products)]
+    assert len(fitted) + sum(learned) < 60
     assert all(each["source"] and each["meaning"] for each in document()["numbers"].values())
+
+
+def _learned(constants: ServingConstants, factor: str, stacks: Mapping[str, LearnedStack]) -> float:
+    between = constants.doubt[factor] ** 2 - constants.doubt[f"new {factor}"] ** 2
+    return sum(1.0 - min(1.0, each.doubt**2 / between) for each in stacks.values())
 
 
 @pytest.fixture(scope="module")
@@ -262,6 +291,29 @@ def test_a_fit_that_leaves_a_source_out_never_saw_it() -> None:
     slow = [{**row, "value": str(0.1 * float(row["value"]))} for row in table]
     plain, spoiled = (inference_left_out(rows).scored for rows in (table, slow))
     assert [each.predicted for each in spoiled] == pytest.approx([each.predicted for each in plain], rel=0.05)
+
+
+def test_left_out_rows_are_told_apart_by_what_others_knew_of_them() -> None:
+    """Without its own source nothing tells of the engine of one row, nor of the product of another."""
+    common = {**ROW, "weight_precision": "fp16", "kv_precision": "fp16", "source": "a page (vLLM v0.9)"}
+    strange = {**common, "id": "X-2", "source": "a page (Triton, mlc-llm)", "gpu": "RTX 4090"}
+    rare = {**common, "id": "X-3", "source": "another page (vLLM v0.9)", "gpu": "H20-96GB", "isl": "512"}
+    fitted = rows_of([common, {**common, "source": "b"}, {**strange, "source": "c (vLLM v0.9)"}])
+    asked = rows_of([common, strange, rare])
+    assert [known_by(fitted, asked, row) for row in range(3)] == ["known engine", "unknown engine", "new product"]
+    found = inference_left_out([common, strange, rare])
+    assert {each.keys["known"] for each in found.scored} <= {KNOWN, NEW_ENGINE, NEW_PRODUCT}
+    assert found.extra["coverage_known_engine"] in (0.0, 0.5, 1.0)
+    assert {"coverage_unknown_engine", "coverage_new_product", "mape_new_product"} <= set(found.extra)
+
+
+@pytest.mark.slow
+def test_the_band_holds_every_kind_of_left_out_row() -> None:
+    with PUBLISHED.open(newline="", encoding="utf-8") as file:
+        found = inference_left_out(list(csv.DictReader(file))).document()
+    for group in ("known_engine", "unknown_engine", "new_product"):
+        assert 0.75 <= float(str(found[f"coverage_{group}"])) <= 0.90, group
+    assert 0.75 <= float(str(found["coverage_plain"])) <= 0.90
 
 
 def test_shuffled_ids_and_notes_change_nothing(rows: list[dict[str, str]], report: Report) -> None:

@@ -9,9 +9,26 @@ from mfu.hardware.catalog import device_bandwidth, device_memory, device_peak
 from mfu.hardware.catalog import load as load_catalog
 from mfu.hardware.problem import ProblemReason
 from mfu.hardware.types import BYTES_PER_VALUE, GPU, Precision
-from mfu.predict.inference.case import Chip, RequestLoad, ServingCase, ServingLayout, Speculation, StoredFormat
+from mfu.predict.inference.case import (
+    UNBOUNDED,
+    Chip,
+    RequestLoad,
+    ServingCase,
+    ServingLayout,
+    Speculation,
+    StoredFormat,
+)
 from mfu.predict.inference.constants import ServingConstants, engine_level
-from mfu.predict.inference.habits import USUAL, groups_queries, habit_of, launches_from_python
+from mfu.predict.inference.habits import (
+    USUAL,
+    copies_cache,
+    groups_queries,
+    habit_of,
+    launched_from_python,
+    prompts_by_hand,
+    streams_by_hand,
+    waits_for_requests,
+)
 from mfu.predict.inference.shape import shape_of
 from mfu.predict.types import Inference, Placement, Problem
 from mfu.workload.architecture import Architecture, Family
@@ -36,6 +53,10 @@ _CLOCK_BY_POWER = 1.0 / 3.0
 """Power of the board's watts by which its clock grows, as voltage follows the clock (watts ~ f · V²). The A100's PCIe
 boards, 300 W instead of 400, reach 0.811 of their peak where the SXM one reaches 0.869: a power of 0.24."""
 _DEFAULT_PCIE = 32e9
+_SUPERCHIPS = 4
+"""GH200s that one node holds: the usual server has one, those that have two or four join them all by NVLink."""
+_REFERENCE_CLOCK = 1980.0
+"""Highest clock of an H100, MHz."""
 
 shape = lru_cache(maxsize=1024)(shape_of)
 
@@ -64,7 +85,8 @@ def case_of(
         load=load_of(setup, placement, speculation, aligned=aligned),
         speed=_speed(setup, placement, constants) / (1.0 + (speculation.draft_share if speculation else 0.0)),
         host=constants.stack(setup.engine, setup.engine_version).host,
-        eager=float(launches_from_python(setup.engine)),
+        eager=launched_from_python(setup.engine, setup.engine_version, setup.compilation),
+        waits=float(waits_for_requests(setup.engine, setup.engine_version, placement.device.gpu.vendor)),
     )
 
 
@@ -204,6 +226,7 @@ def load_of(
         accepted=spoken.accepted,
         ungrouped=float(not groups_queries(setup.engine, setup.engine_version, _queries(setup.architecture))),
         card_share=habit.card_share,
+        copied=float(copies_cache(setup.engine, setup.compilation)),
         prompts_first=float(habit.prompts_first),
         aligned=float(aligned),
     )
@@ -224,17 +247,20 @@ def _chip(setup: Inference, placement: Placement) -> Chip | Problem:
         fix = f"choose one of {known}" if known else "choose another product"
         return Problem(ProblemReason.UNSUPPORTED_PRECISION, "precision.compute", problem, fix)
     link, switched = _link(setup, placement)
+    warps = device.gpu.architecture in _WARP_ARCHITECTURES
     return Chip(
         peak_linear=peak_16bit if experts_only(setup) else peak,
         peak_expert=peak,
         peak_16bit=peak_16bit,
-        ceiling=_ceiling(device.gpu),
+        ceiling=_ceiling(device.gpu) * prompts_by_hand(setup.engine, device.gpu, warps=warps),
         bandwidth=device_bandwidth(device),
         memory=device_memory(device),
         link=link,
         switched=float(switched),
         amd=float(device.gpu.vendor == "AMD"),
-        warps=float(device.gpu.architecture in _WARP_ARCHITECTURES),
+        warps=float(warps),
+        clock=(device.gpu.max_clock_mhz or device.gpu.reference_clock_mhz or _REFERENCE_CLOCK) / _REFERENCE_CLOCK,
+        multiprocessors=float((streams_by_hand(setup.engine) and device.gpu.sm_count) or UNBOUNDED),
     )
 
 
@@ -263,7 +289,9 @@ def _link(setup: Inference, placement: Placement) -> tuple[float, bool]:
     gpu = placement.device.gpu
     group = setup.parallelism.tensor * setup.parallelism.data
     nvlink = gpu.nvlink_bytes_per_s if placement.nvlink is not False else None
-    if nvlink and group <= max(gpu.nvlink_domain_gpus, 1):
+    alone = gpu.nvlink_domain_gpus <= 1
+    domain = min(placement.gpus_per_node, _SUPERCHIPS) if alone else gpu.nvlink_domain_gpus
+    if nvlink and group <= domain:
         return nvlink, True
     pcie = gpu.pcie_bytes_per_s or _DEFAULT_PCIE
     if group > placement.gpus_per_node or nvlink:

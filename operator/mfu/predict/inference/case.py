@@ -32,6 +32,10 @@ class Chip:
     amd: Number
     warps: Number
     """1 where single warps feed the matrix units (before Hopper)."""
+    clock: Number = 1.0
+    """Highest clock over that of H100."""
+    multiprocessors: Number = UNBOUNDED
+    """Of the GPU; infinite where the number does not bound how fast weights are read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +88,8 @@ class RequestLoad:
     """1 where the engine's decode kernel reads the cache once for each query head."""
     card_share: Number = 0.0
     """Part of the whole memory that weights and cache may fill; 0 where the engine divides what weights leave."""
+    copied: Number = 0.0
+    """1 where each step copies the cache: appended to by concatenation, heads repeated for all that share them."""
     prompts_first: Number = 0.0
     """1 where the engine reads all waiting prompts before it decodes on."""
     aligned: Number = 0.0
@@ -119,7 +125,10 @@ class ServingCase:
     host: Number = 1.0
     """Time of its host work and launches over the usual one."""
     eager: Number = 0.0
-    """1 where the engine launches every kernel from Python, with no CUDA graph."""
+    """Where the engine launches every kernel from Python, with no CUDA graph: time of a layer over that of Hugging Face
+    modules. 0 in CUDA graphs and in engines written in C++."""
+    waits: Number = 0.0
+    """1 where the GPU waits for the host's work on each request."""
 
     @property
     def rows(self) -> int:
@@ -145,6 +154,7 @@ def stack_cases(cases: Sequence[ServingCase]) -> ServingCase:
         speed=np.array([each.speed for each in cases], dtype=float),
         host=np.array([each.host for each in cases], dtype=float),
         eager=np.array([each.eager for each in cases], dtype=float),
+        waits=np.array([each.waits for each in cases], dtype=float),
     )
 
 
@@ -159,6 +169,7 @@ def take(case: ServingCase, rows: npt.NDArray[np.intp]) -> ServingCase:
         speed=np.asarray(case.speed)[rows],
         host=np.asarray(case.host)[rows],
         eager=np.asarray(case.eager)[rows],
+        waits=np.asarray(case.waits)[rows],
     )
 
 

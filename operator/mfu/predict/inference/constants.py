@@ -19,6 +19,10 @@ _SPELLINGS = (
     ("tensorrt", "tensorrtllm"),
     ("vllm", "vllm"),
     ("sglang", "sglang"),
+    ("textgeneration", "tgi"),
+    ("lmdeploy", "lmdeploy"),
+    ("exllama", "exllama"),
+    ("mlcllm", "mlc"),
 )
 
 
@@ -54,6 +58,8 @@ class ServingConstants:
     decode_attention: float
     dequantise: float
     """Matrix rate with weights widened in the kernel, over the plain rate."""
+    narrow_stream: float
+    """Rate of reading weights that are widened in the kernel, in bytes, over that of plain ones."""
     dequantise_warps: float
     """The same before Hopper, where no asynchronous unit leaves the widening time beside the products."""
     reread_bytes_per_s: float
@@ -70,11 +76,15 @@ class ServingConstants:
     """Power of the hidden size, over 4096, by which the time of a layer's small kernels grows."""
     layer_speed: float
     """Power of memory bandwidth, over H100's, by which the time of small kernels shrinks."""
+    layer_clock: float
+    """The same of the highest clock."""
     moe_layer_seconds: float
     eager_layer_seconds: float
     """Added to each layer of a step with prompts, which runs outside CUDA graphs."""
     python_layer_seconds: float
     """What the host needs to launch one layer, kernel by kernel from Python, where no CUDA graph holds them."""
+    python_expert_seconds: float
+    """The same for each expert of a mixture whose module loops over all of them."""
     reduce_seconds: float
     """Latency of one all-reduce between two GPUs over NVLink; grows with the logarithm of the group."""
     pcie_reduce_seconds: float
@@ -90,6 +100,11 @@ class ServingConstants:
     """Scheduler, sampler and host work of one step."""
     sequence_seconds: float
     """The same for each running request."""
+    waiting_sequence_seconds: float
+    """Host work of a running request for which the GPU waits, in engines that sample, detokenise and schedule between
+    steps (vLLM before 0.6)."""
+    vector_bytes_per_s: float
+    """Weights that one multiprocessor streams in products written by hand for one token (llama.cpp)."""
     request_seconds: float
     """HTTP, tokeniser and admission of one request, before its first step."""
     drain: float
@@ -103,6 +118,8 @@ class ServingConstants:
     """Rate of grouped expert products over plain ones."""
     grouped_warps: float
     """The same before Hopper."""
+    grouped_amd: float
+    """The same on AMD products."""
     expert_tile: float
     """Rows that the last tile of each touched expert leaves empty."""
     expert_narrow: float
@@ -126,8 +143,9 @@ class ServingConstants:
     settings: Mapping[str, LearnedStack] = field(default_factory=dict)
     """By `build.setting_of`: one model on one engine, product and precision."""
     doubt: Mapping[str, float] = field(default_factory=dict)
-    """Standard deviations of logarithms: how far engines, products, sources and series lie apart, and what a row errs
-    by alone, by what its time is made of."""
+    """Standard deviations of logarithms: what is unknown of an engine and of a product that nobody measured, how far
+    sources and series lie apart, and what a row errs by alone, by what its time is made of. `new engine` and `new
+    product` are the part of the first two by which rows of those err beyond what the measured ones differ by."""
 
     def stack(self, engine: str | None, version: str | None = None) -> LearnedStack:
         """What was learned of an engine of that generation, or of the level that `engine_level` names; else of its
@@ -135,7 +153,9 @@ class ServingConstants:
         level = engine if engine and _OLDER in engine else engine_level(engine, version)
         if level in self.engines:
             return self.engines[level]
-        other = self.engines.get(engine_key(level.split(_OLDER)[0])) or LearnedStack(host=self.usual_host)
+        other = self.engines.get(engine_key(level.split(_OLDER)[0]))
+        if other is None:
+            return LearnedStack(host=self.usual_host, doubt=self.doubt.get("engine", 0.0))
         return replace(other, doubt=max(other.doubt, self.doubt.get("engine", 0.0)))
 
     @property

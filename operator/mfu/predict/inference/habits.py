@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from mfu.hardware.catalog import device_memory
-from mfu.hardware.types import Device
+from mfu.hardware.types import GPU, Device
 from mfu.predict.inference.constants import UNSTATED, engine_key, release
+from mfu.predict.types import Compilation
 
 _GIB = 2.0**30
 _LARGE = 70 * _GIB
@@ -53,9 +55,69 @@ def habit_of(engine: str | None, device: Device) -> Habit:
     return USUAL
 
 
-def launches_from_python(engine: str | None) -> bool:
-    """Whether the engine decodes kernel by kernel: `generate` of Hugging Face transformers, and what is built on it."""
-    return engine_key(engine) == _TRANSFORMERS
+_FUSED = 0.65
+"""Launches of a layer of fused kernels over those of Hugging Face modules: TGI 1.2 takes 0.58 to 0.66 ms a layer of
+CodeLlama-34B on two and four H100 whatever the GPU has to do, where transformers take 0.88 ms a layer."""
+_GRAPHS_SINCE = {"vllm": (0, 3), "tgi": (2, 0)}
+"""First release of Python engines that decodes in CUDA graphs by default (0.2.6 of vLLM, told apart by its second
+number alone)."""
+_WAITS_BEFORE = {"NVIDIA": (0, 6), "AMD": (0, 7)}
+"""First release of vLLM that works on requests while the GPU runs (its blog of 5 September 2024: before, the GPU ran
+38 % of the time of Llama-3-8B on H100). On AMD 0.6.1 and 0.6.4 still grow in proportion to the batch
+(LLM-Inference-Bench; dstackai/benchmarks)."""
+_C_ENGINES = frozenset({"tensorrtllm", "llamacpp", "lmdeploy", "fastertransformer", "exllama", "mlc"})
+
+
+def launched_from_python(engine: str | None, version: str | None, compilation: Compilation | None) -> float:
+    """Time that the host needs to launch a layer over that of Hugging Face modules; 0 where CUDA graphs hold it.
+
+    By default `generate` of Hugging Face transformers decodes kernel by kernel, and engines before their CUDA graphs;
+    others where the declaration says that nothing is compiled.
+    """
+    key, number = engine_key(engine), release(version)
+    graphs = compilation in (Compilation.FULL, Compilation.REGIONAL)
+    if graphs or key in _C_ENGINES:
+        return 0.0
+    if key == _TRANSFORMERS:
+        return 1.0
+    older = number is not None and number < _GRAPHS_SINCE.get(key, (0, 0))
+    return _FUSED if older or (compilation is Compilation.NONE and key) else 0.0
+
+
+def waits_for_requests(engine: str | None, version: str | None, vendor: str) -> bool:
+    """Whether the engine samples, detokenises and schedules between steps, while the GPU stands still."""
+    number = release(version)
+    return engine_key(engine) == "vllm" and number is not None and number < _WAITS_BEFORE.get(vendor, (0, 0))
+
+
+def copies_cache(engine: str | None, compilation: Compilation | None) -> bool:
+    """Whether each step copies the cache: `DynamicCache.update` of Hugging Face transformers concatenates, `repeat_kv`
+    writes keys and values once for each query head. A compiled model has a static cache."""
+    return engine_key(engine) == _TRANSFORMERS and compilation in (None, Compilation.NONE)
+
+
+def streams_by_hand(engine: str | None) -> bool:
+    """Whether products of one token run in kernels that read so many bytes a multiprocessor: llama.cpp's."""
+    return engine_key(engine) == "llamacpp"
+
+
+_BY_HAND = 0.57
+"""Rate of llama.cpp's prompts over tuned products: 8B in 16 bit runs at 0.42, 0.42 and 0.36 of the peak of RTX A6000,
+A40 and A100, where those reach 0.7 to 0.8 (XiongjieDai/GPU-Benchmarks-on-LLM-Inference)."""
+_GEFORCE = re.compile(r"rtx-[2345]0[5-9]0")
+_OLD_INSTRUCTIONS = 0.5
+"""Of that from Hopper on, whose groups of four warps its kernels do not use: 0.21 of the peak of an H100 PCIe."""
+
+
+def prompts_by_hand(engine: str | None, gpu: GPU, *, warps: bool) -> float:
+    """Matrix rate of an engine whose products are its own over that of tuned ones; 1 for others.
+
+    They add up in 16 bit, which GeForce cards do twice as fast as in 32: 0.90 of the peak of an RTX 3090.
+    """
+    if not streams_by_hand(engine):
+        return 1.0
+    doubled = 2.0 if _GEFORCE.match(gpu.key) else 1.0
+    return _BY_HAND * doubled * (1.0 if warps or doubled > 1.0 else _OLD_INSTRUCTIONS)
 
 
 def groups_queries(engine: str | None, version: str | None, queries: float) -> bool:

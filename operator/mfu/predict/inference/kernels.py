@@ -11,15 +11,11 @@ import numpy as np
 
 from mfu.predict.inference.case import ServingCase
 from mfu.predict.inference.constants import ServingConstants
+from mfu.predict.inference.launches import small_kernels, waited
+from mfu.predict.inference.messages import expert_communication, pipeline_communication, tensor_communication
 from mfu.predict.inference.shape import Number
 
 _16BIT = 2.0
-_DISPATCH_AND_COMBINE = 0.75
-"""Mean of 8-bit and 16-bit tokens over 16-bit ones."""
-_REFERENCE_BANDWIDTH = 3.35e12
-"""H100's memory."""
-_REFERENCE_LINK = 450e9
-"""Hopper's NVLink, one direction."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,40 +118,17 @@ def step_time(case: ServingCase, step: ServingStep, constants: ServingConstants)
         decode_attention=decode_attention,
         activations=(tokens * passes + _expert_bytes(case, step, constants))
         / (case.chip.bandwidth * constants.weight_stream),
-        tensor_communication=_tensor_communication(case, tokens, constants),
-        expert_communication=_expert_communication(case, tokens, constants),
-        pipeline_communication=_pipeline_communication(case, tokens, constants),
+        tensor_communication=tensor_communication(case, tokens, constants),
+        expert_communication=expert_communication(case, tokens, constants),
+        pipeline_communication=pipeline_communication(case, tokens, constants),
         bubble=0.0 * tokens,
-        launch=case.host * _launch(case, step, constants),
-        host=case.host * (constants.step_seconds * layout.pipeline + requests * constants.sequence_seconds),
+        launch=case.host * small_kernels(case, step.prefill, constants),
+        host=case.host * (constants.step_seconds * layout.pipeline + requests * constants.sequence_seconds)
+        + case.waits * requests * constants.waiting_sequence_seconds,
         weight_bytes=sum(each.bytes for each in groups),
         cache_bytes=cache_bytes,
     )
-    return _launched_from_python(case, found, constants)
-
-
-def _launched_from_python(case: ServingCase, step: StepTime, constants: ServingConstants) -> StepTime:
-    """The step with what its host still launches while the GPU has nothing left to do.
-
-    28 layers of 0.88 ms: 24.6 ms a token, be the model of 1.5 or of 7 billion parameters (A100: 25.2 and 24.8 ms).
-    """
-    spent = step.total - step.launch - step.host
-    waits = case.eager * (case.shape.layers * constants.python_layer_seconds - spent)
-    return replace(step, launch=np.maximum(step.launch, waits))
-
-
-def _launch(case: ServingCase, step: ServingStep, constants: ServingConstants) -> Number:
-    """Small kernels and launches: faster on faster memory, slower outside CUDA graphs, which hold no prompts."""
-    shape = case.shape
-    pace = (case.chip.bandwidth / _REFERENCE_BANDWIDTH) ** -constants.layer_speed
-    pace = pace * case.layout.tensor**-constants.layer_split
-    layer = constants.layer_seconds * (shape.hidden / 4096) ** constants.layer_growth * pace
-    layer = (
-        layer
-        + case.chip.amd * constants.amd_layer_seconds
-        + np.where(step.prefill > 0, constants.eager_layer_seconds, 0.0)
-    )
-    return shape.layers * layer + shape.moe_layers * constants.moe_layer_seconds
+    return replace(found, launch=found.launch + waited(case, found.total - found.host, constants))
 
 
 def _linear(case: ServingCase, tokens: Number, constants: ServingConstants) -> _Matrix:
@@ -165,8 +138,8 @@ def _linear(case: ServingCase, tokens: Number, constants: ServingConstants) -> _
     ffn = shape.dense_layers * shape.dense_weights + shape.moe_layers * shape.shared_weights
     weights = (attention + ffn) / layout.tensor
     rate = _rate(case, constants, case.format.linear, case.chip.peak_linear)
-    widening = _widening(case, case.format.linear, constants)
-    return _matrix(case, constants, 2.0 * tokens * weights / rate, weights * case.format.linear, widening)
+    narrow = _narrow(case, case.format.linear, constants)
+    return _matrix(case, constants, 2.0 * tokens * weights / rate, weights * case.format.linear, narrow)
 
 
 def _experts(case: ServingCase, everywhere: Number, constants: ServingConstants) -> _Matrix:
@@ -178,15 +151,16 @@ def _experts(case: ServingCase, everywhere: Number, constants: ServingConstants)
     stored = shape.moe_layers * shape.expert_weights / layout.stage_gpus
     width = shape.expert_weights / (3.0 * shape.hidden) * np.minimum(layout.expert / layout.stage_gpus, 1.0)
     older = case.chip.warps > 0
-    narrow = np.where(older, constants.expert_narrow_warps, constants.expert_narrow)
-    reached = np.where(shape.experts > 0, width / (width + narrow), 1.0)
-    grouped = np.where(older, constants.grouped_warps, constants.grouped) * reached
+    half = np.where(older, constants.expert_narrow_warps, constants.expert_narrow)
+    reached = np.where(shape.experts > 0, width / (width + half), 1.0)
+    newer = np.where(case.chip.amd > 0, constants.grouped_amd, constants.grouped)
+    grouped = np.where(older, constants.grouped_warps, newer) * reached
     rate = _rate(case, constants, case.format.expert, case.chip.peak_expert)
     rows = everywhere * shape.top_k / grouped + touched * constants.expert_tile
     compute = 2.0 * rows * stored / (rate * balance)
-    widening = _widening(case, case.format.expert, constants)
+    narrow = _narrow(case, case.format.expert, constants)
     busiest = touched * _busiest(case, touched) * stored * case.format.expert
-    return _matrix(case, constants, compute, busiest, widening)
+    return _matrix(case, constants, compute, busiest, narrow)
 
 
 def _busiest(case: ServingCase, touched: Number) -> Number:
@@ -221,10 +195,11 @@ def _head(case: ServingCase, sampled: Number, constants: ServingConstants) -> _M
 
 
 def _matrix(
-    case: ServingCase, constants: ServingConstants, compute: Number, size: Number, widening: Number = 1.0
+    case: ServingCase, constants: ServingConstants, compute: Number, size: Number, narrow: Number = 1.0
 ) -> _Matrix:
-    stream = case.chip.bandwidth * constants.weight_stream * widening
-    return _Matrix(compute, size / stream, size)
+    stream = case.chip.bandwidth * constants.weight_stream * narrow
+    by_hand = case.chip.multiprocessors * constants.vector_bytes_per_s
+    return _Matrix(compute, size / np.minimum(stream, by_hand), size)
 
 
 def _rate(case: ServingCase, constants: ServingConstants, width: Number, peak: Number) -> Number:
@@ -241,6 +216,11 @@ def _widening(case: ServingCase, width: Number, constants: ServingConstants) -> 
     return np.where((case.format.dequantised > 0) & (width < _16BIT), share, 1.0)
 
 
+def _narrow(case: ServingCase, width: Number, constants: ServingConstants) -> Number:
+    """Rate of reading weights that are widened in the kernel over that of plain ones: scales are read beside."""
+    return np.where((case.format.dequantised > 0) & (width < _16BIT), constants.narrow_stream, 1.0)
+
+
 def _prefill_attention(case: ServingCase, step: ServingStep, constants: ServingConstants) -> Number:
     shape, layout = case.shape, case.layout
     full = step.prefill_context
@@ -253,7 +233,10 @@ def _prefill_attention(case: ServingCase, step: ServingStep, constants: ServingC
 
 
 def _decode_attention(case: ServingCase, step: ServingStep, constants: ServingConstants) -> tuple[Number, Number]:
-    """(seconds, bytes of cache read by one GPU)."""
+    """(seconds, bytes of cache read by one GPU).
+
+    A cache that is copied is read and written once more to append to it, and written and read for every query head.
+    """
     shape, layout = case.shape, case.layout
     slid = np.minimum(step.context, shape.window)
     context = (1 - shape.sliding_share) * step.context + shape.sliding_share * slid
@@ -263,40 +246,12 @@ def _decode_attention(case: ServingCase, step: ServingStep, constants: ServingCo
     compute = pairs * case.load.drafted * shape.decode_pair_flops / layout.tensor / rate
     read = _Matrix(compute, size / (case.chip.bandwidth * constants.cache_stream), size).roof(constants)
     again = (shape.heads / shape.kv_heads - 1.0) * size / constants.reread_bytes_per_s
-    return np.where(case.load.ungrouped > 0, read + again, read), size
+    seconds = np.where(case.load.ungrouped > 0, read + again, read)
+    copies = case.load.copied * (2.0 + 2.0 * shape.heads / shape.kv_heads) * size
+    return seconds + copies / (case.chip.bandwidth * constants.cache_stream), size
 
 
 def kv_shards(case: ServingCase) -> Number:
     """Ways that tensor parallelism splits the cache: up to the KV heads, never a compressed MLA cache."""
     split = np.minimum(case.layout.tensor, case.shape.kv_heads)
     return np.where(case.shape.mla > 0, 1.0, split)
-
-
-def _payload_and_latency(case: ServingCase, tokens: Number, constants: ServingConstants) -> tuple[Number, Number]:
-    chip = case.chip
-    fast = constants.link_share * (chip.link / _REFERENCE_LINK) ** (constants.link_growth - 1.0)
-    share = np.where(chip.switched > 0, fast, constants.pcie_share)
-    latency = np.where(chip.switched > 0, constants.reduce_seconds, constants.pcie_reduce_seconds)
-    return tokens * case.shape.hidden * _16BIT / (chip.link * share), latency
-
-
-def _tensor_communication(case: ServingCase, tokens: Number, constants: ServingConstants) -> Number:
-    """Two all-reduces a layer: 2 (t − 1)/t of the hidden state over the link, latency by the logarithm of t."""
-    payload, latency = _payload_and_latency(case, tokens, constants)
-    tensor = case.layout.tensor
-    seconds = np.log2(tensor) * latency + 2 * (tensor - 1) / tensor * payload
-    return 2 * case.shape.layers * seconds
-
-
-def _expert_communication(case: ServingCase, tokens: Number, constants: ServingConstants) -> Number:
-    """Dispatch (8 bit) and combine (16 bit) of a token with each other group that holds one of its top-k experts."""
-    payload, _ = _payload_and_latency(case, tokens, constants)
-    groups = case.layout.groups
-    copies = (groups - 1) * -np.expm1(case.shape.top_k * np.log1p(-1 / np.maximum(groups, 1.0001)))
-    seconds = (groups > 1) * constants.exchange_seconds + copies * payload * _DISPATCH_AND_COMBINE
-    return 2 * case.shape.moe_layers * seconds
-
-
-def _pipeline_communication(case: ServingCase, tokens: Number, constants: ServingConstants) -> Number:
-    payload, latency = _payload_and_latency(case, tokens, constants)
-    return (case.layout.pipeline - 1) * (latency + payload)

@@ -184,7 +184,7 @@ def _in_waves(case: ServingCase, served: Served, constants: ServingConstants) ->
     steps. Its whole time is the same: what TTFT gains, O − 1 tokens lose.
     """
     bound = np.isfinite(case.load.concurrency) & (case.load.prompts_first > 0)
-    earlier = np.where(bound, constants.wave, 0.0) * (1.0 - served.decode_share) * served.tpot_seconds
+    earlier = np.where(bound, constants.wave, 0.0) * (served.tpot_seconds - served.undisturbed_seconds)
     waited = earlier * np.maximum(case.load.output_tokens - 1, 0)
     return replace(served, tpot_seconds=served.tpot_seconds - earlier, ttft_seconds=served.ttft_seconds + waited)
 

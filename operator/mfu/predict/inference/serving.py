@@ -20,7 +20,7 @@ _MOST_BUSY = 0.95
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """Steady state of one replica. Rates count all its GPUs; `step` is the mean step that a decoding request sees."""
+    """Steady state of one replica. Rates count all its GPUs; `step` is the mean step while a request is served."""
 
     ttft_seconds: Number
     tpot_seconds: Number
@@ -33,6 +33,8 @@ class Served:
     """Pace of `step`, the engine's factor and speculation's extra tokens not yet taken out."""
     decode_share: Number
     """Part of the step that would remain without prompts."""
+    undisturbed_seconds: Number
+    """TPOT without the prompts of others."""
 
 
 def prefill(case: ServingCase, requests: Number, constants: ServingConstants) -> Served:
@@ -45,7 +47,8 @@ def prefill(case: ServingCase, requests: Number, constants: ServingConstants) ->
     seconds = step.total / case.speed
     first = seconds * (waves + stages - 1) / (waves * stages)
     rate = requests * inputs / first
-    return Served(first, 0.0 * first, requests / first, rate, requests, step, seconds, 0.0 * first)
+    none = 0.0 * first
+    return Served(first, none, requests / first, rate, requests, step, seconds, none, none)
 
 
 def prompts_of(case: ServingCase) -> Number:
@@ -63,7 +66,7 @@ def decode(case: ServingCase, batch: Number, constants: ServingConstants) -> Ser
     step = step_time(case, ServingStep(per_stage, context), constants)
     seconds = step.total / case.speed
     each = seconds / load.accepted
-    return Served(0.0 * each, each, batch / each, 0.0 * each, batch, step, seconds, 1.0 + 0.0 * each)
+    return Served(0.0 * each, each, batch / each, 0.0 * each, batch, step, seconds, 1.0 + 0.0 * each, each)
 
 
 def static_latency(case: ServingCase, batch: Number, constants: ServingConstants) -> Number:
@@ -96,36 +99,49 @@ def _runs(case: ServingCase, room: Number, constants: ServingConstants) -> npt.N
 def continuous(case: ServingCase, constants: ServingConstants) -> Served:
     """Steady state of `concurrency` requests that are replaced as they end.
 
-    In the time a request decodes its O tokens, each of the others brings one prompt of I tokens, so a step carries
-    batch · I / O prompt tokens on average, in chunks of at most the step's token budget. With attention groups, each
-    group brings a chunk with the same chance p in each step, and all wait when one does: 1 − (1 − p)^k of steps, k the
-    number of groups less what the scheduler aligns.
+    In the time a request is served, each request brings one prompt of I tokens, so a step carries batch · I / O prompt
+    tokens on average, in chunks of at most the step's token budget. With attention groups, each group brings a chunk
+    with the same chance p in each step, and all wait when one does: 1 − (1 − p)^k of steps, k the number of groups less
+    what the scheduler aligns. Of those prompts one is the request's own, read before its first token: the O − 1 tokens
+    after it share their steps with those of the batch − 1 others alone, none where it runs by itself.
     """
     load, stages, groups = case.load, case.layout.pipeline, case.layout.groups
     batch = running(case, constants)
     inputs, context = load.input_tokens, load.input_tokens + load.output_tokens / 2
-    decodes = np.maximum(load.output_tokens - 1, 1) / load.accepted
-    prompt_tokens = batch * inputs / decodes
+    prompt_tokens = batch * inputs * load.accepted / np.maximum(load.output_tokens, 1)
     chunk = np.minimum(np.maximum(prompt_tokens / groups, inputs), load.max_batch_tokens)
     each = prompt_tokens / (groups * chunk)
-    chance = np.minimum(each, _CERTAIN)
-    share = -np.expm1(_uneven(case, constants) * np.log1p(-chance))
-    spread = chance * groups / share
+    uneven = _uneven(case, constants)
+    share = _share(each, uneven)
+    spread = np.minimum(each, _CERTAIN) * groups / share
     per_stage = np.maximum(batch / stages, 1.0)
     plain = step_time(case, ServingStep(per_stage, context), constants)
     prompts = chunk * spread / stages
     work = ServingStep(per_stage, context, prompts, inputs / 2, prompts / inputs, spread)
     mixed = step_time(case, work, constants)
     step = with_bubble(blend(plain, mixed, share, np.maximum(each, 1.0)), stages, constants)
-    seconds = step.total / case.speed
-    tpot = seconds / load.accepted
+    seconds, rest = step.total / case.speed, np.maximum(load.output_tokens - 1, 0)
+    others = each * (1.0 - 1.0 / batch) * np.maximum(load.output_tokens, 1) / np.maximum(rest, 1)
+    met = _share(others, uneven)
+    between = np.maximum(others, 1.0) * ((1 - met) * plain.total + met * mixed.total)
+    pace = case.speed * load.accepted
+    tpot = (between + step.bubble) / pace
     first = np.maximum(inputs / chunk, 1.0) * mixed.total / case.speed
-    request = np.maximum(first, tpot) + tpot * np.maximum(load.output_tokens - 1, 0)
+    request = np.maximum(first, tpot) + tpot * rest
     rate = batch / request
     turns = np.where(np.isfinite(load.concurrency), np.maximum(load.concurrency / batch - 1.0, 0.0), 0.0)
-    ttft = constants.request_seconds + seconds / 2 + first + _queue(rate / groups, first) + turns * request
-    remains = plain.total / step.total
-    return Served(ttft, tpot, rate * load.output_tokens, rate * inputs, batch, step, seconds, remains)
+    queue = np.minimum(
+        _queue(rate / groups * (1.0 - 1.0 / batch), first), np.maximum(batch / groups - 1.0, 0.0) * first
+    )
+    ttft = constants.request_seconds + seconds / 2 + first + queue + turns * request
+    remains, undisturbed = plain.total / step.total, (plain.total + step.bubble) / pace
+    rates = (rate * load.output_tokens, rate * inputs)
+    return Served(ttft, tpot, *rates, batch, step, seconds, remains, undisturbed)
+
+
+def _share(each: Number, uneven: Number) -> Number:
+    """Steps in which at least one of so many groups reads a prompt."""
+    return np.asarray(-np.expm1(uneven * np.log1p(-np.minimum(each, _CERTAIN))))
 
 
 def _uneven(case: ServingCase, constants: ServingConstants) -> Number:
@@ -134,7 +150,8 @@ def _uneven(case: ServingCase, constants: ServingConstants) -> Number:
 
 
 def _queue(prompts_per_s: Number, seconds: Number) -> Number:
-    """Mean wait of prompts that arrive at random, each read in the same time: ρ / (2 (1 − ρ)) · seconds (M/D/1)."""
+    """Mean wait behind the prompts of others that arrive at random, each read in the same time: ρ / (2 (1 − ρ)) ·
+    seconds (M/D/1)."""
     busy = np.minimum(prompts_per_s * seconds, _MOST_BUSY)
     wait: Number = busy / (2 * (1 - busy)) * seconds
     return wait

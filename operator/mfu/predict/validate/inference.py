@@ -15,9 +15,10 @@ from mfu.hardware.problem import ProblemReason
 from mfu.predict.inference.build import setting_of
 from mfu.predict.inference.case import ServingCase, stack_cases
 from mfu.predict.inference.constants import UNSTATED, ServingConstants, engine_level, load
-from mfu.predict.inference.dataset import Question, question, source_of
+from mfu.predict.inference.dataset import Question, question
 from mfu.predict.inference.doubt import own_doubt, shared_doubt
 from mfu.predict.inference.measured import asked_case, known_metric, steps_of, values_of
+from mfu.predict.inference.row_words import source_of
 from mfu.predict.inference.shape import Array
 from mfu.predict.spread import NORMAL_80
 from mfu.predict.types import Problem

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mfu.predict.inference.constants import ServingConstants
-from mfu.predict.inference.dataset import question, source_of
+from mfu.predict.inference.dataset import question
 from mfu.predict.inference.doubt import own_doubt, shared_doubt
 from mfu.predict.inference.fit.newton import ServingFit, fit, linear, shipped_fit, solved
 from mfu.predict.inference.fit.rows import ServingRows, log_errors, rows_of, shipped_rows, stack_effects, without
@@ -21,8 +21,9 @@ from mfu.predict.inference.fit.settings import with_settings
 from mfu.predict.inference.kernels import StepTime
 from mfu.predict.inference.measured import steps_of
 from mfu.predict.inference.recipes import turned_away
+from mfu.predict.inference.row_words import source_of
 from mfu.predict.types import Problem
-from mfu.predict.validate.common import Report, Row
+from mfu.predict.validate.common import Report, Row, Scored, coverage, mape
 from mfu.predict.validate.inference import errors_by_kind, predictable, validate
 from mfu.predict.validate.left_out import Forecast, Refit, left_out
 
@@ -30,6 +31,8 @@ Floats = NDArray[np.float64]
 _PASSES = 3
 """How often the errors are evaluated anew at the constants of a fit that leaves a source out."""
 _ROUNDS = 4
+KNOWN, NEW_ENGINE, NEW_PRODUCT = "known engine", "unknown engine", "new product"
+"""What the other sources of a fit had: engine and product of the row, not its engine, not its product."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +75,34 @@ def inference_left_out(rows: Sequence[Row], *, given: int = 0) -> Report:
     refits = ServingRefits.of(rows_of([*usable, *without(shipped_rows(), sources)]))
     every = rows_of(asked)
     found = left_out(report, _refit(refits, every, asked), given=given)
-    return replace(found, extra={**found.extra, **errors_by_kind(found.scored)})
+    known = [known_by(refits.rows, every, row) for row in range(len(every))]
+    scored = tuple(
+        replace(row, keys={**row.keys, "known": each}) for row, each in zip(found.scored, known, strict=True)
+    )
+    return replace(found, scored=scored, extra={**found.extra, **errors_by_kind(scored), **by_known(scored)})
+
+
+def known_by(fitted: ServingRows, rows: ServingRows, row: int) -> str:
+    """What the other sources of a fit know of a row: a product that none of them has comes before an engine."""
+    others = fitted.source != rows.source[row]
+    if rows.product[row] not in fitted.product[others]:
+        return NEW_PRODUCT
+    return KNOWN if _engine(rows.engine[row]) in {_engine(each) for each in set(fitted.engine[others])} else NEW_ENGINE
+
+
+def _engine(level: str) -> str:
+    """Whatever its generation."""
+    return str(level).split(" before ")[0]
+
+
+def by_known(scored: Sequence[Scored]) -> dict[str, float | None]:
+    """Error and coverage of plain rows by what others knew of them."""
+    groups = {
+        each: [row for row in scored if row.keys["known"] == each and row.keys["trust"] == "plain"]
+        for each in (KNOWN, NEW_ENGINE, NEW_PRODUCT)
+    }
+    errors = {f"mape_{name.replace(' ', '_')}": mape(rows) for name, rows in groups.items()}
+    return {**errors, **{f"coverage_{name.replace(' ', '_')}": coverage(rows) for name, rows in groups.items()}}
 
 
 def _tells(row: Row) -> bool:

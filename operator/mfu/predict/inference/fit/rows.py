@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from mfu.predict.inference.build import setting_of
 from mfu.predict.inference.case import ServingCase, stack_cases, take
 from mfu.predict.inference.constants import ServingConstants, engine_level, load
-from mfu.predict.inference.dataset import Question, question, source_of
+from mfu.predict.inference.dataset import Question, question
 from mfu.predict.inference.measured import asked_case, is_rate, known_metric, values_of
+from mfu.predict.inference.row_words import source_of
 from mfu.predict.types import Problem
 
 Floats = NDArray[np.float64]
