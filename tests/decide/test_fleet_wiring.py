@@ -136,3 +136,36 @@ def test_it_is_taken_where_the_rest_is_worth_less_than_what_it_loses(scattered: 
 def test_a_whole_tensor_group_on_a_slow_node_comes_before_a_split_one() -> None:
     nodes = (slow("a0"), node("b0", used=4), node("c0", used=4))
     assert nodes_on(placed(Need(8, tensor=8, worths=worths(spread=1.0)), nodes)) == ["a0"]
+
+
+def test_a_place_that_no_slow_node_has_loses_nothing_by_others_that_are_slow() -> None:
+    """Four are free on n1 and just taken; n0, which is whole, would leave four behind."""
+    tight = placed(Need(4), (node("n0"), node("n1", used=4))).grant
+    beside = placed(Need(4), (slow("n0"), node("n1", used=4))).grant
+    assert (beside.nodes, beside.slow, beside.score) == ({"n1"}, (), tight.score)
+
+
+def test_a_slow_node_costs_a_tenth() -> None:
+    assert placed(Need(8), (node("n0"),)).grant.score == 1.0
+    assert placed(Need(8), (slow("n0"),)).grant.score == pytest.approx(0.9)
+
+
+def test_what_fits_nowhere_fits_nowhere_beside_slow_nodes() -> None:
+    assert fit(Need(9, tensor=9), capacity_of([slow("n0")])) is None
+
+
+def test_scores_where_nothing_is_known_of_worth() -> None:
+    """Two of eight stay: a hundredth of a quarter. Of a product of which nothing is known nothing is made."""
+    assert placed(Need(6), (node("n0"),)).grant.score == pytest.approx(1.0 - 0.01 * 2 / 8)
+    known = Need(8, worths=tuple(each for each in worths() if "h100" in each.product))
+    assert known.worths and placed(known, (node("n0", product=L40S),)).grant.score == 0.0
+
+
+def test_what_just_holds_all_of_it_need_not_hold_whole_groups() -> None:
+    grant = placed(Need(6, tensor=4), (node("n0", used=2),)).grant
+    assert (grant.quality, grant.gpus) == (Quality.ONE_DOMAIN, 6)
+
+
+def test_of_the_last_node_only_what_is_left_to_take_is_taken() -> None:
+    grant = placed(Need(12), (node("n0", domain="c"), node("n1", domain="c"))).grant
+    assert [(each.node, each.gpus) for each in grant.shares] == [("n0", 8), ("n1", 4)]
