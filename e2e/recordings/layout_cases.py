@@ -32,6 +32,11 @@ MIXTRAL_SMALL: Final = {
     "num_experts_per_tok": 2, "max_position_embeddings": 32768, "tie_word_embeddings": False, "sliding_window": None,
 }  # fmt: skip
 
+MIXTRAL_SPREAD: Final = MIXTRAL_SMALL | {
+    "hidden_size": 2048, "num_attention_heads": 16, "head_dim": 128, "num_local_experts": 16,
+}  # fmt: skip
+MANY_SPREAD: Final = MIXTRAL_SPREAD | {"intermediate_size": 768, "num_local_experts": 64, "num_experts_per_tok": 8}
+
 
 @dataclass(frozen=True)
 class Case:
@@ -51,6 +56,7 @@ class Case:
     pipeline: int = 1
     virtual_pipeline: int = 1
     context: int = 1
+    expert: int = 1
     accumulation: int = 1
     recompute: str = "none"
     attn: str = "sdpa"
@@ -136,6 +142,10 @@ PAIRS: Final = (
     Case("cp2-1b-16k", "context", 2, LLAMA_1B, 1, 16384, context=2),
     Case("cp2-3b-16k-full", "context", 2, LLAMA_3B, 1, 16384, context=2, recompute="full"),
     _hf("fsdp2-qwen-moe-eager", "moe", 2, QWEN_MOE, 2, 2048, experts="eager"),
+    Case("ep2-mixtral-4k", "expert", 2, MIXTRAL_SPREAD, 2, 4096, weights="bf16", expert=2),
+    Case("ep2-many-4k", "expert", 2, MANY_SPREAD, 2, 4096, weights="bf16", expert=2),
+    Case("ep2-mixtral-1k", "expert", 2, MIXTRAL_SPREAD, 1, 1024, weights="bf16", expert=2),
+    Case("ep2-mixtral-8k-full", "expert", 2, MIXTRAL_SPREAD, 1, 8192, weights="bf16", expert=2, recompute="full"),
     _hf("fsdp2-qwen-moe-grouped", "moe", 2, QWEN_MOE, 2, 2048, experts="grouped_mm"),
 )  # fmt: skip
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
-from e2e.recordings import ranks
+from e2e.recordings import experts, ranks
 from e2e.recordings.layout_cases import Case
 from e2e.recordings.llama import checkpointed, filled, llama, loss_of
 
@@ -33,7 +33,8 @@ def step_of(case: Case) -> Step:
     """One whole step: all micro-batches, clipping, the optimizer."""
     program = _piped(case) if case.pipeline > 1 else _plain(case)
     parameters = [each for part in program.parts for each in part.parameters()]
-    optimizer = _optimizer(case, parameters)
+    alike = [[each for each in parameters if type(each) is kind] for kind in {type(each) for each in parameters}]
+    optimizers = [_optimizer(case, some) for some in alike]
     turns = 1 if case.pipeline > 1 else case.accumulation
 
     def step() -> None:
@@ -42,9 +43,10 @@ def step_of(case: Case) -> Step:
         for turn in range(turns):
             with _exchanged(program, turn == turns - 1):
                 program.backward()
-        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimizer.step()
-        optimizer.zero_grad()
+        for some, optimizer in zip(alike, optimizers, strict=True):
+            torch.nn.utils.clip_grad_norm_(some, 1.0)
+            optimizer.step()
+            optimizer.zero_grad()
 
     return step
 
@@ -138,8 +140,9 @@ def _meshes(case: Case) -> Any:
 def _llama(case: Case, mesh: Any, stage: int = 0, stages: int = 1) -> Any:
     import torch
 
+    feed = experts.spread(case.config, mesh["data"].get_group(), case.expert) if case.expert > 1 else None
     with torch.device("meta"):
-        model = llama(case.config)
+        model = llama(case.config, feed)
     model.cut(stage, stages)
     if case.weights == "bf16":
         model.to(torch.bfloat16)
@@ -196,6 +199,7 @@ def _shard(case: Case, model: Any, layers: Any, mesh: Any) -> None:
         "mesh": mesh["data", "context"]._flatten("shard") if case.context > 1 else mesh["data"],
         "mp_policy": mixed if case.weights == "fp32" else MixedPrecisionPolicy(),
         "reshard_after_forward": case.sharding == "fsdp" and case.pipeline == 1,
+        "ignored_params": experts.of(model) if case.expert > 1 else None,
     }
     groups = list(layers)
     for each in groups:

@@ -69,8 +69,9 @@ def checkpointed(layer: Any, mode: str) -> Any:
     return checkpoint_wrapper(layer, context_fn=functools.partial(contexts), preserve_rng_state=False)
 
 
-def _layer(config: dict[str, Any]) -> Any:
-    """The class of a layer. Ranks of a tensor-parallel group run a part of its heads."""
+def _layer(config: dict[str, Any], feed: Any = None) -> Any:
+    """The class of a layer, with a feed-forward of its own or that of experts. Ranks of a tensor-parallel group run a
+    part of its heads."""
     from torch import nn
 
     width, heads, groups = config["hidden_size"], config["num_attention_heads"], config["num_key_value_heads"]
@@ -103,7 +104,7 @@ def _layer(config: dict[str, Any]) -> Any:
     class Layer(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.attention, self.feed = Attention(), FeedForward()
+            self.attention, self.feed = Attention(), (feed or FeedForward)()
             self.first, self.second = nn.RMSNorm(width, eps=1e-5), nn.RMSNorm(width, eps=1e-5)
 
         def forward(self, x: Any, turns: Any) -> Any:
@@ -113,13 +114,13 @@ def _layer(config: dict[str, Any]) -> Any:
     return Layer
 
 
-def llama(config: dict[str, Any]) -> Any:
-    """The whole model, that a stage of a pipeline cuts to its part."""
+def llama(config: dict[str, Any], feed: Any = None) -> Any:
+    """The whole model, that a stage of a pipeline cuts to its part; `feed` is the class of another feed-forward."""
     import torch
     from torch import nn
 
     width = config["hidden_size"]
-    size, layer_of = width // config["num_attention_heads"], _layer(config)
+    size, layer_of = width // config["num_attention_heads"], _layer(config, feed)
 
     class Model(nn.Module):
         def __init__(self) -> None:

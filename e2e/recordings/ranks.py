@@ -161,6 +161,24 @@ def _between(marks: Sequence[Any]) -> list[float]:
     return [before.elapsed_time(after) / 1e3 for before, after in pairs]
 
 
+@cache
+def operation_seconds() -> float:
+    """The host's time for one small operation, forward and backward: a chain of products that the GPU runs faster."""
+    import torch
+
+    x = torch.ones(8, device=device(), requires_grad=True)
+    spent: list[float] = []
+    for _ in range(12):
+        wait()
+        began, y = time.perf_counter(), x
+        for _ in range(200):
+            y = y * 1.001
+        y.backward(torch.ones_like(y))
+        spent.append((time.perf_counter() - began) / 200)
+        wait()
+    return statistics.median(spent[2:])
+
+
 def measured(found: Timed) -> dict[str, Any]:
     """Fields of a line that tell what was measured: seconds, spread of the steps, memory of the fullest rank."""
     import torch
@@ -172,6 +190,7 @@ def measured(found: Timed) -> dict[str, Any]:
         "steps": found.steps,
         "seconds": found.seconds,
         "step_s": found.seconds / found.steps,
+        "operation_s": operation_seconds(),
         "step_sd_s": statistics.stdev(found.each) if found.steps > 1 else 0.0,
         "peak_gib": most(peak / 2**30),
         "reserved_gib": most(reserved / 2**30),

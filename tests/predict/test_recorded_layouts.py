@@ -19,6 +19,7 @@ from mfu.predict.validate.trainer import question, validate_trainer
 
 RECORDED = Path(__file__).parents[2] / "e2e" / "recordings" / "h200_layouts.jsonl"
 LINES: list[dict[str, Any]] = [json.loads(line) for line in RECORDED.read_text(encoding="utf-8").splitlines()]
+AGAIN = RECORDED.with_name("h200_layouts_again.jsonl")
 BY_NAME = {line["scenario"]: line for line in LINES}
 
 
@@ -76,6 +77,7 @@ MOST = {
     "accumulation": (0.20, 0.10),
     "tensor": (0.12, 0.20),
     "moe": (0.27, 0.10),
+    "expert": (0.24, 0.10),
     EAGER_TENSOR: (0.62, 0.13),
     EAGER_EXPERTS: (0.86, 0.10),
 }
@@ -100,8 +102,8 @@ def test_steps_and_peaks_of_layouts_that_nobody_fitted(group: str, scored: dict[
 
 def test_dense_models_whose_operations_are_not_cut_reach_the_goal(scored: dict[str, Scored]) -> None:
     """Steps 12 % and memory 10 % on FSDP, DDP, pipelines, context, one GPU: what the host launches is usual there."""
-    usual = [name for name, line in BY_NAME.items() if kind(line) not in (EAGER_TENSOR, EAGER_EXPERTS, "moe")]
-    assert len(usual) == 42
+    usual = [name for name, line in BY_NAME.items() if kind(line) not in (EAGER_TENSOR, EAGER_EXPERTS, "moe", "expert")]
+    assert len(usual) == 41
     assert fmean(abs(scored[name].error) for name in usual) <= 0.12
     assert fmean(abs(scored[name].memory_error or 0.0) for name in usual) <= 0.12
 
@@ -123,6 +125,15 @@ def test_prefetching_hides_what_waits_without_it() -> None:
     waited = without["kernels"]["nccl_alone"] - usual["kernels"]["nccl_alone"]
     assert 0.03 < without["step_s"] - usual["step_s"] < waited
     assert two["step_s"] == pytest.approx(usual["step_s"], rel=0.01)
+
+
+def test_what_the_gpu_paces_takes_as_long_on_another_machine() -> None:
+    """Four settings within 3 %; what the host paces within a third: hosts differ, and nothing declares them."""
+    again = [json.loads(line) for line in AGAIN.read_text(encoding="utf-8").splitlines()]
+    apart = {line["scenario"]: abs(line["step_s"] / BY_NAME[line["scenario"]]["step_s"] - 1.0) for line in again}
+    for name in ("mixtral-grouped", "qwen-moe-grouped", "qwen-moe-grouped-ckpt", "qwen06-32k-ckpt"):
+        assert apart[name] < 0.03
+    assert max(apart.values()) < 1 / 3
 
 
 def test_cases_can_run() -> None:
