@@ -28,6 +28,8 @@ MOST_SENT: Final = 8
 LONGEST_PASS_SECONDS: Final = 0.02
 """At most so long a cycle waits for news between two workloads, some five times of what one takes it: news without end
 slows a cycle down and does not stop it."""
+LATE_PASS_SECONDS: Final = 0.004
+"""The same where the cycle is late itself: as long as one workload takes, so that each gets its part."""
 
 
 @dataclass(slots=True)
@@ -46,7 +48,7 @@ class Answering:
     left: Callable[[], None]
     """Called where something was left to the next cycle."""
     first: bool = True
-    """Does a cycle wait for news? Not while it is late itself."""
+    """Does news go before the cycle? Else side by side with it, where it is late itself."""
     _waiting: Line = field(default_factory=Line)
     _judging: set[str] = field(default_factory=set)
     _sending: set[str] = field(default_factory=set)
@@ -68,8 +70,8 @@ class Answering:
 
     def let_pass(self) -> None:
         """For the thread of a cycle, between two workloads: two threads that judge take twice as long each."""
-        if self.first and self._judging:
-            self._done.wait(LONGEST_PASS_SECONDS)
+        if self._judging:
+            self._done.wait(LONGEST_PASS_SECONDS if self.first else LATE_PASS_SECONDS)
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:

@@ -42,8 +42,8 @@ ROUND_SECONDS: Final = 1.0
 """A round of writing is not given up sooner for a newer plan: to find what differs takes its time in a large fleet."""
 LEASE_SECONDS: Final = 1.0
 """Between two looks whether we may write again."""
-PATIENT_SECONDS: Final = 55.0
-"""Cycles let news pass until the oldest judgement has this age: none should be older than a minute."""
+PATIENT_SECONDS: Final = 50.0
+"""News goes before the cycle until the oldest judgement has this age: none should be older than a minute."""
 WRITE_RESULTS: Final = (
     "written", "failed", "conflicts", "suppressed", "events", "deferred", "skipped", "events_lost"
 )  # fmt: skip
