@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mfu.decide.replicas.carrying import MOST_OF_PLACES, QUEUED_PROMPTS, ReplicaPromise, carried
-from mfu.decide.replicas.demand import LoadReading, Typical, ahead, arriving, backlog, point_of
+from mfu.decide.replicas.demand import LoadReading, Typical, ahead, arriving, backlog, point_of, set_in
 from mfu.decide.replicas.doubt import believed_waiting, doubt
 from mfu.decide.replicas.law import Equations, Law, Point, learned, measured, predicted
 from mfu.decide.replicas.memory import LoadSample, RawLoad, ScalingMemory
@@ -93,6 +93,42 @@ def test_a_trend_is_followed_for_a_start_and_for_what_rates_are_late() -> None:
         seen = replace(one(150_000.0 + 3_000.0 * step, 0.0, running=0.0), at=1e6 + 20.0 * step, ready=9)
         answer, memory = size(memory, seen, terms)
     assert answer.soon == pytest.approx(3.18 + 21 * 0.06)
+
+
+SUDDEN = {
+    "9 % of ten thousand requests are chance": ((10.0,) * 13, 10.89, 10_000.0, False),
+    "what is more is not": ((10.0,) * 13, 10.91, 10_000.0, True),
+    "fewer requests stray by more": ((10.0,) * 13, 10.91, 5_000.0, False),
+    "what drifts already goes on": (tuple(10.0 + 0.1 * each for each in range(13)), 11.9, 10_000.0, False),
+    "and may rise beside that": (tuple(10.0 + 0.1 * each for each in range(13)), 12.4, 10_000.0, True),
+    "what falls and then stays is no rise": (tuple(13.0 - 0.1 * each for each in range(13)), 12.0, 10_000.0, False),
+    "three readings are too few to tell": ((10.0,) * 7, 99.0, 10_000.0, False),
+    "four are enough": ((10.0,) * 8, 99.0, 10_000.0, True),
+    "after nothing there is nothing to tell by": ((0.0,) * 13, 5.0, 10_000.0, False),
+    "without requests nobody comes": ((10.0,) * 13, 99.0, 0.0, False),
+}
+
+
+@pytest.mark.parametrize("name", SUDDEN)
+def test_what_is_more_than_chance(name: str) -> None:
+    """Readings 20 s apart before the newest one, which it is, of how many requests a minute, and whether it is."""
+    before, newest, requests, want = SUDDEN[name]
+    work = np.array((*before, newest))
+    assert set_in(np.linspace(0.0, 20.0 * len(before), len(work)), work, requests) is want
+
+
+def test_what_sets_in_at_once_is_taken_to_double_until_it_is_the_usual() -> None:
+    """1.8 replicas' work from 90,000 tokens/s, and from one reading to the next a quarter more: 2 × 2.25."""
+    memory, found = ScalingMemory(), []
+    for step in range(40):
+        seen = one((90_000.0 if step < 15 else 112_500.0) + step, 1.0, running=0.0)
+        answer, memory = size(memory, replace(seen, at=1e6 + 20.0 * step, ready=9), replace(PLAIN, max_step=9.0))
+        found.append(answer)
+    soon = [each.soon or 0.0 for each in found]
+    assert soon[14] == pytest.approx(1.8, rel=1e-3)
+    assert soon[15] == pytest.approx(2 * 2.25, rel=1e-3)
+    assert max(soon) == pytest.approx(2 * 2.25, rel=1e-3)
+    assert soon[-1] == pytest.approx(2.25, rel=1e-3)
 
 
 @pytest.mark.parametrize(

@@ -121,6 +121,14 @@ def test_readings_that_can_not_be_freeze_the_number(change: dict[str, float | No
     assert memory == ScalingMemory()
 
 
+def test_a_counter_that_jumps_and_stays_does_not_run_away() -> None:
+    """Half as much again for an hour: at most twice of that for some minutes, then what it asks for by itself."""
+    found = course([6.0] * 20 + [9.0] * 180, ready=3)
+    calm = course([9.0] * 180, ready=4)[-1].replicas
+    assert max(each.replicas for each in found) <= 2 * calm
+    assert found[-1].replicas == calm
+
+
 def test_a_page_that_is_frozen_is_not_followed_down() -> None:
     memory, same = ScalingMemory(), reading(0.0, 2.0, ready=6)
     for step in range(60):

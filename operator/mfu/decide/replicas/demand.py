@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import sqrt
 from typing import Final
 
 import numpy as np
@@ -28,6 +29,11 @@ DOUBT: Final = 0.5
 """Standard errors of the slope that are taken off: noise is half a trend, and one missed breaks a promise."""
 ONSET_SECONDS: Final = 180.0
 """What began so lately is diluted in a line through all readings; a line of its own shows it."""
+BEYOND_CHANCE: Final = 9.0
+"""Times 1 ÷ √(requests of a minute) that a load has to rise at once to be more than chance: three standard errors, each
+three times that of requests which are all alike."""
+AT_ONCE_SECONDS: Final = 100.0
+"""What is older is what a sudden rise is held against."""
 _LEAST_IN_LINE: Final = 4
 STRAYS: Final = 2.0
 """Standard deviations by which the newest reading may miss the line: beyond them the load has jumped."""
@@ -114,6 +120,21 @@ def ahead(at: Floats, work: Floats, seconds: float) -> float:
     late = since >= -ONSET_SECONDS
     soon = _along(since, work, seconds)
     return max(soon, _along(since[late], work[late], seconds)) if late.sum() >= _LEAST_IN_LINE else soon
+
+
+def set_in(at: Floats, work: Floats, requests: float) -> bool:
+    """Whether more arrives than chance and the drift so far explain, with `requests` in a minute.
+
+    10,000 requests a minute stray by 9 %: work 10.0 for four minutes and then 10.8 is chance, 11.0 is not.
+    """
+    since = at - at[-1]
+    old = since <= -AT_ONCE_SECONDS
+    if old.sum() < _LEAST_IN_LINE or requests <= 0:
+        return False
+    usual = float(work[old].mean())
+    slope, _, _ = _line(since[old], work[old])
+    drift = max(0.0, slope) * -float(since[old].mean())
+    return float(work[-1]) - usual - drift > BEYOND_CHANCE / sqrt(requests) * usual > 0
 
 
 def _along(at: Floats, work: Floats, seconds: float) -> float:

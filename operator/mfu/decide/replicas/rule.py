@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 
 from mfu.decide.replicas.carrying import LEAST_UTILISATION, ReplicaPromise, carried
-from mfu.decide.replicas.demand import MOST_GROWTH, LoadReading, Typical, ahead, arriving, backlog, point_of
+from mfu.decide.replicas.demand import MOST_GROWTH, LoadReading, Typical, ahead, arriving, backlog, point_of, set_in
 from mfu.decide.replicas.doubt import believed_waiting, doubt
 from mfu.decide.replicas.law import Law, learned, measured
 from mfu.decide.replicas.memory import KEPT_SECONDS, LEAST_APART_SECONDS, LoadSample, RawLoad, ScalingMemory
@@ -21,6 +21,7 @@ START_SECONDS: Final = 420.0
 one that comes late is a promise broken."""
 READ_LATE_SECONDS: Final = 60.0
 """Rates are over the last two minutes: what they say is a minute old."""
+MINUTE_SECONDS: Final = 60.0
 WINDOW_SECONDS: Final = 300.0
 """Replicas are given back only when so long a time has shown that the rest would do."""
 MEAN_OF_PROMISE: Final = 0.2
@@ -129,10 +130,16 @@ def _sized(
 
 
 def _soon(law: Law, samples: Sequence[LoadSample], terms: Terms, *, served: float) -> float:
-    """Work when new replicas would serve: as it grows now, or with the headroom where that is more."""
-    work = arriving(law, terms.typical, samples)
-    trend = ahead(np.array([each.at for each in samples]), work, terms.start_seconds + READ_LATE_SECONDS)
-    return max(min(trend, MOST_GROWTH * served), (1.0 + terms.headroom) * float(work[-1]))
+    """Work when new replicas would serve: as it grows now, or with the headroom where that is more.
+
+    What sets in at once is taken to go on for as long as a trend may: how steep it is shows a minute later, and of many
+    replicas that are asked for at once the first serve soon, however long each takes.
+    """
+    at, work = np.array([each.at for each in samples]), arriving(law, terms.typical, samples)
+    most = MOST_GROWTH * served
+    requests = MINUTE_SECONDS * samples[-1].inputs / terms.typical.inputs
+    trend = most if set_in(at, work, requests) else ahead(at, work, terms.start_seconds + READ_LATE_SECONDS)
+    return max(min(trend, most), (1.0 + terms.headroom) * float(work[-1]))
 
 
 def strained(law: Law, samples: Sequence[LoadSample], ready: int, terms: Terms) -> float:
