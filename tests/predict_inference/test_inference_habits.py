@@ -17,11 +17,11 @@ from mfu.predict.inference.constants import UNSTATED
 from mfu.predict.inference.constants import load as constants
 from mfu.predict.inference.habits import (
     USUAL,
-    copies_cache,
     groups_queries,
     habit_of,
     launched_from_python,
     prompts_by_hand,
+    runs_modules,
     waits_for_requests,
 )
 from mfu.predict.inference.kernels import ServingStep, step_time
@@ -96,6 +96,10 @@ def test_engines_that_launch_kernel_by_kernel(
     assert (launched_from_python(engine, version, compilation) > 0) is launches
 
 
+def test_only_transformers_run_its_modules() -> None:
+    assert runs_modules("Hugging Face transformers") and not runs_modules("vLLM") and not runs_modules(None)
+
+
 def test_fused_kernels_are_fewer_launches_than_modules() -> None:
     assert 0 < launched_from_python("TGI", "1.2", None) < launched_from_python("transformers", None, None)
 
@@ -128,18 +132,23 @@ def test_the_gpu_waits_longer_the_more_requests_an_old_vllm_runs(serving: Build,
     assert many == pytest.approx(16 * few, rel=0.05) and many > 0.01
 
 
-def test_transformers_copy_the_cache_each_step_unless_compiled(serving: Build, on: On) -> None:
-    """Llama-3.1-8B, 4 query heads a cache head: 2 + 2 · 4 times the cache beside reading it once."""
-    assert copies_cache("transformers", None) and not copies_cache("transformers", Compilation.FULL)
-    assert not copies_cache("vLLM", Compilation.NONE)
-    setup = serving(engine="transformers", concurrency=1.0, input_tokens=30000.0)
-    eager, compiled = (
-        case_of(each, on(), constants()) for each in (setup, replace(setup, compilation=Compilation.FULL))
-    )
-    assert isinstance(eager, ServingCase) and isinstance(compiled, ServingCase)
-    step = ServingStep(1.0, 30000.0)
-    slow, fast = (step_time(each, step, constants()).decode_attention for each in (eager, compiled))
-    assert slow - fast == pytest.approx(10 * 30000 * 131_072 / (3.35e12 * constants().cache_stream), rel=0.01)
+def test_transformers_repeat_the_cache_for_every_query_head(serving: Build, on: On) -> None:
+    """Llama-3.1-8B, 4 query heads a cache head: 8 times the cache beside reading it once, 2 more to append to it."""
+    setup = serving(engine="transformers", concurrency=1.0, input_tokens=29000.0, output_tokens=2000.0)
+    other = replace(setup, engine="vLLM")
+    cases = [case_of(each, on(), constants()) for each in (other, setup, replace(setup, compilation=Compilation.FULL))]
+    step, cache = ServingStep(1.0, 30000.0), 30000 * 131_072 / (3.35e12 * constants().cache_stream)
+    spent = [step_time(case, step, constants()).decode_attention for case in cases if isinstance(case, ServingCase)]
+    assert spent[1] - spent[0] == pytest.approx(10 * cache, rel=0.01)
+    assert spent[2] == pytest.approx((spent[0] + 8 * cache) * 31 / 30, rel=0.01), "compiled: a cache of 31,000 tokens"
+
+
+def test_every_operation_of_eager_modules_crosses_memory(serving: Build, on: On) -> None:
+    setup = serving(engine="transformers", phase=Phase.PREFILL, concurrency=8.0)
+    step = ServingStep(0.0, 0.0, 16384.0, 1024.0, 8.0)
+    cases = [case_of(each, on(), constants()) for each in (setup, replace(setup, compilation=Compilation.FULL))]
+    eager, fused = (step_time(case, step, constants()).activations for case in cases if isinstance(case, ServingCase))
+    assert eager / fused == pytest.approx(1 + constants().module_passes / constants().activation_passes)
 
 
 def test_a_mixture_in_transformers_is_launched_expert_by_expert(serving: Build, on: On) -> None:

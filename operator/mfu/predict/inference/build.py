@@ -21,11 +21,12 @@ from mfu.predict.inference.case import (
 from mfu.predict.inference.constants import ServingConstants, engine_level
 from mfu.predict.inference.habits import (
     USUAL,
-    copies_cache,
+    compiled,
     groups_queries,
     habit_of,
     launched_from_python,
     prompts_by_hand,
+    runs_modules,
     streams_by_hand,
     waits_for_requests,
 )
@@ -226,7 +227,8 @@ def load_of(
         accepted=spoken.accepted,
         ungrouped=float(not groups_queries(setup.engine, setup.engine_version, _queries(setup.architecture))),
         card_share=habit.card_share,
-        copied=float(copies_cache(setup.engine, setup.compilation)),
+        modules=float(runs_modules(setup.engine)),
+        eager=float(runs_modules(setup.engine) and not compiled(setup.compilation)),
         prompts_first=float(habit.prompts_first),
         aligned=float(aligned),
     )

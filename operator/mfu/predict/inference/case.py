@@ -88,8 +88,11 @@ class RequestLoad:
     """1 where the engine's decode kernel reads the cache once for each query head."""
     card_share: Number = 0.0
     """Part of the whole memory that weights and cache may fill; 0 where the engine divides what weights leave."""
-    copied: Number = 0.0
-    """1 where each step copies the cache: appended to by concatenation, heads repeated for all that share them."""
+    modules: Number = 0.0
+    """1 where the modules of Hugging Face transformers run: keys and values are repeated for all query heads."""
+    eager: Number = 0.0
+    """1 where those are not compiled: kernels of one operation each, a cache that is appended to by concatenation; a
+    compiled model attends to a cache of the whole length of its requests."""
     prompts_first: Number = 0.0
     """1 where the engine reads all waiting prompts before it decodes on."""
     aligned: Number = 0.0

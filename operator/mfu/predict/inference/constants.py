@@ -69,6 +69,8 @@ class ServingConstants:
     roofline_power: float
     activation_passes: float
     """Times the hidden state of a token crosses memory in one layer."""
+    module_passes: float
+    """Added where every operation is a kernel of its own (Hugging Face transformers, not compiled)."""
     layer_seconds: float
     layer_split: float
     """Power of tensor parallelism by which the time of a layer's small kernels shrinks."""

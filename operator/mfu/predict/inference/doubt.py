@@ -17,7 +17,7 @@ from mfu.predict.inference.kernels import StepTime
 from mfu.predict.inference.shape import Array
 
 Names = NDArray[np.str_]
-TERMS = ("own", "communication", "host", "mixture", "groups")
+TERMS = ("own", "communication", "host", "python", "mixture", "groups")
 """Entries of `Constants.doubt` that a run's own doubt is made of; `own` counts for every run."""
 
 
@@ -42,6 +42,7 @@ def features(case: ServingCase, step: StepTime) -> Array:
         np.ones_like(total),
         np.square(step.communication / total),
         np.square((step.launch + step.host) / total),
+        np.square(np.where(np.asarray(case.eager) > 0, step.launch, 0.0) / total),
         np.broadcast_to(np.asarray(case.shape.experts) > 0, total.shape),
         np.broadcast_to(np.asarray(case.layout.groups) > 1, total.shape),
     ]

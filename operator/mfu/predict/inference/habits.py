@@ -75,10 +75,9 @@ def launched_from_python(engine: str | None, version: str | None, compilation: C
     others where the declaration says that nothing is compiled.
     """
     key, number = engine_key(engine), release(version)
-    graphs = compilation in (Compilation.FULL, Compilation.REGIONAL)
-    if graphs or key in _C_ENGINES:
+    if compiled(compilation) or key in _C_ENGINES:
         return 0.0
-    if key == _TRANSFORMERS:
+    if runs_modules(engine):
         return 1.0
     older = number is not None and number < _GRAPHS_SINCE.get(key, (0, 0))
     return _FUSED if older or (compilation is Compilation.NONE and key) else 0.0
@@ -90,10 +89,17 @@ def waits_for_requests(engine: str | None, version: str | None, vendor: str) -> 
     return engine_key(engine) == "vllm" and number is not None and number < _WAITS_BEFORE.get(vendor, (0, 0))
 
 
-def copies_cache(engine: str | None, compilation: Compilation | None) -> bool:
-    """Whether each step copies the cache: `DynamicCache.update` of Hugging Face transformers concatenates, `repeat_kv`
-    writes keys and values once for each query head. A compiled model has a static cache."""
-    return engine_key(engine) == _TRANSFORMERS and compilation in (None, Compilation.NONE)
+def runs_modules(engine: str | None) -> bool:
+    """Whether the modules of Hugging Face transformers run.
+
+    `repeat_kv` writes keys and values once for each query head; `DynamicCache.update` concatenates, where a compiled
+    model has a `StaticCache` of prompt and answer.
+    """
+    return engine_key(engine) == _TRANSFORMERS
+
+
+def compiled(compilation: Compilation | None) -> bool:
+    return compilation in (Compilation.FULL, Compilation.REGIONAL)
 
 
 def streams_by_hand(engine: str | None) -> bool:

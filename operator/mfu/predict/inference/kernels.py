@@ -108,7 +108,8 @@ def step_time(case: ServingCase, step: ServingStep, constants: ServingConstants)
         _head(case, written / layout.groups + step.prompts / step.spread, constants),
     )
     compute = sum(each.compute for each in groups)
-    passes = constants.activation_passes * shape.hidden * _16BIT * shape.layers
+    each = constants.activation_passes + case.load.eager * constants.module_passes
+    passes = each * shape.hidden * _16BIT * shape.layers
     decode_attention, cache_bytes = _decode_attention(case, step, constants)
     requests = step.decode / layout.groups + step.prompts / step.spread
     found = StepTime(
@@ -235,11 +236,14 @@ def _prefill_attention(case: ServingCase, step: ServingStep, constants: ServingC
 def _decode_attention(case: ServingCase, step: ServingStep, constants: ServingConstants) -> tuple[Number, Number]:
     """(seconds, bytes of cache read by one GPU).
 
-    A cache that is copied is read and written once more to append to it, and written and read for every query head.
+    Hugging Face modules write and read it once for every query head that shares a head, and once more to append to it
+    or, compiled, all of the length that a request will have.
     """
-    shape, layout = case.shape, case.layout
-    slid = np.minimum(step.context, shape.window)
-    context = (1 - shape.sliding_share) * step.context + shape.sliding_share * slid
+    shape, layout, load = case.shape, case.layout, case.load
+    whole = load.modules * (1.0 - load.eager) > 0
+    reached = np.where(whole, load.input_tokens + load.output_tokens, step.context)
+    slid = np.minimum(reached, shape.window)
+    context = (1 - shape.sliding_share) * reached + shape.sliding_share * slid
     pairs = shape.layers * context * step.decode / layout.groups
     size = pairs * shape.kv_values * case.format.kv / kv_shards(case)
     rate = case.chip.peak_16bit * constants.decode_attention * case.chip.ceiling
@@ -247,7 +251,8 @@ def _decode_attention(case: ServingCase, step: ServingStep, constants: ServingCo
     read = _Matrix(compute, size / (case.chip.bandwidth * constants.cache_stream), size).roof(constants)
     again = (shape.heads / shape.kv_heads - 1.0) * size / constants.reread_bytes_per_s
     seconds = np.where(case.load.ungrouped > 0, read + again, read)
-    copies = case.load.copied * (2.0 + 2.0 * shape.heads / shape.kv_heads) * size
+    queries = shape.heads / shape.kv_heads
+    copies = 2.0 * (load.eager + load.modules * np.where(queries > 1, queries, 0.0)) * size
     return seconds + copies / (case.chip.bandwidth * constants.cache_stream), size
 
 

@@ -32,7 +32,7 @@ def waited(case: ServingCase, busy: Number, constants: ServingConstants) -> Numb
     The host runs ahead of the GPU but for where the program asks it for a value: a smooth maximum of both. 28 layers of
     0.88 ms: 24.6 ms a token, be the model of 1.5 or of 7 billion parameters (A100: 25.2 and 24.8 ms).
     """
-    looped = (np.asarray(case.load.copied) > 0) * case.shape.moe_layers * case.shape.experts
+    looped = case.load.eager * case.shape.moe_layers * case.shape.experts
     layers = case.eager * case.shape.layers
     python = layers * constants.python_layer_seconds + looped * constants.python_expert_seconds
     both: Number = (busy**_AHEAD + python**_AHEAD) ** (1.0 / _AHEAD)
