@@ -96,7 +96,7 @@ def test_report_document_has_the_promised_keys() -> None:
     assert (found["rows"], found["predicted"]) == (2, 1)
     groups = found["by"]
     assert isinstance(groups, list)
-    assert set(groups[0]) == {"key", "value", "rows", "mape", "bias", "coverage"}
+    assert set(groups[0]) == {"key", "value", "rows", "mape", "bias", "coverage", "memory_mape"}
     assert {group["key"] for group in groups} >= {"gpu", "precision", "source", "size"}
 
 

@@ -69,16 +69,16 @@ EAGER_EXPERTS = "eager experts"
 MOST = {
     # steps, peak memory
     "sharding": (0.12, 0.10),
-    "zero1": (0.12, 0.21),
+    "zero1": (0.12, 0.10),
     "long": (0.12, 0.10),
-    "recompute": (0.12, 0.28),
-    "pipeline": (0.12, 0.16),
+    "recompute": (0.12, 0.17),
+    "pipeline": (0.12, 0.05),
     "context": (0.16, 0.10),
     "accumulation": (0.20, 0.10),
-    "tensor": (0.12, 0.20),
+    "tensor": (0.12, 0.05),
     "moe": (0.27, 0.10),
     "expert": (0.24, 0.10),
-    EAGER_TENSOR: (0.62, 0.13),
+    EAGER_TENSOR: (0.62, 0.08),
     EAGER_EXPERTS: (0.86, 0.10),
 }
 
@@ -101,11 +101,11 @@ def test_steps_and_peaks_of_layouts_that_nobody_fitted(group: str, scored: dict[
 
 
 def test_dense_models_whose_operations_are_not_cut_reach_the_goal(scored: dict[str, Scored]) -> None:
-    """Steps 12 % and memory 10 % on FSDP, DDP, pipelines, context, one GPU: what the host launches is usual there."""
+    """Steps 12 % and memory 8 % on FSDP, DDP, pipelines, context, one GPU: what the host launches is usual there."""
     usual = [name for name, line in BY_NAME.items() if kind(line) not in (EAGER_TENSOR, EAGER_EXPERTS, "moe", "expert")]
     assert len(usual) == 41
     assert fmean(abs(scored[name].error) for name in usual) <= 0.12
-    assert fmean(abs(scored[name].memory_error or 0.0) for name in usual) <= 0.12
+    assert fmean(abs(scored[name].memory_error or 0.0) for name in usual) <= 0.08
 
 
 def test_the_report_splits_by_layout_and_has_memory_by_group() -> None:

@@ -215,6 +215,11 @@ class TrainingStack(Columns):
     """1 where the inputs of every small kernel stay in memory."""
     keeps_gathered: Array
     """1 where the gathered inputs of both blocks stay in memory under sequence parallelism."""
+    keeps_products_inputs: Array
+    """1 where products cut by columns keep their gathered inputs for the backward pass (DTensor), 0 where these are
+    gathered once more."""
+    output_bytes: Array
+    """Bytes of a logit that the last stage of a pipeline keeps of every micro-batch, to join them after the last."""
     balances_head: Array
     """1 where the head counts as layers when stages are cut."""
     seconds_per_layer: Array

@@ -57,6 +57,12 @@ class TrainingEngine:
     fresh/hf_trainer.jsonl): 1.3 in the geometric mean."""
     synchronises: bool = False
     """Reads the loss back in every micro-batch (`logging_nan_inf_filter` of transformers' Trainer)."""
+    dtensor: bool = False
+    """Cuts tensors by PyTorch's DTensor."""
+    returns_logits: bool = True
+    """The model gives logits beside the loss that it takes itself, so that whole compilation does not spare them."""
+    joins_outputs: bool = False
+    """Pipelines by `torch.distributed.pipelining` as it comes: `return_outputs=True`."""
     tensor_operations: float = 1.0
     """Times that many where tensor parallelism adds collectives and their synchronisation."""
     blocking_pipeline: bool = False
@@ -139,6 +145,8 @@ _ALL: Final = (
         compiles=True,
         shards_master=True,
         selective_products=0.5,
+        dtensor=True,
+        returns_logits=False,
         tuned=False,
     ),
     TrainingEngine("MaxText", fused=1.0, gradient_bytes=2.0),
@@ -180,6 +188,9 @@ _ALL: Final = (
         gradient_bytes=2.0,
         framework=True,
         master_weights=False,
+        dtensor=True,
+        returns_logits=False,
+        joins_outputs=True,
     ),
     # FSDP of PyTorch over models of its own, attention, norms and products of TransformerEngine, DeepEP
     # (NVIDIA-NeMo/Automodel examples/benchmark/configs: `attn: te, linear: te, rms_norm: te, rope_fusion: true`)

@@ -44,6 +44,8 @@ def stack_of(setup: Training, c: TrainingConstants) -> TrainingStack:
         "weight_gathers": habits.weight_gathers,
         "keeps_inputs": habits.keeps_inputs,
         "keeps_gathered": habits.keeps_gathered,
+        "keeps_products_inputs": habits.dtensor,
+        "output_bytes": max(width(setup.precisions.compute), 2.0) if habits.joins_outputs else 0.0,
         "balances_head": habits.balances_head,
         "seconds_per_layer": _operations(setup, habits) * c["host_operation"] * habits.host_slowness,
         "shard_seconds": _shards(setup, habits) * c["host_operation"] * habits.host_slowness,
@@ -260,7 +262,11 @@ _EAGER_SCORES: Final = 3.5
 _EAGER_PASSES: Final = 10.0
 """Cast up 6, log-softmax 12, its gradient 12 and that of the loss 4, cast down 6: 40 bytes a logit."""
 _COMPILED_LOGITS: Final = 4.0
-"""Logits and their gradient in 16 bit: a compiled loss raises them to FP32 in registers."""
+"""Logits and their gradient in 16 bit: a compiled loss raises them to FP32 in registers. A Llama of 1.4B
+with its loss compiled took 17.6 GiB where FP32 logits alone are 15.7 (e2e/recordings/h200_layouts.jsonl)."""
+_CUT_LOGITS: Final = 8.0
+"""Softmax and its gradient in FP32: over logits that are cut by tensor parallelism, a compiled loss exchanges its sums
+between kernels (`torch.distributed.tensor.parallel.loss_parallel`)."""
 _EAGER_LOGITS: Final = 12.0
 """log-softmax, the loss's gradient and its own, all FP32 (torch.nn.functional.cross_entropy)."""
 
@@ -268,8 +274,11 @@ _EAGER_LOGITS: Final = 12.0
 def _logit_bytes(setup: Training, habits: TrainingEngine, c: TrainingConstants) -> float:
     """FP32 logits of a plain program hold three FP32 tensors at the peak, 16-bit ones three of 16 bits."""
     declared = setup.precisions.logits
+    compiled = fused_share(setup) >= 1.0 if habits.compiles else setup.compilation is Compilation.FULL
+    if compiled and not habits.returns_logits:
+        return _CUT_LOGITS if habits.dtensor and setup.parallelism.tensor > 1 else _COMPILED_LOGITS
     if habits.compiles:
-        return _COMPILED_LOGITS if fused_share(setup) >= 1.0 else _EAGER_LOGITS
+        return _EAGER_LOGITS
     if not habits.framework or fused_share(setup) >= 1.0:
         return c["logit_bytes"]
     return _EAGER_LOGITS if declared is None else 3.0 * width(declared)
@@ -282,7 +291,6 @@ def _formats(setup: Training, habits: TrainingEngine) -> dict[str, float]:
     weights = _kept_bytes(setup, habits)
     habit = max(habits.gradient_bytes, compute)
     gradient = width(formats.gradients) if formats.gradients else (weights if cast else habit)
-    buckets = habits.framework and setup.sharding is Sharding.DDP and setup.parallelism.data > 1
     plain = habits.framework or habits.compiles
     return {
         "gradient_bytes": compute if cast and sharded else gradient,
@@ -293,7 +301,7 @@ def _formats(setup: Training, habits: TrainingEngine) -> dict[str, float]:
         "quantised_bytes": _OPERAND_BYTES if plain else _FUSED_OPERAND_BYTES / micro_batches(setup),
         "quantised_passes": _OPERAND_PASSES if plain else 1.0,
         "keeps_gradients": not plain,
-        "bucket_bytes": gradient if buckets else 0.0,
+        "bucket_bytes": gradient if _has_buckets(setup, habits) else 0.0,
     }
 
 
@@ -304,6 +312,13 @@ _OPERAND_PASSES: Final = 2.8
 """Of the same for activations and their gradients, by count 5.3 passes over the 1.9 that `cast_traffic` has."""
 _FUSED_OPERAND_BYTES: Final = 6.0
 """Once a step, both layouts in one kernel: 2 for the largest value, 2 + 1 + 1 (TransformerEngine)."""
+
+
+def _has_buckets(setup: Training, habits: TrainingEngine) -> bool:
+    """DistributedDataParallel, under `ZeroRedundancyOptimizer` too: on four H200 a Llama of 1.2B took 43.8 GiB without
+    and 36.9 with it, three quarters of the states less and no bucket (e2e/recordings/h200_layouts.jsonl)."""
+    sharded = setup.sharding is Sharding.ZERO1 and habits.name != "DeepSpeed"
+    return habits.framework and (sharded or setup.sharding is Sharding.DDP) and setup.parallelism.data > 1
 
 
 def optimizer_bytes(setup: Training, moments: float) -> float:

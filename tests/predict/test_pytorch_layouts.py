@@ -1,0 +1,130 @@
+"""What layouts of plain PyTorch programs keep and take beside the same model on one GPU, each by its own count."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from mfu.api.runtime import Compilation
+from mfu.hardware.catalog import load
+from mfu.hardware.types import Device, Precision
+from mfu.predict.names import MemoryTerm
+from mfu.predict.training.arrays import TrainingCase
+from mfu.predict.training.case import case_of
+from mfu.predict.training.constants import shipped
+from mfu.predict.training.peak_memory import layer_activation_bytes, training_memory
+from mfu.predict.types import Parallelism, Placement, Precisions, Recompute, Sharding, Training
+from mfu.workload.presets import preset
+
+H200 = load().gpus["h200-sxm-141gb"]
+ROWS = 8192.0
+HIDDEN, LAYERS, VOCABULARY = 4096.0, 32.0, 128256.0
+
+
+def job(**changes: Any) -> Training:
+    base = Training(
+        architecture=preset("llama-3.1-8b"),
+        precisions=Precisions(Precision.BF16),
+        sequence_length=8192,
+        global_batch_size=4,
+        micro_batch_size=1,
+        parallelism=Parallelism(data=4),
+        sharding=Sharding.DDP,
+        engine="PyTorch",
+        compilation=Compilation.NONE,
+    )
+    return replace(base, **changes)
+
+
+def case(**changes: Any) -> TrainingCase:
+    setup = job(**changes)
+    cut = setup.parallelism
+    gpus = cut.data * cut.tensor * cut.pipeline * cut.context
+    found = case_of(setup, Placement(Device(H200), gpus, min(gpus, 8)), shipped())
+    assert found is not None
+    return found
+
+
+def term(name: MemoryTerm, **changes: Any) -> float:
+    return float(training_memory(case(**changes), shipped()).terms[name])
+
+
+@pytest.mark.parametrize(("engine", "copied"), [("PyTorch", True), ("Transformers", True), ("DeepSpeed", False)])
+def test_sharded_optimizer_states_over_ddp_leave_its_buckets(engine: str, copied: bool) -> None:
+    """The bucket of 8.03e9 gradients in 16 bit: 16.1 GB; DeepSpeed reduces into partitions of its own."""
+    exchanged = term(MemoryTerm.COMMUNICATION, sharding=Sharding.ZERO1, engine=engine)
+    bucket = exchanged - shipped()["buffer_bytes"]
+    assert bucket == pytest.approx(16.06e9 if copied else 0.0, rel=0.01, abs=1.0)
+
+
+def test_no_bucket_where_nothing_is_exchanged() -> None:
+    alone = {"parallelism": Parallelism(), "global_batch_size": 1, "sharding": Sharding.ZERO1}
+    assert term(MemoryTerm.COMMUNICATION, **alone) == 0.0
+
+
+def test_tensors_cut_by_dtensor_keep_what_products_gathered() -> None:
+    """Two inputs of the hidden width whole, not a fourth of each: 2 · 8192 · 4096 · 2 · 3/4 = 100.7 MB a layer."""
+    cut = {"parallelism": Parallelism(tensor=4), "global_batch_size": 1}
+    kept = float(layer_activation_bytes(case(engine="torchtitan", **cut), shipped()))
+    again = float(layer_activation_bytes(case(engine="Megatron-LM", **cut), shipped()))
+    assert kept - again == pytest.approx(2.0 * ROWS * HIDDEN * 2.0 * 0.75)
+
+
+def test_recomputed_layers_gather_again() -> None:
+    """One layer at a time has its gathered inputs; what all of them keep is cut."""
+    cut = {"parallelism": Parallelism(tensor=4), "global_batch_size": 2, "engine": "torchtitan"}
+    layer = float(layer_activation_bytes(case(**cut), shipped()))
+    kept = term(MemoryTerm.ACTIVATIONS, recompute=Recompute.FULL, **cut)
+    assert kept == pytest.approx(LAYERS * ROWS * HIDDEN * 2.0 / 4.0 + layer)
+
+
+def test_pipelines_of_pytorch_join_the_logits_of_all_micro_batches() -> None:
+    """Sixteen of 8192 · 128256 in 16 bit, and the tensor of all: 67.2 GB, after the last activation is gone."""
+    piped = {"parallelism": Parallelism(pipeline=4), "global_batch_size": 16, "recompute": Recompute.FULL}
+    joined = term(MemoryTerm.LOGITS, **piped)
+    assert joined == pytest.approx(2.0 * 16.0 * ROWS * VOCABULARY * 2.0)
+    assert term(MemoryTerm.ACTIVATIONS, **piped) == 0.0
+
+
+def test_logits_are_kept_beside_activations_where_these_are_more() -> None:
+    """Eight micro-batches of two stages: 16 layers' activations and the loss of one, and the logits of all."""
+    piped = {"parallelism": Parallelism(pipeline=2), "global_batch_size": 8}
+    alone = float(case(**piped).stack.logit_bytes) * ROWS * VOCABULARY
+    assert term(MemoryTerm.LOGITS, **piped) == pytest.approx(alone + 8.0 * ROWS * VOCABULARY * 2.0)
+    assert term(MemoryTerm.ACTIVATIONS, **piped) == pytest.approx(
+        LAYERS / 2.0 * float(layer_activation_bytes(case(**piped), shipped()))
+    )
+
+
+@pytest.mark.parametrize("engine", ["torchtitan", "Megatron-LM", "nanotron"])
+def test_engines_that_take_the_loss_alone_keep_no_outputs(engine: str) -> None:
+    """torchtitan passes `return_outputs=False`."""
+    assert float(case(engine=engine, parallelism=Parallelism(pipeline=4)).stack.output_bytes) == 0.0
+
+
+def test_nothing_is_joined_without_a_pipeline() -> None:
+    loss = 12.0 * ROWS * VOCABULARY
+    assert term(MemoryTerm.LOGITS, parallelism=Parallelism(), global_batch_size=16) == pytest.approx(loss)
+
+
+@pytest.mark.parametrize(
+    ("engine", "compilation", "tensor", "held"),
+    [
+        ("PyTorch", Compilation.FULL, 1, 4.0),
+        ("PyTorch", Compilation.REGIONAL, 1, 8.0),
+        ("PyTorch", Compilation.NONE, 1, 12.0),
+        ("PyTorch", Compilation.FULL, 4, 8.0),
+        ("Transformers", Compilation.FULL, 1, 8.0),
+        ("torchtitan", None, 1, 4.0),
+        ("torchtitan", None, 4, 8.0),
+        ("torchtitan", Compilation.NONE, 4, 12.0),
+    ],
+)
+def test_a_compiled_loss_has_no_logits_in_fp32(
+    engine: str, compilation: Compilation | None, tensor: int, held: float
+) -> None:
+    """Unless they are cut, or the model returns them too, as those of transformers."""
+    found = case(engine=engine, compilation=compilation, parallelism=Parallelism(tensor=tensor), global_batch_size=1)
+    assert float(found.stack.logit_bytes) == held
