@@ -73,7 +73,7 @@ MOST = {
     "long": (0.12, 0.10),
     "recompute": (0.12, 0.17),
     "pipeline": (0.12, 0.05),
-    "context": (0.16, 0.10),
+    "context": (0.09, 0.10),
     "accumulation": (0.20, 0.10),
     "tensor": (0.12, 0.05),
     "moe": (0.27, 0.10),

@@ -218,6 +218,8 @@ class TrainingStack(Columns):
     keeps_products_inputs: Array
     """1 where products cut by columns keep their gathered inputs for the backward pass (DTensor), 0 where these are
     gathered once more."""
+    rings_whole: Array
+    """1 where the context ring gathers keys and values of all heads, and computes nothing meanwhile."""
     output_bytes: Array
     """Bytes of a logit that the last stage of a pipeline keeps of every micro-batch, to join them after the last."""
     balances_head: Array

@@ -59,6 +59,8 @@ class TrainingEngine:
     """Reads the loss back in every micro-batch (`logging_nan_inf_filter` of transformers' Trainer)."""
     dtensor: bool = False
     """Cuts tensors by PyTorch's DTensor."""
+    rings_whole: bool = False
+    """Context parallel by `torch.distributed.tensor.experimental.context_parallel`."""
     returns_logits: bool = True
     """The model gives logits beside the loss that it takes itself, so that whole compilation does not spare them."""
     joins_outputs: bool = False
@@ -146,6 +148,7 @@ _ALL: Final = (
         shards_master=True,
         selective_products=0.5,
         dtensor=True,
+        rings_whole=True,
         returns_logits=False,
         tuned=False,
     ),
@@ -189,6 +192,7 @@ _ALL: Final = (
         framework=True,
         master_weights=False,
         dtensor=True,
+        rings_whole=True,
         returns_logits=False,
         joins_outputs=True,
     ),
