@@ -68,7 +68,7 @@ EAGER_TENSOR = "eager tensor"
 EAGER_EXPERTS = "eager experts"
 MOST = {
     # steps, peak memory
-    "sharding": (0.12, 0.10),
+    "sharding": (0.08, 0.05),
     "zero1": (0.12, 0.10),
     "long": (0.12, 0.10),
     "recompute": (0.12, 0.17),

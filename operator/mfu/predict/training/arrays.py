@@ -218,6 +218,8 @@ class TrainingStack(Columns):
     keeps_products_inputs: Array
     """1 where products cut by columns keep their gathered inputs for the backward pass (DTensor), 0 where these are
     gathered once more."""
+    gathers_once: Array
+    """1 where weights of ZeRO-2 are gathered in each forward pass and kept for its backward pass (FSDP)."""
     rings_whole: Array
     """1 where the context ring gathers keys and values of all heads, and computes nothing meanwhile."""
     output_bytes: Array

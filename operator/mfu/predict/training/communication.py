@@ -151,7 +151,9 @@ def data_seconds(case: TrainingCase, c: TrainingConstants, micro_batch_seconds: 
     ZeRO-3: weights gathered twice and gradients reduced once a micro-batch, hidden behind its compute; once a step on
     the stages of a pipeline, which keep both whole from the first micro-batch to the last. Links work on while kernels
     wait for the host, so `micro_batch_seconds` holds that too. Sharded traffic that is hidden still takes units and
-    bandwidth from the kernels beside it, `contended` of its time.
+    bandwidth from the kernels beside it, `contended` of its time. FSDP that keeps what the forward pass gathered
+    (`reshard_after_forward=False`) saves the second gathering, of which little was exposed: 24 of 484 ms of 8B on four
+    H200 (e2e/recordings/h200_layouts.jsonl).
     """
     layout, stack = case.layout, case.stack
     weights, gradients = _data_rings(case, c)
@@ -161,14 +163,15 @@ def data_seconds(case: TrainingCase, c: TrainingConstants, micro_batch_seconds: 
     window = micro_batch_seconds * stack.data_overlap * c["data_hidden"]
     exposed = np.maximum(once_a_step - window, once_a_step * c["data_floor"])
     sharded = (_sharded_waits(case, c, (weights, gradients), window) + _copies(case, c)) * batches
-    return np.where((layout.zero == 3.0) & ~keeps_whole(case), sharded, exposed)
+    each = ((layout.zero == 3.0) & ~keeps_whole(case)) | gathers_once(case)
+    return np.where(each, sharded, exposed)
 
 
 def _sharded_waits(case: TrainingCase, c: TrainingConstants, rings: tuple[Array, Array], window: Array) -> Array:
     """Seconds of a micro-batch that gathering twice and reducing once cost: what outlasts the window or has nothing
     beside it, and what the rest takes from the kernels beside it."""
     weights, gradients = rings
-    traffic = 2.0 * weights + gradients
+    traffic = np.where(gathers_once(case), 1.0, 2.0) * weights + gradients
     exposed = np.maximum(traffic - window, (weights + gradients) * end_share(case))
     waits: Array = exposed + c["contended"] * (traffic - exposed)
     return waits
@@ -198,12 +201,24 @@ def keeps_whole(case: TrainingCase) -> NDArray[np.bool_]:
     return kept
 
 
+def gathers_once(case: TrainingCase) -> NDArray[np.bool_]:
+    """FSDP that keeps what each forward pass gathered for its backward pass."""
+    layout = case.layout
+    kept: NDArray[np.bool_] = (case.stack.gathers_once > 0.5) & (layout.zero == 2.0) & (layout.pipeline == 1.0)
+    return kept
+
+
 def _copies(case: TrainingCase, c: TrainingConstants) -> Array:
     """Seconds in which sharded parameters move between flat buffers and their own shapes, per micro-batch."""
     dense, experts = local_parameters(case)
     many = case.layout.data * case.layout.context > 1.0
-    moved = (dense + experts) * c["shard_copies"] * many
+    share = np.where(gathers_once(case), 1.0 - _GATHERED_COPY, 1.0)
+    moved = (dense + experts) * c["shard_copies"] * share * many
     return moved / (case.machine.bandwidth * c["bandwidth_share"])
+
+
+_GATHERED_COPY = 4.0 / 14.0
+"""Of those bytes, by count: one of two copies of gathered weights, read and written in 16 bit."""
 
 
 def _data_rings(case: TrainingCase, c: TrainingConstants) -> tuple[Array, Array]:

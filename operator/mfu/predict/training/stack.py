@@ -45,6 +45,7 @@ def stack_of(setup: Training, c: TrainingConstants) -> TrainingStack:
         "keeps_inputs": habits.keeps_inputs,
         "keeps_gathered": habits.keeps_gathered,
         "keeps_products_inputs": habits.dtensor,
+        "gathers_once": habits.dtensor,
         "rings_whole": habits.rings_whole,
         "output_bytes": max(width(setup.precisions.compute), 2.0) if habits.joins_outputs else 0.0,
         "balances_head": habits.balances_head,
