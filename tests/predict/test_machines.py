@@ -7,7 +7,15 @@ import pytest
 from mfu.hardware.catalog import load
 from mfu.hardware.types import GPU, Device, Precision
 from mfu.predict.training.constants import shipped
-from mfu.predict.training.machine import ceiling, machine_of, sustained_clock
+from mfu.predict.training.machine import (
+    attention_units,
+    ceiling,
+    halves_accumulation,
+    is_linked,
+    machine_of,
+    matrix_units,
+    sustained_clock,
+)
 from mfu.predict.types import Placement, Precisions
 
 
@@ -33,3 +41,55 @@ def test_a_card_with_ample_power_keeps_its_clock() -> None:
     c = shipped()
     assert sustained_clock(on("RTX-4090").device, c) == 1.0
     assert ceiling(on("RTX-4090").device, Precision.BF16, c) > ceiling(on("L40S").device, Precision.BF16, c)
+
+
+@pytest.mark.parametrize(
+    ("name", "units", "attention", "halved"),
+    [
+        ("RTX-5090", "blackwell-rtx", "geforce", True),
+        ("RTX-PRO-6000", "blackwell-rtx", "rtx", False),
+        ("RTX-A6000", "ampere-rtx", "rtx", False),
+        ("L40S", "ada-lovelace", "rtx", False),
+        ("B200", "blackwell", "blackwell", False),
+        ("A100-SXM4-80GB", "ampere", "ampere", False),
+        ("H20", "hopper", "hopper", False),
+    ],
+)
+def test_dies_of_one_architecture_that_share_little_but_the_name(
+    name: str, units: str, attention: str, halved: bool
+) -> None:
+    gpu = on(name).device.gpu
+    assert (matrix_units(gpu), attention_units(gpu), halves_accumulation(gpu)) == (units, attention, halved)
+
+
+def test_attention_reaches_more_of_narrow_matrix_units() -> None:
+    """FlashAttention-2 runs 82 of the 111 TFLOP/s of an RTX A5000 with heads of 64, 180 of an A100's 312."""
+    c = shipped()
+    narrow, wide = (machine_of(on(name), Precisions(), c) for name in ("RTX-A5000", "A100-SXM4-80GB"))
+    assert narrow is not None
+    assert wide is not None
+    assert float(narrow.flash2) / (1.0 + c["half_head"] / 64.0) == pytest.approx(82.0 / 111.1, rel=0.1)
+    assert float(wide.flash2) < float(narrow.flash2)
+
+
+def test_matrix_units_that_are_half_used_reach_their_peak() -> None:
+    """A 3090 was measured at 75.6 TFLOP/s, 71.2 by its rated clock."""
+    c = shipped()
+    assert ceiling(on("RTX-3090").device, Precision.BF16, c) == 1.0
+    assert ceiling(on("RTX-A6000").device, Precision.BF16, c) < 1.0
+
+
+def test_superchips_of_one_node_are_joined_by_nvlink() -> None:
+    """Four GH200 a node are one board (Alps); one a node has nobody to talk to but the network."""
+    device = on("GH200-96GB").device
+    assert is_linked(Placement(device, 8, 4))
+    assert not is_linked(Placement(device, 8, 1))
+    assert not is_linked(Placement(device, 8, 4, nvlink=False))
+    assert is_linked(on("H100-SXM5"))
+    assert not is_linked(on("RTX-4090"))
+
+
+def test_a_board_of_more_watts_keeps_more_of_its_clock() -> None:
+    """MI325X and MI300X have the same matrix units, at 1,000 and 750 W."""
+    c = shipped()
+    assert sustained_clock(on("MI325X").device, c) > sustained_clock(on("MI300X").device, c)

@@ -6,9 +6,10 @@ import pytest
 
 from mfu.hardware.catalog import load
 from mfu.hardware.types import GPU
-from mfu.predict.types import AttentionKernel, Compilation, Placement
-from mfu.predict.validate.notes import attention, compilation, dispatched_once, power_limit
+from mfu.predict.types import AttentionKernel, Compilation, FusedKernels, Placement
+from mfu.predict.validate.notes import attention, compilation, dispatched_once, fused_kernels, power_limit
 from mfu.predict.validate.rows import placement_of
+from mfu.predict.validate.training import engine_name
 
 B200: GPU = load().gpus["b200-sxm"]
 
@@ -67,3 +68,31 @@ def test_a_publisher_whose_cards_are_its_own() -> None:
 def test_a_row_that_names_its_kernels(notes: str, kernel: AttentionKernel | None, once: bool | None) -> None:
     assert attention({"notes": notes}) is kernel
     assert dispatched_once({"notes": notes}) is once
+
+
+@pytest.mark.parametrize(
+    ("notes", "fused"),
+    [
+        ("pure bf16, Liger kernels, gradient checkpointing", FusedKernels.FULL),
+        ("fused operations and kernels; pure bf16", FusedKernels.FULL),
+        ("fused norm, SwiGLU, rotary and loss kernels", FusedKernels.FULL),
+        ("fused AdamW; configuration of the commit", None),
+        ("", None),
+    ],
+)
+def test_a_row_that_tells_of_fused_kernels(notes: str, fused: FusedKernels | None) -> None:
+    assert fused_kernels({"notes": notes}) is fused
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("hiyouga/LLaMA-Factory measured in IST-DASLab/llmq@b77d969 4090x1.md (HF Trainer)", "Transformers"),
+        ("invergent-ai/surogate@1097702 benchmarks/speed.md (Unsloth, LoRA)", "Unsloth"),
+        ("IST-DASLab/llmq@b77d969 README.md (LLM.Q)", "LLM.Q"),
+        ("NVIDIA/bionemo-framework@3a9d005 README.md Megatron baseline (Megatron-LM)", "Megatron-LM"),
+        ("NVIDIA/NeMo@8e3d65dcfe docs (measured)", "NeMo"),
+    ],
+)
+def test_who_measures_is_not_always_who_wrote_the_engine(source: str, name: str) -> None:
+    assert engine_name({"source": source}) == name

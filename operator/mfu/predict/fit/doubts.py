@@ -1,9 +1,10 @@
-"""What the bands are made of, from the errors of sources, engines and products that a fit never saw: the likeliest
+"""What the bands are made of, from the errors of publishers, engines and products that a fit never saw: the likeliest
 standard deviations.
 
 Two stages, because a prediction has to say which part of its doubt the runs of one stack share: how far rows stand from
 the mean of their source tells what each errs by alone, the means of sources tell what they err by together. A last
-factor on all makes the 80 % band hold what it says. Every source counts with the square root of its rows.
+factor on all makes the 80 % band hold what it says. Whatever was left out counts alike, however many rows it has, one
+of n rows as n / (n + 2).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mfu.predict.fit.left_out import TrainingRefits
-from mfu.predict.fit.rows import Names, bind, log_errors, weights
+from mfu.predict.fit.rows import LONE, Names, bind, log_errors
 from mfu.predict.fit.tables import MANY_ALIKE
 from mfu.predict.spread import NORMAL_80
 from mfu.predict.training.doubt import UNSURE, fewness, shared_columns, shares
@@ -28,8 +29,8 @@ OWN: Final = {"own": 0.05, "experts": 0.15, "few_experts": 0.15, **dict.fromkeys
 """First guesses, which also hold as priors."""
 LOOSE: Final = 0.5
 """How far (in log) they may stray."""
-HOLD: Final = 0.84
-"""Share of rows, weighed as in the fit, that the band is to hold: 80 % on what nobody has seen yet, with some room for
+HOLD: Final = 0.83
+"""Share of rows, weighed as above, that the band is to hold: 80 % on what nobody has seen yet, with some room for
 what that brings, as most rows are of the stacks that are known best."""
 _WIDEST: Final = 2.5
 
@@ -60,18 +61,19 @@ class HeldErrors:
 
 
 def left_out_errors(refits: TrainingRefits) -> HeldErrors:
-    """Every source, engine and product predicted by the fit of the others; the last two without the tables that are
+    """Every publisher, engine and product predicted by the fit of the others; the last two without the tables that are
     thousands of alike rows."""
     rows = refits.rows
     several = ~np.isin(rows.table, MANY_ALIKE)
     parts = []
     for factor in WAYS:
-        names, usable = rows.names(factor), several | (factor == "source")
+        names, usable = rows.names(factor), several | (factor == "publisher")
         parts += [_held(refits, factor, str(level), names, usable) for level in np.unique(names[usable])]
     return _joined(parts)
 
 
-WAYS: Final = ("source", "engine", "product")
+WAYS: Final = ("publisher", "engine", "product")
+"""Versions of one source know one another: who asks about a stack of his own is a publisher that nobody has heard."""
 
 
 def _held(refits: TrainingRefits, factor: str, level: str, names: Names, usable: NDArray[np.bool_]) -> HeldErrors:
@@ -91,7 +93,7 @@ def _held(refits: TrainingRefits, factor: str, level: str, names: Names, usable:
         shared=shared_columns(c, part.engine, part.product, part.arithmetic),
         own={name: np.broadcast_to(share, len(here)) ** 2 for name, share in own.items()},
         stacks=np.sum(known, axis=0),
-        weight=weights(refits.rows)[here],
+        weight=np.full(len(here), 1.0 / (len(here) + LONE)),
     )
 
 

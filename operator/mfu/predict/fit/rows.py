@@ -8,16 +8,15 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from mfu.hardware.types import GPU, Precision
+from mfu.hardware.types import Precision
 from mfu.predict.fit.tables import SHARE, Measured
 from mfu.predict.training.arrays import TrainingCase, stack_cases, take_case
 from mfu.predict.training.case import arithmetic_of, case_of, habitat_of
 from mfu.predict.training.checks import refuse
 from mfu.predict.training.constants import TrainingConstants, shipped
 from mfu.predict.training.engines import UNKNOWN, engine
-from mfu.predict.training.machine import relative_power
+from mfu.predict.training.machine import attention_units, is_linked, relative_power
 from mfu.predict.training.step import TrainingStep, step
-from mfu.predict.types import Placement
 
 Floats = NDArray[np.float64]
 Names = NDArray[np.str_]
@@ -29,6 +28,7 @@ class TrainingRows:
 
     case: TrainingCase
     architecture: Names
+    attention_units: Names
     engine: Names
     product: Names
     arithmetic: Names
@@ -47,7 +47,9 @@ class TrainingRows:
         return TrainingRows(case=take_case(self.case, index), **rest)
 
     def names(self, factor: str) -> Names:
-        """The level of each row in a factor of the random effects."""
+        """The level of each row in a factor of the random effects; its publisher, all versions of a source together."""
+        if factor == "publisher":
+            return np.asarray(np.char.partition(self.source, "@")[:, 0])
         return np.asarray(getattr(self, factor))
 
 
@@ -74,6 +76,7 @@ def rows_of(measured: Sequence[Measured]) -> TrainingRows:
     return TrainingRows(
         case=stack_cases(cases),
         architecture=np.array([gpu.architecture for gpu in gpus]),
+        attention_units=np.array([attention_units(gpu) for gpu in gpus]),
         engine=np.array([engine_level(each) for each in kept]),
         product=np.array([each.placement.device.gpu.api_name for each in kept]),
         arithmetic=np.array(arithmetics),
@@ -83,7 +86,7 @@ def rows_of(measured: Sequence[Measured]) -> TrainingRows:
         table=np.array([each.table for each in kept]),
         four_bit=np.array([each is Precision.FP4 for each in compute]),
         tensor_cores=np.array([each is not Precision.FP32 for each in compute]),
-        linked=np.array([_linked(each.placement, gpu) for each, gpu in zip(kept, gpus, strict=True)]),
+        linked=np.array([is_linked(each.placement) for each in kept]),
         power=np.array([relative_power(each.placement.device) for each in kept]),
         log_seconds=np.log([each.seconds for each in kept]),
     )
@@ -95,10 +98,6 @@ def engine_level(job: Measured) -> str:
     return found.name if found is not UNKNOWN else f"{found.name} {job.source}"
 
 
-def _linked(placement: Placement, gpu: GPU) -> bool:
-    return gpu.nvlink_bytes_per_s is not None and gpu.nvlink_domain_gpus > 1 and placement.nvlink is not False
-
-
 def bind(rows: TrainingRows, c: TrainingConstants) -> TrainingCase:
     """The same cases under `c`."""
     clock = np.array([c.of("sustained", each) for each in rows.architecture])
@@ -108,7 +107,7 @@ def bind(rows: TrainingRows, c: TrainingConstants) -> TrainingCase:
         rows.case.machine,
         ceiling=rows.case.machine.ceiling * sustained * four,
         ceiling16=rows.case.machine.ceiling16 * sustained,
-        attention=rows.case.machine.held * np.array([c.of("attention", each) for each in rows.architecture]),
+        attention=rows.case.machine.held * np.array([c.of("attention", each) for each in rows.attention_units]),
         link=rows.case.machine.link * np.where(rows.linked, c["link_share"], c["pcie_share"]),
         link_latency=np.full(len(sustained), c["link_latency"]),
         network=rows.case.machine.network * c["network_share"],
@@ -147,7 +146,8 @@ LONE = 2.0
 
 
 def weights(rows: TrainingRows) -> Floats:
-    """Every table its share; within it, a source weighs with the square root of its rows."""
+    """Every table its share; within it, a source weighs with the square root of its rows. What others published of
+    engines and products that other tables hold weighs little: what ran there is said less well than in those."""
     found = np.zeros(len(rows.table))
     for table, share in SHARE.items():
         here = rows.table == table
@@ -155,6 +155,17 @@ def weights(rows: TrainingRows) -> Floats:
             members = here & (rows.source == source)
             count = np.count_nonzero(members)
             found[members] = np.sqrt(count) / (count + LONE)
+        if table == "outside":
+            found[here & _known(rows, here)] *= KNOWN
         if np.any(here):
             found[here] *= share / found[here].sum()
     return found
+
+
+def _known(rows: TrainingRows, outside: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Rows of an engine and a product that other tables have measured."""
+    return np.isin(rows.engine, rows.engine[~outside]) & np.isin(rows.product, rows.product[~outside])
+
+
+KNOWN = 0.05
+"""Weight of a published row that teaches no new engine and no new product, beside one that does."""

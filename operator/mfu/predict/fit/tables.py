@@ -40,6 +40,7 @@ SHARE: Final = {
     "runs": 0.15,
     "sweep": 0.12,
     "trainer": 0.15,
+    "outside": 0.1,
 }
 """Weight of all rows of a table together, training as 1."""
 MANY_ALIKE: Final = ("steps", "sweep")
@@ -93,10 +94,18 @@ def asked_training(row: Row) -> Measured | None:
 
 
 def _table(row: Row) -> str:
-    """Rows of lower tiers weigh by tables of their own."""
+    """Rows of lower tiers weigh by tables of their own, and so do those that others published."""
+    if training.source_of(row) in _outside():
+        return "outside"
     if row.get("tier") != "B":
         return "training"
     return "experts" if row.get("moe_experts") else "plain"
+
+
+@lru_cache(maxsize=1)
+def _outside() -> frozenset[str]:
+    """Sources of `outside.csv`: what people who did not tune for a publication reached, with much left unsaid."""
+    return frozenset(training.source_of(row) for row in read("outside.csv"))
 
 
 def _training(row: Row) -> Measured | None:
@@ -164,6 +173,7 @@ READERS: Mapping[str, Callable[[Any], Measured | None]] = {
     "fresh": _training,
     "plain": _training,
     "published": _training,
+    "outside": _training,
     "steps": asked_steps,
     "runs": asked_runs,
     "sweep": _sweep,
@@ -174,6 +184,7 @@ FILES: Final = {
     "fresh": "fresh.csv",
     "plain": "plain.csv",
     "published": "published.csv",
+    "outside": "outside.csv",
     "steps": "steps.csv",
     "runs": "runs.csv",
     "sweep": "sweep.csv",

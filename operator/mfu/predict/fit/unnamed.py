@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mfu.predict.fit.left_out import TrainingRefits
-from mfu.predict.fit.rows import TrainingRows, log_errors, rows_of
+from mfu.predict.fit.rows import TrainingRows, engine_level, log_errors, rows_of
 from mfu.predict.fit.tables import MANY_ALIKE, Measured
 from mfu.predict.training.checks import refuse
 from mfu.predict.training.constants import DEFAULT, TrainingConstants
-from mfu.predict.training.engines import UNKNOWN, engine
+from mfu.predict.training.engines import UNKNOWN
 
 Floats = NDArray[np.float64]
 _ROUNDS: Final = 4
@@ -46,11 +46,11 @@ class HiddenRows:
 
 
 def hidden(refits: TrainingRefits, jobs: Sequence[Measured]) -> HiddenRows:
-    """Rows of known engines, tables of thousands of alike rows aside."""
-    kept = [job for job in jobs if job.table not in MANY_ALIKE and engine(job.setup.engine) is not UNKNOWN]
+    """Rows of all engines, tables of thousands of alike rows aside. Without a name here, each source is an engine."""
+    kept = [job for job in jobs if job.table not in MANY_ALIKE]
     blank = [(job, replace(job, setup=replace(job.setup, engine=None))) for job in kept]
     usable = [(job, unnamed) for job, unnamed in blank if refuse(unnamed.setup, unnamed.placement) is None]
-    names = np.array([engine(job.setup.engine).name for job, _ in usable])
+    names = np.array([engine_level(job) for job, _ in usable])
     others = {str(name): refits.less(str(name), factor="engine") for name in np.unique(names)}
     return HiddenRows(rows_of([unnamed for _, unnamed in usable]), names, others)
 

@@ -201,6 +201,8 @@ class TrainingStack(Columns):
     """Bytes of a second copy of each gradient in the buckets of PyTorch's DistributedDataParallel."""
     dispatches_once: Array
     """1 where a token goes once to all of its experts on one GPU, 0 where each of them gets a copy of its own."""
+    loose_experts: Array
+    """1 where experts are modules of a plain program: tokens gathered, multiplied and scattered kernel by kernel."""
     folds_experts: Array
     """1 where experts stay whole and are spread over tensor-parallel ranks too."""
     step_seconds: Array

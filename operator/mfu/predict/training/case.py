@@ -9,7 +9,7 @@ import numpy as np
 from mfu.predict.training.arrays import TrainingCase, TrainingLayout
 from mfu.predict.training.constants import TrainingConstants
 from mfu.predict.training.engines import engine
-from mfu.predict.training.machine import machine_of
+from mfu.predict.training.machine import machine_of, matrix_units
 from mfu.predict.training.model import model_of
 from mfu.predict.training.stack import optimizer_bytes, stack_of
 from mfu.predict.types import Optimizer, Placement, Recompute, Sharding, Training
@@ -76,4 +76,4 @@ def habitat_of(engine_name: str | None, arithmetic: str) -> str:
 
 def arithmetic_of(setup: Training, placement: Placement) -> str:
     """Which matrix units work in which format: `"hopper FP8"`."""
-    return f"{placement.device.gpu.architecture} {setup.precisions.compute.value}"
+    return f"{matrix_units(placement.device.gpu)} {setup.precisions.compute.value}"

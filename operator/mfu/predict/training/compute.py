@@ -207,7 +207,8 @@ def elementwise(case: TrainingCase, c: TrainingConstants) -> Array:
     experts = model.moe_layers * (
         model.top_k * (model.expert_up + model.expert_down) + model.shared_up + model.shared_down
     )
-    permuted = c["permute_traffic"] * model.top_k * model.hidden * model.moe_layers / layout.tensor
+    passed = c["permute_traffic"] + c["loose_traffic"] * engine.loose_experts
+    permuted = passed * model.top_k * model.hidden * model.moe_layers / layout.tensor
     wide, produced = model.hidden * model.layers / split, ffn + experts
     narrow = (2.0 * model.qkv * model.layers + produced) / layout.tensor + permuted
     values = c["hidden_traffic"] * wide + c["narrow_traffic"] * narrow
@@ -220,7 +221,7 @@ def elementwise(case: TrainingCase, c: TrainingConstants) -> Array:
     moved = np.where(by_count, unfused * eager + engine.fused * usual, usual)
     cast_values = (2.0 * model.hidden / split + (model.attention_out + model.ffn_down) / layout.tensor) * model.layers
     cast = c["cast_traffic"] * engine.quantised_passes * cast_values * machine.low_precision
-    adapters = engine.adapter_bytes / layout.tensor
+    adapters = c["adapter_traffic"] * engine.adapter_bytes / layout.tensor
     total = tokens(case) * (moved + machine.activation_bytes * cast + adapters)
     return total / (machine.bandwidth * c["bandwidth_share"])
 

@@ -29,6 +29,8 @@ class TrainingEngine:
     data_overlap: float = 1.0
     fused: float = 0.0
     """Share of norms, rotations and activations that run in fused kernels: 0 eager, 0.5 some, 1 compiled or by hand."""
+    fused_loss: bool = False
+    """Head and loss in chunks, logits in 16 bit and their gradient written over them."""
     compiles: bool = False
     """What is fused there is fused by torch.compile, which people switch off."""
     shards_master: bool = False
@@ -217,8 +219,32 @@ _ALL: Final = (
         framework=True,
         shards_master=True,
     ),
+    # transformers' models with kernels of their own in Triton: norms, rotation, activation, loss
+    TrainingEngine(
+        "Unsloth",
+        native_attention=0.5,
+        sequence_parallel=False,
+        fused=1.0,
+        fused_loss=True,
+        gradient_bytes=2.0,
+        framework=True,
+        master_weights=False,
+        host_operations=150,
+        host_slowness=1.3,
+        step_seconds=0.01,
+    ),
+    # C++ and CUDA without a framework, steps in CUDA graphs, states in bf16 (IST-DASLab/llmq; invergent-ai/surogate)
+    TrainingEngine(
+        "LLM.Q",
+        sequence_parallel=False,
+        fused=1.0,
+        fused_loss=True,
+        gradient_bytes=2.0,
+        master_weights=False,
+        host_operations=20,
+    ),
     TrainingEngine("Fast-LLM", fused=1.0, tuned=False),
-    TrainingEngine("Primus", tensor_overlap=0.5, fused=1.0, tuned=False),
+    TrainingEngine("Primus", tensor_overlap=0.5, fused=1.0),
 )
 
 UNKNOWN: Final = TrainingEngine(
@@ -232,6 +258,8 @@ ENGINES: Final[Mapping[str, TrainingEngine]] = MappingProxyType({engine.name.low
 _ALIASES: Final = (
     # first match wins; patterns are matched against what data sets and people write
     (r"maxtext", "MaxText"),
+    (r"llm\.?q\b|surogate", "LLM.Q"),
+    (r"unsloth", "Unsloth"),
     (r"hai-?llm|^deepseek\b", "HAI-LLM"),
     (r"megatron-?bridge", "Megatron-Bridge"),
     (r"automodel", "NeMo-Automodel"),
@@ -247,7 +275,7 @@ _ALIASES: Final = (
     (r"fast-llm", "Fast-LLM"),
     (r"primus", "Primus"),
     (
-        r"transformers|hugging ?face|hf[ _-]?trainer|\btrl\b|axolotl|llama-?factory|\bsft\b|\baccelerate\b|unsloth",
+        r"transformers|hugging ?face|hf[ _-]?trainer|\btrl\b|axolotl|llama-?factory|\bsft\b|\baccelerate\b",
         "Transformers",
     ),
     (r"lightning|litgpt", "Lightning"),

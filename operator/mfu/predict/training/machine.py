@@ -43,9 +43,9 @@ def machine_of(placement: Placement, precisions: Precisions, c: TrainingConstant
         "ceiling": ceiling(device, compute, c) * sustained,
         "ceiling16": ceiling(device, compute if wide else Precision.BF16, c) * sustained,
         "held": held,
-        "attention": held * c.of("attention", device.gpu.architecture),
-        "flash2": held * c.of("flash2", device.gpu.architecture),
-        "flash2_named": held * min(c.of("flash2", device.gpu.architecture), c["flash2_most"] / sixteen),
+        "attention": held * c.of("attention", attention_units(device.gpu)),
+        "flash2": held * c.of("flash2", attention_units(device.gpu)),
+        "flash2_named": held * min(c.of("flash2", attention_units(device.gpu)), c["flash2_most"] / sixteen),
         "bandwidth": catalog.device_bandwidth(device),
         "memory": catalog.device_memory(device),
         "sms": _sms(device),
@@ -55,6 +55,41 @@ def machine_of(placement: Placement, precisions: Precisions, c: TrainingConstant
         **links(placement, c),
     }
     return Machine(**{name: np.asarray(value, dtype=float) for name, value in values.items()})
+
+
+def is_graphics_die(gpu: GPU) -> bool:
+    """Dies of workstation and consumer cards, and of the servers' cards made of them (A10, L4, L40S, RTX PRO 6000):
+    at most 1,024 FLOPs a clock in an SM, where an A100 has 2,048, an H100 4,096 and a B200 8,192."""
+    narrow = (gpu.tensor_flops_per_clock_per_sm or np.inf) <= _GRAPHICS_FLOPS
+    return narrow and gpu.architecture in ("ampere", "ada-lovelace", "blackwell")
+
+
+_GRAPHICS_FLOPS = 1024.0
+
+
+def halves_accumulation(gpu: GPU) -> bool:
+    """Whether matrix units run at half of their rate where they accumulate in FP32, as GeForce's do: the 16-bit peak is
+    then twice that of the vector units and not four times."""
+    peak, vector = gpu.reference_peak_flops_per_s, gpu.peaks.get(Precision.FP32)
+    return is_graphics_die(gpu) and peak is not None and vector is not None and vector / peak > _HALVED
+
+
+_HALVED = 0.4
+
+
+def attention_units(gpu: GPU) -> str:
+    """Entry of the tables of attention rates. Softmax takes its time beside the matrix units: the wider these are in an
+    SM, the less of their peak attention reaches."""
+    if not is_graphics_die(gpu):
+        return gpu.architecture
+    return "geforce" if halves_accumulation(gpu) else "rtx"
+
+
+def matrix_units(gpu: GPU) -> str:
+    """`matrix_units(rtx_5090) == "blackwell-rtx"`: dies of one architecture that share little but the name. All of Ada
+    Lovelace's are of one kind."""
+    told_apart = is_graphics_die(gpu) and gpu.architecture != "ada-lovelace"
+    return f"{gpu.architecture}-rtx" if told_apart else gpu.architecture
 
 
 def sustained_clock(device: Device, c: TrainingConstants) -> float:
@@ -80,6 +115,7 @@ _REFERENCE_BOARD = {
     "ada-lovelace": "l40s",
     "hopper": "h100-sxm5-80gb",
     "blackwell": "gb200",
+    "cdna3": "mi300x",
 }
 
 
@@ -93,10 +129,7 @@ def links(placement: Placement, c: TrainingConstants) -> dict[str, float]:
 
     A bridge joins a pair: more of such cards in a node wait for each other over PCIe.
     """
-    gpu = placement.device.gpu
-    wired = gpu.nvlink_bytes_per_s is not None and gpu.nvlink_domain_gpus > 1 and placement.device.mig is None
-    wired &= gpu.nvlink_domain_gpus > _PAIR or min(placement.gpus, placement.gpus_per_node) <= _PAIR
-    linked = wired and placement.nvlink is not False
+    gpu, linked = placement.device.gpu, is_linked(placement)
     domain = gpu.nvlink_domain_gpus if gpu.nvlink_domain_gpus > _RACK else placement.gpus_per_node
     pcie = (gpu.pcie_bytes_per_s or c["pcie_unknown"]) * c["pcie_share"]
     network = placement.inter_node_bytes_per_s or _usual_network(gpu, c)
@@ -111,6 +144,17 @@ def links(placement: Placement, c: TrainingConstants) -> dict[str, float]:
     }
 
 
+def is_linked(placement: Placement) -> bool:
+    """Whether NVLink joins the GPUs of a node. Nodes of several superchips exist with nothing else between them."""
+    gpu = placement.device.gpu
+    if gpu.nvlink_bytes_per_s is None or placement.nvlink is False or placement.device.mig is not None:
+        return False
+    if gpu.form_factor.startswith("superchip") and gpu.nvlink_domain_gpus == 1:
+        return placement.gpus_per_node > 1
+    together = min(placement.gpus, placement.gpus_per_node)
+    return gpu.nvlink_domain_gpus > 1 and (gpu.nvlink_domain_gpus > _PAIR or together <= _PAIR)
+
+
 def _usual_network(gpu: GPU, c: TrainingConstants) -> float:
     """Of the one machine that a custom card was made for, else of the product's generation."""
     own = c.tables["network_bytes_per_s"].get(gpu.api_name)
@@ -122,11 +166,16 @@ def ceiling(device: Device, precision: Precision, c: TrainingConstants) -> float
     found = catalog.load().ceiling(device.gpu.key, precision)
     if found is not None:
         return found.fraction
+    if precision in (Precision.BF16, Precision.FP16, Precision.FP8) and halves_accumulation(device.gpu):
+        return _HALVED_CEILING
     by_architecture = _architecture_ceilings().get((device.gpu.architecture, precision))
     usual = by_architecture if by_architecture is not None else c.of("ceiling", precision.value)
     return max(usual, _UNTHROTTLED) if relative_power(device) > _AMPLE_POWER else usual
 
 
+_HALVED_CEILING = 1.0
+"""Half-used matrix units wait for nothing, and the clock is above the rated one: an RTX 3090 ran 75.6 TFLOP/s of its 71
+(hardware/data/gpus.csv)."""
 _AMPLE_POWER = 2.0
 """An H20 has 3.8 times the power per FLOP/s of an H100: its matrix units never wait for power."""
 _UNTHROTTLED = 0.87

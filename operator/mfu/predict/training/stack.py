@@ -57,6 +57,7 @@ def stack_of(setup: Training, c: TrainingConstants) -> TrainingStack:
         "captures": habits.captures,
         "two_way_pipeline": habits.two_way_pipeline,
         "blocking_pipeline": habits.blocking_pipeline,
+        "loose_experts": habits.framework and habits.fused < 1.0,
         "folds_experts": habits.folds_experts,
         "dispatches_once": setup.dispatched_once is not False,
         "step_seconds": habits.step_seconds,
@@ -209,8 +210,14 @@ def _kernels(setup: Training, habits: TrainingEngine, c: TrainingConstants) -> d
         "kept_scores": 0.0 if in_kernel else _kept_scores(setup, habits),
         "selective_products": habits.selective_products,
         "logit_bytes": _logit_bytes(setup, habits, c),
-        "logit_passes": _EAGER_PASSES if framework and fused < 1.0 else 0.0,
+        "logit_passes": _logit_passes(setup, habits),
     }
+
+
+def _logit_passes(setup: Training, habits: TrainingEngine) -> float:
+    if habits.fused_loss or (habits.framework and setup.fused_kernels is FusedKernels.FULL):
+        return _FUSED_PASSES
+    return _EAGER_PASSES if habits.framework and fused_share(setup) < 1.0 else 0.0
 
 
 def _ungated(setup: Training, *, cast: bool) -> float:
@@ -263,6 +270,9 @@ _EAGER_SCORES: Final = 3.5
 """Scores in the compute format, softmax in FP32 and its copy in the compute format (transformers' eager attention)."""
 _EAGER_PASSES: Final = 10.0
 """Cast up 6, log-softmax 12, its gradient 12 and that of the loss 4, cast down 6: 40 bytes a logit."""
+_FUSED_PASSES: Final = 4.0
+"""Of 16-bit logits in chunks: written 2, read 2 for the largest and the sum, read and written over with their gradient
+4, read by the head's two products 4, and what is not in the cache once more: 16 bytes."""
 _COMPILED_LOGITS: Final = 4.0
 """Logits and their gradient in 16 bit: a compiled loss raises them to FP32 in registers. A Llama of 1.4B
 with its loss compiled took 17.6 GiB where FP32 logits alone are 15.7 (e2e/recordings/h200_layouts.jsonl)."""

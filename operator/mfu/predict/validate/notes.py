@@ -10,7 +10,7 @@ import re
 from typing import Final
 
 from mfu.hardware.types import GPU
-from mfu.predict.types import AttentionKernel, Compilation
+from mfu.predict.types import AttentionKernel, Compilation, FusedKernels
 from mfu.predict.validate.common import Row, number
 
 _CELLS: Final = {"none": Compilation.NONE, "compile": Compilation.REGIONAL}
@@ -35,6 +35,15 @@ def attention(row: Row) -> AttentionKernel | None:
     if re.search(r"\b(?:no|without) flash ?-?attention", notes, re.IGNORECASE):
         return AttentionKernel.EAGER
     return AttentionKernel.FLASH if re.search(r"\b(?:FA|flash ?-?attention)[ -]?2\b", notes, re.IGNORECASE) else None
+
+
+def fused_kernels(row: Row) -> FusedKernels | None:
+    """None takes the engine's habit. `fused_kernels({"notes": "Liger kernels"}) is FusedKernels.FULL`."""
+    notes = row.get("notes") or ""
+    return FusedKernels.FULL if re.search(_FUSED, notes, re.IGNORECASE) else None
+
+
+_FUSED: Final = r"\bliger\b|\bfused (?:operations and )?(?:kernels|norm\b)"
 
 
 def dispatched_once(row: Row) -> bool | None:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 
 from mfu.hardware.problem import ProblemReason
-from mfu.predict.training.engines import engine
+from mfu.predict.training.engines import UNKNOWN, engine
 from mfu.predict.training.predict import predict_training
 from mfu.predict.types import Method, Parallelism, Placement, Precisions, Problem, Training
 from mfu.predict.validate.common import (
@@ -25,7 +25,7 @@ from mfu.predict.validate.common import (
     size_of,
     whole,
 )
-from mfu.predict.validate.notes import attention, compilation, dispatched_once
+from mfu.predict.validate.notes import attention, compilation, dispatched_once, fused_kernels
 from mfu.predict.validate.rows import RECOMPUTE, architecture_of, placement_of, precision_of, sharding_of
 from mfu.workload.errors import WorkloadError
 from mfu.workload.parameters import count
@@ -102,6 +102,7 @@ def _question(row: Row) -> tuple[Training, Placement, float] | Problem:
         engine=engine_name(row),
         compilation=compilation(row),
         attention=attention(row),
+        fused_kernels=fused_kernels(row),
         dispatched_once=dispatched_once(row),
     )
     return setup, placement, measured
@@ -121,6 +122,10 @@ def parallelism_of(row: Row, gpus: int) -> Parallelism:
 
 
 def engine_name(row: Row) -> str:
-    """The engine that the source names; MaxText inside a larger collection names itself in the model column."""
+    """The engine that the source names, in brackets or else anywhere, as who measures is not always who wrote it;
+    MaxText inside a larger collection names itself in the model column."""
     source = row.get("source") or ""
-    return "MaxText" if "maxtext" in (row.get("model") or "").lower() else engine(source).name
+    if "maxtext" in (row.get("model") or "").lower():
+        return "MaxText"
+    said = engine(source.partition("(")[2])
+    return said.name if said is not UNKNOWN else engine(source).name
