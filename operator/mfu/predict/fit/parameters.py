@@ -56,7 +56,7 @@ PARAMETERS: Final = (
     Parameter("tensor_hidden", 0.6, 0.3, 0.98),
     Parameter("pipeline_exposed", 0.4, 0.6, 1.0),
     Parameter("data_hidden", 0.7, 0.3, 1.0),
-    Parameter("data_floor", 0.1, 0.6, 1.0),
+    Parameter("data_floor", 0.14, 0.05, 1.0),
     Parameter("contended", 0.16, 0.3, 0.5),
     Parameter("optimizer_passes", 1.2, 0.3),
     Parameter("jitter", 0.005, 0.5),
