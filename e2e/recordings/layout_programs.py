@@ -147,7 +147,7 @@ def _llama(case: Case, mesh: Any, stage: int = 0, stages: int = 1) -> Any:
     if case.weights == "bf16":
         model.to(torch.bfloat16)
     if case.tensor > 1:
-        _cut_tensors(model, mesh["tensor"])
+        cut_tensors(model, mesh["tensor"])
     for name, layer in model.layers.named_children():
         kept = checkpointed(layer, case.recompute)
         model.layers.register_module(name, torch.compile(kept, fullgraph=True) if case.compiled else kept)
@@ -159,7 +159,7 @@ def _llama(case: Case, mesh: Any, stage: int = 0, stages: int = 1) -> Any:
     return model
 
 
-def _cut_tensors(model: Any, mesh: Any) -> None:
+def cut_tensors(model: Any, mesh: Any) -> None:
     """Heads and feed-forward over the ranks, rows between layers too, as torchtitan's plan for Llama."""
     from torch.distributed.tensor import Replicate, Shard
     from torch.distributed.tensor.parallel import (

@@ -18,6 +18,7 @@ from mfu.predict.training.communication import data_seconds, layer_communication
 from mfu.predict.training.compute import compute
 from mfu.predict.training.constants import shipped
 from mfu.predict.training.peak_memory import layer_activation_bytes, training_memory
+from mfu.predict.training.step import host_seconds
 from mfu.predict.types import Parallelism, Placement, Precisions, Recompute, Sharding, Training
 from mfu.workload.presets import preset
 
@@ -167,3 +168,32 @@ def test_weights_that_fsdp_keeps_save_the_gathering_that_was_hidden() -> None:
 
 def test_other_engines_reduce_once_a_step_under_zero_2() -> None:
     assert waited(Sharding.ZERO2, "Megatron-LM") < 0.25 * waited(Sharding.ZERO2)
+
+
+def host_ms(**changes: Any) -> float:
+    """Host time of one micro-batch over one layer."""
+    return 1e3 * float(host_seconds(case(global_batch_size=1, **changes), shipped())) / LAYERS
+
+
+@pytest.mark.parametrize("engine", ["PyTorch", "torchtitan"])
+def test_dtensor_takes_the_host_ten_times_as_long_as_the_layer(engine: str) -> None:
+    """9.4 to 10.1 times in e2e/recordings/dispatch.py."""
+    cut = Parallelism(tensor=4)
+    whole, parts = (host_ms(engine=engine, parallelism=each) for each in (Parallelism(), cut))
+    assert 9.0 < parts / whole - 1.0 < 10.2
+
+
+@pytest.mark.parametrize(
+    ("engine", "compilation"),
+    [("torchtitan", None), ("torchtitan", Compilation.FULL), ("PyTorch", Compilation.FULL), ("Megatron-LM", None)],
+)
+def test_compiled_blocks_and_other_ways_to_cut_dispatch_nothing(engine: str, compilation: Compilation | None) -> None:
+    habits: dict[str, Any] = {"engine": engine, "compilation": compilation}
+    whole, parts = (host_ms(parallelism=Parallelism(tensor=each), **habits) for each in (1, 4))
+    assert parts < 1.2 * whole
+
+
+def test_recomputed_layers_dispatch_again() -> None:
+    cut = {"parallelism": Parallelism(tensor=4)}
+    again = host_ms(recompute=Recompute.FULL, **cut) / host_ms(**cut)
+    assert again == pytest.approx(1.0 + shipped()["launch_recompute"])

@@ -70,7 +70,7 @@ MOST = {
     # steps, peak memory
     "sharding": (0.08, 0.05),
     "zero1": (0.12, 0.10),
-    "long": (0.12, 0.10),
+    "long": (0.06, 0.05),
     "recompute": (0.12, 0.17),
     "pipeline": (0.12, 0.05),
     "context": (0.09, 0.10),
@@ -78,7 +78,7 @@ MOST = {
     "tensor": (0.12, 0.05),
     "moe": (0.27, 0.10),
     "expert": (0.24, 0.10),
-    EAGER_TENSOR: (0.62, 0.08),
+    EAGER_TENSOR: (0.27, 0.08),
     EAGER_EXPERTS: (0.86, 0.10),
 }
 

@@ -237,6 +237,8 @@ class TrainingStack(Columns):
     unit in which routers that exchange tokens are counted, whatever launches the rest of the layer."""
     shard_seconds: Array
     """Host time to gather and scatter one layer's parameters in a micro-batch, where PyTorch shards them."""
+    dispatch_seconds: Array
+    """Host time in which DTensor dispatches the operations of one layer, forward and backward, unless compiled."""
     tensor_operations: Array
     """Times that where the layer is cut by tensor parallelism."""
     captures: Array

@@ -52,6 +52,7 @@ def stack_of(setup: Training, c: TrainingConstants) -> TrainingStack:
         "seconds_per_layer": _operations(setup, habits) * c["host_operation"] * habits.host_slowness,
         "shard_seconds": _shards(setup, habits) * c["host_operation"] * habits.host_slowness,
         "exchange_seconds": UNKNOWN.host_operations * c["host_operation"] * habits.host_slowness,
+        "dispatch_seconds": _dispatched(setup, habits) * c["host_operation"] * habits.host_slowness,
         "tensor_operations": habits.tensor_operations,
         "synchronises": habits.synchronises,
         "captures": habits.captures,
@@ -126,6 +127,20 @@ def _operations(setup: Training, habits: TrainingEngine) -> float:
     return operations * (_COMPILED_SHARE if is_compiled(setup) else 1.0)
 
 
+def _dispatched(setup: Training, habits: TrainingEngine) -> float:
+    """Operations' worth of host time in which DTensor finds out, for each operation of a layer, what every rank does.
+
+    A compiled block finds it out once.
+    """
+    compiled = fused_share(setup) >= 1.0 if habits.compiles else is_compiled(setup)
+    return _DTENSOR_OPERATIONS if habits.dtensor and not compiled else 0.0
+
+
+_DTENSOR_OPERATIONS: Final = 900.0
+"""A layer of Llama that torchtitan's plan cuts, beyond the 100 of the same layer whole: 9.4 to 10.1 times its time on a
+processor, 8.0 to 9.8 where both are sharded by FSDP2 (e2e/recordings/dispatch.py). On four H200 a layer's pass and its
+parameters took 20 to 23 ms, on a host that needs 1.5 to 2.2 times as long for an operation as the one counted on
+(e2e/recordings/h200_layouts.jsonl)."""
 _ADAPTER_OPERATIONS: Final = 91.0
 """Seven adapted products a layer: dropout, two products, scaling and sum forward, eight kernels backward (peft's
 `LoraLayer.forward`)."""

@@ -160,6 +160,7 @@ def host_seconds(case: TrainingCase, c: TrainingConstants) -> Array:
     waits = 1.0 + c["launch_blocking"] * layout.tensor * stack.blocking_pipeline * split * (layout.pipeline > 1.0)
     sharded = 1.0 + c["launch_shard"] * (layout.zero == 3.0) * (stack.shard_seconds == 0.0)
     dense = stack.seconds_per_layer * case.model.layers * cut * waits * sharded
+    dense = dense + stack.dispatch_seconds * case.model.layers * split
     launches = (dense + _expert_launches(case, c) * case.model.moe_layers) * again
     seconds: Array = (launches + stack.shard_seconds * case.model.layers) / layout.pipeline
     return seconds
