@@ -51,6 +51,12 @@ def test_a_training_spec_as_a_setup() -> None:
     assert refused(workload().spec) is None
 
 
+def test_the_release_of_the_engine_is_read() -> None:
+    found = from_spec(workload(runtime={"engine": "Transformers", "version": "4.57"}).spec)
+    assert isinstance(found, Training)
+    assert (found.engine_version, found.looped_experts) == ("4.57", None)
+
+
 def test_placement_takes_whole_nodes_or_the_rack() -> None:
     spec = workload().spec
     nodes, rack = placement_for(spec, "H100-SXM5"), placement_for(spec, "GB200")

@@ -76,10 +76,10 @@ MOST = {
     "context": (0.09, 0.10),
     "accumulation": (0.20, 0.10),
     "tensor": (0.12, 0.05),
-    "moe": (0.27, 0.10),
+    "moe": (0.20, 0.10),
     "expert": (0.24, 0.10),
     EAGER_TENSOR: (0.27, 0.08),
-    EAGER_EXPERTS: (0.86, 0.10),
+    EAGER_EXPERTS: (0.49, 0.10),
 }
 
 

@@ -134,6 +134,7 @@ def _training(spec: modelworkload.WorkloadSpec, block: training.Training, arch: 
         compilation=runtime.compilation,
         attention=runtime.attention,
         fused_kernels=runtime.fused_kernels,
+        engine_version=runtime.version or None,
     )
 
 

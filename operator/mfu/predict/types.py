@@ -102,6 +102,10 @@ class Training:
     dispatched_once: bool | None = None
     """Whether a token goes once to all of its experts on one GPU (DeepEP), as None takes it, or once to each (a plain
     all-to-all)."""
+    looped_experts: bool | None = None
+    """Experts one after the other and not in grouped products; None takes the default of the engine's release."""
+    engine_version: str | None = None
+    """None takes the engine as it is today."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -237,6 +237,8 @@ class TrainingStack(Columns):
     unit in which routers that exchange tokens are counted, whatever launches the rest of the layer."""
     shard_seconds: Array
     """Host time to gather and scatter one layer's parameters in a micro-batch, where PyTorch shards them."""
+    loop_seconds: Array
+    """Host time of one expert, forward and backward, where experts run one after the other; 0 in grouped products."""
     dispatch_seconds: Array
     """Host time in which DTensor dispatches the operations of one layer, forward and backward, unless compiled."""
     tensor_operations: Array

@@ -18,6 +18,7 @@ from mfu.predict.training.checks import refuse
 from mfu.predict.training.constants import TrainingConstants, shipped
 from mfu.predict.training.doubt import run_doubt, stack_doubt
 from mfu.predict.training.engines import engine
+from mfu.predict.training.looped import has_both_ways, loops_over_experts
 from mfu.predict.training.peak_memory import training_memory
 from mfu.predict.training.power import power_said
 from mfu.predict.training.risk import STALL_NOTE, low_tail
@@ -203,6 +204,9 @@ def _habits(setup: Training) -> dict[str, str]:
         "runtime.attention": "fused attention" if fused_attention(setup) else "attention scores written to memory",
         "precision.masterWeights": "an FP32 copy of the weights" if master else "no copy of the weights",
     }
+    if has_both_ways(setup):
+        said = "experts one after the other" if loops_over_experts(setup) else "experts in grouped products"
+        found["runtime.version"] = said if setup.engine_version else f"{said}, as in the latest release"
     return {**found, "precision.logits": "FP32 logits"} if plain else found
 
 
@@ -213,6 +217,7 @@ def _undeclared(setup: Training, field: str) -> bool:
         "runtime.attention": setup.attention is not None,
         "precision.masterWeights": setup.precisions.master_weights is not None,
         "precision.logits": setup.precisions.logits is not None,
+        "runtime.version": setup.looped_experts is not None,
     }
     return not given[field]
 

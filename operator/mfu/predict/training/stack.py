@@ -23,6 +23,7 @@ from mfu.hardware.types import BYTES_PER_VALUE, Precision
 from mfu.predict.training.arrays import TrainingStack
 from mfu.predict.training.constants import TrainingConstants
 from mfu.predict.training.engines import UNKNOWN, TrainingEngine, engine
+from mfu.predict.training.looped import LOOP_OPERATIONS, loops_over_experts
 from mfu.predict.types import AttentionKernel, Compilation, FusedKernels, Method, Sharding, Training
 
 _FP32: Final = 4.0
@@ -52,6 +53,7 @@ def stack_of(setup: Training, c: TrainingConstants) -> TrainingStack:
         "seconds_per_layer": _operations(setup, habits) * c["host_operation"] * habits.host_slowness,
         "shard_seconds": _shards(setup, habits) * c["host_operation"] * habits.host_slowness,
         "exchange_seconds": UNKNOWN.host_operations * c["host_operation"] * habits.host_slowness,
+        "loop_seconds": _looped(setup) * c["host_operation"] * habits.host_slowness,
         "dispatch_seconds": _dispatched(setup, habits) * c["host_operation"] * habits.host_slowness,
         "tensor_operations": habits.tensor_operations,
         "synchronises": habits.synchronises,
@@ -125,6 +127,10 @@ def _operations(setup: Training, habits: TrainingEngine) -> float:
     norms = _HEAD_NORM_OPERATIONS * setup.architecture.qk_norm if habits.framework else 0.0
     operations = habits.host_operations + casts + norms + adapters
     return operations * (_COMPILED_SHARE if is_compiled(setup) else 1.0)
+
+
+def _looped(setup: Training) -> float:
+    return LOOP_OPERATIONS if loops_over_experts(setup) else 0.0
 
 
 def _dispatched(setup: Training, habits: TrainingEngine) -> float:

@@ -149,6 +149,7 @@ def _question(record: Record) -> tuple[Training, Placement] | Problem:
         optimizer=next((each for name, each in _OPTIMIZER if name in str(record.get("optim"))), Optimizer.ADAMW),
         engine=str(record.get("engine") or ENGINE),
         compilation=Compilation.FULL if record.get("compiled") else Compilation.NONE,
+        looped_experts=record["experts"] == "eager" if record.get("experts") else None,
         attention=_ATTENTION.get(str(record.get("attn") or "sdpa"), AttentionKernel.SDPA),
     )
     linked = None if record.get("link") != "pcie" else False
