@@ -69,7 +69,7 @@ EAGER_EXPERTS = "eager experts"
 MOST = {
     # steps, peak memory
     "sharding": (0.08, 0.05),
-    "zero1": (0.12, 0.10),
+    "zero1": (0.09, 0.10),
     "long": (0.06, 0.05),
     "recompute": (0.12, 0.17),
     "pipeline": (0.12, 0.05),
@@ -101,10 +101,10 @@ def test_steps_and_peaks_of_layouts_that_nobody_fitted(group: str, scored: dict[
 
 
 def test_dense_models_whose_operations_are_not_cut_reach_the_goal(scored: dict[str, Scored]) -> None:
-    """Steps 12 % and memory 8 % on FSDP, DDP, pipelines, context, one GPU: what the host launches is usual there."""
+    """Steps 11 % and memory 8 % on FSDP, DDP, pipelines, context, one GPU: what the host launches is usual there."""
     usual = [name for name, line in BY_NAME.items() if kind(line) not in (EAGER_TENSOR, EAGER_EXPERTS, "moe", "expert")]
     assert len(usual) == 41
-    assert fmean(abs(scored[name].error) for name in usual) <= 0.12
+    assert fmean(abs(scored[name].error) for name in usual) <= 0.11
     assert fmean(abs(scored[name].memory_error or 0.0) for name in usual) <= 0.08
 
 

@@ -147,7 +147,8 @@ def flat_stalled_share(case: TrainingCase, c: TrainingConstants) -> Array:
 def data_seconds(case: TrainingCase, c: TrainingConstants, micro_batch_seconds: Array, batches: Array) -> Array:
     """Gradient reduction and weight gathering that the step waits for.
 
-    ZeRO-1/2 and plain data parallelism: once a step, hidden behind the last backward and the first forward pass.
+    ZeRO-1/2 and plain data parallelism: once a step, hidden behind the last backward and the first forward pass, but
+    for weights that `ZeroRedundancyOptimizer` hands out.
     ZeRO-3: weights gathered twice and gradients reduced once a micro-batch, hidden behind its compute; once a step on
     the stages of a pipeline, which keep both whole from the first micro-batch to the last. Links work on while kernels
     wait for the host, so `micro_batch_seconds` holds that too. Sharded traffic that is hidden still takes units and
@@ -159,9 +160,11 @@ def data_seconds(case: TrainingCase, c: TrainingConstants, micro_batch_seconds: 
     weights, gradients = _data_rings(case, c)
     single = stack.weight_gathers * case.model.layers / layout.pipeline * c["gather_latency"]
     gathered = weights + np.where(layout.data * layout.context > 1.0, single, 0.0)
-    once_a_step = gradients + np.where(layout.zero == 0.0, gradients, gathered)
+    after = replicates_states(case)
+    once_a_step = gradients + np.where((layout.zero == 0.0) | after, gradients, gathered)
     window = micro_batch_seconds * stack.data_overlap * c["data_hidden"]
     exposed = np.maximum(once_a_step - window, once_a_step * c["data_floor"])
+    exposed = exposed + np.where(after, weights * stack.weight_bytes / case.machine.activation_bytes, 0.0)
     sharded = (_sharded_waits(case, c, (weights, gradients), window) + _copies(case, c)) * batches
     each = ((layout.zero == 3.0) & ~keeps_whole(case)) | gathers_once(case)
     return np.where(each, sharded, exposed)
@@ -199,6 +202,13 @@ def keeps_whole(case: TrainingCase) -> NDArray[np.bool_]:
     """
     kept: NDArray[np.bool_] = (case.layout.zero == 3.0) & (case.layout.pipeline > 1.0)
     return kept
+
+
+def replicates_states(case: TrainingCase) -> NDArray[np.bool_]:
+    """ZeRO-1 over DistributedDataParallel: gradients are reduced whole, and then each rank hands out the weights
+    that it updated, with nothing beside it: exchanges ran alone for 11 to 23 ms (e2e/recordings/h200_layouts.jsonl)."""
+    replicates: NDArray[np.bool_] = (case.layout.zero == 1.0) & (case.stack.bucket_bytes > 0.0)
+    return replicates
 
 
 def gathers_once(case: TrainingCase) -> NDArray[np.bool_]:
