@@ -45,6 +45,33 @@ def test_predict_at_a_lowered_power_limit(capsys: pytest.CaptureFixture[str]) ->
     assert "500 of 700 W" in capsys.readouterr().out
 
 
+def test_a_network_that_nobody_named_is_said_where_it_would_be_felt(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Fully sharded over eight nodes of A100: half of a step's gathers cross them."""
+    over_nodes = tmp_path / "nodes.yaml"
+    text = Path(DENSE).read_text(encoding="utf-8")
+    over_nodes.write_text(text.replace("count: 8", "count: 64").replace("data: 8", "data: 64"), encoding="utf-8")
+
+    def asked(*more: str) -> tuple[float, str]:
+        assert main(["predict", "-f", str(over_nodes), "--product", "A100-SXM4-80GB", "-o", "json", *more]) == 0
+        found = json.loads(capsys.readouterr().out)["predictions"][0]
+        return float(found["mfu"]), " ".join(found["notes"])
+
+    usual, said = asked()
+    slow, silent = asked("--network", "50")
+    assert "200 Gbit/s a GPU is assumed" in said
+    assert f"50 would leave {100 * slow:.1f}% MFU" in said
+    assert slow < 0.95 * usual
+    assert "Gbit/s" not in silent, "it was named"
+    assert asked("--network", "200") == (pytest.approx(usual), silent)
+
+
+def test_one_node_needs_no_network(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["predict", "-f", DENSE]) == 0
+    assert "network" not in capsys.readouterr().out
+
+
 def test_predict_serves_inference_too(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["predict", "-f", SERVING]) == 0
     out = capsys.readouterr().out

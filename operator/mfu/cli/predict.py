@@ -14,6 +14,7 @@ from mfu.api.recommendations import RecommendationKind
 from mfu.cli.calibrate import add_stack, stack_of
 from mfu.cli.declaration import Declaration, place, prices, products_of, read
 from mfu.cli.errors import UsageError
+from mfu.cli.network import add_network, network_note, on_network
 from mfu.cli.output import add_output, bar, console, positive, print_document, print_line, print_table
 from mfu.cli.predict_picture import plot
 from mfu.decide.recommend.ranking import recommend
@@ -70,6 +71,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--power-limit", type=positive, metavar="WATTS", help="limit of each GPU where it is below the product's own"
     )
+    add_network(parser)
     parser.add_argument("--price", action="append", metavar="PRODUCT=$/H", help="dollars per GPU-hour, may repeat")
     parser.add_argument("--plot", metavar="FILE.svg", help="write a picture: waterfall, roofline, scaling curve")
     add_stack(parser)
@@ -104,11 +106,13 @@ def _rows(
     rows, refusals = [], []
     for product in products_of(declaration.spec, args.product):
         placement = place(declaration, product, node=args.gpus_per_node)
-        placement = replace(placement, power_limit_watts=args.power_limit)
+        placement = on_network(replace(placement, power_limit_watts=args.power_limit), args.network)
         found = predict(declaration.setup, placement, stack)
         if isinstance(found, Problem):
             refusals.append((product, found))
             continue
+        if (assumed := network_note(declaration.setup, placement, found, stack)) is not None:
+            found = replace(found, notes=(*found.notes, assumed))
         best = attainable(declaration.setup, placement, tunable_of(declaration.spec), stack)
         price = known.get(placement.device.gpu.api_name)
         row = ProductRow(placement, found, best if isinstance(best, Attainable) else None, price)

@@ -132,7 +132,7 @@ def links(placement: Placement, c: TrainingConstants) -> dict[str, float]:
     gpu, linked = placement.device.gpu, is_linked(placement)
     domain = gpu.nvlink_domain_gpus if gpu.nvlink_domain_gpus > _RACK else placement.gpus_per_node
     pcie = (gpu.pcie_bytes_per_s or c["pcie_unknown"]) * c["pcie_share"]
-    network = placement.inter_node_bytes_per_s or _usual_network(gpu, c)
+    network = placement.inter_node_bytes_per_s or usual_network(gpu, c)
     return {
         "gpus": placement.gpus,
         "node": domain if linked else placement.gpus_per_node,
@@ -155,8 +155,10 @@ def is_linked(placement: Placement) -> bool:
     return gpu.nvlink_domain_gpus > 1 and (gpu.nvlink_domain_gpus > _PAIR or together <= _PAIR)
 
 
-def _usual_network(gpu: GPU, c: TrainingConstants) -> float:
-    """Of the one machine that a custom card was made for, else of the product's generation."""
+def usual_network(gpu: GPU, c: TrainingConstants) -> float:
+    """Bytes/s of each GPU between nodes, one direction: of the one machine that a custom card was made for, else of the
+    product's generation.
+    """
     own = c.tables["network_bytes_per_s"].get(gpu.api_name)
     return c.of("network_bytes_per_s", gpu.architecture) if own is None else own
 
