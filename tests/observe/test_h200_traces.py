@@ -89,6 +89,14 @@ def test_cause_is_the_same_on_an_h100(scenario: str) -> None:
     assert judge(row)["cause"] == row["truth"]
 
 
+def test_a_run_faster_than_the_model_gains_at_most_what_its_link_takes() -> None:
+    """On a card of less bandwidth the same run is 40 % faster than expected: the model's word on the change holds, up
+    to the time that readings see on the link, 0.35 / (1 - 0.18) = 0.43."""
+    found = judge(json.loads(json.dumps(ROWS["ddp-comm-nvlink"])) | {"gpu": "NVIDIA H100 80GB HBM3"})
+    on_link = found["evidence"]["time on NVLink at the rate collectives reach"]["value"]
+    assert found["counterfactual"] == pytest.approx(found["mfu_counters"] / (1 - on_link), rel=0.02)
+
+
 HALVES = [
     ("ddp-starved-nvlink", "ddp-healthy-nvlink"),
     ("ddp-straggler-nvlink", "ddp-healthy-nvlink"),
