@@ -24,6 +24,11 @@ def gigabytes_to_bytes(gigabytes: float) -> float:
     return gigabytes * GIGA
 
 
+def gigabits_to_bytes(gigabits: float) -> float:
+    """Gbit, in which networks are sold → bytes. `gigabits_to_bytes(400) == 5e10`."""
+    return gigabits * GIGA / 8
+
+
 def percent(fraction: float | None, digits: int = 1) -> str:
     """Screen form of a fraction: `percent(0.412) == "41.2%"`; unknown stays "Unknown", infinity is unknown."""
     return _UNKNOWN if fraction is None or not isfinite(fraction) else f"{100 * fraction:.{digits}f}%"

@@ -10,14 +10,12 @@ from mfu.predict import predict
 from mfu.predict.training.constants import shipped
 from mfu.predict.training.machine import usual_network
 from mfu.predict.types import Corrections, Inference, Placement, Prediction, Setup
-from mfu.units import percent
+from mfu.units import gigabits_to_bytes, percent
 
 SLOWER = 4
 """Between one adapter a GPU and two a node of eight, the usual fabrics apart."""
 WORTH_SAYING = 0.03
 """Of the speed: less is nothing that a person would act on."""
-_BITS_PER_GIGABIT = 1e9
-_BITS = 8.0
 
 
 def add_network(parser: argparse.ArgumentParser) -> None:
@@ -32,7 +30,8 @@ def add_network(parser: argparse.ArgumentParser) -> None:
 
 def on_network(placement: Placement, gbit_per_s: float | None) -> Placement:
     """`on_network(p, 400).inter_node_bytes_per_s == 5e10`; None leaves it unsaid."""
-    return placement if gbit_per_s is None else replace(placement, inter_node_bytes_per_s=_bytes_per_s(gbit_per_s))
+    rate = None if gbit_per_s is None else gigabits_to_bytes(gbit_per_s)
+    return placement if rate is None else replace(placement, inter_node_bytes_per_s=rate)
 
 
 def network_note(setup: Setup, placement: Placement, found: Prediction, stack: Corrections | None = None) -> str | None:
@@ -49,9 +48,5 @@ def network_note(setup: Setup, placement: Placement, found: Prediction, stack: C
     )
 
 
-def _bytes_per_s(gbit_per_s: float) -> float:
-    return gbit_per_s * _BITS_PER_GIGABIT / _BITS
-
-
 def _gbit_per_s(bytes_per_s: float) -> str:
-    return f"{bytes_per_s * _BITS / _BITS_PER_GIGABIT:,.0f}"
+    return f"{bytes_per_s / gigabits_to_bytes(1):,.0f}"

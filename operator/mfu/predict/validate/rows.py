@@ -14,6 +14,7 @@ from mfu.hardware.types import GPU, Device, Precision, Unmatched
 from mfu.predict.types import Placement, Problem, Recompute, Sharding
 from mfu.predict.validate.common import Row, number, whole
 from mfu.predict.validate.notes import power_limit
+from mfu.units import gigabits_to_bytes
 from mfu.workload import presets
 from mfu.workload.architecture import Architecture, MoE
 
@@ -39,7 +40,6 @@ _SHARDING = (
     (r"zero-?1|distributed", Sharding.ZERO1),
     (r"none|ddp|^0?$", Sharding.DDP),
 )
-_GIGABIT = 1e9 / 8.0
 
 
 def precision_of(text: str) -> Precision | None:
@@ -90,7 +90,7 @@ def network_bytes_per_s(text: str, gpus_per_node: int) -> float | None:
         found = re.search(r"(?:(\d+)\s*x[^,;]*?)?(\d+)\s*Gb(?:ps|/s|/Sec|it|\b)", part, re.IGNORECASE)
         if found is None or re.search(r"\dG?B/s", part):
             continue
-        rate = float(found[2]) * _GIGABIT
+        rate = gigabits_to_bytes(float(found[2]))
         if re.search(r"per gpu", part, re.IGNORECASE):
             return rate
         if found[1] or re.search(r"node", part, re.IGNORECASE):
