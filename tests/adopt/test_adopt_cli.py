@@ -95,6 +95,7 @@ def test_standard_input(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
         ("", "holds no object"),
         ("kind: Service\n", "runs no model on GPUs"),
         ("a: [", "is no YAML"),
+        (DEPLOYMENT.replace("gpu: 4", "gpu: $GPUS"), "nvidia.com/gpu: $GPUS, which is no number: fill the template in"),
     ],
 )
 def test_a_file_that_is_of_no_use_says_why(run: Run, tmp_path: Path, text: str, words: str) -> None:

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from mfu.adopt.containers import Container
-from mfu.adopt.draft import Draft, Given, adopt
+from mfu.adopt.draft import Draft, adopt
 from mfu.adopt.findings import Certainty
 from mfu.adopt.names import named_model
+from mfu.adopt.which_model import Given
 
 
 def job(

@@ -15,7 +15,10 @@ from mfu.api.acceptance import problems
 from mfu.api.files import load
 from mfu.api.modelworkload import ModelWorkload
 
-TABLE: dict[str, dict[str, Any]] = yaml.safe_load(
+STRANGERS: dict[str, dict[str, Any]] = yaml.safe_load(
+    (Path(__file__).parent / "strangers.yaml").read_text(encoding="utf-8")
+)
+TABLE: dict[str, dict[str, Any]] = STRANGERS | yaml.safe_load(
     (Path(__file__).parent / "manifests.yaml").read_text(encoding="utf-8")
 )
 NAMES = sorted(TABLE)
@@ -57,6 +60,17 @@ def test_what_is_not_known_is_named(name: str) -> None:
         named = {line.field for line in draft.lines if line.certainty is Certainty.UNKNOWN}
         assert set(unknown) <= named
         assert draft.complete == ("model" not in named)
+
+
+@pytest.mark.parametrize("name", sorted(STRANGERS))
+def test_what_nothing_says_is_assumed_and_no_more_is(name: str) -> None:
+    always = {"precision.compute", "inference.concurrency", "inference.inputTokens", "inference.outputTokens"}
+    always |= {"inference.maxBatchTokens", "training.optimizer", "training.sequenceLength", "training.microBatchSize"}
+    always |= {"training.globalBatchSize", "training.recompute", "training.sharding", "accelerators.count"}
+    for draft, expected in zip(drafts(name), STRANGERS[name]["assumed"], strict=True):
+        found = {line.field for line in draft.lines if line.certainty is Certainty.ASSUMED}
+        assert set(expected) <= found
+        assert found <= set(expected) | always
 
 
 @pytest.mark.parametrize("name", NAMES)

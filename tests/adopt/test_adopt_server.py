@@ -16,9 +16,11 @@ from tests.builders.kube import install_definitions
 
 pytestmark = pytest.mark.integration
 
-TABLE: dict[str, dict[str, Any]] = yaml.safe_load(
-    (Path(__file__).parent / "manifests.yaml").read_text(encoding="utf-8")
-)
+TABLE: dict[str, dict[str, Any]] = {
+    name: entry
+    for file in ("manifests.yaml", "strangers.yaml")
+    for name, entry in yaml.safe_load((Path(__file__).parent / file).read_text(encoding="utf-8")).items()
+}
 Run = Callable[..., tuple[int, str, str]]
 
 

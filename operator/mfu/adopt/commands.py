@@ -15,6 +15,27 @@ import yaml
 from mfu.adopt.containers import Container
 
 _SHELLS = frozenset({"sh", "bash", "ash", "zsh", "dash"})
+_AROUND = frozenset(
+    (
+        "echo",
+        "printf",
+        "git",
+        "cd",
+        "ls",
+        "cp",
+        "mv",
+        "rm",
+        "mkdir",
+        "ln",
+        "chmod",
+        "cat",
+        "curl",
+        "wget",
+        "sleep",
+        "export",
+    )
+)
+"""Programs around the one that a script is for."""
 _BREAKS = re.compile(r"\n|&&|\|\||;|\|")
 _OVERRIDE = re.compile(r"\+{0,2}(?P<key>[A-Za-z_][\w./-]*)=(?P<value>.*)", re.DOTALL)
 _CONFIG_FILE = re.compile(r"\.(json|ya?ml|toml)$")
@@ -40,6 +61,11 @@ class Command:
     @property
     def text(self) -> str:
         return " ".join(self.words)
+
+    @property
+    def runs(self) -> bool:
+        """Whether it may be the program: `echo Launching vLLM` and `git clone` name engines and run none."""
+        return not self.words or self.words[0].rsplit("/", 1)[-1] not in _AROUND
 
     def find(self, *keys: str) -> Setting | None:
         """The first of `keys` that is set. A key without dots also finds the last part of a dotted one."""
@@ -81,9 +107,12 @@ def truth(value: Any) -> bool:
 
 
 def commands(container: Container) -> tuple[Command, ...]:
-    """Every program that the container runs, in order; variables of the environment are filled in."""
-    lines = list(_lines(container))
-    return tuple(_command(words, container) for words in lines if words)
+    """Every program that the container runs, in order; variables of the environment are filled in.
+
+    Where the image alone says what runs, that is a program without words: its environment and files are its settings.
+    """
+    lines = [words for words in _lines(container) if words]
+    return tuple(_command(words, container) for words in lines or ([[]] if container.settles else []))
 
 
 def _lines(container: Container) -> Iterator[list[str]]:

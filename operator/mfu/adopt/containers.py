@@ -32,6 +32,11 @@ class Container:
         return sum(self.gpus.values())
 
     @property
+    def settles(self) -> bool:
+        """Whether anything but its image says what it does."""
+        return bool(self.environment or self.files)
+
+    @property
     def resource(self) -> str:
         return next(iter(self.gpus), WHOLE)
 
@@ -97,6 +102,16 @@ def gpus_of(resources: Any) -> dict[str, int]:
             if _is_gpu(str(name)) and text.isdecimal() and int(text):
                 found[str(name)] = int(text)
     return found
+
+
+def unfilled(node: Any) -> str:
+    """A number of GPUs that is no number yet, such as `nvidia.com/gpu: $GPU_PER_NODE` of a template; "" without one."""
+    if isinstance(node, list):
+        return next((found for each in node if (found := unfilled(each))), "")
+    if not isinstance(node, Mapping):
+        return ""
+    own = (f"{key}: {value}" for key, value in node.items() if _is_gpu(str(key)) and not str(value).isdecimal())
+    return next(own, "") or unfilled(list(node.values()))
 
 
 def _environment(item: Mapping[str, Any], files: Mapping[str, Mapping[str, str]]) -> Iterator[tuple[str, str]]:

@@ -4,27 +4,31 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 from mfu.adopt.commands import Command, Setting, commands, flat, normal
 from mfu.adopt.containers import Container
-from mfu.adopt.described import described
-from mfu.adopt.engines import SERVING, TRAINING, EngineKeys
+from mfu.adopt.engines import SERVING, EngineKeys
+from mfu.adopt.engines_training import TRAINING
 from mfu.adopt.findings import Findings, FoundLine
-from mfu.adopt.layout import accelerators, gpus_of, main_container, version_of
-from mfu.adopt.model import model_block, precision_block
-from mfu.adopt.names import NamedModel, named_model
+from mfu.adopt.layout import accelerators, gpus_of, main_container
 from mfu.adopt.objects import config_maps, units
 from mfu.adopt.precision import precision
+from mfu.adopt.runtime import runtime
 from mfu.adopt.serving import serving
 from mfu.adopt.training import training
 from mfu.adopt.units import Object, Unit
+from mfu.adopt.which_model import Given, model_name, model_of, nim_image
 from mfu.api.names import API_VERSION
-from mfu.workload.huggingface import Understood
 
+_OWN_SETTINGS: Final = 2
+"""From how many settings of an engine on a program is the engine's, whatever it is called."""
+_SERVING_KINDS: Final = frozenset(
+    {"Deployment", "StatefulSet", "ReplicaSet", "LeaderWorkerSet", "NIMService", "Service"}
+)
+"""Kinds whose pods run on until they are stopped: what has no engine that is known serves, rather than trains."""
 _NAME: Final = re.compile(r"[^a-z0-9-]+")
-_FLAVOUR_FAMILIES: Final = ("llama3", "llama2", "llama4", "qwen3", "deepseek")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +44,6 @@ class Draft:
     def complete(self) -> bool:
         """Whether it can be applied: a model is in it."""
         return "model" in self.document["spec"]
-
-
-@dataclass(frozen=True, slots=True)
-class Given:
-    """What the person says beside the manifest."""
-
-    model: str = ""
-    config: Understood | None = None
-    files: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 def adopt(documents: Sequence[Object], given: Given | None = None) -> tuple[Draft, ...]:
@@ -67,15 +62,15 @@ def _draft(unit: Unit, files: Mapping[str, Mapping[str, str]], given: Given) -> 
         return None
     findings = Findings()
     command, engine = chosen or (called[0] if called else Command((), {}, ()), _unknown_engine(unit))
-    _head(unit, engine, findings, known=chosen is not None)
+    _head(unit, called, engine, findings)
     accelerators(unit, container, count, findings)
-    model = _model(command, engine, given, findings)
+    model = model_of(command, engine, given, findings)
     precision(command, engine, model, findings)
     if engine.serves:
         serving(unit, command, engine, count, findings)
     else:
         training(command, engine, count, findings)
-    _runtime(engine, container, findings, known=chosen is not None)
+    runtime(unit, engine, container, findings)
     return Draft(_source(unit), unit.name, _document(unit, findings), tuple(findings.lines))
 
 
@@ -100,7 +95,7 @@ def _calls(unit: Unit, container: Container | None, files: Mapping[str, Mapping[
     extra = container.environment.get("VLLM_ADDITIONAL_ARGS")
     added = commands(entry_container(container, f"vllm serve {extra}")) if extra else ()
     found = [*added, *found] or [Command((), {}, ())]
-    return [_with_given(each, unit) for each in found]
+    return [_with_given(each, unit, container) for each in found]
 
 
 def entry_container(container: Container, line: str) -> Container:
@@ -110,8 +105,9 @@ def entry_container(container: Container, line: str) -> Container:
     )
 
 
-def _with_given(command: Command, unit: Unit) -> Command:
-    said = {
+def _with_given(command: Command, unit: Unit, container: Container) -> Command:
+    said = {"nim_image": image} if (image := nim_image(container.image)) else {}
+    said |= {
         name: Setting(value, source)
         for key, (value, source) in unit.given.items()
         for name, value in ([(normal(key), value)] if not isinstance(value, Mapping) else flat(value, normal(key)))
@@ -125,26 +121,35 @@ def _engine(unit: Unit, called: list[Command], container: Container | None) -> t
     recognised = [
         (command, engine)
         for command in called
-        if (engine := next((each for each in offered if each.marks.search(command.text.lower())), None)) is not None
+        if command.runs and (engine := _marked(offered, command.text)) is not None
     ]
-    if recognised:
-        return max(recognised, key=lambda pair: _says(*pair))
-    image = " ".join((container.image if container else "", _runtime_name(unit))).lower()
-    engine = next((each for each in offered if each.marks.search(image)), None)
-    if engine is None and unit.serving and _serves_with_vllm(unit):
-        engine = SERVING[-1]
-    return (called[0], engine) if engine is not None and called else None
+    named = _marked(offered, " ".join((container.image if container else "", _runtime_name(unit))))
+    if named is None and unit.serving and _serves_with_vllm(unit):
+        named = SERVING[-1]
+    found = max(recognised, key=lambda pair: _says(*pair))[1] if recognised else named
+    if found is TRAINING[-1] and named is not None:
+        # torchrun starts them all; an image is of one.
+        found = named
+    if found is None or not called:
+        return None
+    first = [command for command, engine in recognised if engine is found]
+    return max((*first, *called), key=lambda command: _says(command, found)), found
+
+
+def _marked(offered: Sequence[EngineKeys], text: str) -> EngineKeys | None:
+    return next((each for each in offered if each.marks.search(text.lower())), None)
 
 
 def _says(command: Command, engine: EngineKeys) -> tuple[bool, int]:
     """Whether a program names its model, and how many of the engine's settings it sets."""
-    named = _model_name(command, engine) is not None
+    named = model_name(command, engine) is not None
     return named, sum(command.find(*keys) is not None for keys in engine.keys.values())
 
 
 def _runtime_name(unit: Unit) -> str:
-    found = unit.given.get("runtime")
-    return str(found[0]) if found else ""
+    return " ".join(
+        str(unit.given[key][0]) for key in ("runtime", "serving_runtime", "format", "packages") if key in unit.given
+    )
 
 
 def _serves_with_vllm(unit: Unit) -> bool:
@@ -155,102 +160,30 @@ def _serves_with_vllm(unit: Unit) -> bool:
 
 
 def _unknown_engine(unit: Unit) -> EngineKeys:
-    serves = bool(unit.serving)
-    return EngineKeys("", serves, re.compile("$^"), SERVING[-1].keys if serves else TRAINING[-1].keys)
+    serves = bool(unit.serving) or (unit.serving is None and (unit.target or {}).get("kind") in _SERVING_KINDS)
+    return EngineKeys("", serves, re.compile("$^"), SERVING[-1].keys if serves else TRAINING[-1].keys, spreads=serves)
 
 
-def _head(unit: Unit, engine: EngineKeys, findings: Findings, *, known: bool) -> None:
-    mode = "Inference" if engine.serves else "Training"
-    why = (
-        f"{engine.name} {'serves' if engine.serves else 'trains'}" if known else "by its kind; no engine was recognised"
-    )
-    (findings.read if known or unit.serving is not None else findings.assume)("mode", mode, why)
+def _head(unit: Unit, called: Sequence[Command], engine: EngineKeys, findings: Findings) -> None:
+    mode, does = ("Inference", "serves") if engine.serves else ("Training", "trains")
+    if not engine.name:
+        why, sure = "by its kind; no engine was recognised", unit.serving is not None
+    elif unit.serving is None and _runs_something_else(called, engine):
+        why, sure = f"the image is of {engine.name}; its command is not", False
+    else:
+        why, sure = f"{engine.name} {does}", True
+    (findings.read if sure else findings.assume)("mode", mode, why)
     if unit.target is not None:
         findings.read("targetRef", dict(unit.target), "the object itself")
     else:
         findings.read("podSelector", {"matchLabels": dict(unit.labels)}, "labels that its operator or chart sets")
 
 
-def _model(command: Command, engine: EngineKeys, given: Given, findings: Findings) -> NamedModel | None:
-    if given.config is not None:
-        findings.read("model", model_block(given.config.architecture), "the config.json that was given")
-        formats = precision_block(given.config.precision)
-        for key, value in formats.items():
-            findings.read(f"precision.{key}", value, "quantization_config of the config.json")
-        return None
-    if given.model:
-        return _put_model(given.model, "--model", findings)
-    if engine.name in ("Megatron", "NeMo") and described(command, findings):
-        return None
-    found = _model_name(command, engine)
-    if found is None:
-        findings.unknown("model", "no argument or file names it: pass --model PRESET or --config config.json")
-        return None
-    return _put_model(str(found.value), found.source, findings)
-
-
-def _model_name(command: Command, engine: EngineKeys) -> Setting | None:
-    found = command.find(*engine.at("model")) if engine.at("model") else None
-    if engine.name == "torchtitan":
-        return _titan_model(command, engine, found)
-    runtime = command.find("runtime")
-    if found is None and runtime is not None and "-" in str(runtime.value):
-        return Setting(str(runtime.value).partition("-")[2], runtime.source)
-    if engine.name == "torchtune" and found is not None:
-        family, _, size = str(found.value).rpartition("/")
-        return Setting(f"{family}-{size.split('_')[0]}", found.source)
-    if found is None and engine.name == "llm-foundry":
-        recipe = next((word for word in command.positional if word.endswith((".yaml", ".yml"))), None)
-        return Setting(recipe.rsplit("/", 1)[-1].rpartition(".")[0], f"argument {recipe}") if recipe else None
-    if found is None and engine.serves:
-        named = _positional(command, engine)
-        return Setting(named, f"argument {named}") if named else None
-    return found
-
-
-def _titan_model(command: Command, engine: EngineKeys, flavour: Setting | None) -> Setting | None:
-    """`--model.name llama3 --model.flavor 8B`, or the name of its config file: llama3_8b.toml."""
-    family, path = command.find(*engine.at("family")), command.find(*engine.at("file"))
-    if flavour is not None and family is not None:
-        return Setting(f"{family.value}-{flavour.value}", f"{family.source}, {flavour.source}")
-    name = str(path.value).rsplit("/", 1)[-1].removesuffix(".toml").replace("_", "-") if path else ""
-    return Setting(name, path.source) if path and name.startswith(_FLAVOUR_FAMILIES) else None
-
-
-def _positional(command: Command, engine: EngineKeys) -> str | None:
-    """`vllm serve MODEL`, `trtllm-serve MODEL`: the word after the program that is no file."""
-    words = list(command.positional)
-    for mark in ("serve", "trtllm-serve"):
-        at = next((index for index, word in enumerate(words) if word.rsplit("/", 1)[-1] == mark), None)
-        rest = words[at + 1 :] if at is not None else []
-        rest = rest[1:] if rest and rest[0] == "serve" else rest
-        if rest:
-            return rest[0]
-    return None
-
-
-def _put_model(name: str, source: str, findings: Findings) -> NamedModel:
-    model = named_model(name)
-    if model.block is not None:
-        findings.read("model", dict(model.block), f"{source}: {name}")
-    else:
-        findings.unknown("model", f"{source}: {name} is no preset; pass --config with its config.json", named=name)
-    return model
-
-
-def _runtime(engine: EngineKeys, container: Container | None, findings: Findings, *, known: bool) -> None:
-    if not known:
-        image = container.image if container else ""
-        findings.unknown("runtime.engine", f"neither the command nor the image {image!r} is of an engine that is known")
-        return
-    findings.read("runtime.engine", engine.name, "command or image")
-    own = bool(container and engine.image.search(container.image.lower()))
-    version = version_of(container.image) if container and own else ""
-    if version:
-        findings.read("runtime.version", version, f"image {container.image}" if container else "")
-    else:
-        why = f"image {container.image!r} names no version of {engine.name}" if container else "no image"
-        findings.unknown("runtime.version", why)
+def _runs_something_else(called: Sequence[Command], engine: EngineKeys) -> bool:
+    """Programs of its own in an engine's image: a download, a conversion. Arguments alone go to the engine."""
+    programs = [each for each in called if each.words and not each.words[0].startswith("-")]
+    marked = any(each.runs and engine.marks.search(each.text.lower()) for each in programs)
+    return bool(programs) and not marked and all(_says(each, engine)[1] < _OWN_SETTINGS for each in programs)
 
 
 _ORDER: Final = (

@@ -1,4 +1,4 @@
-"""Engines and frameworks: how to recognise one, and under which names it keeps what a declaration needs."""
+"""Serving engines, and what is known of any engine: how to recognise one, and where it keeps what is declared."""
 
 from __future__ import annotations
 
@@ -9,11 +9,17 @@ from dataclasses import dataclass, field
 Keys = tuple[str, ...]
 
 _NO_IMAGE = re.compile("$^")
+_PACKAGES = {"Hugging Face Trainer": "transformers", "TensorRT-LLM": "tensorrt[-_]llm", "Megatron": "megatron[-_]core"}
+"""Python packages that are not called as their engine is."""
+_CALENDAR = frozenset({"NeMo", "Triton"})
+"""Whose own releases are named by the year and month, as all images of NVIDIA's registry are."""
 _IMAGES = {
-    "vLLM": re.compile(r"vllm/vllm-openai|/vllm(-openai)?:"),
+    "vLLM": re.compile(r"(?<!lmcache)/vllm-openai:|^vllm-openai:|/vllm:\d+\.\d+\.\d"),
     "SGLang": re.compile(r"sglang"),
     "TGI": re.compile(r"text-generation-inference"),
     "TensorRT-LLM": re.compile(r"tensorrt-?llm"),
+    "NIM": re.compile(r"/nim/"),
+    "LMDeploy": re.compile(r"lmdeploy"),
     "Triton": re.compile(r"tritonserver"),
     "Dynamo": re.compile(r"ai-dynamo/"),
     "NeMo": re.compile(r"nvidia/nemo"),
@@ -38,28 +44,44 @@ class EngineKeys:
     """Defaults of the engine, with its documentation as the source."""
     image: re.Pattern[str] = _NO_IMAGE
     """Images whose tag is the engine's own version."""
+    spreads: bool = False
+    """Whether it splits the model over all GPUs that it sees unless told; the others take one."""
+
+    @property
+    def by_calendar(self) -> bool:
+        """Whether 25.04 may be a version of it, or only that of the image."""
+        return self.name in _CALENDAR
+
+    def pinned(self, text: str) -> str:
+        """The version that a launch script installs: `pip install vllm==0.8.5`; "" where it names none."""
+        package = _PACKAGES.get(self.name) or re.escape(self.name.lower())
+        found = (
+            re.search(rf"(?<![\w-]){package}(\[[\w,]*\])?\s*==\s*(\d+(\.\d+)+)", text.lower()) if self.name else None
+        )
+        return found[2] if found else ""
 
     def at(self, thing: str) -> Keys:
         return self.keys.get(thing, ())
 
 
-def _engine(
+def engine_of(
     name: str,
     marks: str,
     *,
     serves: bool,
+    spreads: bool = False,
     habits: Mapping[str, int] | None = None,
     like: Mapping[str, str] | None = None,
     **keys: str,
 ) -> EngineKeys:
     keys = {**(like or {}), **keys}
     split = {thing: tuple(words.split()) for thing, words in keys.items()}
-    return EngineKeys(name, serves, re.compile(marks), split, habits or {}, _IMAGES.get(name, _NO_IMAGE))
+    return EngineKeys(name, serves, re.compile(marks), split, habits or {}, _IMAGES.get(name, _NO_IMAGE), spreads)
 
 
 _VLLM = {
     "model": "model env.model env.model_id env.model_name env.hf_model env.vllm_model",
-    "tensor": "tensor_parallel_size tp",
+    "tensor": "tensor_parallel_size tp tensor_parallelism",
     "pipeline": "pipeline_parallel_size pp",
     "data": "data_parallel_size dp",
     "expert": "enable_expert_parallel",
@@ -72,7 +94,30 @@ _VLLM = {
 }
 
 SERVING: tuple[EngineKeys, ...] = (
-    _engine(
+    engine_of(
+        "NIM",
+        r"nvcr\.io/nim/|nvidia-nim-",
+        serves=True,
+        spreads=True,
+        model="env.nim_model_name model_name env.nim_served_model_name nim_image",
+        tensor="env.nim_tensor_parallel_size",
+        pipeline="env.nim_pipeline_parallel_size",
+        context_length="env.nim_max_model_len",
+    ),
+    engine_of(
+        "LMDeploy",
+        r"\blmdeploy\b",
+        serves=True,
+        model="model_path",
+        tensor="tp",
+        data="dp",
+        expert_degree="ep",
+        concurrency="max_batch_size",
+        batch_tokens="max_prefill_token_num",
+        context_length="session_len",
+        dtype="dtype",
+    ),
+    engine_of(
         "Dynamo",
         r"\bdynamo\.(vllm|sglang|trtllm)\b|\bdynamo (run|serve)\b",
         serves=True,
@@ -80,7 +125,7 @@ SERVING: tuple[EngineKeys, ...] = (
         model="model model_path",
         tensor="tensor_parallel_size tp tp_size",
     ),
-    _engine(
+    engine_of(
         "SGLang",
         r"\bsglang\b",
         serves=True,
@@ -99,10 +144,11 @@ SERVING: tuple[EngineKeys, ...] = (
         phase="disaggregation_mode",
         habits={"batch_tokens": 8192},
     ),
-    _engine(
+    engine_of(
         "TGI",
         r"text-generation-(launcher|inference)",
         serves=True,
+        spreads=True,
         model="model_id env.model_id",
         tensor="num_shard env.num_shard",
         concurrency="max_concurrent_requests env.max_concurrent_requests",
@@ -112,7 +158,7 @@ SERVING: tuple[EngineKeys, ...] = (
         dtype="dtype env.dtype",
         habits={"concurrency": 128, "batch_tokens": 4096},
     ),
-    _engine(
+    engine_of(
         "TensorRT-LLM",
         r"trtllm-serve|tensorrt_?llm|tensorrtllm",
         serves=True,
@@ -126,171 +172,20 @@ SERVING: tuple[EngineKeys, ...] = (
         cache="kv_cache_dtype",
         habits={"batch_tokens": 8192},
     ),
-    _engine("Triton", r"\btritonserver\b|nvcr\.io/nvidia/tritonserver", serves=True, model="model", tensor="tp"),
-    _engine(
+    engine_of(
+        "Triton",
+        r"\btritonserver\b|nvcr\.io/nvidia/tritonserver",
+        serves=True,
+        spreads=True,
+        model="model",
+        tensor="tp tensor_para_size",
+        pipeline="pp pipeline_para_size",
+    ),
+    engine_of(
         "vLLM",
-        r"\bvllm\b|huggingfaceserver|rayproject/ray-llm|ray\.serve\.llm|llm-d-cuda|lmcache",
+        r"\bvllm\b|huggingfaceserver|rayproject/ray-llm|ray\.serve\.llm|llm-d-(cuda|rocm|xpu)|lmcache",
         serves=True,
         like=_VLLM,
         model=f"{_VLLM['model']} model_id",
-    ),
-)
-
-_BATCH = "global_batch_size train_global_batch_size"
-
-TRAINING: tuple[EngineKeys, ...] = (
-    _engine(
-        "Megatron",
-        r"megatron|pretrain_gpt|pretrain_llama|pretrain_mamba",
-        serves=False,
-        model="model_type_name",
-        sequence="seq_length encoder_seq_length",
-        global_batch=_BATCH,
-        micro_batch="micro_batch_size",
-        tensor="tensor_model_parallel_size",
-        pipeline="pipeline_model_parallel_size",
-        context="context_parallel_size",
-        expert_degree="expert_model_parallel_size",
-        distributed_optimizer="use_distributed_optimizer",
-        recompute="recompute_granularity",
-        selective="recompute_activations",
-        full_recompute="checkpoint_activations",
-        half="fp16",
-        fp8="fp8_format fp8",
-        optimizer="optimizer",
-        habits={"micro_batch": 1},
-    ),
-    _engine(
-        "NeMo",
-        r"\bnemo\b|nemo_run|megatron_gpt_pretraining|nvcr\.io/nvidia/nemo",
-        serves=False,
-        model="factory restore_from_path model.restore_from_path",
-        sequence="data.seq_length model.encoder_seq_length encoder_seq_length seq_length",
-        global_batch="data.global_batch_size model.global_batch_size global_batch_size",
-        micro_batch="data.micro_batch_size model.micro_batch_size micro_batch_size",
-        tensor="tensor_model_parallel_size",
-        pipeline="pipeline_model_parallel_size",
-        context="context_parallel_size",
-        expert_degree="expert_model_parallel_size",
-        recompute="activations_checkpoint_granularity recompute_granularity",
-        optimizer="optim.name",
-    ),
-    _engine(
-        "torchtitan",
-        r"torchtitan|run_train\.sh",
-        serves=False,
-        model="model.flavor",
-        family="model.name",
-        file="job.config_file env.config_file",
-        sequence="training.seq_len",
-        global_batch="training.global_batch_size",
-        micro_batch="training.local_batch_size training.batch_size",
-        tensor="parallelism.tensor_parallel_degree training.tensor_parallel_degree",
-        pipeline="parallelism.pipeline_parallel_degree experimental.pipeline_parallel_degree",
-        context="parallelism.context_parallel_degree experimental.context_parallel_degree",
-        expert_degree="parallelism.expert_parallel_degree",
-        replicate="parallelism.data_parallel_replicate_degree training.data_parallel_replicate_degree",
-        recompute="activation_checkpoint.mode",
-        optimizer="optimizer.name",
-        sharded="always",
-    ),
-    _engine(
-        "torchtune",
-        r"\btune run\b|torchtune",
-        serves=False,
-        model="config",
-        sequence="tokenizer.max_seq_len max_seq_len",
-        micro_batch="batch_size",
-        accumulation="gradient_accumulation_steps",
-        full_recompute="enable_activation_checkpointing",
-        optimizer="optimizer._component_ optimizer",
-        sharded="always",
-    ),
-    _engine(
-        "Axolotl",
-        r"axolotl",
-        serves=False,
-        model="base_model",
-        sequence="sequence_len",
-        micro_batch="micro_batch_size",
-        accumulation="gradient_accumulation_steps",
-        adapter="adapter",
-        full_recompute="gradient_checkpointing",
-        optimizer="optimizer",
-        fsdp="fsdp fsdp_config.fsdp_sharding_strategy",
-        deepspeed="deepspeed",
-        tensor="tensor_parallel_size",
-        context="context_parallel_size sequence_parallel_degree",
-    ),
-    _engine(
-        "llm-foundry",
-        r"llm-?foundry|\bcomposer\b",
-        serves=False,
-        model="model.pretrained_model_name_or_path pretrained_model_name_or_path file_model",
-        sequence="max_seq_len",
-        global_batch="global_train_batch_size",
-        micro_batch="device_train_microbatch_size",
-        fsdp="fsdp_config.sharding_strategy",
-        full_recompute="fsdp_config.activation_checkpointing",
-        optimizer="optimizer.name",
-        sharded="always",
-    ),
-    _engine(
-        "MaxText",
-        r"maxtext",
-        serves=False,
-        model="model_name",
-        sequence="max_target_length",
-        micro_batch="per_device_batch_size",
-        accumulation="gradient_accumulation_steps",
-        tensor="ici_tensor_parallelism",
-        pipeline="ici_pipeline_parallelism",
-        context="ici_context_parallelism",
-        expert_degree="ici_expert_parallelism",
-        remat="remat_policy",
-        quantization="quantization",
-        sharded="always",
-        habits={"micro_batch": 12, "sequence": 2048},
-    ),
-    _engine(
-        "Hugging Face Trainer",
-        r"accelerate launch|run_[cm]lm\.py|sft\.py|sft_trainer|\btrl\b|per_device_train_batch_size|transformers",
-        serves=False,
-        model="model_name_or_path model_name model_id base_model env.model_name env.model_id",
-        sequence="max_seq_length max_length block_size model_max_length cutoff_len",
-        micro_batch="per_device_train_batch_size",
-        accumulation="gradient_accumulation_steps",
-        full_recompute="gradient_checkpointing",
-        adapter="use_peft lora_r use_lora",
-        fsdp="fsdp",
-        deepspeed="deepspeed",
-        half="fp16",
-        optimizer="optim",
-        habits={"micro_batch": 8},
-    ),
-    _engine(
-        "DeepSpeed",
-        r"\bdeepspeed\b",
-        serves=False,
-        model="model_name_or_path model_name model env.model_name",
-        sequence="max_seq_length max_seq_len seq_length block_size max_length",
-        global_batch="train_batch_size",
-        micro_batch="train_micro_batch_size_per_gpu per_device_train_batch_size",
-        accumulation="gradient_accumulation_steps",
-        stage="zero_optimization.stage",
-        deepspeed="deepspeed_config deepspeed",
-        half="fp16.enabled fp16",
-        optimizer="optimizer.type",
-    ),
-    _engine(
-        "PyTorch",
-        r"torchrun|torch\.distributed|pytorch",
-        serves=False,
-        model="model_name_or_path model_name model env.model_name",
-        sequence="max_seq_length seq_length seq_len max_length block_size max_context_width",
-        global_batch=_BATCH,
-        micro_batch="per_device_train_batch_size batch_size micro_batch_size",
-        accumulation="gradient_accumulation_steps",
-        fsdp="sharding_strategy fsdp",
     ),
 )

@@ -64,9 +64,11 @@ def _told_size(template: Any, size: int) -> Any:
 
 
 def kubeflow_job(document: Object) -> Iterator[Unit]:
+    """A job of Kubeflow's first trainer: one key for each role; SageMaker HyperPod's own lists them."""
     spec = spec_of(document)
     found: Mapping[str, Any] = next((value for key, value in spec.items() if key.endswith("ReplicaSpecs")), {})
-    groups = [template_of(role, count(each.get("replicas")), each.get("template")) for role, each in found.items()]
+    listed = [(str(each.get("name", "")), each) for each in spec.get("replicaSpecs") or ()] or list(found.items())
+    groups = [template_of(role, count(each.get("replicas")), each.get("template")) for role, each in listed]
     processes = at(spec, "nprocPerNode")
     given = {"nproc_per_node": (processes, "spec.nprocPerNode")} if processes else {}
     yield unit_of(document, groups, serving=False, given=given)

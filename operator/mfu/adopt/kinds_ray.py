@@ -35,10 +35,11 @@ def ray_service(document: Object) -> Iterator[Unit]:
     spec = spec_of(document)
     groups = list(_ray_groups(spec.get("rayClusterConfig")))
     configs = list(_llm_configs(spec.get("serveConfigV2")))
+    settings = _ray_environment(spec.get("serveConfigV2"))
     for config in configs or [{}]:
         low, high, given = _ray_llm(config)
         named = {"name": _ray_name(document, config, many=len(configs) > 1)}
-        yield unit_of(document, groups, serving=True, replicas=(low, high), given=given, named=named)
+        yield unit_of(document, groups, serving=True, replicas=(low, high), given=settings | given, named=named)
 
 
 def _ray_name(document: Object, config: Object, *, many: bool) -> str:
@@ -46,12 +47,31 @@ def _ray_name(document: Object, config: Object, *, many: bool) -> str:
     return f"{name}-{at(config, 'model_loading_config', 'model_id')}".lower() if many else name
 
 
-def _llm_configs(text: Any) -> Iterator[Object]:
+def _applications(text: Any) -> list[Object]:
     try:
         serve = yaml.safe_load(text) if isinstance(text, str) else text
     except yaml.YAMLError:
-        return
-    for application in at(serve, "applications") or ():
+        return []
+    return [each for each in at(serve, "applications") or () if isinstance(each, Mapping)]
+
+
+def _ray_environment(text: Any) -> dict[str, Any]:
+    """What the runtime environments of Serve's applications set and install, where there is one application."""
+    applications = _applications(text)
+    if len(applications) != 1:
+        return {}
+    runtime = applications[0].get("runtime_env") or {}
+    where = "serveConfigV2 runtime_env"
+    variables = at(runtime, "env_vars") or {}
+    given = {f"env.{str(name).lower()}": (value, f"{where}: {name}") for name, value in variables.items()}
+    packages = at(runtime, "pip")
+    if isinstance(packages, list):
+        given["packages"] = (" ".join(map(str, packages)), f"{where}: pip")
+    return given
+
+
+def _llm_configs(text: Any) -> Iterator[Object]:
+    for application in _applications(text):
         yield from (each for each in at(application, "args", "llm_configs") or () if isinstance(each, Mapping))
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from mfu.adopt.units import Object, PodTemplate, Unit, at, count, spec_of, unit_of
+from mfu.adopt.units import Object, PodTemplate, Unit, at, count, spec_of, template_of, unit_of
 from mfu.hardware.labels import WHOLE
+
+_NIM = "nvidia-nim-"
+"""How NVIDIA's ClusterServingRuntimes begin, the model after it (github.com/NVIDIA/nim-deploy, kserve/runtimes)."""
 
 
 def inference_service(document: Object) -> Iterator[Unit]:
@@ -16,9 +20,15 @@ def inference_service(document: Object) -> Iterator[Unit]:
     given: dict[str, Any] = {}
     if model.get("storageUri"):
         given["model"] = (model["storageUri"], "spec.predictor.model.storageUri")
-    form = at(model, "modelFormat", "name")
+    form, runtime = at(model, "modelFormat", "name"), model.get("runtime")
     if form:
         given["format"] = (form, "spec.predictor.model.modelFormat")
+    if runtime:
+        given["serving_runtime"] = (runtime, "spec.predictor.model.runtime")
+    if str(form).startswith(_NIM):
+        if release := re.search(r"-(\d+\.\d+\.\d+)$", str(runtime)):
+            given["version"] = (release[1], "spec.predictor.model.runtime")
+        given["nim_image"] = (str(form).removeprefix(_NIM), "spec.predictor.model.modelFormat")
     listed = predictor.get("containers") or [{**model, "name": model.get("name", "kserve-container")}]
     annotations = {**(at(document, "metadata", "annotations") or {}), **(predictor.get("annotations") or {})}
     groups = [PodTemplate("predictor", 1, {**predictor, "containers": listed}, annotations)]
@@ -61,6 +71,8 @@ def _llm_unit(document: Object, part: Object, *, phase: str) -> Unit:
     uri = at(part, "model", "uri")
     if uri:
         given["model"] = (uri, "spec.model.uri")
+    if at(part, "model", "name"):
+        given["served_model_name"] = (part["model"]["name"], "spec.model.name")
     claims = next((key for key in at(document, "metadata", "annotations") or {} if "dra-device" in key), None)
     if claims:
         given["claims"] = (True, f"annotation {claims}")
@@ -77,6 +89,38 @@ def _llm_unit(document: Object, part: Object, *, phase: str) -> Unit:
     return Unit(
         name, found.namespace, None, found.groups, True, found.replicas, labels=selector, given=given, phase=phase
     )
+
+
+def nim_service(document: Object) -> Iterator[Unit]:
+    """NVIDIA's NIM operator."""
+    spec = spec_of(document)
+    image = spec.get("image") or {}
+    container = {
+        "name": "nim",
+        "image": f"{image.get('repository', '')}:{image.get('tag', '')}",
+        "args": spec.get("args"),
+        "env": spec.get("env") or [],
+        "resources": spec.get("resources") or {},
+    }
+    template = {"containers": [container], "nodeSelector": spec.get("nodeSelector") or {}}
+    replicas = count(spec.get("replicas"))
+    bounds = (replicas, max(replicas, 1))
+    yield unit_of(document, [PodTemplate("nim", 1, template)], serving=True, replicas=bounds)
+
+
+def knative_service(document: Object) -> Iterator[Unit]:
+    """Knative's Service, not the one of Kubernetes."""
+    if not str(document.get("apiVersion", "")).startswith("serving.knative.dev/"):
+        return
+    template = spec_of(document).get("template")
+    scale = at(template, "metadata", "annotations") or {}
+    low, high = (_whole(scale.get(f"autoscaling.knative.dev/{key}")) for key in ("minScale", "maxScale"))
+    group = template_of("pod", 1, template)
+    yield unit_of(document, [group], serving=True, replicas=(low, max(low, high, 1)))
+
+
+def _whole(value: Any) -> int:
+    return int(value) if str(value).isdecimal() else 0
 
 
 def vllm_runtime(document: Object) -> Iterator[Unit]:

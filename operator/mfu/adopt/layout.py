@@ -106,9 +106,13 @@ def degree(command: Command, engine: EngineKeys, thing: str, path: str, findings
         findings.read(path, found[0], found[1])
 
 
-def settle(mode: str, count: int, findings: Findings) -> None:
+def settle(mode: str, count: int, findings: Findings, engine: EngineKeys) -> None:
     """Make the number of GPUs and the layout one: data-parallel ranks fill what the other degrees leave."""
     block = f"{mode}.parallelism"
+    stated = any(findings.holds(f"{block}.{name}") for name in DEGREES)
+    if mode == "inference" and not stated and engine.spreads and count > 1:
+        why = f"{engine.name} takes all GPUs that it sees" if engine.name else "nothing states the layout"
+        findings.assume(f"{block}.tensor", count, f"{why}: one copy over the {count} GPUs of a replica")
     given = {name: int(findings.value(f"{block}.{name}") or 1) for name in DEGREES}
     used = prod(given.values())
     if not count:
@@ -117,15 +121,17 @@ def settle(mode: str, count: int, findings: Findings) -> None:
     if used == count:
         return
     if mode == "training" and not findings.holds(f"{block}.data") and count % used == 0:
-        findings.read(f"{block}.data", count // used, f"{count} GPUs over {used} for each copy of the model")
+        (findings.read if stated else findings.assume)(
+            f"{block}.data", count // used, f"{count} GPUs over {used} for each copy of the model"
+        )
         return
-    _disagree(mode, count, used, findings)
+    _disagree(mode, count, used, findings, stated=stated)
 
 
-def _disagree(mode: str, count: int, used: int, findings: Findings) -> None:
+def _disagree(mode: str, count: int, used: int, findings: Findings, *, stated: bool) -> None:
     kept = used if mode == "inference" and used < count else count
     if kept == used:
-        findings.read("accelerators.count", used, "the layout of one replica")
+        (findings.read if stated else findings.assume)("accelerators.count", used, "the layout of one replica")
         why = f"the pods hold {count} GPUs and the layout takes {used}: more replicas in them, or idle GPUs"
     else:
         findings.declared[mode].pop("parallelism", None)
@@ -135,8 +141,12 @@ def _disagree(mode: str, count: int, used: int, findings: Findings) -> None:
     findings.unknown(f"{mode}.parallelism", why)
 
 
-def version_of(image: str) -> str:
-    """The version in an image's tag, "" where it names none: `vllm/vllm-openai:v0.8.5` is 0.8.5."""
+def version_of(image: str, *, by_calendar: bool = False) -> str:
+    """The version in an image's tag, "" where it names none: `vllm/vllm-openai:v0.8.5` is 0.8.5.
+
+    A year and a month (`nvcr.io/nvidia/vllm:26.02-py3`) say when the image was made, unless releases go `by_calendar`.
+    """
     tag = image.rsplit("/", 1)[-1].partition("@")[0].partition(":")[2]
     match = re.match(r"v?(\d+(\.\d+){1,3}([._-]?(rc|post|dev)\d*)?)", tag)
-    return match[1] if match else ""
+    dated = bool(match and re.match(r"2\d\.(0[1-9]|1[0-2])(\D|$)", match[1]))
+    return match[1] if match and (by_calendar or not dated) else ""

@@ -15,7 +15,15 @@ from mfu.adopt.kinds_jobs import (
     train_job,
 )
 from mfu.adopt.kinds_ray import ray_cluster, ray_job, ray_service
-from mfu.adopt.kinds_serving import dynamo, helm, inference_service, llm_inference_service, vllm_runtime
+from mfu.adopt.kinds_serving import (
+    dynamo,
+    helm,
+    inference_service,
+    knative_service,
+    llm_inference_service,
+    nim_service,
+    vllm_runtime,
+)
 from mfu.adopt.units import Object, Unit
 
 
@@ -53,12 +61,17 @@ _MAKERS: Mapping[str, Callable[[Object], Iterator[Unit]]] = {
     "PyTorchJob": kubeflow_job,
     "MPIJob": kubeflow_job,
     "JAXJob": kubeflow_job,
+    "TFJob": kubeflow_job,
+    "PaddleJob": kubeflow_job,
+    "HyperPodPyTorchJob": kubeflow_job,
     "TrainJob": train_job,
     "RayCluster": ray_cluster,
     "RayJob": ray_job,
     "RayService": ray_service,
     "InferenceService": inference_service,
     "LLMInferenceService": llm_inference_service,
+    "NIMService": nim_service,
+    "Service": knative_service,
     "VLLMRuntime": vllm_runtime,
     "DynamoGraphDeployment": dynamo,
 }

@@ -29,7 +29,7 @@ _QUANTIZATION: Final = (
 
 def precision(command: Command, engine: EngineKeys, model: NamedModel | None, findings: Findings) -> None:
     dtype = command.find(*engine.at("dtype")) if engine.at("dtype") else None
-    named = _DTYPES.get(str(dtype.value).lower()) if dtype else None
+    named = _dtype(str(dtype.value).lower()) if dtype else None
     if named and dtype and named != "BF16":
         findings.read("precision.compute", named, dtype.source)
     half = command.on(*engine.at("half")) if engine.at("half") else None
@@ -39,6 +39,7 @@ def precision(command: Command, engine: EngineKeys, model: NamedModel | None, fi
     if fp8 is not None and fp8.value not in (False, "none", "None"):
         findings.read("precision.compute", "FP8", fp8.source)
     _quantized(command, engine, model, findings)
+    _as_published(engine, model, findings)
     cache = command.find(*engine.at("cache")) if engine.at("cache") else None
     if cache is not None and "fp8" in str(cache.value).lower():
         findings.read("precision.kvCache", "FP8", cache.source)
@@ -47,6 +48,11 @@ def precision(command: Command, engine: EngineKeys, model: NamedModel | None, fi
             findings.read("precision.compute", named, dtype.source)
         else:
             findings.assume("precision.compute", "BF16", "not stated; what most checkpoints and frameworks use")
+
+
+def _dtype(text: str) -> str | None:
+    """`bfloat16`; NeMo's recipes also `fp8_cs`, `fp8_mx` and `nvfp4`, after how values are scaled."""
+    return _DTYPES.get(text) or ("FP8" if text.startswith("fp8") else "FP4" if text.startswith("nvfp4") else None)
 
 
 def _quantized(command: Command, engine: EngineKeys, model: NamedModel | None, findings: Findings) -> None:
@@ -64,6 +70,15 @@ def _quantized(command: Command, engine: EngineKeys, model: NamedModel | None, f
         _formats(({"compute": row[1]} if row[1] else {}) | {"weights": row[2]}, found.source, engine, findings)
     elif model is not None and model.formats:
         _formats(dict(model.formats), f"the name {model.name}", engine, findings)
+
+
+def _as_published(engine: EngineKeys, model: NamedModel | None, findings: Findings) -> None:
+    """The formats of the published weights, where nothing says that others were made of them."""
+    if model is None or not engine.serves or findings.holds("precision.weights"):
+        return
+    for key, value in model.published.items():
+        if not findings.holds(f"precision.{key}"):
+            findings.assume(f"precision.{key}", value, f"the format in which {model.name} was published")
 
 
 def _formats(formats: Mapping[str, str | None], source: str, engine: EngineKeys, findings: Findings) -> None:

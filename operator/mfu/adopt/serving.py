@@ -22,7 +22,7 @@ def serving(unit: Unit, command: Command, engine: EngineKeys, count: int, findin
     findings.declared.setdefault("inference", {})
     _phase(unit, command, engine, findings)
     _layout(command, engine, findings)
-    settle("inference", count, findings)
+    settle("inference", count, findings, engine)
     _traffic(unit, command, engine, findings)
     _replicas(unit, findings)
 

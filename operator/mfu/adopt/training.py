@@ -11,17 +11,18 @@ from mfu.adopt.layout import degree, settle
 
 _SEQUENCE: Final = 4096
 _OPTIMIZERS: Final = {"adamw": "AdamW", "adam": "AdamW", "sgd": "SGD", "lion": "Lion", "adafactor": "Adafactor"}
-_FSDP: Final = {
-    "full_shard": "FSDP",
-    "shard_grad_op": "ZeRO2",
-    "hybrid_shard": "HSDP",
-    "no_shard": "DDP",
-}
+_FSDP: Final = {"hybrid": "HSDP", "grad_op": "ZeRO2", "no_shard": "DDP", "full": "FSDP"}
+"""Words in what people write: full, full_shard, FULL_SHARD, hybrid_shard, SHARD_GRAD_OP."""
+_STRATEGIES: Final = {"1": "full", "2": "grad_op", "3": "no_shard", "4": "hybrid", "5": "hybrid"}
+"""accelerate's numbers (utils/constants.py, FSDP_SHARDING_STRATEGY)."""
 _STAGES: Final = {0: "DDP", 1: "ZeRO1", 2: "ZeRO2", 3: "ZeRO3"}
 
 
-_RECOMPUTE: Final = {"torchtitan": "Selective", "MaxText": "Full"}
-"""What a framework does unless told (torchtitan job_config, MaxText base.yml); the others keep all activations."""
+_WHOLE: Final = ("", "false", "none", "0", "full")
+"""What people write for an adapter where there is none."""
+_RECOMPUTE: Final = {"torchtitan": "Selective", "MaxText": "Full", "LLaMA-Factory": "Full"}
+"""What a framework does unless told (torchtitan job_config, MaxText base.yml, LLaMA-Factory
+disable_gradient_checkpointing: false); the others keep all activations."""
 
 
 def training(command: Command, engine: EngineKeys, count: int, findings: Findings) -> None:
@@ -31,7 +32,7 @@ def training(command: Command, engine: EngineKeys, count: int, findings: Finding
     for thing in ("tensor", "pipeline", "context"):
         degree(command, engine, thing, f"{block}.{thing}", findings)
     degree(command, engine, "expert_degree", f"{block}.expert", findings)
-    settle("training", count, findings)
+    settle("training", count, findings, engine)
     _sequence(command, engine, findings)
     _batch(command, engine, findings)
     _sharding(command, engine, findings)
@@ -87,15 +88,17 @@ def _divisor(wanted: int, of: int) -> int:
 
 def _sharding(command: Command, engine: EngineKeys, findings: Findings) -> None:
     stage = _number(command, engine, "stage") or _stage_in_name(_setting(command, engine, "deepspeed"))
-    fsdp = _setting(command, engine, "fsdp")
+    fsdp = _fsdp(command, engine)
     if stage is not None and stage[0] in _STAGES:
         findings.read("training.sharding", _STAGES[stage[0]], stage[1])
     elif fsdp is not None and fsdp.value not in ("", [], False):
         text = str(fsdp.value).lower()
         named = next((name for mark, name in _FSDP.items() if mark in text), "FSDP")
         findings.read("training.sharding", named, fsdp.source)
-    elif _setting(command, engine, "distributed_optimizer") is not None:
-        findings.read("training.sharding", "ZeRO1", "argument --use-distributed-optimizer")
+    elif engine.at("distributed_optimizer") and (switch := command.on(*engine.at("distributed_optimizer"))) is not None:
+        findings.read("training.sharding", "ZeRO1", switch.source)
+    elif engine.at("sharded") == ("optimizer",):
+        findings.assume("training.sharding", "ZeRO1", f"recipes of {engine.name} share out the optimizer's state")
     elif engine.at("sharded"):
         replicas = _number(command, engine, "replicate")
         findings.assume(
@@ -103,6 +106,22 @@ def _sharding(command: Command, engine: EngineKeys, findings: Findings) -> None:
         )
     else:
         findings.assume("training.sharding", "DDP", "nothing says that ranks share out state")
+
+
+def _fsdp(command: Command, engine: EngineKeys) -> Setting | None:
+    """The framework's own key; else what accelerate and Axolotl nest under fsdp_config, whose second version tells by
+    a switch what its first told by a word or a number.
+    """
+    own = _setting(command, engine, "fsdp")
+    if not engine.at("fsdp") or (own is not None and own.value not in ("", [], False, None)):
+        return own
+    strategy = command.find("fsdp_config.fsdp_sharding_strategy", "fsdp_config.sharding_strategy")
+    if strategy is not None:
+        return Setting(_STRATEGIES.get(str(strategy.value), strategy.value), strategy.source)
+    reshards = command.find("fsdp_config.fsdp_reshard_after_forward", "fsdp_config.reshard_after_forward")
+    if reshards is not None:
+        return Setting("full" if truth(reshards.value) else "grad_op", reshards.source)
+    return command.on("use_fsdp") or command.find("fsdp_version", "fsdp_config.fsdp_version")
 
 
 def _stage_in_name(setting: Setting | None) -> tuple[int, str] | None:
@@ -140,7 +159,9 @@ def _method(command: Command, engine: EngineKeys, findings: Findings) -> None:
     recipe = next((word for word in command.words if word.startswith(("lora_", "qlora_"))), None)
     if recipe is not None:
         findings.read("training.method", "LoRA", f"recipe {recipe}")
-    elif adapter is not None and str(adapter.value).lower() not in ("", "false", "none", "0"):
+    elif adapter is not None and str(adapter.value).lower() == "freeze":
+        findings.unknown("training.method", f"{adapter.source}: trains some layers; counted as if it trained all")
+    elif adapter is not None and str(adapter.value).lower() not in _WHOLE:
         findings.read("training.method", "LoRA", adapter.source)
 
 

@@ -15,9 +15,11 @@ from typing import Any, Final
 
 import yaml
 
-from mfu.adopt.draft import Draft, Given, adopt, sentences
+from mfu.adopt.containers import unfilled
+from mfu.adopt.draft import Draft, adopt, sentences
 from mfu.adopt.findings import Certainty
 from mfu.adopt.objects import kinds
+from mfu.adopt.which_model import Given
 from mfu.cli.cluster import add_cluster, namespace_of, with_client
 from mfu.cli.errors import UsageError
 from mfu.cli.files import read_text
@@ -50,15 +52,20 @@ def run(args: argparse.Namespace) -> int:
     documents = _from_file(args.file) if args.file else _from_cluster(args)
     drafts = adopt(documents, Given(_preset(args.model), read_config(args.config, "--config") if args.config else None))
     if not drafts:
-        found = ", ".join(sorted({str(each.get("kind", "no kind")) for each in documents})) or "nothing"
-        raise UsageError(
-            f"{args.file or args.target}: runs no model on GPUs (found {found}; read are {', '.join(kinds())})"
-        )
+        raise UsageError(f"{args.file or args.target}: {_nothing(documents)}")
     if args.output == "json":
         print_document([_document(each) for each in drafts], args.output)
     else:
         print("---\n".join(_text(each) for each in drafts), end="")
     return _end(drafts)
+
+
+def _nothing(documents: list[Mapping[str, Any]]) -> str:
+    asked = unfilled(list(documents))
+    if asked:
+        return f"asks for {asked}, which is no number: fill the template in first, with envsubst or helm template"
+    found = ", ".join(sorted({str(each.get("kind", "no kind")) for each in documents})) or "nothing"
+    return f"runs no model on GPUs (found {found}; read are {', '.join(kinds())})"
 
 
 def _preset(name: str) -> str:
