@@ -65,6 +65,15 @@ def test_a_network_that_nobody_named_is_said_where_it_would_be_felt(
     assert slow < 0.95 * usual
     assert "Gbit/s" not in silent, "it was named"
     assert asked("--network", "200") == (pytest.approx(usual), silent)
+    assert asked("--network", "12.5")[0] < slow, "one adapter of 100 for eight GPUs"
+
+
+@pytest.mark.parametrize("value", ["0", "-50", "nan", "inf", "fast"])
+def test_a_network_is_a_number_above_0(value: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["predict", "-f", DENSE, f"--network={value}"])
+    assert stopped.value.code == 2
+    assert f"argument --network: '{value}' is no number above 0" in capsys.readouterr().err
 
 
 def test_one_node_needs_no_network(capsys: pytest.CaptureFixture[str]) -> None:

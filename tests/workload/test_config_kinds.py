@@ -466,3 +466,31 @@ def test_towers_of_flat_configs_are_said() -> None:
         LLAMA | {"model_type": "llava", "architectures": ["LlavaLlamaForCausalLM"], "mm_vision_tower": "clip"}
     )
     assert (found.kind, found.dropped) == ("llama", ("mm_vision_tower",))
+
+
+def test_mamba2_without_heads_has_as_many_as_expand_asks_for() -> None:
+    """As fla-org/flame writes them (configs/mamba2_1B.json), where the class's 128 heads would double the model."""
+    flame = {"model_type": "mamba2", "hidden_size": 2048, "num_hidden_layers": 48, "vocab_size": 32000, "expand": 2}
+    flame |= {"head_dim": 64, "n_groups": 1, "state_size": 128, "conv_kernel": 4, "tie_word_embeddings": False}
+    inner, heads = 4096, 64
+    one = 2048 * (2 * inner + 2 * 128 + heads) + inner * 2048 + (inner + 256) * 5 + 3 * heads + inner + 2048
+    assert count(from_config(flame)).total == 48 * one + 2 * 32000 * 2048 + 2048
+    assert count(from_config(flame | {"num_heads": 64})).total == count(from_config(flame)).total
+
+
+@pytest.mark.parametrize(
+    ("changed", "key"), [({"num_heads": 128}, "num_heads"), ({"expand": 1, "head_dim": 96}, "expand")]
+)
+def test_mamba2_whose_widths_contradict_is_refused(changed: dict[str, Any], key: str) -> None:
+    config = {"model_type": "mamba2", "hidden_size": 2048, "num_hidden_layers": 48, "vocab_size": 32000, "expand": 2}
+    with pytest.raises(UnsupportedConfig) as refused:
+        from_config(config | {"head_dim": 64} | changed)
+    assert refused.value.why.field == key
+
+
+def test_layers_beside_the_text_part_are_said() -> None:
+    """OpenFlamingo puts a gated cross attention before every fourth layer: the text part alone does not show it."""
+    whole = {"model_type": "flamingo", "cross_attn_every_n_layers": 4, "text_config": LLAMA, "vision_config": {"a": 1}}
+    notes = understand(whole).notes
+    assert "cross_attn_every_n_layers: 4 was not read" in notes
+    assert not any("cross_attn" in note for note in understand({**whole, "cross_attn_every_n_layers": None}).notes)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import replace
 
-from mfu.cli.output import positive
+from mfu.cli.output import amount
 from mfu.predict import predict
 from mfu.predict.training.constants import shipped
 from mfu.predict.training.machine import usual_network
@@ -21,10 +21,10 @@ WORTH_SAYING = 0.03
 def add_network(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--network",
-        type=positive,
+        type=amount,
         metavar="GBPS",
-        help="Gbit/s of each GPU between nodes: 400 with one such adapter a GPU, 50 with four of 100 for eight GPUs; "
-        "default: as usual with the product",
+        help="Gbit/s of each GPU between nodes: 400 with one such adapter a GPU, 50 with four of 100 for eight GPUs, "
+        "12.5 with one; default: as usual with the product",
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import sys
 from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Iterable, Sequence
@@ -30,6 +31,17 @@ def positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise ArgumentTypeError(f"{text!r} is no whole number above 0")
     return int(text)
+
+
+def amount(text: str) -> float:
+    """Type of an argument that measures something."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not (math.isfinite(value) and value > 0):
+        raise ArgumentTypeError(f"{text!r} is no number above 0")
+    return value
 
 
 def console() -> Console:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from mfu.workload.errors import UnsupportedConfig
-from mfu.workload.huggingface import classic, decoder, encoder, hybrid, latent, newer, uneven
+from mfu.workload.huggingface import classic, decoder, encoder, hybrid, latent, newer, scans, uneven
 from mfu.workload.huggingface.decoder import Builder
 from mfu.workload.huggingface.defaults import kind_of_class
 
@@ -15,6 +15,7 @@ BUILDERS: Final[Mapping[str, Builder]] = (
     | latent.BUILDERS
     | uneven.BUILDERS
     | hybrid.BUILDERS
+    | scans.BUILDERS
     | newer.BUILDERS
     | classic.BUILDERS
     | encoder.BUILDERS

@@ -57,6 +57,7 @@ def understand(config: Mapping[str, Any]) -> Understood:
     precision = precision_of(config, values)
     dropped = towers(config, part)
     notes += _said(read, values, arch=arch, precision=precision, dropped=dropped)
+    notes += _around(config, values) if part else []
     return Understood(kind, check(arch), precision, tuple(notes), tuple(dropped))
 
 
@@ -149,6 +150,11 @@ def _said(
     if precision.problem:
         notes.append(precision.problem)
     return [*notes, *unread(read)]
+
+
+def _around(config: Mapping[str, Any], text: Mapping[str, Any]) -> list[str]:
+    """What the whole model says of layers beside those of its text part: OpenFlamingo's cross_attn_every_n_layers."""
+    return list(unread(ModelConfig({key: value for key, value in config.items() if key not in text}, "")))
 
 
 def renamed(understood: Understood, name: str) -> Understood:
