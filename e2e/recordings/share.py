@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from e2e.recordings.gpm_sampler import Sampler
-from e2e.recordings.share_pairs import REPEATED, REPEATED_BESIDE, paced_pairs, pairs
+from e2e.recordings.share_pairs import PACED_UNLIKE, REPEATED, REPEATED_BESIDE, UNLIKE, paced_pairs, pairs
 from e2e.recordings.share_programs import PROGRAMS, Step, build
 
 WARM_UP_STEPS: Final = 4
@@ -277,6 +277,22 @@ def record_repeated(out: Path, *, minutes: float, seconds: float) -> None:
                 recorder.row((REPEATED, name))
 
 
+def record_unlike(out: Path, *, minutes: float, seconds: float) -> None:
+    """Pairs that no other recording has, in both modes, each for half of the time that is left; then their kernels."""
+    ends = time.time() + minutes * 60
+    names = dict.fromkeys(name for pair in UNLIKE for name in pair)
+    with _recorder(out, seconds) as recorder:
+        _until(ends, recorder, [(name,) for name in names])
+        for mode, part in (("time-sliced", 0.5), ("mps", 0.9)):
+            recorder.restart(mode)
+            until = time.time() + part * (ends - time.time())
+            _until(until, recorder, [*((name,) for name in PACED_UNLIKE), *UNLIKE])
+        recorder.restart("time-sliced")
+        for name in recorder.alone:
+            if time.time() < ends:
+                recorder.profiled(name)
+
+
 @contextmanager
 def _recorder(out: Path, seconds: float) -> Iterator[Recorder]:
     with tempfile.TemporaryDirectory() as pipe, out.open("w") as file:
@@ -310,12 +326,15 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=2.0)
     parser.add_argument("--adjacent", action="store_true", help="host-paced pairs, alone again before each")
     parser.add_argument("--repeated", action="store_true", help="one host-paced program in both modes, again and again")
+    parser.add_argument("--unlike", action="store_true", help="pairs that no other recording has, in both modes")
     parser.add_argument("--worker", action="store_true", help="run as one of the two workers")
     args = parser.parse_args()
     if args.worker:
         worker()
     elif args.out and args.repeated:
         record_repeated(args.out, minutes=args.minutes, seconds=args.seconds)
+    elif args.out and args.unlike:
+        record_unlike(args.out, minutes=args.minutes, seconds=args.seconds)
     elif args.out:
         chosen = record_adjacent if args.adjacent else record
         chosen(args.out, mode=args.mode, minutes=args.minutes, seconds=args.seconds)

@@ -49,6 +49,31 @@ REPEATED_BESIDE: Final = (
     "train-starved",
     "gaps",
 )
+PACED_UNLIKE: Final = ("train-tiny", "train-mini", "train-xl")
+"""Alone again before the pairs of each mode, for hosts drift."""
+UNLIKE: Final = (
+    ("train-big", "decode-trickle"),
+    ("train-big", "decode-7b-calm"),
+    ("train-big", "train-mini"),
+    ("train-xl", "decode-b128"),
+    ("train-xl", "decode-mini"),
+    ("train-waits", "decode-7b-long-idle"),
+    ("train-waits", "decode-b128"),
+    ("train-mini", "decode-7b-calm"),
+    ("train-mini", "train-mini"),
+    ("train-long", "decode-b128"),
+    ("train-long", "decode-mini"),
+    ("decode-7b-calm", "decode-7b-long-idle"),
+    ("decode-b128", "decode-mini"),
+    ("decode-trickle", "decode-7b-long-idle"),
+    ("train-big", "train-xl"),
+    ("train-xl", "train-waits"),
+    ("train-mini", "decode-mini"),
+    ("train-long", "train-waits"),
+    *(("train-tiny", each) for each in CORE),
+    *(("train-rare", each) for each in ("decode-b1", "decode-b8-idle", "train-starved", "train-rare")),
+)
+"""Trainings and decodes of sizes that no other recording has; those that a host paces; and what hardly ever works."""
 
 
 def pairs() -> list[tuple[str, str]]:

@@ -89,11 +89,14 @@ GRANITE_2B = {
     "num_attention_heads": 32, "num_key_value_heads": 8, "vocab_size": 49152, "max_position_embeddings": 8192,
     "tie_word_embeddings": True,
 }  # fmt: skip
+HEADS = {"bert": "AutoModelForMaskedLM", "vit": "AutoModelForImageClassification"}
+"""What is trained of an encoder; of everything else the next token."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """One setting. `weights` fp32 is autocast to BF16 over FP32 weights, bf16 is pure BF16."""
+    """One setting. `weights` fp32 is autocast to BF16 over FP32 weights, bf16 is pure BF16; nothing is cast where
+    `precision` is fp32 or tf32."""
 
     scenario: str
     config: dict[str, Any]
@@ -106,6 +109,8 @@ class Run:
     compiled: bool = False
     optim: str = "adamw_torch_fused"
     sharding: str = "ddp"
+    precision: str = "bf16"
+    save_steps: int = 0
 
 
 ALONE = (
@@ -223,18 +228,20 @@ def _let_go() -> None:
 
 def _trained(run: Run, gpus: int) -> dict[str, Any]:
     import torch
-    from transformers import AutoConfig, AutoModelForCausalLM, Trainer
+    import transformers
+    from transformers import AutoConfig, Trainer
 
     torch.manual_seed(0)
     dtype = torch.float32 if run.weights == "fp32" else torch.bfloat16
     config = AutoConfig.for_model(**run.config)
     config.use_cache = False
     with torch.device("cuda"):
-        model = AutoModelForCausalLM.from_config(config, torch_dtype=dtype, attn_implementation=run.attn)
+        kind_of_head = getattr(transformers, HEADS.get(config.model_type, "AutoModelForCausalLM"))
+        model = kind_of_head.from_config(config, torch_dtype=dtype, attn_implementation=run.attn)
     params, kind = sum(each.numel() for each in model.parameters()), type(model).__name__
     clock = _clock()
     torch.cuda.reset_peak_memory_stats()
-    data = _tokens(config.vocab_size, run.seq_len)
+    data = _data(config, run.seq_len, dtype)
     Trainer(model=model, args=_arguments(run, model, gpus), train_dataset=data, callbacks=[clock]).train()
     return {
         **asdict(run),
@@ -244,7 +251,6 @@ def _trained(run: Run, gpus: int) -> dict[str, Any]:
         "gpu": torch.cuda.get_device_name(),
         "gpus": gpus,
         "data_parallel": gpus,
-        "precision": "bf16",
         "params": params,
         "steps": clock.steps,
         "seconds": clock.seconds,
@@ -264,12 +270,36 @@ def _arguments(run: Run, model: Any, gpus: int) -> Any:
         settings |= {"fsdp": "full_shard auto_wrap", "fsdp_config": {"transformer_layer_cls_to_wrap": [block]}}
     if run.recompute == "full":
         settings |= {"gradient_checkpointing": True, "gradient_checkpointing_kwargs": {"use_reentrant": False}}
+    if run.precision != "bf16":
+        settings |= {"tf32": run.precision == "tf32"}
+    settings |= {"save_steps": run.save_steps, "save_total_limit": 1} if run.save_steps else {"save_strategy": "no"}
     return TrainingArguments(
         output_dir="/tmp/trainer", per_device_train_batch_size=run.micro_batch,
-        gradient_accumulation_steps=run.accumulation, max_steps=100_000, bf16=run.weights == "fp32", optim=run.optim,
-        torch_compile=run.compiled, logging_steps=1_000_000, save_strategy="no", report_to=[],
+        gradient_accumulation_steps=run.accumulation, max_steps=100_000, optim=run.optim,
+        bf16=run.weights == "fp32" and run.precision == "bf16",
+        torch_compile=run.compiled, logging_steps=1_000_000, report_to=[],
         dataloader_num_workers=2, disable_tqdm=True, ddp_find_unused_parameters=False, **settings,
     )  # fmt: skip
+
+
+def _data(config: Any, length: int, dtype: Any) -> Any:
+    return _images(config, dtype) if config.model_type == "vit" else _tokens(config.vocab_size, length)
+
+
+def _images(config: Any, dtype: Any) -> Any:
+    import torch
+
+    class Images(torch.utils.data.Dataset):
+        def __init__(self) -> None:
+            self.rows = torch.randn(64, config.num_channels, config.image_size, config.image_size, dtype=dtype)
+
+        def __len__(self) -> int:
+            return 1_000_000
+
+        def __getitem__(self, index: int) -> dict[str, Any]:
+            return {"pixel_values": self.rows[index % 64], "labels": index % 2}
+
+    return Images()
 
 
 def _tokens(vocab: int, length: int) -> Any:
