@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import log10
 from typing import Final
 
 from mfu.hardware.types import GPU
@@ -29,10 +30,12 @@ _TRAIN_KERNELS_A_LAYER: Final = 37
 _TRAIN_KERNELS: Final = 40
 _LAUNCH_SECONDS: Final = 23e-6
 """One eager PyTorch launch on the host. Measured, H100 hosts: 23 µs (21.3 ms for 928 kernels) to 39 µs."""
-_FULL_GRID: Final = 8e6
-"""Tokens × hidden from which nearly every kernel fills the GPU."""
-_SMS_BUSY_FULL: Final = 0.92
-_SMS_BUSY_PART: Final = 0.78
+_SMALL_GRID: Final = 1e5
+"""Tokens × hidden of a training whose kernels keep `_SMS_OF_SMALL` of the multiprocessors at work."""
+_SMS_OF_SMALL: Final = 0.475
+_SMS_TENFOLD: Final = 0.2
+"""And so many more with each tenfold of it: 0.475, 0.612, 0.79, 0.85 and 0.92 recorded from 1e5 to 1.7e7, H100."""
+_SMS_AT_MOST: Final = 0.92
 _DECODE_OCCUPANCY: Final = 0.13
 _TRAIN_OCCUPANCY: Final = 0.32
 """Measured, H100: 0.117 to 0.139 over ten decodes, 0.271 to 0.443 over ten trainings."""
@@ -121,15 +124,19 @@ def _train(spec: Spec, gpu: GPU) -> SharedProgram:
     kernels = _TRAIN_KERNELS_A_LAYER * spec.layers + _TRAIN_KERNELS
     moved = elementwise + optimizer
     busy = kernels * TRAIN_KERNEL_SECONDS + flops / tensor_rate(gpu) + moved / bandwidth(gpu)
-    sms = _SMS_BUSY_FULL if tokens * spec.hidden > _FULL_GRID else _SMS_BUSY_PART
     dram = min(1.0, moved / busy / gpu.memory_bandwidth_bytes_per_s)
     return SharedProgram(
         active_seconds=max(busy, kernels * _LAUNCH_SECONDS),
         asleep_seconds=spec.asleep_seconds,
         busy_seconds=busy,
         kernels=kernels,
-        sms=sms,
+        sms=_train_sms(tokens * spec.hidden),
         dram=dram,
         long_kernel_seconds=weighted(train_kernels(spec, gpu)),
         occupancy=_TRAIN_OCCUPANCY,
     )
+
+
+def _train_sms(grid: float) -> float:
+    """Share of the multiprocessors at work while a kernel runs: small batches leave some without a block."""
+    return min(_SMS_AT_MOST, max(0.0, _SMS_OF_SMALL + _SMS_TENFOLD * log10(grid / _SMALL_GRID)))
