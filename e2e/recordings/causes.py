@@ -1,4 +1,4 @@
-"""Plain PyTorch training loops with a planted cause, on one GPU or several, as JSON lines that `mfu diagnose` reads.
+"""Plain PyTorch loops with a planted cause, on one GPU or several, as JSON lines that `mfu diagnose` reads.
 
     PYTHONPATH=. python3 -m e2e.recordings.causes --out runs.jsonl --minutes 5 [--gpu 1]
     PYTHONPATH=. torchrun --nproc-per-node 2 -m e2e.recordings.causes --out runs.jsonl --minutes 2
@@ -17,13 +17,44 @@ import os
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from e2e.recordings.gpm_sampler import Sampler
 from e2e.recordings.plain_loops import SAVED_TO, Loop, Step, build, planted
 from e2e.recordings.shape import Shape
+from e2e.recordings.share_programs import VOCABULARY
+from e2e.recordings.share_programs import build as build_program
+
+
+@dataclass(frozen=True, slots=True)
+class Decoding:
+    """Generation by a plain decoder in one CUDA graph a step, ffn 4 × hidden; one tensor serves as keys and values."""
+
+    scenario: str
+    truth: str
+    layers: int
+    hidden: int
+    heads: int
+    batch: int
+    context: int
+
+    @property
+    def flops(self) -> float:
+        weights = 12.0 * self.layers * self.hidden**2 + VOCABULARY["decode"] * self.hidden
+        return self.batch * (2.0 * weights + 4.0 * self.layers * self.context * self.hidden)
+
+    def step(self, torch: Any) -> Step:
+        sizes = (self.layers, self.hidden, self.heads, self.batch, self.context)
+        once, _ = build_program(" ".join(["decode", *map(str, sizes), "0"]), torch)
+
+        def step() -> None:
+            once()
+            torch.cuda.synchronize()
+
+        return step
+
 
 PEAKS = {"bf16": 989.4e12, "tf32": 494.7e12, "fp32": 66.9e12}
 SMALL = Shape(12, 768, 12, 3072, 50304, 32, 1024)
@@ -52,6 +83,10 @@ ALONE = (
     Loop("gpt2s-starved-lightly", "data-starvation", SMALL, wait=0.2),
 )
 """A save is a wait for storage: `data-starvation` says so."""
+DECODING = (
+    Decoding("decode-7b-one", "low-concurrency", 32, 4096, 32, 1, 1024),
+    Decoding("decode-1b-many", "memory-bound", 24, 2048, 16, 192, 1024),
+)
 TOGETHER = (
     Loop("ddp-medium-healthy", "none", MEDIUM),
     Loop("ddp-medium-late", "straggler", MEDIUM, late_rank=0.6),
@@ -87,9 +122,9 @@ def main() -> None:
         _record(loop, sampler, arguments)
 
 
-def _chosen(ranks: int, *, pcie: bool) -> Sequence[Loop]:
+def _chosen(ranks: int, *, pcie: bool) -> Sequence[Loop | Decoding]:
     if ranks == 1:
-        return ALONE
+        return *ALONE[:-2], *DECODING, *ALONE[-2:]
     return OVER_PCIE if pcie else TOGETHER
 
 
@@ -101,7 +136,7 @@ def _join(ranks: int) -> None:
         torch.distributed.init_process_group("nccl")
 
 
-def _record(loop: Loop, sampler: Sampler, arguments: argparse.Namespace) -> None:
+def _record(loop: Loop | Decoding, sampler: Sampler, arguments: argparse.Namespace) -> None:
     import torch
 
     try:
@@ -117,27 +152,35 @@ def _record(loop: Loop, sampler: Sampler, arguments: argparse.Namespace) -> None
         print(loop.scenario, line.get("error") or f"{line['seconds'] / line['steps']:.4f} s", flush=True)
 
 
-def recorded(loop: Loop, sampler: Sampler, timed: float) -> dict[str, Any]:
+def recorded(loop: Loop | Decoding, sampler: Sampler, timed: float) -> dict[str, Any]:
     """One line: the run, and the readings that lie whole within it."""
     import torch
 
-    rank, ranks = _rank(), int(os.environ.get("WORLD_SIZE", "1"))
-    step, save = build(loop, torch, rank, ranks)
-    bare = _bare_seconds(step)
-    late = planted(loop, step, save, bare, last_rank=rank == ranks - 1 and ranks > 1)
+    ranks = int(os.environ.get("WORLD_SIZE", "1"))
+    if isinstance(loop, Decoding):
+        bare = _bare_seconds(late := loop.step(torch))
+    else:
+        step, save = build(loop, torch, _rank(), ranks)
+        bare = _bare_seconds(step)
+        late = planted(loop, step, save, bare, last_rank=_rank() == ranks - 1 and ranks > 1)
+    steps, seconds, rows = _watched(late, sampler, timed, ranks)
+    line = _decoded(loop, steps, seconds) if isinstance(loop, Decoding) else _line(loop, ranks, steps, seconds)
+    return line | {"bare_step_s": bare, "gpu": sampler.name, "series": rows}
+
+
+def _watched(late: Step, sampler: Sampler, timed: float, ranks: int) -> tuple[int, float, list[dict[str, Any]]]:
     stop, rows = threading.Event(), list[dict[str, Any]]()
     watching = threading.Thread(target=sampler.during, args=(stop, rows))
-    if rank == 0:
+    if _rank() == 0:
         watching.start()
     try:
         steps, seconds = _timed(late, timed, ranks)
     finally:
         stop.set()
-        if rank == 0:
+        if _rank() == 0:
             watching.join()
         SAVED_TO.unlink(missing_ok=True)
-    within = [row for row in rows if row["t"] <= seconds]
-    return _line(loop, ranks, steps, seconds) | {"bare_step_s": bare, "gpu": sampler.name, "series": within}
+    return steps, seconds, [row for row in rows if row["t"] <= seconds]
 
 
 def _bare_seconds(step: Step) -> float:
@@ -192,6 +235,12 @@ def _line(loop: Loop, ranks: int, steps: int, seconds: float) -> dict[str, Any]:
         "mfu": flops * steps / seconds / PEAKS[loop.declared],
         "planted": {name: value for name, value in asdict(loop).items() if name not in ("scenario", "truth", "shape")},
     }
+
+
+def _decoded(run: Decoding, steps: int, seconds: float) -> dict[str, Any]:
+    told = {"kind": "decode", "gpus": 1, "precision": "bf16", "ffn": 4 * run.hidden, "vocab": VOCABULARY["decode"]}
+    counted = {"steps": steps, "seconds": seconds, "flops_per_step_per_gpu": run.flops}
+    return asdict(run) | told | counted | {"mfu": run.flops * steps / seconds / PEAKS["bf16"]}
 
 
 if __name__ == "__main__":
