@@ -149,6 +149,41 @@ def test_facts_of_headers() -> None:
     assert (facts.gpus, facts.sequence_length, facts.global_batch, facts.total_steps) == (16, 4096, 512, 2073)
 
 
+ARGONNE = """\
+[2025-11-10 09:43:39,573] [INFO] [logging.py:107:log_dist] [Rank 0] step=136005, skipped=0, lr=[2.0e-05, 2.0e-05]
+[2025-11-10 09:43:39,573] [INFO] [timer.py:264:stop] epoch=0/micro_step=5/global_step=5, CurrSamplesPerSec=2553.44
+[2025-11-10 09:43:39,582][I][megatron/training_log:402] iteration=  136005/  136100 | consumed_samples=   835614720 | \
+elapsed_time_per_iteration_ms=3420.2 | global_batch_size= 6144 | actual_seqlen= 8192 | samples_per_second=1796.410 | \
+tokens_per_gpu_per_second_tgs=4790.426 | TFLOPs=53.59 |
+[2025-11-10 09:43:49,839] [INFO] [logging.py:107:log_dist] [Rank 0] step=136006, skipped=0, lr=[2.0e-05, 2.0e-05]
+[2025-11-10 09:43:49,840] [INFO] [timer.py:264:stop] epoch=0/micro_step=6/global_step=6, CurrSamplesPerSec=2576.51
+[2025-11-10 09:43:49,849][I][megatron/training_log:402] iteration=  136006/  136100 | consumed_samples=   835620864 | \
+elapsed_time_per_iteration_ms=3402.7 | global_batch_size= 6144 | actual_seqlen= 8192 | samples_per_second=1805.618 | \
+tokens_per_gpu_per_second_tgs=4814.980 | TFLOPs=53.86 |
+"""
+"""Of the form of argonne-lcf/Megatron-DeepSpeed, ALCF/notes/cooldown.md: a run that goes on from a checkpoint."""
+
+
+def test_megatron_as_key_and_value() -> None:
+    reader = Reader()
+    reader.take(ARGONNE.splitlines())
+    first, second = reader.log().readings
+    assert (first.step, first.seconds, first.sequences, first.sequence_length) == (136005, 3.4202, 6144, 8192)
+    assert (first.tokens_per_s_per_gpu, first.samples_per_s, first.samples) == (4790.426, 1796.41, 835_614_720)
+    assert first.flops_per_s_per_gpu == pytest.approx(53.59e12)
+    assert second.seconds == 3.4027
+
+
+def test_a_timer_that_counts_from_this_start_is_not_mixed_with_the_optimizer_s_count() -> None:
+    """Five and 136,005 are one step: the difference of the two is no number of steps between two lines."""
+    reader = Reader()
+    reader.take(line for line in ARGONNE.splitlines() if "[INFO]" in line)
+    assert [each.step for each in reader.log().readings] == [5, 6]
+    resumed = Reader()
+    resumed.take(line.replace("step=13600", "step=") for line in ARGONNE.splitlines() if "[INFO]" in line)
+    assert [each.step for each in resumed.log().readings] == [5, 5, 6, 6], "one count, told twice"
+
+
 @given(st.text(max_size=300))
 def test_no_text_breaks_the_reader(text: str) -> None:
     reader = Reader()

@@ -273,7 +273,7 @@ def _contradictions(readings: Sequence[StepReading], shape: RunShape, accumulati
     if not ratios or abs(median(ratios) - 1) <= DISAGREES:
         return ()
     return (
-        f"the log's tokens per second are {median(ratios):.2f} x the batch over its step time: check globalBatchSize, "
+        f"the log's tokens per second are {median(ratios):.2g} x the batch over its step time: check globalBatchSize, "
         "sequenceLength and the GPU count",
     )
 

@@ -98,7 +98,7 @@ def _key(name: str) -> str:
 
 _GPU_TOKENS: Final = _field(
     "tokens_per_s_per_gpu",
-    r"\btokens[ _]per[ _]gpu[ _]per[ _]second\s*\(tgs\)\s*[:=]\s*#",
+    r"\btokens[ _]per[ _]gpu[ _]per[ _]second[\s_]*\(?tgs\)?\s*[:=]\s*#",
     _key(r"tokens[_ /]?(?:per[_ ])?s(?:ec(?:ond)?)?(?:_per_|/| per )(?:gpu|GPU|device)") + "#",
     _key(r"(?:tokens/)?train_per_sec_per_gpu") + "#",
     r"throughput/device/tokens_per_sec[\"']?\s*[:=]\s*#",
@@ -123,28 +123,29 @@ _FLOPS: Final = _field(
     r"tflops_per_sec_per_gpu[\"']?\s*[:=]\s*#",
     r"TFLOP/s(?:/device)?:\s*#",
     r"tflops:\s*#",
-    r"TFLOPs:\s*#",
+    r"TFLOPs[:=]\s*#",
     factor=_TERA,
 )
 _BATCH: Final = _field("sequences", _key(r"global[ _]batch[ _]size") + "#", hint="batch")
 
 MEGATRON: Final = LogFormat(
-    # megatron/training/training.py, training_log(); Megatron-DeepSpeed, GPT-NeoX and nanotron print kin of it
+    # megatron/training/training.py, training_log(); Megatron-DeepSpeed, GPT-NeoX and nanotron print kin of it, and
+    # argonne-lcf/Megatron-DeepSpeed all of it as key=value
     LogProgram.MEGATRON,
     ("iteration",),
-    re.compile(r"\biteration:?\s*\d+\s*/\s*(?:\d+|infinity)\s*\|"),
+    re.compile(r"\biteration[:=]?\s*\d+\s*/\s*(?:\d+|infinity)\s*\|"),
     (
-        _field("step", r"\biteration:?\s*#\s*/"),
+        _field("step", r"\biteration[:=]?\s*#\s*/"),
         _field("seconds", r"elapsed[ _]time[ _]per[ _]iteration[ _]\(?ms\)?\s*[:=]\s*#", factor=1e-3),
         _field("seconds", r"elapsed[ _]time[ _]per[ _]iteration(?:[ _]\(?s\)?)?\s*[:=]\s*@"),
-        _field("samples", r"consumed[ _](?:train[ _])?samples:\s*#"),
-        _field("tokens", r"consumed[ _]tokens:\s*#"),
+        _field("samples", r"consumed[ _](?:train[ _])?samples[:=]\s*#"),
+        _field("tokens", r"consumed[ _]tokens[:=]\s*#"),
         _BATCH,
-        _field("sequence_length", r"actual seqlen:\s*#"),
+        _field("sequence_length", r"actual[ _]seqlen[:=]\s*#"),
         _FLOPS,
         _GPU_TOKENS,
         _ALL_TOKENS,
-        _field("samples_per_s", r"samples per second:\s*#", r"samples/sec:\s*#", hint="samples"),
+        _field("samples_per_s", r"samples[ _]per[ _]second[:=]\s*#", r"samples/sec:\s*#", hint="samples"),
     ),
 )
 TORCHTITAN: Final = LogFormat(

@@ -99,13 +99,14 @@ class Reader:
         return False
 
     def log(self) -> TrainingLog:
-        """The program that tells most, with its readings."""
+        """The program that tells most, with its readings; forks of Megatron time what DeepSpeed's timer leaves out."""
         told = {program: list(found) for program, found in self._found.items()}
         for program, found in self._bar_readings().items():
             if not any(_speaks(each) for each in told.get(program, ())):
                 told[program] = found
         likeliest = self._likeliest(told)
         steps = told.get(likeliest, []) if likeliest is not None else []
+        steps = _of_one_counter(steps) if likeliest is LogProgram.DEEPSPEED else steps
         if self._summary is not None and not any(_speaks(each) or each.clock_seconds for each in steps):
             return TrainingLog(LogProgram.HUGGING_FACE, (self._summary,), self._facts, whole_run=True)
         return TrainingLog(self._named(likeliest), tuple(steps), self._facts)
@@ -121,6 +122,7 @@ class Reader:
                 any(_speaks(reading) for reading in told[each]),
                 any(reading.clock_seconds is not None for reading in told[each]),
                 each is wanted,
+                each is LogProgram.MEGATRON and any(reading.seconds is not None for reading in told[each]),
                 sum(map(_speaks, told[each])),
                 len(told[each]),
                 -order.index(each),
@@ -148,6 +150,15 @@ class Reader:
         if steps is not None and f"{steps:.0f}" in totals:
             return f"{steps:.0f}"
         return max(totals, key=lambda total: max(each.elapsed_seconds for each in totals[total]), default=None)
+
+
+def _of_one_counter(steps: list[StepReading]) -> list[StepReading]:
+    """DeepSpeed's optimizer counts on from the checkpoint (`step=136005`), its timer from this start (`global_step=5`):
+    where no number is told by both, the timer's.
+    """
+    timed = [each for each in steps if _speaks(each)]
+    numbers = [{each.step for each in steps if _speaks(each) is speaks} - {None} for speaks in (True, False)]
+    return timed if all(numbers) and not numbers[0] & numbers[1] else steps
 
 
 def _program_of(state: Bar) -> LogProgram:
