@@ -5,9 +5,17 @@ from __future__ import annotations
 import pytest
 
 from mfu.hardware.catalog import load
-from mfu.hardware.types import GPU
+from mfu.hardware.types import GPU, Precision
 from mfu.predict.types import AttentionKernel, Compilation, FusedKernels, Placement
-from mfu.predict.validate.notes import attention, compilation, dispatched_once, fused_kernels, power_limit
+from mfu.predict.validate.notes import (
+    attention,
+    compilation,
+    dispatched_once,
+    fused_kernels,
+    fused_optimizer,
+    power_limit,
+    weights,
+)
 from mfu.predict.validate.rows import placement_of
 from mfu.predict.validate.training import engine_name
 
@@ -42,6 +50,21 @@ def test_a_row_that_tells_of_a_limit(row: dict[str, str], watts: float | None) -
 )
 def test_a_row_that_tells_whether_it_was_compiled(row: dict[str, str], found: Compilation | None) -> None:
     assert compilation(row) is found
+
+
+@pytest.mark.parametrize(
+    ("notes", "kept", "fused"),
+    [
+        ("autocast over FP32 weights, Adam", Precision.FP32, None),
+        ("weights and states in BF16", Precision.BF16, None),
+        ("fused AdamW; two micro-batches", Precision.BF16, True),
+        ("AdamW not fused", Precision.BF16, False),
+        ("", Precision.BF16, None),
+    ],
+)
+def test_a_row_that_tells_of_weights_and_their_update(notes: str, kept: Precision, fused: bool | None) -> None:
+    row = {"notes": notes}
+    assert (weights(row), fused_optimizer(row)) == (kept, fused)
 
 
 def test_a_publisher_whose_cards_are_its_own() -> None:

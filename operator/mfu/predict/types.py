@@ -104,6 +104,8 @@ class Training:
     all-to-all)."""
     looped_experts: bool | None = None
     """Experts one after the other and not in grouped products; None takes the default of the engine's release."""
+    fused_optimizer: bool | None = None
+    """One kernel over all states, or one for each operation of the update; None takes the engine's habit."""
     engine_version: str | None = None
     """None takes the engine as it is today."""
 

@@ -142,6 +142,8 @@ class Machine(Columns):
     network: Array
     """Bytes/s, one direction per GPU, between nodes."""
     network_latency: Array
+    host: Array
+    """Time that its processor takes to launch an operation over that of the processors beside other products."""
     efa: Array
     """1 where nodes talk over Elastic Fabric Adapter, whose rings do not reach every adapter's rate at once."""
 
@@ -176,12 +178,17 @@ class TrainingStack(Columns):
     """Bytes that activations move forward per value which the feed-forward produces, where nothing is fused."""
     kept_rotated: Array
     """Values of 2 bytes kept per query and key value beside themselves: norms of heads."""
+    score_forward_bytes: Array
+    """Bytes that written scores move forward in 16 bit, by count; 0 takes what fused kernels were measured at."""
+    score_backward_bytes: Array
     kept_scores: Array
     """Values of the compute format kept per attention score, 0 where a fused kernel keeps none."""
     selective_products: Array
     """Share of a layer's matrix products that selective recomputation repeats."""
     logit_bytes: Array
     """Bytes that each logit holds at the peak."""
+    ragged_head: Array
+    """1 where rows of the head or of its logits begin at no multiple of 16 bytes."""
     logit_passes: Array
     """Passes of four bytes over the logits, forward and backward; 0 takes what fused losses were measured at."""
     weight_bytes: Array
@@ -191,6 +198,8 @@ class TrainingStack(Columns):
     updated_bytes: Array
     """Bytes of a weight that the optimizer moves beside its states: read and written where no copy of them is among
     those, else written."""
+    unfused_bytes: Array
+    """Bytes of a parameter that its update moves beyond one pass over states, gradient and weight."""
     quantised_bytes: Array
     """Bytes that quantising a weight of a layer moves in a micro-batch."""
     quantised_passes: Array

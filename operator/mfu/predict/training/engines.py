@@ -57,6 +57,10 @@ class TrainingEngine:
     """Time of an operation over that on the host where they were counted: hosts differ, and nothing declares them.
     Runs of the Trainer that wait for the host took 1.0, 1.0 and 2.2 times it on three (e2e/recordings, h100 and h200,
     fresh/hf_trainer.jsonl): 1.3 in the geometric mean."""
+    raises_softmax: bool = False
+    """Attention that is written out takes its softmax in FP32, as transformers' modules do."""
+    foreach: bool = False
+    """Updates weights operation by operation (`torch.optim.AdamW` as it comes)."""
     synchronises: bool = False
     """Reads the loss back in every micro-batch (`logging_nan_inf_filter` of transformers' Trainer)."""
     dtensor: bool = False
@@ -163,6 +167,7 @@ _ALL: Final = (
         sequence_parallel=False,
         gradient_bytes=2.0,
         framework=True,
+        raises_softmax=True,
         master_weights=False,
         host_operations=230,
         host_slowness=1.3,
@@ -174,6 +179,7 @@ _ALL: Final = (
         sequence_parallel=False,
         gradient_bytes=2.0,
         framework=True,
+        raises_softmax=True,
         host_operations=230,
         host_slowness=1.3,
         step_seconds=0.01,
@@ -192,6 +198,7 @@ _ALL: Final = (
         sequence_parallel=False,
         gradient_bytes=2.0,
         framework=True,
+        foreach=True,
         master_weights=False,
         dtensor=True,
         rings_whole=True,

@@ -55,5 +55,6 @@ def optimizer_seconds(case: TrainingCase, c: TrainingConstants) -> Array:
     stack = case.stack
     clipped = np.where(stack.keeps_gradients > 0.5, 0.0, 3.0 * stack.kept_gradient_bytes) + 2.0 * stack.bucket_bytes
     per_parameter = 2.0 * case.layout.optimizer_bytes + stack.gradient_bytes + clipped + stack.updated_bytes
+    per_parameter = per_parameter + stack.unfused_bytes
     moved = held * case.model.trained_fraction * per_parameter
     return c["optimizer_passes"] * moved / (case.machine.bandwidth * c["bandwidth_share"]) + c["optimizer_fixed"]

@@ -24,6 +24,7 @@ from mfu.predict.training.arrays import TrainingStack
 from mfu.predict.training.constants import TrainingConstants
 from mfu.predict.training.engines import UNKNOWN, TrainingEngine, engine
 from mfu.predict.training.looped import LOOP_OPERATIONS, loops_over_experts
+from mfu.predict.training.unfused import has_ragged_head, score_bytes, unfused_bytes
 from mfu.predict.types import AttentionKernel, Compilation, FusedKernels, Method, Sharding, Training
 
 _FP32: Final = 4.0
@@ -214,6 +215,7 @@ def _kernels(setup: Training, habits: TrainingEngine, c: TrainingConstants) -> d
     fused, gated = fused_share(setup), setup.architecture.gated_ffn
     cast = autocast(setup) and setup.sharding not in (Sharding.ZERO3, Sharding.HSDP)
     in_kernel = fused_attention(setup)
+    forward, backward = score_bytes(setup, cast=autocast(setup), compiled=is_compiled(setup))
     eager = 1.0 - fused
     norms = (_CAST_NORM if cast else _ROOT_NORM) if gated else (_CAST_LAYER_NORM if cast else _LAYER_NORM)
     wide = (_KEPT_CAST if cast else _KEPT_ROOT) if gated else (_KEPT_CAST_LAYER if cast else _WIDE)
@@ -228,6 +230,9 @@ def _kernels(setup: Training, habits: TrainingEngine, c: TrainingConstants) -> d
         "kept_wide": (_WIDE + (wide - _WIDE) * eager) if framework else c["activation_hidden"],
         "extra_narrow": eager * (1.0 if gated else _WRITTEN_KEPT * written) if framework else 0.0,
         "activation_bytes": _ungated(setup, cast=cast) if framework and not gated else _ACTIVATION,
+        "score_forward_bytes": forward,
+        "score_backward_bytes": backward,
+        "ragged_head": has_ragged_head(setup, compiled=is_compiled(setup)),
         "kept_scores": 0.0 if in_kernel else _kept_scores(setup, habits),
         "selective_products": habits.selective_products,
         "logit_bytes": _logit_bytes(setup, habits, c),
@@ -325,7 +330,9 @@ def _formats(setup: Training, habits: TrainingEngine) -> dict[str, float]:
     habit = max(habits.gradient_bytes, compute)
     gradient = width(formats.gradients) if formats.gradients else (weights if cast else habit)
     plain = habits.framework or habits.compiles
+    state = width(formats.optimizer_state) if formats.optimizer_state else max(_master_bytes(setup, habits), weights)
     return {
+        "unfused_bytes": unfused_bytes(setup, state),
         "gradient_bytes": compute if cast and sharded else gradient,
         "kept_gradient_bytes": gradient + habits.gradient_copy_bytes,
         "weight_bytes": weights,

@@ -163,7 +163,7 @@ def host_seconds(case: TrainingCase, c: TrainingConstants) -> Array:
     dense = stack.seconds_per_layer * case.model.layers * cut * waits * sharded
     dense = dense + stack.dispatch_seconds * case.model.layers * split
     launches = (dense + _expert_launches(case, c) * case.model.moe_layers) * again
-    seconds: Array = (launches + stack.shard_seconds * case.model.layers) / layout.pipeline
+    seconds: Array = case.machine.host * (launches + stack.shard_seconds * case.model.layers) / layout.pipeline
     return seconds
 
 
@@ -178,7 +178,8 @@ def host_waits(case: TrainingCase, c: TrainingConstants, work: Compute, busy: Ar
     host = host_seconds(case, c)
     forward = work.forward.seconds / case.layout.pipeline
     late = case.stack.synchronises * (c["launch_forward"] * host - forward)
-    late = np.maximum(late, c["launch_forward"] * _loop_launches(case) * case.model.moe_layers / case.layout.pipeline)
+    loops = case.machine.host * _loop_launches(case) * case.model.moe_layers
+    late = np.maximum(late, c["launch_forward"] * loops / case.layout.pipeline)
     waits: Array = np.maximum(np.maximum(host - busy, late), 0.0)
     return waits
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from mfu.hardware.types import GPU
+from mfu.hardware.types import GPU, Precision
 from mfu.predict.types import AttentionKernel, Compilation, FusedKernels
 from mfu.predict.validate.common import Row, number
 
@@ -52,6 +52,20 @@ def dispatched_once(row: Row) -> bool | None:
     if re.search(r"\b(?:DeepEP|HybridEP)\b", notes, re.IGNORECASE):
         return True
     return False if re.search(r"\b(?:A2A|all-?to-?all)\b", notes, re.IGNORECASE) else None
+
+
+def weights(row: Row) -> Precision:
+    """`weights({"notes": "autocast over fp32 weights"}) is Precision.FP32`; what is not said is 16 bit."""
+    said = re.search(r"\bautocast over fp32\b", row.get("notes") or "", re.IGNORECASE)
+    return Precision.FP32 if said else Precision.BF16
+
+
+def fused_optimizer(row: Row) -> bool | None:
+    """None takes the engine's habit. `fused_optimizer({"notes": "AdamW not fused"}) is False`."""
+    notes = row.get("notes") or ""
+    if re.search(r"\bAdamW? not fused\b", notes, re.IGNORECASE):
+        return False
+    return True if re.search(r"\bfused AdamW?\b", notes, re.IGNORECASE) else None
 
 
 def power_limit(row: Row, gpu: GPU) -> float | None:

@@ -150,6 +150,7 @@ def _question(record: Record) -> tuple[Training, Placement] | Problem:
         engine=str(record.get("engine") or ENGINE),
         compilation=Compilation.FULL if record.get("compiled") else Compilation.NONE,
         looped_experts=record["experts"] == "eager" if record.get("experts") else None,
+        fused_optimizer="fused" in record["optim"] if record.get("optim") else None,
         attention=_ATTENTION.get(str(record.get("attn") or "sdpa"), AttentionKernel.SDPA),
     )
     linked = None if record.get("link") != "pcie" else False

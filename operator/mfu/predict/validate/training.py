@@ -25,7 +25,14 @@ from mfu.predict.validate.common import (
     size_of,
     whole,
 )
-from mfu.predict.validate.notes import attention, compilation, dispatched_once, fused_kernels
+from mfu.predict.validate.notes import (
+    attention,
+    compilation,
+    dispatched_once,
+    fused_kernels,
+    fused_optimizer,
+    weights,
+)
 from mfu.predict.validate.rows import RECOMPUTE, architecture_of, placement_of, precision_of, sharding_of
 from mfu.workload.errors import WorkloadError
 from mfu.workload.parameters import count
@@ -89,7 +96,7 @@ def _question(row: Row) -> tuple[Training, Placement, float] | Problem:
     cut = parallelism_of(row, gpus)
     setup = Training(
         architecture=architecture_of(row),
-        precisions=Precisions(precision),
+        precisions=Precisions(precision, weights(row)),
         sequence_length=int(needed(row, "seq_len")),
         global_batch_size=whole(row, "global_batch"),
         micro_batch_size=whole(row, "micro_batch"),
@@ -104,6 +111,7 @@ def _question(row: Row) -> tuple[Training, Placement, float] | Problem:
         attention=attention(row),
         fused_kernels=fused_kernels(row),
         dispatched_once=dispatched_once(row),
+        fused_optimizer=fused_optimizer(row),
     )
     return setup, placement, measured
 

@@ -1,0 +1,151 @@
+"""What programs pay that fuse nothing by hand: scores, the update, odd rows of the head, and a slow host."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from mfu.hardware.catalog import load
+from mfu.hardware.types import Device, Precision
+from mfu.predict.training.arrays import TrainingCase
+from mfu.predict.training.case import case_of
+from mfu.predict.training.compute import attention, compute
+from mfu.predict.training.constants import shipped
+from mfu.predict.training.optimizer import optimizer_seconds
+from mfu.predict.training.step import host_seconds
+from mfu.predict.training.unfused import score_bytes, unfused_bytes
+from mfu.predict.types import (
+    AttentionKernel,
+    Compilation,
+    Optimizer,
+    Parallelism,
+    Placement,
+    Precisions,
+    Sharding,
+    Training,
+)
+from mfu.workload.architecture import Architecture
+
+GPT2 = Architecture(
+    name="gpt2-124m", layers=12, hidden=768, heads=12, kv_heads=12, head_dim=64, ffn=3072, vocab=50257, gated_ffn=False
+)
+PARAMETERS = 12 * 12 * 768**2 + 2 * 50257 * 768
+
+
+def on(key: str) -> Placement:
+    return Placement(Device(load().gpus[key]), 1, 1)
+
+
+A100 = on("a100-sxm4-40gb")
+
+
+def job(**changes: Any) -> Training:
+    base = Training(
+        architecture=GPT2,
+        precisions=Precisions(Precision.BF16),
+        sequence_length=1024,
+        global_batch_size=8,
+        micro_batch_size=8,
+        parallelism=Parallelism(),
+        sharding=Sharding.DDP,
+        engine="PyTorch",
+        compilation=Compilation.NONE,
+    )
+    return replace(base, **changes)
+
+
+def case(placement: Placement = A100, **changes: Any) -> TrainingCase:
+    found = case_of(job(**changes), placement, shipped())
+    assert found is not None
+    return found
+
+
+def test_scores_cross_memory_once_for_each_operation_between_the_products() -> None:
+    """1.2e9 scores: 26 bytes between the products in 24 ms, and what the products take."""
+    c = shipped()
+    _, forward, backward = attention(case(attention=AttentionKernel.EAGER), c)
+    passing = 8.0 * 12 * 12 * 1024**2 * 26.0 / (1.555e12 * c["bandwidth_share"])
+    assert passing == pytest.approx(23.8e-3, rel=0.01)
+    assert passing + 10e-3 < float(forward + backward) < passing + 15e-3
+
+
+@pytest.mark.parametrize(
+    ("engine", "cast", "compute", "found"),
+    [
+        ("PyTorch", False, Precision.BF16, (12.0, 14.0)),
+        ("Transformers", False, Precision.BF16, (20.0, 20.0)),
+        ("Transformers", False, Precision.FP32, (12.0, 14.0)),
+        ("PyTorch", True, Precision.FP16, (28.0, 32.0)),
+        ("Megatron-LM-2021", False, Precision.FP16, (0.0, 0.0)),
+    ],
+)
+def test_who_raises_the_softmax(engine: str, cast: bool, compute: Precision, found: tuple[float, float]) -> None:
+    setup = job(engine=engine, precisions=Precisions(compute))
+    assert score_bytes(setup, cast=cast, compiled=False) == found
+    assert score_bytes(setup, cast=cast, compiled=True) == (0.0, 0.0)
+
+
+def test_scores_of_four_bytes_move_twice_as_much() -> None:
+    c = shipped()
+    half, whole = (case(attention=AttentionKernel.EAGER, precisions=Precisions(each)) for each in _FORMATS)
+    between = [float(attention(each, c)[1]) for each in (half, whole)]
+    assert between[1] - between[0] > 12.0 * 8 * 12 * 12 * 1024**2 / (1.555e12 * c["bandwidth_share"])
+
+
+_FORMATS = (Precision.BF16, Precision.TF32)
+
+
+@pytest.mark.parametrize(
+    ("changes", "found"),
+    [
+        ({}, 52.0),
+        ({"fused_optimizer": True}, 0.0),
+        ({"engine": "Transformers"}, 0.0),
+        ({"engine": "Transformers", "engine_version": "4.40.1"}, 52.0),
+        ({"engine": "Transformers", "engine_version": "5.1"}, 0.0),
+        ({"engine": "Transformers", "fused_optimizer": False}, 52.0),
+        ({"engine": "NeMo"}, 0.0),
+        ({"optimizer": Optimizer.SGD}, 0.0),
+    ],
+)
+def test_thirteen_more_values_where_the_update_is_not_one_kernel(changes: dict[str, Any], found: float) -> None:
+    assert unfused_bytes(job(**changes), 4.0) == found
+
+
+def test_an_update_operation_by_operation_takes_its_traffic() -> None:
+    """163e6 parameters, 52 bytes each: 6.4 ms more."""
+    c, formats = shipped(), Precisions(Precision.BF16, Precision.FP32)
+    slow, fast = (
+        float(optimizer_seconds(case(precisions=formats, fused_optimizer=fused), c)) for fused in (False, True)
+    )
+    traffic = PARAMETERS * 52.0 / (1.555e12 * c["bandwidth_share"])
+    assert traffic == pytest.approx(6.4e-3, rel=0.02)
+    assert slow - fast == pytest.approx(c["optimizer_passes"] * traffic, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("vocab", "changes", "factor"),
+    [
+        (50257, {}, 2.0),
+        (50304, {}, 1.0),
+        (50257, {"compilation": Compilation.FULL}, 1.0),
+        (50257, {"engine": "Megatron-LM"}, 1.0),
+        (50257, {"precisions": Precisions(Precision.FP32)}, 1.0),
+        (50260, {"precisions": Precisions(Precision.TF32)}, 1.0),
+        (50260, {}, 2.0),
+    ],
+)
+def test_a_vocabulary_that_nobody_padded_halves_the_rate_of_the_head(
+    vocab: int, changes: dict[str, Any], factor: float
+) -> None:
+    odd, even = replace(GPT2, vocab=vocab), replace(GPT2, vocab=50304)
+    heads = [compute(case(architecture=each, **changes), shipped()).head for each in (odd, even)]
+    assert float(heads[0].shaped / heads[1].shaped) == pytest.approx(factor, rel=2e-3)
+    assert float(heads[0].ideal / heads[1].ideal) == pytest.approx(1.0, rel=2e-3)
+
+
+def test_grace_launches_at_less_than_half_of_the_pace() -> None:
+    grace, xeon = (float(host_seconds(case(on(key)), shipped())) for key in ("gh200-96gb", "h100-sxm5-80gb"))
+    assert grace / xeon == pytest.approx(2.5)
