@@ -13,7 +13,9 @@ from mfu.hardware.types import Device, Precision
 from mfu.predict.training.arrays import TrainingCase
 from mfu.predict.training.case import case_of
 from mfu.predict.training.constants import shipped
-from mfu.predict.training.looped import LOOP_OPERATIONS, hit_experts, loops_over_experts
+from mfu.predict.training.compute import linear
+from mfu.predict.training.engines import ENGINES
+from mfu.predict.training.looped import LOOP_OPERATIONS, hit_experts, loops_over_experts, wide_experts
 from mfu.predict.training.predict import predict_training
 from mfu.predict.training.step import host_seconds
 from mfu.predict.types import Parallelism, Placement, Precisions, Problem, Sharding, Training
@@ -86,6 +88,40 @@ def test_the_gpu_waits_at_each_expert_even_where_it_is_the_slower_of_both() -> N
     assert not isinstance(loop, Problem)
     assert not isinstance(grouped, Problem)
     assert loop.step_seconds - grouped.step_seconds > 128.0 * 48.0 * LOOP_OPERATIONS * shipped()["host_operation"] * 0.6
+
+
+AUTOCAST = Precisions(Precision.BF16, Precision.FP32)
+
+
+@pytest.mark.parametrize(
+    ("changes", "wide"),
+    [
+        ({"precisions": AUTOCAST}, True),
+        ({}, False),
+        ({"precisions": AUTOCAST, "sharding": Sharding.ZERO3}, False),
+        ({"precisions": AUTOCAST, "looped_experts": True}, False),
+        ({"precisions": AUTOCAST, "engine": "Megatron-LM"}, False),
+        ({"precisions": AUTOCAST, "architecture": preset("llama-3.1-8b")}, False),
+        ({"precisions": Precisions(Precision.FP32, Precision.FP32)}, False),
+    ],
+)
+def test_autocast_leaves_grouped_products_of_fp32_weights_as_they_are(changes: dict[str, Any], wide: bool) -> None:
+    assert wide_experts(job(**changes)) is wide
+
+
+def test_experts_in_fp32_take_as_long_as_the_units_differ() -> None:
+    """Products of Qwen3-30B-A3B are experts for the most part: 12 times as long where compute sets the pace."""
+    much = {"micro_batch_size": 16, "global_batch_size": 16, "sequence_length": 4096}
+    narrow, wide = (case(precisions=each, **much) for each in (Precisions(Precision.BF16), AUTOCAST))
+    slower = float(narrow.machine.peak * narrow.machine.ceiling / narrow.machine.peak_wide)
+    assert slower == pytest.approx(12.0, rel=0.05)
+    ratio = float(linear(wide, shipped())[0].shaped / linear(narrow, shipped())[0].shaped)
+    assert slower / 2.0 < ratio < slower
+
+
+def test_whoever_wrote_the_program_the_host_is_the_same() -> None:
+    plain = ("Transformers", "DeepSpeed", "Lightning", "PyTorch", "torchtitan", "NeMo-Automodel", "Modalities", "Unsloth")
+    assert {ENGINES[name.lower()].host_slowness for name in plain} == {1.3}
 
 
 @pytest.mark.parametrize(

@@ -111,6 +111,8 @@ class Machine(Columns):
     """Rate of parts that stay 16 bit under a narrower declared precision; the declared peak where that is wider."""
     peak16_reference: Array
     """Dense 16-bit peak: the denominator of reference MFU."""
+    peak_wide: Array
+    """What the best FP32 product reaches."""
     peak_vector: Array
     """FP32 without tensor cores: elementwise arithmetic never gets faster than this."""
     ceiling: Array
@@ -212,6 +214,8 @@ class TrainingStack(Columns):
     """1 where a token goes once to all of its experts on one GPU, 0 where each of them gets a copy of its own."""
     loose_experts: Array
     """1 where experts are modules of a plain program: tokens gathered, multiplied and scattered kernel by kernel."""
+    wide_experts: Array
+    """1 where experts multiply in FP32 while the rest does in 16 bit."""
     folds_experts: Array
     """1 where experts stay whole and are spread over tensor-parallel ranks too."""
     step_seconds: Array

@@ -147,6 +147,7 @@ _ALL: Final = (
     # checkpointing that saves every second product (torchtitan/distributed/activation_checkpoint.py)
     TrainingEngine(
         "torchtitan",
+        host_slowness=1.3,
         native_attention=0.5,
         gradient_bytes=4.0,
         fused=1.0,
@@ -186,6 +187,7 @@ _ALL: Final = (
     ),
     TrainingEngine(
         "Lightning",
+        host_slowness=1.3,
         sequence_parallel=False,
         gradient_bytes=2.0,
         framework=True,
@@ -195,6 +197,7 @@ _ALL: Final = (
     # a model cast to bf16 trains with states in bf16: torch.optim.AdamW keeps moments in the type of the parameters
     TrainingEngine(
         "PyTorch",
+        host_slowness=1.3,
         sequence_parallel=False,
         gradient_bytes=2.0,
         framework=True,
@@ -209,6 +212,7 @@ _ALL: Final = (
     # (NVIDIA-NeMo/Automodel examples/benchmark/configs: `attn: te, linear: te, rms_norm: te, rope_fusion: true`)
     TrainingEngine(
         "NeMo-Automodel",
+        host_slowness=1.3,
         sequence_parallel=False,
         fused=1.0,
         gradient_bytes=2.0,
@@ -219,6 +223,7 @@ _ALL: Final = (
     # FSDP of PyTorch over a GPT of its own, attention of PyTorch or FlashAttention-2 (Modalities/modalities)
     TrainingEngine(
         "Modalities",
+        host_slowness=1.3,
         native_attention=0.5,
         sequence_parallel=False,
         fused=0.5,

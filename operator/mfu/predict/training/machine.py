@@ -40,6 +40,7 @@ def machine_of(placement: Placement, precisions: Precisions, c: TrainingConstant
         "peak16": min(sixteen, peak) if wide else sixteen,
         "peak16_reference": sixteen,
         "peak_vector": vector,
+        "peak_wide": vector * ceiling(device, Precision.FP32, c),
         "ceiling": ceiling(device, compute, c) * sustained,
         "ceiling16": ceiling(device, compute if wide else Precision.BF16, c) * sustained,
         "held": held,
@@ -121,7 +122,15 @@ _REFERENCE_BOARD = {
 
 def _watts_per_flop(gpu: GPU) -> float | None:
     peak = gpu.reference_peak_flops_per_s
-    return None if peak is None or gpu.tdp_watts is None else gpu.tdp_watts / peak
+    if peak is None or gpu.tdp_watts is None:
+        return None
+    shared = gpu.form_factor.startswith("superchip") and gpu.architecture == "hopper"
+    return (gpu.tdp_watts - _GRACE_WATTS * shared) / peak
+
+
+_GRACE_WATTS = 250.0
+"""Of a GH200's 900 W: two Grace processors and their memory are a module of 500 W (NVIDIA Grace CPU Superchip
+datasheet). The 1,200 W of a GB200 are one GPU's."""
 
 
 def links(placement: Placement, c: TrainingConstants) -> dict[str, float]:

@@ -23,7 +23,7 @@ from mfu.hardware.types import BYTES_PER_VALUE, Precision
 from mfu.predict.training.arrays import TrainingStack
 from mfu.predict.training.constants import TrainingConstants
 from mfu.predict.training.engines import UNKNOWN, TrainingEngine, engine
-from mfu.predict.training.looped import LOOP_OPERATIONS, loops_over_experts
+from mfu.predict.training.looped import LOOP_OPERATIONS, loops_over_experts, wide_experts
 from mfu.predict.training.unfused import has_ragged_head, score_bytes, unfused_bytes
 from mfu.predict.types import AttentionKernel, Compilation, FusedKernels, Method, Sharding, Training
 
@@ -53,7 +53,7 @@ def stack_of(setup: Training, c: TrainingConstants) -> TrainingStack:
         "balances_head": habits.balances_head,
         "seconds_per_layer": _operations(setup, habits) * c["host_operation"] * habits.host_slowness,
         "shard_seconds": _shards(setup, habits) * c["host_operation"] * habits.host_slowness,
-        "exchange_seconds": UNKNOWN.host_operations * c["host_operation"] * habits.host_slowness,
+        "exchange_seconds": UNKNOWN.host_operations * c["host_operation"],
         "loop_seconds": _looped(setup) * c["host_operation"] * habits.host_slowness,
         "dispatch_seconds": _dispatched(setup, habits) * c["host_operation"] * habits.host_slowness,
         "tensor_operations": habits.tensor_operations,
@@ -62,6 +62,7 @@ def stack_of(setup: Training, c: TrainingConstants) -> TrainingStack:
         "two_way_pipeline": habits.two_way_pipeline,
         "blocking_pipeline": habits.blocking_pipeline,
         "loose_experts": habits.framework and habits.fused < 1.0,
+        "wide_experts": wide_experts(setup),
         "folds_experts": habits.folds_experts,
         "dispatches_once": setup.dispatched_once is not False,
         "step_seconds": habits.step_seconds,
