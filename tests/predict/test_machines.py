@@ -14,6 +14,7 @@ from mfu.predict.training.machine import (
     is_linked,
     machine_of,
     matrix_units,
+    relative_power,
     sustained_clock,
 )
 from mfu.predict.types import Placement, Precisions
@@ -93,3 +94,18 @@ def test_a_board_of_more_watts_keeps_more_of_its_clock() -> None:
     """MI325X and MI300X have the same matrix units, at 1,000 and 750 W."""
     c = shipped()
     assert sustained_clock(on("MI325X").device, c) > sustained_clock(on("MI300X").device, c)
+
+
+def test_grace_takes_its_share_of_the_watts_of_a_superchip() -> None:
+    """650 of 900 W are left to the H100 of a GH200: less than an H100 of 700 W has; a GB200's 1,200 W are its own."""
+    c = shipped()
+    assert sustained_clock(on("GH200-96GB").device, c) < sustained_clock(on("H100-SXM5").device, c)
+    assert relative_power(on("GH200-96GB").device) == pytest.approx(650.0 / 700.0)
+    assert relative_power(on("GB200").device) == 1.0
+
+
+def test_fp16_reaches_what_bf16_reaches_through_the_same_units() -> None:
+    c = shipped()
+    a100, v100 = on("A100-SXM4-80GB").device, on("V100-SXM2-32GB").device
+    assert ceiling(a100, Precision.FP16, c) == ceiling(a100, Precision.BF16, c) == pytest.approx(0.869, rel=1e-3)
+    assert ceiling(v100, Precision.FP16, c) == c.of("ceiling", "FP16")

@@ -106,7 +106,7 @@ def memory(c: TrainingConstants) -> dict[str, float]:
     terms += [TOKENS * VOCABULARY * c["logit_bytes"], c["buffer_bytes"]]
     return {
         "T19": 1e3 * (c["optimizer_passes"] * moved / (BANDWIDTH * c["bandwidth_share"]) + c["optimizer_fixed"]),
-        "T20": 1e3 * 100 * c["host_operation"] * LAYERS,
+        "T20": 1e3 * 1.3 * 100 * c["host_operation"] * LAYERS,
         "T21": 2 * PARAMETERS / 2**30,
         "T22": 2 * PARAMETERS / 2**30,
         "T23": states / 2**30,

@@ -149,3 +149,8 @@ def test_a_vocabulary_that_nobody_padded_halves_the_rate_of_the_head(
 def test_grace_launches_at_less_than_half_of_the_pace() -> None:
     grace, xeon = (float(host_seconds(case(on(key)), shipped())) for key in ("gh200-96gb", "h100-sxm5-80gb"))
     assert grace / xeon == pytest.approx(2.5)
+
+
+def test_a_host_whose_pace_is_known_is_taken_at_it() -> None:
+    usual, known = on("h100-sxm5-80gb"), replace(on("h100-sxm5-80gb"), host_pace=1.0)
+    assert float(host_seconds(case(usual), shipped()) / host_seconds(case(known), shipped())) == pytest.approx(1.3)

@@ -152,6 +152,8 @@ class Placement:
     inter_node: str | None = None
     power_limit_watts: float | None = None
     """The lowest limit that is in force on its GPUs; None where nobody told of one below the product's own."""
+    host_pace: float | None = None
+    """Time of an operation on its hosts over that on the host where operations were counted; None takes the mean."""
 
 
 @dataclass(frozen=True, slots=True)

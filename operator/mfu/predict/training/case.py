@@ -31,6 +31,8 @@ def case_of(setup: Training, placement: Placement, c: TrainingConstants) -> Trai
     machine = machine_of(placement, setup.precisions, c)
     if machine is None:
         return None
+    if placement.host_pace is not None:
+        machine = replace(machine, host=machine.host * placement.host_pace / engine(setup.engine).host_slowness)
     model = model_of(setup.architecture, setup.sequence_length, setup.method)
     stack = stack_of(setup, c)
     arithmetic = arithmetic_of(setup, placement)

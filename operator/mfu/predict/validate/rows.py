@@ -82,11 +82,11 @@ same people at torchao: 47.79 GiB are 50.30 % of its memory (pytorch/ao, pull re
 def network_bytes_per_s(text: str, gpus_per_node: int) -> float | None:
     """Bytes/s per GPU, one direction. `network_bytes_per_s("NVLink + 4x100Gb Omni-Path per node", 8) == 6.25e9`.
 
-    Counts adapters of the node ("8x200Gb/s") or its total ("1600Gbps/node"); None where the text says neither.
+    Counts adapters of the node ("8x200Gb/s") or its total ("1600Gbps/node"); None where the text says neither. Ethernet
+    is what manages nodes that have another network, and the network of those that have none.
     """
-    for part in re.split(r"[,;]|\s\+\s", text):
-        if re.search(r"storage|management|ethernet", part, re.IGNORECASE):
-            continue
+    parts = [part for part in re.split(r"[,;]|\s\+\s", text) if not re.search(r"storage|management", part, re.I)]
+    for part in sorted(parts, key=lambda part: re.search(r"ethernet", part, re.IGNORECASE) is not None):
         found = re.search(r"(?:(\d+)\s*x[^,;]*?)?(\d+)\s*Gb(?:ps|/s|/Sec|it|\b)", part, re.IGNORECASE)
         if found is None or re.search(r"\dG?B/s", part):
             continue

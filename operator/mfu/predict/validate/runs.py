@@ -101,7 +101,8 @@ def _band(row: Row, job: Training, placement: Placement, seconds: float) -> tupl
 
 
 def question(row: Row) -> tuple[Training, Placement] | Problem:
-    """The row as a training job; prefill and decode rows use its architecture and precision."""
+    """The row as a training job; prefill and decode rows use its architecture and precision. Operations were counted on
+    the host of these runs, which update with fused AdamW."""
     precision = precision_of(row.get("precision") or "")
     if precision is None:
         problem = f"is {row.get('precision')!r}, no known format"
@@ -121,10 +122,11 @@ def question(row: Row) -> tuple[Training, Placement] | Problem:
         sharding=Sharding.DDP,
         recompute=RECOMPUTE.get((row.get("recompute") or "").lower(), RECOMPUTE[""]),
         engine=_ENGINE,
+        fused_optimizer=True,
         compiled=(row.get("compiled") or "").strip().lower() in ("true", "1"),
     )
     linked = (row.get("link") or "").strip().lower()
-    return setup, replace(placement, nvlink=False if linked == "pcie" else None)
+    return setup, replace(placement, nvlink=False if linked == "pcie" else None, host_pace=1.0)
 
 
 def _architecture(row: Row) -> Architecture:
