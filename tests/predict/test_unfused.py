@@ -5,28 +5,35 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from mfu.hardware.catalog import load
 from mfu.hardware.types import Device, Precision
 from mfu.predict.training.arrays import TrainingCase
 from mfu.predict.training.case import case_of
-from mfu.predict.training.compute import attention, compute
+from mfu.predict.training.communication import data_seconds
+from mfu.predict.training.compute import attention, compute, weight_widening
 from mfu.predict.training.constants import shipped
 from mfu.predict.training.optimizer import optimizer_seconds
+from mfu.predict.training.predict import predict_training
 from mfu.predict.training.step import host_seconds
-from mfu.predict.training.unfused import score_bytes, unfused_bytes
+from mfu.predict.training.unfused import frozen_bytes, score_bytes, unfused_bytes
 from mfu.predict.types import (
     AttentionKernel,
     Compilation,
+    Method,
     Optimizer,
     Parallelism,
     Placement,
     Precisions,
+    Problem,
+    Recompute,
     Sharding,
     Training,
 )
 from mfu.workload.architecture import Architecture
+from mfu.workload.presets import preset
 
 GPT2 = Architecture(
     name="gpt2-124m", layers=12, hidden=768, heads=12, kv_heads=12, head_dim=64, ffn=3072, vocab=50257, gated_ffn=False
@@ -154,3 +161,66 @@ def test_grace_launches_at_less_than_half_of_the_pace() -> None:
 def test_a_host_whose_pace_is_known_is_taken_at_it() -> None:
     usual, known = on("h100-sxm5-80gb"), replace(on("h100-sxm5-80gb"), host_pace=1.0)
     assert float(host_seconds(case(usual), shipped()) / host_seconds(case(known), shipped())) == pytest.approx(1.3)
+
+
+@pytest.mark.parametrize(
+    ("changes", "found"),
+    [
+        ({"method": Method.LORA, "precisions": Precisions(Precision.BF16, Precision.INT4)}, 0.5625),
+        ({"method": Method.LORA, "precisions": Precisions(Precision.BF16, Precision.FP8)}, 1.0),
+        ({"method": Method.LORA}, 0.0),
+        ({"precisions": Precisions(Precision.BF16, Precision.INT4)}, 0.0),
+        ({"method": Method.LORA, "precisions": Precisions(Precision.FP8, Precision.FP8)}, 0.0),
+    ],
+)
+def test_frozen_weights_that_are_kept_narrow(changes: dict[str, Any], found: float) -> None:
+    assert frozen_bytes(job(**changes)) == found
+
+
+def tuned(model: str, weights: Precision, gpus: int = 1, **changes: Any) -> tuple[Training, Placement]:
+    setup = job(
+        architecture=preset(model),
+        engine="Transformers",
+        method=Method.LORA,
+        precisions=Precisions(Precision.BF16, weights),
+        sequence_length=2048,
+        micro_batch_size=1,
+        global_batch_size=gpus,
+        parallelism=Parallelism(data=gpus),
+        recompute=Recompute.FULL,
+    )
+    return replace(setup, **changes), Placement(Device(load().gpus["h100-sxm5-80gb"]), gpus, gpus)
+
+
+def test_adapters_over_70b_in_four_bits_fit_where_sixteen_do_not() -> None:
+    """68.5e9 weights of layers at 0.5625 bytes and 2.1e9 beside them at 2: 42.7 GB (QLoRA tunes 65B on 48 GB)."""
+    narrow, wide = (predict_training(*tuned("llama-3.1-70b", each)) for each in (Precision.INT4, Precision.BF16))
+    assert not isinstance(narrow, Problem)
+    assert not isinstance(wide, Problem)
+    assert (narrow.memory.fits, wide.memory.fits) == (True, False)
+    assert narrow.memory.terms["weights"] == pytest.approx(42.7e9, rel=0.01)
+
+
+def test_weights_are_widened_in_each_pass() -> None:
+    """17.9 GB a pass of 8B: forward, again where layers are recomputed, and backward."""
+    c = shipped()
+    found = case_of(*tuned("llama-3.1-8b", Precision.INT4), c)
+    assert found is not None
+    once = float(weight_widening(found, c))
+    assert once == pytest.approx(6.3e-3, rel=0.01)
+    narrow, wide = (predict_training(*tuned("llama-3.1-8b", each)) for each in (Precision.INT4, Precision.BF16))
+    assert not isinstance(narrow, Problem)
+    assert not isinstance(wide, Problem)
+    assert narrow.step_seconds - wide.step_seconds > 3.0 * once
+
+
+def test_sharded_weights_of_four_bits_cross_the_links_as_such() -> None:
+    c = shipped()
+    slow, fast = (
+        case_of(*tuned("llama-3.1-8b", each, 2, sharding=Sharding.ZERO3), c) for each in (Precision.BF16, Precision.INT4)
+    )
+    assert slow is not None
+    assert fast is not None
+    waits = [float(data_seconds(each, c, np.asarray(0.0), np.asarray(1.0))) for each in (slow, fast)]
+    saved = 2.0 * 8.03e9 * (2.0 - 0.5625) / 2.0 / float(slow.machine.link)
+    assert waits[0] - waits[1] == pytest.approx(saved, rel=0.01)

@@ -244,7 +244,7 @@ def _data_rings(case: TrainingCase, c: TrainingConstants) -> tuple[Array, Array]
     size = np.where(layout.zero == 3.0, layout.shard, replicas)
     inner = group(machine, size, layout.tensor)
     outer = group(machine, expert_replicas, np.where(stack.folds_experts > 0.5, 1.0, layout.tensor) * layout.expert)
-    weight_bytes = machine.activation_bytes
+    weight_bytes = np.where(stack.frozen_bytes > 0.0, stack.frozen_bytes, machine.activation_bytes)
     weights = half_ring_seconds(machine, c, inner, all_dense * gathered * weight_bytes)
     weights = weights + half_ring_seconds(machine, c, outer, all_experts * gathered * weight_bytes) * (experts > 0)
     gradients = half_ring_seconds(machine, c, inner, dense * stack.gradient_bytes)

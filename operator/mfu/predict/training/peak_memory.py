@@ -137,14 +137,17 @@ def _states(case: TrainingCase, c: TrainingConstants, load: StageLoad) -> dict[M
     replicas, expert_replicas = shard_sizes(case)
     size = np.where(layout.zero == 3.0, layout.shard, replicas)
 
-    def held(stage: float) -> Array:
+    def held(stage: float, beside: Array | float = 0.0) -> Array:
         sharded = layout.zero >= stage
-        return dense / np.where(sharded, size, 1.0) + experts / np.where(sharded, expert_replicas, 1.0)
+        return (dense - beside) / np.where(sharded, size, 1.0) + experts / np.where(sharded, expert_replicas, 1.0)
+
+    narrower = np.where(stack.frozen_bytes > 0.0, stack.weight_bytes - stack.frozen_bytes, 0.0)
 
     whole = np.where(keeps_whole(case), dense + experts, 0.0)
     gradients = (held(2.0) + whole) * stack.kept_gradient_bytes
     return {
         MemoryTerm.WEIGHTS: held(3.0) * stack.weight_bytes
+        - held(3.0, load.beside / layout.tensor) * narrower
         + held(3.0) * np.where(layout.zero == 3.0, 0.0, stack.cast_bytes)
         + whole * case.machine.activation_bytes,
         MemoryTerm.GRADIENTS: gradients * model.trained_fraction,

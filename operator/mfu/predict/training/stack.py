@@ -24,7 +24,7 @@ from mfu.predict.training.arrays import TrainingStack
 from mfu.predict.training.constants import TrainingConstants
 from mfu.predict.training.engines import UNKNOWN, TrainingEngine, engine
 from mfu.predict.training.looped import LOOP_OPERATIONS, loops_over_experts, wide_experts
-from mfu.predict.training.unfused import has_ragged_head, score_bytes, unfused_bytes
+from mfu.predict.training.unfused import frozen_bytes, has_ragged_head, score_bytes, unfused_bytes
 from mfu.predict.types import AttentionKernel, Compilation, FusedKernels, Method, Sharding, Training
 
 _FP32: Final = 4.0
@@ -127,8 +127,9 @@ def _operations(setup: Training, habits: TrainingEngine) -> float:
     casts = _CAST_OPERATIONS if autocast(setup) and not is_compiled(setup) else 0.0
     adapters = _ADAPTER_OPERATIONS if setup.method is Method.LORA and habits.framework else 0.0
     norms = _HEAD_NORM_OPERATIONS * setup.architecture.qk_norm if habits.framework else 0.0
+    widened = _WIDENING_OPERATIONS if frozen_bytes(setup) > 0.0 else 0.0
     operations = habits.host_operations + casts + norms + adapters
-    return operations * (_COMPILED_SHARE if is_compiled(setup) else 1.0)
+    return operations * (_COMPILED_SHARE if is_compiled(setup) else 1.0) + widened
 
 
 def _looped(setup: Training) -> float:
@@ -152,6 +153,8 @@ parameters took 20 to 23 ms, on a host that needs 1.5 to 2.2 times as long for a
 _ADAPTER_OPERATIONS: Final = 91.0
 """Seven adapted products a layer: dropout, two products, scaling and sum forward, eight kernels backward (peft's
 `LoraLayer.forward`)."""
+_WIDENING_OPERATIONS: Final = 28.0
+"""Seven weights a layer, an allocation and a kernel each, forward and backward."""
 _ADAPTER_BYTES: Final = 6.5
 """Bytes a value in or out of an adapted product, forward: backward moves as much again. By count in 16 bit, forward
 and backward: 22 on what goes in (dropout 10, its mask 2, products 6, sum of gradients 4), 20 on what comes out (scaling
@@ -333,6 +336,7 @@ def _formats(setup: Training, habits: TrainingEngine) -> dict[str, float]:
     plain = habits.framework or habits.compiles
     state = width(formats.optimizer_state) if formats.optimizer_state else max(_master_bytes(setup, habits), weights)
     return {
+        "frozen_bytes": frozen_bytes(setup),
         "unfused_bytes": unfused_bytes(setup, state),
         "gradient_bytes": compute if cast and sharded else gradient,
         "kept_gradient_bytes": gradient + habits.gradient_copy_bytes,

@@ -9,7 +9,7 @@ from typing import Final
 
 from mfu.hardware.types import BYTES_PER_VALUE, Precision
 from mfu.predict.training.engines import engine
-from mfu.predict.types import Optimizer, Training
+from mfu.predict.types import Method, Optimizer, Training
 
 PRODUCT_BYTES: Final = (4.0, 8.0)
 """Bytes a score, forward and backward, in 16 bit, that pass through the products: written by one and read by the other;
@@ -65,6 +65,19 @@ def _one_kernel_an_operation(setup: Training) -> bool:
         return habits.foreach
     found = re.match(r"v?(\d+)(?:\.(\d+))?", setup.engine_version or "")
     return found is not None and (int(found[1]), int(found[2] or 0)) < _FUSED_SINCE
+
+
+_FROZEN_BYTES: Final = {Precision.INT4: 0.5625, Precision.FP4: 0.5625, Precision.INT8: 1.0, Precision.FP8: 1.0}
+"""Four bits and an FP32 scale for each block of 64 (NF4, arXiv 2305.14314), eight bits and a scale a row."""
+
+
+_SIXTEEN_BITS: Final = 2.0
+
+
+def frozen_bytes(setup: Training) -> float:
+    """Bytes of a weight that adapters leave as it is and that is kept narrower than the products read it, else 0."""
+    wide = BYTES_PER_VALUE[setup.precisions.compute] >= _SIXTEEN_BITS
+    return _FROZEN_BYTES.get(setup.precisions.weights, 0.0) if setup.method is Method.LORA and wide else 0.0
 
 
 _ALIGNED: Final = 16
