@@ -12,8 +12,8 @@ from mfu.hardware.catalog import load
 from mfu.hardware.types import Device, Precision
 from mfu.predict.training.arrays import TrainingCase
 from mfu.predict.training.case import case_of
-from mfu.predict.training.constants import shipped
 from mfu.predict.training.compute import linear
+from mfu.predict.training.constants import shipped
 from mfu.predict.training.engines import ENGINES
 from mfu.predict.training.looped import LOOP_OPERATIONS, hit_experts, loops_over_experts, wide_experts
 from mfu.predict.training.predict import predict_training
@@ -120,7 +120,7 @@ def test_experts_in_fp32_take_as_long_as_the_units_differ() -> None:
 
 
 def test_whoever_wrote_the_program_the_host_is_the_same() -> None:
-    plain = ("Transformers", "DeepSpeed", "Lightning", "PyTorch", "torchtitan", "NeMo-Automodel", "Modalities", "Unsloth")
+    plain = ("Transformers", "DeepSpeed", "Lightning", "PyTorch", "torchtitan", "NeMo-Automodel", "Modalities")
     assert {ENGINES[name.lower()].host_slowness for name in plain} == {1.3}
 
 

@@ -11,6 +11,7 @@ from mfu.predict.validate.notes import (
     attention,
     compilation,
     dispatched_once,
+    engine_version,
     fused_kernels,
     fused_optimizer,
     power_limit,
@@ -65,6 +66,20 @@ def test_a_row_that_tells_whether_it_was_compiled(row: dict[str, str], found: Co
 def test_a_row_that_tells_of_weights_and_their_update(notes: str, kept: Precision, fused: bool | None) -> None:
     row = {"notes": notes}
     assert (weights(row), fused_optimizer(row)) == (kept, fused)
+
+
+@pytest.mark.parametrize(
+    ("row", "engine", "found"),
+    [
+        ({"source": "a/b README.md (transformers 4.21)"}, "Transformers", "4.21"),
+        ({"source": "a/b (HF Trainer)", "notes": "PyTorch 1.12; transformers 4.33.1"}, "Transformers", "4.33.1"),
+        ({"notes": "PyTorch 2.0 nightly"}, "PyTorch", "2.0"),
+        ({"notes": "PyTorch 1.12"}, "llm-foundry", None),
+        ({}, "PyTorch", None),
+    ],
+)
+def test_a_row_that_tells_of_the_release(row: dict[str, str], engine: str, found: str | None) -> None:
+    assert engine_version(row, engine) == found
 
 
 def test_a_publisher_whose_cards_are_its_own() -> None:

@@ -17,6 +17,7 @@ from mfu.predict.training.compute import attention, compute, weight_widening
 from mfu.predict.training.constants import shipped
 from mfu.predict.training.optimizer import optimizer_seconds
 from mfu.predict.training.predict import predict_training
+from mfu.predict.training.stack import fused_attention
 from mfu.predict.training.step import host_seconds
 from mfu.predict.training.unfused import frozen_bytes, score_bytes, unfused_bytes
 from mfu.predict.types import (
@@ -102,6 +103,22 @@ def test_scores_of_four_bytes_move_twice_as_much() -> None:
 
 
 _FORMATS = (Precision.BF16, Precision.TF32)
+
+
+@pytest.mark.parametrize(
+    ("changes", "fused"),
+    [
+        ({"engine": "Transformers", "engine_version": "4.21.0"}, False),
+        ({"engine": "Transformers", "engine_version": "4.36"}, True),
+        ({"engine": "Transformers"}, True),
+        ({"engine": "PyTorch", "engine_version": "1.13.1"}, False),
+        ({"engine": "PyTorch", "engine_version": "2.0"}, True),
+        ({"engine": "Transformers", "engine_version": "4.21", "attention": AttentionKernel.FLASH}, True),
+        ({"engine": "torchtitan", "engine_version": "0.1"}, True),
+    ],
+)
+def test_releases_without_fused_attention_write_their_scores(changes: dict[str, Any], fused: bool) -> None:
+    assert fused_attention(job(**changes)) is fused
 
 
 @pytest.mark.parametrize(
@@ -216,9 +233,8 @@ def test_weights_are_widened_in_each_pass() -> None:
 
 def test_sharded_weights_of_four_bits_cross_the_links_as_such() -> None:
     c = shipped()
-    slow, fast = (
-        case_of(*tuned("llama-3.1-8b", each, 2, sharding=Sharding.ZERO3), c) for each in (Precision.BF16, Precision.INT4)
-    )
+    kept = (Precision.BF16, Precision.INT4)
+    slow, fast = (case_of(*tuned("llama-3.1-8b", each, 2, sharding=Sharding.ZERO3), c) for each in kept)
     assert slow is not None
     assert fast is not None
     waits = [float(data_seconds(each, c, np.asarray(0.0), np.asarray(1.0))) for each in (slow, fast)]

@@ -203,7 +203,7 @@ class TrainingStack(Columns):
     unfused_bytes: Array
     """Bytes of a parameter that its update moves beyond one pass over states, gradient and weight."""
     frozen_bytes: Array
-    """Bytes of a frozen layer weight that is kept narrower than 16 bit and widened for each product; 0 for all others."""
+    """Bytes of a frozen layer weight that is kept narrower than 16 bit and widened for each product, else 0."""
     quantised_bytes: Array
     """Bytes that quantising a weight of a layer moves in a micro-batch."""
     quantised_passes: Array

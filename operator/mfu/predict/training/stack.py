@@ -24,7 +24,13 @@ from mfu.predict.training.arrays import TrainingStack
 from mfu.predict.training.constants import TrainingConstants
 from mfu.predict.training.engines import UNKNOWN, TrainingEngine, engine
 from mfu.predict.training.looped import LOOP_OPERATIONS, loops_over_experts, wide_experts
-from mfu.predict.training.unfused import frozen_bytes, has_ragged_head, score_bytes, unfused_bytes
+from mfu.predict.training.unfused import (
+    frozen_bytes,
+    has_ragged_head,
+    predates_fused_attention,
+    score_bytes,
+    unfused_bytes,
+)
 from mfu.predict.types import AttentionKernel, Compilation, FusedKernels, Method, Sharding, Training
 
 _FP32: Final = 4.0
@@ -110,6 +116,7 @@ def fused_attention(setup: Training) -> bool:
         return False
     shared = arch.kv_heads not in (0, arch.heads)
     unable = setup.precisions.compute in (Precision.FP32, Precision.TF32) and shared and habits.framework
+    unable = unable or (setup.attention is None and predates_fused_attention(setup))
     return setup.attention is not None or habits.fused_attention if not unable else False
 
 

@@ -25,8 +25,8 @@ and back through all three (6, 12, 6)."""
 
 
 def score_bytes(setup: Training, *, cast: bool, compiled: bool) -> tuple[float, float]:
-    """(forward, backward) bytes of one written score between the products in 16 bit, FP32 moves twice that; (0, 0) where
-    kernels are fused.
+    """(forward, backward) bytes of one written score between the products in 16 bit, twice those in FP32; (0, 0)
+    where kernels are fused.
 
     GPT-2 of 124M, 8 sequences of 1,024: 8 · 12 · 12 · 1024² = 1.2e9 scores, 26 bytes each in plain BF16: 31 GB, 24 ms
     on an A100 of 1.56 TB/s, and 12 bytes more or what the products compute, 11 ms.
@@ -38,6 +38,23 @@ def score_bytes(setup: Training, *, cast: bool, compiled: bool) -> tuple[float, 
         return _CAST_SCORES
     wide = setup.precisions.compute in (Precision.FP32, Precision.TF32)
     return _RAISED_SCORES if habits.raises_softmax and not wide else _PLAIN_SCORES
+
+
+_FUSED_ATTENTION_SINCE: Final = {"Transformers": (4, 36), "PyTorch": (2, 0)}
+"""First releases that take `scaled_dot_product_attention` by themselves, and that have it."""
+
+
+def predates_fused_attention(setup: Training) -> bool:
+    """Whether the engine's release, as far as it is named, writes its scores to memory for want of anything else."""
+    since = _FUSED_ATTENTION_SINCE.get(engine(setup.engine).name)
+    release = _release(setup)
+    return since is not None and release is not None and release < since
+
+
+def _release(setup: Training) -> tuple[int, int] | None:
+    """`(4, 40)` of "v4.40.1"; None where nothing is named."""
+    found = re.match(r"v?(\d+)(?:\.(\d+))?", setup.engine_version or "")
+    return None if found is None else (int(found[1]), int(found[2] or 0))
 
 
 _FOREACH_VALUES: Final = 13.0
@@ -63,8 +80,8 @@ def _one_kernel_an_operation(setup: Training) -> bool:
     habits = engine(setup.engine)
     if habits.name != "Transformers":
         return habits.foreach
-    found = re.match(r"v?(\d+)(?:\.(\d+))?", setup.engine_version or "")
-    return found is not None and (int(found[1]), int(found[2] or 0)) < _FUSED_SINCE
+    release = _release(setup)
+    return release is not None and release < _FUSED_SINCE
 
 
 _FROZEN_BYTES: Final = {Precision.INT4: 0.5625, Precision.FP4: 0.5625, Precision.INT8: 1.0, Precision.FP8: 1.0}

@@ -68,6 +68,16 @@ def fused_optimizer(row: Row) -> bool | None:
     return True if re.search(r"\bfused AdamW?\b", notes, re.IGNORECASE) else None
 
 
+def engine_version(row: Row, engine_name: str) -> str | None:
+    """The release that source or notes give beside the engine's name, None where they name none.
+
+    `engine_version({"source": "README.md (transformers 4.21)"}, "Transformers") == "4.21"`.
+    """
+    said = f"{row.get('source') or ''}; {row.get('notes') or ''}"
+    found = re.search(rf"\b{re.escape(engine_name)}[ =]v?(\d+\.\d+[.\d]*)", said, re.IGNORECASE)
+    return found[1] if found else None
+
+
 def power_limit(row: Row, gpu: GPU) -> float | None:
     """Watts; None where nothing says that it was lowered. `power_limit({"notes": "750 W power limit"}, b200) == 750`.
 

@@ -29,6 +29,7 @@ from mfu.predict.validate.notes import (
     attention,
     compilation,
     dispatched_once,
+    engine_version,
     fused_kernels,
     fused_optimizer,
     weights,
@@ -112,6 +113,7 @@ def _question(row: Row) -> tuple[Training, Placement, float] | Problem:
         fused_kernels=fused_kernels(row),
         dispatched_once=dispatched_once(row),
         fused_optimizer=fused_optimizer(row),
+        engine_version=engine_version(row, engine_name(row)),
     )
     return setup, placement, measured
 
