@@ -9,11 +9,10 @@ from mfu.cli.output import amount
 from mfu.predict import predict
 from mfu.predict.training.constants import shipped
 from mfu.predict.training.machine import usual_network
+from mfu.predict.training.network_doubt import SLOWER
 from mfu.predict.types import Corrections, Inference, Placement, Prediction, Setup
 from mfu.units import gigabits_to_bytes, percent
 
-SLOWER = 4
-"""Between one adapter a GPU and two a node of eight, the usual fabrics apart."""
 WORTH_SAYING = 0.03
 """Of the speed: less is nothing that a person would act on."""
 

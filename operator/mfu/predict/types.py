@@ -193,7 +193,8 @@ class Doubt:
     shared: float = 0.0
     own: float = 0.0
     tail: float = 1.0
-    """What the low end of the band is multiplied by, for losses that hit a job or do not: exchanges that stall."""
+    """What the low end of the band is multiplied by, for losses that hit a job or do not: exchanges that stall, a
+    network that nobody described."""
 
     @property
     def total(self) -> float:

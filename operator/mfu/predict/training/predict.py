@@ -19,6 +19,7 @@ from mfu.predict.training.constants import TrainingConstants, shipped
 from mfu.predict.training.doubt import run_doubt, stack_doubt
 from mfu.predict.training.engines import engine
 from mfu.predict.training.looped import has_both_ways, loops_over_experts
+from mfu.predict.training.network_doubt import network_tail
 from mfu.predict.training.peak_memory import training_memory
 from mfu.predict.training.power import power_said
 from mfu.predict.training.risk import STALL_NOTE, low_tail
@@ -109,7 +110,7 @@ def _prediction(setup: Training, placement: Placement, evaluated: Evaluated) -> 
         notes=(
             *notes(result, evaluated.memory),
             *power_said(placement, float(case.machine.held)),
-            *((STALL_NOTE,) if doubt.tail < 1.0 else ()),
+            *((STALL_NOTE,) if low_tail(case, result, shipped(), doubt.total) < 1.0 else ()),
             *habits_said(setup),
         ),
         doubt=doubt,
@@ -119,7 +120,8 @@ def _prediction(setup: Training, placement: Placement, evaluated: Evaluated) -> 
 def _doubt(setup: Training, placement: Placement, evaluated: Evaluated) -> Doubt:
     c, case, result = shipped(), evaluated.case, evaluated.step
     found = Doubt(stack_doubt(c, setup, placement), run_doubt(c, setup, placement, (case, result)))
-    return replace(found, tail=low_tail(case, result, c, found.total))
+    stalls = low_tail(case, result, c, found.total)
+    return replace(found, tail=stalls * network_tail(setup, placement, (case, result), c, found.total))
 
 
 def executed_ratio(case: TrainingCase) -> float:
