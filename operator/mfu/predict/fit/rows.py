@@ -118,6 +118,9 @@ def bind(rows: TrainingRows, c: TrainingConstants) -> TrainingCase:
         efficiency=efficiency(rows, c),
         seconds_per_layer=rows.case.stack.seconds_per_layer * c["host_operation"],
         exchange_seconds=rows.case.stack.exchange_seconds * c["host_operation"],
+        plain_exchange_seconds=rows.case.stack.plain_exchange_seconds * c["host_operation"],
+        loop_seconds=rows.case.stack.loop_seconds * c["host_operation"],
+        dispatch_seconds=rows.case.stack.dispatch_seconds * c["host_operation"],
         shard_seconds=rows.case.stack.shard_seconds * c["host_operation"],
     )
     return replace(rows.case, machine=machine, stack=stack)

@@ -250,6 +250,8 @@ class TrainingStack(Columns):
     exchange_seconds: Array
     """In which the host launches one dense layer of an engine of the usual number of operations, compiled or not: the
     unit in which routers that exchange tokens are counted, whatever launches the rest of the layer."""
+    plain_exchange_seconds: Array
+    """Host time beyond a dense layer of one whose experts lie on several GPUs, in programs of PyTorch; else 0."""
     shard_seconds: Array
     """Host time to gather and scatter one layer's parameters in a micro-batch, where PyTorch shards them."""
     loop_seconds: Array

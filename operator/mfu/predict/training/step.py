@@ -197,7 +197,7 @@ def _expert_launches(case: TrainingCase, c: TrainingConstants) -> Array:
     whose counts the host waits for however few operations the engine has elsewhere."""
     captured = 1.0 - c["captured"] * case.stack.captures * (case.machine.node > _HOST_OF_GPUS)
     routed = c["launch_router"] * case.stack.seconds_per_layer
-    spread = c["launch_expert"] * captured * case.stack.exchange_seconds
+    spread = c["launch_expert"] * captured * case.stack.exchange_seconds + case.stack.plain_exchange_seconds
     return np.where(case.layout.expert > 1.0, spread, routed) + _loop_launches(case)
 
 
