@@ -15,6 +15,7 @@ from mfu.predict.training.case import case_of
 from mfu.predict.training.communication import data_seconds
 from mfu.predict.training.compute import attention, compute, weight_widening
 from mfu.predict.training.constants import shipped
+from mfu.predict.training.engines import engine
 from mfu.predict.training.optimizer import optimizer_seconds
 from mfu.predict.training.predict import predict_training
 from mfu.predict.training.stack import fused_attention
@@ -23,6 +24,7 @@ from mfu.predict.training.unfused import frozen_bytes, score_bytes, unfused_byte
 from mfu.predict.types import (
     AttentionKernel,
     Compilation,
+    FusedKernels,
     Method,
     Optimizer,
     Parallelism,
@@ -240,3 +242,37 @@ def test_sharded_weights_of_four_bits_cross_the_links_as_such() -> None:
     waits = [float(data_seconds(each, c, np.asarray(0.0), np.asarray(1.0))) for each in (slow, fast)]
     saved = 2.0 * 8.03e9 * (2.0 - 0.5625) / 2.0 / float(slow.machine.link)
     assert waits[0] - waits[1] == pytest.approx(saved, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("changes", "held"),
+    [
+        ({"engine": "Transformers", "fused_kernels": FusedKernels.FULL}, 8.0 * 768 / 50257),
+        ({"engine": "Unsloth"}, 8.0 * 768 / 50257),
+        ({"engine": "LLM.Q"}, 8.0 * 768 / 50257),
+        ({"engine": "Transformers"}, 12.0),
+        ({"engine": "NeMo", "fused_kernels": FusedKernels.FULL}, shipped()["logit_bytes"]),
+    ],
+)
+def test_a_loss_in_chunks_holds_no_logits_wider_than_the_states(changes: dict[str, Any], held: float) -> None:
+    """GPT-2, 8,192 tokens: 8192 · 768 · 8 bytes = 50 MB where FP32 logits hold 4.9 GB."""
+    found = case(**changes)
+    assert float(found.stack.logit_bytes) == pytest.approx(held)
+
+
+@pytest.mark.parametrize(
+    ("said", "name"),
+    [
+        ("torchtune", "PyTorch"),
+        ("OLMo-core", "PyTorch"),
+        ("nanoGPT", "PyTorch"),
+        ("KellerJordan/modded-nanogpt (llm.c)", "Unknown"),
+        ("ms-swift", "Transformers"),
+        ("llama-recipes", "Transformers"),
+        ("GPT-NeoX", "Megatron-DeepSpeed"),
+        ("FlagScale", "Megatron-LM"),
+        ("Lit-GPT", "Lightning"),
+    ],
+)
+def test_programs_by_the_names_that_people_write(said: str, name: str) -> None:
+    assert engine(said).name == name

@@ -290,7 +290,13 @@ _ALIASES: Final = (
         r"transformers|hugging ?face|hf[ _-]?trainer|\btrl\b|axolotl|llama-?factory|\bsft\b|\baccelerate\b",
         "Transformers",
     ),
-    (r"lightning|litgpt", "Lightning"),
+    # fine-tuning programs over transformers' models, and training programs whose own models are plain PyTorch
+    (r"xtuner|ms-?swift|llama-?(?:recipes|cookbook)|h2o-?llm", "Transformers"),
+    (r"lightning|lit-?gpt", "Lightning"),
+    (r"torchtune|^nano(?:gpt|chat)|^olmo|^open_?lm|^lingua\b", "PyTorch"),
+    # the fused softmax of Megatron over written scores, ZeRO of DeepSpeed
+    (r"gpt-?neox", "Megatron-DeepSpeed"),
+    (r"flagscale", "Megatron-LM"),
     (r"pytorch/ao|torchao", "torchtitan"),
     (r"deepspeed", "DeepSpeed"),
     (r"megatron", "Megatron-LM"),

@@ -328,6 +328,9 @@ _EAGER_PASSES: Final = 10.0
 _FUSED_PASSES: Final = 4.0
 """Of 16-bit logits in chunks: written 2, read 2 for the largest and the sum, read and written over with their gradient
 4, read by the head's two products 4, and what is not in the cache once more: 16 bytes."""
+_CHUNK_BYTES: Final = 8.0
+"""Head and loss in chunks of as many tokens as make their logits no wider than the hidden states (Liger's
+`fused_linear_cross_entropy`): 2 bytes of logits a hidden value, 4 of them in FP32, 2 of the states' gradient."""
 _COMPILED_LOGITS: Final = 4.0
 """Logits and their gradient in 16 bit: a compiled loss raises them to FP32 in registers. A Llama of 1.4B
 with its loss compiled took 17.6 GiB where FP32 logits alone are 15.7 (e2e/recordings/h200_layouts.jsonl)."""
@@ -340,7 +343,9 @@ _EAGER_LOGITS: Final = 12.0
 
 def _logit_bytes(setup: Training, habits: TrainingEngine, c: TrainingConstants) -> float:
     """FP32 logits of a plain program hold three FP32 tensors at the peak, 16-bit ones three of 16 bits."""
-    declared = setup.precisions.logits
+    declared, arch = setup.precisions.logits, setup.architecture
+    if habits.fused_loss or (habits.framework and setup.fused_kernels is FusedKernels.FULL):
+        return _CHUNK_BYTES * arch.hidden / max(arch.vocab, 1)
     compiled = fused_share(setup) >= 1.0 if habits.compiles else setup.compilation is Compilation.FULL
     if compiled and not habits.returns_logits:
         return _CUT_LOGITS if habits.dtensor and setup.parallelism.tensor > 1 else _COMPILED_LOGITS
