@@ -10,7 +10,7 @@ from aiohttp import web
 
 from mfu.cli.ask import with_past
 from mfu.cli.main import main
-from mfu.show.explanation import Fact
+from mfu.show.facts import Fact
 from mfu.show.questions.answer import Answer
 from mfu.telemetry.prometheus.past import PastLevel, expression, past_of
 from mfu.web.serving import served

@@ -107,6 +107,22 @@ CASES = {
         (("− not reached at run time", "33.0 %"), ("= observed MFU (progress, 10m)", "15.0 %")),
         ("observed is unknown",),
     ),
+    "windows that tell the same": Case(
+        {
+            "observed": [
+                PROGRESS,
+                {**PROGRESS, "window": "1h"},
+                {**PROGRESS, "window": "start", "mfu": "0.14"},
+                COUNTERS,
+            ]
+        },
+        (
+            ("10m to 1h Progress", "MFU 15.0 %"),
+            ("start Progress", "MFU 14.0 %"),
+            ("10m Counters", "MFU 16.0 %"),
+        ),
+        ("10m Progress", "1h to", "to start"),
+    ),
     "observed above expected": Case(
         {"observed": [{**PROGRESS, "mfu": "0.50"}]}, (("+ more than expected", "2.0 %"),), ("not reached",)
     ),

@@ -50,6 +50,15 @@ def test_the_ten_line_workload_is_accepted() -> None:
     assert ModelWorkload.model_validate(yaml.safe_load(block)).spec.accelerators.count == 8
 
 
+def test_the_row_that_comes_back_is_the_one_of_the_snapshot(capsys: pytest.CaptureFixture[str]) -> None:
+    """kubectl adds the age, and leaves out the scale that `mfu replay` prints."""
+    row = re.search(r"^faulty-training .*$", README, re.MULTILINE)
+    assert row is not None
+    assert main(["replay", str(ROOT / "examples" / "snapshot.json")]) == 0
+    (printed,) = (line for line in capsys.readouterr().out.splitlines() if " faulty-training " in line)
+    assert row[0].split()[:-1] == [word for word in printed.split()[1:] if word != "MFU"]
+
+
 def test_the_picture_is_drawn_from_the_snapshot() -> None:
     assert gen_picture.TARGET.read_text() == gen_picture.draw(gen_picture.status_of(gen_picture.WORKLOAD))
 

@@ -458,3 +458,12 @@ def test_follow_reads_on_across_a_rotation(tmp_path: Path, monkeypatch: pytest.M
         for lines in _follow(str(log)):
             seen += [each.strip() for each in lines if each.strip()]
     assert seen == ["one", "two", "three"]
+
+
+def test_a_text_without_steps_says_once_what_is_unknown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    log = tmp_path / "log"
+    log.write_text("hello\n", encoding="utf-8")
+    assert main(["observe", "-f", str(Run(LLAMA8, 4096, 64, 8).written(tmp_path)), str(log)]) == 1
+    said = capsys.readouterr().out.splitlines()
+    assert "unknown step, tokens/s, MFU: the log has no step lines" in said
+    assert said[-1].startswith("step lines are known of Megatron, torchtitan, NeMo")

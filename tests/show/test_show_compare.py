@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import re
 from typing import cast
@@ -119,6 +120,14 @@ def test_a_gauge_is_as_full_as_what_it_shows() -> None:
     assert gauge(ScaleLevels(None, 0.5, None)) == "█" * (BAR // 2) + "·" * (BAR // 2)
     assert gauge(ScaleLevels(1.0, None, None)) == "·" * (BAR - 1) + "│"
     assert len(gauge(ScaleLevels(3.0, 7.0, None))) == BAR
+
+
+def test_top_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["top", "--snapshot", EXAMPLE, "-o", "json"]) == 0
+    first, *others = json.loads(capsys.readouterr().out)
+    assert first["workload"] == "team-vision/faulty-training"
+    assert (first["observed"], first["cause"], first["gpus"]) == (pytest.approx(0.15), "Communication", 8)
+    assert all(each["lost_per_hour"] <= first["lost_per_hour"] for each in others)
 
 
 def test_top_prints_the_saved_moment(capsys: pytest.CaptureFixture[str]) -> None:

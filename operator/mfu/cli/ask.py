@@ -21,7 +21,7 @@ from typing import Any
 from mfu.cli.errors import UsageError
 from mfu.cli.listing import add_source, listed, the_one
 from mfu.cli.output import add_output, console, positive, print_document, print_line
-from mfu.show.explanation import Fact
+from mfu.show.facts import Fact
 from mfu.show.figures import share
 from mfu.show.questions.answer import Answer
 from mfu.show.questions.asked import QUESTIONS, answers

@@ -63,7 +63,7 @@ def _measured(out: Console, page: Explanation) -> None:
 def _measurement(each: Measurement) -> str:
     band = "" if each.low is None else f"{share(each.low)} to {share(each.high)}"
     figures = f"MFU {share(each.mfu)}" + ("" if each.mbu is None else f", MBU {share(each.mbu)}")
-    return f"  {each.window:>5} {each.meter:<9} {figures:<23} {band:<17} coverage {each.coverage}"
+    return f"  {each.window:>11} {each.meter:<9} {figures:<23} {band:<17} coverage {each.coverage}"
 
 
 def _losses(out: Console, page: Explanation) -> None:

@@ -14,6 +14,18 @@ from mfu import __version__
 from mfu.cli.commands import COMMANDS, add_command, parser_of
 from mfu.cli.errors import UsageError
 
+START: Final = """\
+without a cluster, a GPU or an account:
+  mfu adopt -f deployment.yaml          write down what a manifest says that it runs
+  mfu predict -f workload.yaml          how fast that should run, and why not faster
+  mfu plan -f workload.yaml             what would be better, and what it would bring
+  mfu observe -f workload.yaml job.log  how fast it does run, by the log of a training job
+
+in a cluster with the operator:
+  mfu top                               who loses most, live
+  mfu explain NAME -n NAMESPACE         am I getting what I pay for, why, what to change, what it brings
+
+`mfu COMMAND --help` tells more of each."""
 INTERRUPTED: Final = 130
 """What a shell calls a program that Ctrl-C ended."""
 
@@ -27,7 +39,12 @@ class Parser(argparse.ArgumentParser):
 
 def parser(chosen: str | None = None) -> argparse.ArgumentParser:
     """The whole parser; only the chosen command's own arguments are loaded."""
-    top = Parser(prog="mfu", description="Model FLOP Utilization of GPU clusters, as decisions.")
+    top = Parser(
+        prog="mfu",
+        description="Model FLOP Utilization of GPU clusters, as decisions.",
+        epilog=START,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     top.add_argument("--version", action="version", version=f"mfu {__version__}")
     subparsers = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, text in COMMANDS:

@@ -21,6 +21,7 @@ from mfu.observe.steps import RunShape
 from mfu.predict import model_flops_per_token, predict
 from mfu.predict.types import Placement, Prediction, Problem, Training
 from mfu.telemetry.pods.logs.facts import corrected
+from mfu.telemetry.pods.logs.formats import LogProgram
 from mfu.telemetry.pods.logs.reader import Reader, TrainingLog
 from mfu.units import TERA, percent
 
@@ -30,6 +31,12 @@ CHUNK_LINES: Final = 2_000
 IMPOSSIBLE: Final = 1.0
 """No GPU does more than its peak."""
 COUNTS_DIFFER: Final = 0.15
+_WORDS: Final = {
+    "step_seconds": "step",
+    "tokens_per_second": "tokens/s",
+    "mfu": "MFU",
+    "expected_mfu": "expected MFU",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,8 +209,11 @@ def _show(result: Observed, output: str, *, live: bool) -> None:
         return
     print_table(COLUMNS, [_cells(result)], right=frozenset(COLUMNS[2:3] + COLUMNS[4:]))
     out = console()
-    for field, reason in result.why.items():
-        print_line(out, f"{field}: {reason}")
+    for reason in dict.fromkeys(result.why.values()):
+        unknown = ", ".join(_WORDS[field] for field, why in result.why.items() if why == reason)
+        print_line(out, f"unknown {unknown}: {reason}")
+    if result.log.program is None:
+        print_line(out, f"step lines are known of {', '.join(LogProgram)} and what prints the like")
     for note in result.notes:
         print_line(out, f"note: {note}")
 

@@ -1,6 +1,6 @@
 """`mfu top`: what the cluster's GPUs do, live; what loses most stands first. Ctrl-C ends it.
 
-Where it does not write to a terminal, and with --once, it prints one picture and ends.
+Where it does not write to a terminal, and with --once or -o json, it prints one picture and ends.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from rich.text import Text
 
 from mfu.cli.cluster import with_client
 from mfu.cli.errors import UsageError
-from mfu.cli.listing import add_source, judged, narrowed, read
-from mfu.cli.output import WIDE
+from mfu.cli.listing import add_source, listed, narrowed, read
+from mfu.cli.output import WIDE, add_output, print_document
 from mfu.cluster.client import ApiError, KubeClient, ServerUnreachable
 from mfu.show.levels import ScaleLevels
 from mfu.show.tenant import tenant_view
@@ -42,23 +42,37 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--seconds", type=float, default=5.0, help="between two looks (default: 5)")
     parser.add_argument("--once", action="store_true", help="one picture, then end")
     add_source(parser)
+    add_output(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     if not args.seconds >= LEAST_SECONDS:
         raise UsageError(f"--seconds {args.seconds:g}: look once a second at most")
     out, by = Console(highlight=False, markup=False, emoji=False), TopOrder(args.sort)
-    live = sys.stdout.isatty() and not args.once
-    if args.snapshot or not live:
-        found = _saved(args) if args.snapshot else with_client(args, lambda client: read(client, args.namespace))
-        print_once(found, by)
-        return 0
-    with_client(args, lambda client: _watch(client, args, out))
+    live = sys.stdout.isatty() and not args.once and not args.snapshot and args.output == "table"
+    if live:
+        with_client(args, lambda client: _watch(client, args, out))
+    elif args.output == "table":
+        print_once(listed(args), by)
+    else:
+        print_document([document(each) for each in top(listed(args), by)], args.output)
     return 0
 
 
-def _saved(args: argparse.Namespace) -> tuple[Listed, ...]:
-    return tuple(judged(args.snapshot).of(args.namespace).listed())
+def document(row: TopRow) -> dict[str, Any]:
+    """One workload for programs: fractions of the peak, money per hour, null where unknown."""
+    found = row.levels
+    return {
+        "workload": row.key,
+        "model": row.model,
+        "gpus": row.gpus,
+        "scale": row.scale,
+        "observed": found.observed,
+        "expected": found.expected,
+        "attainable": found.attainable,
+        "cause": row.cause,
+        "lost_per_hour": row.lost_per_hour,
+    }
 
 
 def print_once(found: Sequence[Listed], by: TopOrder) -> None:

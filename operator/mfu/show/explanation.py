@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import Final
 
 from mfu.api.causes import Actor
@@ -11,22 +13,18 @@ from mfu.api.decisions import Decision
 from mfu.api.names import PAUSED_ANNOTATION
 from mfu.api.recommendations import AdviceVerdict, AnsweredAdvice, Recommendation, RecommendationKind
 from mfu.api.workload_status import (
-    Allocation,
     Change,
-    Cost,
     Loss,
     Observed,
     Reading,
     Summary,
-    WorkloadFactors,
     WorkloadStatus,
 )
-from mfu.show.figures import UNKNOWN, number, share
+from mfu.show.facts import Fact, head
+from mfu.show.figures import UNKNOWN, number, priced, share
 from mfu.show.levels import above_attainable
 from mfu.show.path import Traces, WayPoint, way
 from mfu.show.waterfall import Waterfall, waterfall
-from mfu.show.workloads import ready
-from mfu.units import money, percent
 
 _MISLEADING: Final = {
     "GPU utilisation": "a kernel was resident; waiting counts",
@@ -41,16 +39,8 @@ LEAST_POINTS, LEAST_THROUGHPUT_PERCENT = 0.05, 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Fact:
-    """One line of the head."""
-
-    label: str
-    value: str
-
-
-@dataclass(frozen=True, slots=True)
 class Measurement:
-    """One window of one meter. Fractions; None where unknown."""
+    """One window of one meter, or several that tell the same. Fractions; None where unknown."""
 
     window: str
     meter: str
@@ -147,10 +137,10 @@ def explanation(
         namespace=namespace,
         name=name,
         model=said.model,
-        facts=_facts(status, said),
+        facts=head(status, said),
         warnings=(*((_PAUSED,) if paused else ()), *_warnings(status)),
         waterfall=waterfall(status),
-        measurements=tuple(map(_measurement, status.observed)),
+        measurements=tuple(_measurements(status.observed)),
         sources=tuple(dict.fromkeys(map(_source, status.observed))),
         dashboards=tuple(map(_dashboard, status.readings)),
         losses=tuple(map(_loss, status.losses)),
@@ -161,97 +151,6 @@ def explanation(
     )
 
 
-def _facts(status: WorkloadStatus, said: Summary) -> tuple[Fact, ...]:
-    levels = (("expected", said.expected), ("observed", said.observed), ("attainable", said.attainable))
-    return (
-        Fact("runs on", _where(status.allocation)),
-        *(Fact(label, f"{value:>8} {said.scale}") for label, value in levels),
-        *_factors(status.factors),
-        *_latency(said),
-        Fact("cost", f"{said.cost_per_hour} per hour, {said.lost_per_hour} of it lost"),
-        *_tokens(status.cost),
-        *_worth(status.cost),
-        *_whole_run(status.cost),
-        *_energy(status.cost),
-        Fact("main cause", said.cause),
-        Fact("ready", ready(status)),
-    )
-
-
-def _factors(found: WorkloadFactors | None) -> tuple[Fact, ...]:
-    """`reference MFU 15.0% = 50.0% held of what it asks for × 75.0% of that making progress × 40.0% program …`."""
-    if found is None:
-        return ()
-    whole, held, moving, program = (
-        percent(number(each)) for each in (found.mfu, found.scheduling, found.runtime, found.program)
-    )
-    parts = f"{held} held of what it asks for × {moving} of that making progress × {program} program efficiency"
-    return (Fact("factors", f"reference MFU {whole} = {parts}"),)
-
-
-def _tokens(cost: Cost | None) -> tuple[Fact, ...]:
-    """`$0.3125 per million read, $7.50 per million written` of a service whose engines count both."""
-    kinds = ((cost.per_million_input_tokens, "read"), (cost.per_million_output_tokens, "written")) if cost else ()
-    symbol = cost.currency if cost else ""
-    told = [_money(amount, symbol, f"per million {word}") for amount, word in kinds if amount is not None]
-    return (Fact("tokens", ", ".join(told)),) if told else ()
-
-
-def _worth(cost: Cost | None) -> tuple[Fact, ...]:
-    """What useful work costs, and what is charged for it, where those are known."""
-    work, charged = (number(cost.per_useful_pflop), number(cost.revenue_per_hour)) if cost else (None, None)
-    symbol = cost.currency if cost else ""
-    return (
-        *(() if work is None else (Fact("useful work", f"{symbol}{work:.6f} per PFLOP (1e15 model operations)"),)),
-        *(() if charged is None else (Fact("charged", f"{money(charged, symbol)} per hour"),)),
-    )
-
-
-def _whole_run(cost: Cost | None) -> tuple[Fact, ...]:
-    """All of training.totalTokens, as expected and at the present pace."""
-    run = cost.whole_run if cost else None
-    if cost is None or run is None:
-        return ()
-    expected = _hours(run.expected_hours, run.expected_cost, cost.currency)
-    return (
-        Fact("whole run", f"{expected} expected, {_hours(run.hours, run.cost, cost.currency)} at the present pace"),
-    )
-
-
-def _hours(hours: str | None, amount: str | None, currency: str) -> str:
-    """`27,127 h for $27,777,000.00`."""
-    time, price = number(hours), number(amount)
-    if time is None:
-        return UNKNOWN
-    return f"{time:,.0f} h" if price is None else f"{time:,.0f} h for {money(price, currency)}"
-
-
-def _energy(cost: Cost | None) -> tuple[Fact, ...]:
-    energy = number(cost.watt_hours_per_million_tokens) if cost else None
-    return () if energy is None else (Fact("energy", f"{energy:,.0f} Wh per million tokens (GPUs alone)"),)
-
-
-def _latency(said: Summary) -> tuple[Fact, ...]:
-    """What a service should answer in, as declared, and how much it does; nothing of a training."""
-    parts = [f"{name} {value}" for name, value in (("TTFT", said.ttft), ("TPOT", said.tpot)) if value]
-    kept = f"{said.observed_slo} of the last ten minutes' answers in time; 95% are promised"
-    return (
-        *((Fact("latency", f"{', '.join(parts)} expected"),) if parts else ()),
-        *((Fact("expected SLO", said.expected_slo),) if said.expected_slo else ()),
-        *(
-            (Fact("observed SLO", kept if ":" in said.observed_slo else said.observed_slo),)
-            if said.observed_slo
-            else ()
-        ),
-    )
-
-
-def _where(held: Allocation | None) -> str:
-    if held is None:
-        return "waiting"
-    return f"{held.gpus} × {held.product} on {held.nodes} node{'' if held.nodes == 1 else 's'}"
-
-
 def _warnings(status: WorkloadStatus) -> tuple[str, ...]:
     bad = (
         each
@@ -259,6 +158,13 @@ def _warnings(status: WorkloadStatus) -> tuple[str, ...]:
         if (each.status == ConditionStatus.FALSE and each.type != ConditionType.READY) or each.reason in NEVER_SILENT
     )
     return (*(f"{each.type}: {each.message}" for each in bad), *above_attainable(status))
+
+
+def _measurements(found: Iterable[Observed]) -> Iterator[Measurement]:
+    """Windows of one meter that tell the same are one line, `1m to start`: a young run fills them all alike."""
+    for _, alike in groupby(map(_measurement, found), key=lambda each: replace(each, window="")):
+        first, *others = alike
+        yield replace(first, window=f"{first.window} to {others[-1].window}") if others else first
 
 
 def _measurement(each: Observed) -> Measurement:
@@ -312,7 +218,7 @@ def _actor(actor: Actor | None) -> str:
 def ranked(each: Recommendation, status: WorkloadStatus) -> RankedStep:
     """The figures are those of the whole workload with this step and all before it made."""
     currency = status.cost.currency if status.cost else ""
-    parts = (_faster(each), _money(each.cost_per_million_tokens, currency, "per M tokens"), _hourly(each, currency))
+    parts = (_faster(each), priced(each.cost_per_million_tokens, currency, "per M tokens"), _hourly(each, currency))
     answer = next((_answer(reply) for reply in status.answers if reply.field == each.field), "")
     return RankedStep(each.rank, each.action, str(each.actor), ", ".join(filter(None, parts)), answer)
 
@@ -333,7 +239,7 @@ def _faster(each: Recommendation) -> str:
 
 def _hourly(each: Recommendation, currency: str) -> str:
     """Where the money that it costs changes, not only what it buys."""
-    return _money(each.cost_per_hour, currency, "per hour") if each.kind in _CHANGES_COST else ""
+    return priced(each.cost_per_hour, currency, "per hour") if each.kind in _CHANGES_COST else ""
 
 
 _CHANGES_COST: Final = frozenset(
@@ -345,13 +251,6 @@ _CHANGES_COST: Final = frozenset(
         RecommendationKind.REPLICAS,
     }
 )
-
-
-def _money(amount: str | None, currency: str, per: str) -> str:
-    value = number(amount)
-    if value is None:
-        return ""
-    return f"{money(value, currency)} {per}" if value >= 1 or not value else f"{currency}{value:.3g} {per}"
 
 
 def _advised(change: Change) -> Advised:

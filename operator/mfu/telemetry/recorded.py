@@ -76,7 +76,7 @@ def parse(line: str, *, where: str = "trace") -> Trace:
         return Trace(str(row["scenario"]), _series(row), facts)
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
         fix = "give one JSON object a line with scenario, gpu and series"
-        raise TelemetryError(where, f"{type(error).__name__}: {error}", fix) from error
+        raise TelemetryError(where, f"is no recorded run ({error})", fix) from error
 
 
 def _series(row: Mapping[str, Any]) -> WorkloadSeries:

@@ -105,7 +105,7 @@ def observed(each: Observation) -> api.Observed:
 
 
 def loss(finding: Finding) -> api.Loss:
-    evidence = ", ".join(f"{item.name} {_value(item)}" for item in finding.evidence)
+    evidence = ", ".join(f"{item.name} {worded(item)}" for item in finding.evidence)
     return api.Loss(
         cause=finding.cause,
         explains=finding.explains,
@@ -138,6 +138,7 @@ def _milliseconds(seconds: float | None) -> str | None:
     return None if seconds is None else decimal(seconds * 1000, 1)
 
 
-def _value(item: EvidenceItem) -> str:
-    value = item.value if isinstance(item.value, str) else f"{item.value:.4g}"
-    return f"{value} {item.unit}".rstrip()
+def worded(item: EvidenceItem) -> str:
+    if isinstance(item.value, str):
+        return f"{item.value} {item.unit}".rstrip()
+    return f"{100 * item.value:.3g} %" if item.unit == "fraction" else f"{item.value:.4g} {item.unit}".rstrip()

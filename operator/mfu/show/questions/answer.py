@@ -12,7 +12,7 @@ from mfu.api.conditions import ConditionStatus, ConditionType, find
 from mfu.api.workload_status import History, Loss, WorkloadStatus
 from mfu.observe.drift import LEAST_SHIFT
 from mfu.observe.history import SETTLED
-from mfu.show.explanation import Fact
+from mfu.show.facts import Fact
 from mfu.show.figures import number
 from mfu.show.workloads import Listed
 

@@ -13,7 +13,7 @@ from typing import Final
 from mfu.api.workload_status import Meter, Observed, Summary, WorkloadStatus
 from mfu.hardware.catalog import load
 from mfu.hardware.types import GPU
-from mfu.show.explanation import Fact
+from mfu.show.facts import Fact
 from mfu.show.figures import number, share
 from mfu.show.questions.answer import Answer, why_unknown
 from mfu.show.waterfall import SHOWN_WINDOW, best_observed

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from mfu.api.causes import Cause, Explains
 from mfu.api.workload_status import Scale, WorkloadStatus
-from mfu.show.explanation import Fact
+from mfu.show.facts import Fact
 from mfu.show.figures import number, share
 from mfu.show.questions.answer import SAME, Answer, why_unknown
 from mfu.show.waterfall import best_observed

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
-from mfu.show.explanation import Fact
+from mfu.show.facts import Fact
 from mfu.show.figures import number, share
 from mfu.show.questions.answer import SAME, Answer, HistoryPoint, commas, mean_mfu, points
 from mfu.show.workloads import Listed

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 
 from mfu.observe.drift import apart_from_size
-from mfu.show.explanation import Fact
+from mfu.show.facts import Fact
 from mfu.show.figures import share
 from mfu.show.questions.answer import SAME, Answer, HistoryPoint, commas, mean_mfu, points
 from mfu.show.workloads import Listed

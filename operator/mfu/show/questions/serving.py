@@ -8,7 +8,7 @@ from typing import Final
 from mfu.api.causes import Cause
 from mfu.api.modelworkload import Mode
 from mfu.api.workload_status import Loss, Summary
-from mfu.show.explanation import Fact
+from mfu.show.facts import Fact
 from mfu.show.figures import number, share
 from mfu.show.questions.answer import Answer, loss_to, why_unknown
 from mfu.show.waterfall import best_observed
