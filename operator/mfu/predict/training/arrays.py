@@ -235,6 +235,8 @@ class TrainingStack(Columns):
     keeps_products_inputs: Array
     """1 where products cut by columns keep their gathered inputs for the backward pass (DTensor), 0 where these are
     gathered once more."""
+    casts_by_fsdp: Array
+    """1 where models that are cut compute in 16 bit only where FSDP casts what it gathers."""
     gathers_once: Array
     """1 where weights of ZeRO-2 are gathered in each forward pass and kept for its backward pass (FSDP)."""
     rings_whole: Array

@@ -65,6 +65,8 @@ class TrainingEngine:
     """Reads the loss back in every micro-batch (`logging_nan_inf_filter` of transformers' Trainer)."""
     dtensor: bool = False
     """Cuts tensors by PyTorch's DTensor."""
+    casts_by_fsdp: bool = False
+    """Models that are cut compute in 16 bit only under FSDP or context parallelism."""
     rings_whole: bool = False
     """Context parallel by `torch.distributed.tensor.experimental.context_parallel`."""
     returns_logits: bool = True
@@ -155,6 +157,7 @@ _ALL: Final = (
         shards_master=True,
         selective_products=0.5,
         dtensor=True,
+        casts_by_fsdp=True,
         rings_whole=True,
         returns_logits=False,
         tuned=False,

@@ -21,6 +21,7 @@ from mfu.predict.training.gathered import gathered_bytes
 from mfu.predict.training.optimizer import expert_cut, shard_sizes
 from mfu.predict.training.stages import head_as_layers, stage_layers
 from mfu.predict.training.step import micro_batches
+from mfu.predict.training.uncast import as_computed
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,7 @@ class StageLoad:
 def training_memory(case: TrainingCase, c: TrainingConstants) -> TrainingMemory:
     """The largest of the first stage (most micro-batches in flight), the second (which may hold a layer more) and the
     last (head, logits)."""
+    case = as_computed(case)
     terms, total = None, None
     for load in stage_loads(case):
         found = _stage(case, c, load)

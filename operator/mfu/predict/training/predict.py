@@ -25,6 +25,7 @@ from mfu.predict.training.power import power_said
 from mfu.predict.training.risk import STALL_NOTE, low_tail
 from mfu.predict.training.stack import autocast, fused_attention, fused_share
 from mfu.predict.training.step import HOST_NOTE, TrainingStep, recomputed_share, step
+from mfu.predict.training.uncast import UNCAST_NOTE, is_uncast
 from mfu.predict.types import (
     Correction,
     Corrections,
@@ -109,6 +110,7 @@ def _prediction(setup: Training, placement: Placement, evaluated: Evaluated) -> 
         bound=bound(result).value,
         notes=(
             *notes(result, evaluated.memory),
+            *((UNCAST_NOTE,) if bool(is_uncast(case)) else ()),
             *power_said(placement, float(case.machine.held)),
             *((STALL_NOTE,) if low_tail(case, result, shipped(), doubt.total) < 1.0 else ()),
             *habits_said(setup),

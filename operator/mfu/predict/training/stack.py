@@ -54,6 +54,7 @@ def stack_of(setup: Training, c: TrainingConstants) -> TrainingStack:
         "keeps_gathered": habits.keeps_gathered,
         "keeps_products_inputs": habits.dtensor,
         "gathers_once": habits.dtensor,
+        "casts_by_fsdp": habits.casts_by_fsdp,
         "rings_whole": habits.rings_whole,
         "output_bytes": max(width(setup.precisions.compute), 2.0) if habits.joins_outputs else 0.0,
         "balances_head": habits.balances_head,
