@@ -78,7 +78,12 @@ def test_tensors_cut_by_dtensor_keep_what_products_gathered() -> None:
 
 def test_recomputed_layers_gather_again() -> None:
     """One layer at a time has its gathered inputs; what all of them keep is cut."""
-    cut = {"parallelism": Parallelism(tensor=4), "global_batch_size": 2, "engine": "torchtitan"}
+    cut = {
+        "parallelism": Parallelism(tensor=4),
+        "global_batch_size": 2,
+        "engine": "torchtitan",
+        "sharding": Sharding.ZERO3,
+    }
     layer = float(layer_activation_bytes(case(**cut), shipped()))
     kept = term(MemoryTerm.ACTIVATIONS, recompute=Recompute.FULL, **cut)
     assert kept == pytest.approx(LAYERS * ROWS * HIDDEN * 2.0 / 4.0 + layer)
