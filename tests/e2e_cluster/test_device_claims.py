@@ -47,9 +47,9 @@ def devices(host: str, product: str, count: int) -> dict[str, Any]:
     return {"apiVersion": GROUP, "kind": "ResourceSlice", "metadata": {"name": f"{host}-gpus"}, "spec": spec}
 
 
-def claiming(name: str) -> dict[str, Any]:
+def claiming(name: str, template: str = "train") -> dict[str, Any]:
     container = {"name": "train", "image": "none", "resources": {"claims": [{"name": "gpus"}]}}
-    claims = [{"name": "gpus", "resourceClaimTemplateName": "train"}]
+    claims = [{"name": "gpus", "resourceClaimTemplateName": template}]
     spec = {"containers": [container], "resourceClaims": claims}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec}
 
@@ -76,11 +76,20 @@ def classes(plane: ControlPlane) -> None:
 
 @pytest.fixture
 def hosts(control_plane: ControlPlane, namespace: str) -> Iterator[tuple[str, ...]]:
-    """One node of each product, the best first, with two GPUs each; the second best has the name that sorts first."""
+    """One node of each product, the best first, with two GPUs free; the second best has the name that sorts first.
+
+    A third GPU of each is held by a pod that can go nowhere else: where that stands, the scheduler knows the node, its
+    devices, and that it is ready. A node that it does not know yet is no worse choice, only none.
+    """
     names = f"{namespace}-b", f"{namespace}-a"
     classes(control_plane)
     for host, product in zip(names, RANKED, strict=True):
-        control_plane.apply(node(host, 0), devices(host, product, 2))
+        control_plane.apply(node(host, 0), devices(host, product, 3))
+        control_plane.apply(
+            claim_template(host, Need(1, piece=1), [grant(product)]), claiming(host, host), namespace=namespace
+        )
+    for host in names:
+        wait_until(partial(taken, control_plane, host, namespace), what=f"{host} to take pods", within_seconds=120)
     yield names
     # A second try must not find devices that the first one left.
     control_plane.kubectl("delete", "resourceslices", "--all", "--wait=false")
@@ -97,7 +106,8 @@ def test_the_scheduler_takes_the_best_that_has_room(
         where = partial(taken, control_plane, name, namespace)
         assert wait_until(where, what=f"a node for {name}", within_seconds=120) == host
     claims = control_plane.get("resourceclaims", "-n", namespace)["items"]
-    results = [each["status"]["allocation"]["devices"]["results"] for each in claims]
+    ours = [each for each in claims if each["metadata"]["ownerReferences"][0]["name"] in ("first", "second")]
+    results = [each["status"]["allocation"]["devices"]["results"] for each in ours]
     assert sorted((each[0]["request"], len(each)) for each in results) == [("gpus/choice-0", 2), ("gpus/choice-1", 2)]
 
 
