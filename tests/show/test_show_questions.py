@@ -12,8 +12,9 @@ from mfu.api.workload_status import Allocation, Basis, Cost, Expected, Meter, Ob
 from mfu.engine.say.figures import loss
 from mfu.engine.say.history import history_rows
 from mfu.observe.assess import assess
-from mfu.observe.drift import Identity, apart_from_size
+from mfu.observe.drift import Identity
 from mfu.observe.history import Entry, record
+from mfu.observe.setting import apart_from_size, data_ranks
 from mfu.predict import predict
 from mfu.predict.types import Prediction
 from mfu.show.questions.answer import Answer
@@ -139,6 +140,11 @@ class TestScaling:
     def test_what_grows_with_the_size_is_left_out_of_the_setting(self) -> None:
         assert apart_from_size("mbs 1 gbs 128 seq 8192 t2 d8 ZeRO1") == "mbs 1 seq 8192 t2 ZeRO1"
         assert apart_from_size("in 1000 out 600 concurrency 64 t4 BF16/BF16/BF16").startswith("in 1000 out 600")
+        assert apart_from_size("mbs 1 gbs 256 seq 8192 ddp") == "mbs 1 seq 8192 ddp"
+
+    def test_the_data_ranks_of_a_setting(self) -> None:
+        assert data_ranks("mbs 1 gbs 128 seq 8192 t2 d16 ZeRO1") == "d16"
+        assert data_ranks("mbs 1 gbs 128 seq 8192 t2 ddp") == ""
 
 
 RUNS = {run.name: run for run in every_run() if run.cause in (Cause.REQUEST_VARIABILITY, Cause.LOW_CONCURRENCY)}

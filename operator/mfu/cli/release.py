@@ -35,7 +35,7 @@ from mfu.cluster.node_keeper import NodeKeeper
 from mfu.cluster.queue_gate import GATEABLE, Ungated, gated_owner, ungate
 from mfu.cluster.queue_keeper import QueueKeeper
 from mfu.cluster.release import Opened, release
-from mfu.cluster.resources import MFUPOLICIES, NAMESPACES, PODS, RUNS_PODS, ResourcePath
+from mfu.cluster.resources import MFUPOLICIES, NAMESPACES, PODS, ResourcePath, runs_pods
 from mfu.cluster.slowing import MARKED
 from mfu.controller.server import serve
 
@@ -169,7 +169,7 @@ async def _release(client: KubeClient, gated: Gated) -> str:
     where, uid = (gated.namespace, gated.name), gated.uid or None
     try:
         if isinstance(gated, GatedOwner):
-            return await ungate(client, RUNS_PODS[gated.kind.lower()], *where, uid=uid)
+            return await ungate(client, runs_pods(gated.kind), *where, uid=uid)
         return await release(client, *where, uid=uid)
     except (ApiError, ServerUnreachable) as error:
         return f"Failed: {error}"

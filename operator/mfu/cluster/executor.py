@@ -25,7 +25,7 @@ from mfu.cluster.pacing import Attempts
 from mfu.cluster.queue_gate import Ungated, ungate
 from mfu.cluster.release import Hint, Opened, release
 from mfu.cluster.reshaping import Reshaper
-from mfu.cluster.resources import JSON, PODS, RUNS_PODS
+from mfu.cluster.resources import JSON, PODS, runs_pods
 from mfu.cluster.scaling import Scaled, scale
 from mfu.cluster.slowing import Slowed, slow
 from mfu.cluster.suspending import Suspended, suspend
@@ -170,7 +170,7 @@ class Executor:
             log.info("hint owner=%s workload=%s: %s", due.key, due.workload, due.words)
 
     async def _ungate(self, due: QueueRelease, gate: asyncio.Semaphore) -> None:
-        path = RUNS_PODS[due.kind.lower()]
+        path = runs_pods(due.kind)
         deed = partial(ungate, self.client, path, due.namespace, due.name, uid=due.uid, may_write=self.may_write)
         done = await self._tried(due.key, due.words, gate, deed)
         self.ungated[done or "Failed"] += 1

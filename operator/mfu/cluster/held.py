@@ -18,7 +18,7 @@ from mfu.act.queue_gates import names_on
 from mfu.act.templates import HeldOwner, HeldTemplate
 from mfu.api.names import PLACEMENT_GATE, QUEUE_GATE_ANNOTATION
 from mfu.cluster.projection import requested
-from mfu.cluster.resources import JSON, RUNS_PODS, ResourcePath
+from mfu.cluster.resources import JSON, ResourcePath, runs_pods
 from mfu.decide.fleet.constraints import Constraints
 
 QUEUE_LABEL: Final = "kueue.x-k8s.io/queue-name"
@@ -157,4 +157,4 @@ _TEMPLATES: Final[Mapping[str, Callable[[JSON], Iterator[TemplateAt]]]] = {
     "LeaderWorkerSet": _of_group,
     "TrainJob": _of_trainjob,
 }
-HOLDABLE: Final[tuple[ResourcePath, ...]] = tuple(RUNS_PODS[kind.lower()] for kind in _TEMPLATES)
+HOLDABLE: Final[tuple[ResourcePath, ...]] = tuple(runs_pods(kind) for kind in _TEMPLATES)

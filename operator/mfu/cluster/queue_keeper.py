@@ -16,7 +16,7 @@ from mfu.cluster.client import ApiError, KubeClient, ServerUnreachable
 from mfu.cluster.informer import Informer
 from mfu.cluster.pacing import Attempts
 from mfu.cluster.queue_gate import GATEABLE, gated_owner, ungate
-from mfu.cluster.resources import RUNS_PODS
+from mfu.cluster.resources import runs_pods
 
 log = logging.getLogger(__name__)
 IN_FLIGHT: Final = 20
@@ -58,7 +58,7 @@ class QueueKeeper:
         clock = asyncio.get_running_loop().time
         async with gate:
             try:
-                where = RUNS_PODS[owner.kind.lower()], owner.namespace, owner.name
+                where = runs_pods(owner.kind), owner.namespace, owner.name
                 done = await ungate(self.client, *where, uid=owner.uid, may_write=may_write)
             except (ApiError, ServerUnreachable) as error:
                 wait = self._attempts.failed(owner.uid, "", clock())

@@ -67,6 +67,13 @@ RUNS_PODS: Final[Mapping[str, ResourcePath]] = {
     "pod": PODS,
 }
 """What people call the kinds whose pods may hold GPUs, by the word of kubectl."""
+
+
+def runs_pods(kind: str) -> ResourcePath:
+    """Of an owner, by its kind as objects write it: `runs_pods("RayJob").plural == "rayjobs"`. KeyError for another."""
+    return RUNS_PODS[kind.lower()]
+
+
 AUTOSCALERS: Final = (
     ResourcePath("autoscaling", "v2", "horizontalpodautoscalers", "HorizontalPodAutoscaler"),
     ResourcePath("keda.sh", "v1alpha1", "scaledobjects", "ScaledObject"),

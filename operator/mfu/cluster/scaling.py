@@ -12,7 +12,7 @@ from typing import Final
 from mfu.act.types import Rescale
 from mfu.cluster.client import JSON_PATCH, ApiError, KubeClient
 from mfu.cluster.json_patch import as_read, operation
-from mfu.cluster.resources import AUTOSCALERS, JSON, RUNS_PODS, ResourcePath
+from mfu.cluster.resources import AUTOSCALERS, JSON, ResourcePath, runs_pods
 
 _NO_SUCH: Final = 404
 
@@ -34,7 +34,7 @@ class Scaled(StrEnum):
 
 async def scale(client: KubeClient, asked: Rescale, *, may_write: Callable[[], bool]) -> Scaled:
     """Reads the number, then patches exactly what was read. Raises ApiError, ServerUnreachable."""
-    resource = RUNS_PODS[asked.kind.lower()]
+    resource = runs_pods(asked.kind)
     path = resource.path(asked.namespace, asked.name, "scale")
     shown = await _read(client, path)
     if shown is None:

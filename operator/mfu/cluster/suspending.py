@@ -16,7 +16,7 @@ from mfu.api.names import decision_annotation
 from mfu.cluster.client import JSON_PATCH, ApiError, KubeClient
 from mfu.cluster.held import QUEUE_LABEL
 from mfu.cluster.json_patch import annotated, as_read, operation
-from mfu.cluster.resources import JSON, KUEUE_WORKLOADS, RUNS_PODS, ResourcePath
+from mfu.cluster.resources import JSON, KUEUE_WORKLOADS, ResourcePath, runs_pods
 from mfu.decide.types import DecisionType
 
 _ANNOTATION: Final = decision_annotation(DecisionType.RECLAIM)
@@ -39,7 +39,7 @@ class Suspended(StrEnum):
 
 async def suspend(client: KubeClient, asked: Suspension, *, may_write: Callable[[], bool]) -> Suspended:
     """Reads the owner, then patches exactly what was read. Raises ApiError, ServerUnreachable."""
-    resource = RUNS_PODS[asked.kind.lower()]
+    resource = runs_pods(asked.kind)
     owner = await _read(client, resource, asked.name, asked.namespace)
     if owner is None or _over(owner) or _made_at(owner) > asked.not_younger_than:
         return Suspended.GONE

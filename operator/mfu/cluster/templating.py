@@ -22,7 +22,7 @@ from mfu.cluster.held import (
 from mfu.cluster.json_patch import annotated, as_read, operation, step
 from mfu.cluster.projection import is_gpu
 from mfu.cluster.queue_topology import ask_slices, takes_hosts
-from mfu.cluster.resources import JSON, RUNS_PODS
+from mfu.cluster.resources import JSON, runs_pods
 from mfu.decide.types import DecisionType
 
 _ANNOTATION: Final = decision_annotation(DecisionType.PLACEMENT)
@@ -49,7 +49,7 @@ class Templated(StrEnum):
 async def tell(client: KubeClient, asked: TemplateHint, *, may_write: Callable[[], bool]) -> Templated:
     """Reads the owner, then patches exactly what was read. Raises ApiError, ServerUnreachable."""
     owner = asked.owner
-    path = RUNS_PODS[owner.kind.lower()].path(owner.namespace, owner.name)
+    path = runs_pods(owner.kind).path(owner.namespace, owner.name)
     try:
         item = await client.request("GET", path)
         done = _done(item, asked)

@@ -18,13 +18,13 @@ already is no part of the one that it is judged by, and what was of the same is 
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from math import sqrt
 from statistics import fmean, median
 from typing import Final
 
+from mfu.observe.setting import apart_from_size, data_ranks
 from mfu.observe.whereabouts import Whereabouts
 
 SOUGHT: Final = 0.08
@@ -67,9 +67,6 @@ RESTS, YOUNG_RESTS = 0.5, 0.8
 """Of the usual level, and of one that only few samples tell: below it the job saves, evaluates or starts anew."""
 REST_SECONDS: Final = 900.0
 """A rest that lasts longer is the new level."""
-_GROWS: Final = re.compile(r"\b(d|gbs )\d+\s*")
-"""What grows with the number of GPUs: the data-parallel degree and the global batch."""
-_DATA_RANKS: Final = re.compile(r"\bd\d+\b")
 
 
 class DriftKind(StrEnum):
@@ -92,11 +89,6 @@ class Identity:
     setting: str
     product: str
     gpus: int
-
-
-def apart_from_size(setting: str) -> str:
-    """`apart_from_size("mbs 1 gbs 128 seq 8192 t2 d8 ZeRO1") == "mbs 1 seq 8192 t2 ZeRO1"`."""
-    return " ".join(_GROWS.sub("", setting).split())
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,14 +258,9 @@ def _kind(old: Identity, new: Identity) -> DriftKind:
     if mine != theirs:
         return DriftKind.CONFIGURATION
     # The declaration grows minutes before the pods do, or after them.
-    if old.gpus != new.gpus or _data_ranks(old.setting) != _data_ranks(new.setting):
+    if old.gpus != new.gpus or data_ranks(old.setting) != data_ranks(new.setting):
         return DriftKind.SCALING
     return DriftKind.CONFIGURATION if old.setting != new.setting else DriftKind.INFRASTRUCTURE
-
-
-def _data_ranks(setting: str) -> str:
-    found = _DATA_RANKS.search(setting)
-    return found.group() if found else ""
 
 
 def _rested(state: DriftState, mfu: float, at: float) -> DriftState:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from mfu.api.workload_status import History, WorkloadStatus
-from mfu.observe.drift import DriftKind, apart_from_size
+from mfu.observe.drift import DriftKind
+from mfu.observe.setting import apart_from_size
 from mfu.show.figures import UNKNOWN, number, share
 from mfu.show.history import promises
 from mfu.show.questions.answer import SAME

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mfu.observe.setting import DATA, GLOBAL_BATCH
 from mfu.predict.types import Inference, Parallelism, Setup
 
 
@@ -19,7 +20,7 @@ def setting_of(setup: Setup) -> str:
         return " ".join(part for part in parts if part)
     parts = [
         f"mbs {setup.micro_batch_size}",
-        f"gbs {setup.global_batch_size}",
+        f"{GLOBAL_BATCH} {setup.global_batch_size}",
         f"seq {setup.sequence_length}",
         _degrees(setup.parallelism),
         str(setup.sharding),
@@ -36,6 +37,6 @@ def _degrees(degrees: Parallelism) -> str:
         "v": degrees.virtual_pipeline,
         "c": degrees.context,
         "e": degrees.expert,
-        "d": degrees.data,
+        DATA: degrees.data,
     }
     return " ".join(f"{letter}{degree}" for letter, degree in named.items() if degree > 1)

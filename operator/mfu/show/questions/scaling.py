@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 
-from mfu.observe.drift import apart_from_size
+from mfu.observe.setting import apart_from_size
 from mfu.show.facts import Fact
 from mfu.show.figures import share
 from mfu.show.questions.answer import SAME, Answer, HistoryPoint, commas, mean_mfu, points
