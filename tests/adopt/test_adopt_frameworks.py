@@ -11,6 +11,8 @@ from mfu.adopt.draft import Draft, adopt
 from mfu.adopt.findings import Certainty
 from mfu.adopt.names import named_model
 from mfu.adopt.which_model import Given
+from mfu.shipped import table
+from mfu.workload.presets import names as preset_names
 
 
 def job(
@@ -316,11 +318,25 @@ def test_what_runs_no_model_gives_nothing(document: dict[str, Any]) -> None:
         ("hugging-quants/Meta-Llama-3.1-70B-Instruct-AWQ-INT4", "llama-3.1-70b"),
         ("acme/secret-model-9b", None),
         ("meta-llama/Llama-3.1-9B", None),
+        ("pvc://models/llama-31-8b-instruct", "llama-3.1-8b"),
+        ("s3://bucket/meta-llama--Meta-Llama-3.1-8B-Instruct", "llama-3.1-8b"),
+        ("/hub/models--Qwen--Qwen3-8B/snapshots/9c925d64d72725edaf899c6cb9c377fd0709d9c5", "qwen3-8b"),
+        ("/runs/llama-3.1-8b/my-draft", None),
+        ("google/gemma-31b-it", None),
+        ("meta-llama/Llama-38B", None),
+        ("Qwen/Qwen2.5-05B", None),
     ],
 )
 def test_model_names(name: str, preset: str | None) -> None:
     block = named_model(name).block
     assert (block or {}).get("preset") == preset
+
+
+def test_sizes_that_differ_by_a_point_are_two_models() -> None:
+    assert named_model("facebook/opt-13b").block is None
+    small = named_model("facebook/opt-1.3b").block
+    assert small is not None
+    assert small["architecture"]["hidden"] == 2048
 
 
 def test_a_mistral_without_a_window_is_not_the_one_with_it() -> None:
@@ -405,3 +421,15 @@ def test_a_tool_that_quantised_is_no_format(quantization: str, name: str, weight
     (draft,) = adopt([job(*command, image="lmsysorg/sglang:v0.5.3", gpus=1)])
     assert at(draft, "precision.weights") == weights
     assert weights is not None or any("no quantization that is known" in line.why for line in draft.lines)
+
+
+def test_names_that_are_one_without_their_signs_are_one_model() -> None:
+    known: dict[str, dict[str, Any]] = {name: {"preset": name} for name in preset_names()}
+    known |= table("mfu.adopt", "models.yaml")
+    for name, entry in known.items():
+        block = named_model(name).block
+        assert block is not None
+        if "preset" in entry:
+            assert block == {"preset": entry["preset"]}
+        else:
+            assert block["architecture"]["layers"] in entry.values()

@@ -18,6 +18,7 @@ _NOISE = re.compile(
     r"[-_](instruct|chat|it|hf|base|pt|sft|dpo|thinking|preview|distill|text|turbo|\d{4}|tp\d+|vl|unsloth|bnb|4bit|8bit|"
     r"quantized|dynamic|fp8|fp4|nvfp4|mxfp4|awq|gptq|int4|int8|w4a16|w8a8|w8a16|gguf|q4_k_m|block|torchao|bf16|fp16)(?=[-_.]|$)"
 )
+_BETWEEN = re.compile(r"\.(?!\d+[bm](?![a-z0-9]))|[^a-z0-9.](?!\d+(\.\d+)?[bm](?![a-z0-9]))")
 _NO_NAME = re.compile(r"\d+|main|latest|snapshots|hf|weights|models?|checkpoint[-_]?\d+|(?=.*\d)[0-9a-f]{7,40}")
 """Parts of a path that stand behind the one that names the model: versions, checkpoints, hashes."""
 _FORMATS = (
@@ -96,8 +97,11 @@ def _formats(last: str) -> Mapping[str, str]:
 
 
 def _letters(name: str) -> str:
-    """Without what people put between: `llama-31-8b`, `Llama_3.1_8B` and `llama3.1-8b` are one name."""
-    return "".join(each for each in name.lower() if each.isalnum())
+    """Without what people put between: `llama-31-8b`, `Llama_3.1_8B` and `llama3.1-8b` are one name.
+
+    A size keeps its point and what stands before it: opt-1.3b is no opt-13b, and gemma-3-1b no gemma-31b.
+    """
+    return _BETWEEN.sub("", name.lower().replace("_", "-"))
 
 
 @lru_cache(maxsize=1)
