@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from mfu.hardware.catalog import load
@@ -18,7 +20,8 @@ from mfu.predict.validate.notes import (
     weights,
 )
 from mfu.predict.validate.rows import placement_of
-from mfu.predict.validate.training import engine_name
+from mfu.predict.validate.training import engine_name, with_activation
+from mfu.workload.architecture import Architecture
 
 B200: GPU = load().gpus["b200-sxm"]
 
@@ -80,6 +83,24 @@ def test_a_row_that_tells_of_weights_and_their_update(notes: str, kept: Precisio
 )
 def test_a_row_that_tells_of_the_release(row: dict[str, str], engine: str, found: str | None) -> None:
     assert engine_version(row, engine) == found
+
+
+@pytest.mark.parametrize(
+    ("row", "written"),
+    [
+        ({"model": "GPT-2 XL", "source": "a/b (HF Trainer)"}, True),
+        ({"model": "GPT-2 XL", "source": "a/b (PyTorch)"}, False),
+        ({"model": "GPT-NeoX-20B", "source": "a/b (HF Trainer)"}, False),
+        ({"model": "OPT-1.3B", "source": "a/b (HF Trainer)"}, False),
+    ],
+)
+def test_models_of_transformers_that_write_their_activation_out(row: dict[str, str], written: bool) -> None:
+    arch = Architecture(
+        name="", layers=1, hidden=64, heads=1, kv_heads=1, head_dim=64, ffn=256, vocab=8, gated_ffn=False
+    )
+    assert with_activation(row, arch).written_activation is written
+    gated = replace(arch, gated_ffn=True)
+    assert not with_activation(row, gated).written_activation
 
 
 def test_a_publisher_whose_cards_are_its_own() -> None:

@@ -134,6 +134,9 @@ def test_releases_without_fused_attention_write_their_scores(changes: dict[str, 
         ({"engine": "Transformers", "fused_optimizer": False}, 52.0),
         ({"engine": "NeMo"}, 0.0),
         ({"optimizer": Optimizer.SGD}, 0.0),
+        ({"precisions": Precisions(Precision.FP16)}, 60.0),
+        ({"precisions": Precisions(Precision.FP16), "fused_optimizer": True}, 8.0),
+        ({"precisions": Precisions(Precision.FP16), "engine": "NeMo"}, 0.0),
     ],
 )
 def test_thirteen_more_values_where_the_update_is_not_one_kernel(changes: dict[str, Any], found: float) -> None:

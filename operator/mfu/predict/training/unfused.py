@@ -60,6 +60,9 @@ def _release(setup: Training) -> tuple[int, int] | None:
 _FOREACH_VALUES: Final = 13.0
 """`torch.optim.AdamW` without `fused=True` (`_multi_tensor_adamw`) reads and writes 20 values of a parameter: decay 2,
 first moment 3, second moment 2 + 3, its root 2, correction 2, epsilon 2, update 4. One kernel moves 7."""
+_UNSCALED_VALUES: Final = 2.0
+"""FP16 scales the loss: each gradient is read, tested and written once more before the update
+(`torch.amp.GradScaler`)."""
 _FUSED_SINCE: Final = (4, 56)
 """First release of transformers whose Trainer takes the fused optimizer (`TrainingArguments.optim`)."""
 
@@ -69,9 +72,11 @@ def unfused_bytes(setup: Training, state_bytes: float) -> float:
 
     13 · 4 = 52 in FP32: 163e6 parameters on an A100 of 1.56 TB/s, 6.4 ms; rasbt/LLMs-from-scratch@28c65cd saved 8.
     """
+    scaled = engine(setup.engine).framework and setup.precisions.compute is Precision.FP16
+    unscaling = _UNSCALED_VALUES * state_bytes if scaled else 0.0
     if setup.optimizer is not Optimizer.ADAMW or not _one_kernel_an_operation(setup):
-        return 0.0
-    return _FOREACH_VALUES * state_bytes
+        return unscaling
+    return _FOREACH_VALUES * state_bytes + unscaling
 
 
 def _one_kernel_an_operation(setup: Training) -> bool:

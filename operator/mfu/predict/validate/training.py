@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 from mfu.hardware.problem import ProblemReason
 from mfu.predict.training.engines import UNKNOWN, engine
@@ -35,6 +36,7 @@ from mfu.predict.validate.notes import (
     weights,
 )
 from mfu.predict.validate.rows import RECOMPUTE, architecture_of, placement_of, precision_of, sharding_of
+from mfu.workload.architecture import Architecture
 from mfu.workload.errors import WorkloadError
 from mfu.workload.parameters import count
 
@@ -96,7 +98,7 @@ def _question(row: Row) -> tuple[Training, Placement, float] | Problem:
         return Problem(ProblemReason.INVALID_SPEC, "precision", problem, "name one such as bf16")
     cut = parallelism_of(row, gpus)
     setup = Training(
-        architecture=architecture_of(row),
+        architecture=with_activation(row, architecture_of(row)),
         precisions=Precisions(precision, weights(row)),
         sequence_length=int(needed(row, "seq_len")),
         global_batch_size=whole(row, "global_batch"),
@@ -116,6 +118,13 @@ def _question(row: Row) -> tuple[Training, Placement, float] | Problem:
         engine_version=engine_version(row, engine_name(row)),
     )
     return setup, placement, measured
+
+
+def with_activation(row: Row, arch: Architecture) -> Architecture:
+    """GPT-2, GPT-J and GPT-Neo of transformers write their activation out (`gelu_new`), operation by operation."""
+    written = re.search(r"\bgpt-?(?:2|j|neo)\b", row.get("model") or "", re.IGNORECASE) is not None
+    modules = engine_name(row) in ("Transformers", "DeepSpeed")
+    return replace(arch, written_activation=True) if written and modules and not arch.gated_ffn else arch
 
 
 def measured_tokens_per_s(row: Row) -> float:
