@@ -23,6 +23,14 @@ def ray_cluster(document: Object) -> Iterator[Unit]:
     yield unit_of(document, _ray_groups(spec_of(document)))
 
 
+def ray_fleet(document: Object) -> Iterator[Unit]:
+    """AIBrix: replicas of a Ray cluster, each of which serves one copy of a model."""
+    spec = spec_of(document)
+    replicas = count(spec.get("replicas"))
+    groups = _ray_groups(at(spec, "template", "spec"))
+    yield unit_of(document, groups, serving=True, replicas=(replicas, max(replicas, 1)))
+
+
 def ray_job(document: Object) -> Iterator[Unit]:
     spec = spec_of(document)
     entry = spec.get("entrypoint")

@@ -182,6 +182,23 @@ def helm(values: Object) -> Iterator[Unit]:
         yield Unit(name, "", None, tuple(groups), True, bounds, labels=labels, given=given)
 
 
+def storm_service(document: Object) -> Iterator[Unit]:
+    """AIBrix: each role with its own pods is a workload of its own, in every replica of the whole."""
+    owner, space = (str(at(document, "metadata", key) or "") for key in ("name", "namespace"))
+    copies = count(spec_of(document).get("replicas"))
+    for role in at(document, "spec", "template", "spec", "roles") or ():
+        name = str(role.get("name", ""))
+        replicas = copies * count(role.get("replicas"))
+        phase = _PHASE_OF.get(name.lower(), "")
+        group = template_of("main", max(1, count(role.get("podGroupSize"))), role.get("template"))
+        labels = {"storm-service-name": owner, "role-name": name}
+        bounds = (replicas, max(replicas, 1))
+        yield Unit(f"{owner}-{name}", space, None, (group,), True, bounds, labels=labels, phase=phase)
+
+
+_PHASE_OF = {"prefill": "Prefill", "decode": "Decode"}
+
+
 def _gpu_type(entry: Object) -> str:
     return str(entry.get("requestGPUType") or WHOLE)
 

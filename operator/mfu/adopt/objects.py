@@ -14,7 +14,7 @@ from mfu.adopt.kinds_jobs import (
     pod,
     train_job,
 )
-from mfu.adopt.kinds_ray import ray_cluster, ray_job, ray_service
+from mfu.adopt.kinds_ray import ray_cluster, ray_fleet, ray_job, ray_service
 from mfu.adopt.kinds_serving import (
     dynamo,
     helm,
@@ -22,6 +22,7 @@ from mfu.adopt.kinds_serving import (
     knative_service,
     llm_inference_service,
     nim_service,
+    storm_service,
     vllm_runtime,
 )
 from mfu.adopt.units import Object, Unit
@@ -66,11 +67,13 @@ _MAKERS: Mapping[str, Callable[[Object], Iterator[Unit]]] = {
     "HyperPodPyTorchJob": kubeflow_job,
     "TrainJob": train_job,
     "RayCluster": ray_cluster,
+    "RayClusterFleet": ray_fleet,
     "RayJob": ray_job,
     "RayService": ray_service,
     "InferenceService": inference_service,
     "LLMInferenceService": llm_inference_service,
     "NIMService": nim_service,
+    "StormService": storm_service,
     "Service": knative_service,
     "VLLMRuntime": vllm_runtime,
     "DynamoGraphDeployment": dynamo,
