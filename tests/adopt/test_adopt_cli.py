@@ -106,6 +106,26 @@ def test_a_file_that_is_of_no_use_says_why(run: Run, tmp_path: Path, text: str, 
     assert words in err
 
 
+def test_what_could_not_run_where_it_does_is_said(run: Run, tmp_path: Path) -> None:
+    """Falcon-40B on two L4 by a program whose four-bit weights no manifest tells of."""
+    path = tmp_path / "falcon.yaml"
+    on_l4 = DEPLOYMENT.replace(
+        "      containers:", "      nodeSelector: {cloud.google.com/gke-accelerator: nvidia-l4}\n      containers:"
+    )
+    path.write_text(
+        on_l4.replace("MODEL", "tiiuae/falcon-40b-instruct").replace("gpu: 4", "gpu: 2").replace('"4"', '"2"')
+    )
+    code, out, _ = run("-f", str(path))
+    assert code == 0
+    note = next(line for line in out.splitlines() if line.startswith("# note: "))
+    assert "could not run where it does (L4: " in note
+    assert note.endswith("most of it weights); correct what was assumed: precision.compute")
+    small = tmp_path / "small.yaml"
+    small.write_text(on_l4.replace("MODEL", "Qwen/Qwen3-8B"))
+    assert "# note: " not in run("-f", str(small))[1]
+    assert json.loads(run("-f", str(path), "-o", "json")[1])[0]["notes"] == [note.removeprefix("# ")]
+
+
 @pytest.mark.parametrize("arguments", [(), ("deployment/llm", "-f", "x"), ("gizmo/llm",), ("deployment",)])
 def test_a_target_that_is_none_says_what_to_write(run: Run, arguments: tuple[str, ...]) -> None:
     code, _, err = run(*arguments)

@@ -20,6 +20,7 @@ from mfu.adopt.draft import Draft, adopt, sentences
 from mfu.adopt.findings import Certainty
 from mfu.adopt.objects import kinds
 from mfu.adopt.which_model import Given
+from mfu.cli.adopt_check import doubt
 from mfu.cli.cluster import add_cluster, namespace_of, with_client
 from mfu.cli.errors import UsageError
 from mfu.cli.files import read_text
@@ -153,8 +154,13 @@ def _config_map_names(node: Any) -> list[str]:
 
 
 def _text(draft: Draft) -> str:
-    lines = "".join(f"# {line}\n" for line in sentences(draft))
+    lines = "".join(f"# {line}\n" for line in (*sentences(draft), *_notes(draft)))
     return f"# {draft.source}\n{lines}{yaml.safe_dump(dict(draft.document), sort_keys=False, allow_unicode=True)}"
+
+
+def _notes(draft: Draft) -> list[str]:
+    found = doubt(draft)
+    return [] if found is None else [f"note: {found}"]
 
 
 def _document(draft: Draft) -> dict[str, Any]:
@@ -166,5 +172,6 @@ def _document(draft: Draft) -> dict[str, Any]:
             {"certainty": str(each.certainty), "field": each.field, "value": each.value, "why": each.why}
             for each in draft.lines
         ],
+        "notes": _notes(draft),
         "unknown": [each.field for each in draft.lines if each.certainty is Certainty.UNKNOWN],
     }

@@ -32,13 +32,14 @@ def read(path: str) -> tuple[Declaration, ...]:
         resources = parse(sys.stdin.read() if path == "-" else read_text(Path(path)))
     except InvalidResource as error:
         raise UsageError(f"{path}: {error}") from error
-    found = tuple(_declaration(path, each) for each in resources if isinstance(each, ModelWorkload))
+    found = tuple(declaration_of(path, each) for each in resources if isinstance(each, ModelWorkload))
     if not found:
         raise UsageError(f"{path}: holds no ModelWorkload")
     return found
 
 
-def _declaration(path: str, workload: ModelWorkload) -> Declaration:
+def declaration_of(path: str, workload: ModelWorkload) -> Declaration:
+    """What it means to the model; `path` names one without a name. UsageError names the field and the fix."""
     name = workload.metadata.name or path
     wrong = refused(workload.spec)
     if wrong is not None:
