@@ -91,6 +91,11 @@ def test_views_are_well_formed() -> None:
         ElementTree.fromstring(f"<view>{closed}</view>")
 
 
+def test_the_pictures_and_the_parts_of_gpus_are_explained() -> None:
+    assert "the bar is what was observed, the line what is expected" in str(views.workloads(example(), None))
+    assert " of 62.79 GPUs allocated, a MIG slice as its part of one" in str(views.fleet(example()))
+
+
 def test_the_table_has_a_row_for_each_workload_and_says_what_it_leaves_out() -> None:
     view = views.workloads(many(1200), None)
     assert view.count("<tr>") == 1 + views.MOST_ROWS

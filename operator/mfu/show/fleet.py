@@ -157,7 +157,9 @@ def fleet_view(status: FleetStatus) -> FleetView:
 def _headline(status: FleetStatus, said: FleetSummary) -> str:
     if {said.gpus, said.mfu} == {"Unknown"} and not status.nodes:
         return "No node that offers GPUs is known"
-    return f"Fleet MFU {said.mfu}; {said.gpus} GPUs allocated; {said.coverage} of GPU-time known"
+    held = said.gpus.replace("/", " of ")
+    slices = ", a MIG slice as its part of one" if "." in held else ""
+    return f"Fleet MFU {said.mfu}; {held} GPUs allocated{slices}; {said.coverage} of GPU-time known"
 
 
 def _draft(each: Undeclared) -> DraftLine:

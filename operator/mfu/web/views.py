@@ -41,6 +41,7 @@ def workloads(seen: Seen, namespace: str | None) -> Markup:
             _left_out(len(shown.workloads)),
             _filter(),
             table(columns, rows, numeric=_NUMERIC, named="Workloads"),
+            _note("In each picture the bar is what was observed, the line what is expected, the frame the attainable."),
         )
     )
 
