@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 import yaml
 
 from mfu.api.files import parse
+from mfu.cli.adopt import runtime_read
 from mfu.cli.main import main
+from mfu.cluster.client import ApiError, KubeClient
+from mfu.cluster.resources import ResourcePath
 
 DEPLOYMENT = """
 apiVersion: apps/v1
@@ -95,6 +100,7 @@ def test_standard_input(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
         ("", "holds no object"),
         ("kind: Service\n", "runs no model on GPUs"),
         ("a: [", "is no YAML"),
+        ("kind: ModelWorkload\n", "is declared already"),
         (DEPLOYMENT.replace("gpu: 4", "gpu: $GPUS"), "nvidia.com/gpu: $GPUS, which is no number: fill the template in"),
     ],
 )
@@ -131,3 +137,43 @@ def test_a_target_that_is_none_says_what_to_write(run: Run, arguments: tuple[str
     code, _, err = run(*arguments)
     assert code == 2
     assert "deployment" in err
+
+
+class Cluster:
+    """Of a client what the command asks for: a runtime that is there, or an answer that is none."""
+
+    def __init__(self, *, status: int = 200) -> None:
+        self.status, self.asked = status, list[str]()
+
+    async def get(self, resource: ResourcePath, name: str, namespace: str | None) -> dict[str, Any]:
+        self.asked.append(resource.path(namespace, name))
+        if self.status != 200:
+            raise ApiError(self.status, "Forbidden", "may not", f"get {name}")
+        return {"metadata": {"name": name}, "spec": {"mlPolicy": {"numNodes": 2}}}
+
+
+@pytest.mark.parametrize(
+    ("reference", "path"),
+    [
+        ({"name": "tune"}, "/apis/trainer.kubeflow.org/v1alpha1/clustertrainingruntimes/tune"),
+        (
+            {"kind": "TrainingRuntime", "name": "a"},
+            "/apis/trainer.kubeflow.org/v1alpha1/namespaces/team/trainingruntimes/a",
+        ),
+    ],
+)
+def test_the_runtime_of_a_trainjob_is_asked_for(reference: dict[str, str], path: str) -> None:
+    cluster, job = Cluster(), {"kind": "TrainJob", "spec": {"runtimeRef": reference}}
+    (found,) = asyncio.run(runtime_read(cast(KubeClient, cluster), job, "team"))
+    assert cluster.asked == [path]
+    assert (found["kind"], found["metadata"]["name"]) == (
+        reference.get("kind", "ClusterTrainingRuntime"),
+        reference["name"],
+    )
+
+
+def test_a_runtime_that_may_not_be_read_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    job = {"kind": "TrainJob", "spec": {"runtimeRef": {"name": "tune"}}}
+    assert asyncio.run(runtime_read(cast(KubeClient, Cluster(status=403)), job, "team")) == []
+    assert "note: ClusterTrainingRuntime tune was not read" in capsys.readouterr().err
+    assert asyncio.run(runtime_read(cast(KubeClient, Cluster()), {"kind": "Job"}, "team")) == []

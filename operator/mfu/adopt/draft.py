@@ -17,6 +17,7 @@ from mfu.adopt.objects import config_maps, units
 from mfu.adopt.precision import precision
 from mfu.adopt.runtime import runtime
 from mfu.adopt.serving import serving
+from mfu.adopt.train_runtimes import with_runtimes
 from mfu.adopt.training import training
 from mfu.adopt.units import Object, Unit
 from mfu.adopt.which_model import Given, model_name, model_of, nim_image
@@ -50,7 +51,7 @@ def adopt(documents: Sequence[Object], given: Given | None = None) -> tuple[Draf
     """A draft for each thing among the objects that runs a model on GPUs."""
     said = given or Given()
     files = {**said.files, **config_maps(documents)}
-    found = (unit for document in documents for unit in units(document))
+    found = (unit for document in with_runtimes(documents) for unit in units(document))
     return tuple(draft for unit in found if (draft := _draft(unit, files, said)) is not None)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from mfu.adopt.units import Object, PodTemplate, Unit, at, count, spec_of, template_of, unit_of
+from mfu.adopt.units import Object, PodTemplate, Unit, at, count, first_container, spec_of, template_of, unit_of
 
 
 def pod(document: Object) -> Iterator[Unit]:
@@ -75,8 +75,9 @@ def kubeflow_job(document: Object) -> Iterator[Unit]:
 
 
 def train_job(document: Object) -> Iterator[Unit]:
-    """The runtime holds the template; what the TrainJob itself says of its trainer is read."""
+    """What the TrainJob itself says of its trainer, and what its runtime filled in where that was at hand."""
     trainer = spec_of(document).get("trainer") or {}
+    pod = trainer.get("podSpec") or {}
     container = {
         "name": "trainer",
         "image": trainer.get("image", ""),
@@ -84,6 +85,7 @@ def train_job(document: Object) -> Iterator[Unit]:
         "args": trainer.get("args"),
         "env": trainer.get("env") or [],
         "resources": trainer.get("resourcesPerNode") or {},
+        "volumeMounts": at(first_container(pod), "volumeMounts"),
     }
     runtime = str(at(document, "spec", "runtimeRef", "name") or "")
     given: dict[str, Any] = {"runtime": (runtime, f"runtimeRef {runtime}")} if runtime else {}
@@ -91,7 +93,9 @@ def train_job(document: Object) -> Iterator[Unit]:
     if source:
         given["model"] = (source, "spec.initializer.model.storageUri")
     pods = count(trainer.get("numNodes"))
-    yield unit_of(document, [PodTemplate("trainer", pods, {"containers": [container]})], serving=False, given=given)
+    yield unit_of(
+        document, [PodTemplate("trainer", pods, {**pod, "containers": [container]})], serving=False, given=given
+    )
 
 
 def _volcano_job(document: Object) -> Iterator[Unit]:

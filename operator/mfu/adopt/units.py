@@ -68,6 +68,12 @@ def pod_spec(template: Any) -> Object:
     return found if isinstance(found, Mapping) else {}
 
 
+def first_container(pod: Object) -> Object:
+    """Of a pod spec; nothing where it has none."""
+    found = next(iter(pod.get("containers") or ()), None)
+    return found if isinstance(found, Mapping) else {}
+
+
 def template_of(role: str, pods: int, template: Any) -> PodTemplate:
     """Of a pod, or of what a pod is made from."""
     annotations = at(template, "metadata", "annotations")

@@ -19,6 +19,7 @@ from mfu.adopt.containers import unfilled
 from mfu.adopt.draft import Draft, adopt, sentences
 from mfu.adopt.findings import Certainty
 from mfu.adopt.objects import kinds
+from mfu.adopt.train_runtimes import runtime_of
 from mfu.adopt.which_model import Given
 from mfu.cli.adopt_check import doubt
 from mfu.cli.cluster import add_cluster, namespace_of, with_client
@@ -27,7 +28,7 @@ from mfu.cli.files import read_text
 from mfu.cli.init import read_config
 from mfu.cli.output import print_document
 from mfu.cluster.client import ApiError, KubeClient
-from mfu.cluster.resources import CONFIGMAPS, RUNS_PODS
+from mfu.cluster.resources import CONFIGMAPS, RUNS_PODS, TRAINING_RUNTIMES, TRAINJOBS
 from mfu.workload.errors import UnknownPreset
 from mfu.workload.presets import preset
 
@@ -62,6 +63,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _nothing(documents: list[Mapping[str, Any]]) -> str:
+    if any(each.get("kind") == "ModelWorkload" for each in documents):
+        return "is declared already; `mfu predict -f` takes it"
     asked = unfilled(list(documents))
     if asked:
         return f"asks for {asked}, which is no number: fill the template in first, with envsubst or helm template"
@@ -115,7 +118,7 @@ def _from_cluster(args: argparse.Namespace) -> list[Mapping[str, Any]]:
     async def fetch(client: KubeClient) -> list[Mapping[str, Any]]:
         item = await client.get(resource, name, namespace)
         item = {"apiVersion": resource.api_version, "kind": resource.kind, **item}
-        return [item, *await _mounted(client, item, namespace)]
+        return [item, *await runtime_read(client, item, namespace), *await _mounted(client, item, namespace)]
 
     return with_client(args, fetch)
 
@@ -138,6 +141,21 @@ async def _mounted(client: KubeClient, item: Mapping[str, Any], namespace: str) 
         except ApiError as error:
             print(f"note: ConfigMap {name} was not read: {error}", file=sys.stderr)
     return found
+
+
+async def runtime_read(client: KubeClient, item: Mapping[str, Any], namespace: str) -> list[Mapping[str, Any]]:
+    """The runtime that a TrainJob names; what it would fill in stays unknown where it may not be read."""
+    if item["kind"] != TRAINJOBS.kind:
+        return []
+    kind, name = runtime_of(item)
+    resource = next((each for each in TRAINING_RUNTIMES if each.kind == kind), None)
+    if resource is None or not name:
+        return []
+    try:
+        return [{"kind": kind, **await client.get(resource, name, namespace)}]
+    except ApiError as error:
+        print(f"note: {kind} {name} was not read: {error}", file=sys.stderr)
+        return []
 
 
 def _config_map_names(node: Any) -> list[str]:

@@ -49,6 +49,13 @@ ACCESSREVIEWS: Final = ResourcePath(
 )
 EVENTS: Final = ResourcePath("events.k8s.io", "v1", "events", "Event")
 TRAINJOBS: Final = ResourcePath("trainer.kubeflow.org", "v1alpha1", "trainjobs", "TrainJob")
+TRAINING_RUNTIMES: Final = (
+    ResourcePath("trainer.kubeflow.org", "v1alpha1", "trainingruntimes", "TrainingRuntime"),
+    ResourcePath(
+        "trainer.kubeflow.org", "v1alpha1", "clustertrainingruntimes", "ClusterTrainingRuntime", namespaced=False
+    ),
+)
+"""What a TrainJob leaves to its platform: image, command, nodes."""
 RUNS_PODS: Final[Mapping[str, ResourcePath]] = {
     "deployment": ResourcePath("apps", "v1", "deployments", "Deployment"),
     "statefulset": ResourcePath("apps", "v1", "statefulsets", "StatefulSet"),
