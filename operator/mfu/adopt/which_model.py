@@ -37,7 +37,7 @@ def model_of(command: Command, engine: EngineKeys, given: Given, findings: Findi
         return _put_model(given.model, "--model", findings)
     if engine.name in ("Megatron", "NeMo") and described(command, findings):
         return None
-    found, served = model_name(command, engine), _served(command)
+    found, served = model_name(command, engine), _served(command) if engine.serves else None
     unnamed = found is None or named_model(str(found.value)).block is None
     if served is not None and unnamed:
         model = named_model(str(served.value))

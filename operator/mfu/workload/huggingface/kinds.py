@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from mfu.workload.errors import UnsupportedConfig
-from mfu.workload.huggingface import classic, decoder, encoder, hybrid, latent, newer, scans, uneven
+from mfu.workload.huggingface import classic, decoder, encoder, hybrid, latent, mixtures, newer, scans, uneven
 from mfu.workload.huggingface.decoder import Builder
 from mfu.workload.huggingface.defaults import kind_of_class
 
 BUILDERS: Final[Mapping[str, Builder]] = (
     decoder.BUILDERS
+    | mixtures.BUILDERS
     | latent.BUILDERS
     | uneven.BUILDERS
     | hybrid.BUILDERS
