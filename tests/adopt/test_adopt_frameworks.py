@@ -239,6 +239,44 @@ CASES: dict[str, tuple[list[dict[str, Any]], dict[str, Any]]] = {
             "training.parallelism.data": 4,
         },
     ),
+    "tensorrt-llm with a file": (
+        [
+            job(
+                "trtllm-serve",
+                "nvidia/DeepSeek-R1-0528-FP4",
+                "--tp_size",
+                "8",
+                "--extra_llm_api_options",
+                "/cfg/x.yaml",
+                **MOUNT,
+            ),
+            mounted(x__yaml="kv_cache_config: {dtype: fp8}"),
+        ],
+        {"model.preset": "deepseek-r1", "precision.weights": "FP4", "precision.kvCache": "FP8"},
+    ),
+    "llama.cpp": (
+        [job("/app/llama-server", "-hf", "ggml-org/gpt-oss-20b-GGUF", "-c", "16384", "--parallel", "4", gpus=1)],
+        {"mode": "Inference", "runtime.engine": "llama.cpp", "model.preset": "gpt-oss-20b", "inference.concurrency": 4},
+    ),
+    "ms-swift": (
+        [
+            job(
+                "bash",
+                "-c",
+                "NPROC_PER_NODE=8 swift sft --model Qwen/Qwen2.5-7B-Instruct --train_type full --max_length 2048 "
+                "--per_device_train_batch_size 1 --gradient_accumulation_steps 16 --deepspeed zero2",
+                image="modelscope/swift:3.8",
+            )
+        ],
+        {
+            "runtime.engine": "ms-swift",
+            "model.preset": "qwen2.5-7b",
+            "training.method": None,
+            "training.sharding": "ZeRO2",
+            "training.globalBatchSize": 128,
+            "training.recompute": "Full",
+        },
+    ),
     "tensorrt-llm": (
         [job("trtllm-serve", "serve", "Qwen/Qwen3-32B", "--tp_size", "8", "--max_batch_size", "256")],
         {"runtime.engine": "TensorRT-LLM", "model.preset": "qwen3-32b", "inference.parallelism.tensor": 8},

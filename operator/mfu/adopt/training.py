@@ -20,9 +20,9 @@ _STAGES: Final = {0: "DDP", 1: "ZeRO1", 2: "ZeRO2", 3: "ZeRO3"}
 
 _WHOLE: Final = ("", "false", "none", "0", "full")
 """What people write for an adapter where there is none."""
-_RECOMPUTE: Final = {"torchtitan": "Selective", "MaxText": "Full", "LLaMA-Factory": "Full"}
+_RECOMPUTE: Final = {"torchtitan": "Selective", "MaxText": "Full", "LLaMA-Factory": "Full", "ms-swift": "Full"}
 """What a framework does unless told (torchtitan job_config, MaxText base.yml, LLaMA-Factory
-disable_gradient_checkpointing: false); the others keep all activations."""
+disable_gradient_checkpointing: false, ms-swift gradient_checkpointing: true); the others keep all activations."""
 
 
 def training(command: Command, engine: EngineKeys, count: int, findings: Findings) -> None:
