@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mfu.api.causes import Cause
+from mfu.api.causes import Cause, Explains
 from mfu.observe.assessment import Finding
 from mfu.observe.diagnosis.batch import small_batch
 from mfu.observe.diagnosis.communication import communication
@@ -65,6 +65,9 @@ def diagnose(situation: Situation, rules: tuple[CauseRule, ...] = RULES) -> tupl
 def _explains(cause: Finding, symptom: Finding) -> bool:
     if symptom.cause not in EXPLAINED_BY.get(cause.cause, frozenset()) or symptom.wasted > cause.wasted:
         return False
+    if symptom.cause is Cause.MEMORY_BOUND and symptom.explains is Explains.CONFIGURATION:
+        # Scores that are declared to be written are no symptom of another setting.
+        return cause.cause is Cause.IDLE_ALLOCATION
     return cause.cause is Cause.IDLE_ALLOCATION or symptom.speedup < CLEARLY_MORE * cause.speedup
 
 

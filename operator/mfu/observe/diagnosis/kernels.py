@@ -13,8 +13,8 @@ from mfu.observe.diagnosis.build import Accusation, finding, fraction, graded, k
 from mfu.observe.diagnosis.situation import WORTH, Situation
 from mfu.observe.diagnosis.traffic import explains_traffic
 from mfu.observe.readings import Metric
-from mfu.observe.traits import DRAM_OVER_TENSOR, FULLY_ACTIVE, element_wise_share, starved_for_memory
-from mfu.predict.types import AttentionKernel
+from mfu.observe.traits import DRAM_BUSY, DRAM_OVER_TENSOR, FULLY_ACTIVE, element_wise_share, starved_for_memory
+from mfu.predict.types import AttentionKernel, Prediction
 
 HALF_BELOW, HALF_DRAM, HALF_ELEMENT_WISE = 0.90, 0.30, 0.25
 """Below the band, memory busier than in fused training, twice its element-wise share: enough together."""
@@ -24,13 +24,14 @@ USUAL_GAIN = 0.7
 
 def memory_bound(situation: Situation) -> Finding | None:
     """Training or prefill whose kernels wait for memory while the tensor cores idle: operators that are not fused."""
-    if situation.decoding or not (starved_for_memory(situation.evidence) or _half_starved(situation)):
+    fused = _if_fused(situation)
+    if situation.decoding or not (fused or starved_for_memory(situation.evidence) or _half_starved(situation)):
         return None
-    if explains_traffic(situation):
+    if fused is None and explains_traffic(situation):
         return None
     evidence = situation.evidence
     dram, tensor = evidence.busy(Metric.DRAM_ACTIVE), evidence.busy(Metric.TENSOR_ACTIVE)
-    expected = situation.now_expected
+    expected = fused or situation.now_expected
     speedup = (
         1 / max(0.15, 1 - dram) if expected is None or not situation.mfu else max(1.0, expected.mfu / situation.mfu)
     )
@@ -50,6 +51,17 @@ def memory_bound(situation: Situation) -> Finding | None:
         fraction("SM activity", evidence.average(Metric.SM_ACTIVE)),
         fraction("SM occupancy", evidence.average(Metric.SM_OCCUPANCY)),
     )
+
+
+def _if_fused(situation: Situation) -> Prediction | None:
+    """What fused attention promises where written scores are declared and memory is busy; None if not worth it."""
+    training, now = situation.training, situation.now_expected
+    if training is None or now is None or not _declared_unfused(situation):
+        return None
+    if not situation.evidence.busy(Metric.DRAM_ACTIVE) >= DRAM_BUSY:
+        return None
+    fused = situation.predicted(replace(training, attention=AttentionKernel.SDPA))
+    return fused if fused is not None and fused.mfu >= WORTH * now.mfu else None
 
 
 def _declared_unfused(situation: Situation) -> bool:

@@ -24,6 +24,8 @@ CAST_BYTES = 14.0
 """Of every parameter and micro-step with weights in 32 bits: read, written in 16, gradient widened and added."""
 LOGIT_BYTES = 40.0
 """Of every logit: 32-bit copy, loss, and their gradients."""
+SENT = 4
+"""Hidden units written for each expert that a token goes to: gathered, put out, weighed, added back."""
 UNEXPLAINED = 1.5
 """Times the declared stack's traffic from which something else goes through memory, such as score matrices."""
 
@@ -44,7 +46,7 @@ def stack_bytes(situation: Situation) -> float | None:
     """What the declared stack should move per step and GPU: 0.8 TB for 1.2B parameters in eager transformers at 16,384
     tokens."""
     training = situation.training
-    if training is None or training.architecture.moe is not None:
+    if training is None:
         return None
     arch, parallel = training.architecture, training.parallelism
     shards = parallel.tensor * parallel.pipeline
@@ -61,7 +63,13 @@ def stack_bytes(situation: Situation) -> float | None:
 
 def _values(arch: Architecture) -> float:
     """Intermediate values of one token in one layer: residuals and norms, queries, keys and values, feed-forward."""
-    return 4 * arch.hidden + (arch.heads + 2 * arch.kv_heads) * arch.head_dim + (3 if arch.gated_ffn else 2) * arch.ffn
+    mixed = 4 * arch.hidden + (arch.heads + 2 * arch.kv_heads) * arch.head_dim
+    dense = (3 if arch.gated_ffn else 2) * arch.ffn
+    moe = arch.moe
+    if moe is None:
+        return mixed + dense
+    routed = moe.top_k * (3 * moe.expert_ffn + SENT * arch.hidden) + 3 * moe.shared_width
+    return mixed + (arch.moe_layer_count * routed + arch.dense_layer_count * dense) / arch.layers
 
 
 def _value_bytes(training: Training) -> float:

@@ -8,7 +8,7 @@ from mfu.api.causes import Actor, Cause, Explains
 from mfu.observe.assessment import Finding
 from mfu.observe.diagnosis.build import Accusation, count, finding, fraction, graded
 from mfu.observe.diagnosis.gaps import Gaps, gap_kind
-from mfu.observe.diagnosis.shape import launch_bound, outlasts_launches
+from mfu.observe.diagnosis.shape import launch_bound, only_restarts, outlasts_launches
 from mfu.observe.diagnosis.situation import Situation
 from mfu.observe.evidence import mean_or_nan
 from mfu.observe.progress import gauge, rate
@@ -83,6 +83,8 @@ def _starved(situation: Situation, idle: float) -> bool:
     gaps = gap_kind(situation)
     if gaps is not Gaps.UNCLEAR:
         return gaps is Gaps.LONG or _no_host_is_that_slow(situation)
+    if only_restarts(situation):
+        return False
     return outlasts_launches(situation) or not (launch_bound(situation) or thin_kernels(situation))
 
 
