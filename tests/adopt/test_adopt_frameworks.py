@@ -471,3 +471,19 @@ def test_names_that_are_one_without_their_signs_are_one_model() -> None:
             assert block == {"preset": entry["preset"]}
         else:
             assert block["architecture"]["layers"] in entry.values()
+
+
+@pytest.mark.parametrize(
+    ("command", "compilation"),
+    [
+        ("vllm serve Qwen/Qwen3-8B --enforce-eager", "None"),
+        ("vllm serve Qwen/Qwen3-8B --enforce-eager=false", None),
+        ("vllm serve Qwen/Qwen3-8B", None),
+        ("python3 -m dynamo.vllm --model Qwen/Qwen3-8B --enforce-eager", "None"),
+        ("python3 -m sglang.launch_server --model-path Qwen/Qwen3-8B --disable-cuda-graph", "None"),
+        ("python3 -m sglang.launch_server --model-path Qwen/Qwen3-8B", None),
+    ],
+)
+def test_a_server_without_cuda_graphs_is_declared_uncompiled(command: str, compilation: str | None) -> None:
+    (draft,) = adopt([job(*command.split(), gpus=1)])
+    assert at(draft, "runtime.compilation") == compilation

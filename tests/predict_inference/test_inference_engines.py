@@ -77,7 +77,8 @@ def test_an_engine_that_nobody_measured_gets_the_common_mean_and_its_whole_sprea
     constants = load()
     unknown = constants.stack("never seen")
     hosts = [each.host for each in constants.engines.values()]
-    assert unknown.speed == 1.0 and unknown.host == pytest.approx(math.prod(hosts) ** (1 / len(hosts))) != 1.0
+    assert unknown.speed == constants.strangers.get("engine", 1.0)
+    assert unknown.host == pytest.approx(math.prod(hosts) ** (1 / len(hosts))) != 1.0
     assert constants.without_stacks().stack("never seen").host == 1.0, "nothing is known of any"
     assert unknown.doubt == constants.doubt["engine"] > constants.stack("vLLM").doubt
     assert constants.stack(None) == unknown != constants.stack(UNSTATED)

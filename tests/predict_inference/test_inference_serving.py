@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -12,7 +13,7 @@ from mfu.predict.inference.capacity import batch_that_fits, kv_bytes_per_token, 
 from mfu.predict.inference.case import ServingCase
 from mfu.predict.inference.constants import load
 from mfu.predict.inference.serving import continuous, decode, prefill, running, static_latency
-from mfu.predict.types import Inference, Phase, Placement, Prediction, Problem
+from mfu.predict.types import Inference, Parallelism, Phase, Placement, Prediction, Problem
 
 C = load()
 Build = Callable[..., Inference]
@@ -81,6 +82,39 @@ def test_throughput_grows_with_concurrency_until_the_cache_is_full(serving: Buil
     assert over.tokens_per_s_per_gpu == pytest.approx(full.tokens_per_s_per_gpu)
     assert over.concurrency == full.concurrency == pytest.approx(float(running(made(serving(), on(gpus=1)), C)), rel=99)
     assert any("run at once" in note for note in over.notes)
+
+
+def test_more_prompts_than_a_step_holds_let_fewer_requests_decode(serving: Build, on: On) -> None:
+    """256 requests of 2,048 tokens in and 32 out bring 16,384 prompt tokens for each of their tokens; a step has 8,192.
+
+    Those that decode go on at a token a step; the rest waits for its prompt, so twice as many change nothing but that.
+    """
+    few, many = (
+        continuous(made(serving(concurrency=each, input_tokens=2048.0, output_tokens=32.0), on()), C)
+        for each in (256.0, 512.0)
+    )
+    assert many.output_tokens_per_s == pytest.approx(few.output_tokens_per_s, rel=0.02)
+    assert many.tpot_seconds == pytest.approx(few.tpot_seconds, rel=0.02)
+    assert many.ttft_seconds > 1.8 * few.ttft_seconds
+
+
+def test_an_engine_that_reads_prompts_first_stops_decoding_for_them(serving: Build, on: On) -> None:
+    setup = serving(concurrency=256.0, input_tokens=2048.0, output_tokens=32.0)
+    mixed, halted = (continuous(made(replace(setup, engine=each), on()), C) for each in ("vLLM", "SGLang"))
+    assert halted.tpot_seconds > 1.7 * mixed.tpot_seconds and halted.ttft_seconds < mixed.ttft_seconds
+    assert halted.output_tokens_per_s == pytest.approx(mixed.output_tokens_per_s, rel=0.35)
+
+
+def test_transformers_over_several_gpus_work_one_after_another(serving: Build, on: On) -> None:
+    setup = serving("llama-3.1-70b", engine="transformers", concurrency=8.0, phase=Phase.DECODE)
+    two, four = (decode(made(replace(setup, parallelism=Parallelism(pipeline=n)), on(gpus=n)), 8.0, C) for n in (2, 4))
+    assert four.output_tokens_per_s == pytest.approx(two.output_tokens_per_s, rel=0.02), "twice the GPUs, no faster"
+    found = predicted(replace(setup, parallelism=Parallelism(pipeline=4)), on(gpus=4))
+    idle = next(loss.fraction for loss in found.waterfall if "bubble" in loss.name)
+    assert idle == pytest.approx(0.75, abs=0.01)
+    assert found.mfu + sum(each.fraction for each in found.waterfall) == pytest.approx(1.0)
+    vllm = replace(setup, engine="vLLM", parallelism=Parallelism(pipeline=4))
+    assert decode(made(vllm, on(gpus=4)), 8.0, C).output_tokens_per_s > 2 * four.output_tokens_per_s
 
 
 def test_waiting_for_a_slot_counts_in_the_first_token(serving: Build, on: On) -> None:

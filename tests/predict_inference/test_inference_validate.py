@@ -13,9 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mfu.hardware.types import Precision
 from mfu.predict.inference.constants import UNSTATED, LearnedStack, ServingConstants, document, load
 from mfu.predict.inference.dataset import question
-from mfu.predict.inference.fit.left_out import KNOWN, NEW_ENGINE, NEW_PRODUCT, inference_left_out, known_by
+from mfu.predict.inference.doubt import KNOWN, NEW_ENGINE, NEW_PRODUCT
+from mfu.predict.inference.fit.left_out import inference_left_out, known_by
 from mfu.predict.inference.fit.rows import rows_of
 from mfu.predict.inference.measured import METRICS
 from mfu.predict.inference.row_words import compilation_of, engine_of, version_of
@@ -72,6 +74,8 @@ def one(**changes: str) -> float:
         ("huggingface/text-generation-inference issue 1315 (TGI 1.2)", "1.2"),
         ("inference/benchmark/README.md (TensorRT-LLM 0.8.0)", "0.8"),
         ("README.md (test 5, vLLM v0.10.1)", "0.10"),
+        ("README.md (TRT-LLM 0.16)", "0.16"),
+        ("README.md (vllm==0.6.3)", "0.6"),
     ],
 )
 def test_releases_that_a_source_names(source: str, version: str | None) -> None:
@@ -89,6 +93,40 @@ def test_releases_that_a_source_names(source: str, version: str | None) -> None:
 )
 def test_what_a_source_says_of_compilation(source: str, compilation: Compilation | None) -> None:
     assert compilation_of(source) is compilation
+
+
+@pytest.mark.parametrize(
+    ("words", "weights"),
+    [
+        ("Q4_K_M", Precision.INT4),
+        ("q5_0 (gguf)", Precision.INT4),
+        ("Q8_0", Precision.INT8),
+        ("nf4", Precision.INT4),
+        ("W4A8", Precision.INT4),
+        ("nvfp4", Precision.FP4),
+        ("w8a8-fp8", Precision.FP8),
+        ("bf16", Precision.BF16),
+    ],
+)
+def test_words_for_the_format_of_weights(words: str, weights: Precision) -> None:
+    asked = question({**ROW, "weight_precision": words})
+    assert not isinstance(asked, Problem) and asked.setup.precisions.weights is weights
+
+
+def test_transformers_over_several_gpus_are_read_as_layers_apart() -> None:
+    apart, cut = (question({**ROW, "tp": "4", "source": each}) for each in ("x (HF transformers)", "x (vLLM)"))
+    assert not isinstance(apart, Problem) and not isinstance(cut, Problem)
+    assert (apart.setup.parallelism.tensor, apart.setup.parallelism.pipeline) == (1, 4)
+    assert (cut.setup.parallelism.tensor, cut.setup.parallelism.pipeline) == (4, 1)
+
+
+@pytest.mark.parametrize(("at_once", "sent"), [("64", 1000.0), ("256", 1000.0), ("1024", 5120.0), ("2048", 10240.0)])
+def test_a_closed_loop_loses_a_part_of_a_turn_while_it_empties(at_once: str, sent: float) -> None:
+    """Of so many requests as the usual client sends; one that runs more at once is another."""
+    row = {**ROW, "metric": "output_tok_s_total", "concurrency_or_batch": at_once, "isl": "128", "osl": "8"}
+    row |= {"source": "TensorRT-LLM", "gpu": "B300-SXM"}
+    whole, part = (validate([row], replace(load(), drain=each)).scored[0].predicted for each in (0.0, 0.5))
+    assert whole / part - 1.0 == pytest.approx(0.5 * float(at_once) / sent)
 
 
 def test_fewer_requests_than_attention_groups_of_a_node_are_those_of_each_group() -> None:
@@ -182,7 +220,17 @@ def test_source_is_read_for_the_engine_and_its_release_alone() -> None:
         ("silicon_sample.csv id=dsr1_b200_sglang_fp8_agg", "sglang"),
         ("amd.com (rocm7.0.0_vllm_0.11.1)", "vllm"),
         ("NVIDIA/FasterTransformer docs/gpt_guide.md", "fastertransformer"),
-        ("MLPerf v5.1", UNSTATED),
+        ("argonne-lcf/LLM-Inference-Bench Plots/All_results.csv @4211f5d (arXiv:2411.00136)", UNSTATED),
+        ("MLPerf v5.1", ""),
+        ("zeux/calm@cab0b7b README.md (calm, CUDA)", "calm"),
+        ("mit-han-lab/omniserve@02b2925 README.md (QServe)", "qserve"),
+        ("InternLM/lmdeploy issue 210 (HF transformers)", "transformers"),
+        ("amd/tgi_vs_vllm/tgi/data/result_tgi_short.csv (TGI)", "tgi"),
+        ("someone/notes@1 README.md (Ollama 0.5)", "llamacpp"),
+        ("someone/notes@1 README.md (HF TGI 1.4)", "tgi"),
+        ("someone/notes@1 README.md (Hugging Face, bitsandbytes)", "transformers"),
+        ("huggingface/text-generation-inference issue 1315 (TGI 1.2)", "tgi"),
+        ("huggingface/optimum-nvidia README.md (TensorRT-LLM)", "tensorrtllm"),
         ("speed_benchmark.rst (transformers 4.46)", "transformers"),
         ("tgi/data/result_tgi_short.csv", "tgi"),
         ("README.md (llama.cpp)", "llamacpp"),
@@ -251,7 +299,7 @@ def test_the_documented_constants_are_far_fewer_than_rows() -> None:
 
 
 def _learned(constants: ServingConstants, factor: str, stacks: Mapping[str, LearnedStack]) -> float:
-    between = constants.doubt[factor] ** 2 - constants.doubt[f"new {factor}"] ** 2
+    between = constants.doubt[factor] ** 2
     return sum(1.0 - min(1.0, each.doubt**2 / between) for each in stacks.values())
 
 

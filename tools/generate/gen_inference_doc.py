@@ -47,8 +47,16 @@ def stacks(text: dict[str, Any]) -> str:
     doubt = ", ".join(f"{name} {value:.3g}" for name, value in text["doubt"].items())
     return (
         f"| engine | speed | host time | doubt (log) |\n|---|---|---|---|\n{engines}\n"
-        f"Products: {products}.\n\nDoubts (standard deviations of the logarithm): {doubt}.\n"
+        f"Products: {products}.\n\nDoubts (standard deviations of the logarithm): {doubt}.\n\n{_bands(text)}"
     )
+
+
+def _bands(text: dict[str, Any]) -> str:
+    """How far the band reaches by what is known, and how fast strangers are."""
+    head = "| engine and product | band reaches to the slower side | to the faster side |\n|---|---|---|\n"
+    rows = "".join(f"| {name} | {slower:.2f} | {faster:.2f} |\n" for name, (slower, faster) in text["reach"].items())
+    speeds = ", ".join(f"{name} {value:.3f}" for name, value in text["strangers"].items())
+    return f"{head}{rows}\nin standard deviations. Speed where nobody measured it: {speeds}.\n"
 
 
 def written(page: str) -> str:

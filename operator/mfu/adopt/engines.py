@@ -92,6 +92,7 @@ _VLLM = {
     "quantization": "quantization q",
     "cache": "kv_cache_dtype",
     "dtype": "dtype",
+    "uncompiled": "enforce_eager",
 }
 
 SERVING: tuple[EngineKeys, ...] = (
@@ -125,6 +126,7 @@ SERVING: tuple[EngineKeys, ...] = (
         like=_VLLM,
         model="model model_path",
         tensor="tensor_parallel_size tp tp_size",
+        uncompiled="enforce_eager disable_cuda_graph",
     ),
     engine_of(
         "SGLang",
@@ -142,6 +144,7 @@ SERVING: tuple[EngineKeys, ...] = (
         quantization="quantization",
         cache="kv_cache_dtype",
         dtype="dtype",
+        uncompiled="disable_cuda_graph",
         phase="disaggregation_mode",
         habits={"batch_tokens": 8192},
     ),

@@ -21,6 +21,7 @@ def serving(unit: Unit, command: Command, engine: EngineKeys, count: int, findin
     """Layout, batch and replicas; the traffic is assumed, and said to be."""
     findings.declared.setdefault("inference", {})
     _phase(unit, command, engine, findings)
+    _compilation(command, engine, findings)
     _layout(command, engine, findings)
     settle("inference", count, findings, engine)
     _traffic(unit, command, engine, findings)
@@ -37,6 +38,13 @@ def _phase(unit: Unit, command: Command, engine: EngineKeys, findings: Findings)
     if named:
         source = mode or switch
         findings.read("inference.phase", named, source.source if source else "")
+
+
+def _compilation(command: Command, engine: EngineKeys, findings: Findings) -> None:
+    """Without CUDA graphs every kernel waits for the host that launches it."""
+    uncompiled = command.on(*engine.at("uncompiled")) if engine.at("uncompiled") else None
+    if uncompiled is not None:
+        findings.read("runtime.compilation", "None", uncompiled.source)
 
 
 def _layout(command: Command, engine: EngineKeys, findings: Findings) -> None:

@@ -8,7 +8,7 @@ from functools import lru_cache
 from mfu.hardware.catalog import device_bandwidth, device_memory, device_peak
 from mfu.hardware.catalog import load as load_catalog
 from mfu.hardware.problem import ProblemReason
-from mfu.hardware.types import BYTES_PER_VALUE, GPU, Precision
+from mfu.hardware.types import GPU, Precision
 from mfu.predict.inference.case import (
     UNBOUNDED,
     Chip,
@@ -16,9 +16,9 @@ from mfu.predict.inference.case import (
     ServingCase,
     ServingLayout,
     Speculation,
-    StoredFormat,
 )
 from mfu.predict.inference.constants import ServingConstants, engine_level
+from mfu.predict.inference.formats import experts_only, format_of
 from mfu.predict.inference.habits import (
     USUAL,
     compiled,
@@ -37,8 +37,6 @@ from mfu.workload.architecture import Architecture, Family
 _MOST_DRAFTS = 32
 _INVALID = ProblemReason.INVALID_SPEC
 _LAYOUT = ProblemReason.IMPOSSIBLE_LAYOUT
-_NARROW = frozenset({Precision.FP4, Precision.INT4})
-_FOUR_BITS = 0.5
 _USUAL_CEILING = 0.8
 _FULL_POWER = {
     "turing": "quadro-rtx-8000",
@@ -87,7 +85,7 @@ def case_of(
         speed=_speed(setup, placement, constants) / (1.0 + (speculation.draft_share if speculation else 0.0)),
         host=constants.stack(setup.engine, setup.engine_version).host,
         eager=launched_from_python(setup.engine, setup.engine_version, setup.compilation),
-        waits=float(waits_for_requests(setup.engine, setup.engine_version, placement.device.gpu.vendor)),
+        waits=waits_for_requests(setup.engine, setup.engine_version, placement.device.gpu.vendor),
     )
 
 
@@ -180,37 +178,6 @@ def _refuse_layout(setup: Inference, placement: Placement) -> Problem | None:
     return None
 
 
-def format_of(setup: Inference, placement: Placement) -> StoredFormat:
-    """Bytes per value by matrix group; 4-bit checkpoints of mixtures often leave all but the experts at 16 bit."""
-    weights = _stored_bytes(setup)
-    linear = 2.0 if experts_only(setup) else weights
-    mixed = setup.precisions.weights is Precision.FP4 and setup.precisions.compute is Precision.FP8
-    native = mixed and Precision.FP4 in placement.device.gpu.peaks
-    narrow = BYTES_PER_VALUE[setup.precisions.weights] < BYTES_PER_VALUE[setup.precisions.compute]
-    widened = narrow and not native
-    return StoredFormat(linear, weights, max(weights, 2.0), BYTES_PER_VALUE[setup.precisions.kv_cache], float(widened))
-
-
-def _stored_bytes(setup: Inference) -> float:
-    """Bytes of a weight with the scale of its block: one for 16 values of NVFP4, one for 32 of MXFP4 (OCP Microscaling
-    1.0; taken for wider arithmetic), two and a half for 128 of INT4 (AWQ, GPTQ: a 16-bit scale and a 4-bit zero).
-
-    4.5 bits of NVFP4: 0.5625.
-    """
-    weights, compute = setup.precisions.weights, setup.precisions.compute
-    if weights is Precision.FP4:
-        return _FOUR_BITS + (1.0 / 16.0 if compute is Precision.FP4 else 1.0 / 32.0)
-    return _FOUR_BITS + 2.5 / 128.0 if weights is Precision.INT4 else BYTES_PER_VALUE[weights]
-
-
-def experts_only(setup: Inference) -> bool:
-    """MXFP4 (GPT-OSS: 4-bit weights under wider arithmetic) and FP4 with MLA quantise the experts alone."""
-    architecture: Architecture = setup.architecture
-    if architecture.moe is None or setup.precisions.weights not in _NARROW:
-        return False
-    return architecture.mla is not None or setup.precisions.compute not in _NARROW
-
-
 def load_of(
     setup: Inference, placement: Placement, speculation: Speculation | None = None, *, aligned: bool = False
 ) -> RequestLoad:
@@ -231,6 +198,7 @@ def load_of(
         eager=float(runs_modules(setup.engine) and not compiled(setup.compilation)),
         prompts_first=float(habit.prompts_first),
         aligned=float(aligned),
+        in_turn=float(runs_modules(setup.engine)),
     )
 
 

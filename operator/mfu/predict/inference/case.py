@@ -97,6 +97,8 @@ class RequestLoad:
     """1 where the engine reads all waiting prompts before it decodes on."""
     aligned: Number = 0.0
     """1 where the scheduler holds prompts back until all attention groups have some."""
+    in_turn: Number = 0.0
+    """1 where the whole batch runs through one pipeline stage after another, so that one GPU works at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,11 +133,16 @@ class ServingCase:
     """Where the engine launches every kernel from Python, with no CUDA graph: time of a layer over that of Hugging Face
     modules. 0 in CUDA graphs and in engines written in C++."""
     waits: Number = 0.0
-    """1 where the GPU waits for the host's work on each request."""
+    """1 where the GPU waits for all of the host's work on each step and request, less where for a part."""
 
     @property
     def rows(self) -> int:
         return int(np.size(self.load.input_tokens))
+
+    @property
+    def stages_at_once(self) -> Number:
+        """Pipeline stages that work at the same time, each on its part of the requests."""
+        return np.where(np.asarray(self.load.in_turn) > 0, 1.0, self.layout.pipeline)
 
     @property
     def coupled(self) -> Number:

@@ -22,11 +22,17 @@ _SPELLINGS = (
     ("textgeneration", "tgi"),
     ("lmdeploy", "lmdeploy"),
     ("exllama", "exllama"),
+    ("tabbyapi", "exllama"),
     ("mlcllm", "mlc"),
+    ("ollama", "llamacpp"),
+    ("lmstudio", "llamacpp"),
+    ("kobold", "llamacpp"),
+    ("llamafile", "llamacpp"),
 )
 
 
-_OLDER = " before "
+OLDER = " before "
+"""Between an engine and the first release of its next generation."""
 _GENERATIONS = {"tensorrtllm": (0, 17), "vllm": (0, 8)}
 """First release of the engine as it is today: TensorRT-LLM's PyTorch backend, vLLM's V1 engine."""
 
@@ -54,6 +60,8 @@ class ServingConstants:
     """Share of memory bandwidth that reading weights reaches."""
     cache_stream: float
     """The same for reading the KV cache in decode."""
+    copy_stream: float
+    """The same for the copies of the cache that modules make which are not compiled."""
     prefill_attention: float
     decode_attention: float
     dequantise: float
@@ -102,6 +110,8 @@ class ServingConstants:
     """Scheduler, sampler and host work of one step."""
     sequence_seconds: float
     """The same for each running request."""
+    waiting_step_seconds: float
+    """Host work of a step for which the GPU waits, in engines that schedule between steps (vLLM before 0.6)."""
     waiting_sequence_seconds: float
     """Host work of a running request for which the GPU waits, in engines that sample, detokenise and schedule between
     steps (vLLM before 0.6)."""
@@ -146,18 +156,22 @@ class ServingConstants:
     """By `build.setting_of`: one model on one engine, product and precision."""
     doubt: Mapping[str, float] = field(default_factory=dict)
     """Standard deviations of logarithms: what is unknown of an engine and of a product that nobody measured, how far
-    sources and series lie apart, and what a row errs by alone, by what its time is made of. `new engine` and `new
-    product` are the part of the first two by which rows of those err beyond what the measured ones differ by."""
+    sources and series lie apart, and what a row errs by alone, by what its time is made of."""
+    reach: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    """By what is known of engine and product (`doubt.knowledge`): standard deviations that the 80 % band reaches to the
+    slower and to the faster side, those of a normal distribution where nothing stands."""
+    strangers: Mapping[str, float] = field(default_factory=dict)
+    """Speed of engines and products that nobody measured over the common mean."""
 
     def stack(self, engine: str | None, version: str | None = None) -> LearnedStack:
         """What was learned of an engine of that generation, or of the level that `engine_level` names; else of its
         other generation, with what engines differ by as doubt; the common mean with that where nobody measured it."""
-        level = engine if engine and _OLDER in engine else engine_level(engine, version)
+        level = engine if engine and OLDER in engine else engine_level(engine, version)
         if level in self.engines:
             return self.engines[level]
-        other = self.engines.get(engine_key(level.split(_OLDER)[0]))
+        other = self.engines.get(engine_key(level.split(OLDER)[0]))
         if other is None:
-            return LearnedStack(host=self.usual_host, doubt=self.doubt.get("engine", 0.0))
+            return LearnedStack(self.strangers.get("engine", 1.0), self.usual_host, self.doubt.get("engine", 0.0))
         return replace(other, doubt=max(other.doubt, self.doubt.get("engine", 0.0)))
 
     @property
@@ -168,7 +182,8 @@ class ServingConstants:
 
     def product(self, api_name: str) -> LearnedStack:
         """The same of a GPU product."""
-        return self.products.get(api_name) or LearnedStack(doubt=self.doubt.get("product", 0.0))
+        unknown = LearnedStack(self.strangers.get("product", 1.0), doubt=self.doubt.get("product", 0.0))
+        return self.products.get(api_name, unknown)
 
     def setting(self, name: str) -> LearnedStack:
         """The same of one model on one engine, product and precision."""
@@ -176,7 +191,7 @@ class ServingConstants:
 
     def without_stacks(self) -> ServingConstants:
         """The same physics with no engine or product known."""
-        return replace(self, usual_speed=1.0, engines={}, products={}, settings={})
+        return replace(self, usual_speed=1.0, engines={}, products={}, settings={}, strangers={})
 
 
 @lru_cache(maxsize=1024)
@@ -190,7 +205,7 @@ def engine_level(engine: str | None, version: str | None = None) -> str:
     """The engine and its generation: `engine_level("vLLM", "0.6.1") == "vllm before 0.8"`; "vllm" for 0.11 or none."""
     key, number = engine_key(engine), release(version)
     first = _GENERATIONS.get(key)
-    return key if first is None or number is None or number >= first else f"{key}{_OLDER}{first[0]}.{first[1]}"
+    return key if first is None or number is None or number >= first else f"{key}{OLDER}{first[0]}.{first[1]}"
 
 
 @lru_cache(maxsize=1024)
@@ -211,8 +226,15 @@ def parse(document: Mapping[str, Any]) -> ServingConstants:
         {name: LearnedStack(**each) for name, each in document[key].items()}
         for key in ("engines", "products", "settings")
     )
-    doubt = dict(document["doubt"])
-    return ServingConstants(**numbers, engines=engines, products=products, settings=settings, doubt=doubt)
+    return ServingConstants(
+        **numbers,
+        engines=engines,
+        products=products,
+        settings=settings,
+        doubt=dict(document["doubt"]),
+        reach={name: (float(slower), float(faster)) for name, (slower, faster) in document.get("reach", {}).items()},
+        strangers=dict(document.get("strangers", {})),
+    )
 
 
 def document() -> dict[str, Any]:

@@ -21,6 +21,7 @@ from mfu.predict.inference.row_setups import (
     NODE,
     concurrency_of,
     is_static,
+    layers_apart,
     parallelism_of,
     phase_of,
     precisions_of,
@@ -81,7 +82,8 @@ def question(row: Mapping[str, str]) -> Question | Problem:
 
 def _setup(row: Mapping[str, str], architecture: Architecture, gpu: GPU) -> Inference:
     inputs, outputs = number(row.get("isl")), number(row.get("osl"))
-    engine, parallelism = engine_of(row["source"]), parallelism_of(row, architecture, gpu)
+    engine = engine_of(row["source"])
+    parallelism = layers_apart(parallelism_of(row, architecture, gpu), row["source"])
     drawn = length_drawn(row["source"])
     return Inference(
         architecture=architecture,

@@ -4,6 +4,9 @@ Two parts, as standard deviations of log(measured / predicted). What all runs of
 together: the engine and the product (little where they were measured, the whole spread between engines or products
 where not) and what sources differ by. What each run errs by alone: the series, the run, and what the model knows less
 well than reading weights: communication and the host, each by its share of the step, mixtures, and attention groups.
+
+How many of them the printed band reaches to the slower and to the faster side is learned from sources left out, by what
+the others knew of their engine and product.
 """
 
 from __future__ import annotations
@@ -12,13 +15,33 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mfu.predict.inference.case import ServingCase
-from mfu.predict.inference.constants import ServingConstants
+from mfu.predict.inference.constants import OLDER, ServingConstants
 from mfu.predict.inference.kernels import StepTime
 from mfu.predict.inference.shape import Array
+from mfu.predict.spread import NORMAL_80
 
 Names = NDArray[np.str_]
 TERMS = ("own", "communication", "host", "python", "mixture", "groups")
 """Entries of `Constants.doubt` that a run's own doubt is made of; `own` counts for every run."""
+
+
+KNOWN, NEW_ENGINE, NEW_PRODUCT = "known engine", "unknown engine", "new product"
+"""What may be known: engine and product, not the engine, not the product (whatever the engine)."""
+_SYMMETRIC = (NORMAL_80, NORMAL_80)
+
+
+def knowledge(constants: ServingConstants, engine: str, product: str) -> str:
+    """What the constants know of an engine, whatever its generation, and of a product."""
+    if product not in constants.products:
+        return NEW_PRODUCT
+    return KNOWN if engine.split(OLDER)[0] in {each.split(OLDER)[0] for each in constants.engines} else NEW_ENGINE
+
+
+def reach(constants: ServingConstants, engines: Names, products: Names) -> Array:
+    """Standard deviations that each row's band reaches to the slower and to the faster side: shape (rows, 2)."""
+    pairs = [(str(engine), str(product)) for engine, product in zip(engines, products, strict=True)]
+    sides = {pair: constants.reach.get(knowledge(constants, *pair), _SYMMETRIC) for pair in set(pairs)}
+    return np.array([sides[pair] for pair in pairs])
 
 
 def shared_doubt(constants: ServingConstants, engines: Names, products: Names) -> Array:

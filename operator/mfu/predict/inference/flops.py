@@ -60,4 +60,4 @@ def _moved(setup: Inference, placement: Placement, constants: ServingConstants) 
         return None
     served = decode(case, running(case, constants), constants)
     size = (served.step.weight_bytes + served.step.cache_bytes) * case.layout.stage_gpus
-    return float(size * case.layout.pipeline / (served.batch * case.load.accepted))
+    return float(size * case.stages_at_once / (served.batch * case.load.accepted))

@@ -65,6 +65,11 @@ _WAITS_BEFORE = {"NVIDIA": (0, 6), "AMD": (0, 7)}
 """First release of vLLM that works on requests while the GPU runs (its blog of 5 September 2024: before, the GPU ran
 38 % of the time of Llama-3-8B on H100). On AMD 0.6.1 and 0.6.4 still grow in proportion to the batch
 (LLM-Inference-Bench; dstackai/benchmarks)."""
+_OVERLAPS_SINCE, _BEFORE_OVERLAP = (0, 4), 0.2
+"""SGLang schedules the next batch while the GPU runs since 0.4, which made it 1.1 times as fast (its blog of 4 December
+2024): a fifth of what vLLM lost before 0.6, which came out 2.7 times as fast by more than that (5 September 2024)."""
+_SERVERS = frozenset({"vllm", "sglang", "tgi", "tensorrtllm", "lmdeploy", "autoawq"})
+"""Engines whose kernels are fused by hand; other programs launch one kernel an operation where nothing is compiled."""
 _C_ENGINES = frozenset({"tensorrtllm", "llamacpp", "lmdeploy", "fastertransformer", "exllama", "mlc"})
 
 
@@ -80,13 +85,20 @@ def launched_from_python(engine: str | None, version: str | None, compilation: C
     if runs_modules(engine):
         return 1.0
     older = number is not None and number < _GRAPHS_SINCE.get(key, (0, 0))
-    return _FUSED if older or (compilation is Compilation.NONE and key) else 0.0
+    if not older and (compilation is not Compilation.NONE or not key):
+        return 0.0
+    return _FUSED if key in _SERVERS else 1.0
 
 
-def waits_for_requests(engine: str | None, version: str | None, vendor: str) -> bool:
-    """Whether the engine samples, detokenises and schedules between steps, while the GPU stands still."""
-    number = release(version)
-    return engine_key(engine) == "vllm" and number is not None and number < _WAITS_BEFORE.get(vendor, (0, 0))
+def waits_for_requests(engine: str | None, version: str | None, vendor: str) -> float:
+    """How far the engine samples, detokenises and schedules between steps, while the GPU stands still: 1 for an old
+    vLLM."""
+    key, number = engine_key(engine), release(version)
+    if number is None:
+        return 0.0
+    if key == "sglang":
+        return _BEFORE_OVERLAP if number < _OVERLAPS_SINCE else 0.0
+    return float(key == "vllm" and number < _WAITS_BEFORE.get(vendor, (0, 0)))
 
 
 def runs_modules(engine: str | None) -> bool:

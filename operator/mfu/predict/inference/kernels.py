@@ -125,7 +125,7 @@ def step_time(case: ServingCase, step: ServingStep, constants: ServingConstants)
         bubble=0.0 * tokens,
         launch=case.host * small_kernels(case, step.prefill, constants),
         host=case.host * (constants.step_seconds * layout.pipeline + requests * constants.sequence_seconds)
-        + case.waits * requests * constants.waiting_sequence_seconds,
+        + case.waits * (constants.waiting_step_seconds + requests * constants.waiting_sequence_seconds),
         weight_bytes=sum(each.bytes for each in groups),
         cache_bytes=cache_bytes,
     )
@@ -253,7 +253,8 @@ def _decode_attention(case: ServingCase, step: ServingStep, constants: ServingCo
     seconds = np.where(case.load.ungrouped > 0, read + again, read)
     queries = shape.heads / shape.kv_heads
     copies = 2.0 * (load.eager + load.modules * np.where(queries > 1, queries, 0.0)) * size
-    return seconds + copies / (case.chip.bandwidth * constants.cache_stream), size
+    stream = np.where(load.eager > 0, constants.copy_stream, constants.cache_stream)
+    return seconds + copies / (case.chip.bandwidth * stream), size
 
 
 def kv_shards(case: ServingCase) -> Number:

@@ -20,8 +20,9 @@ from mfu.predict.types import Phase, Problem
 
 Places = npt.NDArray[np.intp]
 _NODE = 8.0
-_REQUESTS = 1000.0
-"""Of a closed-loop benchmark that does not say: the default of vLLM's and of SGLang's `bench_serving`."""
+_REQUESTS, _TURNS = 1000.0, 5.0
+"""Of a closed-loop benchmark that does not say: the default of vLLM's and of SGLang's `bench_serving`; where more than
+that run at once, 5 times as many as do, as in SGLang's instructions (InferenceX's scripts send 10 times as many)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,5 +192,6 @@ def _in_waves(case: ServingCase, served: Served, constants: ServingConstants) ->
 
 def _drained(case: ServingCase, batch: Number, constants: ServingConstants) -> Number:
     """Time that a closed loop loses while it fills and empties, over its run; nothing where no loop is stated."""
-    requests = np.maximum(case.load.concurrency, _REQUESTS)
+    at_once = np.asarray(case.load.concurrency)
+    requests = np.where(at_once > _REQUESTS, _TURNS * at_once, _REQUESTS)
     return np.where(np.isfinite(requests), constants.drain * batch / requests, 0.0)

@@ -14,14 +14,13 @@ from mfu.predict.inference.cache_memory import memory_of
 from mfu.predict.inference.case import ServingCase, Speculation
 from mfu.predict.inference.constants import ServingConstants, engine_level, load
 from mfu.predict.inference.contexts import beyond
-from mfu.predict.inference.doubt import own_doubt, shared_doubt
+from mfu.predict.inference.doubt import Names, own_doubt, reach, shared_doubt
 from mfu.predict.inference.flops import model_flops_per_token
 from mfu.predict.inference.serving import Served, continuous, decode, prefill, prompts_of, running
 from mfu.predict.inference.slo import misses
 from mfu.predict.inference.waterfall import bound_of, losses
 from mfu.predict.learnkeys import correction_of
 from mfu.predict.names import Bound
-from mfu.predict.spread import band
 from mfu.predict.types import Correction, Corrections, Doubt, Inference, Phase, Placement, Prediction, Problem, Scale
 
 
@@ -77,7 +76,7 @@ def prediction_of(
     mbu = _mbu(case, served) * correction.factor
     scale = scale_of(served)
     doubt = _doubt(setup, placement, served, case, constants)
-    low, high = band(scale.of(mfu=mfu, mbu=mbu) or 0.0, math.hypot(doubt.total, correction.relative_sd))
+    low, high = _band(setup, placement, scale.of(mfu=mfu, mbu=mbu) or 0.0, doubt, correction, constants)
     seconds = float(served.step_seconds) / correction.factor
     found = Prediction(
         mfu=mfu,
@@ -104,10 +103,28 @@ def prediction_of(
     return replace(found, notes=(*misses(setup, found), *found.notes))
 
 
+def _band(
+    setup: Inference,
+    placement: Placement,
+    value: float,
+    doubt: Doubt,
+    correction: Correction,
+    constants: ServingConstants,
+) -> tuple[float, float]:
+    slower, faster = reach(constants, *_stack(setup, placement))[0]
+    sd = math.hypot(doubt.total, correction.relative_sd)
+    return value * math.exp(-slower * sd), value * math.exp(faster * sd)
+
+
+def _stack(setup: Inference, placement: Placement) -> tuple[Names, Names]:
+    level = engine_level(setup.engine, setup.engine_version)
+    return np.array([level]), np.array([placement.device.gpu.api_name])
+
+
 def _doubt(
     setup: Inference, placement: Placement, served: Served, case: ServingCase, constants: ServingConstants
 ) -> Doubt:
-    stack = (np.array([engine_level(setup.engine, setup.engine_version)]), np.array([placement.device.gpu.api_name]))
+    stack = _stack(setup, placement)
     setting = np.array([setting_of(setup, placement.device.gpu.api_name)])
     shared, own = shared_doubt(constants, *stack), own_doubt(constants, case, served.step, setting)
     return Doubt(float(shared[0]), float(own[0]))
@@ -122,7 +139,7 @@ def scale_of(served: Served) -> Scale:
 
 
 def _mbu(case: ServingCase, served: Served) -> float:
-    size = served.step.weight_bytes + served.step.cache_bytes
+    size = (served.step.weight_bytes + served.step.cache_bytes) * case.stages_at_once / case.layout.pipeline
     return float(size / (served.step_seconds * case.chip.bandwidth))
 
 

@@ -24,9 +24,9 @@ v5.0 Advances Language Model Capabilities for GenAI")."""
 _WEIGHTS = (
     (r"mxfp4", Precision.FP4),
     (r"fp4", Precision.FP4),
-    (r"int4|w4a16|awq|gptq|4bit|4-bit", Precision.INT4),
+    (r"int4|w4a|awq|gptq|exl2|[4-5]-?bit|\bi?q[45]_|nf4", Precision.INT4),
     (r"fp8|e4m3", Precision.FP8),
-    (r"int8|w8|8bit|8-bit", Precision.INT8),
+    (r"int8|w8|[68]-?bit|\bq[68]_", Precision.INT8),
     (r"fp32|float32", Precision.FP32),
     (r"fp16|bf16|16", Precision.BF16),
 )
@@ -49,6 +49,14 @@ def parallelism_of(row: Mapping[str, str], architecture: Architecture, gpu: GPU)
     if architecture.heads % tensor or (rack and architecture.moe is not None):
         tensor, groups = 1, tensor * groups
     return Parallelism(tensor=tensor, pipeline=pipeline, data=groups, expert=expert)
+
+
+def layers_apart(layout: Parallelism, source: str) -> Parallelism:
+    """Hugging Face transformers put whole layers on each GPU (`device_map="auto"`) where nothing else is said."""
+    spread = layout.tensor * layout.data
+    if spread == 1 or not re.search(r"\btransformers\b", source.lower()):
+        return layout
+    return Parallelism(tensor=1, pipeline=layout.pipeline * spread)
 
 
 def phase_of(metric: str, parallelism: Parallelism) -> Phase:

@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Mapping
 
-from mfu.predict.inference.constants import UNSTATED
+from mfu.predict.inference.constants import UNSTATED, engine_key
 from mfu.predict.types import Compilation
 
 _ENGINES = (
@@ -17,13 +17,15 @@ _ENGINES = (
     ("fastertransformer", r"faster ?transformer"),
     ("gptfast", r"gpt-fast"),
     ("autoawq", r"autoawq"),
-    ("transformers", r"\btransformers\b|pytorch eager|litgpt"),
     ("tgi", r"\btgi\b|text-generation-inference"),
-    ("llamacpp", r"llama\.?cpp"),
+    ("llamacpp", r"llama\.?cpp|ollama|lm ?studio|kobold|llamafile|\bgguf\b"),
     ("mlc", r"mlc-llm"),
-    ("exllama", r"exllama"),
+    ("exllama", r"exllama|tabbyapi"),
+    ("transformers", r"\btransformers\b|hugging ?face\b|\bhf\b|bitsandbytes|gptq|unsloth|pytorch eager|litgpt"),
 )
-_VERSIONED = "vllm|sglang|lmdeploy|tensorrt-?llm|tgi"
+_VERSIONED = "vllm|sglang|lmdeploy|tensorrt-?llm|trt-?llm|tgi"
+_OF_2024 = "LLM-Inference-Bench"
+"""A table of several engines that does not say which ran a row."""
 
 
 def number(text: str | None) -> float | None:
@@ -40,15 +42,30 @@ def source_of(row: Mapping[str, str]) -> str:
     return (row.get("source") or "").split(" id=")[0]
 
 
+def publisher_of(source: str) -> str:
+    """Who published: `publisher_of("QwenLM/Qwen3@7a2f61f docs/… (transformers)") == "QwenLM/Qwen3"`."""
+    return source.split()[0].split("@")[0]
+
+
 def engine_of(source: str) -> str:
-    """The serving engine that a source names: `engine_of("… id=dsr1_b200_sglang_fp8_agg") == "sglang"`."""
+    """The serving engine that a source names: `engine_of("… id=dsr1_b200_sglang_fp8_agg") == "sglang"`.
+
+    What the last parentheses name comes first: `engine_of("InternLM/lmdeploy issue 210 (HF transformers)")` is
+    "transformers"; where they name none that is known, their first words are one: `engine_of("… (calm, CUDA)")` is
+    "calm".
+    """
     text = source.lower()
-    return next((name for name, pattern in _ENGINES if re.search(pattern, text)), UNSTATED)
+    said = re.findall(r"\(([^()]*)\)", text)[-1:]
+    known = next((name for part in (*said, text) for name, words in _ENGINES if re.search(words, part)), None)
+    if known is not None or _OF_2024.lower() in text:
+        return known or UNSTATED
+    named = re.match(r"[a-z][\w .+-]*", said[0]) if said else None
+    return engine_key(named[0]) if named else ""
 
 
 def version_of(source: str) -> str | None:
     """The release that a source names: `version_of("… (rocm6.4.1_vllm_0.9.1_20250715)") == "0.9"`."""
-    found = re.search(rf"(?:\bv|vllm_|(?:{_VERSIONED})[ /]v?)(\d+\.\d+)", source, re.IGNORECASE)
+    found = re.search(rf"(?:\bv|vllm_|(?:{_VERSIONED})[ /=-]*v?)(\d+\.\d+)", source, re.IGNORECASE)
     return found[1] if found else None
 
 

@@ -39,7 +39,7 @@ class Served:
 
 def prefill(case: ServingCase, requests: Number, constants: ServingConstants) -> Served:
     """`requests` prompts that arrive together; the first token comes when all are read."""
-    inputs, stages = case.load.input_tokens, case.layout.pipeline
+    inputs, stages = case.load.input_tokens, case.stages_at_once
     spread = np.minimum(case.layout.groups, np.maximum(requests, 1.0))
     work = ServingStep(0.0, 0.0, requests * inputs, inputs / 2, requests, spread)
     step = step_time(case, work, constants)
@@ -60,7 +60,7 @@ def prompts_of(case: ServingCase) -> Number:
 
 def decode(case: ServingCase, batch: Number, constants: ServingConstants) -> Served:
     """`batch` requests in their decode phase, no prompts beside them, at the mean context of their answers."""
-    load, stages = case.load, case.layout.pipeline
+    load, stages = case.load, case.stages_at_once
     context = load.input_tokens + load.output_tokens / 2
     per_stage = np.maximum(batch / stages, 1.0)
     step = step_time(case, ServingStep(per_stage, context), constants)
@@ -104,39 +104,62 @@ def continuous(case: ServingCase, constants: ServingConstants) -> Served:
     with the same chance p in each step, and all wait when one does: 1 − (1 − p)^k of steps, k the number of groups less
     what the scheduler aligns. Of those prompts one is the request's own, read before its first token: the O − 1 tokens
     after it share their steps with those of the batch − 1 others alone, none where it runs by itself.
+
+    Where more prompt tokens come than a step holds, running requests go on decoding, a token a step, and others wait
+    for their prompts: batch / k decode, so that k = 1 chunk a step keeps up with them. An engine that reads prompts
+    first stops decoding instead: k steps with prompts for each token.
     """
-    load, stages, groups = case.load, case.layout.pipeline, case.layout.groups
+    load, stages, groups = case.load, case.stages_at_once, case.layout.groups
     batch = running(case, constants)
     inputs, context = load.input_tokens, load.input_tokens + load.output_tokens / 2
     prompt_tokens = batch * inputs * load.accepted / np.maximum(load.output_tokens, 1)
-    chunk = np.minimum(np.maximum(prompt_tokens / groups, inputs), load.max_batch_tokens)
+    chunk = np.minimum(np.maximum(prompt_tokens / groups, inputs), _room_for_prompts(case, batch))
     each = prompt_tokens / (groups * chunk)
+    held, halts = _held_back(case, each)
     uneven = _uneven(case, constants)
     share = _share(each, uneven)
     spread = np.minimum(each, _CERTAIN) * groups / share
-    per_stage = np.maximum(batch / stages, 1.0)
+    per_stage = np.maximum(batch / held / stages, 1.0)
     plain = step_time(case, ServingStep(per_stage, context), constants)
     prompts = chunk * spread / stages
     work = ServingStep(per_stage, context, prompts, inputs / 2, prompts / inputs, spread)
     mixed = step_time(case, work, constants)
-    step = with_bubble(blend(plain, mixed, share, np.maximum(each, 1.0)), stages, constants)
+    step = with_bubble(blend(plain, mixed, share, halts), stages, constants)
     seconds, rest = step.total / case.speed, np.maximum(load.output_tokens - 1, 0)
     others = each * (1.0 - 1.0 / batch) * np.maximum(load.output_tokens, 1) / np.maximum(rest, 1)
     met = _share(others, uneven)
-    between = np.maximum(others, 1.0) * ((1 - met) * plain.total + met * mixed.total)
+    slowed = np.where(halts > 1.0, np.maximum(others, 1.0), 1.0)
+    between = slowed * ((1 - met) * plain.total + met * mixed.total)
     pace = case.speed * load.accepted
     tpot = (between + step.bubble) / pace
     first = np.maximum(inputs / chunk, 1.0) * mixed.total / case.speed
     request = np.maximum(first, tpot) + tpot * rest
-    rate = batch / request
+    rate = batch / held / request
     turns = np.where(np.isfinite(load.concurrency), np.maximum(load.concurrency / batch - 1.0, 0.0), 0.0)
     queue = np.minimum(
         _queue(rate / groups * (1.0 - 1.0 / batch), first), np.maximum(batch / groups - 1.0, 0.0) * first
     )
-    ttft = constants.request_seconds + seconds / 2 + first + queue + turns * request
+    waits = turns * request * held + (held - 1.0) * request
+    ttft = constants.request_seconds + seconds / 2 + first + queue + waits
     remains, undisturbed = plain.total / step.total, (plain.total + step.bubble) / pace
     rates = (rate * load.output_tokens, rate * inputs)
     return Served(ttft, tpot, *rates, batch, step, seconds, remains, undisturbed)
+
+
+def _room_for_prompts(case: ServingCase, batch: Number) -> Number:
+    """Prompt tokens of a step beside the decoding requests: what they leave of its budget, and no less than where
+    both keep pace (of M tokens M / (1 + O / I))."""
+    load = case.load
+    even = load.drafted / load.accepted * load.output_tokens / load.input_tokens
+    budget = load.max_batch_tokens
+    return np.maximum(budget - batch * load.drafted / case.layout.groups, budget / (1.0 + even))
+
+
+def _held_back(case: ServingCase, chunks: Number) -> tuple[Number, Number]:
+    """(requests over those that decode, steps over those that give a token), by the chunks that come in a step."""
+    more = np.maximum(chunks, 1.0)
+    first = case.load.prompts_first > 0
+    return np.where(first, 1.0, more), np.where(first, more, 1.0)
 
 
 def _share(each: Number, uneven: Number) -> Number:

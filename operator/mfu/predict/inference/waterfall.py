@@ -33,6 +33,9 @@ def losses(
         StepTerm.SOFTWARE_STACK: float(served.step_seconds) - float(step.total),
         StepTerm.LEARNED: seconds - float(served.step_seconds),
     }
+    working = float(case.stages_at_once / case.layout.pipeline)
+    spent = {name: value * working for name, value in spent.items()}
+    spent[StepTerm.PIPELINE_BUBBLE] += (1.0 - working) * seconds
     rest = (1.0 - mfu) * seconds - sum(spent.values())
     spent[CACHE_READS] += min(rest, 0.0)
     named = [Loss(str(name), value / seconds, value) for name, value in spent.items() if value]

@@ -16,11 +16,10 @@ from mfu.predict.inference.build import setting_of
 from mfu.predict.inference.case import ServingCase, stack_cases
 from mfu.predict.inference.constants import UNSTATED, ServingConstants, engine_level, load
 from mfu.predict.inference.dataset import Question, question
-from mfu.predict.inference.doubt import own_doubt, shared_doubt
-from mfu.predict.inference.measured import asked_case, known_metric, steps_of, values_of
+from mfu.predict.inference.doubt import own_doubt, reach, shared_doubt
+from mfu.predict.inference.measured import asked_case, is_rate, known_metric, steps_of, values_of
 from mfu.predict.inference.row_words import source_of
 from mfu.predict.inference.shape import Array
-from mfu.predict.spread import NORMAL_80
 from mfu.predict.types import Problem
 from mfu.predict.validate.common import RefusedRow, Report, Row, Scored, coverage, mape, size_of
 from mfu.workload.parameters import count
@@ -84,26 +83,31 @@ def _scored(answered: Sequence[tuple[Row, tuple[Question, ServingCase]]], consta
     questions = [asked for _, (asked, _) in answered]
     case = stack_cases([case for _, (_, case) in answered])
     values = values_of(questions, case, constants)
-    reach = np.exp(NORMAL_80 * _doubt(questions, case, constants))
+    doubt, sides = _doubt(questions, case, constants)
+    factors = np.exp(doubt[:, None] * sides)
     return [
         Scored(
             row.get("id") or "",
             asked.value,
             float(value),
             _keys(row, asked),
-            low=float(value / factor),
-            high=float(value * factor),
+            low=float(value / below),
+            high=float(value * above),
         )
-        for (row, (asked, _)), value, factor in zip(answered, values, reach, strict=True)
+        for (row, (asked, _)), value, (below, above) in zip(answered, values, factors, strict=True)
     ]
 
 
-def _doubt(questions: Sequence[Question], case: ServingCase, constants: ServingConstants) -> Array:
+def _doubt(questions: Sequence[Question], case: ServingCase, constants: ServingConstants) -> tuple[Array, Array]:
+    """Standard deviations, and how many of them the band reaches below and above."""
     engines = np.array([engine_level(each.setup.engine, each.setup.engine_version) for each in questions])
     products = np.array([each.placement.device.gpu.api_name for each in questions])
     settings = np.array([setting_of(each.setup, each.placement.device.gpu.api_name) for each in questions])
     own = own_doubt(constants, case, steps_of(questions, case, constants), settings)
-    return np.hypot(shared_doubt(constants, engines, products), own)
+    sides = reach(constants, engines, products)
+    below_first = np.array([is_rate(each.metric) for each in questions])[:, None]
+    doubt = np.hypot(shared_doubt(constants, engines, products), own)
+    return doubt, np.where(below_first, sides, sides[:, ::-1])
 
 
 def _keys(row: Row, asked: Question) -> dict[str, str]:

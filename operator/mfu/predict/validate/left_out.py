@@ -37,10 +37,16 @@ class Forecast:
     """What each row trains: all parameters or adapters, which err by terms of their own."""
     sound: Mask | None = None
     """Rows that a fit may use; what their own table doubts says nothing of others. None takes all."""
+    reach: Floats | None = None
+    """Standard deviations that each row's band reaches below and above, a column each; None takes the normal ones."""
 
     @property
     def sd(self) -> Floats:
         return np.hypot(self.shared, self.own)
+
+    def reaches(self, index: int) -> Floats:
+        """Of one row, below and above."""
+        return np.full(2, NORMAL_80) if self.reach is None else self.reach[index]
 
     def likeness(self, one: int, other: int) -> float:
         """How much of the error of one row another may share; none of a doubtful row's, or of another method's."""
@@ -69,9 +75,9 @@ def left_out(report: Report, refit: Refit, *, key: str = "source", given: int = 
         forecast = refit(names != name)
         moved = _known(scored, held, forecast) if given and len(held) > 1 else (forecast.predicted, forecast.sd)
         for index in held:
-            reach = float(np.exp(NORMAL_80 * moved[1][index]))
+            below, above = np.exp(forecast.reaches(int(index)) * moved[1][index])
             value = float(moved[0][index])
-            scored[index] = replace(scored[index], predicted=value, low=value / reach, high=value * reach)
+            scored[index] = replace(scored[index], predicted=value, low=value / below, high=value * above)
     return replace(report, scored=tuple(scored), extra={**report.extra, **by_source(scored, key)})
 
 

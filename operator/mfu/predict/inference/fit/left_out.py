@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from mfu.predict.inference.constants import ServingConstants
 from mfu.predict.inference.dataset import question
-from mfu.predict.inference.doubt import own_doubt, shared_doubt
+from mfu.predict.inference.doubt import KNOWN, NEW_ENGINE, NEW_PRODUCT, own_doubt, reach, shared_doubt
 from mfu.predict.inference.fit.newton import ServingFit, fit, linear, shipped_fit, solved
 from mfu.predict.inference.fit.rows import ServingRows, log_errors, rows_of, shipped_rows, stack_effects, without
 from mfu.predict.inference.fit.settings import with_settings
@@ -31,8 +31,6 @@ Floats = NDArray[np.float64]
 _PASSES = 3
 """How often the errors are evaluated anew at the constants of a fit that leaves a source out."""
 _ROUNDS = 4
-KNOWN, NEW_ENGINE, NEW_PRODUCT = "known engine", "unknown engine", "new product"
-"""What the other sources of a fit had: engine and product of the row, not its engine, not its product."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +51,9 @@ class ServingRefits:
         """A fit that is already there."""
         return cls(rows, whole, log_errors(rows, whole.unknowns.constants(whole.theta)))
 
-    def less(self, source: str) -> ServingConstants:
-        """The constants of a fit of every other source."""
-        kept = np.flatnonzero(self.rows.source != source)
+    def of_part(self, chosen: NDArray[np.bool_]) -> ServingConstants:
+        """The constants of a fit of the chosen rows alone."""
+        kept = np.flatnonzero(chosen)
         rows, jacobian = self.rows.take(kept), self.whole.jacobian[kept]
         state, base = self.whole, self.base[kept]
         for _ in range(_PASSES):
@@ -115,7 +113,7 @@ def _refit(refits: ServingRefits, every: ServingRows, asked: Sequence[Row]) -> R
     names = np.array([source_of(row) for row in asked])
 
     def refit(kept: NDArray[np.bool_]) -> Forecast:
-        return forecast(every, refits.less(str(names[~kept][0])))
+        return forecast(every, refits.of_part(refits.rows.source != str(names[~kept][0])))
 
     return refit
 
@@ -126,10 +124,12 @@ def forecast(rows: ServingRows, constants: ServingConstants) -> Forecast:
     predicted = np.exp(rows.log_measured + rows.sign * error)
     step = steps_of(rows.questions, rows.case, constants)
     precision = [str(each.setup.precisions.weights) for each in rows.questions]
+    sides = reach(constants, rows.engine, rows.product)
     return Forecast(
         predicted,
         shared_doubt(constants, rows.engine, rows.product),
         own_doubt(constants, rows.case, step, rows.setting),
+        reach=np.where(rows.sign[:, None] > 0, sides, sides[:, ::-1]),
         spent=_spent(step),
         hardware=np.char.add(np.char.add(rows.product, " "), np.array(precision)),
     )
