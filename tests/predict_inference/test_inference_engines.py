@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from mfu.predict.inference import predict_inference
-from mfu.predict.inference.constants import UNSTATED, document, engine_key, engine_level, load, release
+from mfu.predict.inference.constants import UNSTATED, document, engine_key, engine_level, load
 from mfu.predict.inference.fit.newton import beginning, fit
 from mfu.predict.inference.fit.rows import ServingRows, log_errors, rows_of, stack_effects
+from mfu.predict.releases import release
 from mfu.predict.types import Inference, Placement, Prediction
 
 HEADER = (

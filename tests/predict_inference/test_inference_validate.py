@@ -7,6 +7,7 @@ import json
 import random
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 
 import pytest
@@ -355,6 +356,7 @@ def test_left_out_rows_are_told_apart_by_what_others_knew_of_them() -> None:
     assert {"coverage_unknown_engine", "coverage_new_product", "mape_new_product"} <= set(found.extra)
 
 
+@lru_cache(maxsize=1)
 def _coverage_of_published() -> dict[str, float]:
     with PUBLISHED.open(newline="", encoding="utf-8") as file:
         found = inference_left_out(list(csv.DictReader(file))).document()

@@ -6,6 +6,18 @@ from mfu.adopt.engines import EngineKeys, engine_of
 
 _CHECKPOINTING = "gradient_checkpointing fsdp_config.activation_checkpointing fsdp_config.fsdp_activation_checkpointing"
 _BATCH = "global_batch_size train_global_batch_size"
+_STAGE = "zero_optimization.stage deepspeed_config.zero_stage zero_stage"
+_TRAINER = {
+    "micro_batch": "per_device_train_batch_size",
+    "accumulation": "gradient_accumulation_steps",
+    "full_recompute": _CHECKPOINTING,
+    "fsdp": "fsdp",
+    "deepspeed": "deepspeed",
+    "stage": _STAGE,
+    "half": "fp16",
+    "optimizer": "optim",
+}
+"""The arguments of transformers' Trainer, for whatever is built on it."""
 
 TRAINING: tuple[EngineKeys, ...] = (
     engine_of(
@@ -83,17 +95,10 @@ TRAINING: tuple[EngineKeys, ...] = (
         "LLaMA-Factory",
         r"llama-?factory|\bllmtuner\b",
         serves=False,
+        like=_TRAINER,
         model="model_name_or_path",
         sequence="cutoff_len",
-        micro_batch="per_device_train_batch_size",
-        accumulation="gradient_accumulation_steps",
         adapter="finetuning_type",
-        full_recompute=_CHECKPOINTING,
-        deepspeed="deepspeed",
-        stage="zero_optimization.stage deepspeed_config.zero_stage zero_stage",
-        fsdp="fsdp",
-        half="fp16",
-        optimizer="optim",
         habits={"micro_batch": 8, "sequence": 2048},
     ),
     engine_of(
@@ -124,7 +129,7 @@ TRAINING: tuple[EngineKeys, ...] = (
         optimizer="optimizer",
         fsdp="fsdp",
         deepspeed="deepspeed",
-        stage="zero_optimization.stage deepspeed_config.zero_stage zero_stage",
+        stage=_STAGE,
         tensor="tensor_parallel_size",
         context="context_parallel_size sequence_parallel_degree",
     ),
@@ -163,17 +168,10 @@ TRAINING: tuple[EngineKeys, ...] = (
         r"accelerate launch|run_[cm]lm\.py|(^|[\s/])sft\.py|sft_trainer|\btrl\b|per_device_train_batch_size|"
         r"transformers",
         serves=False,
+        like=_TRAINER,
         model="model_name_or_path model_name model_id base_model env.model_name env.model_id",
         sequence="max_seq_length max_length block_size model_max_length cutoff_len",
-        micro_batch="per_device_train_batch_size",
-        accumulation="gradient_accumulation_steps",
-        full_recompute=_CHECKPOINTING,
         adapter="use_peft lora_r use_lora",
-        fsdp="fsdp",
-        deepspeed="deepspeed",
-        stage="zero_optimization.stage deepspeed_config.zero_stage zero_stage",
-        half="fp16",
-        optimizer="optim",
         habits={"micro_batch": 8},
     ),
     engine_of(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache
 from importlib.resources import files
 from typing import Any
+
+from mfu.predict.releases import release
 
 UNSTATED = "unstated"
 """Engine of published tables that name none; a declaration that names none is an unknown engine."""
@@ -206,13 +207,6 @@ def engine_level(engine: str | None, version: str | None = None) -> str:
     key, number = engine_key(engine), release(version)
     first = _GENERATIONS.get(key)
     return key if first is None or number is None or number >= first else f"{key}{OLDER}{first[0]}.{first[1]}"
-
-
-@lru_cache(maxsize=1024)
-def release(version: str | None) -> tuple[int, int] | None:
-    """`release("v0.6.1") == (0, 6)`; None where nothing of that form begins the text."""
-    found = re.match(r"v?(\d+)(?:\.(\d+))?", version or "")
-    return None if found is None else (int(found[1]), int(found[2] or 0))
 
 
 def parse(document: Mapping[str, Any]) -> ServingConstants:

@@ -44,6 +44,13 @@ def reach(constants: ServingConstants, engines: Names, products: Names) -> Array
     return np.array([sides[pair] for pair in pairs])
 
 
+def reach_of_values(constants: ServingConstants, engines: Names, products: Names, *, rates: NDArray[np.bool_]) -> Array:
+    """Standard deviations that each value's band reaches below and above: slower is below where it is a rate, and above
+    where it is a time."""
+    sides = reach(constants, engines, products)
+    return np.where(rates[:, None], sides, sides[:, ::-1])
+
+
 def shared_doubt(constants: ServingConstants, engines: Names, products: Names) -> Array:
     """What runs of one engine on one product err by together, for arrays of names."""
     engine = np.array([constants.stack(str(name)).doubt for name in engines])

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from mfu.hardware.catalog import device_memory
 from mfu.hardware.types import GPU, Device
-from mfu.predict.inference.constants import UNSTATED, engine_key, release
+from mfu.predict.inference.constants import UNSTATED, engine_key
+from mfu.predict.releases import release
 from mfu.predict.types import Compilation
 
 _GIB = 2.0**30

@@ -7,12 +7,12 @@ multiplies, and scatters the result; later releases sort the tokens and take one
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
 import numpy as np
 
 from mfu.hardware.types import Precision
+from mfu.predict.releases import release
 from mfu.predict.training.arrays import Array, TrainingCase
 from mfu.predict.training.compute import tokens
 from mfu.predict.training.engines import engine
@@ -25,7 +25,7 @@ weights 3, two products, activation, two multiplications, sum. Backward 62: 40 i
 
 An H200 took 1.59 ms for each of 64 experts beyond the grouped run, on a host that needs 2.2 times as long for an
 operation as the one counted on: 84 (e2e/recordings/h200_layouts.jsonl, qwen-moe-eager)."""
-_GROUPS_SINCE: Final = 5
+_GROUPS_SINCE: Final = (5, 0)
 """First release of transformers that multiplies all experts at once by default."""
 
 
@@ -35,8 +35,8 @@ def loops_over_experts(setup: Training) -> bool:
         return False
     if setup.looped_experts is not None:
         return setup.looped_experts
-    found = re.match(r"v?(\d+)", setup.engine_version or "")
-    return has_both_ways(setup) and found is not None and int(found[1]) < _GROUPS_SINCE
+    named = release(setup.engine_version)
+    return has_both_ways(setup) and named is not None and named < _GROUPS_SINCE
 
 
 def wide_experts(setup: Training) -> bool:

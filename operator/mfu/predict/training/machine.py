@@ -124,7 +124,7 @@ def _watts_per_flop(gpu: GPU) -> float | None:
     peak = gpu.reference_peak_flops_per_s
     if peak is None or gpu.tdp_watts is None:
         return None
-    shared = gpu.form_factor.startswith("superchip") and gpu.architecture == "hopper"
+    shared = _is_superchip(gpu) and gpu.architecture == "hopper"
     return (gpu.tdp_watts - _GRACE_WATTS * shared) / peak
 
 
@@ -149,7 +149,7 @@ def links(placement: Placement, c: TrainingConstants) -> dict[str, float]:
         "link_latency": c["link_latency"],
         "network": network * c["network_share"],
         "network_latency": c["network_latency"],
-        "host": _GRACE if gpu.form_factor.startswith("superchip") else 1.0,
+        "host": _GRACE if _is_superchip(gpu) else 1.0,
         "efa": "EFA" in (placement.inter_node or "").upper(),
     }
 
@@ -159,12 +159,17 @@ _GRACE = 2.5
 (NVIDIA/TransformerEngine issue 2053): 2.5 and 2.8 times as long."""
 
 
+def _is_superchip(gpu: GPU) -> bool:
+    """Whether a Grace processor is on its board."""
+    return gpu.form_factor.startswith("superchip")
+
+
 def is_linked(placement: Placement) -> bool:
     """Whether NVLink joins the GPUs of a node. Nodes of several superchips exist with nothing else between them."""
     gpu = placement.device.gpu
     if gpu.nvlink_bytes_per_s is None or placement.nvlink is False or placement.device.mig is not None:
         return False
-    if gpu.form_factor.startswith("superchip") and gpu.nvlink_domain_gpus == 1:
+    if _is_superchip(gpu) and gpu.nvlink_domain_gpus == 1:
         return placement.gpus_per_node > 1
     together = min(placement.gpus, placement.gpus_per_node)
     return gpu.nvlink_domain_gpus > 1 and (gpu.nvlink_domain_gpus > _PAIR or together <= _PAIR)

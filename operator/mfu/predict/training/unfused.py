@@ -4,10 +4,10 @@ products whose rows begin at odd addresses. Bytes by count of the operators' rea
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
 from mfu.hardware.types import BYTES_PER_VALUE, Precision
+from mfu.predict.releases import release
 from mfu.predict.training.engines import engine
 from mfu.predict.types import Method, Optimizer, Training
 
@@ -47,14 +47,8 @@ _FUSED_ATTENTION_SINCE: Final = {"Transformers": (4, 36), "PyTorch": (2, 0)}
 def predates_fused_attention(setup: Training) -> bool:
     """Whether the engine's release, as far as it is named, writes its scores to memory for want of anything else."""
     since = _FUSED_ATTENTION_SINCE.get(engine(setup.engine).name)
-    release = _release(setup)
-    return since is not None and release is not None and release < since
-
-
-def _release(setup: Training) -> tuple[int, int] | None:
-    """`(4, 40)` of "v4.40.1"; None where nothing is named."""
-    found = re.match(r"v?(\d+)(?:\.(\d+))?", setup.engine_version or "")
-    return None if found is None else (int(found[1]), int(found[2] or 0))
+    named = release(setup.engine_version)
+    return since is not None and named is not None and named < since
 
 
 _FOREACH_VALUES: Final = 13.0
@@ -85,8 +79,8 @@ def _one_kernel_an_operation(setup: Training) -> bool:
     habits = engine(setup.engine)
     if habits.name != "Transformers":
         return habits.foreach
-    release = _release(setup)
-    return release is not None and release < _FUSED_SINCE
+    named = release(setup.engine_version)
+    return named is not None and named < _FUSED_SINCE
 
 
 _FROZEN_BYTES: Final = {Precision.INT4: 0.5625, Precision.FP4: 0.5625, Precision.INT8: 1.0, Precision.FP8: 1.0}

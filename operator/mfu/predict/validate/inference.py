@@ -16,7 +16,7 @@ from mfu.predict.inference.build import setting_of
 from mfu.predict.inference.case import ServingCase, stack_cases
 from mfu.predict.inference.constants import UNSTATED, ServingConstants, engine_level, load
 from mfu.predict.inference.dataset import Question, question
-from mfu.predict.inference.doubt import own_doubt, reach, shared_doubt
+from mfu.predict.inference.doubt import own_doubt, reach_of_values, shared_doubt
 from mfu.predict.inference.measured import asked_case, is_rate, known_metric, steps_of, values_of
 from mfu.predict.inference.row_words import source_of
 from mfu.predict.inference.shape import Array
@@ -104,10 +104,9 @@ def _doubt(questions: Sequence[Question], case: ServingCase, constants: ServingC
     products = np.array([each.placement.device.gpu.api_name for each in questions])
     settings = np.array([setting_of(each.setup, each.placement.device.gpu.api_name) for each in questions])
     own = own_doubt(constants, case, steps_of(questions, case, constants), settings)
-    sides = reach(constants, engines, products)
-    below_first = np.array([is_rate(each.metric) for each in questions])[:, None]
+    rates = np.array([is_rate(each.metric) for each in questions])
     doubt = np.hypot(shared_doubt(constants, engines, products), own)
-    return doubt, np.where(below_first, sides, sides[:, ::-1])
+    return doubt, reach_of_values(constants, engines, products, rates=rates)
 
 
 def _keys(row: Row, asked: Question) -> dict[str, str]:

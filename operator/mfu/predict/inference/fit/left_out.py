@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from mfu.predict.inference.constants import ServingConstants
 from mfu.predict.inference.dataset import question
-from mfu.predict.inference.doubt import KNOWN, NEW_ENGINE, NEW_PRODUCT, own_doubt, reach, shared_doubt
+from mfu.predict.inference.doubt import KNOWN, NEW_ENGINE, NEW_PRODUCT, own_doubt, reach_of_values, shared_doubt
 from mfu.predict.inference.fit.newton import ServingFit, fit, linear, shipped_fit, solved
 from mfu.predict.inference.fit.rows import ServingRows, log_errors, rows_of, shipped_rows, stack_effects, without
 from mfu.predict.inference.fit.settings import with_settings
@@ -124,12 +124,11 @@ def forecast(rows: ServingRows, constants: ServingConstants) -> Forecast:
     predicted = np.exp(rows.log_measured + rows.sign * error)
     step = steps_of(rows.questions, rows.case, constants)
     precision = [str(each.setup.precisions.weights) for each in rows.questions]
-    sides = reach(constants, rows.engine, rows.product)
     return Forecast(
         predicted,
         shared_doubt(constants, rows.engine, rows.product),
         own_doubt(constants, rows.case, step, rows.setting),
-        reach=np.where(rows.sign[:, None] > 0, sides, sides[:, ::-1]),
+        reach=reach_of_values(constants, rows.engine, rows.product, rates=rows.sign > 0),
         spent=_spent(step),
         hardware=np.char.add(np.char.add(rows.product, " "), np.array(precision)),
     )
